@@ -1,0 +1,43 @@
+# Tapeline's commands. `make help` lists them.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SOURCE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run up test lint format clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-9s %s\n", $$1, $$2}'
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tapeline needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (on Debian: apt install python3-venv)"; exit 1; }
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed ## Make the virtual environment and install into it
+
+run: install ## Back a folder up to a virtual tape, restore and compare it: make run SOURCE=/some/folder
+	@$(BIN)/tapeline run $(if $(SOURCE),"$(SOURCE)")
+
+up: install ## Run everything on this machine: servers, workers, beat, dashboard
+	@$(BIN)/tapeline up
+
+lint: install ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
+	@$(BIN)/python -m pytest $(ARGS)
+
+format: install ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## Remove what the commands above made in this folder
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The truth: states, models, transitions, cartridges, permits, catalogue, migrations."""

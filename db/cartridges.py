@@ -1,0 +1,216 @@
+"""Cartridges: recognised by what the drive says, brought up to what the tape says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
+
+Medium = Mapping[str, Any]
+"""What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
+
+
+def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
+    """The row of the cartridge that the drive describes, or None.
+
+    The volume's UUID decides; then the serial of the cartridge itself, which survives a format; a label
+    alone only where the drive says neither.
+    """
+    for column in ("volume_uuid", "medium_serial"):
+        if medium.get(column):
+            found = session.scalar(
+                select(TapeCartridge).where(getattr(TapeCartridge, column) == medium[column])
+            )
+            if found:
+                return found
+    if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
+        return None
+    return find(session, medium["label"])
+
+
+def find(session: Session, name: str) -> TapeCartridge | None:
+    """A cartridge by its tape_id, else by its label."""
+    return session.scalar(select(TapeCartridge).where(TapeCartridge.tape_id == name)) or session.scalar(
+        select(TapeCartridge).where(TapeCartridge.label == name).order_by(TapeCartridge.updated_at.desc())
+    )
+
+
+def on_generation(cartridge: TapeCartridge) -> Any:
+    """The condition that a set has data on the present generation of a cartridge."""
+    archived = exists().where(
+        BackupArchive.set_id == BackupSet.id,
+        BackupArchive.cartridge_id == cartridge.id,
+        BackupArchive.generation == cartridge.generation,
+    )
+    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation == cartridge.generation)
+    return or_(began, archived)
+
+
+def tape_facts(session: Session, medium: Medium) -> TapeFacts:
+    """The tape in the drive as the rules see it.
+
+    A cartridge whose volume is not the one that we made holds somebody else's data: its row does not speak
+    for what is on it, so it counts as not known. A blank one holds nothing, whatever its row says.
+    """
+    cartridge = recognise(session, medium)
+    if cartridge and medium["state"] == "formatted" and _is_another_volume(cartridge, medium):
+        cartridge = None
+    return TapeFacts(
+        state=str(medium["state"]),
+        label=medium.get("label"),
+        empty=medium.get("empty"),
+        write_protected=bool(medium.get("write_protected")),
+        identity=identity(medium),
+        known=_facts(session, cartridge, blank=medium["state"] == "blank") if cartridge else None,
+    )
+
+
+def _is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
+    said = medium.get("volume_uuid")
+    return bool(said and cartridge.volume_uuid and said != cartridge.volume_uuid)
+
+
+def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
+    """What tells this tape from every other, comparable as a whole."""
+    names = ("state", "label", "volume_uuid", "serial", "medium_serial", "barcode")
+    return tuple((name, medium.get(name)) for name in names)
+
+
+def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> CartridgeFacts:
+    sets = () if blank else session.scalars(select(BackupSet).where(on_generation(cartridge)))
+    return CartridgeFacts(
+        id=cartridge.id,
+        tape_id=cartridge.tape_id,
+        label=cartridge.label,
+        state=cartridge.state,
+        pool=cartridge.pool.name if cartridge.pool else None,
+        volume_uuid=cartridge.volume_uuid,
+        sets=tuple(_set_facts(stored) for stored in sets),
+    )
+
+
+def _set_facts(stored: BackupSet) -> SetFacts:
+    return SetFacts(
+        id=stored.id,
+        template_id=stored.template_id,
+        run_id=stored.run_id,
+        type=stored.type.value,
+        state=stored.state,
+        period=stored.period,
+        started_at=stored.started_at,
+        retention_until=stored.retention_until,
+    )
+
+
+def labels_of_others(session: Session, medium: Medium) -> set[str]:
+    """Every label and tape_id that belongs to another cartridge than the one in the drive."""
+    mine = recognise(session, medium)
+    rows = session.execute(select(TapeCartridge.id, TapeCartridge.tape_id, TapeCartridge.label))
+    return {
+        name
+        for cartridge_id, *names in rows
+        for name in names
+        if name and (mine is None or cartridge_id != mine.id)
+    }
+
+
+def formatted(session: Session, cartridge_id: int | None, before: Medium, after: Medium) -> TapeCartridge:
+    """Record a format that was read back: the row of the cartridge, its new volume, one generation more.
+
+    Sets of earlier generations become DESTROYED. Recording the same volume twice changes nothing.
+    """
+    cartridge = session.get(TapeCartridge, cartridge_id) if cartridge_id else recognise(session, before)
+    cartridge = cartridge or recognise(session, after) or _new(session, after)
+    if cartridge.generation and cartridge.volume_uuid == after["volume_uuid"]:
+        return cartridge
+    cartridge.generation += 1
+    cartridge.formatted_at = now()
+    cartridge.state = CartridgeState.ACTIVE
+    cartridge.bytes_used = 0
+    _take_over(cartridge, after)
+    session.flush()
+    _destroy_earlier(session, cartridge, now())
+    return cartridge
+
+
+def _new(session: Session, medium: Medium) -> TapeCartridge:
+    """A row for a tape whose label was read back from it."""
+    name = medium["label"]
+    if session.scalar(select(TapeCartridge.id).where(TapeCartridge.tape_id == name)):
+        name = f"{name}-{(medium.get('barcode') or medium.get('volume_uuid') or '')[:12]}"
+    cartridge = TapeCartridge(
+        tape_id=name, label=medium["label"], state=CartridgeState.ACTIVE, generation=0, bytes_used=0
+    )
+    session.add(cartridge)
+    return cartridge
+
+
+def _take_over(cartridge: TapeCartridge, medium: Medium) -> None:
+    for name in ("volume_uuid", "serial", "medium_serial", "barcode", "capacity"):
+        if medium.get(name) is not None:
+            setattr(cartridge, name, medium[name])
+    if medium.get("capacity") is not None and medium.get("free") is not None:
+        cartridge.bytes_used = medium["capacity"] - medium["free"]
+
+
+def _destroy_earlier(session: Session, cartridge: TapeCartridge, moment: datetime) -> None:
+    gone = exists().where(
+        BackupArchive.set_id == BackupSet.id,
+        BackupArchive.cartridge_id == cartridge.id,
+        BackupArchive.generation < cartridge.generation,
+    )
+    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation < cartridge.generation)
+    session.execute(
+        update(BackupSet)
+        .where(or_(gone, began), BackupSet.state != SetState.DESTROYED)
+        .values(state=SetState.DESTROYED, destroyed_at=moment)
+    )
+
+
+def update_label(
+    session: Session, *, original: str | None, medium: Medium
+) -> tuple[TapeCartridge, str | None]:
+    """Bring the row of the cartridge up to the label on its tape; returns the row and its tape_id before.
+
+    Found by what the drive says, else by the original tape_id, else by the original label. If another row
+    has the new tape_id, only the label changes. A tape that nobody knows gets a row.
+    """
+    cartridge = recognise(session, medium) or (find(session, original) if original else None)
+    before = cartridge.tape_id if cartridge else None
+    if cartridge is None:
+        cartridge = _new(session, medium)
+        cartridge.generation = 1
+    label = medium["label"]
+    taken = session.scalar(
+        select(TapeCartridge.id).where(TapeCartridge.tape_id == label, TapeCartridge.id != cartridge.id)
+    )
+    if taken is None:
+        cartridge.tape_id = label
+    cartridge.label = label
+    _take_over(cartridge, medium)
+    cartridge.updated_at = now()
+    session.flush()
+    return cartridge, before
+
+
+def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
+    """Change what may be done with a cartridge."""
+    session.execute(
+        update(TapeCartridge).where(TapeCartridge.id == cartridge_id).values(state=state, updated_at=now())
+    )
+
+
+def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:
+    """Note how full a cartridge is."""
+    if capacity is not None:
+        session.execute(
+            update(TapeCartridge)
+            .where(TapeCartridge.id == cartridge_id)
+            .values(bytes_used=capacity - free, capacity=capacity, updated_at=now())
+        )

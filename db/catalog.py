@@ -1,0 +1,234 @@
+"""The catalogue: which set has which files, in which archive, on which cartridge and generation."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, TapeCartridge, now
+from policy import retention
+from policy.message import M
+from policy.tapes import SetState
+
+_SET_ID = re.compile(r"[0-9TZ]+-[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file of an archive, as the catalogue keeps it."""
+
+    position: int
+    path: str
+    raw_path: bytes | None
+    type: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    blake3: bytes | None
+
+
+def get(session: Session, set_id: str) -> BackupSet:
+    """A set by its id. Raises NotFound."""
+    stored = session.get(BackupSet, set_id)
+    if stored is None:
+        raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
+    return stored
+
+
+def add_set(session: Session, new: BackupSet) -> None:
+    """Put a new set into the catalogue, with a place for its files."""
+    session.add(new)
+    session.flush()
+    session.execute(
+        text(f"CREATE TABLE {_partition(new.id)} PARTITION OF backup_files FOR VALUES IN ('{new.id}')")
+    )
+
+
+def _partition(set_id: str) -> str:
+    """The name of a set's partition; only ids that we made get into a statement."""
+    if not _SET_ID.fullmatch(set_id):
+        raise NotFound(M("'{set}' is not the id of a backup set.", set=set_id))
+    return f'"backup_files_{set_id.lower()}"'
+
+
+def add_archive(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
+    """Enter a sealed archive and its files in one go; the caller has sealed the volume before."""
+    session.add(archive)
+    session.execute(
+        update(BackupSet)
+        .where(BackupSet.id == archive.set_id)
+        .values(files=BackupSet.files + archive.files, bytes=BackupSet.bytes + archive.content_bytes)
+    )
+    session.flush()
+    _copy(session, archive, files)
+
+
+_COPY = (
+    "COPY backup_files (set_id, archive, position, path, raw_path, type, size, mtime_ns, ctime_ns, inode,"
+    " blake3) FROM STDIN"
+)
+
+
+def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
+    head = f"{archive.set_id}\t{archive.number}\t"
+    cursor = session.connection().connection.cursor()
+    cursor.copy_expert(_COPY, _Lines(head + _line(file) for file in files), size=1 << 16)
+
+
+def _line(file: FileRow) -> str:
+    return (
+        "\t".join(
+            (
+                str(file.position),
+                _escape(file.path),
+                _bytes(file.raw_path),
+                file.type,
+                str(file.size),
+                str(file.mtime_ns),
+                str(file.ctime_ns),
+                str(file.inode),
+                _bytes(file.blake3),
+            )
+        )
+        + "\n"
+    )
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _bytes(value: bytes | None) -> str:
+    return "\\N" if value is None else "\\\\x" + value.hex()
+
+
+class _Lines(io.RawIOBase):
+    """Lines as a file that COPY reads, without holding more than one block of them."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._rest = bytearray()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            line = next(self._lines, None)
+            if line is None:
+                break
+            self._rest += line.encode()
+        block = bytes(self._rest[:size] if size >= 0 else self._rest)
+        del self._rest[: len(block)]
+        return block
+
+
+def complete(session: Session, set_id: str, *, warnings: int, retention_days: int | None) -> None:
+    """The set is whole, on tape and sealed."""
+    finished = now()
+    session.execute(
+        update(BackupSet)
+        .where(BackupSet.id == set_id)
+        .values(
+            state=SetState.COMPLETE,
+            finished_at=finished,
+            warnings=warnings,
+            retention_until=retention.until(finished, retention_days),
+        )
+    )
+
+
+def last_file(session: Session, set_id: str) -> BackupFile | None:
+    """The last file of the last sealed archive of a set: where an interrupted backup goes on."""
+    return session.scalar(
+        select(BackupFile)
+        .where(BackupFile.set_id == set_id)
+        .order_by(BackupFile.archive.desc(), BackupFile.position.desc())
+        .limit(1)
+    )
+
+
+def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
+    """The cartridges that a set needs, in the order of its archives."""
+    stored = get(session, set_id)
+    found = {archive.cartridge_id: archive.cartridge for archive in stored.archives}
+    if not found and stored.cartridge_id:
+        began = session.get(TapeCartridge, stored.cartridge_id)
+        return [began] if began else []
+    return list(found.values())
+
+
+def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
+    """Files of a set, or of all sets that are not destroyed, whose path contains or matches ``pattern``.
+
+    In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path.
+    """
+    query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
+    query = (
+        query.where(BackupFile.set_id == set_id)
+        if set_id
+        else query.where(BackupSet.state != SetState.DESTROYED)
+    )
+    if pattern:
+        query = query.where(BackupFile.path.like(_like(pattern), escape="!"))
+    return query.order_by(BackupFile.set_id.desc(), BackupFile.archive, BackupFile.position)
+
+
+def _like(pattern: str) -> str:
+    escaped = _verbatim(pattern)
+    if re.search(r"[*?]", pattern):
+        return escaped.replace("*", "%").replace("?", "_")
+    return f"%{escaped}%"
+
+
+def archives_with(session: Session, set_id: str, paths: list[str]) -> set[int]:
+    """The numbers of the archives that hold these paths or anything below them; all if none is named."""
+    query = select(BackupFile.archive).where(BackupFile.set_id == set_id).distinct()
+    if paths:
+        query = query.where(or_(*(_at_or_below(path.rstrip("/")) for path in paths)))
+    return set(session.scalars(query))
+
+
+def _at_or_below(path: str) -> ColumnElement[bool]:
+    """The condition that a file is this path or lies below it, in a form that the index serves."""
+    indexed = func.left(BackupFile.path, PATH_INDEXED)
+    below = f"{path}/"
+    return or_(
+        and_(indexed == path[:PATH_INDEXED], BackupFile.path == path),
+        and_(
+            indexed.like(_verbatim(below[:PATH_INDEXED]) + "%", escape="!"),
+            BackupFile.path.like(_verbatim(below) + "%", escape="!"),
+        ),
+    )
+
+
+def _verbatim(text_: str) -> str:
+    """Text that LIKE with the escape ``!`` takes as it is."""
+    return re.sub(r"([!%_])", r"!\1", text_)
+
+
+def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
+    """A set as scripts see it (design section 9)."""
+    return {
+        "id": stored.id,
+        "type": stored.type.value,
+        "state": stored.state.value,
+        "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
+        "files": stored.files,
+        "bytes": stored.bytes,
+        "archives": len(stored.archives),
+        "warnings": stored.warnings,
+        "run": stored.run_id,
+        "sources": stored.sources,
+        "started_at": stored.started_at.isoformat(),
+        "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
+        "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
+    }

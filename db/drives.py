@@ -1,0 +1,61 @@
+"""Drives: registered by their worker, and held by one worker at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import Drive, now
+
+
+def lock_key(name: str) -> int:
+    """The key of the advisory lock that the worker of a drive holds."""
+    return int.from_bytes(hashlib.blake2b(f"drive:{name}".encode(), digest_size=8).digest(), signed=True)
+
+
+def try_lock(connection: Connection, name: str) -> bool:
+    """Take the drive's lock for as long as this connection lives."""
+    return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(name)}))
+
+
+def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:
+    """Enter a drive, or that its worker has started anew."""
+    moment = now()
+    values = {
+        "driver": driver,
+        "host": host,
+        "worker": worker,
+        "queue": queue,
+        "registered_at": moment,
+        "last_seen_at": moment,
+    }
+    session.execute(
+        insert(Drive).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
+    )
+
+
+def seen(session: Session, name: str) -> None:
+    """The worker of a drive lives."""
+    session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=now()))
+
+
+def is_alive(session: Session, name: str, within: timedelta) -> bool:
+    """Whether the worker of a drive was heard of lately."""
+    last = session.scalar(select(Drive.last_seen_at).where(Drive.name == name))
+    return last is not None and now() - last <= within
+
+
+def registered_at(session: Session, name: str) -> datetime | None:
+    """When the present worker of a drive started; steps that began before it have no worker any more."""
+    return session.scalar(select(Drive.registered_at).where(Drive.name == name))
+
+
+def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:
+    """Note what was in a drive when somebody looked."""
+    session.execute(update(Drive).where(Drive.name == name).values(medium=dict(medium), medium_at=now()))

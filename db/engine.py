@@ -1,0 +1,141 @@
+"""The connection to PostgreSQL, and the border where its errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.orm import Session, sessionmaker
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from db.errors import DatabaseNotMigrated, DatabaseUnavailable
+from policy.errors import TapelineError, UsageError
+from policy.message import M
+
+T = TypeVar("T")
+
+DRIVER = "postgresql+psycopg2"
+_MIGRATION_LOCK = 0x7A9E
+
+
+class Database:
+    """The truth. Cheap to make; connects when first used, so that it may be made before a fork."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise _bad_url() from error
+        if parsed.drivername != DRIVER:
+            raise _bad_url()
+        self.url = url
+        self.shown_url = parsed.render_as_string(hide_password=True)
+        self.engine = create_engine(
+            parsed,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "application_name": "tapeline"},
+        )
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back by an exception.
+
+        Raises DatabaseUnavailable when the server cannot be reached or goes away, DatabaseNotMigrated when
+        the tables are not there.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except DBAPIError as error:
+            translated = self._translate(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def attempt(self, work: Callable[[Session], T], *, patience: float) -> T:
+        """Do ``work`` in a transaction, again with growing pauses while the database is away.
+
+        ``patience``: seconds after which DatabaseUnavailable is raised. ``work`` must be right when its
+        transaction is done twice: the first may have been committed when the connection broke.
+        """
+        for attempt in Retrying(
+            retry=retry_if_exception_type(DatabaseUnavailable),
+            stop=stop_after_delay(patience),
+            wait=wait_exponential(multiplier=0.5, max=15),
+            reraise=True,
+        ):
+            with attempt, self.transaction() as session:
+                return work(session)
+        raise AssertionError("unreachable")
+
+    def _translate(self, error: DBAPIError) -> TapelineError | None:
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            return DatabaseUnavailable(
+                M("The database does not answer ({url}).", url=self.shown_url),
+                M("Start it with 'tapeline up', or check the setting database_url."),
+            )
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "pgcode", None) == "42P01":
+            return _not_migrated()
+        return None
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        self.engine.dispose()
+
+    def abandon(self) -> None:
+        """Forget the connections that a forked child shares with its parent, without closing them."""
+        self.engine.dispose(close=False)
+
+    def upgrade(self) -> None:
+        """Bring the tables to the newest version. Two at once wait for each other."""
+        with self._connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    def check_version(self) -> None:
+        """Raises DatabaseNotMigrated unless the tables are those of this version."""
+        head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        with self._connect() as connection:
+            if MigrationContext.configure(connection).get_current_revision() != head:
+                raise _not_migrated()
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self._translate(error) or error from error
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration; the connection is given in its attributes."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _bad_url() -> UsageError:
+    return UsageError(
+        M("database_url: not a PostgreSQL address with its driver named."),
+        M("Write it as postgresql+psycopg2://user:password@host/database."),
+    )
+
+
+def _not_migrated() -> DatabaseNotMigrated:
+    return DatabaseNotMigrated(
+        M("The database does not have the tables of this version."), M("Run 'tapeline migrate'.")
+    )

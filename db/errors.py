@@ -1,0 +1,27 @@
+"""What can go wrong with the truth."""
+
+from __future__ import annotations
+
+from policy.errors import Consequence, TapelineError, UsageError
+
+
+class DatabaseUnavailable(TapelineError):
+    """The database does not answer."""
+
+    consequence = Consequence.RETRY
+
+
+class DatabaseNotMigrated(TapelineError):
+    """The database has no tables yet, or those of another version."""
+
+
+class NotFound(UsageError):
+    """A run, schedule, set, tape or file that the operator named does not exist."""
+
+
+class NotAllowed(TapelineError):
+    """The state of a run does not allow what was asked."""
+
+
+class LostClaim(TapelineError):
+    """Another worker owns the step by now; whoever gets this stops at once and changes nothing more."""

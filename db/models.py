@@ -1,0 +1,418 @@
+"""The tables (design section 7). Times are UTC with time zone; sizes are bytes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from db.states import BackupType, Kind, RecordState, RunState, Step, StepState, Trigger
+from policy.period import ScheduleType
+from policy.tapes import CartridgeState, SetState
+
+
+def now() -> datetime:
+    """The present moment, UTC with time zone."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        int: BigInteger,
+        str: Text,
+    }
+
+
+def _enum(kind: type[Any], name: str) -> Enum:
+    """An enum stored by its values as text with a check, so that a migration adds a value without a type."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class ScheduledTask(Base):
+    """A schedule: when, what (a template), which drive, which tape policy. Operators edit it."""
+
+    __tablename__ = "scheduled_tasks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
+    template_id: Mapped[int] = mapped_column(ForeignKey("backup_tasks.id"))
+    drive: Mapped[str]
+    schedule_type: Mapped[ScheduleType] = mapped_column(_enum(ScheduleType, "schedule_type"))
+    schedule_config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    time_zone: Mapped[str] = mapped_column(server_default="UTC", default="UTC")
+    tape_policy: Mapped[str] = mapped_column(server_default="current_month", default="current_month")
+    unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
+    on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
+    wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    last_run_time: Mapped[datetime | None]
+    last_success_time: Mapped[datetime | None]
+    """When the newest success was due: a run that ends after midnight counts for its own period."""
+    last_failure_time: Mapped[datetime | None]
+    next_run_time: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
+
+    template: Mapped[BackupTask] = relationship()
+
+    __table_args__ = (
+        CheckConstraint("unreadable_label in ('refuse', 'continue')", name="unreadable_label_known"),
+        CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
+    )
+
+
+class BackupTask(Base):
+    """A template (``is_template``), or the execution record that ``create_record`` copies from one."""
+
+    __tablename__ = "backup_tasks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    is_template: Mapped[bool] = mapped_column(Boolean)
+    template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
+    # Runs, schedules and records point at each other: this one is added after the tables are there.
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id", use_alter=True), unique=True)
+    name: Mapped[str]
+    type: Mapped[BackupType] = mapped_column(_enum(BackupType, "backup_type"))
+    sources: Mapped[list[Any]]
+    compression: Mapped[str] = mapped_column(server_default="zstd", default="zstd")
+    compression_level: Mapped[int] = mapped_column(Integer, server_default="3", default=3)
+    archive_bytes: Mapped[int] = mapped_column(server_default=text(str(4 << 30)), default=4 << 30)
+    retention_days: Mapped[int | None] = mapped_column(Integer)
+    state: Mapped[RecordState | None] = mapped_column(_enum(RecordState, "record_state"))
+    error: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
+
+    __table_args__ = (
+        Index("uq_backup_tasks_template_name", "name", unique=True, postgresql_where=text("is_template")),
+        CheckConstraint("is_template = (run_id is null)", name="record_has_run"),
+        CheckConstraint("compression in ('none', 'zstd')", name="compression_known"),
+    )
+
+
+class ChainRun(Base):
+    """A run: one job, through the chain in one part or several."""
+
+    __tablename__ = "chain_runs"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(_enum(Kind, "run_kind"))
+    schedule_id: Mapped[int | None] = mapped_column(ForeignKey("scheduled_tasks.id"))
+    trigger: Mapped[Trigger] = mapped_column(_enum(Trigger, "run_trigger"))
+    requested_by: Mapped[str | None]
+    state: Mapped[RunState] = mapped_column(_enum(RunState, "run_state"))
+    reason: Mapped[dict[str, Any] | None]
+    """Why it is in this state, as a message."""
+    drive: Mapped[str]
+    due_at: Mapped[datetime]
+    period: Mapped[str | None]
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Parameters given by hand; they override the template."""
+    part: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    dispatch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """How often the chain has been sent; messages that carry another number do nothing."""
+    dispatched_at: Mapped[datetime | None]
+    recoveries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """How often it was resumed by itself since an operator last sent it."""
+    set_id: Mapped[str | None]
+    progress: Mapped[dict[str, Any] | None]
+    tape_seen: Mapped[dict[str, Any] | None]
+    """The identity of the tape that precheck saw in this part."""
+    cancel_requested_at: Mapped[datetime | None]
+    wait_until: Mapped[datetime | None]
+    queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
+
+    schedule: Mapped[ScheduledTask | None] = relationship()
+    steps: Mapped[list[ChainStep]] = relationship(order_by="(ChainStep.part, ChainStep.position)")
+
+    __table_args__ = (
+        # An occurrence of a schedule is one run, however often it is announced.
+        UniqueConstraint("schedule_id", "due_at"),
+        Index(
+            "uq_chain_runs_active_schedule",
+            "schedule_id",
+            unique=True,
+            postgresql_where=text("state in ('QUEUED', 'RUNNING', 'WAITING_FOR_TAPE')"),
+        ),
+        Index(
+            "uq_chain_runs_running_drive",
+            "drive",
+            unique=True,
+            postgresql_where=text("state = 'RUNNING'"),
+        ),
+        Index("ix_chain_runs_queue", "drive", "queued_at", postgresql_where=text("state = 'QUEUED'")),
+    )
+
+
+class ChainStep(Base):
+    """One step of one part of a run."""
+
+    __tablename__ = "chain_steps"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True)
+    step: Mapped[Step] = mapped_column(_enum(Step, "step_name"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer)
+    state: Mapped[StepState] = mapped_column(_enum(StepState, "step_state"), default=StepState.PENDING)
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    dispatch: Mapped[int | None] = mapped_column(Integer)
+    """The dispatch whose message claimed it last."""
+    worker: Mapped[str | None]
+    heartbeat_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+
+
+class RunEvent(Base):
+    """One line of a run's story; append-only."""
+
+    __tablename__ = "run_events"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"), index=True)
+    part: Mapped[int] = mapped_column(Integer)
+    step: Mapped[Step | None] = mapped_column(_enum(Step, "event_step"))
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    level: Mapped[str] = mapped_column(String(8), default="info")
+    message: Mapped[dict[str, Any]]
+    """A text for the operator, as a message."""
+
+
+class Drive(Base):
+    """A drive, registered by its worker when it starts."""
+
+    __tablename__ = "drives"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    driver: Mapped[str]
+    host: Mapped[str]
+    worker: Mapped[str]
+    queue: Mapped[str]
+    registered_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    medium: Mapped[dict[str, Any] | None]
+    """What was in it when a step or a poll looked last."""
+    medium_at: Mapped[datetime | None]
+
+
+class TapePool(Base):
+    """A named group of cartridges."""
+
+    __tablename__ = "tape_pools"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class TapeCartridge(Base):
+    """A physical tape, for ever the same row; its label changes, its row does not."""
+
+    __tablename__ = "tape_cartridges"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    tape_id: Mapped[str] = mapped_column(unique=True)
+    label: Mapped[str | None] = mapped_column(index=True)
+    generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """How many times it has been formatted; sets of earlier generations are gone."""
+    state: Mapped[CartridgeState] = mapped_column(_enum(CartridgeState, "cartridge_state"))
+    pool_id: Mapped[int | None] = mapped_column(ForeignKey("tape_pools.id"))
+    volume_uuid: Mapped[str | None] = mapped_column(unique=True)
+    serial: Mapped[str | None]
+    medium_serial: Mapped[str | None] = mapped_column(unique=True)
+    barcode: Mapped[str | None]
+    capacity: Mapped[int | None]
+    bytes_used: Mapped[int] = mapped_column(default=0, server_default="0")
+    formatted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
+
+    pool: Mapped[TapePool | None] = relationship()
+
+
+class FormatPermit(Base):
+    """The answer to "may this run format this cartridge now?", and what came of it: an audit trail."""
+
+    __tablename__ = "format_permits"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id"))
+    part: Mapped[int] = mapped_column(Integer)
+    cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"))
+    drive: Mapped[str]
+    identity: Mapped[dict[str, Any]]
+    label: Mapped[str]
+    """The label asked for."""
+    allowed: Mapped[bool]
+    denials: Mapped[list[Any]]
+    reasons: Mapped[list[Any]]
+    sets_lost: Mapped[list[Any]]
+    decided_at: Mapped[datetime] = mapped_column(default=now)
+    consumed_at: Mapped[datetime | None]
+    outcome: Mapped[dict[str, Any] | None]
+    outcome_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # Whatever is repeated, redelivered or retried: a part of a run formats at most once.
+        Index(
+            "uq_format_permits_consumed",
+            "run_id",
+            "part",
+            unique=True,
+            postgresql_where=text("consumed_at is not null"),
+        ),
+        CheckConstraint("consumed_at is null or allowed", name="only_allowed_is_consumed"),
+    )
+
+
+class BackupSet(Base):
+    """What one run wrote."""
+
+    __tablename__ = "backup_sets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id"), unique=True)
+    template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
+    cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
+    """Where it begins, with ``generation``; the archives say where each part of it lies."""
+    generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    type: Mapped[BackupType] = mapped_column(_enum(BackupType, "set_type"))
+    state: Mapped[SetState] = mapped_column(_enum(SetState, "set_state"))
+    period: Mapped[str | None]
+    sources: Mapped[list[Any]]
+    files: Mapped[int] = mapped_column(default=0, server_default="0")
+    bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    warnings: Mapped[int] = mapped_column(default=0, server_default="0")
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    retention_until: Mapped[datetime | None]
+    destroyed_at: Mapped[datetime | None]
+
+    archives: Mapped[list[BackupArchive]] = relationship(order_by="BackupArchive.number")
+
+
+class BackupArchive(Base):
+    """One sealed archive of a set, and where it lies: on this cartridge, of this generation."""
+
+    __tablename__ = "backup_archives"
+
+    set_id: Mapped[str] = mapped_column(ForeignKey("backup_sets.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    cartridge_id: Mapped[int] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
+    generation: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    files: Mapped[int]
+    content_bytes: Mapped[int]
+    record: Mapped[dict[str, Any]]
+    """The archive's line as the set's manifest on tape has it."""
+    sealed_at: Mapped[datetime] = mapped_column(default=now)
+
+    cartridge: Mapped[TapeCartridge] = relationship()
+
+
+PATH_INDEXED = 255
+"""How many characters of a path the index holds."""
+
+
+class BackupFile(Base):
+    """One file of a set. Partitioned by set, so that an expired set leaves at once."""
+
+    __tablename__ = "backup_files"
+
+    set_id: Mapped[str] = mapped_column(primary_key=True)
+    archive: Mapped[int] = mapped_column(Integer, primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """The place in the archive's order: restore reads by (archive, position)."""
+    path: Mapped[str]
+    """For people and searches; bytes that are not UTF-8 are shown escaped."""
+    raw_path: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The exact name where ``path`` could not hold it."""
+    type: Mapped[str] = mapped_column(String(8))
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    ctime_ns: Mapped[int]
+    inode: Mapped[int]
+    blake3: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    # No foreign key: a partition is made and dropped together with its set, and loads faster without.
+    __table_args__ = (
+        # A path may be longer than an index row; its first part finds it, the path itself decides.
+        Index(
+            "ix_backup_files_path",
+            literal_column(f'"left"(path, {PATH_INDEXED})').label("head"),
+            postgresql_ops={"head": "text_pattern_ops"},
+        ),
+        {"postgresql_partition_by": "LIST (set_id)"},
+    )
+
+
+class Notification(Base):
+    """The outbox: one row for each thing to be said, written in the transaction that made it true."""
+
+    __tablename__ = "notifications"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"))
+    event: Mapped[str]
+    occurrence: Mapped[int] = mapped_column(Integer)
+    """The dispatch at which the run came to this event; a retried run may come to it again."""
+    facts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    deliveries: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """For each channel: attempts, sent_at, error."""
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    next_attempt_at: Mapped[datetime | None] = mapped_column(default=now)
+    """None: nothing is left to do."""
+
+    __table_args__ = (
+        UniqueConstraint("run_id", "event", "occurrence"),
+        Index(
+            "ix_notifications_due", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")
+        ),
+    )

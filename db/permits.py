@@ -1,0 +1,123 @@
+"""Format permits as rows: decided with their reasons, consumed once, never changed but for their outcome."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db import cartridges
+from db.errors import NotAllowed
+from db.models import BackupSet, ChainRun, FormatPermit, now
+from db.states import BackupType
+from policy.message import M
+from policy.permit import Decision, FormatFacts, decide
+from policy.tapes import SetState, TapePolicy
+
+
+def newest_full(session: Session, template_id: int | None) -> str | None:
+    """The newest complete full backup of a template."""
+    return session.scalar(
+        select(BackupSet.id)
+        .where(
+            BackupSet.template_id == template_id,
+            BackupSet.type == BackupType.FULL,
+            BackupSet.state == SetState.COMPLETE,
+        )
+        .order_by(BackupSet.finished_at.desc())
+        .limit(1)
+    )
+
+
+def used(session: Session, run_id: int, part: int) -> FormatPermit | None:
+    """The permit that a part of a run has consumed, or None."""
+    return session.scalar(
+        select(FormatPermit).where(
+            FormatPermit.run_id == run_id, FormatPermit.part == part, FormatPermit.consumed_at.is_not(None)
+        )
+    )
+
+
+def judge(
+    session: Session,
+    run: ChainRun,
+    medium: cartridges.Medium,
+    *,
+    template_id: int | None,
+    policy: TapePolicy,
+    now_local: datetime,
+) -> Decision:
+    """Ask the rules whether the run may format what is in the drive now. Stores nothing."""
+    seen = run.tape_seen
+    return decide(
+        FormatFacts(
+            tape=cartridges.tape_facts(session, medium),
+            seen_by_precheck=cartridges.identity(seen) if seen else None,
+            policy=policy,
+            now_local=now_local,
+            run_id=run.id,
+            period=run.period,
+            newest_full_set=newest_full(session, template_id),
+            named_label=run.options.get("erase_label"),
+            permit_used=used(session, run.id, run.part) is not None,
+        )
+    )
+
+
+def store(
+    session: Session, run: ChainRun, medium: cartridges.Medium, label: str, decision: Decision
+) -> FormatPermit:
+    """Keep a decision with its reasons."""
+    cartridge = cartridges.recognise(session, medium)
+    permit = FormatPermit(
+        run_id=run.id,
+        part=run.part,
+        cartridge_id=cartridge.id if cartridge else None,
+        drive=run.drive,
+        identity=dict(cartridges.identity(medium)),
+        label=label,
+        allowed=decision.allowed,
+        denials=[denial.value for denial in decision.denials],
+        reasons=[reason.to_json() for reason in decision.reasons],
+        sets_lost=list(decision.sets_lost),
+    )
+    session.add(permit)
+    session.flush()
+    return permit
+
+
+def consume(session: Session, permit_id: int) -> None:
+    """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed."""
+    try:
+        consumed = session.execute(
+            update(FormatPermit)
+            .where(
+                FormatPermit.id == permit_id,
+                FormatPermit.allowed,
+                FormatPermit.consumed_at.is_(None),
+            )
+            .values(consumed_at=now())
+            .returning(FormatPermit.id)
+        ).scalar_one_or_none()
+    except IntegrityError as error:
+        raise _spent() from error
+    if consumed is None:
+        raise _spent()
+
+
+def _spent() -> NotAllowed:
+    return NotAllowed(
+        M("The format permit of this part of the run was used: it formats once. Start a new run.")
+    )
+
+
+def close(session: Session, permit_id: int, outcome: dict[str, Any]) -> None:
+    """Note what came of a consumed permit, once."""
+    session.execute(
+        update(FormatPermit)
+        .where(FormatPermit.id == permit_id, FormatPermit.outcome.is_(None))
+        .values(outcome=outcome, outcome_at=now())
+    )

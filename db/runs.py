@@ -1,0 +1,414 @@
+"""Runs: start, admission, and the one function that changes a state."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db import events
+from db.errors import NotAllowed, NotFound
+from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
+from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
+from policy import period
+from policy.message import M, Message
+from policy.tapes import SetState
+
+
+def get(session: Session, run_id: int, *, lock: bool = False) -> ChainRun:
+    """A run by its id. Raises NotFound. ``lock``: nobody else changes it until the transaction ends."""
+    run = session.get(ChainRun, run_id, with_for_update=lock or None, populate_existing=lock)
+    if run is None:
+        raise NotFound(M("There is no run {id}.", id=run_id), M("'tapeline runs' lists them."))
+    return run
+
+
+def transition(
+    session: Session,
+    run: ChainRun,
+    to: RunState,
+    reason: Message | None = None,
+    remedy: Message | None = None,
+) -> bool:
+    """Change a run's state, if it still is what ``run`` says; the only place where a state changes.
+
+    Writes the event and, where the new state is to be announced, the outbox row in the same transaction.
+    Returns False, and changes nothing, when somebody else was faster. Raises NotAllowed for a transition
+    that the state machine does not have.
+    """
+    expected = run.state
+    if to not in TRANSITIONS[expected]:
+        raise NotAllowed(
+            M("Run {id} is {state} and cannot become {to}.", id=run.id, state=expected.value, to=to.value)
+        )
+    moment = now()
+    changed = session.execute(
+        update(ChainRun)
+        .where(ChainRun.id == run.id, ChainRun.state == expected)
+        .values(
+            state=to,
+            reason=reason.to_json() if reason else None,
+            finished_at=moment if to in ENDED else None,
+            started_at=func.coalesce(ChainRun.started_at, moment)
+            if to is RunState.RUNNING
+            else ChainRun.started_at,
+        )
+        .returning(ChainRun.id)
+    ).scalar_one_or_none()
+    if changed is None:
+        return False
+    session.refresh(run)
+    _after_transition(session, run, expected, reason, remedy)
+    return True
+
+
+def _after_transition(
+    session: Session, run: ChainRun, before: RunState, reason: Message | None, remedy: Message | None
+) -> None:
+    level = "error" if run.state is RunState.FAILED else "info"
+    message = (
+        M("{before} → {after}: {reason}", before=before.value, after=run.state.value, reason=reason.to_json())
+        if reason
+        else M("{before} → {after}", before=before.value, after=run.state.value)
+    )
+    events.record(session, run, message, level=level)
+    _note_on_schedule(run)
+    if run.state in ENDED and run.kind is Kind.BACKUP:
+        _close_unfinished(session, run)
+    if run.state in events.ENDINGS:
+        _announce_state(session, run, reason, remedy)
+
+
+def _close_unfinished(session: Session, run: ChainRun) -> None:
+    """A run that ends without finishing leaves set and record so; nothing on tape is touched."""
+    session.execute(
+        update(BackupSet)
+        .where(BackupSet.id == run.set_id, BackupSet.state == SetState.WRITING)
+        .values(state=SetState.INCOMPLETE)
+    )
+    session.execute(
+        update(BackupTask)
+        .where(BackupTask.run_id == run.id, BackupTask.state != RecordState.COMPLETED)
+        .values(state=RecordState.FAILED, error=run.reason, finished_at=run.finished_at)
+    )
+
+
+def _note_on_schedule(run: ChainRun) -> None:
+    if run.schedule is None:
+        return
+    if run.state is RunState.RUNNING:
+        run.schedule.last_run_time = run.started_at
+    elif run.state is RunState.SUCCEEDED:
+        run.schedule.last_success_time = max(run.due_at, run.schedule.last_success_time or run.due_at)
+    elif run.state is RunState.FAILED:
+        run.schedule.last_failure_time = run.finished_at
+
+
+def _announce_state(
+    session: Session, run: ChainRun, reason: Message | None, remedy: Message | None = None
+) -> None:
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    event = events.ENDINGS[run.state]
+    if run.state is RunState.SUCCEEDED and stored and run.kind is Kind.BACKUP and stored.warnings:
+        event = "warnings"
+    announce(session, run, event, reason, remedy)
+
+
+def announce(
+    session: Session, run: ChainRun, event: str, reason: Message | None, remedy: Message | None = None
+) -> None:
+    """Put an event of the run into the outbox, with the facts as they are at this moment."""
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    cartridge = session.get(TapeCartridge, stored.cartridge_id) if stored and stored.cartridge_id else None
+    is_backup = run.kind is Kind.BACKUP
+    ended = run.finished_at or now()
+    facts = {
+        "event": event,
+        "run_id": run.id,
+        "schedule": run.schedule.name if run.schedule else None,
+        "kind": run.kind.value,
+        "trigger": run.trigger.value,
+        "drive": run.drive,
+        "label": cartridge.label if cartridge else (run.tape_seen or {}).get("label"),
+        "set_id": run.set_id,
+        "files": stored.files if stored and is_backup else None,
+        "size": stored.bytes if stored and is_backup else None,
+        "warnings": stored.warnings if stored and is_backup else 0,
+        "first_warnings": _first_warnings(session, run) if is_backup else [],
+        "seconds": (ended - run.started_at).total_seconds() if run.started_at else None,
+        "reason": reason.to_json() if reason else None,
+        "remedy": remedy.to_json() if remedy else None,
+        "safe": None,
+        "next_command": f"tapeline runs retry {run.id}" if run.state is RunState.FAILED else None,
+        "link": None,
+        "at": ended.isoformat(),
+        "time_zone": run.schedule.time_zone if run.schedule else "UTC",
+    }
+    events.announce(session, run, event, facts)
+
+
+def _first_warnings(session: Session, run: ChainRun) -> list[dict[str, Any]]:
+    return list(
+        session.scalars(
+            select(RunEvent.message)
+            .where(RunEvent.run_id == run.id, RunEvent.step == Step.RUN_BACKUP, RunEvent.level == "warning")
+            .order_by(RunEvent.id)
+            .limit(3)
+        )
+    )
+
+
+def start(
+    session: Session,
+    schedule: ScheduledTask,
+    *,
+    due_at: datetime,
+    trigger: Trigger,
+    requested_by: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> ChainRun | None:
+    """Decide whether a run of a schedule exists; the decision is a row in either case.
+
+    A refusal is a run in state SKIPPED with its reason. Returns None when this ``due_at`` was seen before:
+    the decision was made then.
+    """
+    seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    if session.scalar(seen):
+        return None
+    run = ChainRun(
+        kind=Kind.BACKUP,
+        schedule_id=schedule.id,
+        trigger=trigger,
+        requested_by=requested_by,
+        drive=schedule.drive,
+        due_at=due_at,
+        period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        options=options or {},
+    )
+    refusal = _refusal(session, schedule, due_at, trigger)
+    if refusal is None:
+        refusal = _insert_queued(session, run, schedule.name)
+    if refusal is not None:
+        _insert_skipped(session, run, refusal)
+    return run
+
+
+def _refusal(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> Message | None:
+    if not schedule.enabled:
+        return M("Schedule '{schedule}' is disabled.", schedule=schedule.name)
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    if active:
+        return _active(schedule.name, active)
+    return period_refusal(schedule, due_at) if trigger is Trigger.SCHEDULE else None
+
+
+def _active(schedule: str, run_id: int) -> Message:
+    return M("Run {run} of schedule '{schedule}' is not finished yet.", run=run_id, schedule=schedule)
+
+
+def period_refusal(schedule: ScheduledTask, due_at: datetime) -> Message | None:
+    """Why an automatic run due at ``due_at`` has nothing to do, or None."""
+    if not period.is_done(schedule.schedule_type, due_at, schedule.last_success_time, schedule.time_zone):
+        return None
+    return M(
+        "Period {period} of schedule '{schedule}' has its backup already.",
+        period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        schedule=schedule.name,
+    )
+
+
+def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | None:
+    """Insert a run, or say which active run was faster; the partial unique index decides."""
+    run.state = RunState.QUEUED
+    try:
+        with session.begin_nested():
+            session.add(run)
+            session.flush()
+    except IntegrityError as error:
+        if "uq_chain_runs_active_schedule" not in str(error.orig):
+            raise
+        active = session.scalar(
+            select(ChainRun.id).where(ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE))
+        )
+        return _active(schedule, active or 0)
+    _add_steps(session, run)
+    events.record(session, run, M("Queued for drive {drive}.", drive=run.drive))
+    return None
+
+
+def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
+    run.state = RunState.SKIPPED
+    run.reason = refusal.to_json()
+    run.finished_at = now()
+    session.add(run)
+    session.flush()
+    events.record(session, run, M("Skipped: {reason}", reason=refusal.to_json()))
+    _announce_state(session, run, refusal)
+
+
+def start_restore(
+    session: Session,
+    *,
+    set_id: str,
+    drive: str,
+    options: dict[str, Any],
+    requested_by: str | None,
+) -> ChainRun:
+    """Queue a restore of a set. Raises NotFound."""
+    if session.get(BackupSet, set_id) is None:
+        raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
+    run = ChainRun(
+        kind=Kind.RESTORE,
+        trigger=Trigger.MANUAL,
+        requested_by=requested_by,
+        state=RunState.QUEUED,
+        drive=drive,
+        due_at=now(),
+        set_id=set_id,
+        options=options,
+    )
+    session.add(run)
+    session.flush()
+    _add_steps(session, run)
+    events.record(session, run, M("Queued for drive {drive}.", drive=run.drive))
+    return run
+
+
+def _add_steps(session: Session, run: ChainRun) -> None:
+    session.add_all(
+        ChainStep(run_id=run.id, part=run.part, step=step, position=position)
+        for position, step in enumerate(STEPS[run.kind])
+    )
+    session.flush()
+
+
+def admit(session: Session, drive: str) -> ChainRun | None:
+    """Let the oldest queued run have the drive, if the drive is free; it becomes RUNNING with a new dispatch.
+
+    The caller commits and then sends the run's chain. One admission at a time for each drive.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
+    if session.scalar(select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)):
+        return None
+    run = session.scalar(
+        select(ChainRun)
+        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED)
+        .order_by(ChainRun.queued_at, ChainRun.id)
+        .limit(1)
+        .with_for_update()
+    )
+    if run is None or not transition(session, run, RunState.RUNNING):
+        return None
+    new_dispatch(run)
+    return run
+
+
+def _admission_key(drive: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"admit:{drive}".encode(), digest_size=8).digest(), signed=True)
+
+
+def new_dispatch(run: ChainRun) -> None:
+    """Give the run a new dispatch number, so that every message sent before does nothing."""
+    run.dispatch += 1
+    run.dispatched_at = now()
+
+
+def first_open_step(session: Session, run: ChainRun) -> ChainStep | None:
+    """The first step of the run's part that has not been passed, or None."""
+    return session.scalar(
+        select(ChainStep)
+        .where(
+            ChainStep.run_id == run.id,
+            ChainStep.part == run.part,
+            ChainStep.state.not_in([StepState.SUCCEEDED, StepState.SKIPPED]),
+        )
+        .order_by(ChainStep.position)
+        .limit(1)
+    )
+
+
+def reopen(session: Session, run: ChainRun, step: Step) -> None:
+    """Make a step and all that follow it in this part claimable again."""
+    position = STEPS[run.kind].index(step)
+    session.execute(
+        update(ChainStep)
+        .where(ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.position >= position)
+        .values(state=StepState.PENDING, heartbeat_at=None, finished_at=None, error=None, result=None)
+    )
+    session.expire(run, ["steps"])
+
+
+def retry(
+    session: Session, run_id: int, from_step: Step | None, requested_by: str, why: str | None
+) -> ChainRun:
+    """Queue a failed run again, from its failed step or from an earlier one. Raises NotFound, NotAllowed."""
+    run = get(session, run_id, lock=True)
+    if run.state is not RunState.FAILED:
+        raise NotAllowed(
+            M("Run {id} is {state}; only a FAILED run can be retried.", id=run.id, state=run.state.value),
+            M("'tapeline runs show {id}' tells its story.", id=run.id),
+        )
+    failed = first_open_step(session, run)
+    steps = STEPS[run.kind]
+    failed_step = failed.step if failed else steps[-1]
+    step = from_step or failed_step
+    if step not in steps or steps.index(step) > steps.index(failed_step):
+        raise NotAllowed(
+            M(
+                "Run {id} failed at '{failed}' and cannot go on from '{step}'.",
+                id=run.id,
+                failed=failed_step.value,
+                step=step.value,
+            ),
+            M("Name '{failed}' or an earlier step.", failed=failed_step.value),
+        )
+    _refuse_second_active(session, run)
+    reopen(session, run, step)
+    reason = M("retry from {step} by {who}", step=step.value, who=requested_by)
+    if why:
+        reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
+    run.cancel_requested_at = None
+    run.recoveries = 0
+    run.queued_at = now()
+    if not transition(session, run, RunState.QUEUED, reason):
+        raise NotAllowed(M("Run {id} was changed by somebody else just now.", id=run.id))
+    return run
+
+
+def _refuse_second_active(session: Session, run: ChainRun) -> None:
+    if run.schedule_id is None:
+        return
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE))
+    )
+    if active:
+        raise NotAllowed(
+            _active(run.schedule.name if run.schedule else "", active),
+            M("Wait for it or cancel it: tapeline runs cancel {run}", run=active),
+        )
+
+
+def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
+    """Cancel a run at once if no step of it runs, else ask its step to stop at the next safe point.
+
+    Raises NotFound, NotAllowed (it has ended).
+    """
+    run = get(session, run_id, lock=True)
+    if run.state in ENDED:
+        raise NotAllowed(M("Run {id} has ended already: {state}.", id=run.id, state=run.state.value))
+    reason = M("cancelled by {who}", who=requested_by)
+    step_running = session.scalar(
+        select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
+    )
+    if step_running is None:
+        transition(session, run, RunState.CANCELLED, reason)
+    else:
+        run.cancel_requested_at = now()
+        events.record(session, run, M("Asked to stop at the next safe point by {who}.", who=requested_by))
+    return run

@@ -1,0 +1,78 @@
+"""Schedules and their templates, found by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.models import BackupTask, ScheduledTask
+from db.states import BackupType
+from policy.message import M
+from policy.period import ScheduleType
+
+
+def get(session: Session, name: str) -> ScheduledTask:
+    """A schedule by its name. Raises NotFound, which lists the names that exist."""
+    found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+    if found is None:
+        names = ", ".join(session.scalars(select(ScheduledTask.name).order_by(ScheduledTask.name)))
+        raise NotFound(
+            M("There is no schedule '{name}'.", name=name),
+            M("There are: {names}", names=names) if names else M("No schedule has been made yet."),
+        )
+    return found
+
+
+def put(
+    session: Session,
+    name: str,
+    *,
+    drive: str,
+    sources: list[str],
+    schedule_type: ScheduleType = ScheduleType.MONTHLY,
+    template: dict[str, Any] | None = None,
+    **settings: Any,
+) -> ScheduledTask:
+    """Make a schedule with its template, or change the one of this name."""
+    found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+    if found is None:
+        base = BackupTask(is_template=True, name=name, type=BackupType.FULL, sources=sources)
+        found = ScheduledTask(name=name, template=base, drive=drive, schedule_type=schedule_type)
+        session.add(found)
+    found.drive, found.schedule_type = drive, schedule_type
+    found.template.sources = sources
+    _set(found.template, template or {})
+    _set(found, settings)
+    session.flush()
+    return found
+
+
+def _set(row: Any, values: dict[str, Any]) -> None:
+    for column, value in values.items():
+        setattr(row, column, value)
+
+
+def as_json(schedule: ScheduledTask) -> dict[str, Any]:
+    """A schedule as scripts see it."""
+    return {
+        "name": schedule.name,
+        "enabled": schedule.enabled,
+        "type": schedule.schedule_type.value,
+        "config": schedule.schedule_config,
+        "time_zone": schedule.time_zone,
+        "drive": schedule.drive,
+        "tape_policy": schedule.tape_policy,
+        "backup": schedule.template.type.value,
+        "sources": schedule.template.sources,
+        "last_run_time": _iso(schedule.last_run_time),
+        "last_success_time": _iso(schedule.last_success_time),
+        "last_failure_time": _iso(schedule.last_failure_time),
+        "next_run_time": _iso(schedule.next_run_time),
+    }
+
+
+def _iso(moment: Any) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,124 @@
+"""The states of runs, steps and records, and the transitions that are allowed: data, in one place."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "QUEUED"
+    """It exists and waits for its drive to be free."""
+    RUNNING = "RUNNING"
+    """It owns its drive and its chain has been sent."""
+    WAITING_FOR_TAPE = "WAITING_FOR_TAPE"
+    """It asked for another tape and gave its drive back."""
+    SUCCEEDED = "SUCCEEDED"
+    """Everything is on tape, sealed and catalogued; perhaps with warnings."""
+    FAILED = "FAILED"
+    """It ended without doing what it was for; an operator may retry it."""
+    SKIPPED = "SKIPPED"
+    """There was nothing to do, for the reason that it names. Never a success."""
+    CANCELLED = "CANCELLED"
+    """An operator ended it."""
+
+
+TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset(
+        {
+            RunState.SUCCEEDED,
+            RunState.FAILED,
+            RunState.SKIPPED,
+            RunState.CANCELLED,
+            RunState.WAITING_FOR_TAPE,
+        }
+    ),
+    RunState.WAITING_FOR_TAPE: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
+    RunState.FAILED: frozenset({RunState.QUEUED}),
+    RunState.SUCCEEDED: frozenset(),
+    RunState.SKIPPED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+}
+
+ACTIVE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING_FOR_TAPE})
+ENDED = frozenset(RunState) - ACTIVE
+
+
+class StepState(StrEnum):
+    """Where a step of a part stands."""
+
+    PENDING = "PENDING"
+    """Nobody has claimed it."""
+    RUNNING = "RUNNING"
+    """A worker has claimed it; its heartbeat tells whether that worker lives."""
+    SUCCEEDED = "SUCCEEDED"
+    """Done, its result committed."""
+    SKIPPED = "SKIPPED"
+    """Not needed, for the reason that it names; the run goes on."""
+    FAILED = "FAILED"
+    """It ended with an error."""
+
+
+PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
+
+
+class RecordState(StrEnum):
+    """Where the execution record of a backup stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class Kind(StrEnum):
+    """What a run is for; decides its steps."""
+
+    BACKUP = "backup"
+    RESTORE = "restore"
+
+
+class Step(StrEnum):
+    """The steps, named as operators see them."""
+
+    PRECHECK = "precheck"
+    CREATE_RECORD = "create_record"
+    FORMAT_TAPE = "format_tape"
+    UPDATE_LABEL = "update_label"
+    RUN_BACKUP = "run_backup"
+    RESTORE = "restore"
+    NOTIFY = "notify"
+
+
+STEPS: dict[Kind, tuple[Step, ...]] = {
+    Kind.BACKUP: (
+        Step.PRECHECK,
+        Step.CREATE_RECORD,
+        Step.FORMAT_TAPE,
+        Step.UPDATE_LABEL,
+        Step.RUN_BACKUP,
+        Step.NOTIFY,
+    ),
+    Kind.RESTORE: (Step.PRECHECK, Step.RESTORE, Step.NOTIFY),
+}
+
+AT_THE_DRIVE = frozenset({Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE})
+"""Steps that run on the tape worker; the others run on any control worker."""
+
+
+class BackupType(StrEnum):
+    """What a backup set holds."""
+
+    FULL = "full"
+    """Every file of the sources."""
+
+
+class Trigger(StrEnum):
+    """Who asked for a run."""
+
+    SCHEDULE = "schedule"
+    """Beat; the period rules hold."""
+    MANUAL = "manual"
+    """An operator; exempt from the period check."""

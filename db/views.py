@@ -1,0 +1,124 @@
+"""Runs and tapes as scripts see them; the names are fixed by design section 9."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import catalog
+from db.models import BackupArchive, BackupSet, ChainRun, ChainStep, FormatPermit, RunEvent, TapeCartridge
+
+
+def run_json(run: ChainRun) -> dict[str, Any]:
+    """A run with the steps of its latest part."""
+    return {
+        "id": run.id,
+        "schedule": run.schedule.name if run.schedule else None,
+        "kind": run.kind.value,
+        "trigger": run.trigger.value,
+        "state": run.state.value,
+        "reason": run.reason,
+        "period": run.period,
+        "drive": run.drive,
+        "part": run.part,
+        "set_id": run.set_id,
+        "requested_by": run.requested_by,
+        "due_at": iso(run.due_at),
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+        "progress": run.progress,
+        "steps": [step_json(step) for step in run.steps if step.part == run.part],
+    }
+
+
+def step_json(step: ChainStep) -> dict[str, Any]:
+    return {
+        "name": step.step.value,
+        "state": step.state.value,
+        "attempts": step.attempts,
+        "worker": step.worker,
+        "error": step.error,
+        "result": step.result,
+        "started_at": iso(step.started_at),
+        "finished_at": iso(step.finished_at),
+    }
+
+
+def events_json(session: Session, run_id: int, after: int = 0) -> list[dict[str, Any]]:
+    """The story of a run, oldest first, from the event after ``after`` on."""
+    rows = session.scalars(
+        select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > after).order_by(RunEvent.id)
+    )
+    return [
+        {
+            "id": event.id,
+            "at": iso(event.at),
+            "part": event.part,
+            "step": event.step.value if event.step else None,
+            "level": event.level,
+            "message": event.message,
+        }
+        for event in rows
+    ]
+
+
+def permits_json(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The format permits of a run, with their reasons."""
+    rows = session.scalars(
+        select(FormatPermit).where(FormatPermit.run_id == run_id).order_by(FormatPermit.id)
+    )
+    return [
+        {
+            "part": permit.part,
+            "label": permit.label,
+            "allowed": permit.allowed,
+            "reasons": permit.reasons,
+            "sets_lost": permit.sets_lost,
+            "decided_at": iso(permit.decided_at),
+            "consumed_at": iso(permit.consumed_at),
+            "outcome": permit.outcome,
+        }
+        for permit in rows
+    ]
+
+
+def tape_json(session: Session, cartridge: TapeCartridge) -> dict[str, Any]:
+    """A cartridge with every set that ever was on it."""
+    return {
+        "id": cartridge.id,
+        "tape_id": cartridge.tape_id,
+        "label": cartridge.label,
+        "generation": cartridge.generation,
+        "state": cartridge.state.value,
+        "pool": cartridge.pool.name if cartridge.pool else None,
+        "volume_uuid": cartridge.volume_uuid,
+        "barcode": cartridge.barcode,
+        "bytes_used": cartridge.bytes_used,
+        "capacity": cartridge.capacity,
+        "formatted_at": iso(cartridge.formatted_at),
+        "sets": [catalog.as_json(session, stored) for stored in _sets_of(session, cartridge.id)],
+    }
+
+
+def _sets_of(session: Session, cartridge_id: int) -> list[BackupSet]:
+    on_it = select(BackupArchive.set_id).where(BackupArchive.cartridge_id == cartridge_id)
+    return list(
+        session.scalars(
+            select(BackupSet)
+            .where((BackupSet.cartridge_id == cartridge_id) | BackupSet.id.in_(on_it))
+            .order_by(BackupSet.started_at.desc())
+        )
+    )
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as ISO 8601, in UTC as it is stored."""
+    return moment.isoformat() if moment else None
+
+
+def seconds_between(start: str, end: str) -> float:
+    """The seconds between two times of a view."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,45 @@
+"""The root of every error that an operator may see."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from policy.message import Message
+
+
+class Consequence(StrEnum):
+    """What follows for the run when this error ends a step; the class of the error decides."""
+
+    RETRY = "retry"
+    """Plumbing (network, database, a busy device): the same step may be tried again without harm."""
+    WAIT_FOR_OPERATOR = "wait_for_operator"
+    """Somebody has to do something at the drive; the run waits where its schedule allows it, else fails."""
+    RETIRE_TAPE = "retire_tape"
+    """The cartridge must not be written again; the run fails."""
+    FAIL_RUN = "fail_run"
+    """This run cannot go on; tape and drive are sound."""
+
+
+class TapelineError(Exception):
+    """Something an operator can act on: one line that says what happened, and one what to do.
+
+    Subclasses set ``consequence`` and ``exit_code`` (0 done, 1 failed, 2 usage, 3 skipped,
+    4 waiting for an operator); the texts stand where the error is raised.
+    """
+
+    consequence: Consequence = Consequence.FAIL_RUN
+    exit_code: int = 1
+
+    def __init__(self, message: Message, remedy: Message | None = None) -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else str(self.message)
+
+
+class UsageError(TapelineError):
+    """A name, a value or a combination that the operator gave is wrong; nothing was done."""
+
+    exit_code = 2

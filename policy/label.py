@@ -1,0 +1,83 @@
+"""Labels: ``TP{YYYY}{MM}{seq:02d}`` for scheduled full backups, and the rule for labels given by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from policy.errors import UsageError
+from policy.message import M
+
+MAX_SEQUENCE = 99
+
+_MONTHLY = re.compile(r"TP(?P<year>[0-9]{4})(?P<month>0[1-9]|1[0-2])(?P<sequence>[0-9]{2})")
+# What every driver can write and no command line can misread: it never begins with a dash.
+_ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MonthlyLabel:
+    """A label of the form ``TP{YYYY}{MM}{seq:02d}``; ``sequence`` counts the cartridges of a month from 1."""
+
+    year: int
+    month: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"TP{self.year:04d}{self.month:02d}{self.sequence:02d}"
+
+    def is_of(self, moment: datetime) -> bool:
+        """Whether the label belongs to the month of a local time."""
+        return (self.year, self.month) == (moment.year, moment.month)
+
+
+def parse(label: str | None) -> MonthlyLabel | None:
+    """Read a monthly label; None if it is not one (a foreign label, no label, sequence 00)."""
+    match = _MONTHLY.fullmatch(label or "")
+    if not match or match["sequence"] == "00":
+        return None
+    return MonthlyLabel(int(match["year"]), int(match["month"]), int(match["sequence"]))
+
+
+def check(label: str) -> str:
+    """Return a label given by hand, or raise UsageError that states the rule."""
+    if not _ALLOWED.fullmatch(label):
+        raise UsageError(
+            M("The label '{label}' breaks the rule for labels.", label=label),
+            M("Use 1 to 32 of the characters A-Z a-z 0-9 _ . - and begin with a letter or a digit."),
+        )
+    return label
+
+
+def to_ask_for(moment: datetime, taken: Collection[str]) -> str:
+    """The label that a scheduled full backup asks for: 01 of the local month, or the next free number.
+
+    ``taken``: labels of other cartridges. Raises UsageError when all 99 numbers of the month are used.
+    """
+    for sequence in range(1, MAX_SEQUENCE + 1):
+        label = str(MonthlyLabel(moment.year, moment.month, sequence))
+        if label not in taken:
+            return label
+    raise UsageError(
+        M("All {count} labels of {month} are taken.", count=MAX_SEQUENCE, month=f"{moment:%Y-%m}"),
+        M("Retire cartridges that are gone, or give a label by hand."),
+    )
+
+
+def serial_for(label: str, generation: int) -> str:
+    """A volume serial for LTFS (six characters A-Z 0-9) that tells two formats of one label apart."""
+    monthly = parse(label)
+    letters = (
+        f"{monthly.year % 100:02d}{monthly.month:02d}"
+        if monthly
+        else re.sub("[^A-Z0-9]", "", label.upper())[:4].ljust(4, "0")
+    )
+    return letters + _base36(generation % 36**2).rjust(2, "0")
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    high, low = divmod(number, 36)
+    return (digits[high] if high else "") + digits[low]

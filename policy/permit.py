@@ -1,0 +1,183 @@
+"""The format permit (design section 5): may this run format the cartridge in this drive now?
+
+Deny unless every line holds. A pure function from facts; its answer is stored with the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from policy.message import M, Message
+from policy.tapes import CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+
+
+class Denial(StrEnum):
+    """Why a permit is denied; each stands for one line of design section 5."""
+
+    IDENTITY_CHANGED = "identity_changed"
+    NO_MEDIUM = "no_medium"
+    UNREADABLE = "unreadable"
+    FOREIGN_DATA = "foreign_data"
+    RETAINED_SETS = "retained_sets"
+    PERIOD_DATA = "period_data"
+    OWN_SET = "own_set"
+    NEWEST_FULL = "newest_full"
+    WRITE_PROTECTED = "write_protected"
+    BAD_STATE = "bad_state"
+    ALREADY_USED = "already_used"
+
+
+APPENDING = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
+"""With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatFacts:
+    """All that the decision is made from."""
+
+    tape: TapeFacts
+    seen_by_precheck: tuple[tuple[str, str | None], ...] | None
+    policy: TapePolicy
+    now_local: datetime
+    run_id: int
+    period: str | None
+    newest_full_set: str | None
+    """The newest complete full backup of the template, on whatever cartridge."""
+    named_label: str | None = None
+    """The old label, where an operator named it and so allowed its sets to be lost."""
+    permit_used: bool = False
+    """A permit of this part of the run was consumed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer, with its reasons and the sets that the format would destroy."""
+
+    allowed: bool
+    denials: tuple[Denial, ...]
+    reasons: tuple[Message, ...]
+    sets_lost: tuple[str, ...]
+
+    @property
+    def append(self) -> bool:
+        """Denied because this month's or this run's data is on the tape: the run goes on and appends."""
+        found = set(self.denials)
+        return bool(found & {Denial.PERIOD_DATA, Denial.OWN_SET}) and found <= APPENDING
+
+
+def decide(facts: FormatFacts) -> Decision:
+    """Answer the question of the permit; every denial that applies is named, in the order of the design."""
+    found = tuple(_denials(facts))
+    lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
+    reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
+    return Decision(not found, tuple(denial for denial, _ in found), reasons, lost)
+
+
+def _why_allowed(facts: FormatFacts) -> Message:
+    if facts.tape.state == "blank":
+        return M("The drive affirms that the tape is blank.")
+    if facts.tape.known and facts.tape.known.sets:
+        return M(
+            "Every set on tape {tape} may be lost: {count} sets.",
+            tape=facts.tape.describe(),
+            count=len(facts.tape.known.sets),
+        )
+    return M("Tape {tape} holds no file and its label is accepted.", tape=facts.tape.describe())
+
+
+def _denials(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    if facts.permit_used:
+        yield (
+            Denial.ALREADY_USED,
+            M("The format permit of this part of the run was used: it formats once. Start a new run."),
+        )
+    if facts.tape.identity != facts.seen_by_precheck:
+        yield (
+            Denial.IDENTITY_CHANGED,
+            M("The tape in the drive ({tape}) is not the one that precheck saw.", tape=facts.tape.describe()),
+        )
+    yield from _medium(facts)
+    yield from _content(facts)
+    yield from _condition(facts)
+
+
+def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    tape = facts.tape
+    if tape.state == "no_medium":
+        yield Denial.NO_MEDIUM, M("There is no tape in the drive.")
+    elif tape.state not in {"blank", "formatted"}:
+        yield (
+            Denial.UNREADABLE,
+            M("The tape cannot be read; an unreadable tape is never taken for a blank one."),
+        )
+    elif tape.state == "formatted" and not _is_free_to_format(facts):
+        if tape.known is None or not tape.known.sets:
+            yield (
+                Denial.FOREIGN_DATA,
+                M("Tape {tape} holds files that the catalogue does not know.", tape=tape.describe()),
+            )
+        for kept in _kept_sets(facts):
+            yield Denial.RETAINED_SETS, kept
+
+
+def _is_free_to_format(facts: FormatFacts) -> bool:
+    tape = facts.tape
+    if tape.empty and facts.policy.accepts(tape, facts.now_local):
+        return True
+    return bool(tape.known and tape.known.sets) and not any(_kept_sets(facts))
+
+
+def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
+    if facts.tape.known is None or _is_named(facts):
+        return
+    for stored in facts.tape.known.sets:
+        if not stored.may_be_lost(facts.now_local):
+            until = stored.retention_until
+            yield M(
+                "Set {set} on tape {tape} is kept until {until}.",
+                set=stored.id,
+                tape=facts.tape.describe(),
+                until=f"{until:%Y-%m-%d}" if until else "∞",
+            )
+
+
+def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    for stored in facts.tape.known.sets if facts.tape.known else ():
+        if stored.state is SetState.DESTROYED:
+            continue
+        if stored.run_id == facts.run_id:
+            yield Denial.OWN_SET, M("Set {set} was written by this run.", set=stored.id)
+        if _is_of_this_period(stored, facts):
+            yield Denial.PERIOD_DATA, M("Set {set} of this period is on the tape.", set=stored.id)
+        if stored.id == facts.newest_full_set and not _is_named(facts):
+            yield (
+                Denial.NEWEST_FULL,
+                M("Set {set} is the newest complete full backup there is.", set=stored.id),
+            )
+
+
+def _is_of_this_period(stored: SetFacts, facts: FormatFacts) -> bool:
+    written = stored.started_at.astimezone(facts.now_local.tzinfo)
+    this_month = (written.year, written.month) == (facts.now_local.year, facts.now_local.month)
+    return this_month or (facts.period is not None and stored.period == facts.period)
+
+
+def _is_named(facts: FormatFacts) -> bool:
+    return facts.named_label is not None and facts.named_label == facts.tape.label
+
+
+def _condition(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    if facts.tape.write_protected:
+        yield (
+            Denial.WRITE_PROTECTED,
+            M("The write-protect switch of tape {tape} is set.", tape=facts.tape.describe()),
+        )
+    known = facts.tape.known
+    if known and known.state in {CartridgeState.UNKNOWN, CartridgeState.RETIRED, CartridgeState.ERROR}:
+        yield (
+            Denial.BAD_STATE,
+            M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value),
+        )

@@ -1,0 +1,167 @@
+"""What the rules know of a tape: the facts that permit and precheck decide from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from policy import label, retention
+from policy.errors import UsageError
+from policy.message import M
+
+
+class CartridgeState(StrEnum):
+    """What may be done with a cartridge."""
+
+    ACTIVE = "active"
+    """Known and sound."""
+    FULL = "full"
+    """Sound, but nothing more fits on this generation."""
+    UNKNOWN = "unknown"
+    """A format was cut off: an operator has to look at it and decide."""
+    RETIRED = "retired"
+    """Taken out of use for ever."""
+    ERROR = "error"
+    """A write error happened: it must not be written again."""
+
+
+class SetState(StrEnum):
+    """What a backup set is worth."""
+
+    WRITING = "writing"
+    """A run is writing it, or was cut off and can go on."""
+    COMPLETE = "complete"
+    """Everything that was planned is on tape, sealed and catalogued."""
+    INCOMPLETE = "incomplete"
+    """Its run ended before the end; what was sealed can still be restored."""
+    DESTROYED = "destroyed"
+    """The cartridge was formatted afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetFacts:
+    """A backup set on the present generation of a cartridge."""
+
+    id: str
+    template_id: int | None
+    run_id: int | None
+    type: str
+    state: SetState
+    period: str | None
+    started_at: datetime
+    retention_until: datetime | None
+
+    def may_be_lost(self, now: datetime) -> bool:
+        """Whether nobody needs it any more: past retention, or destroyed already."""
+        return self.state is SetState.DESTROYED or retention.is_past(self.retention_until, now)
+
+
+@dataclass(frozen=True, slots=True)
+class CartridgeFacts:
+    """A cartridge that the database knows."""
+
+    id: int
+    tape_id: str
+    label: str | None
+    state: CartridgeState
+    pool: str | None
+    volume_uuid: str | None
+    sets: tuple[SetFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TapeFacts:
+    """The tape in the drive, and the row of the database that it was recognised as."""
+
+    state: str
+    label: str | None
+    empty: bool | None
+    write_protected: bool
+    identity: tuple[tuple[str, str | None], ...]
+    known: CartridgeFacts | None
+
+    def describe(self) -> str:
+        """A short name for what is in the drive, for messages: its label, or its state in words."""
+        return self.label or {"blank": "blank", "no_medium": "-", "unreadable": "unreadable"}.get(
+            self.state, "no label"
+        )
+
+
+class PolicyKind(StrEnum):
+    """Which tapes a schedule accepts."""
+
+    CURRENT_MONTH = "current_month"
+    """A label of this month in the schedule's time zone, or a blank tape."""
+    ROTATE = "rotate"
+    """As current_month, and a known cartridge all of whose sets are past retention."""
+    POOL = "pool"
+    """A known cartridge of the named pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapePolicy:
+    """A parsed ``tape_policy``: ``current_month``, ``rotate`` or ``pool:<name>``."""
+
+    kind: PolicyKind
+    pool: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> TapePolicy:
+        """Raises UsageError that lists the policies."""
+        kind, _, pool = text.partition(":")
+        if kind == PolicyKind.POOL and pool:
+            return cls(PolicyKind.POOL, pool)
+        if text in {PolicyKind.CURRENT_MONTH, PolicyKind.ROTATE}:
+            return cls(PolicyKind(text))
+        raise UsageError(
+            M("tape_policy: '{text}' is not a tape policy.", text=text),
+            M("Use current_month, rotate or pool:<name>."),
+        )
+
+    def accepts(self, tape: TapeFacts, now_local: datetime) -> bool:
+        """Whether a run of this policy may go on with this tape; says nothing about formatting it.
+
+        ``now_local``: now, in the schedule's time zone.
+        """
+        if tape.state == "blank":
+            # A blank tape belongs to no pool until an operator registers it.
+            return self.kind is not PolicyKind.POOL or self._in_pool(tape)
+        if tape.state != "formatted":
+            return False
+        match self.kind:
+            case PolicyKind.POOL:
+                return self._in_pool(tape)
+            case PolicyKind.CURRENT_MONTH:
+                return _is_this_months(tape, now_local)
+            case PolicyKind.ROTATE:
+                return _is_this_months(tape, now_local) or _is_free(tape, now_local)
+
+    def may_append(self, tape: TapeFacts, now_local: datetime) -> bool:
+        """Whether a backup may be added to this volume as it is, without a format."""
+        if tape.state != "formatted" or tape.write_protected:
+            return False
+        return self._in_pool(tape) if self.kind is PolicyKind.POOL else _is_this_months(tape, now_local)
+
+    def expects(self, now_local: datetime) -> str:
+        """What the operator should insert, in a word or two."""
+        month = f"TP{now_local:%Y%m}nn"
+        match self.kind:
+            case PolicyKind.CURRENT_MONTH:
+                return month
+            case PolicyKind.ROTATE:
+                return f"{month} / expired"
+            case PolicyKind.POOL:
+                return f"pool:{self.pool}"
+
+    def _in_pool(self, tape: TapeFacts) -> bool:
+        return tape.known is not None and tape.known.pool == self.pool
+
+
+def _is_this_months(tape: TapeFacts, now_local: datetime) -> bool:
+    monthly = label.parse(tape.label)
+    return monthly is not None and monthly.is_of(now_local)
+
+
+def _is_free(tape: TapeFacts, now: datetime) -> bool:
+    return tape.known is not None and all(s.may_be_lost(now) for s in tape.known.sets)

@@ -1,0 +1,14 @@
+"""Sizes as people write them, the same in every language."""
+
+from __future__ import annotations
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, as tapes are sold: ``1.2 GB``."""
+    power = 0
+    while round(count, 1) >= 1000 and power < len(_UNITS) - 1:
+        count /= 1000
+        power += 1
+    return f"{count:.{1 if power else 0}f} {_UNITS[power]}"

@@ -1,0 +1,91 @@
+"""Real servers for every test that asks for them: started once, a fresh database for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+from sqlalchemy import make_url
+
+from db.engine import Database
+from embedded.servers import Servers
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Nothing of the caller's own Tapeline gets into a test."""
+    for name in [name for name in os.environ if name.startswith("TAPELINE_")]:
+        del os.environ[name]
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A new folder with a short name (sockets lie in it) that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tl-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A real PostgreSQL and a real Redis, without fsync, for the whole session."""
+    folder = Path(tempfile.mkdtemp(prefix="tl-"))
+    folder.chmod(0o755)
+    with Servers(folder / "s", durable=False).use() as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def template_database(servers: Servers) -> str:
+    """A database with the newest tables, to be cloned."""
+    database = Database(servers.database_url)
+    database.upgrade()
+    database.close()
+    return make_url(servers.database_url).database or ""
+
+
+@pytest.fixture
+def database_url(servers: Servers, template_database: str) -> Iterator[str]:
+    """The address of a fresh database with tables, for one test."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    url = make_url(servers.database_url)
+    _execute(servers, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    yield url.set(database=name).render_as_string(hide_password=False)
+    _execute(servers, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _execute(servers: Servers, statement: str) -> None:
+    url = make_url(servers.database_url)
+    connection = psycopg2.connect(user=url.username, host=url.query["host"], dbname="postgres")
+    try:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh database with tables."""
+    found = Database(database_url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def broker_url(servers: Servers) -> str:
+    """The address of an empty Redis."""
+    path = servers.broker_url.removeprefix("redis+socket://").split("?")[0]
+    with redis.Redis(unix_socket_path=path) as client:
+        client.flushall()
+    return servers.broker_url

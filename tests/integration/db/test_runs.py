@@ -1,0 +1,310 @@
+"""Starting, admitting, claiming, retrying, cancelling: what the database decides."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import runs, schedules, steps
+from db.engine import Database
+from db.errors import LostClaim, NotAllowed, NotFound
+from db.models import ChainRun, Notification, RunEvent, ScheduledTask
+from db.states import STEPS, TRANSITIONS, Kind, RunState, Step, StepState, Trigger
+
+DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
+
+
+def schedule(session: Session, name: str = "monthly", drive: str = "tape0") -> ScheduledTask:
+    return schedules.put(session, name, drive=drive, sources=["/data"], time_zone="UTC")
+
+
+def start(session: Session, name: str = "monthly", due: datetime = DUE, **how: Any) -> ChainRun | None:
+    return runs.start(
+        session, schedule(session, name), due_at=due, trigger=how.get("trigger", Trigger.SCHEDULE)
+    )
+
+
+def running(database: Database, name: str = "monthly") -> ChainRun:
+    """A run that owns its drive."""
+    with database.transaction() as session:
+        start(session, name, trigger=Trigger.MANUAL, due=datetime.now(UTC))
+        run = runs.admit(session, "tape0")
+        assert run
+        return run
+
+
+def claimed(database: Database, run: ChainRun, step: Step = Step.PRECHECK) -> steps.Claim:
+    with database.transaction() as session:
+        held = steps.claim(session, run.id, run.dispatch, step, "worker")
+    assert held
+    return held
+
+
+def test_an_occurrence_is_decided_once(database: Database) -> None:
+    """Announced twice, an occurrence is one run."""
+    with database.transaction() as session:
+        assert start(session)
+        assert start(session) is None
+
+
+def test_two_beats_at_once_make_one_run(database: Database) -> None:
+    """Two processes that announce different moments at the same time get one run and one refusal."""
+    with database.transaction() as session:
+        schedule(session)
+    barrier = threading.Barrier(2)
+    failures: list[BaseException] = []
+
+    def announce(minutes: int) -> None:
+        try:
+            with database.transaction() as session:
+                barrier.wait(10)
+                start(session, due=DUE + timedelta(minutes=minutes))
+        except BaseException as error:  # noqa: BLE001 - shown below
+            failures.append(error)
+
+    threads = [threading.Thread(target=announce, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    with database.transaction() as session:
+        states = sorted(session.scalars(select(ChainRun.state)))
+    assert states == [RunState.QUEUED, RunState.SKIPPED]
+
+
+@pytest.mark.parametrize("refusal", ["disabled", "active", "period"])
+def test_a_refusal_is_a_skipped_run_with_its_reason_and_a_message(database: Database, refusal: str) -> None:
+    """Skipped is recorded, announced, and never counted as a success."""
+    with database.transaction() as session:
+        row = schedule(session)
+        if refusal == "disabled":
+            row.enabled = False
+        elif refusal == "active":
+            start(session, due=DUE - timedelta(days=40))
+        else:
+            row.last_success_time = DUE + timedelta(hours=1)
+        run = start(session)
+        assert run
+        assert run.state is RunState.SKIPPED
+        assert run.reason
+        assert run.finished_at
+        assert list(run.steps) == []
+        events = session.scalars(select(Notification.event).where(Notification.run_id == run.id)).all()
+        assert events == ["skipped"]
+        assert row.last_success_time == (DUE + timedelta(hours=1) if refusal == "period" else None)
+
+
+def test_a_run_by_hand_is_exempt_from_the_period(database: Database) -> None:
+    """The period check holds for automatic runs only."""
+    with database.transaction() as session:
+        schedule(session).last_success_time = DUE
+        run = start(session, trigger=Trigger.MANUAL, due=DUE + timedelta(hours=1))
+        assert run
+        assert run.state is RunState.QUEUED
+
+
+def test_a_drive_is_given_in_the_order_of_arrival_to_one_run_at_a_time(database: Database) -> None:
+    """The second run waits until the first has ended, then has its turn before the third."""
+    with database.transaction() as session:
+        ids = [run.id for name in ("a", "b", "c") if (run := start(session, name))]
+        admitted = runs.admit(session, "tape0")
+        assert admitted
+        assert admitted.id == ids[0]
+        assert admitted.dispatch == 1
+        assert runs.admit(session, "tape0") is None
+        runs.transition(session, admitted, RunState.FAILED)
+        following = runs.admit(session, "tape0")
+        assert following
+        assert following.id == ids[1]
+
+
+def test_two_admissions_at_once_give_the_drive_to_one(database: Database) -> None:
+    """However many processes admit at the same moment, one run has the drive."""
+    with database.transaction() as session:
+        for name in ("a", "b", "c", "d"):
+            start(session, name)
+
+    def admit() -> None:
+        with database.transaction() as session:
+            runs.admit(session, "tape0")
+
+    threads = [threading.Thread(target=admit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.transaction() as session:
+        states = session.scalars(select(ChainRun.state)).all()
+    assert states.count(RunState.RUNNING) == 1
+
+
+def test_a_step_is_claimed_once(database: Database) -> None:
+    """A repeated message finds nothing to claim."""
+    run = running(database)
+    claimed(database, run)
+    with database.transaction() as session:
+        assert steps.claim(session, run.id, run.dispatch, Step.PRECHECK, "other") is None
+
+
+@pytest.mark.parametrize("dispatch", [0, 2, -1, 10**9])
+def test_a_stale_or_forged_message_claims_nothing(database: Database, dispatch: int) -> None:
+    """Only the number of the present dispatch opens a step."""
+    run = running(database)
+    with database.transaction() as session:
+        assert steps.claim(session, run.id, dispatch, Step.PRECHECK, "w") is None
+        assert steps.claim(session, run.id + 1, 1, Step.PRECHECK, "w") is None
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_a_message_out_of_order_claims_nothing(database: Database, step: Step) -> None:
+    """A step opens when all before it have been passed, whoever forges its message."""
+    run = running(database)
+    with database.transaction() as session:
+        held = steps.claim(session, run.id, run.dispatch, step, "w")
+        assert (held is not None) == (step is Step.PRECHECK)
+
+
+def test_who_lost_the_claim_changes_nothing_more(database: Database) -> None:
+    """A worker that comes back from the dead can neither beat nor finish nor touch the run."""
+    run = running(database)
+    lost = claimed(database, run)
+    with database.transaction() as session:
+        found = runs.get(session, run.id, lock=True)
+        runs.reopen(session, found, Step.PRECHECK)
+        runs.new_dispatch(found)
+        run = found
+    mine = claimed(database, run)
+    for act in (
+        lambda session: steps.beat(session, lost),
+        lambda session: steps.hold(session, lost),
+        lambda session: steps.finish(session, lost, StepState.SUCCEEDED),
+    ):
+        with pytest.raises(LostClaim), database.transaction() as session:
+            act(session)
+    with database.transaction() as session:
+        steps.finish(session, mine, StepState.SUCCEEDED)
+        steps.finish(session, mine, StepState.SUCCEEDED)
+
+
+def fail(database: Database, run: ChainRun, at: Step) -> None:
+    """Pass all steps before ``at`` and fail there."""
+    with database.transaction() as session:
+        for step in STEPS[Kind.BACKUP]:
+            held = steps.claim(session, run.id, run.dispatch, step, "w")
+            assert held
+            if step is at:
+                steps.finish(session, held, StepState.FAILED)
+                break
+            steps.finish(session, held, StepState.SUCCEEDED)
+        runs.transition(session, runs.get(session, run.id), RunState.FAILED)
+
+
+@pytest.mark.parametrize(("step", "allowed"), [
+    (None, True), (Step.PRECHECK, True), (Step.FORMAT_TAPE, True), (Step.RUN_BACKUP, True),
+    (Step.NOTIFY, False), (Step.RESTORE, False),
+])  # fmt: skip
+def test_a_failed_run_goes_on_from_its_failed_step_or_an_earlier_one(
+    database: Database, step: Step | None, allowed: bool
+) -> None:
+    """A later step, or one that the run does not have, is refused."""
+    run = running(database)
+    fail(database, run, Step.RUN_BACKUP)
+    with database.transaction() as session:
+        if not allowed:
+            with pytest.raises(NotAllowed, match="run_backup"):
+                runs.retry(session, run.id, step, "me", None)
+            return
+        retried = runs.retry(session, run.id, step, "me", "because")
+        assert retried.state is RunState.QUEUED
+        opened = runs.first_open_step(session, retried)
+        assert opened
+        assert opened.step is (step or Step.RUN_BACKUP)
+        story = session.scalars(select(RunEvent.message).where(RunEvent.run_id == run.id)).all()
+        assert "because" in str(story[-1])
+
+
+def test_only_a_failed_run_is_retried(database: Database) -> None:
+    """A run that is under way, and one that does not exist, are refused with a remedy."""
+    run = running(database)
+    with database.transaction() as session:
+        with pytest.raises(NotAllowed, match="RUNNING"):
+            runs.retry(session, run.id, None, "me", None)
+        with pytest.raises(NotFound, match="tapeline runs"):
+            runs.retry(session, 999, None, "me", None)
+
+
+def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Database) -> None:
+    """One active run of a schedule: the other one is named."""
+    run = running(database)
+    fail(database, run, Step.PRECHECK)
+    other = running(database)
+    with database.transaction() as session, pytest.raises(NotAllowed, match=f"Run {other.id}"):
+        runs.retry(session, run.id, None, "me", None)
+
+
+def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
+    """Without a running step the run ends now; with one, the step is asked to stop."""
+    run = running(database)
+    held = claimed(database, run)
+    with database.transaction() as session:
+        assert runs.cancel(session, run.id, "me").state is RunState.RUNNING
+    with database.transaction() as session:
+        assert steps.beat(session, held) is True
+        steps.finish(session, held, StepState.SUCCEEDED)
+        assert runs.cancel(session, run.id, "me").state is RunState.CANCELLED
+        with pytest.raises(NotAllowed, match="CANCELLED"):
+            runs.cancel(session, run.id, "me")
+
+
+@pytest.mark.parametrize("before", RunState)
+@pytest.mark.parametrize("after", RunState)
+def test_only_the_transitions_of_the_table_happen(
+    database: Database, before: RunState, after: RunState
+) -> None:
+    """Every other change is an error and leaves the state; an allowed one writes its event."""
+    with database.transaction() as session:
+        run = start(session)
+        assert run
+        run.state = before
+    if after not in TRANSITIONS[before]:
+        with pytest.raises(NotAllowed), database.transaction() as session:
+            runs.transition(session, runs.get(session, run.id), after)
+        after = before
+    else:
+        with database.transaction() as session:
+            assert runs.transition(session, runs.get(session, run.id), after)
+    with database.transaction() as session:
+        assert runs.get(session, run.id).state is after
+
+
+def test_a_transition_from_a_state_that_has_changed_does_nothing(database: Database) -> None:
+    """Compare-and-set: who looks at an old state changes nothing and is told so."""
+    run = running(database)
+    with database.transaction() as session:
+        stale = runs.get(session, run.id)
+        with database.transaction() as other:
+            runs.transition(other, runs.get(other, run.id), RunState.FAILED)
+        assert runs.transition(session, stale, RunState.SUCCEEDED) is False
+    with database.transaction() as session:
+        assert runs.get(session, run.id).state is RunState.FAILED
+
+
+def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database) -> None:
+    """A run of October that ends in November leaves November open."""
+    due = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
+    with database.transaction() as session:
+        run = start(session, due=due)
+        assert run
+        admitted = runs.admit(session, "tape0")
+        assert admitted
+        runs.transition(session, admitted, RunState.SUCCEEDED)
+        assert schedule(session).last_success_time == due
+        following = start(session)
+        assert following
+        assert following.state is RunState.QUEUED

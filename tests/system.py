@@ -1,0 +1,181 @@
+"""Tapeline as an operator has it: real processes, a virtual drive, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from db.engine import Database
+from db.models import ScheduledTask
+from db.schedules import put
+from tape.virtual import VirtualDrive
+
+BIN = Path(sys.executable).parent
+PATIENCE = 60.0
+
+
+class System:
+    """One installation in a folder: environment, processes, database, drive."""
+
+    def __init__(self, folder: Path, database_url: str, broker_url: str, **environment: str) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.drive = VirtualDrive("tape0", self.state / "drives" / "tape0")
+        self.database = Database(database_url)
+        self.environment = {
+            **os.environ,
+            "TAPELINE_STATE_DIR": str(self.state),
+            "TAPELINE_DATABASE_URL": database_url,
+            "TAPELINE_BROKER_URL": broker_url,
+            "TAPELINE_TIME_ZONE": "UTC",
+            "TAPELINE_HEARTBEAT_SECONDS": "0.5",
+            "TAPELINE_DEAD_AFTER_SECONDS": "3",
+            "TAPELINE_LOST_AFTER_SECONDS": "2",
+            "PYTHONWARNINGS": "default",
+            **environment,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def schedule(self, name: str, *sources: Path, **settings: Any) -> None:
+        """Make a monthly full backup of some folders on the drive."""
+        with self.database.transaction() as session:
+            put(
+                session,
+                name,
+                drive="tape0",
+                sources=[str(source) for source in sources],
+                template=settings.pop("template", None),
+                **settings,
+            )
+
+    def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
+        """Start workers as the README says, and wait until they are ready."""
+        for queue in queues:
+            count = "2" if queue == "control" else "1"
+            self._spawn(
+                queue,
+                "worker",
+                "-Q",
+                queue,
+                "-c",
+                count,
+                "-n",
+                f"{queue}@test",
+                "-E",
+                "--without-mingle",
+                "--without-gossip",
+                *arguments,
+            )
+        for queue in queues:
+            self.wait_for(lambda queue=queue: b" ready." in self.log(queue), f"{queue} worker ready")
+
+    def start_beat(self) -> None:
+        self._spawn("beat", "beat")
+
+    def _spawn(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "celery_app", *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def log(self, name: str) -> bytes:
+        path = self.folder / f"{name}.log"
+        return path.read_bytes() if path.exists() else b""
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a process and wait for its end, and for that of the processes of its pool."""
+        process = self.processes.pop(name)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        process.wait(PATIENCE)
+        psutil.wait_procs(children, timeout=10)
+        # A worker that is started again under this name has to say anew that it is ready.
+        log = self.folder / f"{name}.log"
+        log.rename(self.folder / f"{name}.{process.pid}.log")
+
+    def child_of(self, name: str) -> psutil.Process:
+        """The process of a worker's pool."""
+        [child] = psutil.Process(self.processes[name].pid).children()
+        return child
+
+    def cli(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``tapeline``; checks the exit code unless None is given."""
+        done = subprocess.run(
+            [BIN / "tapeline", *arguments],
+            env={**self.environment, "PYTHONWARNINGS": "ignore"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"{arguments}: {done}\n{self.logs()}"
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON that a command prints."""
+        return json.loads(self.cli(*arguments, "--json", code=None).stdout)
+
+    def run_schedule(self, name: str) -> int:
+        """Start a run by hand and return its number without waiting for it."""
+        return int(self.json("schedule", "run", name)["run"])
+
+    def wait_for_state(self, run_id: int, *states: str) -> dict[str, Any]:
+        """Wait until a run is in one of the states; returns it."""
+
+        def reached() -> Any:
+            run = self.json("runs", "show", str(run_id))
+            return run if run["state"] in states else None
+
+        return self.wait_for(reached, f"run {run_id} to be {states}")
+
+    def wait_for(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+        """Poll until something is true; returns it."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"waited {patience} s in vain for {what}\n{self.logs()}")
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"== {path.name}\n{path.read_text(errors='replace')[-6000:]}"
+            for path in self.folder.glob("*.log")
+        )
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask the database something in one transaction."""
+        with self.database.transaction() as session:
+            return question(session)
+
+    def change_schedule(self, name: str, **values: Any) -> None:
+        def change(session: Any) -> None:
+            row = session.query(ScheduledTask).filter_by(name=name).one()
+            for column, value in values.items():
+                setattr(row, column, value)
+
+        self.ask(change)
+
+    def close(self) -> None:
+        """End every process of this test, by its id."""
+        for name in list(self.processes):
+            if self.processes[name].poll() is None:
+                self.kill(name)
+        self.database.close()

@@ -1,0 +1,77 @@
+"""Labels of tapes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy import label
+from policy.errors import UsageError
+
+MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+
+
+@given(MOMENTS, st.integers(1, 99))
+def test_a_monthly_label_is_read_as_it_is_written(moment: datetime, sequence: int) -> None:
+    """Writing a label and reading it gives the same year, month and number."""
+    written = label.MonthlyLabel(moment.year, moment.month, sequence)
+    assert label.parse(str(written)) == written
+    assert written.is_of(moment)
+    assert label.check(str(written)) == str(written)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TP20261301",
+        "TP20260001",
+        "TP20261100",
+        "TP2026111",
+        "tp20261101",
+        "TP20261101 ",
+        "XTP20261101",
+        "",
+        None,
+    ],
+)
+def test_what_is_not_a_monthly_label_is_foreign(text: str | None) -> None:
+    """Only TP, four digits, a month and a number from 01 is a monthly label."""
+    assert label.parse(text) is None
+
+
+@given(MOMENTS, st.sets(st.integers(1, 98)))
+def test_the_next_free_number_is_asked_for(moment: datetime, taken: set[int]) -> None:
+    """The label asked for is the lowest of the month that no other cartridge has."""
+    labels = {str(label.MonthlyLabel(moment.year, moment.month, number)) for number in taken}
+    asked = label.parse(label.to_ask_for(moment, labels))
+    assert asked is not None
+    assert asked.sequence == min(set(range(1, 100)) - taken)
+
+
+def test_a_month_has_99_labels() -> None:
+    """When all numbers of a month are taken, the error says so."""
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    taken = {str(label.MonthlyLabel(2026, 11, number)) for number in range(1, 100)}
+    with pytest.raises(UsageError, match="All 99 labels of 2026-11"):
+        label.to_ask_for(moment, taken)
+
+
+@pytest.mark.parametrize("text", ["-f", "a b", "a;b", "", "x" * 33, "磁带", "a/b", "a\nb"])
+def test_a_label_given_by_hand_cannot_be_misread_by_a_program(text: str) -> None:
+    """Nothing that a command line or a file system could misread is a label."""
+    with pytest.raises(UsageError, match="breaks the rule"):
+        label.check(text)
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", fullmatch=True), st.integers(1, 5000))
+def test_a_volume_serial_is_six_characters(text: str, generation: int) -> None:
+    """Every label gives a serial that LTFS takes, and the next format gives another one."""
+    serial = label.serial_for(text, generation)
+    assert len(serial) == 6
+    assert serial.isascii()
+    assert serial.upper() == serial
+    assert serial.isalnum()
+    assert serial != label.serial_for(text, generation + 1)

@@ -1,0 +1,184 @@
+"""The format permit: deny unless every line of design section 5 holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.permit import Denial, FormatFacts, decide
+from policy.tapes import CartridgeFacts, CartridgeState, PolicyKind, SetFacts, SetState, TapeFacts, TapePolicy
+
+NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
+OLD = datetime(2024, 10, 15, tzinfo=UTC)
+EXPIRED = datetime(2025, 10, 15, tzinfo=UTC)
+
+
+def stored(**changes: Any) -> SetFacts:
+    """A full backup of 2024 that is past retention."""
+    facts = SetFacts("S1", 1, 5, "full", SetState.COMPLETE, "2024-10", OLD, EXPIRED)
+    return replace(facts, **changes)
+
+
+def tape(*sets: SetFacts, label: str | None = "TP20241015", known: bool = True, **changes: Any) -> TapeFacts:
+    """The tape in the drive: a known cartridge with sets."""
+    state = changes.pop("cartridge", CartridgeState.ACTIVE)
+    row = CartridgeFacts(7, label or "-", label, state, None, "uuid-1", sets) if known else None
+    facts = TapeFacts("formatted", label, not sets, False, (("label", label), ("volume_uuid", "uuid-1")), row)
+    return replace(facts, **changes)
+
+
+def facts(inserted: TapeFacts, **changes: Any) -> FormatFacts:
+    """A run of this month, policy rotate, that saw this tape in precheck."""
+    made = FormatFacts(
+        tape=inserted,
+        seen_by_precheck=inserted.identity,
+        policy=TapePolicy(PolicyKind.ROTATE),
+        now_local=NOW,
+        run_id=12,
+        period="2026-11",
+        newest_full_set="S9",
+    )
+    return replace(made, **changes)
+
+
+BLANK = TapeFacts("blank", None, None, False, (("state", "blank"),), None)
+
+
+def test_a_blank_tape_may_be_formatted() -> None:
+    """What the drive affirms to be blank holds nothing to lose."""
+    assert decide(facts(BLANK)).allowed
+
+
+def test_a_tape_whose_every_set_is_past_retention_may_be_formatted() -> None:
+    """The path of a recycled tape: expired sets and destroyed ones; the answer names what will be lost."""
+    decision = decide(facts(tape(stored(), stored(id="S2", state=SetState.DESTROYED, retention_until=None))))
+    assert decision.allowed
+    assert decision.sets_lost == ("S1", "S2")
+
+
+def test_an_empty_tape_with_a_label_of_this_month_may_be_formatted() -> None:
+    """A tape that the operator labelled beforehand."""
+    assert decide(facts(tape(label="TP20261102", known=False))).allowed
+
+
+DENIED = [
+    (Denial.NO_MEDIUM, replace(BLANK, state="no_medium"), {}),
+    (Denial.UNREADABLE, replace(BLANK, state="unreadable"), {}),
+    (Denial.IDENTITY_CHANGED, tape(stored()), {"seen_by_precheck": (("label", "other"),)}),
+    (Denial.IDENTITY_CHANGED, tape(stored()), {"seen_by_precheck": None}),
+    (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=False), {}),
+    (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=None), {}),
+    (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
+    (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
+    (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
+    (Denial.PERIOD_DATA, tape(stored(period="2026-11")), {}),
+    (Denial.PERIOD_DATA, tape(stored(started_at=NOW - timedelta(days=1))), {}),
+    (Denial.OWN_SET, tape(stored(run_id=12)), {}),
+    (Denial.NEWEST_FULL, tape(stored(id="S9")), {}),
+    (Denial.WRITE_PROTECTED, tape(stored(), write_protected=True), {}),
+    (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.UNKNOWN), {}),
+    (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.RETIRED), {}),
+    (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
+    (Denial.ALREADY_USED, BLANK, {"permit_used": True}),
+]
+
+
+@pytest.mark.parametrize(
+    ("denial", "inserted", "changes"), DENIED, ids=lambda value: getattr(value, "value", "")
+)
+def test_each_line_that_does_not_hold_denies(
+    denial: Denial, inserted: TapeFacts, changes: dict[str, Any]
+) -> None:
+    """One thing that is wrong is enough, and it is named with a reason."""
+    decision = decide(facts(inserted, **changes))
+    assert not decision.allowed
+    assert denial in decision.denials
+    assert len(decision.reasons) == len(decision.denials)
+
+
+def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
+    """An operator who names the old label may lose its sets; another label lifts nothing."""
+    inserted = tape(stored(id="S9", retention_until=None))
+    assert decide(facts(inserted, named_label="TP20241015")).allowed
+    assert not decide(facts(inserted, named_label="TP20241016")).allowed
+
+
+@pytest.mark.parametrize(
+    ("sets", "appends"),
+    [
+        ([stored(period="2026-11", started_at=NOW, retention_until=None)], True),
+        ([stored(run_id=12, started_at=NOW, retention_until=None)], True),
+        ([stored(retention_until=None)], False),
+        ([stored()], False),
+    ],
+)
+def test_a_tape_with_this_months_data_is_appended_to(sets: list[SetFacts], appends: bool) -> None:
+    """Denied because of this month's or this run's own data, the run appends; else it does not."""
+    assert decide(facts(tape(*sets, label="TP20261101"))).append is appends
+
+
+def test_a_write_protected_tape_is_never_appended_to() -> None:
+    """Any other reason beside this month's data stops the run."""
+    inserted = tape(stored(started_at=NOW), label="TP20261101", write_protected=True)
+    assert not decide(facts(inserted)).append
+
+
+SETS = st.builds(
+    SetFacts,
+    id=st.sampled_from(["S1", "S2", "S9"]),
+    template_id=st.sampled_from([1, 2]),
+    run_id=st.sampled_from([5, 12, None]),
+    type=st.just("full"),
+    state=st.sampled_from(SetState),
+    period=st.sampled_from(["2024-10", "2026-11", None]),
+    started_at=st.sampled_from([OLD, NOW]),
+    retention_until=st.sampled_from([None, EXPIRED, NOW + timedelta(days=1)]),
+)
+
+
+@given(
+    sets=st.lists(SETS, max_size=4),
+    state=st.sampled_from(["blank", "formatted", "unreadable", "no_medium"]),
+    empty=st.sampled_from([True, False, None]),
+    protected=st.booleans(),
+    cartridge=st.sampled_from(CartridgeState),
+    known=st.booleans(),
+    label=st.sampled_from(["TP20241015", "TP20261101", "PHOTOS", None]),
+    kind=st.sampled_from(["rotate", "current_month", "pool:a"]),
+    used=st.booleans(),
+)
+def test_what_is_kept_is_never_allowed_to_be_lost(
+    sets: list[SetFacts],
+    state: str,
+    empty: bool | None,
+    protected: bool,
+    cartridge: CartridgeState,
+    known: bool,
+    label: str | None,
+    kind: str,
+    used: bool,
+) -> None:
+    """Whatever the facts: no permit for a tape with a kept set, a protected or unreadable one, or twice."""
+    inserted = tape(*sets, label=label, known=known, state=state, empty=empty, cartridge=cartridge)
+    inserted = replace(inserted, write_protected=protected)
+    decision = decide(facts(inserted, policy=TapePolicy.parse(kind), permit_used=used))
+    if not decision.allowed:
+        assert decision.reasons
+        return
+    assert state in {"blank", "formatted"}
+    assert not protected
+    assert not used
+    if known:
+        assert cartridge in {CartridgeState.ACTIVE, CartridgeState.FULL}
+        lost = [s for s in sets if s.state is not SetState.DESTROYED]
+        assert all(s.run_id != 12 and s.period != "2026-11" and s.started_at != NOW for s in lost)
+        if state == "formatted" and not empty:
+            assert all(s.retention_until == EXPIRED for s in lost)
+    elif state == "formatted":
+        assert empty
+        assert label == "TP20261101"
