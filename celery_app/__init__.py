@@ -1,0 +1,1 @@
+"""The Celery application: app, settings, queues and routes, worker guards."""

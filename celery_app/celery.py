@@ -1,0 +1,51 @@
+"""The application that ``celery -A celery_app`` finds."""
+
+from __future__ import annotations
+
+import sys
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+
+from celery_app import guards, logs, settings, wiring
+from celery_app.config import celery_config
+from policy.errors import TapelineError
+
+
+def _make() -> Celery:
+    made = Celery(
+        "tapeline",
+        include=[
+            "tasks.start",
+            "tasks.precheck",
+            "tasks.create_record",
+            "tasks.format_tape",
+            "tasks.update_label",
+            "tasks.run_backup",
+            "tasks.restore",
+            "tasks.notify",
+            "tasks.retry",
+            "tasks.recover",
+            "tasks.look",
+        ],
+    )
+    made.conf.update(celery_config(settings.load()))
+    guards.install(made)
+    return made
+
+
+@setup_logging.connect
+def _set_up_logging(loglevel: int | None = None, **_: object) -> None:
+    logs.set_up(settings.load().log_json, loglevel)
+
+
+@worker_process_init.connect
+def _after_fork(**_: object) -> None:
+    wiring.database().abandon()
+
+
+try:
+    app = _make()
+except TapelineError as error:
+    sys.stderr.write(f"tapeline: {error}\n")
+    raise SystemExit(error.exit_code) from error

@@ -1,0 +1,83 @@
+"""Celery's configuration; each value that is not the default was found by experiment (design section 11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.schedules import schedule
+
+from celery_app.queues import CONTROL, TAPE, queue
+from celery_app.settings import Settings
+from embedded.redis import Redis
+
+VISIBILITY_SECONDS = 7 * 24 * 3600
+"""Longer than any run, so that no message is redelivered while its task works."""
+
+KEY_PREFIX = "tapeline:"
+"""A stranger's shorter time-out on the same Redis would redeliver our messages."""
+
+STEADY = {"max_retries": 200, "interval_start": 0.5, "interval_step": 1, "interval_max": 10}
+"""Publishing goes on trying through an outage of half an hour."""
+
+BRIEF = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
+"""For a command that an operator waits for; ``recover`` sends what could not be sent."""
+
+
+def broker_url(settings: Settings) -> str:
+    """The broker: the setting, else the embedded Redis."""
+    if settings.broker_url:
+        return settings.broker_url.get_secret_value()
+    return Redis(settings.state_dir).url
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """All settings of the Celery application."""
+    drives = dict.fromkeys([TAPE, *(settings.queue_of(name) for name in settings.drive_names)])
+    return {
+        "broker_url": broker_url(settings),
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "global_keyprefix": KEY_PREFIX,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 10,
+            "health_check_interval": 25,
+        },
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "result_backend_transport_options": {
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "global_keyprefix": KEY_PREFIX,
+        },
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # Early acknowledgement everywhere: late acknowledgement formatted a tape twice in five ways.
+        "task_acks_late": False,
+        "task_reject_on_worker_lost": False,
+        "task_retry_on_worker_lost": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": 0,
+        "task_publish_retry": True,
+        "task_publish_retry_policy": STEADY,
+        # No result decides anything; the database does.
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_default_queue": CONTROL,
+        "task_create_missing_queues": False,
+        "task_queues": [queue(CONTROL), *(queue(name) for name in drives)],
+        "task_track_started": True,
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "worker_hijack_root_logger": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+        "beat_schedule": {
+            "recover": {"task": "tapeline.recover", "schedule": schedule(60)},
+            "deliver": {"task": "tapeline.deliver", "schedule": schedule(60)},
+        },
+        "beat_schedule_filename": str(settings.state_dir / "beat-schedule"),
+    }

@@ -1,0 +1,218 @@
+"""Worker guards: a tape worker starts alone on its drive, with one process, or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+from celery.worker.control import Panel
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from celery_app import settings, wiring
+from celery_app.queues import CONTROL, is_tape_queue
+from db import drives
+from policy.errors import TapelineError
+from policy.message import M
+from tape.hostlock import HostLock
+
+log = structlog.get_logger("tapeline.worker")
+
+POOL = "threads" if sys.platform == "win32" else "prefork"
+"""Never solo: it answers nobody and acknowledges only at the end. Windows has no fork."""
+
+SEEN_SECONDS = 15.0
+
+
+class WorkerRefused(TapelineError):
+    """This worker must not start as it was asked to."""
+
+
+@dataclass
+class Held:
+    """The drive that this worker holds; the processes of its pool inherit it."""
+
+    drive: str
+    host_lock: HostLock
+    connection: Connection
+
+    @property
+    def descriptor(self) -> int:
+        """The open lock file: a program that inherits it holds the drive even if the worker is killed."""
+        return self.host_lock.descriptor
+
+
+_held: Held | None = None
+
+
+def held() -> Held | None:
+    """The drive that this process's worker holds, or None on a control worker."""
+    return _held
+
+
+def install(app: Celery) -> None:
+    """Put the guard into every worker of the application."""
+    app.steps["worker"].add(DriveGuard)
+
+
+class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Refuses to start, with one line and exit code 1, unless the worker may have its drive to itself."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._keeper: Keeper | None = None
+
+    def create(self, parent: Any) -> Any:
+        try:
+            self._guard(parent)
+        except TapelineError as error:
+            sys.stderr.write(f"tapeline: {error}\n")
+            raise SystemExit(1) from error
+        return self
+
+    def _guard(self, worker: Any) -> None:
+        queues = list(worker.app.amqp.queues.consume_from)
+        check(worker, queues)
+        wiring.database().check_version()
+        if queues != [CONTROL]:
+            self._keeper = Keeper(take(settings.load().drive_of(queues[0])), worker.hostname, queues[0])
+            _be_a_tape_worker(worker.app)
+
+    def start(self, _worker: Any) -> None:
+        if self._keeper:
+            self._keeper.start()
+
+    def stop(self, _worker: Any) -> None:
+        if self._keeper:
+            self._keeper.stop()
+
+
+def check(worker: Any, queues: list[str]) -> None:
+    """Raises WorkerRefused unless queues, concurrency and pool fit together."""
+    if queues == [CONTROL]:
+        return
+    if len(queues) != 1 or not is_tape_queue(queues[0]):
+        raise WorkerRefused(
+            M("A worker consumes 'control' or one tape queue, not: {queues}.", queues=", ".join(queues)),
+            M("Start it with '-Q control', or with '-Q tape -c 1' on the drive host."),
+        )
+    if worker.autoscale or worker.concurrency != 1:
+        raise WorkerRefused(
+            M(
+                "A tape worker has concurrency 1, not {found}.",
+                found=f"autoscale {worker.autoscale}" if worker.autoscale else worker.concurrency,
+            ),
+            M("Start it with '-Q {queue} -c 1' and without --autoscale.", queue=queues[0]),
+        )
+    pool = worker.pool_cls.__module__.rsplit(".", 1)[-1]
+    if pool not in {POOL, "thread" if POOL == "threads" else POOL}:
+        raise WorkerRefused(
+            M("A tape worker runs on the pool '{wanted}' here, not '{found}'.", wanted=POOL, found=pool),
+            M("Start it with '-P {wanted} -c 1'.", wanted=POOL),
+        )
+
+
+def take(drive: str) -> Held:
+    """Take a drive on this host and in the database, for as long as this process lives."""
+    global _held  # noqa: PLW0603 - the pool's children find the drive of their worker here
+    configured = settings.load().drive(drive)
+    configured.path.mkdir(parents=True, exist_ok=True)
+    host_lock = HostLock(configured.path / "drive.lock")
+    host_lock.acquire()
+    _held = Held(drive, host_lock, lock_in_database(drive))
+    return _held
+
+
+def lock_in_database(drive: str) -> Connection:
+    """Hold the drive's lock on a connection of its own. Raises WorkerRefused, DatabaseUnavailable."""
+    database = wiring.database()
+    database.check_version()
+    connection = create_engine(database.url, poolclass=NullPool).connect()
+    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    if not drives.try_lock(connection, drive):
+        connection.close()
+        raise WorkerRefused(
+            M("Another tape worker holds drive {drive}.", drive=drive),
+            M("Stop it first: 'tapeline drive list' names its host."),
+        )
+    return connection
+
+
+def _be_a_tape_worker(app: Celery) -> None:
+    # A second job must not wait in this worker's hands: it would be redelivered after the time-out.
+    app.conf.worker_disable_prefetch = True
+    for command in (
+        "pool_grow",
+        "pool_shrink",
+        "pool_restart",
+        "autoscale",
+        "add_consumer",
+        "cancel_consumer",
+    ):
+        Panel.data.pop(command, None)
+
+
+class Keeper(threading.Thread):
+    """Keeps the drive: says every few seconds that the worker lives, and takes a lost lock again.
+
+    A session lock is lost silently with its connection. When another worker has it by then, this one ends.
+    """
+
+    def __init__(self, holding: Held, worker: str, queue: str) -> None:
+        super().__init__(name="drive-keeper", daemon=True)
+        self._holding = holding
+        self._worker = worker
+        self._queue = queue
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        self._register()
+        super().start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def run(self) -> None:
+        while not self._ended.wait(SEEN_SECONDS):
+            try:
+                self._keep()
+            except (TapelineError, SQLAlchemyError) as error:
+                log.warning(
+                    "the database does not answer; the drive stays locked on this host", error=str(error)
+                )
+
+    def _keep(self) -> None:
+        try:
+            self._holding.connection.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError:
+            self._lock_again()
+        with wiring.database().transaction() as session:
+            drives.seen(session, self._holding.drive)
+
+    def _lock_again(self) -> None:
+        try:
+            self._holding.connection = lock_in_database(self._holding.drive)
+        except WorkerRefused as error:
+            log.critical("the drive is held elsewhere; this worker ends", error=str(error))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _register(self) -> None:
+        configured = settings.load().drive(self._holding.drive)
+        with wiring.database().transaction() as session:
+            drives.register(
+                session,
+                name=self._holding.drive,
+                driver=configured.driver,
+                host=socket.gethostname(),
+                worker=self._worker,
+                queue=self._queue,
+            )

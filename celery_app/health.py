@@ -1,0 +1,51 @@
+"""Whether the broker answers, keeps what it is given, and which workers listen to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from celery_app import settings
+from celery_app.config import broker_url, celery_config
+from policy.errors import TapelineError
+from policy.message import M
+
+
+class BrokerUnavailable(TapelineError):
+    """The broker does not answer."""
+
+
+def broker_facts() -> dict[str, Any]:
+    """What Redis says of its version and its persistence. Raises BrokerUnavailable."""
+    try:
+        with _connection() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+            client = connection.default_channel.client
+            server, persistence = client.info("server"), client.info("persistence")
+            policy = client.config_get("maxmemory-policy")
+    except (OperationalError, OSError) as error:
+        raise BrokerUnavailable(
+            M("The broker does not answer."),
+            M("Start it with 'tapeline up', or check the setting broker_url."),
+        ) from error
+    return {
+        "version": server.get("redis_version"),
+        "append_only": bool(persistence.get("aof_enabled")),
+        "eviction": policy.get("maxmemory-policy"),
+    }
+
+
+def workers(timeout: float = 1.5) -> list[str]:
+    """The names of the workers that answer now. Raises BrokerUnavailable."""
+    from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
+
+    broker_facts()
+    return sorted(name for answer in app.control.ping(timeout=timeout) or [] for name in answer)
+
+
+def _connection() -> Connection:
+    config = celery_config(settings.load())
+    options = {**config["broker_transport_options"], "socket_connect_timeout": 3}
+    return Connection(broker_url(settings.load()), transport_options=options)

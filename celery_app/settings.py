@@ -1,0 +1,233 @@
+"""The settings: environment (``TAPELINE_...``), then ``tapeline.toml``, then defaults; read here alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from tzlocal import get_localzone_name
+
+from policy.errors import UsageError
+from policy.message import M
+
+PREFIX = "TAPELINE_"
+
+
+class BadConfiguration(UsageError):
+    """A setting is wrong; the message names it and where it stands."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VirtualDriveSettings(_Section):
+    """A drive that is a folder: for trying things out, and for tests."""
+
+    driver: Literal["virtual"]
+    path: Path
+    label_limit_seconds: float = Field(default=10, gt=0)
+    format_limit_seconds: float = Field(default=9000, gt=0)
+
+
+class DingTalkSettings(_Section):
+    """A DingTalk robot."""
+
+    type: Literal["dingtalk"]
+    token: SecretStr
+    secret: SecretStr | None = None
+    base_url: str = "https://oapi.dingtalk.com"
+
+
+class AppriseSettings(_Section):
+    """Any channel that Apprise knows, by its URL."""
+
+    type: Literal["apprise"]
+    url: SecretStr
+
+
+ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
+
+
+class FlowerSettings(_Section):
+    """The dashboard."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5555, ge=1, le=65535)
+    basic_auth: list[SecretStr] = []
+    """``user:password`` of those who may see it; required on any address but loopback."""
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> FlowerSettings:
+        if self.address not in {"127.0.0.1", "::1", "localhost"} and not self.basic_auth:
+            raise ValueError("an address other than loopback needs basic_auth")
+        return self
+
+
+def default_state_dir() -> Path:
+    """``/var/lib/tapeline`` for root, else ``~/.local/state/tapeline``."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        return Path("/var/lib/tapeline")
+    return Path.home() / ".local" / "state" / "tapeline"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A name in the file is the same in lower case in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    language: Literal["en", "zh_CN"] = "en"
+    time_zone: str = Field(default_factory=get_localzone_name)
+    """The time zone of schedules that name none: this host's."""
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """What Tapeline keeps on this host: the embedded servers, locks, logs, spool."""
+    broker_url: SecretStr | None = None
+    """None: the embedded Redis."""
+    database_url: SecretStr | None = None
+    """None: the embedded PostgreSQL."""
+    default_drive: str = "tape0"
+    drives: dict[str, VirtualDriveSettings] = {}
+    """The drives of this host. None configured: a virtual drive of the default name."""
+    channels: dict[str, ChannelSettings] = {}
+    flower: FlowerSettings = FlowerSettings()
+    log_json: bool = False
+    heartbeat_seconds: float = Field(default=10, gt=0)
+    """How often a running step says that it lives."""
+    dead_after_seconds: float = Field(default=90, gt=0)
+    """How long a step may be silent before it is taken for dead."""
+    lost_after_seconds: float = Field(default=60, gt=0)
+    """How long a message may be on its way before it is taken for lost."""
+    waiting_poll_seconds: float = Field(default=60, gt=0)
+    """How often the label is looked at while a run waits for a tape."""
+    database_patience_seconds: float = Field(default=1800, ge=0)
+    """How long a step waits for a database that has gone away."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"'{name}' is not a time zone; write it as Asia/Shanghai")
+        return name
+
+    @field_validator("state_dir")
+    @classmethod
+    def _is_absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = config_file()
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
+
+    def drive(self, name: str) -> VirtualDriveSettings:
+        """The settings of a drive of this host. Raises BadConfiguration."""
+        if name in self.drives:
+            return self.drives[name]
+        if not self.drives and name == self.default_drive:
+            return VirtualDriveSettings(driver="virtual", path=self.state_dir / "drives" / name)
+        raise BadConfiguration(
+            M("No drive '{name}' is configured on this host.", name=name),
+            M("Add [drives.{name}] to tapeline.toml.", name=name),
+        )
+
+    @property
+    def drive_names(self) -> list[str]:
+        return sorted(self.drives) or [self.default_drive]
+
+    def queue_of(self, drive: str) -> str:
+        """The queue that the worker of a drive consumes."""
+        return "tape" if drive == self.default_drive else f"tape.{drive}"
+
+    def drive_of(self, queue: str) -> str:
+        """The drive that a tape queue belongs to."""
+        return self.default_drive if queue == "tape" else queue.removeprefix("tape.")
+
+
+def config_file() -> Path | None:
+    """The file that ``TAPELINE_CONFIG`` names, else ``tapeline.toml`` here, else that of the host.
+
+    Raises BadConfiguration when the named file does not exist.
+    """
+    named = os.environ.get(f"{PREFIX}CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise BadConfiguration(
+                M("TAPELINE_CONFIG: there is no file {path}.", path=named),
+                M("Create it, or unset the variable."),
+            )
+        return Path(named)
+    candidates = (Path("tapeline.toml"), Path("/etc/tapeline/tapeline.toml"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process. Raises BadConfiguration, which names the field and the file."""
+    file = config_file()
+    where = str(file) if file else "environment"
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise _explain(error, where) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfiguration(
+            M("{file} is not valid TOML: {detail}.", file=where, detail=str(error)),
+            M("Correct that line."),
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(
+            M("{file} cannot be read: {detail}.", file=where, detail=str(error)),
+            M("Correct the file or its permissions."),
+        ) from error
+    except ValueError as error:
+        # pydantic-settings reports a variable that is not the JSON it should be this way.
+        raise BadConfiguration(M("Environment: {detail}.", detail=str(error)), M("Correct it.")) from error
+
+
+def _explain(error: ValidationError, where: str) -> BadConfiguration:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    if variable in os.environ:
+        where = variable
+    more = error.error_count() - 1
+    return BadConfiguration(
+        M("{where}: {field}: {problem}.", where=where, field=field, problem=_problem(first)),
+        M("Correct it ({more} more after this one).", more=more) if more else M("Correct it."),
+    )
+
+
+def _problem(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,60 @@
+"""The parts, made from the settings: one place where names become objects."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from celery_app import settings
+from celery_app.settings import AppriseSettings, ChannelSettings
+from db.engine import Database
+from embedded.postgres import Postgres
+from notify.apprise_channel import AppriseChannel
+from notify.channel import Channel
+from notify.dingtalk import DingTalk
+from notify.words import Words
+from tape.drive import Drive
+from tape.virtual import VirtualDrive
+
+
+def database_url() -> str:
+    """The database: the setting, else the embedded PostgreSQL."""
+    configured = settings.load().database_url
+    if configured:
+        return configured.get_secret_value()
+    return Postgres(settings.load().state_dir).url
+
+
+@cache
+def database() -> Database:
+    """The database of this process."""
+    return Database(database_url())
+
+
+def drive(name: str) -> Drive:
+    """A drive of this host by its name. Raises BadConfiguration."""
+    found = settings.load().drive(name)
+    return VirtualDrive(
+        name,
+        found.path,
+        label_limit=found.label_limit_seconds,
+        format_limit=found.format_limit_seconds,
+    )
+
+
+@cache
+def channels() -> dict[str, Channel]:
+    """The channels that messages go to, by name."""
+    return {name: _channel(name, found) for name, found in settings.load().channels.items()}
+
+
+def _channel(name: str, found: ChannelSettings) -> Channel:
+    if isinstance(found, AppriseSettings):
+        return AppriseChannel(name, found.url.get_secret_value())
+    secret = found.secret.get_secret_value() if found.secret else None
+    return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url)
+
+
+@cache
+def words() -> Words:
+    """The texts of the language that is set."""
+    return Words(settings.load().language)

@@ -1,0 +1,197 @@
+"""``tapeline run``: one real full backup on a virtual tape, restored and compared, on this machine alone."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backup.compare import compare_trees
+from celery_app import settings, wiring
+from cli import output, processes, sample, schedules, stack, watch
+from db import catalog, runs, views
+from db.engine import Database
+from db.schedules import put
+from embedded.errors import AlreadyUp
+from embedded.program import Event, Kind
+from embedded.supervisor import Supervisor
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+from tape import virtual_shelf
+from tape.drive import MediumState
+from tape.virtual import VirtualDrive, insert, new_cartridge
+from tape.virtual_record import VOLUME
+
+NAME = "demo"
+CAPACITY = 12_000_000_000
+"""Of a virtual cartridge for the sample; a larger source gets one that it fits on several times."""
+
+
+def run(
+    source: Annotated[
+        Path | None, typer.Argument(help="A folder to back up; a generated one if none is named.")
+    ] = None,
+) -> None:
+    """Try Tapeline: back a folder up to a virtual tape through the real pipeline, restore it, compare it.
+
+    Nothing needs to be installed and no real drive is touched. Run again in the same month, it appends
+    to the same tape. Example: tapeline run /home/me/documents
+    """
+    drive = _virtual_drive()
+    folder = _source(source)
+    with stack.database() as database, _processes():
+        _insert_tape(drive, folder)
+        with database.transaction() as session:
+            found = settings.load()
+            put(session, NAME, drive=found.default_drive, sources=[str(folder)], time_zone=found.time_zone)
+        backup = _backup(database)
+        restored = _restore_and_compare(database, backup, folder)
+    _next_steps(backup)
+    raise typer.Exit(0 if restored else 1)
+
+
+def _virtual_drive() -> VirtualDrive:
+    name = settings.load().default_drive
+    drive = wiring.drive(name)
+    if not isinstance(drive, VirtualDrive):
+        raise UsageError(
+            M(
+                "'tapeline run' tries things out on a virtual drive, and drive '{name}' is a real one.",
+                name=name,
+            ),
+            M("Run a schedule: tapeline schedule run NAME"),
+        )
+    return drive
+
+
+def _source(source: Path | None) -> Path:
+    if source is None:
+        folder = settings.load().state_dir / NAME / "sample"
+        if not (folder / "sparse.img").exists():
+            output.say(M("Making sample files in {folder} …", folder=str(folder)))
+            shutil.rmtree(folder, ignore_errors=True)
+            sample.make(folder)
+        return folder
+    if not source.exists():
+        raise UsageError(M("SOURCE: there is no {path}.", path=str(source)), M("Name a folder that exists."))
+    return source.absolute()
+
+
+@contextmanager
+def _processes() -> Iterator[None]:
+    """A control worker and a tape worker; those of ``tapeline up`` if it runs already."""
+    drive = settings.load().default_drive
+    supervisor = Supervisor(settings.load().state_dir, [stack.control_worker(), stack.tape_worker(drive)])
+    with ExitStack() as held:
+        try:
+            held.enter_context(supervisor.started(_tell))
+        except AlreadyUp:
+            output.say(M("'tapeline up' is running: its workers do the work."))
+        yield
+
+
+def _tell(event: Event) -> None:
+    if event.kind in {Kind.DIED, Kind.KILLED, Kind.LEFT_BEHIND}:
+        processes.show(event)
+
+
+def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
+    """A blank tape, unless one is in the drive already."""
+    medium = drive.look()
+    if medium.state is not MediumState.NO_MEDIUM:
+        output.say(M("In the virtual drive: {tape}.", tape=medium.label or medium.state.value))
+        return
+    size = sum(path.lstat().st_size for path in folder.rglob("*"))
+    barcode = f"DEMO{len(virtual_shelf.barcodes(drive.path)) + 1:02d}L9"
+    new_cartridge(drive.path, barcode, capacity=max(CAPACITY, 4 * size))
+    insert(drive.path, barcode)
+    output.say(M("A blank virtual tape ({barcode}) is in the drive.", barcode=barcode))
+
+
+def _backup(database: Database) -> dict[str, Any]:
+    run_id, _ = schedules.start(database, NAME)
+    output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
+    run = watch.follow(run_id)
+    if run["state"] != "SUCCEEDED":
+        output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
+        output.say(M("Its story: {command}", command=f"{_command()} runs show {run_id}"))
+        raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    _print_result(database, run)
+    return run
+
+
+def _print_result(database: Database, run: dict[str, Any]) -> None:
+    with database.transaction() as session:
+        stored = catalog.as_json(session, catalog.get(session, run["set_id"]))
+        label = catalog.tapes(session, run["set_id"])[0].label
+    step = next(step for step in run["steps"] if step["name"] == "run_backup")
+    seconds = views.seconds_between(step["started_at"], step["finished_at"])
+    rows = [
+        [wiring.words().text(M("Set")), stored["id"]],
+        [wiring.words().text(M("Tape")), label],
+        [wiring.words().text(M("Files")), stored["files"]],
+        [wiring.words().text(M("Size")), units.size(stored["bytes"])],
+        [wiring.words().text(M("Rate")), f"{units.size(stored['bytes'] / seconds)}/s"],
+        [wiring.words().text(M("Where it is")), _place(stored["id"])],
+    ]
+    output.print_table([M("Result"), M("")], rows, M("-"))
+
+
+def _place(set_id: str) -> Path:
+    """The folder of the set on the virtual tape that is in the drive."""
+    drive = _virtual_drive()
+    barcode = virtual_shelf.inserted(drive.path) or ""
+    return virtual_shelf.folder_of(drive.path, barcode) / VOLUME / "sets" / set_id
+
+
+def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Path) -> bool:
+    output.say(M("Restoring everything into a temporary folder, and comparing"), style="bold")
+    with tempfile.TemporaryDirectory(prefix="tapeline-restore-") as target:
+        with database.transaction() as session:
+            run = runs.start_restore(
+                session,
+                set_id=backup["set_id"],
+                drive=backup["drive"],
+                options={"target": target, "paths": [], "overwrite": False},
+                requested_by=NAME,
+            )
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+        chain.release(run.drive, brief=True)
+        ended = watch.follow(run.id)
+        if ended["state"] != "SUCCEEDED":
+            output.say(M("Run {id}: {state}", id=run.id, state=ended["state"]), style="red")
+            return False
+        return _compare(folder, Path(target) / folder.relative_to(folder.anchor))
+
+
+def _compare(source: Path, restored: Path) -> bool:
+    differences = compare_trees(source, restored)
+    for difference in differences[:20]:
+        output.console.print(f"  ✗ {difference}", markup=False, soft_wrap=True, style="red")
+    if differences:
+        output.say(M("{count} differences.", count=len(differences)), style="red")
+        return False
+    output.say(M("Every byte, name, time, mode, link and attribute is the same."), style="green")
+    return True
+
+
+def _command() -> str:
+    return str(Path(sys.argv[0]))
+
+
+def _next_steps(backup: dict[str, Any]) -> None:
+    output.say(M("Try next:"), style="bold")
+    for command in (
+        f"{_command()} runs show {backup['id']}",
+        f"{_command()} sets find 报表",
+        f"{_command()} up",
+    ):
+        output.console.print(f"  {command}", markup=False)

@@ -1,0 +1,156 @@
+"""``tapeline doctor``: checks this host and says what to do for each thing that is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+from sqlalchemy import text
+
+from celery_app import health, settings, wiring
+from cli import output, stack
+from cli.output import AsJson
+from db.models import now
+from policy import units
+from policy.errors import TapelineError
+from policy.message import M, Message
+
+SPOOL_BYTES = 1_000_000_000
+"""Room that the lists of a large backup take on the spool."""
+
+CLOCK_SECONDS = 5.0
+"""How far the clocks of this host and the database may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    name: Message
+    detail: Message
+    remedy: Message | None = None
+    ok: bool = True
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing
+    but starts the embedded servers for its time.
+
+    Exit code 1 if anything is wrong.
+    """
+    findings = list(_all())
+    if as_json:
+        output.print_json([_json(finding) for finding in findings])
+    else:
+        for finding in findings:
+            _print(finding)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _all() -> Iterator[Finding]:
+    yield Finding(M("Python"), M("{version}", version=sys.version.split()[0]))
+    file = settings.config_file()
+    found = settings.load()
+    yield Finding(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
+    yield _checked(M("State folder"), lambda: _state_folder(found.state_dir))
+    with ExitStack() as servers:
+        yield _checked(M("Servers"), lambda: _servers(servers))
+        yield _checked(M("Database"), _database)
+        yield _checked(M("Broker"), _broker)
+        yield _checked(M("Workers"), _workers)
+    for name in found.drive_names:
+        yield _checked(M("Drive {name}", name=name), partial(_drive, name))
+
+
+def _checked(name: Message, check: Callable[[], Message]) -> Finding:
+    try:
+        return Finding(name, check())
+    except TapelineError as error:
+        return Finding(name, error.message, error.remedy, ok=False)
+
+
+class Wrong(TapelineError):
+    """A check that failed."""
+
+
+def _state_folder(folder: Path) -> Message:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < SPOOL_BYTES:
+        raise Wrong(
+            M("{folder}: only {free} are free.", folder=str(folder), free=units.size(free)),
+            M("Make room, or set state_dir to another disk."),
+        )
+    return M("{folder}, {free} free", folder=str(folder), free=units.size(free))
+
+
+def _servers(opened: ExitStack) -> Message:
+    opened.enter_context(stack.servers())
+    return M("embedded") if stack.uses_embedded() else M("as set by database_url and broker_url")
+
+
+def _database() -> Message:
+    database = wiring.database()
+    with database.transaction() as session:
+        version: Any = session.scalars(text("SHOW server_version")).one()
+        apart = abs((now() - session.scalars(text("SELECT clock_timestamp()")).one()).total_seconds())
+    database.check_version()
+    if apart > CLOCK_SECONDS:
+        raise Wrong(
+            M("The clocks of this host and the database are {seconds} s apart.", seconds=round(apart)),
+            M("Set both by NTP."),
+        )
+    return M("PostgreSQL {version}, tables of this version", version=version)
+
+
+def _broker() -> Message:
+    facts = health.broker_facts()
+    if not facts["append_only"]:
+        raise Wrong(
+            M("Redis does not keep its messages on disk."), M("Set 'appendonly yes' in its configuration.")
+        )
+    if facts["eviction"] != "noeviction":
+        raise Wrong(
+            M("Redis may throw messages away (maxmemory-policy {policy}).", policy=facts["eviction"]),
+            M("Set 'maxmemory-policy noeviction' in its configuration."),
+        )
+    return M("Redis {version}, append-only file on", version=facts["version"])
+
+
+def _workers() -> Message:
+    names = health.workers()
+    if not names:
+        raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
+    return M("{names}", names=", ".join(names))
+
+
+def _drive(name: str) -> Message:
+    medium = wiring.drive(name).look()
+    return M(
+        "{driver}: {tape}", driver=settings.load().drive(name).driver, tape=medium.label or medium.state.value
+    )
+
+
+def _json(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": str(finding.name),
+        "ok": finding.ok,
+        "detail": str(finding.detail),
+        "remedy": str(finding.remedy) if finding.remedy else None,
+    }
+
+
+def _print(finding: Finding) -> None:
+    words = wiring.words()
+    mark, style = ("✓", "green") if finding.ok else ("✗", "red")
+    line = f"{mark} {words.text(finding.name):<14} {words.text(finding.detail)}"
+    if finding.remedy:
+        line += f" {words.text(finding.remedy)}"
+    output.console.print(line, style=style, markup=False, soft_wrap=True)

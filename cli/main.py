@@ -1,0 +1,92 @@
+"""``tapeline``: the operator's front door."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import click
+import typer
+
+from cli import demo, doctor, processes, runs, schedules, sets, status, tapes
+from cli.output import errors
+from policy.errors import TapelineError
+
+app = typer.Typer(
+    name="tapeline",
+    help="Scheduled backups to LTO tape.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 skipped, 4 waiting for an operator.",
+)
+app.add_typer(runs.app, name="runs")
+app.add_typer(sets.app, name="sets")
+app.add_typer(tapes.app, name="tape")
+app.add_typer(tapes.drives, name="drive")
+app.add_typer(schedules.app, name="schedule")
+app.command("run")(demo.run)
+app.command("up")(processes.up)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
+app.command("worker")(processes.worker)
+app.command("beat")(processes.beat)
+app.command("flower")(processes.flower)
+app.command("migrate")(processes.migrate)
+
+_debug = False
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    global _debug  # noqa: PLW0603 - read where errors are shown, outside of any command
+    _debug = debug
+
+
+def main() -> None:
+    """Run a command; every error is one line, with the exit code of its class."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("tapeline: interrupted")
+        code = 130
+    except TapelineError as error:
+        code = _show(error)
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        if _debug:
+            raise
+        kind = type(error).__name__
+        errors.print(
+            f"tapeline: unexpected error: {kind}: {error} (tapeline --debug … shows more)", markup=False
+        )
+        code = 1
+    sys.exit(code or 0)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Being asked to end is an ending like any other: servers and workers are stopped in order."""
+    raise SystemExit(128 + number)
+
+
+def _show(error: TapelineError) -> int:
+    from celery_app import wiring  # noqa: PLC0415 - the settings may be what is wrong
+
+    try:
+        text = wiring.words().error(error)
+    except TapelineError:
+        text = str(error)
+    errors.print(f"tapeline: {text}", markup=False, soft_wrap=True)
+    return error.exit_code

@@ -1,0 +1,79 @@
+"""What the operator sees: tables and lines on a terminal, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from celery_app import wiring
+from policy.message import Message
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+STYLES = {
+    "SUCCEEDED": "green",
+    "COMPLETE": "green",
+    "RUNNING": "cyan",
+    "QUEUED": "cyan",
+    "WRITING": "cyan",
+    "WAITING_FOR_TAPE": "yellow",
+    "SKIPPED": "yellow",
+    "INCOMPLETE": "yellow",
+    "CANCELLED": "yellow",
+    "FAILED": "red",
+    "DESTROYED": "red",
+}
+
+ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
+"""The exit code of a run's state; every other one is a failure."""
+
+
+def say(text: Message, style: str | None = None) -> None:
+    """A line in the operator's language."""
+    console.print(wiring.words().text(text), style=style, markup=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """JSON, with nothing else on standard output."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
+    """A table, or one line that says why there is none."""
+    words = wiring.words()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(words.text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    if table.row_count:
+        console.print(table)
+    else:
+        say(empty)
+
+
+def _cell(value: Any) -> str:
+    shown = "-" if value is None else str(value)
+    style = STYLES.get(shown.upper())
+    escaped = shown.replace("[", r"\[")
+    return f"[{style}]{escaped}[/{style}]" if style else escaped
+
+
+def message(data: Mapping[str, Any] | None) -> str | None:
+    """A stored message in the operator's language."""
+    return wiring.words().text(Message.from_json(dict(data))) if data else None
+
+
+def local(iso: str | None) -> str | None:
+    """A stored time on this host's clock."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}" if iso else None

@@ -1,0 +1,79 @@
+"""The processes: all together (``up``), or one by one as services start them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from celery_app import settings, wiring
+from cli import output, stack
+from embedded.program import Event, Program
+from embedded.supervisor import Supervisor
+from policy.message import M
+
+
+def up() -> None:
+    """Run everything on this machine until Ctrl-C: servers, workers, beat, dashboard.
+
+    PostgreSQL and Redis are the embedded ones unless database_url and broker_url are set.
+    """
+    found = settings.load()
+    programs = [
+        stack.control_worker(),
+        *(stack.tape_worker(name) for name in found.drive_names),
+        stack.beat(),
+        stack.flower(),
+    ]
+    with stack.database():
+        output.say(M("State folder: {folder}", folder=str(found.state_dir)))
+        output.say(
+            M("Dashboard: http://{address}:{port}", address=found.flower.address, port=found.flower.port)
+        )
+        output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
+        Supervisor(found.state_dir, programs).run(show)
+    output.say(M("Everything has stopped."))
+
+
+def show(event: Event) -> None:
+    """One line for what happened to a process."""
+    pid = f"[{event.pid}]" if event.pid else ""
+    text = wiring.words().text(event.text)
+    output.console.print(f"{event.name:<10} {pid:<10} {text}", markup=False, soft_wrap=True)
+
+
+def worker(
+    queue: Annotated[str, typer.Argument(help="control, tape, or tape.DRIVE.")],
+    concurrency: Annotated[int, typer.Option("-c", "--concurrency", min=1, help="For control only.")] = 2,
+) -> None:
+    """Run one worker in the foreground, as a service does.
+
+    Examples: tapeline worker control | tapeline worker tape
+    """
+    processes = concurrency if queue == "control" else 1
+    _become(Program(queue, stack.worker(queue, processes, name=queue)))
+
+
+def beat() -> None:
+    """Run beat in the foreground, as a service does."""
+    _become(stack.beat())
+
+
+def flower() -> None:
+    """Run the dashboard in the foreground, as a service does."""
+    _become(stack.flower())
+
+
+def _become(program: Program) -> None:
+    """Become the program: its signals and its exit code are its own."""
+    sys.stdout.flush()
+    os.execve(program.argv[0], list(program.argv), {**os.environ, **(program.env or {})})  # noqa: S606 - no shell
+
+
+def migrate() -> None:
+    """Bring the database's tables to this version. Does nothing if they are."""
+    with stack.servers():
+        wiring.database().upgrade()
+    output.say(M("The database has the tables of this version."))

@@ -1,0 +1,223 @@
+"""``tapeline runs``: list, story, watch, retry, cancel."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from cli import output, stack, watch
+from cli.output import AsJson
+from db import runs as stored_runs
+from db import views
+from db.errors import NotAllowed
+from db.models import ChainRun
+from db.states import RunState
+from policy.errors import TapelineError, UsageError
+from policy.message import M
+
+app = typer.Typer(help="Runs: what happened, what is happening, and going on after a failure.")
+
+RunId = Annotated[int, typer.Argument(help="The run's number, as 'tapeline runs' lists it.", metavar="RUN")]
+
+
+@app.callback(invoke_without_command=True)
+def list_runs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only runs in this state, e.g. FAILED.")] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first.
+
+    Examples: tapeline runs | tapeline runs --state FAILED --json | tapeline runs show 12
+    """
+    if context.invoked_subcommand:
+        return
+    query = select(ChainRun).order_by(ChainRun.id.desc()).limit(limit)
+    if state:
+        query = query.where(ChainRun.state == _state(state))
+    with stack.database() as database, database.transaction() as session:
+        found = [views.run_json(run) for run in session.scalars(query)]
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        [M("Run"), M("Schedule"), M("Kind"), M("State"), M("Started"), M("Finished"), M("Set"), M("Reason")],
+        (
+            [
+                run["id"],
+                run["schedule"],
+                run["kind"],
+                run["state"],
+                output.local(run["started_at"]),
+                output.local(run["finished_at"]),
+                run["set_id"],
+                output.message(run["reason"]),
+            ]
+            for run in found
+        ),
+        M("No runs yet. 'tapeline run' tries one on a virtual tape."),
+    )
+
+
+def _state(name: str) -> RunState:
+    try:
+        return RunState(name.upper())
+    except ValueError as error:
+        raise UsageError(
+            M("--state: there is no state '{name}'.", name=name),
+            M("States: {states}.", states=", ".join(RunState)),
+        ) from error
+
+
+@app.command()
+def show(run_id: RunId, as_json: AsJson = False) -> None:
+    """Tell the story of a run: its steps, what happened in each, its format permits.
+
+    Example: tapeline runs show 12
+    """
+    with stack.database() as database, database.transaction() as session:
+        run = views.run_json(stored_runs.get(session, run_id))
+        run["events"] = views.events_json(session, run_id)
+        run["permits"] = views.permits_json(session, run_id)
+    if as_json:
+        output.print_json(run)
+    else:
+        _print_story(run)
+
+
+def _print_story(run: dict[str, Any]) -> None:
+    output.say(
+        M(
+            "Run {id} ({kind}, schedule {schedule}, drive {drive}): {state}",
+            id=run["id"],
+            kind=run["kind"],
+            schedule=run["schedule"] or "-",
+            drive=run["drive"],
+            state=run["state"],
+        ),
+        style="bold",
+    )
+    if run["reason"]:
+        output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
+    output.print_table(
+        [M("Step"), M("State"), M("Attempts"), M("Started"), M("Finished"), M("Worker")],
+        (
+            [
+                step["name"],
+                step["state"],
+                step["attempts"],
+                output.local(step["started_at"]),
+                output.local(step["finished_at"]),
+                step["worker"],
+            ]
+            for step in run["steps"]
+        ),
+        M("The run was decided without a single step."),
+    )
+    for event in run["events"]:
+        at = (output.local(event["at"]) or "")[11:]
+        line = (
+            f"{at} {watch.ICONS[event['level']]} {event['step'] or '':<14} {output.message(event['message'])}"
+        )
+        output.console.print(line, markup=False, soft_wrap=True)
+    if run["state"] == RunState.FAILED:
+        output.say(M("To go on: tapeline runs retry {id}", id=run["id"]))
+
+
+@app.command(name="watch")
+def watch_run(run_id: RunId) -> None:
+    """Follow a run until it ends. The exit code is that of the run.
+
+    Example: tapeline runs watch 12
+    """
+    with stack.database():
+        run = watch.follow(run_id)
+    _exit_as(run)
+
+
+def _exit_as(run: dict[str, Any]) -> None:
+    output.say(
+        M("Run {id}: {state}", id=run["id"], state=run["state"]),
+        style=output.STYLES.get(run["state"]),
+    )
+    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+
+
+@app.command()
+def retry(
+    run_id: Annotated[int | None, typer.Argument(help="The failed run.", metavar="RUN")] = None,
+    from_step: Annotated[
+        str | None, typer.Option("--from", help="An earlier step to go on from.", metavar="STEP")
+    ] = None,
+    why: Annotated[str | None, typer.Option(help="For the run's story.")] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a failed run from its failed step, or from an earlier one.
+
+    A format that was done is not done again. Examples: tapeline runs retry 12
+    | tapeline runs retry 12 --from precheck --why "the right tape is in"
+    """
+    if (run_id is None) == (not all_failed):
+        raise UsageError(
+            M("RUN: name one run, or give --all-failed."), M("'tapeline runs --state FAILED' lists them.")
+        )
+    with stack.database() as database:
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+        from tasks import retry as task  # noqa: PLC0415 - as above
+
+        ids = [run_id] if run_id is not None else _failed(database)
+        step = task.step_named(from_step)
+        who = getpass.getuser()
+        done: list[dict[str, Any]] = []
+        refused: list[TapelineError] = []
+        for each in ids:
+            try:
+                run = chain.retry(each, step, requested_by=who, why=why, brief=True)
+            except NotAllowed as error:
+                if run_id is not None:
+                    raise
+                refused.append(error)
+                continue
+            done.append({"id": run.id, "state": run.state.value})
+    if as_json:
+        output.print_json({"retried": done, "refused": [str(error) for error in refused]})
+    else:
+        _say_retried(done, refused)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _failed(database: Any) -> list[int]:
+    with database.transaction() as session:
+        return list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.FAILED)))
+
+
+def _say_retried(done: list[dict[str, Any]], refused: list[TapelineError]) -> None:
+    for run in done:
+        output.say(M("Run {id} is queued again. Follow it: tapeline runs watch {id}", id=run["id"]))
+    for error in refused:
+        output.say(error.message, style="yellow")
+    if not done and not refused:
+        output.say(M("No run has failed."))
+
+
+@app.command()
+def cancel(run_id: RunId, as_json: AsJson = False) -> None:
+    """Cancel a run: at once if nothing of it runs, else at its next safe point. The tape stays consistent.
+
+    Example: tapeline runs cancel 12
+    """
+    with stack.database():
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+        run = chain.cancel(run_id, requested_by=getpass.getuser(), brief=True)
+    if as_json:
+        output.print_json({"id": run.id, "state": run.state.value})
+    elif run.state is RunState.CANCELLED:
+        output.say(M("Run {id} is cancelled.", id=run.id))
+    else:
+        output.say(M("Run {id} stops at its next safe point. Follow it: tapeline runs watch {id}", id=run.id))

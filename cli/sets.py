@@ -1,0 +1,217 @@
+"""``tapeline sets``: backup sets, the files in them, and restoring them."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from celery_app import settings
+from cli import output, stack, watch
+from cli.output import AsJson
+from db import catalog, runs
+from db.errors import NotFound
+from db.models import BackupFile, BackupSet
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+
+app = typer.Typer(help="Backup sets: what is on tape, finding files, restoring.")
+
+SetId = Annotated[str, typer.Argument(help="The set's id, as 'tapeline sets list' shows it.", metavar="SET")]
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_sets()
+
+
+@app.command(name="list")
+def list_sets(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List backup sets, newest first; destroyed ones too."""
+    with stack.database() as database, database.transaction() as session:
+        rows = session.scalars(select(BackupSet).order_by(BackupSet.started_at.desc()).limit(limit))
+        found = [catalog.as_json(session, stored) for stored in rows]
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        [
+            M("Set"),
+            M("Type"),
+            M("State"),
+            M("Tapes"),
+            M("Files"),
+            M("Size"),
+            M("Warnings"),
+            M("Finished"),
+            M("Kept until"),
+        ],
+        (
+            [
+                stored["id"],
+                stored["type"],
+                stored["state"],
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                units.size(stored["bytes"]),
+                stored["warnings"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]) or "∞",
+            ]
+            for stored in found
+        ),
+        M("No backup sets yet."),
+    )
+
+
+@app.command()
+def find(
+    pattern: Annotated[str, typer.Argument(help="A part of the path, or a pattern with * and ?.")],
+    set_id: Annotated[str | None, typer.Option("--set", help="Only in this set.")] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Find files in the catalogue. Exit code 1 if there is none.
+
+    Examples: tapeline sets find report.pdf | tapeline sets find '*/2026/*.xlsx' --json
+    """
+    with stack.database() as database, database.transaction() as session:
+        if set_id:
+            catalog.get(session, set_id)
+        found = [_file_json(row) for row in session.scalars(catalog.files(set_id, pattern).limit(limit))]
+    if as_json:
+        output.print_json(found)
+    else:
+        output.print_table(
+            [M("Set"), M("Size"), M("Path")],
+            ([row["set"], units.size(row["size"]), row["path"]] for row in found),
+            M("No file matches '{pattern}'.", pattern=pattern),
+        )
+    raise typer.Exit(0 if found else 1)
+
+
+def _file_json(row: BackupFile) -> dict[str, Any]:
+    return {
+        "set": row.set_id,
+        "path": row.path,
+        "type": row.type,
+        "size": row.size,
+        "mtime_ns": row.mtime_ns,
+        "archive": row.archive,
+        "blake3": row.blake3.hex() if row.blake3 else None,
+    }
+
+
+@app.command()
+def restore(
+    set_id: SetId,
+    to: Annotated[Path, typer.Option("--to", help="The folder to restore into, on the drive host.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; all if none is named.", metavar="[PATH]...")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a set, or files and folders of it, below a folder. Every file is verified; none that exists
+    is touched unless --overwrite says so.
+
+    Examples: tapeline sets restore SET --to /restore
+    | tapeline sets restore SET /data/report.pdf --to /restore --dry-run
+    """
+    wanted = [path.rstrip("/") or "/" for path in paths or []]
+    with stack.database() as database:
+        with database.transaction() as session:
+            _check_paths(session, set_id, wanted)
+            plan = _plan(session, set_id, wanted)
+        if dry_run:
+            _show_plan(plan, as_json)
+            return
+        run_id = _start(database, set_id, to, wanted, overwrite, drive)
+        if as_json or not wait:
+            _say_started(run_id, as_json)
+            return
+        _show_plan(plan, as_json=False)
+        run = watch.follow(run_id)
+    output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style=output.STYLES.get(run["state"]))
+    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+
+
+def _check_paths(session: Any, set_id: str, paths: list[str]) -> None:
+    stored = catalog.get(session, set_id)
+    if stored.state.value == "destroyed":
+        raise NotFound(
+            M(
+                "Set {set} is destroyed: its tape was formatted on {date}.",
+                set=set_id,
+                date=f"{stored.destroyed_at:%Y-%m-%d}",
+            ),
+            M("'tapeline sets list' shows the others."),
+        )
+    for path in paths:
+        if not catalog.archives_with(session, set_id, [path]):
+            raise NotFound(
+                M("'{path}' is not in set {set}.", path=path, set=set_id),
+                M("'tapeline sets find {path} --set {set}' searches it.", path=path, set=set_id),
+            )
+
+
+def _plan(session: Any, set_id: str, paths: list[str]) -> dict[str, Any]:
+    stored = catalog.get(session, set_id)
+    archives = catalog.archives_with(session, set_id, paths)
+    needed = [archive for archive in stored.archives if archive.number in archives]
+    return {
+        "set": set_id,
+        "tapes": list(dict.fromkeys(archive.cartridge.tape_id for archive in needed)),
+        "archives": len(needed),
+        "bytes_on_tape": sum(archive.bytes for archive in needed),
+    }
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(plan)
+        return
+    output.say(
+        M(
+            "Set {set}: {archives} archives, {size} on tape {tapes}.",
+            set=plan["set"],
+            archives=plan["archives"],
+            size=units.size(plan["bytes_on_tape"]),
+            tapes=", ".join(plan["tapes"]),
+        )
+    )
+
+
+def _start(database: Any, set_id: str, to: Path, paths: list[str], overwrite: bool, drive: str | None) -> int:
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    if to.exists() and not to.is_dir():
+        raise UsageError(M("--to: {path} is not a folder.", path=str(to)), M("Name a folder."))
+    with database.transaction() as session:
+        run = runs.start_restore(
+            session,
+            set_id=set_id,
+            drive=drive or settings.load().default_drive,
+            options={"target": str(to.absolute()), "paths": paths, "overwrite": overwrite},
+            requested_by=getpass.getuser(),
+        )
+    chain.release(run.drive, brief=True)
+    return run.id
+
+
+def _say_started(run_id: int, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"run": run_id})
+    else:
+        output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run_id))

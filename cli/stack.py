@@ -1,0 +1,88 @@
+"""The servers and processes behind a command: the embedded ones where no others are set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from celery_app import settings, wiring
+from db.engine import Database
+from embedded.program import Program
+from embedded.servers import Servers
+
+
+def uses_embedded() -> bool:
+    """Whether any of the two servers is ours to start."""
+    found = settings.load()
+    return found.database_url is None or found.broker_url is None
+
+
+@contextmanager
+def servers() -> Iterator[None]:
+    """Use the embedded servers for the time of a command, if they are what is set; started when needed."""
+    with ExitStack() as stack:
+        if uses_embedded():
+            stack.enter_context(Servers(settings.load().state_dir).use())
+        stack.callback(lambda: wiring.database().close())
+        yield
+
+
+@contextmanager
+def database() -> Iterator[Database]:
+    """The database, reachable and of this version.
+
+    Raises DatabaseUnavailable, DatabaseNotMigrated. An embedded one is brought up to this version.
+    """
+    with servers():
+        found = wiring.database()
+        if settings.load().database_url is None:
+            found.upgrade()
+        else:
+            found.check_version()
+        yield found
+
+
+def python(*arguments: str) -> list[str]:
+    """A command line of this Python, with modules found where this program's are."""
+    return [sys.executable, "-m", *arguments]
+
+
+def celery(*arguments: str) -> list[str]:
+    return python("celery", "-A", "celery_app", *arguments)
+
+
+def worker(queue: str, concurrency: int, *, name: str) -> list[str]:
+    """The command line of a worker."""
+    pool = ["-P", "threads"] if sys.platform == "win32" else []
+    return celery(
+        "worker", "-Q", queue, "-c", str(concurrency), "-n", f"{name}@%h", "-E", "--without-mingle", *pool
+    )
+
+
+def control_worker() -> Program:
+    return Program("control", worker("control", 2, name="control"))
+
+
+def tape_worker(drive: str) -> Program:
+    """The worker of a drive. Its limit is long enough to seal what is being written."""
+    queue = settings.load().queue_of(drive)
+    return Program(queue, worker(queue, 1, name=queue), stop_limit=60)
+
+
+def beat() -> Program:
+    return Program("beat", celery("beat"))
+
+
+def flower() -> Program:
+    """The dashboard; its logins go through the environment, where other users do not see them."""
+    found = settings.load().flower
+    argv = celery("flower", f"--address={found.address}", f"--port={found.port}")
+    logins = ",".join(login.get_secret_value() for login in found.basic_auth)
+    return Program("flower", argv, env={"FLOWER_BASIC_AUTH": logins} if logins else None)
+
+
+def log_of(program: Program) -> Path:
+    """Where a supervised program writes."""
+    return settings.load().state_dir / "log" / f"{program.name}.log"

@@ -1,0 +1,93 @@
+"""``tapeline status``: everything at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from sqlalchemy import func, select
+
+from cli import output, stack
+from cli.output import AsJson
+from cli.tapes import drive_json
+from db import views
+from db.models import ChainRun, Drive, Notification, ScheduledTask
+from db.states import ACTIVE
+from policy.message import M
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show what runs, what waits for somebody, what the drives hold and what could not be sent.
+
+    Exit code 4 while a run waits for an operator.
+    """
+    with stack.database() as database, database.transaction() as session:
+        found = _collect(session)
+    if as_json:
+        output.print_json(found)
+    else:
+        _print(found)
+    waiting = any(run["state"] == "WAITING_FOR_TAPE" for run in found["active"])
+    raise typer.Exit(4 if waiting else 0)
+
+
+def _collect(session: Any) -> dict[str, Any]:
+    active = session.scalars(select(ChainRun).where(ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id))
+    last = session.scalar(select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).order_by(ChainRun.id.desc()))
+    unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
+    return {
+        "active": [views.run_json(run) for run in active],
+        "last": views.run_json(last) if last else None,
+        "drives": [
+            drive_json(session, drive) for drive in session.scalars(select(Drive).order_by(Drive.name))
+        ],
+        "schedules": session.scalar(
+            select(func.count()).select_from(ScheduledTask).where(ScheduledTask.enabled)
+        ),
+        "unsent_messages": session.scalar(unsent),
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    for run in found["active"]:
+        working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
+        output.say(
+            M(
+                "Run {id} ({schedule}): {state}, {step}",
+                id=run["id"],
+                schedule=run["schedule"] or run["kind"],
+                state=run["state"],
+                step=working,
+            ),
+            style=output.STYLES.get(run["state"]),
+        )
+    if not found["active"]:
+        output.say(M("No run is under way."))
+    if found["last"]:
+        last = found["last"]
+        output.say(
+            M(
+                "Last run: {id} ({schedule}), {state}, {at}",
+                id=last["id"],
+                schedule=last["schedule"] or last["kind"],
+                state=last["state"],
+                at=output.local(last["finished_at"]),
+            ),
+            style=output.STYLES.get(last["state"]),
+        )
+    for drive in found["drives"]:
+        medium = drive["medium"] or {}
+        output.say(
+            M(
+                "Drive {name} on {host}: {tape}; worker seen {seen}",
+                name=drive["name"],
+                host=drive["host"],
+                tape=medium.get("label") or medium.get("state") or "?",
+                seen=output.local(drive["last_seen_at"]),
+            )
+        )
+    output.say(M("Enabled schedules: {count}", count=found["schedules"]))
+    if found["unsent_messages"]:
+        output.say(
+            M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
+        )

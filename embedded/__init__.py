@@ -1,0 +1,1 @@
+"""A real PostgreSQL and a real Redis for one machine where nothing is installed."""

@@ -1,0 +1,148 @@
+"""The state folder and its folders: who owns them, who may enter them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedded.account import Account
+from embedded.errors import StateFolderUnusable
+from policy.message import M
+
+SETTING = "TAPELINE_STATE_DIR"
+LONGEST_SOCKET = 99
+"""Bytes; the smallest limit of any platform is 103, and PostgreSQL needs a few."""
+
+# PostgreSQL's own start program hands the path to a shell in double quotes; lists of folders are split
+# at commas, lists of brokers at semicolons.
+_REFUSED = re.compile(r"[\"$`\\,;\x00-\x1f\x7f]")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn an OSError that concerns the state folder into StateFolderUnusable."""
+    try:
+        yield
+    except OSError as error:
+        raise StateFolderUnusable(
+            M("The state folder {folder} cannot be used: {reason}.", folder=str(path), reason=str(error)),
+            M("Give a folder of your own in {setting}.", setting=SETTING),
+        ) from error
+
+
+def make_state(state: Path, account: Account) -> None:
+    """Make the state folder, 0700; where another account has to pass through it, 0711.
+
+    Raises StateFolderUnusable.
+    """
+    _check_name(state)
+    with translated(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if account.is_own:
+        return
+    make_passable(state, account)
+    blocked = first_blocked(state, account)
+    if blocked is not None:
+        raise StateFolderUnusable(
+            M(
+                "The servers of root run as user {user}, who cannot pass through {blocked} to {folder}.",
+                user=account.user,
+                blocked=str(blocked),
+                folder=str(state),
+            ),
+            M(
+                "Give a folder in {setting} that every user can reach, such as /var/lib/tapeline.",
+                setting=SETTING,
+            ),
+        )
+
+
+def make_passable(folder: Path, account: Account) -> None:
+    """Make a folder that the account can pass through and not list. Raises StateFolderUnusable."""
+    with translated(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not account.is_own and mode & 0o011 != 0o011:
+            folder.chmod(mode | 0o011)
+
+
+def _check_name(state: Path) -> None:
+    if _REFUSED.search(str(state)):
+        raise StateFolderUnusable(
+            M("The path of the state folder cannot be used: {folder}", folder=repr(str(state))),
+            M('Give in {setting} a path without " $ ` \\ , ; and line breaks.', setting=SETTING),
+        )
+
+
+def make_private(folder: Path, account: Account) -> None:
+    """Make a folder that the account alone can enter. Raises StateFolderUnusable if it belongs to another."""
+    with translated(folder):
+        # Made closed, then given away: nobody else can put anything in it in between.
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.geteuid() and not account.is_own and not any(folder.iterdir()):
+            os.chown(folder, account.user, account.group, follow_symlinks=False)
+            found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == account.user:
+            if stat.S_IMODE(found.st_mode) != 0o700:
+                folder.chmod(0o700)
+            return
+    raise StateFolderUnusable(
+        M(
+            "The folder {folder} belongs to user {owner}; the servers would run as user {user}.",
+            folder=str(folder),
+            owner=found.st_uid,
+            user=account.user,
+        ),
+        M("Start Tapeline as the user who made it, or give another folder in {setting}.", setting=SETTING),
+    )
+
+
+def first_blocked(path: Path, account: Account) -> Path | None:
+    """The first folder on the way to (and with) ``path`` that the account cannot pass through, or None."""
+    way = [*reversed(path.resolve().parents), path.resolve()]
+    return next((folder for folder in way if not _may_pass(folder.stat(), account)), None)
+
+
+def _may_pass(found: os.stat_result, account: Account) -> bool:
+    if found.st_uid == account.user:
+        return bool(found.st_mode & stat.S_IXUSR)
+    if found.st_gid == account.group:
+        return bool(found.st_mode & stat.S_IXGRP)
+    return bool(found.st_mode & stat.S_IXOTH)
+
+
+def may_execute(program: Path, account: Account) -> bool:
+    """Whether the account can start the program where it lies."""
+    program = program.resolve()
+    if account.is_own:
+        return os.access(program, os.X_OK)
+    return first_blocked(program, account) is None
+
+
+def check_socket(path: Path) -> None:
+    """Raise StateFolderUnusable if a socket of this path is more than the kernel takes."""
+    length = len(os.fsencode(path))
+    if length > LONGEST_SOCKET:
+        raise StateFolderUnusable(
+            M(
+                "The path of a socket would have {length} bytes, and at most {limit} are possible: {path}",
+                length=length,
+                limit=LONGEST_SOCKET,
+                path=str(path),
+            ),
+            M("Give a folder with a shorter path in {setting}.", setting=SETTING),
+        )
+
+
+def write_public(path: Path, text: str) -> None:
+    """Write a configuration that the servers' account can read and only its maker can change."""
+    with translated(path):
+        draft = path.with_name(path.name + ".new")
+        draft.write_text(text, encoding="utf-8")
+        draft.chmod(0o644)
+        draft.replace(path)

@@ -1,0 +1,65 @@
+"""Locks between processes: files locked with flock, let go by the kernel when a process dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import portalocker
+
+from embedded.folders import translated
+
+
+class Lock:
+    """One lock file, open while it is held."""
+
+    def __init__(self, path: Path) -> None:
+        with translated(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def share(self) -> None:
+        """Hold it together with others; waits while somebody holds it alone."""
+        portalocker.lock(self._descriptor, portalocker.LOCK_SH)
+
+    def own(self) -> None:
+        """Hold it alone; waits for the others."""
+        portalocker.lock(self._descriptor, portalocker.LOCK_EX)
+
+    def try_own(self) -> bool:
+        """Hold it alone if nobody else holds it; on False nothing is held, not even what was shared."""
+        try:
+            portalocker.lock(self._descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.AlreadyLocked:
+            return False
+        return True
+
+    def note(self, text: str) -> None:
+        """Write a word for those who find it locked."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def read_note(self) -> str:
+        return os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip()
+
+    def close(self) -> None:
+        """Let it go. The file stays: removing it would let two processes hold two files of one name."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock alone for the time of the context; waits for the others."""
+    with Lock(path) as lock:
+        lock.own()
+        yield

@@ -1,0 +1,153 @@
+"""One supervised program: what to start, and the life of the process that it became."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from embedded import logs
+from embedded.folders import translated
+from policy.errors import TapelineError
+from policy.message import M, Message
+from tape import command
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+STEADY_AFTER = 60.0
+"""Seconds of life after which an earlier failure no longer counts."""
+KILL_LIMIT = 10.0
+LOOK_EVERY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to keep running; ``stop_limit`` is in seconds, from the polite signal to the kill."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = None
+    stop_limit: float = 30.0
+
+
+class Kind(StrEnum):
+    """What happened to a program."""
+
+    STARTED = "started"
+    """It was started, or started again."""
+    DIED = "died"
+    """It ended although nobody asked it to, or could not be started again; it will be tried again."""
+    STOPPING = "stopping"
+    """It was asked to end."""
+    STOPPED = "stopped"
+    """It ended as it was asked to."""
+    KILLED = "killed"
+    """It did not end within its limit and was killed with its group."""
+    LEFT_BEHIND = "left_behind"
+    """An earlier supervisor had left it behind; it was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line for the operator about one program."""
+
+    name: str
+    kind: Kind
+    pid: int | None
+    text: Message
+
+
+Tell = Callable[[Event], None]
+"""Shows an event; must not raise, and is quick, since nothing is watched meanwhile."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A program and the process that it is at the moment."""
+
+    program: Program
+    log: Path
+    note: Callable[[int], None]
+    """Keeps the id of a process that was started, before anything is told of it."""
+    process: command.Process | None = None
+    _failures: int = 0
+    _started_at: float = 0.0
+    _next_start: float = 0.0
+
+    def start(self, tell: Tell) -> None:
+        """Start it. Raises what tape.command raises, and StateFolderUnusable."""
+        with translated(self.log):
+            logs.rotate(self.log)
+        self.process = command.spawn(list(self.program.argv), log=self.log, env=self.program.env)
+        try:
+            self.note(self.process.pid)
+        except TapelineError:
+            # Without a note nobody would find it, should this supervisor be killed.
+            self.stop(tell)
+            raise
+        self._started_at = time.monotonic()
+        self._tell(tell, Kind.STARTED, M("Started as process {pid}.", pid=self.process.pid))
+
+    def look(self, tell: Tell) -> None:
+        """See how it is; start it again when it is time to."""
+        if self.process is None:
+            if time.monotonic() >= self._next_start:
+                self._start_again(tell)
+            return
+        code = self.process.poll()
+        if code is not None:
+            if time.monotonic() - self._started_at > STEADY_AFTER:
+                self._failures = 0
+            # Its group is left alone: what a worker started may still be busy with a tape.
+            delay = self._put_off()
+            text = M(
+                "Ended with {code}; starts again in {delay:.0f} s, see {log}.",
+                code=code,
+                delay=delay,
+                log=str(self.log),
+            )
+            self._tell(tell, Kind.DIED, text)
+            self.process = None
+
+    def _start_again(self, tell: Tell) -> None:
+        try:
+            self.start(tell)
+        except TapelineError as error:
+            self._put_off()
+            self._tell(tell, Kind.DIED, error.message)
+
+    def _put_off(self) -> float:
+        """Seconds until it is started again: twice as long after each failure in a row."""
+        delay = min(FIRST_DELAY * 2.0 ** min(self._failures, 10), LONGEST_DELAY)
+        self._failures += 1
+        self._next_start = time.monotonic() + delay
+        return delay
+
+    def stop(self, tell: Tell) -> None:
+        """End it: asked first, killed with its group after its limit."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self._tell(tell, Kind.STOPPING, M("Stopping process {pid}.", pid=self.process.pid))
+            self.process.terminate()
+        if self._ends_within(self.program.stop_limit):
+            self._tell(tell, Kind.STOPPED, M("Stopped."))
+        else:
+            self.process.kill()
+            self._ends_within(KILL_LIMIT)
+            limit = self.program.stop_limit
+            self._tell(tell, Kind.KILLED, M("Did not stop within {limit:.0f} s and was killed.", limit=limit))
+        self.process = None
+
+    def _ends_within(self, limit: float) -> bool:
+        deadline = time.monotonic() + limit
+        while self.process is not None and self.process.poll() is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_EVERY)
+        return True
+
+    def _tell(self, tell: Tell, kind: Kind, text: Message) -> None:
+        tell(Event(self.program.name, kind, self.process.pid if self.process else None, text))

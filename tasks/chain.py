@@ -1,0 +1,99 @@
+"""Build, send, resume and retry a run's chain. Always: commit first, then send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import chain
+from kombu.exceptions import OperationalError
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from celery_app.config import BRIEF, STEADY
+from celery_app.queues import CONTROL
+from db import runs
+from db.models import ChainRun
+from db.states import AT_THE_DRIVE, STEPS, Step
+
+log = structlog.get_logger("tapeline.chain")
+
+
+def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
+    """Send the chain of a run from a step on, with the run's present dispatch number.
+
+    ``brief``: do not wait for a broker that is away. Returns whether it was sent; what was not is found
+    and sent by ``recover``.
+    """
+    steps = STEPS[run.kind]
+    signatures = [_signature(run, step) for step in steps[steps.index(from_step) :]]
+    failed = app.signature("tapeline.chain_failed", kwargs={"run_id": run.id, "dispatch": run.dispatch})
+    return publish(
+        lambda **options: chain(*signatures).apply_async(link_error=failed.set(queue=CONTROL), **options),
+        brief=brief,
+    )
+
+
+def _signature(run: ChainRun, step: Step) -> Any:
+    queue = settings.load().queue_of(run.drive) if step in AT_THE_DRIVE else CONTROL
+    number = STEPS[run.kind].index(step) + 1
+    return app.signature(
+        f"tapeline.{step.value}",
+        args=(run.id, run.dispatch),
+        immutable=True,
+        queue=queue,
+        # What the dashboard shows as the task's id: run, dispatch and step.
+        task_id=f"run{run.id}-{run.dispatch}-{number}-{step.value}",
+    )
+
+
+def publish(send_it: Any, *, brief: bool = False) -> bool:
+    """Publish a message; False when the broker does not answer."""
+    try:
+        send_it(retry_policy=BRIEF if brief else STEADY)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker does not answer; the message will be sent later", error=str(error))
+        return False
+    return True
+
+
+def ask(name: str, *, queue: str = CONTROL, brief: bool = False, **kwargs: Any) -> bool:
+    """Send a single task."""
+    return publish(lambda **options: app.send_task(name, kwargs=kwargs, queue=queue, **options), brief=brief)
+
+
+def release(drive: str, *, brief: bool = False) -> ChainRun | None:
+    """Let the next queued run have the drive, if it is free, and send its chain."""
+    with wiring.database().transaction() as session:
+        run = runs.admit(session, drive)
+        opened = runs.first_open_step(session, run) if run else None
+    if run is not None and opened is not None:
+        send(run, opened.step, brief=brief)
+    return run
+
+
+def retry(
+    run_id: int,
+    from_step: Step | None = None,
+    *,
+    requested_by: str,
+    why: str | None = None,
+    brief: bool = False,
+) -> ChainRun:
+    """Resume a failed run by hand: the one function behind the CLI, the task and the dashboard.
+
+    Raises NotFound, NotAllowed.
+    """
+    with wiring.database().transaction() as session:
+        run = runs.retry(session, run_id, from_step, requested_by, why)
+    release(run.drive, brief=brief)
+    return run
+
+
+def cancel(run_id: int, *, requested_by: str, brief: bool = False) -> ChainRun:
+    """Cancel a run, now or at its next safe point. Raises NotFound, NotAllowed."""
+    with wiring.database().transaction() as session:
+        run = runs.cancel(session, run_id, requested_by)
+    ask("tapeline.deliver", brief=brief, run_id=run_id)
+    release(run.drive, brief=brief)
+    return run

@@ -1,0 +1,229 @@
+"""``format_tape``: under a permit consumed before the program starts, judged by the label read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from celery_app import guards
+from db import cartridges, drives, events, permits
+from db.models import ChainRun, FormatPermit
+from db.states import Step
+from policy import label as labels
+from policy.errors import TapelineError
+from policy.message import M, Message
+from policy.permit import Decision
+from policy.tapes import CartridgeState
+from tape.drive import Medium
+from tape.errors import FormatFailed
+from tape.judge import FormatOutcome, format_cartridge
+from tasks.step import Done, NotNeeded, step
+from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.work import Work, WrongTape
+
+
+class CutOff(TapelineError):
+    """A format of this part was started before and its end is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the permit allows, once."""
+
+    permit_id: int
+    label: str
+    generation: int
+
+
+@step(Step.FORMAT_TAPE)
+def format_tape(work: Work) -> Done | NotNeeded:
+    """Formats at most once for each part of a run. Raises WrongTape, CutOff, FormatFailed."""
+    used = work.db(lambda session, run: permits.used(session, run.id, run.part))
+    medium = work.drive().look()
+    if used is not None:
+        return _after_a_crash(work, used, medium)
+    decided = work.db(lambda session, run: _decide(session, run, medium))
+    if isinstance(decided, WrongTape):
+        raise decided
+    if isinstance(decided, NotNeeded):
+        return decided
+    work.check()
+    work.db(lambda session, _run: permits.consume(session, decided.permit_id))
+    return _format(work, decided)
+
+
+def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeeded | WrongTape:
+    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+    said = medium.to_json()
+    decision = permits.judge(
+        session,
+        run,
+        said,
+        template_id=run.schedule.template_id if run.schedule else None,
+        policy=policy_of(run),
+        now_local=local_now(run),
+    )
+    label = labels.to_ask_for(local_now(run), cartridges.labels_of_others(session, said))
+    permit = permits.store(session, run, said, label, decision)
+    _tell_decision(session, run, permit, decision)
+    if decision.append:
+        return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
+    if not decision.allowed:
+        return WrongTape(
+            wrong_tape(run, cartridges.tape_facts(session, said)),
+            M("The permit's reasons: tapeline runs show {run}", run=run.id),
+        )
+    known = cartridges.recognise(session, said)
+    return Order(permit.id, label, known.generation if known else 0)
+
+
+def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decision: Decision) -> None:
+    head = (
+        M("Format permit {id} for label {label}: allowed.", id=permit.id, label=permit.label)
+        if decision.allowed
+        else M("Format permit {id} for label {label}: denied.", id=permit.id, label=permit.label)
+    )
+    for message in (head, *decision.reasons):
+        events.record(session, run, message, step=Step.FORMAT_TAPE)
+
+
+def _format(work: Work, order: Order) -> Done | NotNeeded:
+    held = guards.held()
+    outcome = format_cartridge(
+        work.drive(),
+        order.label,
+        serial=labels.serial_for(order.label, order.generation + 1),
+        inherit=(held.descriptor,) if held else (),
+    )
+    work.db(lambda session, run: _record(session, run, order, outcome))
+    if outcome.ok:
+        return Done({"label": order.label, "summary": f"formatted as {order.label}"})
+    return _failed(work, outcome)
+
+
+def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcome) -> None:
+    """The story of the format, and what became of the cartridge, in one transaction."""
+    for message in _story(order, outcome):
+        events.record(session, run, message, step=Step.FORMAT_TAPE)
+    drives.looked(session, run.drive, outcome.after.to_json())
+    permits.close(session, order.permit_id, _outcome_json(outcome))
+    before, after = outcome.before.to_json(), outcome.after.to_json()
+    if outcome.ok:
+        cartridge = cartridges.formatted(session, None, before, after)
+        events.record(
+            session,
+            run,
+            M(
+                "Cartridge {tape_id}: generation {generation}.",
+                tape_id=cartridge.tape_id,
+                generation=cartridge.generation,
+            ),
+            step=Step.FORMAT_TAPE,
+        )
+    elif cartridges.identity(before) != cartridges.identity(after):
+        _mark_unknown(session, run, before)
+
+
+def _story(order: Order, outcome: FormatOutcome) -> list[Message]:
+    told = [
+        M("Label before the format: {label}.", label=outcome.before.label or outcome.before.state.value),
+        M("Label asked for: {label}.", label=order.label),
+    ]
+    if outcome.run:
+        told.append(
+            M(
+                "Command: {command}; return code {code}, {seconds} s.",
+                command=" ".join(outcome.run.command),
+                code=outcome.run.return_code,
+                seconds=round(outcome.run.seconds, 1),
+            )
+        )
+    told.append(M("Label read back: {label}.", label=outcome.after.label or outcome.after.state.value))
+    if outcome.warning:
+        told.append(outcome.warning)
+    return told
+
+
+def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
+    return {
+        "ok": outcome.ok,
+        "after": outcome.after.to_json(),
+        "return_code": outcome.run.return_code if outcome.run else None,
+        "seconds": outcome.run.seconds if outcome.run else None,
+        "output": outcome.run.output[-4000:] if outcome.run else None,
+        "error": str(outcome.error) if outcome.error else None,
+    }
+
+
+def _failed(work: Work, outcome: FormatOutcome) -> NotNeeded:
+    """Stop or go on, as the schedule says; run_backup checks by itself what it would write on."""
+    error = outcome.error or FormatFailed(M("The format failed."))
+    goes_on = work.db(
+        lambda _session, run: bool(run.schedule and run.schedule.on_format_failure == "continue")
+    )
+    if not goes_on:
+        raise error
+    work.announce("format_warning", error.message)
+    work.tell(error.message, level="warning")
+    return NotNeeded(M("The format failed; going on because of on_format_failure: continue."))
+
+
+def _after_a_crash(work: Work, permit: FormatPermit, medium: Medium) -> Done:
+    """The permit is used: read the tape. New label and empty → done; anything else → an operator decides."""
+    if _is_closed_well(permit, medium):
+        return Done({"label": permit.label, "summary": f"formatted as {permit.label} before"})
+    if medium.label == permit.label and medium.empty and _is_new(permit, medium):
+        said = medium.to_json()
+
+        def record(session: Session, run: ChainRun) -> None:
+            permits.close(session, permit.id, {"ok": True, "after": said, "recovered": True})
+            cartridges.formatted(session, permit.cartridge_id, permit.identity, said)
+            events.record(
+                session,
+                run,
+                M("The format was done before the interruption: label {label}, empty.", label=permit.label),
+                step=Step.FORMAT_TAPE,
+            )
+
+        work.db(record)
+        return Done({"label": permit.label, "summary": f"formatted as {permit.label}"})
+    work.db(lambda session, run: _mark_unknown(session, run, permit.identity))
+    raise CutOff(
+        M(
+            "The format was cut off: the tape now reads '{found}'. It is not formatted a second time.",
+            found=medium.label or medium.state.value,
+        ),
+        M("Look at the tape, then start a new run with a tape that you trust."),
+    )
+
+
+def _is_closed_well(permit: FormatPermit, medium: Medium) -> bool:
+    """Whether the format of this permit is known to have succeeded, and this is its volume."""
+    if permit.outcome is None or not permit.outcome["ok"]:
+        return False
+    after = permit.outcome["after"]
+    return bool((after["volume_uuid"], after["label"]) == (medium.volume_uuid, medium.label))
+
+
+def _is_new(permit: FormatPermit, medium: Medium) -> bool:
+    return medium.volume_uuid is None or medium.volume_uuid != permit.identity.get("volume_uuid")
+
+
+def _mark_unknown(session: Session, run: ChainRun, before: cartridges.Medium) -> None:
+    cartridge = cartridges.recognise(session, before)
+    if cartridge is None:
+        return
+    cartridges.mark(session, cartridge.id, CartridgeState.UNKNOWN)
+    events.record(
+        session,
+        run,
+        M(
+            "Cartridge {tape_id} is marked '{state}': an operator decides.",
+            tape_id=cartridge.tape_id,
+            state=CartridgeState.UNKNOWN.value,
+        ),
+        step=Step.FORMAT_TAPE,
+        level="error",
+    )

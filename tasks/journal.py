@@ -1,0 +1,165 @@
+"""What the engine tells while it writes, brought into the database: seal first, then catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backup.entry import Entry, raw, shown, text
+from backup.request import ArchiveRecord, ResumePoint
+from db import catalog, events
+from db.models import BackupArchive, BackupSet, ChainRun
+from db.states import Step
+from policy import units
+from policy.message import M, Message
+from tasks.work import Work
+
+WARNINGS_TOLD = 100
+"""How many single warnings the story tells; all of them are counted, and stand in the set's manifest."""
+
+
+class Journal:
+    """The engine's journal of one set on one cartridge."""
+
+    def __init__(self, work: Work, set_id: str, cartridge_id: int, generation: int) -> None:
+        self._work = work
+        self._set_id = set_id
+        self._cartridge_id = cartridge_id
+        self._generation = generation
+        self._meter = Meter()
+        self._warnings = 0
+
+    def planned(self, files: int, size: int) -> None:
+        """The scan is done: so much is to be written."""
+        self._meter.plan(files, size)
+        self._work.tell(M("Planned: {files} files, {size}.", files=files, size=units.size(size)))
+
+    def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
+        """An archive is on tape and sealed: enter it and its files."""
+        self._work.db(lambda session, run: self._enter(session, run, archive, entries))
+
+    def _enter(
+        self, session: Session, run: ChainRun, archive: ArchiveRecord, entries: Iterable[Entry]
+    ) -> None:
+        if session.get(BackupArchive, (self._set_id, archive.number)):
+            return
+        catalog.add_archive(session, self._row(archive), _rows(entries))
+        events.record(
+            session,
+            run,
+            M(
+                "Archive {number} is sealed: {files} files, {size} on tape, SHA-256 {sha}…",
+                number=archive.number,
+                files=archive.files,
+                size=units.size(archive.bytes),
+                sha=archive.sha256[:12],
+            ),
+            step=Step.RUN_BACKUP,
+        )
+
+    def _row(self, archive: ArchiveRecord) -> BackupArchive:
+        return BackupArchive(
+            set_id=self._set_id,
+            number=archive.number,
+            cartridge_id=self._cartridge_id,
+            generation=self._generation,
+            name=archive.name,
+            bytes=archive.bytes,
+            sha256=archive.sha256,
+            files=archive.files,
+            content_bytes=archive.size,
+            record=archive.to_json(),
+        )
+
+    def progress(self, files: int, size: int) -> None:
+        """So much of the plan is done."""
+        now = self._meter.update(files, size)
+        if now:
+            self._work.show_progress(now, _in_words(now))
+
+    def warned(self, path: str, reason: Message) -> None:
+        """A file could not be backed up as it should be."""
+        self._warnings += 1
+        if self._warnings <= WARNINGS_TOLD:
+            self._work.tell(M("{path}: {reason}", path=path, reason=reason.to_json()), level="warning")
+
+    def check(self) -> None:
+        self._work.check()
+
+
+class Meter:
+    """Turns counts into progress with rate and time left, a few times a second at the most."""
+
+    INTERVAL = 0.5
+
+    def __init__(self) -> None:
+        self._files_total: int | None = None
+        self._bytes_total: int | None = None
+        self._began = self._shown = time.monotonic()
+        self._skipped: int | None = None
+
+    def plan(self, files: int, size: int) -> None:
+        self._files_total, self._bytes_total = files, size
+        self._began = time.monotonic()
+
+    def update(self, files: int, size: int) -> dict[str, Any] | None:
+        """The progress to show, or None if the last one is fresh enough."""
+        moment = time.monotonic()
+        if self._skipped is None:
+            # What a resumed set had already does not count for the rate.
+            self._skipped = size
+        is_last = self._files_total is not None and files >= self._files_total
+        if moment - self._shown < self.INTERVAL and not is_last:
+            return None
+        self._shown = moment
+        rate = (size - self._skipped) / max(moment - self._began, 0.001)
+        left = max((self._bytes_total or 0) - size, 0)
+        return {
+            "files": files,
+            "bytes": size,
+            "files_total": self._files_total,
+            "bytes_total": self._bytes_total,
+            "bytes_per_second": round(rate),
+            "seconds_left": round(left / rate, 1) if rate > 0 else None,
+        }
+
+
+def _in_words(now: dict[str, Any]) -> str:
+    total = now["bytes_total"] or 0
+    percent = 100 * now["bytes"] / total if total else 100.0
+    rate = now["bytes_per_second"] / 1e6
+    return f"{percent:.1f}% of {total / 1e9:.2f} GB, {rate:.0f} MB/s"
+
+
+def _rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
+    for position, entry in enumerate(entries):
+        path = shown(entry.path)
+        yield catalog.FileRow(
+            position=position,
+            path=path,
+            raw_path=raw(entry.path) if path != entry.path else None,
+            type=entry.type.value,
+            size=entry.size,
+            mtime_ns=entry.mtime_ns,
+            ctime_ns=entry.ctime_ns,
+            inode=entry.inode,
+            blake3=entry.blake3,
+        )
+
+
+def resume_point(session: Session, stored: BackupSet) -> ResumePoint | None:
+    """Where a set that was cut off goes on: after the last file of its last sealed archive."""
+    last = catalog.last_file(session, stored.id)
+    if last is None:
+        return None
+    after = text(last.raw_path) if last.raw_path else last.path
+    return ResumePoint(
+        archives=tuple(ArchiveRecord.from_json(archive.record) for archive in stored.archives),
+        files=stored.files,
+        bytes=stored.bytes,
+        warnings=stored.warnings,
+        after=after,
+    )

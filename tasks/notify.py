@@ -1,0 +1,62 @@
+"""``notify``: the last step, the chain's error callback, and the delivery of the outbox."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from celery_app.celery import app
+from db import events, runs
+from db.models import ChainRun, ChainStep, now
+from db.states import PASSED, RunState, Step, StepState
+from notify.deliver import deliver_due
+from policy.message import M
+from tasks import chain, recover
+from tasks.step import Done, step
+from tasks.work import Work
+
+log = structlog.get_logger("tapeline.notify")
+
+
+@step(Step.NOTIFY)
+def notify(work: Work) -> Done:
+    """All steps before have been passed: the run has succeeded. Then the message, then the next run."""
+    work.db(_succeed)
+    sent = _deliver(work.held.run_id)
+    chain.release(work.drive_name)
+    return Done({"sent": sent, "summary": f"{sent} messages sent"})
+
+
+def _succeed(session: Session, run: ChainRun) -> None:
+    if run.state is RunState.RUNNING:
+        runs.transition(session, run, RunState.SUCCEEDED)
+
+
+def _deliver(run_id: int | None = None) -> int:
+    return deliver_due(wiring.database(), wiring.channels(), wiring.words(), run_id=run_id)
+
+
+@app.task(name="tapeline.deliver", acks_late=False, ignore_result=True)
+def deliver(run_id: int | None = None) -> int:
+    """Deliver what is in the outbox and due; of one run, or all."""
+    return _deliver(run_id)
+
+
+@app.task(name="tapeline.chain_failed", acks_late=False, ignore_result=True)
+def chain_failed(task_id: str, *, run_id: int, dispatch: int) -> str:
+    """The error callback of a chain. Either the step has said why, or its process died under it."""
+    with structlog.contextvars.bound_contextvars(run=run_id):
+        recover.after_a_death(run_id, dispatch, task_id)
+        with wiring.database().transaction() as session:
+            _close_notify_step(session, run_id)
+        return f"{_deliver(run_id)} messages sent"
+
+
+def _close_notify_step(session: Session, run_id: int) -> None:
+    """A failed run has been announced too: its last step is done, though its chain never came there."""
+    run = runs.get(session, run_id, lock=True)
+    row = session.get(ChainStep, (run_id, run.part, Step.NOTIFY))
+    if run.state is RunState.FAILED and row and row.state not in PASSED:
+        row.state, row.finished_at = StepState.SUCCEEDED, now()
+        events.record(session, run, M("The failure has been announced."), step=Step.NOTIFY)

@@ -1,0 +1,169 @@
+"""``tapeline.recover``: finds runs whose step has died or whose message was lost, and resumes or fails them.
+
+Every minute from beat, at each start of a tape worker, and from a chain's error callback.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from db import drives, events, runs, steps
+from db.models import ChainRun, ChainStep, now
+from db.states import AT_THE_DRIVE, RunState, Step, StepState
+from policy.message import M
+from tasks import chain
+
+log = structlog.get_logger("tapeline.recover")
+
+MOST_RECOVERIES = 5
+"""How often a run is resumed by itself before an operator has to look at it."""
+
+
+@app.task(name="tapeline.recover", acks_late=False, ignore_result=True)
+def recover() -> list[int]:
+    """Look at every run that is under way; returns the runs that were sent again."""
+    database = wiring.database()
+    with database.transaction() as session:
+        running = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.RUNNING)))
+        queued = set(session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED)))
+        waiting = list(
+            session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE))
+        )
+    resumed = [run_id for run_id in running if _look_after(run_id)]
+    for run_id in waiting:
+        _look_after_waiting(run_id)
+    for drive in queued:
+        chain.release(drive)
+    return resumed
+
+
+def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
+    """A chain's error callback: a step that still counts as running lost its process."""
+    with wiring.database().transaction() as session:
+        run = runs.get(session, run_id, lock=True)
+        step = _running_step(session, run)
+        if run.state is not RunState.RUNNING or run.dispatch != dispatch or step is None:
+            return
+        log.warning("the process of a step died", task=task_id)
+        resume_at = _resume(session, run, step)
+    _send(run, resume_at)
+
+
+def _look_after(run_id: int) -> bool:
+    with wiring.database().transaction() as session:
+        run = runs.get(session, run_id, lock=True)
+        if run.state is not RunState.RUNNING:
+            return False
+        step = _running_step(session, run)
+        if step is not None:
+            resume_at = _resume(session, run, step) if _is_dead(session, run, step) else None
+        else:
+            resume_at = _send_again(session, run)
+    return _send(run, resume_at)
+
+
+def _send(run: ChainRun, resume_at: Step | None) -> bool:
+    if run.state is not RunState.RUNNING:
+        chain.ask("tapeline.deliver", run_id=run.id)
+        chain.release(run.drive)
+        return False
+    return resume_at is not None and chain.send(run, resume_at)
+
+
+def _running_step(session: Session, run: ChainRun) -> ChainStep | None:
+    return session.scalar(
+        select(ChainStep).where(
+            ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.state == StepState.RUNNING
+        )
+    )
+
+
+def _is_dead(session: Session, run: ChainRun, step: ChainStep) -> bool:
+    """Silent for too long while the database was there; or begun before the drive's worker was."""
+    registered = drives.registered_at(session, run.drive)
+    if step.step in AT_THE_DRIVE and registered and step.started_at and step.started_at < registered:
+        return True
+    limit = timedelta(seconds=settings.load().dead_after_seconds)
+    database_up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
+    return database_up > limit and steps.is_dead(step, limit)
+
+
+def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
+    """Send the run again from the step that died, or end it; every step is safe to enter again."""
+    events.record(
+        session,
+        run,
+        M("The worker of step {step} died ({worker}).", step=step.step.value, worker=step.worker or "?"),
+        step=step.step,
+        level="warning",
+    )
+    if run.cancel_requested_at:
+        runs.transition(session, run, RunState.CANCELLED, M("cancelled; its worker had died"))
+        return None
+    if run.recoveries >= MOST_RECOVERIES:
+        steps.fail_dead(session, step)
+        runs.transition(
+            session,
+            run,
+            RunState.FAILED,
+            M("Step {step} died {count} times.", step=step.step.value, count=run.recoveries + 1),
+        )
+        return None
+    run.recoveries += 1
+    runs.reopen(session, run, step.step)
+    runs.new_dispatch(run)
+    events.record(session, run, M("Resumed from {step}.", step=step.step.value), step=step.step)
+    return step.step
+
+
+def _send_again(session: Session, run: ChainRun) -> Step | None:
+    """No step works: its message was lost, unless it has just been sent or nobody is there to take it."""
+    step = runs.first_open_step(session, run)
+    if step is None or not _is_overdue(session, run):
+        return None
+    if run.cancel_requested_at:
+        runs.transition(session, run, RunState.CANCELLED, M("cancelled before its next step"))
+        return None
+    if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive, timedelta(seconds=60)):
+        return None
+    runs.new_dispatch(run)
+    events.record(
+        session,
+        run,
+        M("The message for {step} was lost; sent again.", step=step.step.value),
+        step=step.step,
+        level="warning",
+    )
+    return step.step
+
+
+def _is_overdue(session: Session, run: ChainRun) -> bool:
+    last_end = session.scalar(
+        select(ChainStep.finished_at)
+        .where(ChainStep.run_id == run.id, ChainStep.finished_at.is_not(None))
+        .order_by(ChainStep.finished_at.desc())
+        .limit(1)
+    )
+    last = max(moment for moment in (last_end, run.dispatched_at, run.created_at) if moment)
+    return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
+
+
+def _look_after_waiting(run_id: int) -> None:
+    """Fail a run whose time is over; else have the drive looked at."""
+    with wiring.database().transaction() as session:
+        run = runs.get(session, run_id, lock=True)
+        if run.state is not RunState.WAITING_FOR_TAPE:
+            return
+        is_over = run.wait_until is not None and run.wait_until <= now()
+        if is_over:
+            runs.transition(session, run, RunState.FAILED, M("The right tape did not come in time."))
+    if is_over:
+        chain.ask("tapeline.deliver", run_id=run_id)
+        return
+    chain.ask("tapeline.look", queue=settings.load().queue_of(run.drive), run_id=run_id)

@@ -1,0 +1,38 @@
+"""``tapeline.retry``: the retry of the CLI and the dashboard, for Flower's API."""
+
+from __future__ import annotations
+
+import structlog
+
+from celery_app.celery import app
+from db.states import Step
+from policy.errors import TapelineError
+from policy.message import M
+from tasks import chain
+
+log = structlog.get_logger("tapeline.retry")
+
+
+class UnknownStep(TapelineError):
+    """The step to retry from is not one."""
+
+
+@app.task(name="tapeline.retry", acks_late=False, ignore_result=True, throws=(TapelineError,))
+def retry(
+    run_id: int, from_step: str | None = None, requested_by: str = "api", why: str | None = None
+) -> str:
+    """Raises NotFound, NotAllowed, UnknownStep."""
+    run = chain.retry(run_id, step_named(from_step), requested_by=requested_by, why=why)
+    return f"run {run.id}: {run.state.value}"
+
+
+def step_named(name: str | None) -> Step | None:
+    """A step by its name. Raises UnknownStep, which lists the names."""
+    if name is None:
+        return None
+    try:
+        return Step(name)
+    except ValueError as error:
+        raise UnknownStep(
+            M("There is no step '{name}'.", name=name), M("Steps: {steps}.", steps=", ".join(Step))
+        ) from error

@@ -1,0 +1,213 @@
+"""A step as a task: claim, body, result; and what each ending of the body means for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import structlog
+from celery import Task
+from celery.exceptions import Ignore
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from db import cartridges, events, runs, steps
+from db.errors import LostClaim
+from db.models import ChainRun, now
+from db.states import RunState, Step, StepState
+from policy.errors import Consequence, TapelineError
+from policy.message import M, Message
+from policy.tapes import CartridgeState
+from tasks import chain
+from tasks.work import Cancelled, Work
+
+log = structlog.get_logger("tapeline.step")
+
+
+class StepFailed(Exception):
+    """Ends the chain; the run's rows say why. It fires the chain's error callback and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step has done what it is for."""
+
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NotNeeded:
+    """There was nothing to do, for this reason; the run goes on."""
+
+    reason: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SkipRun:
+    """The whole run has nothing to do, for this reason."""
+
+    reason: Message
+
+
+Body = Callable[[Work], Done | NotNeeded | SkipRun]
+
+
+def step(name: Step) -> Callable[[Body], Task]:
+    """Make a task ``tapeline.<name>(run_id, dispatch)`` of a step's body.
+
+    Early acknowledgement: a message is delivered at most once; a lost one is found by ``recover``. A stale,
+    repeated, early or forged message finds nothing to claim and does nothing.
+    """
+
+    def decorate(body: Body) -> Task:
+        @app.task(
+            name=f"tapeline.{name.value}",
+            bind=True,
+            throws=(StepFailed,),
+            acks_late=False,
+            ignore_result=True,
+            typing=True,
+        )
+        def task(self: Task, run_id: int, dispatch: int) -> str:
+            with structlog.contextvars.bound_contextvars(run=run_id, step=name.value):
+                return _perform(self, name, body, run_id, dispatch)
+
+        return task
+
+    return decorate
+
+
+def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> str:
+    held = wiring.database().attempt(
+        lambda session: steps.claim(session, run_id, dispatch, name, task.request.hostname or "?"),
+        patience=settings.load().database_patience_seconds,
+    )
+    if held is None:
+        log.info("nothing to claim: a stale or repeated message", dispatch=dispatch)
+        raise Ignore
+    with Work(task, held) as work:
+        try:
+            work.check()
+            ending = body(work)
+        except LostClaim as error:
+            log.warning("stopped: another worker owns the step", error=str(error))
+            raise Ignore from error
+        except Cancelled as error:
+            _end_run(work, RunState.CANCELLED, error)
+            raise Ignore from error
+        except TapelineError as error:
+            _fail(work, error)
+        except Exception as error:
+            log.exception("unexpected error in a step")
+            _fail(work, _unexpected(error))
+        return _conclude(work, ending)
+
+
+def _unexpected(error: Exception) -> TapelineError:
+    return TapelineError(
+        M("Unexpected error: {kind}: {detail}", kind=type(error).__name__, detail=str(error)[:500]),
+        M("The worker's log has the details. Retry when the cause is gone."),
+    )
+
+
+def _conclude(work: Work, ending: Done | NotNeeded | SkipRun) -> str:
+    if isinstance(ending, SkipRun):
+        return _skip_run(work, ending.reason)
+    if isinstance(ending, NotNeeded):
+        work.database.attempt(
+            lambda session: _finish_not_needed(session, work, ending.reason),
+            patience=work.settings.database_patience_seconds,
+        )
+        return f"not needed: {ending.reason}"
+    result = ending.result
+    work.database.attempt(
+        lambda session: steps.finish(session, work.held, StepState.SUCCEEDED, result=result),
+        patience=work.settings.database_patience_seconds,
+    )
+    return str(result.get("summary", "done"))
+
+
+def _finish_not_needed(session: Session, work: Work, reason: Message) -> None:
+    run = runs.get(session, work.held.run_id)
+    events.record(session, run, M("Not needed: {reason}", reason=reason.to_json()), step=work.held.step)
+    steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
+
+
+def _skip_run(work: Work, reason: Message) -> NoReturn:
+    """Row first, then what the dashboard shows, then the message, then the end of the chain."""
+
+    def skip(session: Session, run: ChainRun) -> None:
+        steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
+        runs.transition(session, run, RunState.SKIPPED, reason)
+
+    work.db(skip)
+    _leave(work, "SKIPPED", "task-skipped", str(reason))
+    raise Ignore
+
+
+def _leave(work: Work, state: str, event: str, text: str) -> None:
+    """The run gives its drive back before the end of its chain."""
+    work.task.update_state(state=state, meta={"reason": text})
+    work.send_event(event, text)
+    chain.ask("tapeline.deliver", run_id=work.held.run_id)
+    chain.release(work.drive_name)
+
+
+def _fail(work: Work, error: TapelineError) -> None:
+    """The class of the error decides: wait for an operator where the schedule allows it, else fail."""
+    if error.consequence is Consequence.WAIT_FOR_OPERATOR and _wait(work, error):
+        _leave(work, "WAITING", "task-waiting", str(error))
+        raise Ignore from error
+    _end_run(work, RunState.FAILED, error)
+    raise StepFailed(str(error)) from None
+
+
+def _wait(work: Work, error: TapelineError) -> bool:
+    """Put the run to WAITING_FOR_TAPE if its schedule has a ``wait_for_tape`` that is not used up."""
+
+    def wait(session: Session, run: ChainRun) -> bool:
+        seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
+        if not seconds:
+            return False
+        run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)
+        if run.wait_until <= now():
+            return False
+        runs.reopen(session, run, Step.PRECHECK)
+        return runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
+
+    return work.db(wait)
+
+
+def _end_run(work: Work, state: RunState, error: TapelineError) -> None:
+    def end(session: Session, run: ChainRun) -> None:
+        steps.finish(session, work.held, StepState.FAILED, error=error)
+        if error.consequence is Consequence.RETIRE_TAPE:
+            _retire(session, run)
+        runs.transition(session, run, state, error.message, error.remedy)
+
+    work.db(end)
+    if state is RunState.CANCELLED:
+        _leave(work, "CANCELLED", "task-cancelled", str(error))
+    else:
+        chain.release(work.drive_name)
+
+
+def _retire(session: Session, run: ChainRun) -> None:
+    """A cartridge that could not be written must not be written again."""
+    seen = run.tape_seen
+    cartridge = cartridges.recognise(session, seen) if seen else None
+    if cartridge:
+        cartridges.mark(session, cartridge.id, CartridgeState.ERROR)
+        events.record(
+            session,
+            run,
+            M(
+                "Cartridge {tape_id} is marked '{state}': take it out of use.",
+                tape_id=cartridge.tape_id,
+                state=CartridgeState.ERROR.value,
+            ),
+            level="error",
+        )

@@ -1,0 +1,140 @@
+"""What a step works with while it holds its claim: database, heartbeat, story, and whether to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from types import TracebackType
+from typing import Any, TypeVar
+
+import structlog
+from celery import Task
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from db import events, runs, steps
+from db.errors import DatabaseUnavailable, LostClaim
+from db.models import ChainRun
+from db.steps import Claim
+from policy.errors import Consequence, TapelineError
+from policy.message import M, Message
+from tape.drive import Drive
+
+log = structlog.get_logger("tapeline.step")
+
+T = TypeVar("T")
+
+PROGRESS_SECONDS = 1.0
+"""How often progress goes to the run's row."""
+
+EVENT_SECONDS = 10.0
+"""How often progress is shown in the dashboard."""
+
+
+class Cancelled(TapelineError):
+    """An operator asked the run to stop, and this is a safe point."""
+
+
+class WrongTape(TapelineError):
+    """The tape in the drive is not one that this run may use."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
+class Work:
+    """A claimed step at work. As a context it keeps the heartbeat going in a thread."""
+
+    def __init__(self, task: Task, held: Claim) -> None:
+        self.task = task
+        self.held = held
+        self.settings = settings.load()
+        self.database = wiring.database()
+        self.progress: dict[str, Any] | None = None
+        self._ended = threading.Event()
+        self._cancelled = False
+        self._lost = False
+        self._event_sent = 0.0
+        self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Work:
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._heart.join()
+
+    def _keep_beating(self) -> None:
+        last, shown = time.monotonic(), self.progress
+        while not self._ended.wait(min(PROGRESS_SECONDS, self.settings.heartbeat_seconds)):
+            due = time.monotonic() - last >= self.settings.heartbeat_seconds
+            if not due and shown is self.progress:
+                continue
+            last, shown = time.monotonic(), self.progress
+            try:
+                self._beat()
+            except LostClaim:
+                self._lost = True
+                return
+            except DatabaseUnavailable as error:
+                log.warning("no heartbeat: the database does not answer", error=str(error))
+
+    def _beat(self) -> None:
+        with self.database.transaction() as session:
+            self._cancelled = steps.beat(session, self.held, self.progress)
+
+    def check(self) -> None:
+        """A safe point: raises LostClaim or Cancelled when the step has to stop."""
+        if self._lost:
+            raise LostClaim(M("Run {run} is in other hands by now.", run=self.held.run_id))
+        if self._cancelled:
+            raise Cancelled(M("Cancelled at a safe point; what was sealed stays readable."))
+
+    def db(self, work: Callable[[Session, ChainRun], T]) -> T:
+        """Do ``work`` in one transaction as the owner of the claim; waits while the database is away.
+
+        Raises LostClaim, DatabaseUnavailable (after the setting ``database_patience_seconds``).
+        """
+        return self.database.attempt(
+            lambda session: work(session, steps.hold(session, self.held)),
+            patience=self.settings.database_patience_seconds,
+        )
+
+    def tell(self, message: Message, *, level: str = "info") -> None:
+        """Add a line to the run's story."""
+        self.db(lambda session, run: events.record(session, run, message, step=self.held.step, level=level))
+
+    def announce(self, event: str, reason: Message) -> None:
+        """Put an event that is not the run's end into the outbox."""
+        self.db(lambda session, run: runs.announce(session, run, event, reason))
+
+    @cached_property
+    def drive_name(self) -> str:
+        """The run's drive; it never changes."""
+        return self.database.attempt(
+            lambda session: runs.get(session, self.held.run_id).drive,
+            patience=self.settings.database_patience_seconds,
+        )
+
+    def drive(self) -> Drive:
+        """The run's drive, on this host."""
+        return wiring.drive(self.drive_name)
+
+    def show_progress(self, progress: Mapping[str, Any], text: str) -> None:
+        """Give the progress to the heart, which writes it to the row, and to the dashboard now and then."""
+        self.progress = dict(progress)
+        if time.monotonic() - self._event_sent >= EVENT_SECONDS:
+            self._event_sent = time.monotonic()
+            self.send_event("task-progress", text)
+
+    def send_event(self, kind: str, text: str) -> None:
+        """Tell the dashboard; a broker that is away costs nothing but this line."""
+        with suppress(OperationalError, OSError):
+            self.task.send_event(kind, retry=False, result=text)

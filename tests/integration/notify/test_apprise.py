@@ -1,0 +1,61 @@
+"""Other channels, through Apprise, against a local server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from notify.apprise_channel import AppriseChannel
+from notify.channel import ChannelUnavailable
+from notify.notice import Notice
+from policy.errors import UsageError
+
+# Apprise asks for this module of the standard library when it first loads its services.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+@pytest.fixture
+def url(robot: Any) -> str:
+    return str(robot.url).replace("http://", "json://user:passw0rd@")
+
+
+def test_notice_arrives(url: str, robot: Any, notice: Notice) -> None:
+    """Title and plain text reach the service unchanged."""
+    robot.answers({})
+    AppriseChannel("ops", url).send(notice)
+    assert robot.messages[0]["title"] == notice.title
+    assert robot.messages[0]["message"] == notice.plain
+
+
+@pytest.mark.parametrize("trouble", ["error", "reset"])
+def test_failed_delivery_is_an_error(url: str, robot: Any, notice: Notice, trouble: str) -> None:
+    """Apprise's False becomes an error that is tried again, and that names the channel and no password."""
+    if trouble == "error":
+        robot.answers({}, 500)
+    else:
+        robot.resets()
+    with pytest.raises(ChannelUnavailable, match="'ops'") as failed:
+        AppriseChannel("ops", url).send(notice)
+    assert "passw0rd" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "nonsense", "unknown://x", "json://a.example, json://b.example", "http://"]
+)
+def test_what_is_not_one_url_is_refused(wrong: str) -> None:
+    """A URL that Apprise does not know, or several in one, are refused when the settings are read."""
+    with pytest.raises(UsageError, match="is not one URL"):
+        AppriseChannel("ops", wrong)
+
+
+def test_dingtalk_through_apprise_is_refused() -> None:
+    """Apprise loses DingTalk's messages, so the remedy points at our own channel."""
+    with pytest.raises(UsageError, match="own DingTalk channel") as refused:
+        AppriseChannel("ops", "dingtalk://SECsecret@0123456789token")
+    assert "0123456789token" not in str(refused.value)
+
+
+def test_password_is_not_shown(url: str) -> None:
+    """The URL, which may hold a password, is in no repr."""
+    assert repr(AppriseChannel("ops", url)) == "AppriseChannel(name='ops')"
