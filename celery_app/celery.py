@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from celery import Celery
@@ -36,7 +37,9 @@ def _make() -> Celery:
 
 @setup_logging.connect
 def _set_up_logging(loglevel: int | None = None, **_: object) -> None:
-    logs.set_up(settings.load().log_json, loglevel)
+    # Celery's own default hides what operators want to read; any other level was asked for.
+    level = logging.INFO if loglevel in {None, logging.WARNING} else loglevel
+    logs.set_up(settings.load().log_json, level)
 
 
 @worker_process_init.connect

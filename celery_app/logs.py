@@ -16,7 +16,7 @@ _SHARED: list[Any] = [
 ]
 
 
-def set_up(as_json: bool, level: int | None = None) -> None:
+def set_up(as_json: bool, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard error: readable lines, or JSON for a log collector."""
     render: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -42,5 +42,5 @@ def set_up(as_json: bool, level: int | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level or logging.INFO)
+    root.setLevel(level)
     logging.getLogger("alembic").setLevel(logging.WARNING)

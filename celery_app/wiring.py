@@ -8,7 +8,6 @@ from celery_app import settings
 from celery_app.settings import AppriseSettings, ChannelSettings
 from db.engine import Database
 from embedded.postgres import Postgres
-from notify.apprise_channel import AppriseChannel
 from notify.channel import Channel
 from notify.dingtalk import DingTalk
 from notify.words import Words
@@ -49,6 +48,8 @@ def channels() -> dict[str, Channel]:
 
 def _channel(name: str, found: ChannelSettings) -> Channel:
     if isinstance(found, AppriseSettings):
+        from notify.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
+
         return AppriseChannel(name, found.url.get_secret_value())
     secret = found.secret.get_secret_value() if found.secret else None
     return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url)

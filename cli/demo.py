@@ -73,7 +73,7 @@ def _virtual_drive() -> VirtualDrive:
 
 def _source(source: Path | None) -> Path:
     if source is None:
-        folder = settings.load().state_dir / NAME / "sample"
+        folder = settings.load().state_dir.resolve() / NAME / "sample"
         if not (folder / "sparse.img").exists():
             output.say(M("Making sample files in {folder} …", folder=str(folder)))
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,7 +81,7 @@ def _source(source: Path | None) -> Path:
         return folder
     if not source.exists():
         raise UsageError(M("SOURCE: there is no {path}.", path=str(source)), M("Name a folder that exists."))
-    return source.absolute()
+    return source.resolve()
 
 
 @contextmanager
@@ -175,7 +175,8 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
 def _compare(source: Path, restored: Path) -> bool:
     differences = compare_trees(source, restored)
     for difference in differences[:20]:
-        output.console.print(f"  ✗ {difference}", markup=False, soft_wrap=True, style="red")
+        line = f"  ✗ {difference.path}: {difference.what}: {difference.expected} ≠ {difference.found}"
+        output.console.print(line, markup=False, soft_wrap=True, style="red")
     if differences:
         output.say(M("{count} differences.", count=len(differences)), style="red")
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import Annotated
 import click
 import typer
 
+from celery_app import logs
 from cli import demo, doctor, processes, runs, schedules, sets, status, tapes
 from cli.output import errors
 from policy.errors import TapelineError
@@ -53,6 +55,7 @@ def _options(
 def main() -> None:
     """Run a command; every error is one line, with the exit code of its class."""
     signal.signal(signal.SIGTERM, _end)
+    logs.set_up(as_json=False, level=logging.WARNING)
     try:
         code = app(standalone_mode=False)
     except click.ClickException as error:

@@ -92,4 +92,5 @@ def start(database: Any, name: str) -> tuple[int, RunState]:
         output.console.print(output.message(run.reason), markup=False, soft_wrap=True)
     else:
         chain.release(run.drive, brief=True)
-    return run.id, run.state
+    with database.transaction() as session:
+        return run.id, runs.get(session, run.id).state

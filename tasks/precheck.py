@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from backup.scan import roots
 from db import cartridges, catalog, drives, events, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
@@ -17,10 +18,14 @@ from tasks.work import Work, WrongTape
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises WrongTape, DriveError."""
+    """Raises SourceMissing, WrongTape, DriveError."""
     refusal = work.db(lambda _session, run: _period(run))
     if refusal:
         return SkipRun(refusal)
+    sources = work.db(lambda _session, run: _sources(run))
+    if sources:
+        # Before a tape is formatted for them: are they there?
+        roots(sources)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:
@@ -32,6 +37,12 @@ def _period(run: ChainRun) -> Message | None:
     if run.schedule is None or run.trigger is not Trigger.SCHEDULE:
         return None
     return runs.period_refusal(run.schedule, run.due_at)
+
+
+def _sources(run: ChainRun) -> list[str]:
+    if run.schedule is None:
+        return []
+    return list(run.options.get("sources") or run.schedule.template.sources)
 
 
 def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backup.restore import RestoreReport, entries_on
+from backup.manifest import entries_on
+from backup.restore import RestoreReport
 from backup.restore import restore as restore_files
 from db import catalog, events
 from db.models import ChainRun
@@ -22,6 +23,9 @@ from tape.drive import Volume
 from tasks.journal import Meter
 from tasks.step import Done, step
 from tasks.work import Work
+
+MOST_TOLD = 100
+"""How many files of a kind the story names."""
 
 
 class RestoreIncomplete(TapelineError):
@@ -98,7 +102,7 @@ def _restore(work: Work, volume: Volume, wanted: Wanted) -> RestoreReport:
     return restore_files(
         volume,
         wanted.set_id,
-        (entry for entry in entries_on(volume, wanted.set_id) if entry.archive in wanted.archives),
+        entries_on(volume, wanted.set_id, archives=wanted.archives),
         wanted.target,
         select=wanted.paths,
         overwrite=wanted.overwrite,
@@ -119,8 +123,9 @@ def _tell(session: Session, run: ChainRun, report: RestoreReport, target: Path) 
             ),
             "info",
         )
-        for path, reason in report.failures[:100]:
-            yield M("{path}: {reason}", path=path, reason=reason.to_json()), "error"
+        for told, level in ((report.failures, "error"), (report.incomplete, "warning")):
+            for path, reason in told[:MOST_TOLD]:
+                yield M("{path}: {reason}", path=path, reason=reason.to_json()), level
 
     for message, level in lines():
         events.record(session, run, message, step=Step.RESTORE, level=level)

@@ -14,13 +14,14 @@ from typing import Any
 
 import psutil
 
+from db import runs
 from db.engine import Database
 from db.models import ScheduledTask
 from db.schedules import put
 from tape.virtual import VirtualDrive
 
 BIN = Path(sys.executable).parent
-PATIENCE = 60.0
+PATIENCE = 40.0
 
 
 class System:
@@ -138,11 +139,11 @@ class System:
     def wait_for_state(self, run_id: int, *states: str) -> dict[str, Any]:
         """Wait until a run is in one of the states; returns it."""
 
-        def reached() -> Any:
-            run = self.json("runs", "show", str(run_id))
-            return run if run["state"] in states else None
+        def reached() -> bool:
+            return self.ask(lambda session: runs.get(session, run_id).state) in states
 
-        return self.wait_for(reached, f"run {run_id} to be {states}")
+        self.wait_for(reached, f"run {run_id} to be {states}")
+        return dict(self.json("runs", "show", str(run_id)))
 
     def wait_for(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
         """Poll until something is true; returns it."""

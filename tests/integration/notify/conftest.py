@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import socket
 import struct
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from notify.dingtalk import DingTalk
 from notify.notice import Notice
 
 TOKEN = "4f3c0ffee0token"
@@ -74,6 +76,7 @@ def reset(request: BaseHTTPRequestHandler) -> None:
     request.rfile.close()
     request.wfile.close()
     request.connection.close()
+    request.wfile = io.BytesIO()  # for what the server still wants to flush
 
 
 def verdict(path: str, content_type: str, body: bytes) -> dict[str, Any]:
@@ -157,3 +160,16 @@ def notice() -> Notice:
         plain="磁带：TP20261101 & <照片>",
         where_the_rest_is="tapeline runs show 12",
     )
+
+
+@pytest.fixture
+def dingtalk(robot: Any) -> DingTalk:
+    return DingTalk(robot.token, robot.secret, base_url=robot.url, timeout=5)
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """An address where nobody listens: the port is taken, so that nobody else can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"

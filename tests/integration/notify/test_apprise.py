@@ -11,8 +11,11 @@ from notify.channel import ChannelUnavailable
 from notify.notice import Notice
 from policy.errors import UsageError
 
-# Apprise asks for this module of the standard library when it first loads its services.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+# Apprise imports all its services when it first needs one, and with them what the machine has to offer.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ImportWarning"),
+]
 
 
 @pytest.fixture

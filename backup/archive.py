@@ -1,0 +1,179 @@
+"""One archive under way: its tar on the volume and its index in the spool, in one pass over the data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import zstandard
+from blake3 import blake3
+
+from backup import index, tar
+from backup.entry import Entry, FileType, Place
+from backup.errors import SpoolFailed
+from backup.frames import FrameWriter
+from backup.member import Member
+from backup.request import ArchiveRecord, Phases
+from backup.tapefile import close_after
+from policy.message import M, Message
+from tape.drive import Volume
+
+Read = Callable[[int], None]
+"""Told after each block how many bytes were read; may raise to end the writing."""
+
+
+class Archive:
+    """Add members, then finish; or abandon it, and it does not count."""
+
+    def __init__(
+        self,
+        volume: Volume,
+        *,
+        folder: str,
+        number: int,
+        spool: Path,
+        zstd: zstandard.ZstdCompressor | None,
+        phases: Phases,
+    ) -> None:
+        self.number = number
+        self.name = name_of(number, compressed=zstd is not None)
+        self.files = 0
+        self.size = 0
+        self._phases = phases
+        self.index = index.IndexWriter(spool / index.name_of(number), folder.rpartition("/")[2], number)
+        try:
+            self._file = volume.create(f"{folder}/{self.name}")
+        except BaseException:
+            self.index.close()
+            raise
+        self._out = FrameWriter(self._file, zstd, phases)
+
+    @property
+    def frame_length(self) -> int:
+        """Uncompressed bytes in the frame under way."""
+        return self._out.frame_length
+
+    @property
+    def length(self) -> int:
+        """Uncompressed bytes of the tar so far."""
+        return self._out.offset
+
+    def length_with(self, head: bytes, length: int) -> int:
+        """How long the uncompressed tar would be with one more member."""
+        return self._out.offset + len(head) + length + tar.padding(length) + len(tar.END)
+
+    def add(self, member: Member, head: bytes, read: Read) -> tuple[Entry, Message | None]:
+        """Write a member with its content; returns its entry, and why it is partial if it is."""
+        place = Place(self.number, *self._out.position(), len(head), member.length)
+        self._out.write(head)
+        entry = member.entry._replace(place=place)
+        problem = None
+        if member.fd is not None:
+            digest, problem = self._content(member, member.fd, read)
+            entry = entry._replace(blake3=digest, partial=problem is not None)
+        self._enter(entry)
+        return entry, problem
+
+    def add_link(self, entry: Entry, head: bytes) -> None:
+        """Write one more name of a file that is stored already; it takes the place of its first name."""
+        self._out.write(head)
+        self._enter(entry)
+
+    def end_frame(self) -> None:
+        self._out.end_frame()
+
+    def finish(self, follows: int | None) -> ArchiveRecord:
+        """End the tar and the index. Raises TapeFull, TapeWriteError."""
+        self._out.write(tar.END)
+        self._out.end_frame()
+        self._file.close()
+        record = ArchiveRecord(
+            number=self.number,
+            name=self.name,
+            bytes=self._out.bytes,
+            sha256=self._out.hexdigest(),
+            files=self.files,
+            size=self.size,
+            follows=follows,
+        )
+        self.index.finish(record)
+        return record
+
+    def abandon(self, error: BaseException) -> None:
+        """Close what is open, because of ``error``."""
+        close_after(self._file, error)
+        try:
+            self.index.close()
+        except SpoolFailed as second:
+            error.add_note(f"Then, on closing the index: {second}")
+
+    def _enter(self, entry: Entry) -> None:
+        self.index.add(entry)
+        self.files += 1
+        if entry.type is FileType.FILE:
+            self.size += entry.size
+
+    def _content(self, member: Member, fd: int, read: Read) -> tuple[bytes, Message | None]:
+        """Copy the content; what can't be read becomes zeros, so that the tar stays whole."""
+        hasher = blake3()
+        if member.sparse_map:
+            hasher.update(member.sparse_map)
+            self._out.write(member.sparse_map)
+        problem = None
+        for offset, length in member.segments:
+            missing, reason = self._copy(fd, offset, length, hasher, read)
+            if missing:
+                self._pad(missing, hasher, read)
+                problem = problem or reason
+        self._out.zeros(tar.padding(member.length))
+        return hasher.digest(), problem or _changed(fd, member.entry)
+
+    def _copy(
+        self, fd: int, offset: int, left: int, hasher: blake3, read: Read
+    ) -> tuple[int, Message | None]:
+        """Read a part of a file into the stream; returns how many bytes are missing at its end, and why."""
+        out, phases = self._out, self._phases
+        os.lseek(fd, offset, os.SEEK_SET)
+        while left:
+            room = out.room()[:left]
+            started = perf_counter()
+            try:
+                count = os.readv(fd, (room,))
+            except OSError as error:
+                return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
+            if not count:
+                return left, M("It shrank while it was read; the rest is zeros.")
+            hasher.update(room[:count])
+            phases.read += perf_counter() - started
+            out.filled(count)
+            left -= count
+            read(count)
+        return 0, None
+
+    def _pad(self, missing: int, hasher: blake3, read: Read) -> None:
+        zeros = bytes(65536)
+        while missing:
+            part = zeros[:missing]
+            hasher.update(part)
+            self._out.write(part)
+            missing -= len(part)
+            read(len(part))
+
+
+def name_of(number: int, *, compressed: bool) -> str:
+    """The name of an archive's file."""
+    return f"data-{number:06d}.tar.zst" if compressed else f"data-{number:06d}.tar"
+
+
+def _changed(fd: int, entry: Entry) -> Message | None:
+    try:
+        now = os.fstat(fd)
+    except OSError as error:
+        return M("Whether it changed while it was read is not known: {reason}.", reason=error.strerror)
+    if now.st_size > entry.size:
+        return M("It grew while it was read; it is stored up to the size that it had before.")
+    if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
+        return M("It changed while it was read.")
+    return None

@@ -1,0 +1,69 @@
+"""Extended attributes and the names of owners, where the system has them."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import grp
+import os
+import pwd
+import sys
+
+from backup.entry import text
+
+Attributes = tuple[tuple[str, bytes], ...]
+
+_NONE = (errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def read(file: int | bytes) -> Attributes:
+    """All extended attributes of an open file or of a path itself, sorted by name. Raises OSError."""
+    if sys.platform != "linux":
+        return ()
+    try:
+        names = os.listxattr(file) if isinstance(file, int) else os.listxattr(file, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NONE:
+            return ()
+        raise
+    return tuple((_portable(name), _value(file, name)) for name in sorted(names)) if names else ()
+
+
+def _portable(name: str) -> str:
+    return text(os.fsencode(name))
+
+
+def _value(file: int | bytes, name: str) -> bytes:
+    if sys.platform != "linux":
+        return b""
+    if isinstance(file, int):
+        return os.getxattr(file, name)
+    return os.getxattr(file, name, follow_symlinks=False)
+
+
+def write(file: int | bytes, name: bytes, value: bytes) -> None:
+    """Set one extended attribute of an open file or of a path itself. Raises OSError."""
+    if sys.platform != "linux":
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    if isinstance(file, int):
+        os.setxattr(file, name, value)
+    else:
+        os.setxattr(file, name, value, follow_symlinks=False)
+
+
+@functools.lru_cache(maxsize=4096)
+def user_name(uid: int) -> str:
+    """The name of a user, or "" if it has none here."""
+    try:
+        return text(os.fsencode(pwd.getpwuid(uid).pw_name))
+    except KeyError:
+        return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def group_name(gid: int) -> str:
+    """The name of a group, or "" if it has none here."""
+    try:
+        return text(os.fsencode(grp.getgrgid(gid).gr_name))
+    except KeyError:
+        return ""

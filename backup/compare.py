@@ -1,0 +1,157 @@
+"""Compare a source with what was restored from it, byte for byte and fact for fact."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup import attributes, holes, metadata
+from backup.entry import shown
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact of one file that is not the same."""
+
+    path: str
+    """From the roots of both, for people; "." is the root itself."""
+    what: str
+    """``missing``, ``extra``, ``type``, ``content``, ``size``, ``mode``, ``owner``, ``mtime``, ``target``,
+    ``links``, ``xattrs`` or ``holes``."""
+    expected: str
+    found: str
+
+
+def compare_trees(source: Path, restored: Path) -> list[Difference]:
+    """Everything in which ``restored`` is not ``source``, sorted by path; both are folders, or both files.
+
+    Content, type, mode, owner, mtime to the nanosecond, link targets, groups of hard links, extended
+    attributes, holes. Owners, and attributes that are not the users' own, count only where this process may
+    set them; sockets and devices are passed over. Raises OSError when one of the two cannot be read.
+    """
+    here, there = _tree(os.fsencode(source)), _tree(os.fsencode(restored))
+    found = [_only(path, "missing") for path in here.keys() - there.keys()]
+    found += [_only(path, "extra") for path in there.keys() - here.keys()]
+    for path in here.keys() & there.keys():
+        found += _differences(path, (_join(source, path), here[path]), (_join(restored, path), there[path]))
+    found += _link_differences(here, there)
+    return sorted(found, key=lambda difference: (difference.path, difference.what))
+
+
+Side = tuple[bytes, os.stat_result]
+
+
+def _only(path: bytes, what: str) -> Difference:
+    return Difference(shown(path), what, *(("there", "not there") if what == "missing" else ("", "there")))
+
+
+def _join(root: Path, path: bytes) -> bytes:
+    return os.fsencode(root) if path == b"." else os.fsencode(root) + b"/" + path
+
+
+def _tree(root: bytes) -> dict[bytes, os.stat_result]:
+    status = os.lstat(root)
+    tree = {b".": status}
+    if stat.S_ISDIR(status.st_mode):
+        tree.update(_below(root, b""))
+    return tree
+
+
+def _below(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    folders = [prefix]
+    while folders:
+        prefix = folders.pop()
+        with os.scandir(root + b"/" + prefix) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(prefix + entry.name + b"/")
+                if not _has_no_place(status.st_mode):
+                    yield prefix + entry.name, status
+
+
+def _has_no_place(mode: int) -> bool:
+    return stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+
+
+def _differences(path: bytes, expected: Side, found: Side) -> Iterator[Difference]:
+    kinds = stat.S_IFMT(expected[1].st_mode), stat.S_IFMT(found[1].st_mode)
+    if kinds[0] != kinds[1]:
+        yield Difference(shown(path), "type", oct(kinds[0]), oct(kinds[1]))
+        return
+    yield from _told(path, _facts(*expected), _facts(*found))
+    if stat.S_ISREG(kinds[0]) and expected[1].st_size == found[1].st_size:
+        at = _first_difference(expected[0], found[0])
+        if at is not None:
+            yield Difference(shown(path), "content", "the same bytes", f"another byte after {at}")
+
+
+def _told(path: bytes, expected: dict[str, str], found: dict[str, str]) -> Iterator[Difference]:
+    for what, value in expected.items():
+        if found[what] != value:
+            yield Difference(shown(path), what, value, found[what])
+
+
+def _facts(path: bytes, status: os.stat_result) -> dict[str, str]:
+    facts = {"mtime": str(status.st_mtime_ns), "xattrs": _xattrs(path)}
+    if metadata.may_own():
+        facts["owner"] = f"{status.st_uid}:{status.st_gid}"
+    if stat.S_ISLNK(status.st_mode):
+        facts["target"] = shown(os.readlink(path))  # noqa: PTH115 - a Path cannot hold bytes
+        return facts
+    facts["mode"] = oct(stat.S_IMODE(status.st_mode))
+    if stat.S_ISREG(status.st_mode):
+        facts["size"] = str(status.st_size)
+        facts["holes"] = _holes(path, status)
+    return facts
+
+
+def _xattrs(path: bytes) -> str:
+    return str([pair for pair in attributes.read(path) if metadata.may_set(pair[0])])
+
+
+def _holes(path: bytes, status: os.stat_result) -> str:
+    if status.st_blocks * 512 >= status.st_size:
+        return "none"
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return "none" if holes.find(fd, status.st_size) is None else "some"
+    finally:
+        os.close(fd)
+
+
+def _first_difference(expected: bytes, found: bytes) -> int | None:
+    """How many bytes of two files of the same size are known to be the same; None: all."""
+    at = 0
+    with open(expected, "rb") as one, open(found, "rb") as other:  # noqa: PTH123 - a Path cannot hold bytes
+        while block := one.read(BLOCK):
+            if block != other.read(len(block)):
+                return at
+            at += len(block)
+    return None
+
+
+def _link_differences(
+    here: dict[bytes, os.stat_result], there: dict[bytes, os.stat_result]
+) -> Iterator[Difference]:
+    expected, found = _groups(here), _groups(there)
+    for path in (expected.keys() | found.keys()) & here.keys() & there.keys():
+        one, other = expected.get(path, "alone"), found.get(path, "alone")
+        if one != other:
+            yield Difference(shown(path), "links", one, other)
+
+
+def _groups(tree: dict[bytes, os.stat_result]) -> dict[bytes, str]:
+    """For each path that shares its inode with others of the tree: all of them."""
+    groups = defaultdict(list)
+    for path, status in tree.items():
+        if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+            groups[status.st_dev, status.st_ino].append(path)
+    several = [sorted(group) for group in groups.values() if len(group) > 1]
+    return {path: shown(b", ".join(group)) for group in several for path in group}

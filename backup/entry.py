@@ -1,0 +1,167 @@
+"""One catalogued file, and its line in an index."""
+
+from __future__ import annotations
+
+import base64
+import json
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class FileType(StrEnum):
+    """What a name stood for in the source."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    """One more name of a file that was stored under another name of the same set."""
+    FIFO = "fifo"
+
+
+class Place(NamedTuple):
+    """Where a member lies; all numbers are bytes, except ``archive``."""
+
+    archive: int
+    frame: int
+    """From the start of the archive's file to the frame that begins at or before the member."""
+    skip: int
+    """From the start of that frame, uncompressed, to the member."""
+    offset: int
+    """From the start of the whole uncompressed tar to the member."""
+    head: int
+    """The length of the member's headers; its data follow."""
+    length: int
+    """The length of its data in the archive, without padding."""
+
+
+NOWHERE = Place(0, 0, 0, 0, 0, 0)
+
+
+class Entry(NamedTuple):
+    """One file of a set. Texts hold names of any bytes as Python does (UTF-8 with ``surrogateescape``)."""
+
+    path: str
+    """Absolute."""
+    type: FileType
+    size: int
+    """Of the content, holes included; 0 for what has none."""
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    nlink: int
+    mode: int
+    """The twelve permission bits."""
+    uid: int
+    gid: int
+    uname: str
+    gname: str
+    target: str | None = None
+    """What a symbolic link says, or the first name of a hard link."""
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    sparse: bool = False
+    """The content has holes: the data are a GNU sparse 1.0 map and the parts between the holes."""
+    partial: bool = False
+    """The content is not one state of the file: it changed, shrank or failed while it was read."""
+    blake3: bytes | None = None
+    """Of the data as they lie in the archive; None where there are none."""
+    place: Place = NOWHERE
+    """Where the content lies; a hard link has that of its first name, which may be in an earlier archive."""
+
+
+def raw(name: str) -> bytes:
+    """The bytes of a name or path."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def text(name: bytes) -> str:
+    """A name or path of any bytes as text; ``raw`` turns it back."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def shown(name: str | bytes) -> str:
+    """A name as people read it, always valid UTF-8; bytes that are not are shown as ``\\xff``."""
+    return (raw(name) if isinstance(name, str) else name).decode("utf-8", "backslashreplace")
+
+
+def name_to_json(name: str) -> Any:
+    """A name as a JSON value: a string, or ``{"b64": ...}`` where its bytes are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return {"b64": base64.b64encode(raw(name)).decode()}
+    return name
+
+
+def name_from_json(value: Any) -> str:
+    """The name that ``name_to_json`` wrote. Raises ValueError."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return text(base64.b64decode(value["b64"], validate=True))
+    raise ValueError(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def to_line(entry: Entry) -> bytes:
+    """The entry as one line of JSON; what is empty is left out."""
+    fields: dict[str, Any] = {"path": name_to_json(entry.path)}
+    fields.update(zip(_PLAIN, entry[1:10], strict=True))
+    fields["uname"], fields["gname"] = name_to_json(entry.uname), name_to_json(entry.gname)
+    if entry.target is not None:
+        fields["target"] = name_to_json(entry.target)
+    if entry.xattrs:
+        fields["xattrs"] = [[name_to_json(n), base64.b64encode(v).decode()] for n, v in entry.xattrs]
+    for flag in ("sparse", "partial"):
+        if getattr(entry, flag):
+            fields[flag] = True
+    if entry.blake3 is not None:
+        fields["blake3"] = entry.blake3.hex()
+    fields["place"] = entry.place
+    return _encode(fields).encode() + b"\n"
+
+
+_PLAIN = ("type", "size", "mtime_ns", "ctime_ns", "inode", "nlink", "mode", "uid", "gid")
+
+
+def from_json(fields: dict[str, Any]) -> Entry:
+    """The entry of a line. Raises KeyError, TypeError, ValueError when it is not one."""
+    file_type, *numbers = (fields[name] for name in _PLAIN)
+    size, mtime_ns, ctime_ns, inode, nlink, mode, uid, gid = (_number(value) for value in numbers)
+    digest = fields.get("blake3")
+    return Entry(
+        path=name_from_json(fields["path"]),
+        type=FileType(file_type),
+        size=_positive(size),
+        mtime_ns=mtime_ns,
+        ctime_ns=ctime_ns,
+        inode=inode,
+        nlink=nlink,
+        mode=_positive(mode) & 0o7777,
+        uid=uid,
+        gid=gid,
+        uname=name_from_json(fields["uname"]),
+        gname=name_from_json(fields["gname"]),
+        target=name_from_json(fields["target"]) if "target" in fields else None,
+        xattrs=tuple(
+            (name_from_json(n), base64.b64decode(v, validate=True)) for n, v in fields.get("xattrs", ())
+        ),
+        sparse=bool(fields.get("sparse")),
+        partial=bool(fields.get("partial")),
+        blake3=None if digest is None else bytes.fromhex(digest),
+        place=Place(*(_positive(_number(value)) for value in fields["place"])),
+    )
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(value)
+    return value
+
+
+def _positive(value: int) -> int:
+    if value < 0:
+        raise ValueError(value)
+    return value

@@ -1,0 +1,37 @@
+"""What can go wrong in the engine besides the drive."""
+
+from __future__ import annotations
+
+from policy.errors import TapelineError, UsageError
+
+
+class SourceMissing(UsageError):
+    """A source is not there; nothing was written."""
+
+
+class SourceUnusable(UsageError):
+    """A source is relative, out of reach, a socket or a device; nothing was written."""
+
+
+class BadRequest(UsageError):
+    """Compression, level or sizes of a set are out of range; nothing was written."""
+
+
+class SetExists(UsageError):
+    """A new set would take the name of one that is on the volume already."""
+
+
+class NoSuchSet(UsageError):
+    """The volume has no set of this name."""
+
+
+class SetUnreadable(TapelineError):
+    """A document or an index of a set on the volume is damaged, cut off, or of an unknown version."""
+
+
+class SpoolFailed(TapelineError):
+    """The spool folder on the host's disk could not be written or read."""
+
+
+class TargetFailed(TapelineError):
+    """The folder to restore into cannot take any more: full, read-only, or failing."""

@@ -1,0 +1,124 @@
+"""The stream of one archive: uncompressed bytes in, frames and one hash out, to the tape."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from time import perf_counter
+
+import zstandard
+
+from backup.request import MIB, Phases
+from tape.drive import TapeFile
+
+BLOCK = MIB
+_ZEROS = bytes(65536)
+
+
+def compressor(level: int) -> zstandard.ZstdCompressor:
+    """One compressor for all frames of a set; a frame of a few MiB is shared out to the cores."""
+    cores = min(os.cpu_count() or 1, 8)
+    return zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(
+            level,
+            threads=cores if cores > 1 else 0,
+            job_size=MIB if cores > 1 else 0,
+            write_checksum=True,
+            write_content_size=False,
+        )
+    )
+
+
+class FrameWriter:
+    """Fill ``room()``, say how much with ``filled()``; the data go on when a block is full."""
+
+    def __init__(self, file: TapeFile, zstd: zstandard.ZstdCompressor | None, phases: Phases) -> None:
+        self._file = file
+        self._zstd = zstd
+        self._phases = phases
+        self._frame: zstandard.ZstdCompressionObj | None = None
+        self._block = memoryview(bytearray(BLOCK))
+        self._used = 0
+        self._sha256 = hashlib.sha256()
+        self.offset = 0
+        """Uncompressed bytes so far."""
+        self.bytes = 0
+        """Bytes of the file so far: exact between frames."""
+        self._frame_at = 0
+        self._frame_offset = 0
+
+    @property
+    def frame_length(self) -> int:
+        """Uncompressed bytes in the frame under way."""
+        return self.offset - self._frame_offset
+
+    def position(self) -> tuple[int, int, int]:
+        """Where a member that begins now lies: frame, skip, offset; without frames it is its own."""
+        if self._zstd is None:
+            return self.offset, 0, self.offset
+        return self._frame_at, self.frame_length, self.offset
+
+    def room(self) -> memoryview:
+        """Free space to read into; never empty."""
+        if self._used == BLOCK:
+            self._flush()
+        return self._block[self._used :]
+
+    def filled(self, count: int) -> None:
+        """Take the first bytes of what ``room()`` gave."""
+        self._used += count
+        self.offset += count
+
+    def write(self, data: bytes) -> None:
+        """Add bytes that are at hand."""
+        rest = memoryview(data)
+        while rest:
+            room = self.room()
+            count = min(len(room), len(rest))
+            room[:count] = rest[:count]
+            self.filled(count)
+            rest = rest[count:]
+
+    def zeros(self, count: int) -> None:
+        """Add zeros."""
+        while count:
+            part = min(count, len(_ZEROS))
+            self.write(_ZEROS[:part])
+            count -= part
+
+    def end_frame(self) -> None:
+        """Bring the frame to its end; the next byte begins another one."""
+        self._flush()
+        if self._frame is not None:
+            started = perf_counter()
+            rest = self._frame.flush()
+            self._phases.compress += perf_counter() - started
+            self._frame = None
+            self._put(rest)
+        self._frame_at, self._frame_offset = self.bytes, self.offset
+
+    def hexdigest(self) -> str:
+        """The SHA-256 of the file so far."""
+        return self._sha256.hexdigest()
+
+    def _flush(self) -> None:
+        data = self._block[: self._used]
+        self._used = 0
+        self._put(self._compressed(data) if self._zstd and data else data)
+
+    def _compressed(self, data: memoryview) -> bytes:
+        assert self._zstd is not None
+        started = perf_counter()
+        if self._frame is None:
+            self._frame = self._zstd.compressobj()
+        packed = self._frame.compress(data)
+        self._phases.compress += perf_counter() - started
+        return packed
+
+    def _put(self, data: bytes | memoryview) -> None:
+        if data:
+            started = perf_counter()
+            self._sha256.update(data)
+            self._file.write(data)
+            self.bytes += len(data)
+            self._phases.write += perf_counter() - started

@@ -1,0 +1,103 @@
+"""The holes of a sparse file, and the GNU sparse 1.0 map that keeps them in a tar."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+Segments = list[tuple[int, int]]
+"""(offset, length) of the parts with data, in order; the last is (size, 0) where a hole ends the file."""
+
+MOST = 65536
+"""A map of more parts gives up its smallest holes, so that its length stays bounded."""
+
+
+def find(fd: int, size: int, most: int = MOST) -> Segments | None:
+    """The parts of an open file that hold data, or None if it has no holes that its file system knows."""
+    segments: Segments = []
+    least, position = 1, 0
+    while (part := _next_data(fd, position, size)) is not None:
+        position = part[0] + part[1]
+        _append(segments, part, least)
+        while len(segments) >= most:
+            least *= 2
+            segments = _merged(segments, least)
+    if segments == [(0, size)]:
+        return None
+    if position < size or not segments:
+        segments.append((size, 0))
+    return segments
+
+
+def _next_data(fd: int, position: int, size: int) -> tuple[int, int] | None:
+    if position >= size:
+        return None
+    try:
+        start = os.lseek(fd, position, os.SEEK_DATA)
+        end = min(size, os.lseek(fd, start, os.SEEK_HOLE))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return position, size - position
+        raise
+    return (start, end - start) if start < end else None
+
+
+def _append(segments: Segments, part: tuple[int, int], least: int) -> None:
+    """Add a part, together with the hole before it where that is shorter than ``least``."""
+    start, length = part
+    if segments and start - sum(segments[-1]) < least:
+        start = segments.pop()[0]
+        length = sum(part) - start
+    segments.append((start, length))
+
+
+def _merged(segments: Segments, least: int) -> Segments:
+    merged: Segments = []
+    for part in segments:
+        _append(merged, part, least)
+    return merged
+
+
+def to_map(segments: Segments) -> bytes:
+    """The map as it stands before the data, filled up to whole blocks."""
+    numbers = [len(segments), *(number for part in segments for number in part)]
+    plain = b"".join(b"%d\n" % number for number in numbers)
+    return plain + bytes(-len(plain) % 512)
+
+
+class MapReader:
+    """Takes a map from the data of a member, block by block."""
+
+    def __init__(self, size: int) -> None:
+        self.segments: Segments = []
+        self._size = size
+        self._numbers: list[int] = []
+        self._rest = b""
+
+    def feed(self, block: bytes) -> bool:
+        """Take the next 512 bytes; True when the map is whole. Raises ValueError when it is not a map."""
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        for line in lines:
+            self._numbers.append(_decimal(line))
+            if len(self._numbers) == 2 * self._numbers[0] + 1:
+                self.segments = list(zip(self._numbers[1::2], self._numbers[2::2], strict=True))
+                self._check()
+                return True
+        if not lines:
+            raise ValueError("no number in a whole block")
+        return False
+
+    def _check(self) -> None:
+        position = 0
+        for start, length in self.segments:
+            if start < position or start + length > self._size:
+                raise ValueError("parts overlap or pass the end")
+            position = start + length
+
+
+def _decimal(line: bytes) -> int:
+    if not line.isdigit():
+        raise ValueError(line)
+    return int(line)

@@ -1,0 +1,154 @@
+"""The index of one archive: a head, a line for each entry, and a last line that says it is whole."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+
+from backup.entry import Entry, from_json, to_line
+from backup.errors import SetUnreadable
+from backup.request import ArchiveRecord
+from backup.spool import spooled
+from backup.tapefile import open_to_read, read_error
+from policy.message import M
+from tape.drive import Volume
+
+FORMAT = "tapeline-index"
+VERSION = 1
+
+
+class IndexWriter:
+    """An index under way, in the spool."""
+
+    @spooled
+    def __init__(self, path: Path, set_id: str, number: int) -> None:
+        self.path = path
+        self._sink = zstandard.open(path, "wb")
+        self._line({"format": FORMAT, "version": VERSION, "set_id": set_id, "archive": number})
+
+    @spooled
+    def add(self, entry: Entry) -> None:
+        self._sink.write(to_line(entry))
+
+    @spooled
+    def finish(self, record: ArchiveRecord) -> None:
+        """Write the last line, and end the file."""
+        self._line({"end": record.to_json()})
+        self._sink.close()
+
+    @spooled
+    def close(self) -> None:
+        self._sink.close()
+
+    def _line(self, document: dict[str, Any]) -> None:
+        self._sink.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+
+
+def name_of(number: int) -> str:
+    """The name of an archive's index, beside it on the volume."""
+    return f"index-{number:06d}.jsonl.zst"
+
+
+class IndexReader:
+    """Iterate over the entries once; then ``record`` is the archive that the last line tells of.
+
+    The iteration raises SetUnreadable when the index is damaged or cut off, or TapeReadError.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.record: ArchiveRecord | None = None
+        self._file = file
+        self._name = name
+
+    def __iter__(self) -> Iterator[Entry]:
+        for count, line in enumerate(self._lines()):
+            if "end" in line:
+                self._end(line, count)
+                return
+            yield self._entry(line)
+        raise damaged(self._name)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
+        lines = io.BufferedReader(reader)
+        try:
+            check_version(json.loads(lines.readline()), FORMAT, VERSION, self._name)
+            while line := lines.readline():
+                yield json.loads(line)
+        except OSError as error:
+            raise read_error(self._name, error) from error
+        except (ValueError, TypeError, zstandard.ZstdError) as error:
+            raise damaged(self._name) from error
+
+    def _entry(self, line: dict[str, Any]) -> Entry:
+        try:
+            return from_json(line)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._name) from error
+
+    def _end(self, line: dict[str, Any], count: int) -> None:
+        try:
+            self.record = ArchiveRecord.from_json(line["end"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._name) from error
+        if self.record.files != count:
+            raise damaged(self._name)
+
+
+def check_version(document: Any, form: str, version: int, name: str) -> None:
+    """See that a document is of the kind and version that we read. Raises SetUnreadable."""
+    if not isinstance(document, dict) or document.get("format") != form:
+        raise damaged(name)
+    if document.get("version") != version:
+        raise SetUnreadable(
+            M(
+                "{name} is of version {found}; this program reads version {version}.",
+                name=name,
+                found=str(document.get("version")),
+                version=version,
+            ),
+            M("Restore with the release of Tapeline that wrote the set, or with tar and zstd."),
+        )
+
+
+def damaged(name: str) -> SetUnreadable:
+    """The error for a document or index that cannot be understood."""
+    return SetUnreadable(
+        M("{name} on the tape is damaged or not whole.", name=name),
+        M("The archives can still be read with tar and zstd: README.txt on the tape says how."),
+    )
+
+
+def in_spool(path: Path) -> Iterator[Entry]:
+    """The entries of an index in the spool. Raises SpoolFailed."""
+    with _opened(path) as file:
+        yield from IndexReader(file, path.name)
+
+
+@spooled
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def on_volume(volume: Volume, folder: str, number: int) -> Iterator[Entry]:
+    """The entries of an index on the volume. Raises FileNotFoundError, TapeReadError, SetUnreadable."""
+    name = f"{folder}/{name_of(number)}"
+    with open_to_read(volume, name) as file:
+        yield from IndexReader(file, name)
+
+
+def record_on_volume(volume: Volume, folder: str, number: int) -> ArchiveRecord:
+    """The archive that an index on the volume tells of, the whole index being read. Raises as above."""
+    name = f"{folder}/{name_of(number)}"
+    with open_to_read(volume, name) as file:
+        reader = IndexReader(file, name)
+        for _ in reader:
+            pass
+    if reader.record is None:
+        raise damaged(name)
+    return reader.record

@@ -1,0 +1,58 @@
+"""The scanned list, on disk: what will be backed up, and how much that is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from backup.links import LinkTable
+from backup.scan import Found, split
+from backup.spool import spooling
+
+
+class Plan:
+    """Paths in the order of the set. Raises SpoolFailed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.files = 0
+        self.size = 0
+
+    def write(self, found: Iterable[Found], links: LinkTable, check: Callable[[], None]) -> None:
+        """Write down everything that the scan finds; ``check`` is called now and then."""
+        with spooling():
+            sink = zstandard.open(self._path, "wb")
+        try:
+            for path, status in found:
+                self._count(status, links)
+                with spooling():
+                    sink.write(path + b"\0")
+                if self.files % 1000 == 0:
+                    check()
+        finally:
+            with spooling():
+                sink.close()
+
+    def _count(self, status: os.stat_result, links: LinkTable) -> None:
+        self.files += 1
+        if not stat.S_ISREG(status.st_mode):
+            return
+        if status.st_nlink == 1 or links.count(status.st_dev, status.st_ino):
+            self.size += status.st_size
+
+    def paths(self) -> Iterator[bytes]:
+        """Read the paths back."""
+        with spooling():
+            source = zstandard.open(self._path, "rb")
+        with source:
+            names = split(source)
+            while True:
+                with spooling():
+                    name = next(names, None)
+                if name is None:
+                    return
+                yield name

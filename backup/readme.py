@@ -1,0 +1,57 @@
+"""The text that every volume carries: how to get the data back without this program."""
+
+README = """\
+磁带备份卷：如何恢复
+====================
+
+本卷由 Tapeline 写入。没有 Tapeline 也能恢复，只需要 tar 和 zstd。
+
+目录结构
+    sets/<备份集>/set.json                   备份集的说明，最先写入
+    sets/<备份集>/data-000001.tar[.zst]      归档：POSIX tar (pax)，可能用 zstd 压缩
+    sets/<备份集>/index-000001.jsonl.zst     该归档的文件清单，每行一个 JSON
+    sets/<备份集>/complete.json              最后写入；没有它，备份集就不完整。
+                                             其中 "archives" 列出有效的归档及其 SHA-256
+
+恢复整个备份集（按编号顺序，只取 complete.json 中列出的归档）
+    cd sets/<备份集>
+    zstd -dc data-000001.tar.zst data-000002.tar.zst ... |
+        tar -xipf - --xattrs --xattrs-include='*' -C /恢复到/这里
+    未压缩的归档：用 cat 代替 zstd -dc
+
+只恢复一个文件（归档内的路径不带开头的 /）
+    for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/文件' && echo "$i"; done
+    zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /恢复到/这里 home/user/文件
+    硬链接的内容存放在它的第一个名字下（清单中的 "target"），可能在编号更小的归档里，请一并恢复。
+
+检查归档是否完好
+    sha256sum data-000001.tar.zst     与 complete.json 中的值比较
+
+
+Tape backup volume: how to restore
+==================================
+
+Tapeline wrote this volume. It can be restored without Tapeline: tar and zstd are enough.
+
+What is where
+    sets/<set>/set.json                   what the backup set is; written first
+    sets/<set>/data-000001.tar[.zst]      an archive: POSIX tar (pax), perhaps compressed with zstd
+    sets/<set>/index-000001.jsonl.zst     the files of that archive, one JSON object a line
+    sets/<set>/complete.json              written last; a set without it is not complete.
+                                          Its "archives" are the archives that count, with their SHA-256
+
+Restore a whole set (in order of number, only the archives that complete.json lists)
+    cd sets/<set>
+    zstd -dc data-000001.tar.zst data-000002.tar.zst ... |
+        tar -xipf - --xattrs --xattrs-include='*' -C /restore/here
+    archives that are not compressed: cat in place of zstd -dc
+
+Restore one file (paths in an archive have no leading /)
+    for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/file' && echo "$i"; done
+    zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /restore/here home/user/file
+    The content of a hard link lies under its first name ("target" in the list of files), perhaps in an
+    archive of a lower number: restore that too.
+
+See whether an archive is sound
+    sha256sum data-000001.tar.zst     and compare with complete.json
+"""

@@ -1,0 +1,108 @@
+"""One file's content from the tape to the disk, verified by its hash before it counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from blake3 import blake3
+
+from backup import metadata
+from backup.contents import Contents, Damaged
+from backup.entry import Entry
+from backup.holes import MapReader, Segments
+from backup.tar import BLOCK
+from policy.message import M, Message
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def receive(
+    contents: Contents, entry: Entry, folder: int, name: bytes, look_up: Callable[[int], None]
+) -> list[Message]:
+    """Make a new file with the content and the metadata of an entry; returns what is not as it was.
+
+    Raises Damaged, and OSError of the disk.
+    """
+    fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
+    try:
+        blocks = _verified(contents, entry, look_up)
+        if entry.sparse:
+            _write_sparse(fd, entry, blocks)
+        else:
+            _write_plain(fd, entry, blocks)
+        problems = metadata.apply_open(fd, entry)
+    finally:
+        os.close(fd)
+    if entry.partial:
+        problems.append(M("Its content is as far as it could be read: it changed or failed in the backup."))
+    return problems
+
+
+def _verified(contents: Contents, entry: Entry, look_up: Callable[[int], None]) -> Iterator[memoryview]:
+    """The data of an entry; after the last block they are known to be what was backed up."""
+    hasher = blake3()
+    for block in contents.read(entry.place):
+        hasher.update(block)
+        yield block
+        look_up(len(block))
+    if hasher.digest() != entry.blake3:
+        raise Damaged(M("Its data on the tape are not what was backed up: the hash differs."))
+
+
+def _write_plain(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
+    if entry.size != entry.place.length:
+        raise Damaged(M("Its index is wrong about its size."))
+    for block in blocks:
+        _write_all(fd, block)
+
+
+def _write_sparse(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
+    os.ftruncate(fd, entry.size)
+    data = _Data(blocks)
+    try:
+        segments = _read_map(entry, data)
+    except ValueError as error:
+        raise Damaged(M("Its map of holes is damaged.")) from error
+    for offset, length in segments:
+        os.lseek(fd, offset, os.SEEK_SET)
+        for part in data.take(length):
+            _write_all(fd, part)
+    data.end()
+
+
+def _read_map(entry: Entry, data: _Data) -> Segments:
+    reader = MapReader(entry.size)
+    while not reader.feed(b"".join(data.take(BLOCK))):
+        pass
+    return reader.segments
+
+
+class _Data:
+    """Blocks of any length, taken in other lengths."""
+
+    def __init__(self, blocks: Iterator[memoryview]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def take(self, length: int) -> Iterator[memoryview]:
+        """The next bytes. Raises Damaged when there are not so many."""
+        while length:
+            if not self._rest:
+                self._rest = next(self._blocks, memoryview(b""))
+                if not self._rest:
+                    raise Damaged(M("Its data end before its map of holes says."))
+            part = self._rest[:length]
+            self._rest = self._rest[len(part) :]
+            length -= len(part)
+            yield part
+
+    def end(self) -> None:
+        """See that nothing is left, which also verifies the hash. Raises Damaged."""
+        if self._rest or next(self._blocks, None) is not None:
+            raise Damaged(M("Its data go on after its map of holes says."))
+
+
+def _write_all(fd: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,156 @@
+"""What the engine is asked to write, whom it tells, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from backup.entry import Entry
+from backup.errors import BadRequest
+from policy.message import M, Message
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRecord:
+    """One sealed archive, as the manifest on tape has it."""
+
+    number: int
+    name: str
+    bytes: int
+    """The size of its file on the volume."""
+    sha256: str
+    """Of that file."""
+    files: int
+    """Its entries: everything with a name, folders and links too."""
+    size: int
+    """Bytes of content of its files, holes included, each hard-linked file once."""
+    follows: int | None
+    """The number of the archive before it that counts; None for the first."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _RECORD}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ArchiveRecord:
+        """Raises KeyError, TypeError when it is not one."""
+        for name, kind in _RECORD.items():
+            if not isinstance(data[name], kind) or isinstance(data[name], bool):
+                raise TypeError(name)
+        return cls(**{name: data[name] for name in _RECORD})
+
+
+_RECORD: dict[str, Any] = {
+    "number": int,
+    "name": str,
+    "bytes": int,
+    "sha256": str,
+    "files": int,
+    "size": int,
+    "follows": int | None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """How far a set had come: what was sealed and catalogued counts, nothing else."""
+
+    archives: tuple[ArchiveRecord, ...]
+    """All that count, on whatever cartridge."""
+    files: int
+    bytes: int
+    warnings: int
+    after: str | None
+    """The path of the last entry of the last of these archives; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """One full backup. Raises BadRequest."""
+
+    set_id: str
+    type: Literal["full"]
+    sources: tuple[str, ...]
+    """Absolute paths of folders or files."""
+    compression: Literal["none", "zstd"]
+    level: int
+    """Of zstd: 1 to 19."""
+    label: str
+    """Of the volume, for whoever reads the manifest."""
+    started_at: datetime
+    """UTC."""
+    archive_bytes: int = 4 * GIB
+    """An archive ends before the file that would make its tar, uncompressed, longer than this; a file that
+    is longer by itself goes into the archive under way."""
+    frame_bytes: int = 4 * MIB
+    """A frame ends with the file that makes it at least this long, uncompressed."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """JSON values that go into ``set.json`` as they are."""
+    resume: ResumePoint | None = None
+
+    def __post_init__(self) -> None:
+        if self.compression not in ("none", "zstd"):
+            raise BadRequest(
+                M("'{compression}' is not a compression.", compression=self.compression),
+                M("Choose 'none' or 'zstd'."),
+            )
+        if self.compression == "zstd" and not 1 <= self.level <= 19:
+            raise BadRequest(
+                M("{level} is not a level of zstd.", level=self.level), M("Choose a level from 1 to 19.")
+            )
+        if self.archive_bytes < 1 or self.frame_bytes < 1:
+            raise BadRequest(
+                M("Archives and frames need a size above zero."), M("Correct the sizes in the settings.")
+            )
+
+
+class Journal(Protocol):
+    """Who is told how a set comes along. What these raise ends the writing and goes through to the caller."""
+
+    def planned(self, files: int, size: int) -> None:
+        """After the scan, before the first byte: what the whole set will have."""
+
+    def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
+        """The volume is sealed and has the archive; the entries can be read once, during the call."""
+
+    def progress(self, files: int, size: int) -> None:
+        """Entries and bytes of content read so far, in all; called often."""
+
+    def warned(self, path: str, reason: Message) -> None:
+        """Something was not backed up as it should be. The path is for people, and always UTF-8."""
+
+    def check(self) -> None:
+        """Called every few MiB: raises to end the writing; nothing half-written counts."""
+
+
+@dataclass(slots=True)
+class Phases:
+    """Seconds spent in each kind of work."""
+
+    scan: float = 0.0
+    read: float = 0.0
+    """Sources, with the hash of each file."""
+    compress: float = 0.0
+    write: float = 0.0
+    """The volume, with the hash of each archive."""
+    seal: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """A complete set."""
+
+    files: int
+    """Entries: everything with a name, folders and links too."""
+    size: int
+    """Bytes of content, holes included, each hard-linked file once."""
+    archives: tuple[ArchiveRecord, ...]
+    """All of the set, in order."""
+    warnings: int
+    written: int
+    """Bytes that this call wrote to the volume."""
+    seconds: Phases

@@ -1,0 +1,182 @@
+"""The names of all that is in the sources, sorted, in constant memory."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from backup.entry import raw, shown
+from backup.errors import SourceMissing, SourceUnusable
+from backup.spool import failed
+from policy.message import M, Message
+
+RUN = 100_000
+"""So many names of one folder are sorted in memory; more are merged from disk."""
+
+Warn = Callable[[bytes, Message], None]
+Found = tuple[bytes, os.stat_result]
+
+
+def order(path: bytes) -> bytes:
+    """The key of the order of a set: a folder comes right before what is in it."""
+    return path.rstrip(b"/").replace(b"/", b"\0")
+
+
+def roots(sources: Iterable[str]) -> tuple[bytes, ...]:
+    """The real paths of the sources, sorted, each once; one inside another is left out.
+
+    Raises SourceMissing, SourceUnusable.
+    """
+    kept: list[bytes] = []
+    for path in sorted({_real(source) for source in sources}, key=order):
+        if not (kept and (order(path) + b"\0").startswith(order(kept[-1]) + b"\0")):
+            kept.append(path)
+    if not kept:
+        raise SourceUnusable(M("No source is named."), M("Name at least one folder or file to back up."))
+    return tuple(kept)
+
+
+def _real(source: str) -> bytes:
+    path = raw(source)
+    if not path.startswith(b"/") or b"\0" in path:
+        raise SourceUnusable(
+            M("The source '{path}' is not an absolute path.", path=shown(path)),
+            M("Write it from the root of the file system of the drive's host."),
+        )
+    try:
+        real = os.path.realpath(path, strict=True)
+        mode = os.lstat(real).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceMissing(
+            M("The source '{path}' does not exist.", path=shown(path)),
+            M("Correct the path, or mount the file system that holds it, and run again."),
+        ) from error
+    except OSError as error:
+        raise SourceUnusable(
+            M("The source '{path}' cannot be read: {reason}.", path=shown(path), reason=error.strerror),
+            M("Give the drive's worker access to it, and run again."),
+        ) from error
+    if unsupported(mode):
+        raise SourceUnusable(
+            M("The source '{path}' is a socket or a device.", path=shown(path)),
+            M("Name a folder or a file."),
+        )
+    return real
+
+
+def unsupported(mode: int) -> bool:
+    """Whether a tape cannot hold a file of this kind."""
+    return stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+
+
+class Scan:
+    """A walk over the sources, past what need not or cannot be backed up."""
+
+    def __init__(
+        self, spool: Path, warn: Warn, *, own: Iterable[Path] = (), after: str | None = None
+    ) -> None:
+        self._spool = spool
+        self._warn = warn
+        self._own = {(found.st_dev, found.st_ino) for found in map(os.stat, own)}
+        self._after = None if after is None else order(raw(after))
+
+    def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:
+        """Each path and all below it, in the order of the set, that comes after the point of resuming."""
+        with ExitStack() as open_files:
+            for path in paths:
+                yield from self._tree(path, open_files)
+
+    def _tree(self, path: bytes, open_files: ExitStack) -> Iterator[Found]:
+        stack: list[Iterator[bytes]] = [iter((path,))]
+        while stack:
+            path_below = next(stack[-1], None)
+            if path_below is None:
+                stack.pop()
+                continue
+            found = self._look(path_below)
+            if found is None:
+                continue
+            if self._is_new(path_below):
+                yield path_below, found
+            if stat.S_ISDIR(found.st_mode) and not self._is_done(path_below):
+                stack.append(self._inside(path_below, open_files))
+
+    def _look(self, path: bytes) -> os.stat_result | None:
+        try:
+            found = os.lstat(path)
+        except OSError as error:
+            self._warn(path, unreadable(error))
+            return None
+        if unsupported(found.st_mode):
+            self._warn(path, SOCKET_OR_DEVICE)
+            return None
+        if (found.st_dev, found.st_ino) in self._own:
+            self._warn(path, M("Not backed up: the tape or the spool of this very backup."))
+            return None
+        return found
+
+    def _is_new(self, path: bytes) -> bool:
+        return self._after is None or order(path) > self._after
+
+    def _is_done(self, path: bytes) -> bool:
+        """Whether all below this folder comes before the point of resuming."""
+        if self._after is None:
+            return False
+        key = order(path)
+        return key < self._after and not self._after.startswith(key + b"\0")
+
+    def _inside(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
+        base = folder.rstrip(b"/") + b"/"
+        try:
+            names = self._sorted_names(folder, open_files)
+        except OSError as error:
+            self._warn(folder, unreadable(error))
+            return iter(())
+        return (base + name for name in names)
+
+    def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in entries)
+            run = sorted(islice(names, RUN))
+            if len(run) < RUN:
+                return iter(run)
+            runs = []
+            while run:
+                runs.append(self._spill(run, open_files))
+                run = sorted(islice(names, RUN))
+        return heapq.merge(*runs)
+
+    def _spill(self, run: list[bytes], open_files: ExitStack) -> Iterator[bytes]:
+        try:
+            file = tempfile.TemporaryFile(dir=self._spool)  # noqa: SIM115 - the stack closes it
+            open_files.enter_context(file)
+            file.write(b"".join(name + b"\0" for name in run))
+            file.seek(0)
+        except OSError as error:
+            raise failed(error) from error
+        return split(file)
+
+
+def split(file: IO[bytes]) -> Iterator[bytes]:
+    """The names in a file where each ends with a NUL."""
+    rest = b""
+    while block := file.read(65536):
+        *names, rest = (rest + block).split(b"\0")
+        yield from names
+
+
+def unreadable(error: OSError) -> Message:
+    """The warning for a source that could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return M("Not backed up: it vanished during the backup.")
+    return M("Not backed up: it could not be read: {reason}.", reason=error.strerror or str(error))
+
+
+SOCKET_OR_DEVICE = M("Not backed up: a tape cannot hold sockets and devices.")

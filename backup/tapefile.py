@@ -1,0 +1,108 @@
+"""Whole files on the volume: written in one go, closed on every way out, and checked after the seal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from policy.message import M
+from tape.drive import TapeFile, Volume
+from tape.errors import DriveError, SealFailed, TapeReadError
+
+BLOCK = 1 << 20
+
+
+@contextmanager
+def closed_on_error(file: TapeFile) -> Iterator[None]:
+    """Close the file when the body fails; what its close says then is a note to the first error."""
+    try:
+        yield
+    except BaseException as error:
+        close_after(file, error)
+        raise
+
+
+def close_after(file: TapeFile, error: BaseException) -> None:
+    """Close a file that does not count any more, because of ``error``."""
+    try:
+        file.close()
+    except DriveError as second:
+        error.add_note(f"Then, on closing the file: {second}")
+
+
+def put(volume: Volume, name: str, blocks: Iterable[bytes]) -> int:
+    """Write a new file; returns its bytes. Raises FileExistsError, TapeFull, TapeWriteError."""
+    file = volume.create(name)
+    size = 0
+    with closed_on_error(file):
+        for block in blocks:
+            file.write(block)
+            size += len(block)
+    file.close()
+    return size
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file of the host's disk, block by block."""
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def confirm(volume: Volume, sizes: Mapping[str, int]) -> None:
+    """See that the volume has these files in these sizes, after a seal. Raises SealFailed."""
+    for name, size in sizes.items():
+        found = volume.size(name)
+        if found != size:
+            raise SealFailed(
+                M(
+                    "The file {name} has {found} bytes on the tape where {size} were written.",
+                    name=name,
+                    found=found if found is not None else 0,
+                    size=size,
+                ),
+                M("Do not write to this cartridge again; run the backup on another one."),
+            )
+
+
+def open_to_read(volume: Volume, name: str) -> BinaryIO:
+    """Open a file of the volume. Raises FileNotFoundError, TapeReadError."""
+    try:
+        return volume.open(name)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise read_error(name, error) from error
+
+
+def read_error(name: str, error: OSError) -> TapeReadError:
+    """The drive's error for a failed read of a file."""
+    return TapeReadError(
+        M("The file {name} on the tape could not be read: {reason}.", name=name, reason=error.strerror or ""),
+        M("Clean the drive and try again, or read the cartridge in another drive."),
+    )
+
+
+def read_whole(volume: Volume, name: str) -> bytes:
+    """The content of a small file. Raises FileNotFoundError, TapeReadError."""
+    with open_to_read(volume, name) as file:
+        try:
+            return b"".join(iter(lambda: file.read(BLOCK), b""))
+        except OSError as error:
+            raise read_error(name, error) from error
+
+
+def sha256_of(volume: Volume, name: str) -> tuple[int, str]:
+    """The size and the SHA-256 of a file on the volume. Raises FileNotFoundError, TapeReadError."""
+    digest, size = hashlib.sha256(), 0
+    with open_to_read(volume, name) as file:
+        try:
+            while block := file.read(BLOCK):
+                digest.update(block)
+                size += len(block)
+        except OSError as error:
+            raise read_error(name, error) from error
+    return size, digest.hexdigest()

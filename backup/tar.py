@@ -1,0 +1,158 @@
+"""The headers of tar members: POSIX pax, as plain ``tar`` reads them."""
+
+from __future__ import annotations
+
+import struct
+
+from backup.entry import Entry, FileType, raw
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""What ends an archive."""
+
+_USTAR = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x")
+_TYPES = {
+    FileType.FILE: b"0",
+    FileType.HARDLINK: b"1",
+    FileType.SYMLINK: b"2",
+    FileType.FOLDER: b"5",
+    FileType.FIFO: b"6",
+}
+
+Records = list[tuple[bytes, bytes]]
+
+
+def padding(length: int) -> int:
+    """The bytes that fill data of this length up to whole blocks."""
+    return -length % BLOCK
+
+
+def member_name(entry: Entry) -> bytes:
+    """The absolute path without its leading ``/``; a folder ends with ``/``."""
+    name = raw(entry.path).lstrip(b"/") or b"."
+    return name + b"/" if entry.type is FileType.FOLDER else name
+
+
+def header(entry: Entry, length: int) -> bytes:
+    """The headers of a member with ``length`` bytes of data."""
+    name = member_name(entry)
+    records: Records = []
+    if entry.sparse and entry.type is FileType.FILE:
+        records += _sparse(entry, name)
+    else:
+        _name(records, b"path", name, 100)
+    link = _link(entry)
+    _name(records, b"linkpath", link, 100)
+    _name(records, b"uname", raw(entry.uname), 31)
+    _name(records, b"gname", raw(entry.gname), 31)
+    numbers = _numbers(records, entry, length)
+    records += [(b"SCHILY.xattr." + _keyword(raw(key)), value) for key, value in entry.xattrs]
+    main = _block(
+        _TYPES[entry.type],
+        name,
+        mode=entry.mode,
+        numbers=numbers,
+        link=link,
+        uname=entry.uname,
+        gname=entry.gname,
+    )
+    return _extended(records, name) + main if records else main
+
+
+def _sparse(entry: Entry, name: bytes) -> Records:
+    return [
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", name),
+        (b"GNU.sparse.realsize", b"%d" % entry.size),
+    ]
+
+
+def _link(entry: Entry) -> bytes:
+    if entry.type is FileType.HARDLINK:
+        return raw(entry.target or "").lstrip(b"/")
+    return raw(entry.target) if entry.target is not None else b""
+
+
+def _name(records: Records, key: bytes, value: bytes, room: int) -> None:
+    """A text that is long or not plain ASCII goes into a record."""
+    if len(value) > room or not value.isascii():
+        records.append((key, value))
+
+
+def _numbers(records: Records, entry: Entry, length: int) -> tuple[int, int, int, int]:
+    """uid, gid, size and mtime as the fixed fields can hold them; records for those that they cannot."""
+    uid = _fitting(records, b"uid", entry.uid, 0o7777777)
+    gid = _fitting(records, b"gid", entry.gid, 0o7777777)
+    size = _fitting(records, b"size", length, 0o77777777777)
+    seconds, rest = divmod(entry.mtime_ns, 1_000_000_000)
+    if rest or not 0 <= seconds <= 0o77777777777:
+        records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
+        seconds = min(max(seconds, 0), 0o77777777777)
+    return uid, gid, size, seconds
+
+
+def _fitting(records: Records, key: bytes, value: int, most: int) -> int:
+    if 0 <= value <= most:
+        return value
+    records.append((key, b"%d" % value))
+    return 0
+
+
+def decimal_seconds(nanoseconds: int) -> bytes:
+    """Seconds with all nine decimals, exactly."""
+    seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+    return b"%s%d.%09d" % (b"-" if nanoseconds < 0 else b"", seconds, rest)
+
+
+def _keyword(name: bytes) -> bytes:
+    """GNU tar's way to keep ``=`` out of the name of a record."""
+    return name.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
+def _extended(records: Records, name: bytes) -> bytes:
+    body = b"".join(_record(key, value) for key, value in records)
+    title = b"PaxHeaders/" + name.rstrip(b"/").rpartition(b"/")[2]
+    head = _block(b"x", title, mode=0o644, numbers=(0, 0, len(body), 0), link=b"", uname="", gname="")
+    return head + body + bytes(padding(len(body)))
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """``LENGTH KEY=VALUE\\n``, where the length counts its own digits."""
+    bare = len(key) + len(value) + 3
+    length = bare + len(str(bare))
+    if len(str(length)) > len(str(bare)):
+        length += 1
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _block(
+    kind: bytes,
+    name: bytes,
+    *,
+    mode: int,
+    numbers: tuple[int, int, int, int],
+    link: bytes,
+    uname: str,
+    gname: str,
+) -> bytes:
+    uid, gid, size, mtime = numbers
+    block = _USTAR.pack(
+        name[:100],
+        b"%07o" % mode,
+        b"%07o" % uid,
+        b"%07o" % gid,
+        b"%011o" % size,
+        b"%011o" % mtime,
+        b"        ",
+        kind,
+        link[:100],
+        b"ustar",
+        b"00",
+        raw(uname)[:31],
+        raw(gname)[:31],
+        b"%07o" % 0,
+        b"%07o" % 0,
+        b"",
+    )
+    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])

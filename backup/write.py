@@ -1,0 +1,267 @@
+"""Write one backup set: scan, then pack, write and seal archive by archive, then say that it is complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+
+from backup import frames, index, manifest, tar
+from backup.archive import Archive
+from backup.entry import Entry, FileType, raw, shown
+from backup.errors import SetExists
+from backup.links import First, LinkTable
+from backup.member import Member, examine
+from backup.plan import Plan
+from backup.readme import README
+from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
+from backup.scan import Scan, roots
+from backup.spool import spooling
+from backup.tapefile import blocks_of, confirm, put
+from policy.message import M, Message
+from tape.drive import Volume
+
+_START = ResumePoint((), 0, 0, 0, None)
+
+
+def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path) -> SetSummary:
+    """Write a set, or what is missing of it when ``request.resume`` says how far it had come.
+
+    ``spool`` is a folder on the host's disk. What lies in it under the set's id is removed with success and
+    kept otherwise, so that hard links are found again on resuming. Raises SourceMissing, SourceUnusable
+    and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and SealFailed, after
+    which all archives that the journal was told of still count; and whatever the journal raises.
+    """
+    sources = roots(request.sources)
+    known = _complete_on(volume, request)
+    if known is not None:
+        return _confirmed(volume, request, known, journal)
+    work = spool / request.set_id
+    with spooling():
+        work.mkdir(parents=True, exist_ok=True)
+    links = LinkTable(work / "links.sqlite")
+    try:
+        summary = _Writing(volume, request, journal, work, links).run(sources)
+    finally:
+        links.close()
+    with spooling():
+        shutil.rmtree(work)
+    return summary
+
+
+def _complete_on(volume: Volume, request: SetRequest) -> manifest.Manifest | None:
+    """The manifest, if the volume says that this set is complete. Raises SetExists if it should not."""
+    if not manifest.is_complete(volume, request.set_id):
+        return None
+    if request.resume is None:
+        raise SetExists(
+            M("The tape already has a complete backup set '{set}'.", set=request.set_id),
+            M("Resume it, or write a set of another id."),
+        )
+    return manifest.read_manifest(volume, request.set_id)
+
+
+def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, journal: Journal) -> SetSummary:
+    """The set was complete before a crash: seal once more, and tell the journal what it has not heard."""
+    volume.seal()
+    assert request.resume is not None
+    told = {archive.number for archive in request.resume.archives}
+    for archive in known.archives:
+        if archive.number not in told:
+            entries = index.on_volume(volume, manifest.folder_of(request.set_id), archive.number)
+            journal.sealed(archive, entries)
+    warnings = known.warnings or 0
+    return SetSummary(known.files, known.size, known.archives, warnings, 0, Phases())
+
+
+class _Writing:
+    """The state of one call of ``write_set``."""
+
+    def __init__(
+        self, volume: Volume, request: SetRequest, journal: Journal, spool: Path, links: LinkTable
+    ) -> None:
+        resume = request.resume or _START
+        self._volume = volume
+        self._request = request
+        self._journal = journal
+        self._spool = spool
+        self._links = links
+        self._folder = manifest.folder_of(request.set_id)
+        self._phases = Phases()
+        self._zstd = frames.compressor(request.level) if request.compression == "zstd" else None
+        self._archive: Archive | None = None
+        self._archives = list(resume.archives)
+        self._number = self._last_number()
+        self._after = resume.after
+        self._files, self._size, self._warnings = resume.files, resume.bytes, resume.warnings
+        self._written = 0
+        self._unchecked = 0
+
+    def _last_number(self) -> int:
+        on_volume = manifest.numbers(self._volume, self._request.set_id)
+        return max(on_volume | {archive.number for archive in self._archives}, default=0)
+
+    def run(self, sources: tuple[bytes, ...]) -> SetSummary:
+        self._links.keep({archive.number for archive in self._archives})
+        plan = self._scan(sources)
+        self._begin(sources)
+        self._pack(plan.paths())
+        self._finish(sources)
+        return SetSummary(
+            files=sum(archive.files for archive in self._archives),
+            size=sum(archive.size for archive in self._archives),
+            archives=tuple(self._archives),
+            warnings=self._warnings,
+            written=self._written,
+            seconds=self._phases,
+        )
+
+    def _scan(self, sources: tuple[bytes, ...]) -> Plan:
+        started = perf_counter()
+        own = (self._volume.root, self._spool)
+        scan = Scan(self._spool, self._warn, own=own, after=self._after)
+        plan = Plan(self._spool / "plan.zst")
+        plan.write(scan.walk(sources), self._links, self._journal.check)
+        self._phases.scan = perf_counter() - started
+        self._journal.planned(self._files + plan.files, self._size + plan.size)
+        return plan
+
+    def _begin(self, sources: tuple[bytes, ...]) -> None:
+        started = perf_counter()
+        if self._volume.size("README.txt") is None:
+            self._written += put(self._volume, "README.txt", [README.encode()])
+        self._written += manifest.begin(self._volume, self._request, sources)
+        self._phases.write += perf_counter() - started
+
+    def _pack(self, paths: Iterable[bytes]) -> None:
+        try:
+            for path in paths:
+                member = examine(path, self._warn)
+                if member is not None:
+                    self._take(member)
+            self._seal()
+        except BaseException as error:
+            if self._archive is not None:
+                self._archive.abandon(error)
+            raise
+
+    def _take(self, member: Member) -> None:
+        try:
+            first = self._first_name(member)
+            if first is None:
+                self._store(member)
+            else:
+                self._link(member.entry, first)
+        finally:
+            if member.fd is not None:
+                os.close(member.fd)
+        self._files += 1
+        self._end_frame_if_long()
+
+    def _first_name(self, member: Member) -> First | None:
+        if member.fd is None or member.entry.nlink == 1:
+            return None
+        return self._links.find(member.dev, member.entry)
+
+    def _store(self, member: Member) -> None:
+        head = tar.header(member.entry, member.length)
+        archive = self._archive_for(head, member.length)
+        entry, problem = archive.add(member, head, self._read)
+        self._size += _holes(member)
+        if problem is not None:
+            self._warn(raw(entry.path), problem)
+        elif entry.type is FileType.FILE and entry.nlink > 1:
+            self._links.add(member.dev, entry)
+
+    def _link(self, entry: Entry, first: First) -> None:
+        link = entry._replace(
+            type=FileType.HARDLINK,
+            target=first.path,
+            sparse=first.sparse,
+            blake3=first.blake3,
+            place=first.place,
+        )
+        head = tar.header(link, 0)
+        self._archive_for(head, 0).add_link(link, head)
+
+    def _archive_for(self, head: bytes, length: int) -> Archive:
+        """The archive that the next member goes into: a new one if this one would become too long."""
+        archive, most = self._archive, self._request.archive_bytes
+        # What is too long for any archive goes into this one: a new one would be too long as well.
+        if archive and archive.length_with(head, length) > most and (length <= most or archive.length > most):
+            self._seal()
+            archive = None
+        if archive is None:
+            self._journal.check()
+            self._number += 1
+            archive = self._archive = Archive(
+                self._volume,
+                folder=self._folder,
+                number=self._number,
+                spool=self._spool,
+                zstd=self._zstd,
+                phases=self._phases,
+            )
+        return archive
+
+    def _read(self, count: int) -> None:
+        self._size += count
+        self._unchecked += count
+        if self._unchecked >= self._request.frame_bytes:
+            self._look_up()
+
+    def _end_frame_if_long(self) -> None:
+        if self._archive and self._archive.frame_length >= self._request.frame_bytes:
+            self._archive.end_frame()
+            self._look_up()
+
+    def _look_up(self) -> None:
+        self._unchecked = 0
+        self._journal.progress(self._files, self._size)
+        self._journal.check()
+
+    def _seal(self) -> None:
+        """End the archive under way, seal it with its index, and only then let it count."""
+        if self._archive is None:
+            return
+        record = self._archive.finish(follows=self._archives[-1].number if self._archives else None)
+        path = self._archive.index.path
+        self._archive = None
+        written = self._put_index(path)
+        sealed = {f"{self._folder}/{record.name}": record.bytes, f"{self._folder}/{path.name}": written}
+        self._seal_volume(sealed)
+        self._archives.append(record)
+        self._written += record.bytes + written
+        self._links.commit()
+        self._journal.sealed(record, index.in_spool(path))
+        self._journal.progress(self._files, self._size)
+        with spooling():
+            path.unlink()
+
+    def _put_index(self, path: Path) -> int:
+        started = perf_counter()
+        written = put(self._volume, f"{self._folder}/{path.name}", blocks_of(path))
+        self._phases.write += perf_counter() - started
+        return written
+
+    def _seal_volume(self, sizes: dict[str, int]) -> None:
+        started = perf_counter()
+        self._volume.seal()
+        confirm(self._volume, sizes)
+        self._phases.seal += perf_counter() - started
+
+    def _finish(self, sources: tuple[bytes, ...]) -> None:
+        name, size = manifest.finish(self._volume, self._request, sources, self._archives, self._warnings)
+        self._seal_volume({name: size})
+        self._written += size
+
+    def _warn(self, path: bytes, reason: Message) -> None:
+        self._warnings += 1
+        self._journal.warned(shown(path), reason)
+
+
+def _holes(member: Member) -> int:
+    """Bytes of the content that need no reading."""
+    return member.entry.size - sum(length for _, length in member.segments)

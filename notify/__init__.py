@@ -1,0 +1,1 @@
+"""Events and words (zh, en), and the channels that carry them."""

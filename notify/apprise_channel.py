@@ -1,0 +1,51 @@
+"""Every channel that Apprise knows (mail, chat, telephone), by its URL. Importing it loads Apprise."""
+
+from __future__ import annotations
+
+import apprise
+
+from notify.channel import ChannelUnavailable
+from notify.notice import Notice
+from policy.errors import UsageError
+from policy.message import M
+
+
+class AppriseChannel:
+    """One Apprise URL. It may hold a password, so it is never shown.
+
+    Raises UsageError for a URL that Apprise does not understand, for several in one, and for DingTalk.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self._service = _service(name, url)
+
+    def __repr__(self) -> str:
+        return f"AppriseChannel(name={self.name!r})"
+
+    def send(self, notice: Notice) -> None:
+        """Deliver the notice. Raises ChannelUnavailable: Apprise does not say why it could not."""
+        delivered = self._service.notify(
+            title=notice.title, body=notice.plain, body_format=apprise.NotifyFormat.TEXT
+        )
+        if not delivered:
+            raise ChannelUnavailable(
+                M("Apprise could not deliver to channel '{name}'.", name=self.name),
+                M("Check its URL and that the service answers."),
+            )
+
+
+def _service(name: str, url: str) -> apprise.Apprise:
+    service = apprise.Apprise()
+    if not service.add(url) or len(service) != 1:
+        raise UsageError(
+            M("Channel '{name}' is not one URL that Apprise understands.", name=name),
+            M("Write one URL for each channel, as Apprise documents it for the service."),
+        )
+    # Apprise signs DingTalk's messages wrongly and takes every HTTP 200 for success.
+    if any("dingtalk" in str(server.service_name).lower() for server in service):
+        raise UsageError(
+            M("Channel '{name}' sends to DingTalk through Apprise, which loses messages.", name=name),
+            M("Put the robot's webhook and secret into the settings of Tapeline's own DingTalk channel."),
+        )
+    return service

@@ -1,0 +1,93 @@
+"""Whether the Chinese catalogue fits the program: ``python -m notify.catalogue``."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from string import Formatter
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import write_po
+
+from notify import words
+
+PACKAGES = ("backup", "celery_app", "cli", "db", "embedded", "notify", "policy", "tape", "tasks")
+LANGUAGE = "zh_CN"
+
+_ROOT = Path(__file__).parent.parent
+
+
+def in_program() -> set[str]:
+    """The text of every ``M("...")`` of the program."""
+    return {
+        text
+        for package in PACKAGES
+        for path in (_ROOT / package).rglob("*.py")
+        for text in texts(path.read_text(encoding="utf-8"))
+    }
+
+
+def texts(source: str) -> Iterator[str]:
+    """The text of every ``M("...")`` of a Python source."""
+    # Babel's own reader of Python misses a call of M among the arguments of another.
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id="M"), args=[ast.Constant(value=str(text)), *_]) if text:
+                yield text
+
+
+def missing() -> list[str]:
+    """Texts of the program that have no Chinese translation, sorted."""
+    return sorted(in_program() - _translated().keys())
+
+
+def stale() -> list[str]:
+    """Ids of the catalogue that the program no longer has, sorted."""
+    return sorted(_translated().keys() - in_program())
+
+
+def broken() -> list[str]:
+    """Ids whose translation has other ``{fields}`` than the English text, sorted."""
+    return sorted(text for text, chinese in _translated().items() if fields(text) != fields(chinese))
+
+
+def fields(text: str) -> set[str] | None:
+    """The names of the ``{fields}`` of a text; None if it is not a format at all."""
+    try:
+        return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    except ValueError:
+        return None
+
+
+def report() -> Iterator[str]:
+    """What is wrong with the catalogue: missing texts as entries to paste, then stale and broken ids."""
+    if entries := missing():
+        yield _as_entries(entries)
+    yield from (f"stale: {text}\n" for text in stale())
+    yield from (f"other fields: {text}\n" for text in broken())
+
+
+def _translated() -> dict[str, str]:
+    return {
+        str(entry.id): str(entry.string)
+        for entry in words.catalogue(LANGUAGE)
+        if entry.id and entry.string and not entry.fuzzy
+    }
+
+
+def _as_entries(texts: list[str]) -> str:
+    entries = Catalog()
+    for text in texts:
+        entries.add(text)
+    out = BytesIO()
+    write_po(out, entries, width=0, omit_header=True)
+    return out.getvalue().decode()
+
+
+if __name__ == "__main__":
+    found = list(report())
+    sys.stdout.writelines(found)
+    sys.exit(1 if found else 0)

@@ -1,0 +1,40 @@
+"""A channel: what carries a notice to an operator, and how it may fail."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from notify.notice import Notice
+from policy.errors import Consequence, TapelineError
+from policy.message import Message
+
+
+class ChannelUnavailable(TapelineError):
+    """The channel did not take the notice now; it is tried again with back-off."""
+
+    consequence = Consequence.RETRY
+
+
+class RateLimited(ChannelUnavailable):
+    """The channel takes no more notices for ``retry_after`` seconds."""
+
+    def __init__(self, message: Message, remedy: Message | None = None, *, retry_after: float) -> None:
+        super().__init__(message, remedy)
+        self.retry_after = retry_after
+
+
+class ChannelRefused(TapelineError):
+    """The channel will never take this notice as it is set up now; somebody has to change its settings.
+
+    Like every trouble of a channel it is recorded at the notice and never fails a run.
+    """
+
+
+class Channel(Protocol):
+    """What carries a notice. A channel never waits and never retries: its caller does."""
+
+    name: str
+    """As it stands in the settings and in the record of deliveries."""
+
+    def send(self, notice: Notice) -> None:
+        """Deliver the notice, or raise ChannelUnavailable, RateLimited or ChannelRefused."""

@@ -1,0 +1,130 @@
+"""DingTalk's group robots: a webhook that wants a signature and says its errors in the answer's body."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import quote_plus, unquote
+
+import requests
+
+from notify.channel import ChannelUnavailable, RateLimited
+from notify.dingtalk_answer import Answer
+from notify.dingtalk_message import encode
+from notify.notice import Notice
+from notify.rate_limit import RateLimit
+from policy.errors import UsageError
+from policy.message import M
+
+BASE_URL = "https://oapi.dingtalk.com"
+MESSAGES_A_MINUTE = 20
+
+_WEBHOOK = re.compile(r"(?P<base>https?://[^/?#\s]+)/robot/send\?(?:.*&)?access_token=(?P<token>[^&#\s]+).*")
+_QUERY = re.compile(r"\?access_token=\S*")
+
+
+class DingTalk:
+    """One robot. Keep one instance of it in a process: it counts the messages of the last minute.
+
+    ``secret``: the robot's signing secret (``SEC…``), None where its security is by keyword or address.
+    ``at_mobiles``: the telephone numbers of members to be called. ``timeout``: seconds without an answer.
+    ``clock``: seconds since 1970, for the signature. Neither token nor secret is ever shown.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        secret: str | None,
+        *,
+        name: str = "dingtalk",
+        at_mobiles: Sequence[str] = (),
+        base_url: str = BASE_URL,
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
+        limit: RateLimit | None = None,
+    ) -> None:
+        self.name = name
+        self._token = token
+        self._secret = secret
+        self._at_mobiles = list(at_mobiles)
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._clock = clock
+        self._limit = limit or RateLimit(MESSAGES_A_MINUTE, 60.0)
+        logging.getLogger("urllib3.connectionpool").addFilter(_hide_query)
+
+    def __repr__(self) -> str:
+        return f"DingTalk(name={self.name!r})"
+
+    def send(self, notice: Notice) -> None:
+        """Deliver the notice. Raises RateLimited, ChannelUnavailable, ChannelRefused."""
+        body = encode(notice, self._at_mobiles)
+        self._limit.take()
+        error = self._post(body).error()
+        if isinstance(error, RateLimited):
+            self._limit.close(error.retry_after)
+        if error is not None:
+            raise error
+
+    def _post(self, body: bytes) -> Answer:
+        try:
+            response = requests.post(
+                self._address(),
+                data=body,
+                headers={"Content-Type": "application/json; charset=utf-8"},
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            kind = type(error).__name__
+        else:
+            return Answer(response.status_code, self._hidden(response.content.decode(errors="replace")))
+        # Raised out here: the foreign error's text holds the address, and with it token and signature.
+        raise ChannelUnavailable(
+            M("DingTalk cannot be reached ({kind}).", kind=kind),
+            M("Check the network, the proxy and the address of the webhook."),
+        )
+
+    def _address(self) -> str:
+        address = f"{self._base_url}/robot/send?access_token={quote_plus(self._token)}"
+        if self._secret is None:
+            return address
+        timestamp = str(round(self._clock() * 1000))
+        return f"{address}&timestamp={timestamp}&sign={quote_plus(signature(self._secret, timestamp))}"
+
+    def _hidden(self, text: str) -> str:
+        for secret in filter(None, (self._token, self._secret)):
+            text = text.replace(secret, "***")
+        return text
+
+
+def from_webhook(
+    webhook: str, secret: str | None, *, name: str = "dingtalk", at_mobiles: Sequence[str] = ()
+) -> DingTalk:
+    """A robot by the webhook address that DingTalk shows for it. Raises UsageError, without the address."""
+    match = _WEBHOOK.fullmatch(webhook.strip())
+    if match is None:
+        raise UsageError(
+            M("The webhook of DingTalk robot '{name}' is not an address with an access_token.", name=name),
+            M("Copy the whole address that DingTalk shows: {base}/robot/send?access_token=…", base=BASE_URL),
+        )
+    return DingTalk(unquote(match["token"]), secret, name=name, at_mobiles=at_mobiles, base_url=match["base"])
+
+
+def signature(secret: str, timestamp: str) -> str:
+    """DingTalk's signature of a time in milliseconds: base64, not yet quoted for an address."""
+    text = f"{timestamp}\n{secret}".encode()
+    return base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha256).digest()).decode()
+
+
+def _hide_query(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            _QUERY.sub("?***", value) if isinstance(value, str) else value for value in record.args
+        )
+    return True

@@ -1,0 +1,48 @@
+"""A notice as the body of DingTalk's Markdown message, in at most the bytes that DingTalk takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from notify.notice import Notice
+
+LONGEST = 20_000
+"""Bytes that DingTalk takes as one message."""
+LONGEST_TITLE = 200
+"""Characters; DingTalk shows the title in the list of conversations."""
+
+
+def encode(notice: Notice, at_mobiles: Sequence[str]) -> bytes:
+    """The request's body. Whole lines are cut from the end of a long text, and a line says so."""
+    # DingTalk calls only those whose numbers are in the text too.
+    calls = [" ".join(f"@{mobile}" for mobile in at_mobiles)] if at_mobiles else []
+    body = _json(notice.title, "\n\n".join([notice.markdown, *calls]), at_mobiles)
+    if len(body) <= LONGEST:
+        return body
+    ending = "\n\n".join(["", notice.where_the_rest_is, *calls])
+    room = LONGEST - len(_json(notice.title, ending, at_mobiles))
+    return _json(notice.title, "\n".join(_first_lines(notice.markdown, room)) + ending, at_mobiles)
+
+
+def _first_lines(text: str, room: int) -> Iterator[str]:
+    """As many whole lines as fit into so many bytes of JSON."""
+    for line in text.split("\n"):
+        room -= len(_dumps(line)) - len('""') + len("\\n")
+        if room < 0:
+            return
+        yield line
+
+
+def _json(title: str, text: str, at_mobiles: Sequence[str]) -> bytes:
+    return _dumps(
+        {
+            "msgtype": "markdown",
+            "markdown": {"title": title[:LONGEST_TITLE], "text": text},
+            "at": {"atMobiles": list(at_mobiles), "isAtAll": False},
+        }
+    )
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")

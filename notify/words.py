@@ -1,0 +1,123 @@
+"""Texts in the operator's language: messages, errors, sizes, durations, times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from policy.errors import TapelineError, UsageError
+from policy.message import M, Message
+
+Language = Literal["zh_CN", "en"]
+
+LOCALE = Path(__file__).parent / "locale"
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def catalogue(language: str) -> Catalog:
+    """Read the catalogue of a language from its source, so that there is no compiled file to forget."""
+    with (LOCALE / language / "LC_MESSAGES" / "tapeline.po").open("rb") as source:
+        return read_po(source, locale=language, domain="tapeline", abort_invalid=True)
+
+
+@cache
+def _translations(language: str) -> NullTranslations:
+    if language == "en":
+        return NullTranslations()  # the English texts are the ids
+    compiled = BytesIO()
+    write_mo(compiled, catalogue(language))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+class Words:
+    """One language's words. Raises UsageError for a language that there is no catalogue of."""
+
+    def __init__(self, language: Language) -> None:
+        if language not in get_args(Language):
+            raise UsageError(
+                M("language: '{language}' is not a language that Tapeline speaks.", language=language),
+                M("Use zh_CN or en."),
+            )
+        self.language = language
+        self._translations = _translations(language)
+
+    def text(self, message: Message) -> str:
+        """The message in this language; a parameter that is itself a message is translated too."""
+        # The empty id is that of gettext's own header.
+        translated = self._translations.gettext(message.id) if message.id else ""
+        return translated.format(**{name: self._value(value) for name, value in message.params.items()})
+
+    def error(self, error: TapelineError) -> str:
+        """What happened and what to do, in one line."""
+        message = self.text(error.message)
+        if error.remedy is None:
+            return message
+        return message + ("" if message.endswith("。") else " ") + self.text(error.remedy)
+
+    def number(self, number: int) -> str:
+        """A whole number with its thousands apart: ``12,345``."""
+        return str(format_decimal(number, locale=self.language))
+
+    def size(self, size: float) -> str:
+        """Bytes in decimal units, as tapes are sold: ``1.2 GB``."""
+        power = 0
+        while round(size, 1) >= 1000 and power < len(_UNITS) - 1:
+            size /= 1000
+            power += 1
+        return f"{size:.{1 if power else 0}f} {_UNITS[power]}"
+
+    def rate(self, size: float, seconds: float) -> str | None:
+        """Bytes a second: ``148.2 MB/s``; None where no time has passed to speak of."""
+        return f"{self.size(size / seconds)}/s" if seconds > 0 else None
+
+    def duration(self, seconds: float) -> str:
+        """A length of time in its two largest units: ``2 h 5 min``."""
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        days, hours = divmod(hours, 24)
+        if days:
+            return self.text(M("{days} d {hours} h", days=days, hours=hours))
+        if hours:
+            return self.text(M("{hours} h {minutes} min", hours=hours, minutes=minutes))
+        if minutes:
+            return self.text(M("{minutes} min {seconds} s", minutes=minutes, seconds=rest))
+        return self.text(M("{seconds} s", seconds=rest))
+
+    def moment(self, moment: datetime, time_zone: str) -> str:
+        """A point in time on the clock of a time zone: ``2026-11-23 21:43 (Asia/Shanghai)``.
+
+        ``moment`` is aware. Raises UsageError for a time zone that does not exist.
+        """
+        if moment.tzinfo is None:
+            raise ValueError("a moment without a time zone")
+        return f"{moment.astimezone(_zone(time_zone)):%Y-%m-%d %H:%M} ({time_zone})"
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, Message):
+            return self.text(value)
+        if isinstance(value, Mapping) and value.keys() == {"id", "params"}:
+            return self.text(Message.from_json(dict(value)))
+        return value
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(
+            M("time_zone: '{name}' is not a time zone.", name=name),
+            M("Use a name such as Asia/Shanghai or Europe/Berlin."),
+        ) from error

@@ -1,0 +1,235 @@
+"""Starts programs: an argument list, no shell, a time limit, the output kept. Nothing else does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from policy.message import M
+from tape import group as process_group
+from tape.errors import CommandNotFound, CommandTimeout, DriveError
+from tape.output import Output, output_file
+
+TERMINATE_SECONDS = 2.0
+"""How long a program that was asked to end is waited for before it is killed."""
+KILL_SECONDS = 5.0
+"""How long a killed one is waited for: a program that hangs in a drive cannot be killed at all."""
+LONGEST_PAUSE = 0.1
+PLATFORM_ENCODING = "oem" if sys.platform == "win32" else "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that ended by itself. ``output``: stdout and stderr in order, the last mebibyte of them."""
+
+    argv: tuple[str, ...]
+    return_code: int
+    seconds: float
+    output: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    limit: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_output: Callable[[str], None] | None = None,
+    inherit: Sequence[int] = (),
+    user: int | None = None,
+    group: int | None = None,
+    encoding: str | None = None,
+) -> Completed:
+    """Run a program to its end and return how it ended, whatever its return code.
+
+    ``limit``: seconds. ``env`` is added to this process's. ``on_output`` gets each line as it comes, in
+    the calling thread; if it raises, the program is ended. ``inherit``: descriptors that the program keeps
+    open (POSIX; Windows ties locks to a process). ``user``, ``group``: run as them, without other groups.
+    ``encoding``: of the output, else the platform's. At the limit the program and its process group are
+    ended, unless its return code is there by then. A child that it leaves behind is not waited for.
+    Raises CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started.
+    """
+    started = time.monotonic()
+    with output_file() as (written, read):
+        output = Output(written, read, encoding or PLATFORM_ENCODING, on_output)
+        process = _start(argv, written, cwd=cwd, env=env, inherit=inherit, user=user, group=group)
+        try:
+            code = _watch(process, output, started + limit)
+        except BaseException:
+            _end(process)
+            raise
+        seconds = time.monotonic() - started
+        if code is None:
+            raise _timed_out(tuple(argv), limit, seconds, output, ended=_end(process))
+        return Completed(tuple(argv), code, seconds, output.text)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
+    group: int | None = None,
+) -> Process:
+    """Start a program that stays, in its own session, its output appended to ``log``.
+
+    Raises CommandNotFound, DriveError if it could not be started or the log not be written.
+    """
+    try:
+        file = log.open("ab", buffering=0)
+    except OSError as error:
+        raise DriveError(
+            M("The log {path} cannot be written: {reason}.", path=str(log), reason=error.strerror),
+            M("Make its folder writable, or choose another."),
+        ) from error
+    with file:
+        return Process(_start(argv, file, cwd=cwd, env=env, inherit=(), user=user, group=group))
+
+
+class Process:
+    """A program that stays: alive until it ends by itself or is ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its group's too."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its return code, or None while it runs."""
+        return self._process.poll()
+
+    def wait(self, limit: float) -> int | None:
+        """Its return code, or None if it still runs after ``limit`` seconds."""
+        return _wait(self._process, limit)
+
+    def terminate(self) -> None:
+        """Ask it to end; its children are its own affair."""
+        self._process.terminate()
+
+    def interrupt(self) -> None:
+        """Interrupt it, as Ctrl-C would."""
+        self._process.send_signal(process_group.INTERRUPT)
+
+    def kill(self) -> None:
+        """End it at once, and every process of its group."""
+        process_group.kill(self._process.pid)
+
+
+def _start(
+    argv: Sequence[str],
+    output: IO[bytes],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    inherit: Sequence[int],
+    user: int | None,
+    group: int | None,
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=_environment(env),
+            **_platform_options(inherit, user, group),
+        )
+    except (OSError, ValueError) as error:
+        raise _not_started(argv[0], cwd, error) from error
+
+
+def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
+    # Handed on, not read: messages must come in English, whatever language the operator's session has.
+    return {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(added or {})}
+
+
+if sys.platform == "win32":
+
+    def _platform_options(_inherit: Sequence[int], _user: int | None, _group: int | None) -> dict[str, Any]:
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
+else:
+
+    def _platform_options(inherit: Sequence[int], user: int | None, group: int | None) -> dict[str, Any]:
+        options: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(inherit)}
+        if user is not None or group is not None:
+            options |= {"user": user, "group": group, "extra_groups": []}
+        return options
+
+
+def _not_started(program: str, cwd: Path | None, error: OSError | ValueError) -> DriveError:
+    if cwd is not None and not cwd.is_dir():
+        return DriveError(
+            M("The folder {folder} for {program} is missing.", folder=str(cwd), program=program),
+            M("Make the folder, or correct the setting that names it."),
+        )
+    if isinstance(error, FileNotFoundError):
+        return CommandNotFound(
+            M("The program {program} is not installed.", program=program),
+            M("Install it, or give its full path in the settings."),
+        )
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    kind = CommandNotFound if isinstance(error, (PermissionError, NotADirectoryError)) else DriveError
+    return kind(
+        M("The program {program} cannot be started: {reason}.", program=program, reason=reason),
+        M("Check that it is a program for this machine and that this user may run it."),
+    )
+
+
+def _watch(process: subprocess.Popen[bytes], output: Output, deadline: float) -> int | None:
+    """Follow the output to the program's end; its return code, or None at the deadline."""
+    pause = 0.001
+    while True:
+        more = output.follow()
+        code = process.poll()
+        if code is not None:
+            output.finish()
+            return code
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        if not more:
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _end(process: subprocess.Popen[bytes]) -> bool:
+    """Terminate the group, wait a moment, kill it, reap; False if even that did not end it."""
+    if process.poll() is None:
+        process_group.terminate(process.pid)
+        _wait(process, TERMINATE_SECONDS)
+    process_group.kill(process.pid)
+    return _wait(process, KILL_SECONDS) is not None
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float) -> int | None:
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _timed_out(
+    argv: tuple[str, ...], limit: float, seconds: float, output: Output, *, ended: bool
+) -> CommandTimeout:
+    output.finish()
+    if ended:
+        message = M("{program} did not end within {limit:g} s and was ended.", program=argv[0], limit=limit)
+    else:
+        message = M(
+            "{program} did not end within {limit:g} s and cannot be killed.", program=argv[0], limit=limit
+        )
+    remedy = M("Look at the drive: see what is in it before it is used again.")
+    return CommandTimeout(message, remedy, argv=argv, seconds=seconds, output=output.text)

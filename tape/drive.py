@@ -1,0 +1,167 @@
+"""The contract of a drive, one step above its drivers (``virtual``, ``ltfs``, ``ltfs_windows``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+
+class MediumState(StrEnum):
+    """What the drive affirms about what is in it. There is no default: unknown is an error, never blank."""
+
+    NO_MEDIUM = "no_medium"
+    """The drive is empty."""
+    BLANK = "blank"
+    """A cartridge that the drive affirms to have no format."""
+    FORMATTED = "formatted"
+    """A cartridge with a readable volume; its label may still be foreign or absent."""
+    UNREADABLE = "unreadable"
+    """A cartridge that cannot be read: not blank, never to be treated as blank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What is in the drive, as read now. ``None`` means that the drive does not say."""
+
+    state: MediumState
+    label: str | None = None
+    """The volume's name, as an operator wrote it or ``TP{YYYY}{MM}{seq:02d}``."""
+    volume_uuid: str | None = None
+    """Made anew by every format."""
+    serial: str | None = None
+    """The volume serial of LTFS: six characters A-Z 0-9."""
+    medium_serial: str | None = None
+    """The serial of the cartridge itself: the same for ever."""
+    barcode: str | None = None
+    """The sticker on the cartridge, as the drive's memory chip holds it."""
+    write_protected: bool = False
+    empty: bool | None = None
+    """True: a volume without a single file. None: not known without mounting."""
+    capacity: int | None = None
+    """Bytes that the volume can hold in all."""
+    free: int | None = None
+    """Bytes that can still be written."""
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What tells this cartridge with this volume from every other; compared as a whole."""
+        return {
+            "state": self.state.value,
+            "label": self.label,
+            "volume_uuid": self.volume_uuid,
+            "serial": self.serial,
+            "medium_serial": self.medium_serial,
+            "barcode": self.barcode,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRun:
+    """One program that a driver started, for the run's story."""
+
+    command: Sequence[str]
+    return_code: int | None
+    """None: it was ended at its time limit."""
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the drive and the cartridge's chip say of their condition; ``None``: not known."""
+
+    loads: int | None = None
+    written_bytes: int | None = None
+    write_errors: int | None = None
+    read_errors: int | None = None
+    tape_alerts: Sequence[str] = ()
+
+
+class TapeFile(Protocol):
+    """A file being written to a volume; it counts only once it is closed *and* the volume sealed."""
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Write all of ``data``. Raises TapeFull, TapeWriteError."""
+
+    def close(self) -> None:
+        """End the file. Raises TapeFull, TapeWriteError. Closing twice does nothing."""
+
+
+class Volume(Protocol):
+    """A formatted, mounted tape. Names are relative, with ``/``; there is one writer."""
+
+    root: Path
+    """Where the volume is mounted: for the operator's eyes and for reading with standard tools."""
+    medium: Medium
+    """What was in the drive when it was mounted."""
+
+    def free(self) -> int:
+        """Bytes that can still be written."""
+
+    def create(self, name: str) -> TapeFile:
+        """Begin a new file, its folders made; raises FileExistsError if the name is taken."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Read a file, seekable. Raises FileNotFoundError, TapeReadError."""
+
+    def size(self, name: str) -> int | None:
+        """The file's size in bytes as the volume has it, or None if there is no such file."""
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names directly in a folder, sorted; empty if there is no such folder."""
+
+    def seal(self) -> None:
+        """Sync data and index, so that all closed files survive a loss of power.
+
+        Raises TapeFull, SealFailed.
+        """
+
+
+class Drive(Protocol):
+    """What holds one cartridge. A driver never retries and never guesses: the state machine decides.
+
+    Every verb may raise DriveError; those that read the label end within the label limit (10 s).
+    """
+
+    name: str
+
+    def look(self) -> Medium:
+        """Say what is in the drive now, without changing it. Raises LabelReadTimeout, DriveBusy."""
+
+    def format(
+        self,
+        label: str,
+        *,
+        serial: str | None = None,
+        on_output: Callable[[str], None] | None = None,
+        inherit: Sequence[int] = (),
+    ) -> ProgramRun:
+        """Run the format program once and say how it ended, whatever its return code: the caller reads the
+        label back and judges. ``inherit``: descriptors that the program keeps open (the drive's lock).
+        Raises NoMedium, WriteProtected, CommandNotFound before anything was started; CommandTimeout.
+        """
+
+    def relabel(self, label: str) -> None:
+        """Change the label of the volume and keep its data. Raises NotMountable, WriteProtected."""
+
+    def mount(self, *, read_only: bool = False) -> AbstractContextManager[Volume]:
+        """Mount the volume; leaving the context unmounts it, which writes the index too.
+
+        Raises NoMedium, NotMountable, WriteProtected (unless read only), SealFailed on leaving.
+        """
+
+    def load(self, cartridge: str | None = None) -> Medium:
+        """Put a cartridge in (by its barcode where the drive can choose) and look. Raises NoMedium."""
+
+    def eject(self) -> None:
+        """Take the cartridge out. Raises DriveBusy while it is mounted."""
+
+    def health(self) -> Health:
+        """The condition of drive and cartridge."""

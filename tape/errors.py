@@ -1,0 +1,98 @@
+"""What can go wrong at a drive. Drivers translate every foreign error into one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policy.errors import Consequence, TapelineError
+from policy.message import Message
+
+
+class DriveError(TapelineError):
+    """The drive or a program that works on it failed, and the cartridge was not touched."""
+
+
+class DriveBusy(DriveError):
+    """Another program holds the drive."""
+
+    consequence = Consequence.RETRY
+
+
+class NoMedium(DriveError):
+    """There is no cartridge in the drive."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
+class NotMountable(DriveError):
+    """The cartridge in the drive is blank, unreadable or inconsistent: it has no volume to mount."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
+class WriteProtected(DriveError):
+    """The cartridge's write-protect switch is set."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
+class LabelReadTimeout(DriveError):
+    """The label could not be read within its limit."""
+
+    consequence = Consequence.RETRY
+
+
+class FormatFailed(DriveError):
+    """The format program ended and the label that was asked for cannot be read back."""
+
+
+class TapeFull(DriveError):
+    """No room is left; what was sealed stays readable. May come on a write, a close or a seal."""
+
+
+class TapeWriteError(DriveError):
+    """The drive could not write: the cartridge must not be written again."""
+
+    consequence = Consequence.RETIRE_TAPE
+
+
+class SealFailed(TapeWriteError):
+    """The index could not be written: what was written since the last seal does not count."""
+
+
+class TapeReadError(DriveError):
+    """The drive could not read a place on the tape."""
+
+
+class CommandNotFound(DriveError):
+    """A program that the driver needs is not installed."""
+
+
+class CommandTimeout(DriveError):
+    """A program did not end within its limit and was ended; its effect is unknown until the tape is read."""
+
+    consequence = Consequence.RETRY
+
+    def __init__(
+        self,
+        message: Message,
+        remedy: Message | None = None,
+        *,
+        argv: Sequence[str] = (),
+        seconds: float = 0.0,
+        output: str = "",
+    ) -> None:
+        super().__init__(message, remedy)
+        self.argv = tuple(argv)
+        self.seconds = seconds
+        self.output = output
+        """What it had said until then."""
+
+
+class DriveMisconfigured(DriveError):
+    """The drive's settings are wrong."""
+
+    exit_code = 2

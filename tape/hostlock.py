@@ -1,0 +1,118 @@
+"""The drive's lock on its host: a locked file, held as long as any process has its descriptor open."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+
+import portalocker
+
+from policy.message import M
+from tape.errors import DriveBusy, DriveError
+
+NOTE_BYTES = 1000
+NOTE_AT = 1
+"""Windows locks the first byte, so that nobody else can read it."""
+
+
+class HostLock:
+    """An exclusive lock between the processes of one host; the file itself stays for ever.
+
+    On POSIX a program that inherits ``descriptor`` holds the lock too: it is free only when the last
+    holder has ended, killed or not. On Windows it is free when the process that took it ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, for a program to inherit. Raises ValueError if the lock is not held."""
+        if self._descriptor is None:
+            raise ValueError(f"{self._path} is not locked")
+        return self._descriptor
+
+    def acquire(self) -> None:
+        """Take the lock or raise DriveBusy at once, which names the holder. Raises DriveError."""
+        if self.held:
+            raise self._busy(_note())
+        descriptor = self._open()
+        try:
+            portalocker.lock(descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.AlreadyLocked as error:
+            holder = _read_note(descriptor)
+            os.close(descriptor)
+            raise self._busy(holder) from error
+        except portalocker.LockException as error:
+            os.close(descriptor)
+            raise self._unusable(error) from error
+        self._descriptor = descriptor
+        _write_note(descriptor)
+
+    def release(self) -> None:
+        """Let go; a program that inherited the descriptor still holds it. Twice does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> HostLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> DriveError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return DriveError(
+            M("The lock file {path} cannot be used: {reason}.", path=str(self._path), reason=reason),
+            M("Let this user write it; it must lie on a local disk."),
+        )
+
+    def _busy(self, holder: dict[str, object]) -> DriveBusy:
+        return DriveBusy(
+            M(
+                "The drive is held by process {pid} on {host} (lock file {path}).",
+                pid=holder["pid"],
+                host=holder["host"],
+                path=str(self._path),
+            ),
+            M("Wait until it ends, or stop it: a program that it started may hold the drive after it."),
+        )
+
+
+def _note() -> dict[str, object]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _write_note(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, NOTE_AT, os.SEEK_SET)
+    os.write(descriptor, json.dumps(_note()).encode())
+
+
+def _read_note(descriptor: int) -> dict[str, object]:
+    """Who holds it, as the holder wrote; a holder may have had no time to write yet."""
+    os.lseek(descriptor, NOTE_AT, os.SEEK_SET)
+    try:
+        note = json.loads(os.read(descriptor, NOTE_BYTES))
+        return {"pid": note["pid"], "host": note["host"]}
+    except (ValueError, KeyError, TypeError):
+        return {"pid": "?", "host": socket.gethostname()}

@@ -1,0 +1,133 @@
+"""Judges a format: what is read back decides, not the return code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from policy.errors import TapelineError
+from policy.message import M, Message
+from tape.drive import Drive, Medium, MediumState, ProgramRun
+from tape.errors import CommandTimeout, DriveError, FormatFailed
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOutcome:
+    """One format, from what was in the drive to what is read back."""
+
+    before: Medium
+    run: ProgramRun | None
+    """None: the program was not started, and nothing was touched."""
+    after: Medium
+    """``unreadable`` too where the drive gave no answer afterwards."""
+    ok: bool
+    warning: Message | None = None
+    """It is done, although the program did not say so."""
+    error: TapelineError | None = None
+
+
+def format_cartridge(
+    drive: Drive,
+    label: str,
+    *,
+    serial: str | None = None,
+    on_output: Callable[[str], None] | None = None,
+    inherit: Sequence[int] = (),
+) -> FormatOutcome:
+    """Format the cartridge in the drive once, read the label back and judge. Never retries.
+
+    Raises what the first look raises; everything later is in the outcome.
+    """
+    before = drive.look()
+    try:
+        run = drive.format(label, serial=serial, on_output=on_output, inherit=inherit)
+    except CommandTimeout as error:
+        run = ProgramRun(error.argv, None, error.seconds, error.output)
+    except DriveError as error:
+        return FormatOutcome(before, None, before, ok=False, error=error)
+    try:
+        after = drive.look()
+    except DriveError as error:
+        return _unknown(before, run, label, error)
+    return _judge(before, run, after, label, serial)
+
+
+def _judge(before: Medium, run: ProgramRun, after: Medium, label: str, serial: str | None) -> FormatOutcome:
+    if not _is_asked_for(before, after, label, serial):
+        return FormatOutcome(before, run, after, ok=False, error=_failed(run, after, label))
+    if run.return_code == 0:
+        return FormatOutcome(before, run, after, ok=True)
+    if _is_surely_new(before, after):
+        return FormatOutcome(before, run, after, ok=True, warning=_warning(run, label))
+    return FormatOutcome(before, run, after, ok=False, error=_failed(run, after, label))
+
+
+def _is_asked_for(before: Medium, after: Medium, label: str, serial: str | None) -> bool:
+    """Nothing that is known speaks against the volume that was asked for, on the cartridge that was there."""
+    return (
+        after.state is MediumState.FORMATTED
+        and after.label == label
+        and after.empty is not False
+        and _agree(serial, after.serial)
+        and _agree(before.medium_serial, after.medium_serial)
+        and _agree(before.barcode, after.barcode)
+        and (after.volume_uuid is None or after.volume_uuid != before.volume_uuid)
+    )
+
+
+def _is_surely_new(before: Medium, after: Medium) -> bool:
+    """A drive that does not say cannot outweigh a return code."""
+    return after.volume_uuid is not None and after.volume_uuid != before.volume_uuid and after.empty is True
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _warning(run: ProgramRun, label: str) -> Message:
+    if run.return_code is None:
+        return M(
+            "The format program did not end within its limit; yet volume {label} is there, new and empty.",
+            label=label,
+        )
+    return M(
+        "The format program ended with {code}; yet volume {label} is there, new and empty.",
+        code=run.return_code,
+        label=label,
+    )
+
+
+def _failed(run: ProgramRun, after: Medium, label: str) -> FormatFailed:
+    remedy = M("Read the program's output, look at the drive and the cartridge, then retry the run.")
+    if after.label == label:
+        message = M(
+            "The format failed (return code {code}): the volume {label} is not a new, empty one.",
+            code=_code(run),
+            label=label,
+        )
+    else:
+        message = M(
+            "The format failed (return code {code}): asked for {label}, found {found} ({state}).",
+            code=_code(run),
+            label=label,
+            found=after.label or "-",
+            state=after.state.value,
+        )
+    return FormatFailed(message, remedy)
+
+
+def _unknown(before: Medium, run: ProgramRun, label: str, error: DriveError) -> FormatOutcome:
+    failure = FormatFailed(
+        M(
+            "The format's result is not known (return code {code}): label {label} could not be read back.",
+            code=_code(run),
+            label=label,
+        ),
+        error.remedy,
+    )
+    failure.__cause__ = error
+    return FormatOutcome(before, run, Medium(MediumState.UNREADABLE), ok=False, error=failure)
+
+
+def _code(run: ProgramRun) -> str:
+    return "-" if run.return_code is None else str(run.return_code)

@@ -1,0 +1,95 @@
+"""A fault plan: data that says which operation of a virtual drive goes wrong, when and how.
+
+Standard library only, since the format program reads it too.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+POSSIBLE = {
+    "look": {"unreadable", "hang", "slow"},
+    "mount": {"unreadable", "hang", "slow"},
+    "read": {"eio", "unreadable", "hang", "slow"},
+    "write": {"full", "eio", "erofs", "hang", "slow"},
+    "close": {"full", "eio", "erofs", "hang", "slow"},
+    "seal": {"full", "eio", "erofs", "hang", "slow"},
+    "format": {"eio", "lie_ok", "lie_error", "half", "wrong_label", "hang", "hang_after", "slow"},
+}
+"""What can go wrong where. Of a format: ``eio`` fails and says so; ``lie_ok`` returns 0 and does nothing;
+``lie_error`` does it and returns 1; ``half`` wipes and dies before the label is written; ``wrong_label``
+writes another label; ``hang`` does nothing for ``seconds`` and fails; ``hang_after`` does it, then hangs."""
+WAITS = {"hang", "hang_after", "slow"}
+
+
+@dataclass
+class Fault:
+    """One entry of a plan. Without ``after_bytes`` and ``nth`` it comes at the first occasion.
+
+    ``after_bytes``: of a write, the place on the tape (bytes used since the format); of a read, the place
+    in the file, read ahead included. ``nth``: the how-manieth such operation, of writes and reads since
+    the mount, of all others since the plan was set. ``times``: how often it comes. ``seconds``: its length.
+    """
+
+    at: str
+    error: str
+    after_bytes: int | None = None
+    nth: int | None = None
+    times: int = 1
+    seconds: float | None = None
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.error not in POSSIBLE.get(self.at, set()):
+            raise ValueError(f"no fault '{self.error}' at '{self.at}'")
+        if self.after_bytes is not None and (self.nth is not None or self.at not in {"read", "write"}):
+            raise ValueError("'after_bytes' goes with a read or a write, and not with 'nth'")
+        if (self.error in WAITS) != (self.seconds is not None):
+            raise ValueError("'seconds' goes with 'hang', 'hang_after' and 'slow'")
+        for number in (self.after_bytes, self.nth, self.times, self.seconds, self.seen):
+            if number is not None and number < 0:
+                raise ValueError("a number in a fault is not negative")
+
+    def is_due(self, calls: int, position: int, size: int) -> bool:
+        """Whether it comes now: at this call, with ``size`` bytes to pass from ``position`` on."""
+        if self.after_bytes is not None:
+            return position + size > self.after_bytes
+        return calls >= (self.nth or 1)
+
+    def room(self, position: int) -> int:
+        """How many bytes still pass before it comes."""
+        return 0 if self.after_bytes is None else max(0, self.after_bytes - position)
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def take(faults: list[Fault], at: str) -> Fault | None:
+    """Count one operation and take from the plan the fault that comes with it, if one does."""
+    mine = [fault for fault in faults if fault.at == at]
+    for fault in mine:
+        fault.seen += 1
+    due = next((fault for fault in mine if fault.seen >= (fault.nth or 1)), None)
+    if due:
+        use(faults, due)
+    return due
+
+
+def find(faults: list[Fault], at: str, calls: int, position: int, size: int) -> Fault | None:
+    """The fault that comes with this write or read, if one does; it stays in the plan."""
+    return next((fault for fault in faults if fault.at == at and fault.is_due(calls, position, size)), None)
+
+
+def use(faults: list[Fault], fault: Fault) -> None:
+    """Cross off one of the times that a fault comes."""
+    fault.times -= 1
+    if fault.times <= 0:
+        faults.remove(fault)
+
+
+def wait(fault: Fault | None) -> None:
+    """Let the time pass that a fault takes."""
+    if fault and fault.seconds:
+        time.sleep(fault.seconds)

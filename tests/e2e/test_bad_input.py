@@ -1,0 +1,130 @@
+"""Bad input: one line that names it and the remedy, the exit code, no traceback, nothing half-done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from db.models import ChainRun
+from tests.system import System
+
+
+def refused(system: System, *arguments: str, code: int = 2) -> str:
+    """Run a command that fails; its one line."""
+    done = system.cli(*arguments, code=code)
+    [line] = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "/no/such/folder"], "/no/such/folder"),
+        (["schedule", "run", "nonsense"], "'nonsense'"),
+        (["runs", "show", "999"], "run 999"),
+        (["runs", "retry", "999"], "run 999"),
+        (["runs", "retry"], "--all-failed"),
+        (["runs", "--state", "NONSENSE"], "SUCCEEDED"),
+        (["runs", "retry", "1", "--from", "nonsense"], "format_tape"),
+        (["sets", "restore", "nonsense", "--to", "/tmp/x"], "'nonsense'"),
+        (["tape", "show", "nonsense"], "'nonsense'"),
+    ],
+)
+def test_what_does_not_exist_is_named(system: System, arguments: list[str], says: str) -> None:
+    """Exit code 2, and not a single run was made."""
+    assert says in refused(system, *arguments)
+    assert system.ask(lambda s: s.scalar(select(func.count()).select_from(ChainRun))) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("language = 'klingon'", "language"),
+        ("nonsense = 1", "nonsense: there is no such setting"),
+        ("language = ", "not valid TOML"),
+        ("[drives.tape0]\ndriver = 'virtual'", "drives.tape0.path"),
+        ("[drives.tape0]\ndriver = 'magic'\npath = '/x'", "drives.tape0.driver"),
+        ("[channels.ops]\ntype = 'pigeon'", "channels.ops"),
+        ("[flower]\naddress = '0.0.0.0'", "basic_auth"),
+        ("heartbeat_seconds = -1", "heartbeat_seconds"),
+        ("state_dir = 5", "state_dir"),
+    ],
+)
+@pytest.mark.parametrize("command", ["tapeline", "celery"])
+def test_a_broken_configuration_names_field_and_file(
+    system: System, file: str, says: str, command: str
+) -> None:
+    """The same line from the command line and from a worker; exit code 2."""
+    path = system.folder / "tapeline.toml"
+    path.write_text(file)
+    del system.environment["TAPELINE_STATE_DIR"], system.environment["TAPELINE_HEARTBEAT_SECONDS"]
+    if command == "tapeline":
+        line = refused(system, "runs")
+    else:
+        system._spawn("worker", "worker", "-Q", "control")
+        assert system.processes["worker"].wait(30) == 2
+        log = system.log("worker").decode()
+        assert "Traceback" not in log
+        [line] = [line for line in log.splitlines() if line.startswith("tapeline:")]
+    assert says in line
+    assert "tapeline.toml" in line
+
+
+def test_a_named_configuration_that_is_missing_is_an_error(system: System) -> None:
+    """TAPELINE_CONFIG never falls back silently."""
+    system.environment["TAPELINE_CONFIG"] = "/no/such.toml"
+    assert "/no/such.toml" in refused(system, "runs")
+
+
+def test_a_database_that_is_down(system: System) -> None:
+    """Named without its password, exit code 1."""
+    system.environment["TAPELINE_DATABASE_URL"] = "postgresql+psycopg2://u:secret@127.0.0.1:1/x"
+    line = refused(system, "runs", code=1)
+    assert "does not answer" in line
+    assert "secret" not in line
+
+
+def test_a_broker_that_is_down_keeps_the_run(system: System, short_path: Path) -> None:
+    """The run is recorded and says that it waits; recover sends it when the broker is back."""
+    (short_path / "source").mkdir()
+    system.schedule("monthly", short_path / "source")
+    broker = system.environment["TAPELINE_BROKER_URL"]
+    system.environment["TAPELINE_BROKER_URL"] = "redis://127.0.0.1:1/0"
+    done = system.cli("schedule", "run", "monthly", "--no-wait")
+    assert "broker" in (done.stdout + done.stderr).lower()
+    [run] = system.json("runs")
+    assert run["state"] == "RUNNING"
+    doctor = system.cli("doctor", code=1)
+    assert "broker" in doctor.stdout.lower()
+    system.environment["TAPELINE_BROKER_URL"] = broker
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(system: System) -> None:
+    """Without workers and with an empty drive: exit code 1, each finding with its remedy."""
+    findings = {finding["check"]: finding for finding in system.json("doctor")}
+    assert findings["Workers"]["ok"] is False
+    assert "tapeline up" in findings["Workers"]["remedy"]
+    assert findings["Database"]["ok"]
+    assert "no_medium" in findings["Drive tape0"]["detail"]
+
+
+def test_a_source_that_is_missing_fails_the_run_before_anything_is_written(system: System) -> None:
+    """The run says which source, the tape's set is not begun."""
+    from tape import virtual_shelf
+
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", Path("/no/such/source"))
+    system.start("control", "tape")
+    run = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
+    assert run["state"] == "FAILED"
+    assert "/no/such/source" in str(run["reason"])
+    assert not list((system.drive.path / "cartridges" / "A00001L9" / "volume").rglob("data-*"))
+
+
+def test_the_language_is_a_setting(system: System) -> None:
+    """Chinese texts, English names in JSON."""
+    system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
+    assert "计划" in refused(system, "schedule", "run", "nonsense")

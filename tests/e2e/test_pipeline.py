@@ -1,0 +1,359 @@
+"""One full backup through the real chain: real workers, real Redis, real PostgreSQL, a virtual drive."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from backup.compare import compare_trees
+from cli import sample
+from db.models import BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
+from db.states import STEPS, Kind
+from tape import virtual_shelf
+from tests.system import System
+
+LABEL = f"TP{datetime.now(UTC):%Y%m}01"
+GB = 10**9
+
+
+@pytest.fixture
+def source(short_path: Path) -> Path:
+    """Files of mixed sizes, names in Chinese, links, empty files, a sparse one."""
+    folder = short_path / "source"
+    sample.make(folder, large=2 << 20, small=60)
+    return folder
+
+
+def insert_blank(system: System, barcode: str = "A00001L9", **how: object) -> Path:
+    virtual_shelf.new_cartridge(system.drive.path, barcode, **{"capacity": GB, **how})  # type: ignore[arg-type]
+    virtual_shelf.insert(system.drive.path, barcode)
+    return virtual_shelf.folder_of(system.drive.path, barcode) / "volume"
+
+
+def test_a_full_backup_passes_through_the_six_steps(system: System, source: Path, short_path: Path) -> None:
+    """Formatted under a permit, labelled, written, sealed, catalogued, announced; restored byte for byte;
+    readable with tar and zstd alone; run again in the month, it appends and never formats."""
+    volume = insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+
+    first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert first["state"] == "SUCCEEDED", first
+    assert [step["name"] for step in first["steps"]] == list(STEPS[Kind.BACKUP])
+    assert {step["state"] for step in first["steps"]} == {"SUCCEEDED"}
+    assert {step["attempts"] for step in first["steps"]} == {1}
+    [permit] = first["permits"]
+    assert permit["allowed"]
+    assert permit["consumed_at"]
+    assert permit["outcome"]["ok"]
+    assert permit["label"] == LABEL
+
+    [tape] = system.json("tape", "list")
+    assert (tape["tape_id"], tape["label"], tape["generation"], tape["state"]) == (LABEL, LABEL, 1, "active")
+    assert tape["bytes_used"] > 0
+    [stored] = system.json("sets", "list")
+    assert (stored["id"], stored["state"], stored["tapes"]) == (first["set_id"], "complete", [LABEL])
+
+    restored = short_path / "restored"
+    system.cli("sets", "restore", stored["id"], "--to", str(restored))
+    assert compare_trees(source, restored / source.relative_to("/")) == []
+
+    _opens_with_standard_tools(volume / "sets" / stored["id"], source, short_path / "by-hand")
+
+    second = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    steps = {step["name"]: step["state"] for step in second["steps"]}
+    assert second["state"] == "SUCCEEDED"
+    assert steps["format_tape"] == "SKIPPED"
+    [tape] = system.json("tape", "list")
+    assert tape["generation"] == 1
+    assert {s["id"] for s in tape["sets"]} == {first["set_id"], second["set_id"]}
+    assert {s["state"] for s in tape["sets"]} == {"complete"}
+    consumed = system.ask(
+        lambda s: s.scalars(select(FormatPermit).where(FormatPermit.consumed_at.is_not(None))).all()
+    )
+    assert len(consumed) == 1
+    events = system.ask(lambda s: s.scalars(select(Notification.event).order_by(Notification.id)).all())
+    assert events == ["success"] * 3
+
+
+def _opens_with_standard_tools(folder: Path, source: Path, target: Path) -> None:
+    """What README.txt on the tape promises."""
+    target.mkdir()
+    for archive in sorted(folder.glob("data-*")):
+        command = f"zstd -dc '{archive}' | tar -x --xattrs -C '{target}'"
+        subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+    assert compare_trees(source, target / source.relative_to("/")) == []
+
+
+def test_one_path_is_restored_and_nothing_else(system: System, source: Path, short_path: Path) -> None:
+    """A folder of the set, found by its name; what exists in the target is kept."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    found = system.json("sets", "find", "合同/2026", "--set", run["set_id"])
+    assert found
+
+    target = short_path / "restored"
+    wanted = source / "合同"
+    kept = target / str(wanted).lstrip("/") / "2026" / "文件-0001.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    system.cli("sets", "restore", run["set_id"], str(wanted), "--to", str(target))
+    assert kept.read_text() == "mine"
+    files = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    assert files == {path.relative_to("/") for path in wanted.rglob("*") if path.is_file()}
+
+    gone = system.cli("sets", "restore", run["set_id"], "/no/such/file", "--to", str(target), code=2)
+    assert "/no/such/file" in gone.stderr
+
+
+@pytest.mark.parametrize("inserted", ["nothing", "foreign", "unreadable", "protected"])
+def test_a_wrong_tape_is_refused_and_not_touched(system: System, source: Path, inserted: str) -> None:
+    """Refused with the reason, one message, nothing written; with the right tape the same run goes on."""
+    if inserted == "foreign":
+        volume = insert_blank(system)
+        with_label = system.drive.format("PHOTOS")
+        assert with_label.return_code == 0
+        with system.drive.mount() as mounted:
+            file = mounted.create("holiday.jpg")
+            file.write(b"irreplaceable")
+            file.close()
+    elif inserted == "unreadable":
+        volume = insert_blank(system)
+        (volume.parent / "cartridge.json").write_text("{damaged")
+    elif inserted == "protected":
+        volume = insert_blank(system, write_protected=True)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    failed = system.wait_for_state(run_id, "FAILED")
+    assert failed["reason"]
+    assert failed["set_id"] is None
+    assert all(not permit["consumed_at"] for permit in failed["permits"])
+    if inserted == "foreign":
+        assert (volume / "holiday.jpg").read_bytes() == b"irreplaceable"
+    shown = system.cli("runs", "show", str(run_id)).stdout
+    assert f"tapeline runs retry {run_id}" in shown
+    system.wait_for(lambda: _events(system) == ["failed"], "one message")
+
+    insert_blank(system, "A00002L9")
+    start = "precheck" if inserted == "protected" else None
+    system.cli(
+        "runs", "retry", str(run_id), *(["--from", start] if start else []), "--why", "the right tape is in"
+    )
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert _events(system) == ["failed", "success"]
+
+
+def _events(system: System) -> list[str]:
+    return list(system.ask(lambda s: s.scalars(select(Notification.event).order_by(Notification.id)).all()))
+
+
+def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
+    """With policy rotate an expired tape is formatted: the same row, a new label, one generation more, and
+    its old sets are destroyed and still listed."""
+    insert_blank(system)
+    system.schedule("monthly", source, template={"retention_days": 30})
+    system.start("control", "tape")
+    first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    old = datetime(2024, 10, 15, tzinfo=UTC)
+
+    def age(session: object) -> None:
+        row = session.scalars(select(TapeCartridge)).one()  # type: ignore[attr-defined]
+        row.tape_id = row.label = "TP20241001"
+        stored = session.scalars(select(BackupSet)).one()  # type: ignore[attr-defined]
+        stored.started_at = stored.finished_at = stored.retention_until = old
+        stored.period = "2024-10"
+        # A younger full backup exists elsewhere, so that this one may go.
+        session.add(_younger_full(stored))  # type: ignore[attr-defined]
+
+    system.ask(age)
+    system.drive.relabel("TP20241001")
+    refused = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
+    assert refused["state"] == "FAILED"
+
+    system.change_schedule("monthly", tape_policy="rotate")
+    system.cli("runs", "retry", str(refused["id"]))
+    done = system.wait_for_state(refused["id"], "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    [tape] = system.json("tape", "list")
+    assert (tape["tape_id"], tape["label"], tape["generation"]) == (LABEL, LABEL, 2)
+    states = {stored["id"]: stored["state"] for stored in tape["sets"]}
+    assert states == {first["set_id"]: "destroyed", done["set_id"]: "complete"}
+    gone = system.cli("sets", "restore", first["set_id"], "--to", "/tmp/x", code=2)
+    assert "destroyed" in gone.stderr
+
+
+def _younger_full(stored: BackupSet) -> BackupSet:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return BackupSet(
+        id="20260101T000000Z-ffff",
+        template_id=stored.template_id,
+        type=stored.type,
+        state=stored.state,
+        sources=stored.sources,
+        started_at=moment,
+        finished_at=moment,
+    )
+
+
+def test_a_schedule_that_was_done_is_skipped_with_exit_code_3(system: System, source: Path) -> None:
+    """A disabled schedule is refused: recorded, explained, announced as skipped, never as a success."""
+    system.schedule("monthly", source, enabled=False)
+    system.start("control")
+    done = system.cli("schedule", "run", "monthly", code=3)
+    assert "disabled" in done.stdout
+    [run] = system.json("runs")
+    assert run["state"] == "SKIPPED"
+    system.wait_for(lambda: _events(system) == ["skipped"], "one message")
+
+
+def test_killing_the_tape_worker_leaves_a_run_that_is_explained_and_resumed(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """kill -9 of the tape worker in the middle of the backup: the story says so, the new worker goes on after
+    the last sealed archive, nothing is formatted again, and what is restored is byte-equal."""
+    sample.make(source / "more", large=12 << 20, small=10)
+    volume = insert_blank(system, speed=8 << 20)
+    system.schedule("monthly", source, template={"archive_bytes": 4 << 20, "compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: len(list(volume.glob("sets/*/index-*"))) >= 3, "three archives")
+    system.kill("tape")
+    set_id = system.json("runs", "show", str(run_id))["set_id"]
+    sealed = system.json("sets", "list")[0]["archives"]
+
+    system.start("tape")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert done["set_id"] == set_id
+    steps = {step["name"]: step["attempts"] for step in done["steps"]}
+    assert (steps["format_tape"], steps["run_backup"]) == (1, 2)
+    assert sealed >= 1
+    story = system.cli("runs", "show", str(run_id)).stdout
+    assert "died" in story
+    assert "Resumed from run_backup" in story
+    assert system.ask(lambda s: s.scalars(select(TapeCartridge.generation)).all()) == [1]
+
+    restored = short_path / "restored"
+    system.cli("sets", "restore", set_id, "--to", str(restored))
+    assert compare_trees(source, restored / source.relative_to("/")) == []
+
+
+def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
+    """The run ends as cancelled within seconds, the tape keeps what was sealed, the drive is free."""
+    sample.make(source / "more", large=12 << 20, small=10)
+    volume = insert_blank(system, speed=4 << 20)
+    system.schedule("monthly", source, template={"archive_bytes": 2 << 20, "compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: list(volume.glob("sets/*/index-*")), "an archive")
+    system.cli("runs", "cancel", str(run_id))
+    run = system.wait_for_state(run_id, "CANCELLED", "SUCCEEDED", "FAILED")
+    assert run["state"] == "CANCELLED"
+    assert system.json("sets", "list")[0]["state"] == "incomplete"
+    system.wait_for(lambda: _events(system) == ["cancelled"], "one message")
+    following = system.wait_for_state(system.run_schedule("monthly"), "RUNNING", "SUCCEEDED")
+    assert following["id"] != run_id
+
+
+def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, source: Path) -> None:
+    """wait_for_tape: the run gives the drive back, exit code 4 says that somebody is needed, and it goes on
+    by itself when a blank tape is in."""
+    system.schedule("monthly", source, wait_for_tape_seconds=3600)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "WAITING_FOR_TAPE")
+    system.cli("status", code=4)
+    insert_blank(system)
+    system.start_beat()
+    _nudge(system)
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    system.wait_for(lambda: _events(system) == ["waiting_for_tape", "success"], "both messages")
+
+
+def _nudge(system: System) -> None:
+    """What beat sends every minute, now."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "celery_app",
+            "call",
+            "tapeline.recover",
+        ],
+        env=system.environment,
+        cwd=system.folder,
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:
+    """Three schedules at once on one drive: each has its turn, in order of arrival."""
+    insert_blank(system)
+    for name in ("a", "b", "c"):
+        system.schedule(name, source)
+    system.start("control", "tape")
+    ids = [system.run_schedule(name) for name in ("a", "b", "c")]
+    for run_id in ids:
+        assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    rows = system.ask(lambda s: s.scalars(select(ChainRun).order_by(ChainRun.id)).all())
+    for earlier, later in itertools.pairwise(rows):
+        assert earlier.finished_at <= later.started_at
+
+
+def test_messages_lost_by_the_broker_are_sent_again(
+    system: System, source: Path, broker_client: object
+) -> None:
+    """Redis flushed between two steps: recover finds the run and sends it again."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "RUNNING")
+    time.sleep(0.2)
+    broker_client.flushall()  # type: ignore[attr-defined]
+    system.start("tape")
+    time.sleep(2.5)
+    _nudge(system)
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert "was lost" in system.cli("runs", "show", str(run_id)).stdout
+
+
+def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -> None:
+    """The names of design section 9."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    [run] = json.loads(system.cli("runs", "--json").stdout)
+    assert set(run) >= {
+        "id", "schedule", "kind", "trigger", "state", "reason", "period", "drive", "set_id", "started_at",
+        "finished_at", "steps",
+    }  # fmt: skip
+    assert set(run["steps"][0]) >= {"name", "state", "attempts", "worker", "error"}
+    [tape] = system.json("tape", "list")
+    assert set(tape) >= {
+        "id", "tape_id", "label", "generation", "state", "pool", "volume_uuid", "bytes_used", "capacity",
+        "sets",
+    }  # fmt: skip
+    [stored] = tape["sets"]
+    assert set(stored) >= {
+        "id", "type", "state", "tapes", "files", "bytes", "archives", "finished_at", "retention_until",
+    }  # fmt: skip
+    datetime.fromisoformat(run["started_at"])

@@ -1,0 +1,157 @@
+"""Worker guards: a tape worker starts alone, with one process, on one queue, or says in one line why not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system import System
+
+
+def refused(system: System, *arguments: str, **environment: str) -> str:
+    """Start a worker that must not start; its one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "celery_app", "worker", *arguments],
+        env={**system.environment, **environment},
+        cwd=system.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 1, done
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("tapeline:")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-Q", "tape", "-c", "2"], "concurrency 1, not 2"),
+        (["-Q", "tape", "--autoscale=3,1"], "autoscale"),
+        (["-Q", "tape", "-c", "1", "-P", "solo"], "not 'solo'"),
+        (["-Q", "tape,control", "-c", "1"], "one tape queue"),
+        (["-c", "1"], "-Q control"),
+        (["-Q", "tape.nonsense", "-c", "1"], "nonsense"),
+    ],
+)
+def test_a_worker_that_would_not_be_alone_on_its_drive_is_refused(
+    system: System, arguments: list[str], says: str
+) -> None:
+    """One line names what is wrong and how to start it; exit code 1."""
+    assert says in refused(system, *arguments)
+
+
+def test_a_second_worker_of_a_drive_is_refused(system: System) -> None:
+    """On the same host by the lock file, on another by the database; a killed one frees the drive."""
+    system.start("tape")
+    assert "tape0" in refused(system, "-Q", "tape", "-c", "1", "-n", "second@test")
+    elsewhere = str(system.folder / "other-host")
+    assert "Another tape worker holds drive tape0" in refused(
+        system, "-Q", "tape", "-c", "1", "-n", "second@test", TAPELINE_STATE_DIR=elsewhere
+    )
+    system.kill("tape")
+    system.start("tape")
+
+
+def test_without_its_database_a_worker_says_so(system: System) -> None:
+    """One line with the remedy, and no traceback."""
+    away = "postgresql+psycopg2://u:secret@127.0.0.1:1/x"
+    line = refused(system, "-Q", "tape", "-c", "1", TAPELINE_DATABASE_URL=away)
+    assert "does not answer" in line
+    assert "secret" not in line
+
+
+def test_the_pool_cannot_be_changed_from_outside(system: System) -> None:
+    """Growing the pool or adding a queue over remote control is refused; ping and inspect answer."""
+    system.start("tape")
+    for command in (["pool_grow", "1"], ["add_consumer", "control"], ["autoscale", "3", "1"]):
+        control(system, "control", *command)
+    [child] = [system.child_of("tape")]
+    assert child.is_running()
+    queues = control(system, "inspect", "active_queues").stdout
+    assert "'name': 'tape'" in queues
+    assert "'name': 'control'" not in queues
+    assert "pong" in control(system, "inspect", "ping").stdout
+
+
+def control(system: System, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "celery_app", *command],
+        env=system.environment,
+        cwd=system.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_drive_is_registered_by_its_worker(system: System, short_path: Path) -> None:
+    """'drive list' names host, queue and worker, and what is in it once somebody has looked."""
+    system.start("tape")
+    [drive] = system.json("drive", "list")
+    assert (drive["name"], drive["driver"], drive["queue"]) == ("tape0", "virtual", "tape")
+    assert drive["worker"] == "tape@test"
+
+
+def test_beat_sends_recover(system: System) -> None:
+    """The beat of the README keeps the pipeline looked after."""
+    system.start("control")
+    system.start_beat()
+    system.wait_for(lambda: b"tapeline.recover" in system.log("control"), "recover to run", patience=90)
+    time.sleep(0.1)
+
+
+def test_the_dashboard_shows_the_tasks_of_a_run_by_name(system: System) -> None:
+    """Flower lists the six tasks with run and step in their ids."""
+    import json
+    import urllib.error
+    import urllib.request
+
+    from tape import virtual_shelf
+
+    source = system.folder / "source"
+    source.mkdir()
+    (source / "file.txt").write_text("content")
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source)
+    port = free_port()
+    system._spawn("flower", "flower", f"--port={port}", "--address=127.0.0.1", "--basic-auth=me:secret")
+
+    def tasks() -> dict[str, dict[str, object]]:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/tasks")
+        request.add_header("Authorization", "Basic bWU6c2VjcmV0")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return dict(json.load(answer))
+        except urllib.error.URLError:
+            return {}
+
+    system.start("control", "tape")
+    system.wait_for(lambda: b"Connected to" in system.log("flower"), "flower")
+    time.sleep(1)
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    names = ["precheck", "create_record", "format_tape", "update_label", "run_backup", "notify"]
+    wanted = {f"run{run_id}-1-{number}-{name}": f"tapeline.{name}" for number, name in enumerate(names, 1)}
+
+    def seen() -> bool:
+        found = {task_id: task["name"] for task_id, task in tasks().items()}
+        return wanted.items() <= found.items()
+
+    system.wait_for(seen, "the six tasks in Flower")
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

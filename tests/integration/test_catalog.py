@@ -1,0 +1,179 @@
+"""The catalogue: what a set holds, found again; and permits that are used once."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from db import cartridges, catalog, permits, schedules
+from db.catalog import FileRow
+from db.engine import Database
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge
+from db.runs import start
+from db.states import BackupType, Trigger
+from policy.message import M
+from policy.permit import Decision
+from policy.tapes import CartridgeState, SetState
+
+MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
+MEDIUM = {
+    "state": "formatted", "label": "TP20261101", "volume_uuid": "u1", "serial": None, "medium_serial": "m1",
+    "barcode": "A1", "empty": True, "write_protected": False, "capacity": 100, "free": 90,
+}  # fmt: skip
+
+
+def make_set(database: Database, set_id: str = "20261101T000000Z-0001") -> str:
+    """A set on a cartridge."""
+    with database.transaction() as session:
+        cartridge = cartridges.formatted(
+            session, None, {**MEDIUM, "state": "blank", "volume_uuid": None}, MEDIUM
+        )
+        catalog.add_set(
+            session,
+            BackupSet(
+                id=set_id, type=BackupType.FULL, state=SetState.WRITING, sources=["/"], started_at=MOMENT,
+                cartridge_id=cartridge.id, generation=cartridge.generation,
+            ),
+        )  # fmt: skip
+        return set_id
+
+
+def archive(session: object, set_id: str, number: int, paths: list[bytes]) -> None:
+    """Enter an archive with files of these names."""
+    cartridge = session.scalars(select(TapeCartridge)).one()  # type: ignore[attr-defined]
+    rows = [
+        FileRow(position, path.decode("utf-8", "backslashreplace"), path, "file", 1, 2, 3, 4, os.urandom(32))
+        for position, path in enumerate(paths)
+    ]
+    catalog.add_archive(
+        session,  # type: ignore[arg-type]
+        BackupArchive(
+            set_id=set_id, number=number, cartridge_id=cartridge.id, generation=cartridge.generation,
+            name="x", bytes=1, sha256="", files=len(rows), content_bytes=len(rows), record={},
+        ),
+        iter(rows),
+    )  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=80).filter(lambda name: b"\0" not in name), min_size=1, max_size=8
+    )
+)
+def test_names_of_any_bytes_come_back_as_they_were(database: Database, names: list[bytes]) -> None:
+    """Tabs, newlines, backslashes, bytes that are not UTF-8: loaded in bulk and read back exactly."""
+    set_id = f"20261101T000000Z-{os.urandom(4).hex()}"
+    make_set(database, set_id)
+    with database.transaction() as session:
+        archive(session, set_id, 1, names)
+        rows = session.scalars(
+            select(BackupFile).where(BackupFile.set_id == set_id).order_by(BackupFile.position)
+        ).all()
+        assert [bytes(row.raw_path or b"") for row in rows] == names
+        assert [row.path for row in rows] == [name.decode("utf-8", "backslashreplace") for name in names]
+
+
+def test_a_path_longer_than_an_index_row_is_kept_and_found(database: Database) -> None:
+    """Paths may have 4,096 bytes, which no index row holds."""
+    set_id = make_set(database)
+    long = "/" + "/".join(["文" * 80] * 16)
+    with database.transaction() as session:
+        archive(session, set_id, 1, [long.encode(), (long[:-1] + "x").encode()])
+        assert catalog.archives_with(session, set_id, [long]) == {1}
+        assert catalog.archives_with(session, set_id, [long + "x"]) == set()
+
+
+def test_a_path_finds_itself_and_what_is_below_and_nothing_beside(database: Database) -> None:
+    """/data/a is not /data/ab, and % and _ are letters like others."""
+    set_id = make_set(database)
+    with database.transaction() as session:
+        archive(session, set_id, 1, [b"/data/a", b"/data/a/x"])
+        archive(session, set_id, 2, [b"/data/ab", b"/data/100%_sure"])
+        assert catalog.archives_with(session, set_id, ["/data/a"]) == {1}
+        assert catalog.archives_with(session, set_id, ["/data/a/"]) == {1}
+        assert catalog.archives_with(session, set_id, ["/data"]) == {1, 2}
+        assert catalog.archives_with(session, set_id, []) == {1, 2}
+        assert catalog.archives_with(session, set_id, ["/data/100%_sure"]) == {2}
+        assert catalog.archives_with(session, set_id, ["/data/100__sure"]) == set()
+        found = session.scalars(catalog.files(None, "100%")).all()
+        assert [row.path for row in found] == ["/data/100%_sure"]
+        assert len(session.scalars(catalog.files(set_id, "/data/a*")).all()) == 3
+
+
+def test_each_set_has_a_partition_of_its_own(database: Database) -> None:
+    """An expired set can leave at once, by dropping its partition."""
+    first, second = make_set(database), make_set(database, "20261101T000000Z-0002")
+    with database.transaction() as session:
+        archive(session, first, 1, [b"/a"])
+        archive(session, second, 1, [b"/b"])
+        session.execute(text(f'DROP TABLE "backup_files_{first.lower()}"'))
+        assert [row.path for row in session.scalars(select(BackupFile))] == ["/b"]
+
+
+def test_a_format_grows_the_generation_and_destroys_earlier_sets(database: Database) -> None:
+    """The same row for ever; recorded twice, it counts once."""
+    set_id = make_set(database)
+    after = {**MEDIUM, "volume_uuid": "u2", "label": "TP20261201"}
+    with database.transaction() as session:
+        for _ in range(2):
+            cartridge = cartridges.formatted(session, None, MEDIUM, after)
+        assert cartridge.generation == 2
+        assert session.get_one(BackupSet, set_id).state is SetState.DESTROYED
+        assert len(session.scalars(select(TapeCartridge)).all()) == 1
+        row, before = cartridges.update_label(session, original="TP20261101", medium=after)
+        assert (before, row.tape_id, row.label) == ("TP20261101", "TP20261201", "TP20261201")
+
+
+def test_a_tape_id_that_another_row_has_changes_only_the_label(database: Database) -> None:
+    """tape_id stays unique; the label follows the tape."""
+    make_set(database)
+    with database.transaction() as session:
+        session.add(TapeCartridge(tape_id="TP20261201", label="TP20261201", state=CartridgeState.ACTIVE))
+        row, _ = cartridges.update_label(
+            session, original="TP20261101", medium={**MEDIUM, "label": "TP20261201"}
+        )
+        assert (row.tape_id, row.label) == ("TP20261101", "TP20261201")
+
+
+def test_a_tape_reformatted_elsewhere_is_not_taken_for_ours(database: Database) -> None:
+    """The cartridge is known, its volume is not: the row does not speak for what is on it."""
+    make_set(database)
+    with database.transaction() as session:
+        assert cartridges.tape_facts(session, MEDIUM).known
+        assert cartridges.tape_facts(session, {**MEDIUM, "volume_uuid": "stranger"}).known is None
+
+
+def test_a_part_of_a_run_consumes_one_permit(database: Database) -> None:
+    """A second permit of the same part cannot be consumed, whatever is retried; the first stays as it was."""
+    with database.transaction() as session:
+        row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
+        run = start(session, row, due_at=MOMENT, trigger=Trigger.MANUAL)
+        assert run
+        allowed = Decision(True, (), (M("blank"),), ())
+        first = permits.store(session, run, MEDIUM, "TP20261101", allowed).id
+        second = permits.store(session, run, MEDIUM, "TP20261101", allowed).id
+        denied = permits.store(session, run, MEDIUM, "TP20261101", Decision(False, (), (M("no"),), ())).id
+        run_id = run.id
+    with database.transaction() as session:
+        permits.consume(session, first)
+    for permit in (first, second, denied):
+        with pytest.raises(NotAllowed, match="formats once"), database.transaction() as session:
+            permits.consume(session, permit)
+    with database.transaction() as session:
+        used = permits.used(session, run_id, 1)
+        assert used
+        assert used.id == first
+        permits.close(session, first, {"ok": True})
+        permits.close(session, first, {"ok": False})
+    with database.transaction() as session:
+        assert session.scalars(select(ChainRun)).one()
+        used = permits.used(session, run_id, 1)
+        assert used
+        assert used.outcome == {"ok": True}
