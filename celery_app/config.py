@@ -76,8 +76,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "timezone": "UTC",
         "beat_schedule": {
-            "recover": {"task": "tapeline.recover", "schedule": schedule(60)},
-            "deliver": {"task": "tapeline.deliver", "schedule": schedule(60)},
+            "recover": {"task": "tapeline.recover", "schedule": schedule(settings.recover_seconds)},
+            "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
         },
-        "beat_schedule_filename": str(settings.state_dir / "beat-schedule"),
+        # What is due is in the database; beat keeps no file of its own.
+        "beat_scheduler": "celery.beat:Scheduler",
     }

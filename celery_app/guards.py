@@ -8,15 +8,18 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from celery import Celery, bootsteps
+from celery.signals import celeryd_init
 from celery.worker.control import Panel
+from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from celery_app import settings, wiring
+from celery_app.config import BRIEF
 from celery_app.queues import CONTROL, is_tape_queue
 from db import drives
 from policy.errors import TapelineError
@@ -62,6 +65,30 @@ def install(app: Celery) -> None:
     app.steps["worker"].add(DriveGuard)
 
 
+@celeryd_init.connect
+def check_queues(options: dict[str, Any], conf: Any, **_: Any) -> None:
+    """Refuse a queue that does not exist, before Celery answers with a traceback."""
+    asked = options.get("queues") or []
+    names = asked.split(",") if isinstance(asked, str) else asked
+    known = [queue.name for queue in conf.task_queues]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        _refuse(
+            WorkerRefused(
+                M("There is no queue '{queue}' on this host.", queue=unknown[0]),
+                M(
+                    "There are: {queues}. A drive of the settings has a queue of its own.",
+                    queues=", ".join(known),
+                ),
+            )
+        )
+
+
+def _refuse(error: TapelineError) -> NoReturn:
+    sys.stderr.write(f"tapeline: {error}\n")
+    raise SystemExit(1) from error
+
+
 class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
     """Refuses to start, with one line and exit code 1, unless the worker may have its drive to itself."""
 
@@ -75,8 +102,7 @@ class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             self._guard(parent)
         except TapelineError as error:
-            sys.stderr.write(f"tapeline: {error}\n")
-            raise SystemExit(1) from error
+            _refuse(error)
         return self
 
     def _guard(self, worker: Any) -> None:
@@ -87,9 +113,10 @@ class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
             self._keeper = Keeper(take(settings.load().drive_of(queues[0])), worker.hostname, queues[0])
             _be_a_tape_worker(worker.app)
 
-    def start(self, _worker: Any) -> None:
+    def start(self, worker: Any) -> None:
         if self._keeper:
             self._keeper.start()
+            _look_after_runs(worker.app)
 
     def stop(self, _worker: Any) -> None:
         if self._keeper:
@@ -145,6 +172,14 @@ def lock_in_database(drive: str) -> Connection:
             M("Stop it first: 'tapeline drive list' names its host."),
         )
     return connection
+
+
+def _look_after_runs(app: Celery) -> None:
+    """What this drive's last worker left behind is resumed now, not a minute later."""
+    try:
+        app.send_task("tapeline.recover", queue=CONTROL, retry_policy=BRIEF)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker does not answer; beat has the runs looked after", error=str(error))
 
 
 def _be_a_tape_worker(app: Celery) -> None:

@@ -119,8 +119,8 @@ class Settings(BaseSettings):
     """How long a step may be silent before it is taken for dead."""
     lost_after_seconds: float = Field(default=60, gt=0)
     """How long a message may be on its way before it is taken for lost."""
-    waiting_poll_seconds: float = Field(default=60, gt=0)
-    """How often the label is looked at while a run waits for a tape."""
+    recover_seconds: float = Field(default=60, gt=0)
+    """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
 

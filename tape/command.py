@@ -157,7 +157,9 @@ def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
 
 if sys.platform == "win32":
 
-    def _platform_options(_inherit: Sequence[int], _user: int | None, _group: int | None) -> dict[str, Any]:
+    def _platform_options(_inherit: Sequence[int], user: int | None, group: int | None) -> dict[str, Any]:
+        if user is not None or group is not None:
+            raise ValueError("Windows has no user and group numbers")
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 else:

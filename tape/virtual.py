@@ -14,7 +14,7 @@ from tape.drive import Health, Medium, MediumState, ProgramRun, Volume
 from tape.errors import DriveError, LabelReadTimeout, NoMedium, NotMountable, WriteProtected
 from tape.hostlock import HostLock
 from tape.virtual_faults import Fault
-from tape.virtual_record import Damaged, Record
+from tape.virtual_record import Damaged, Record, VolumeRecord
 from tape.virtual_shelf import insert, new_cartridge, remove, set_faults, set_write_protected
 from tape.virtual_volume import VirtualVolume, read_only_for_ever
 
@@ -80,12 +80,11 @@ class VirtualDrive:
         return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
 
     def relabel(self, label: str) -> None:
-        """Change the label and keep the data. Raises NoMedium, NotMountable, WriteProtected, DriveBusy."""
+        """Change the label and keep the data; see tape.drive. Raises TapeWriteError if a write had failed."""
         with self._holding() as (_, barcode):
             _check_switch(self._readable(barcode))
             with virtual_shelf.edit(self.path, barcode) as record:
-                if record.volume:
-                    record.volume.label = label
+                _writable_volume(record).label = label
 
     @contextmanager
     def mount(self, *, read_only: bool = False) -> Iterator[Volume]:
@@ -129,8 +128,8 @@ class VirtualDrive:
         if not read_only:
             _check_switch(medium)
         record = self._recovered(barcode)
-        if record.volume and record.volume.read_only and not read_only:
-            raise read_only_for_ever(record.volume.label)
+        if not read_only:
+            _writable_volume(record)
         return VirtualVolume(self._folder(barcode), record, self._readable(barcode), read_only=read_only)
 
     def _recovered(self, barcode: str) -> Record:
@@ -218,6 +217,14 @@ def _check_switch(medium: Medium) -> None:
             M("Cartridge {barcode} is write-protected.", barcode=medium.barcode),
             M("Move its switch to writable, or put another cartridge in."),
         )
+
+
+def _writable_volume(record: Record) -> VolumeRecord:
+    if record.volume is None:
+        raise _not_mountable(M("Cartridge {barcode} is blank.", barcode=record.barcode))
+    if record.volume.read_only:
+        raise read_only_for_ever(record.volume.label)
+    return record.volume
 
 
 def _why_unreadable(folder: Path) -> Message:

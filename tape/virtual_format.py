@@ -36,7 +36,10 @@ def main() -> int:
     refusal = _refusal(asked, record)
     if refusal:
         return _fail(REFUSED, refusal)
-    return _format(asked, record, fault)
+    try:
+        return _format(asked, record, fault)
+    except (Damaged, OSError) as error:
+        return _fail(FAILED, f"LTFS15012E Failed to format the medium: {error}.")
 
 
 def _asked() -> argparse.Namespace:

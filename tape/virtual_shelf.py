@@ -67,7 +67,8 @@ def barcodes(path: Path) -> list[str]:
     """The barcodes of all cartridges of a drive, sorted."""
     with _shelf_errors(path):
         shelf = path / CARTRIDGES
-        return sorted(folder.name for folder in shelf.iterdir()) if shelf.is_dir() else []
+        folders = shelf.iterdir() if shelf.is_dir() else ()
+        return sorted(folder.name for folder in folders if folder.is_dir())
 
 
 def insert(path: Path, barcode: str) -> None:

@@ -29,7 +29,7 @@ class FolderVolume:
         self.root = root
         self.medium = medium
         self.read_only = read_only
-        self._unsynced: list[Path] = []
+        self._unsynced: list[FolderFile] = []
 
     def free(self) -> int:
         """Bytes that can still be written."""
@@ -44,7 +44,7 @@ class FolderVolume:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = self._begin(path)
-        self._unsynced.append(path)
+        self._unsynced.append(file)
         return file
 
     def open(self, name: str) -> BinaryIO:
@@ -71,11 +71,11 @@ class FolderVolume:
         Raises TapeFull, SealFailed. A file system with an index of its own syncs that too, in its own seal.
         """
         with sealing(self.root):
-            for path in self._unsynced:
-                sync(path)
-            for folder in {parent for path in self._unsynced for parent in self._folders(path)}:
+            for file in self._unsynced:
+                sync(file.path)
+            for folder in {folder for file in self._unsynced for folder in self._folders(file.path)}:
                 sync_folder(folder)
-        self._unsynced.clear()
+        self._unsynced = [file for file in self._unsynced if not file.closed]
 
     def _begin(self, path: Path) -> FolderFile:
         return FolderFile(path)

@@ -6,14 +6,14 @@ import structlog
 
 from celery_app.celery import app
 from db.states import Step
-from policy.errors import TapelineError
+from policy.errors import TapelineError, UsageError
 from policy.message import M
 from tasks import chain
 
 log = structlog.get_logger("tapeline.retry")
 
 
-class UnknownStep(TapelineError):
+class UnknownStep(UsageError):
     """The step to retry from is not one."""
 
 

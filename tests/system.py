@@ -41,6 +41,7 @@ class System:
             "TAPELINE_HEARTBEAT_SECONDS": "0.5",
             "TAPELINE_DEAD_AFTER_SECONDS": "3",
             "TAPELINE_LOST_AFTER_SECONDS": "2",
+            "TAPELINE_RECOVER_SECONDS": "1",
             "PYTHONWARNINGS": "default",
             **environment,
         }
@@ -103,7 +104,7 @@ class System:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
         process.wait(PATIENCE)
-        psutil.wait_procs(children, timeout=10)
+        self.wait_for(lambda: not any(map(_is_alive, children)), "the pool to end")
         # A worker that is started again under this name has to say anew that it is ready.
         log = self.folder / f"{name}.log"
         log.rename(self.folder / f"{name}.{process.pid}.log")
@@ -180,3 +181,8 @@ class System:
             if self.processes[name].poll() is None:
                 self.kill(name)
         self.database.close()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether a process works; one that nobody has reaped yet does not."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,29 +276,9 @@ def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, sou
     system.cli("status", code=4)
     insert_blank(system)
     system.start_beat()
-    _nudge(system)
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     system.wait_for(lambda: _events(system) == ["waiting_for_tape", "success"], "both messages")
-
-
-def _nudge(system: System) -> None:
-    """What beat sends every minute, now."""
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "celery_app",
-            "call",
-            "tapeline.recover",
-        ],
-        env=system.environment,
-        cwd=system.folder,
-        check=True,
-        capture_output=True,
-    )
 
 
 def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:
@@ -328,8 +307,7 @@ def test_messages_lost_by_the_broker_are_sent_again(
     time.sleep(0.2)
     broker_client.flushall()  # type: ignore[attr-defined]
     system.start("tape")
-    time.sleep(2.5)
-    _nudge(system)
+    system.start_beat()
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     assert "was lost" in system.cli("runs", "show", str(run_id)).stdout

@@ -1,0 +1,199 @@
+"""What goes wrong at a drive, and what is true afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from tape.drive import MediumState, Volume
+from tape.errors import (
+    LabelReadTimeout,
+    NotMountable,
+    SealFailed,
+    TapeFull,
+    TapeReadError,
+    TapeWriteError,
+)
+from tests.drives.rig import Rig
+
+
+def write(volume: Volume, name: str, data: bytes = b"data") -> None:
+    file = volume.create(name)
+    file.write(data)
+    file.close()
+
+
+def test_full_on_write(rig: Rig) -> None:
+    """The tape may end anywhere in a write: the part before it stays, and nothing more goes on the tape."""
+    rig.insert_formatted()
+    rig.plan({"at": "write", "after_bytes": 1500, "error": "full"})
+    with rig.drive.mount() as volume:
+        write(volume, "first", b"x" * 1000)
+        file = volume.create("second")
+        with pytest.raises(TapeFull):
+            file.write(b"y" * 1000)
+        file.close()
+        assert (volume.size("first"), volume.size("second")) == (1000, 500)
+        assert volume.free() == 0
+    with rig.drive.mount() as volume:
+        assert volume.names() == ["first", "second"]
+        assert volume.free() == 0
+
+
+def test_full_on_close(rig: Rig) -> None:
+    """The tape may end at the close of a file, which is then shorter than what was acknowledged."""
+    rig.insert_formatted()
+    rig.plan({"at": "close", "nth": 2, "error": "full"})
+    with rig.drive.mount() as volume:
+        write(volume, "first", b"x" * 1_000_000)
+        file = volume.create("second")
+        file.write(b"y" * 1_000_000)
+        with pytest.raises(TapeFull):
+            file.close()
+        file.close()
+        size = volume.size("second")
+        assert size is not None
+        assert size < 1_000_000
+        assert volume.size("first") == 1_000_000
+
+
+def test_full_on_seal(rig: Rig) -> None:
+    """The tape may end while the index is written; what was sealed before stays, and a later seal may do."""
+    rig.insert_formatted()
+    with rig.drive.mount() as volume:
+        write(volume, "first")
+        volume.seal()
+        rig.plan({"at": "seal", "error": "full"})
+        write(volume, "second")
+        with pytest.raises(TapeFull):
+            volume.seal()
+        assert volume.free() == 0
+        volume.seal()
+    with rig.drive.mount(read_only=True) as volume:
+        assert volume.names() == ["first", "second"]
+
+
+def test_full_on_the_seal_of_the_unmount(rig: Rig) -> None:
+    """Where the index cannot be written at the unmount either, leaving the mount says so."""
+    rig.insert_formatted()
+    rig.plan({"at": "seal", "error": "full", "times": 2})
+    mount = rig.drive.mount()
+    write(mount.__enter__(), "file")
+    with pytest.raises(TapeFull):
+        mount.__exit__(None, None, None)
+    with rig.drive.mount() as volume:
+        assert volume.names() == []
+
+
+@pytest.mark.parametrize("error", ["eio", "erofs"])
+@pytest.mark.parametrize("at", ["write", "close", "seal"])
+def test_a_write_error_is_for_ever(rig: Rig, at: str, error: str) -> None:
+    """After a write error the volume is read-only for ever, and only what was sealed counts."""
+    rig.insert_formatted()
+    rig.plan({"at": at, "nth": 2, "error": error})
+    with pytest.raises(SealFailed, match="index"):
+        write_until_it_breaks(rig, at)
+    with pytest.raises(TapeWriteError, match="read-only"):
+        rig.drive.relabel("TP20261102")
+    for _ in range(2):
+        with pytest.raises(TapeWriteError, match="read-only"), rig.drive.mount():
+            raise AssertionError("mounted")
+        with rig.drive.mount(read_only=True) as volume:
+            assert volume.names() == ["sealed"]
+    assert rig.drive.health().write_errors == 1
+    assert rig.drive.health().tape_alerts
+
+
+def write_until_it_breaks(rig: Rig, at: str) -> None:
+    with rig.drive.mount() as volume:
+        write(volume, "sealed", b"kept")
+        volume.seal()
+        with pytest.raises(TapeWriteError) as failed:
+            write_and_seal(volume, "lost")
+        assert isinstance(failed.value, SealFailed) == (at == "seal")
+        with pytest.raises(TapeWriteError):
+            volume.create("more")
+        with pytest.raises(SealFailed):
+            volume.seal()
+        with volume.open("sealed") as file:
+            assert file.read() == b"kept"
+
+
+def write_and_seal(volume: Volume, name: str) -> None:
+    write(volume, name)
+    volume.seal()
+
+
+def test_an_error_goes_through_the_unmount(rig: Rig) -> None:
+    """The error that ended the work is what leaving the mount raises, not one about the index."""
+    rig.insert_formatted()
+    rig.plan({"at": "write", "error": "eio"})
+    with pytest.raises(TapeWriteError) as failed, rig.drive.mount() as volume:
+        write(volume, "file")
+    assert not isinstance(failed.value, SealFailed)
+
+
+def test_a_format_makes_a_broken_volume_new(rig: Rig) -> None:
+    """Read-only for ever is the volume: a format makes another one."""
+    rig.insert_formatted()
+    rig.plan({"at": "write", "error": "eio"})
+    with pytest.raises(TapeWriteError):
+        rig.store("file")
+    assert rig.drive.format("TP20261102").return_code == 0
+    rig.store("file")
+    assert rig.drive.look().empty is False
+
+
+def test_a_read_error_costs_one_read(rig: Rig) -> None:
+    """A place that cannot be read raises TapeReadError, is counted, and the tape goes on."""
+    rig.insert_formatted()
+    rig.store("file", b"x" * 1000)
+    rig.plan({"at": "read", "after_bytes": 500, "error": "eio"})
+    with rig.drive.mount(read_only=True) as volume:
+        with volume.open("file") as file, pytest.raises(TapeReadError) as failed:
+            file.read()
+        assert failed.value.remedy
+        with volume.open("file") as file:
+            assert file.read() == b"x" * 1000
+    assert rig.drive.health().read_errors == 1
+
+
+def test_a_label_that_takes_too_long(rig: Rig) -> None:
+    """A label that cannot be read within its limit raises LabelReadTimeout, and the next look may do."""
+    rig.insert_formatted()
+    rig.plan({"at": "look", "error": "hang", "seconds": 60})
+    with pytest.raises(LabelReadTimeout):
+        rig.drive.look()
+    assert rig.drive.look().label == "TP20261101"
+
+
+def test_a_slow_label(rig: Rig) -> None:
+    """A label that is slow, but within its limit, is read."""
+    rig.insert_formatted()
+    rig.plan({"at": "look", "error": "slow", "seconds": 0.05})
+    assert rig.drive.look().label == "TP20261101"
+
+
+def test_an_unreadable_cartridge(rig: Rig) -> None:
+    """A cartridge that cannot be read is neither blank nor mountable, as often as the plan says."""
+    rig.insert_formatted()
+    rig.plan(
+        {"at": "look", "error": "unreadable", "times": 2}, {"at": "mount", "error": "unreadable", "times": 1}
+    )
+    for _ in range(2):
+        medium = rig.drive.look()
+        assert (medium.state, medium.label) == (MediumState.UNREADABLE, None)
+    with pytest.raises(NotMountable), rig.drive.mount():
+        raise AssertionError("mounted")
+    assert rig.drive.look().state is MediumState.FORMATTED
+    with rig.drive.mount():
+        pass
+
+
+def test_a_plan_given_while_mounted(rig: Rig) -> None:
+    """A fault plan may be given while the volume is written, and ends when it has come."""
+    rig.insert_formatted()
+    with rig.drive.mount() as volume:
+        write(volume, "before")
+        rig.plan({"at": "close", "error": "full"})
+        with pytest.raises(TapeFull):
+            write(volume, "after")

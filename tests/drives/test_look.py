@@ -1,0 +1,176 @@
+"""What a drive says about the cartridge in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tape.drive import Health, MediumState
+from tape.errors import DriveBusy, NoMedium, NotMountable, WriteProtected
+from tests.drives.rig import CAPACITY, Rig
+
+
+def test_empty_drive_has_no_medium(rig: Rig) -> None:
+    """An empty drive says so, and knows nothing else."""
+    medium = rig.drive.look()
+    assert medium.state is MediumState.NO_MEDIUM
+    assert (medium.label, medium.volume_uuid, medium.medium_serial, medium.barcode) == (None,) * 4
+
+
+@pytest.mark.parametrize("verb", ["mount", "format", "relabel", "load"])
+def test_empty_drive_refuses(rig: Rig, verb: str) -> None:
+    """What needs a cartridge raises NoMedium in an empty drive, with something to do about it."""
+    with pytest.raises(NoMedium) as refused:
+        use(rig, verb)
+    assert refused.value.remedy
+
+
+def use(rig: Rig, verb: str) -> None:
+    match verb:
+        case "mount":
+            with rig.drive.mount():
+                raise AssertionError("mounted")
+        case "format":
+            rig.drive.format("TP20261101")
+        case "relabel":
+            rig.drive.relabel("TP20261102")
+        case "load":
+            rig.drive.load()
+        case "eject":
+            rig.drive.eject()
+
+
+def test_blank_is_affirmed(rig: Rig) -> None:
+    """A cartridge that was never formatted is blank, and has no label and no volume."""
+    barcode = rig.insert_blank()
+    medium = rig.drive.look()
+    assert medium.state is MediumState.BLANK
+    assert medium.barcode == barcode
+    assert (medium.label, medium.volume_uuid) == (None, None)
+
+
+def test_label_is_read(rig: Rig) -> None:
+    """A formatted cartridge shows its label, serial, volume and that it has no files."""
+    rig.insert_formatted("TP20261101")
+    medium = rig.drive.look()
+    assert medium.state is MediumState.FORMATTED
+    assert (medium.label, medium.serial, medium.empty) == ("TP20261101", "TP1101", True)
+    assert medium.volume_uuid
+    assert medium.capacity == CAPACITY
+    assert medium.free == CAPACITY
+
+
+def test_identity_is_stable(rig: Rig) -> None:
+    """The identity is the same over looks, mounts, writes and being taken out and put in."""
+    barcode = rig.insert_formatted()
+    identity = rig.drive.look().identity
+    rig.store("file")
+    assert rig.drive.look().identity == identity
+    rig.drive.eject()
+    assert rig.drive.load(barcode).identity == identity
+
+
+def test_two_cartridges_differ(rig: Rig) -> None:
+    """Two cartridges with the same label have different identities."""
+    rig.insert_formatted("TP20261101")
+    first = rig.drive.look()
+    rig.insert_formatted("TP20261101")
+    second = rig.drive.look()
+    assert first.label == second.label
+    assert first.volume_uuid != second.volume_uuid
+    assert first.medium_serial != second.medium_serial
+
+
+def test_empty_until_written(rig: Rig) -> None:
+    """A volume is empty until a file was written and the volume unmounted."""
+    rig.insert_formatted()
+    assert rig.drive.look().empty is True
+    rig.store("file", b"x" * 1000)
+    medium = rig.drive.look()
+    assert medium.empty is False
+    assert medium.free is not None
+    assert medium.free <= CAPACITY - 1000
+
+
+def test_relabel_keeps_data(rig: Rig) -> None:
+    """Changing the label keeps the volume and its files."""
+    rig.insert_formatted("TP20261101")
+    rig.store("file", b"kept")
+    before = rig.drive.look()
+    rig.drive.relabel("TP20261102")
+    after = rig.drive.look()
+    assert (after.label, after.volume_uuid) == ("TP20261102", before.volume_uuid)
+    with rig.drive.mount(read_only=True) as volume, volume.open("file") as file:
+        assert file.read() == b"kept"
+
+
+def test_blank_cannot_be_mounted_or_relabelled(rig: Rig) -> None:
+    """A blank cartridge has no volume to mount and no label to change."""
+    rig.insert_blank()
+    for verb in ("mount", "relabel"):
+        with pytest.raises(NotMountable, match="blank"):
+            use(rig, verb)
+
+
+def test_eject_empties_the_drive(rig: Rig) -> None:
+    """After an eject the drive is empty; ejecting again changes nothing."""
+    rig.insert_formatted()
+    rig.drive.eject()
+    assert rig.drive.look().state is MediumState.NO_MEDIUM
+    rig.drive.eject()
+    assert rig.drive.look().state is MediumState.NO_MEDIUM
+
+
+def test_load_of_an_unknown_cartridge(rig: Rig) -> None:
+    """A cartridge that is not there cannot be loaded, and the one that is in stays in."""
+    barcode = rig.insert_blank()
+    with pytest.raises(NoMedium, match="NONE01L8"):
+        rig.drive.load("NONE01L8")
+    assert rig.drive.look().barcode == barcode
+
+
+@pytest.mark.parametrize("verb", ["mount", "format", "relabel", "eject"])
+def test_a_mounted_drive_is_busy(rig: Rig, verb: str) -> None:
+    """While a volume is mounted, nobody else mounts, formats, relabels or ejects it."""
+    rig.insert_formatted()
+    with rig.drive.mount() as volume:
+        with pytest.raises(DriveBusy):
+            use(rig, verb)
+        assert rig.drive.look().label == "TP20261101"
+        volume.create("file").close()
+    assert rig.drive.look().empty is False
+
+
+def test_a_mount_ends(rig: Rig) -> None:
+    """A volume can be mounted again after it was unmounted, also by an error."""
+    rig.insert_formatted()
+    with pytest.raises(ZeroDivisionError), rig.drive.mount():
+        raise ZeroDivisionError
+    with rig.drive.mount():
+        pass
+
+
+@pytest.mark.parametrize("verb", ["mount", "format", "relabel"])
+def test_write_protection(rig: Rig, verb: str) -> None:
+    """A write-protected cartridge says so, can be read, and is neither written, formatted nor relabelled."""
+    rig.insert_formatted()
+    rig.store("file", b"kept")
+    rig.protect()
+    before = rig.drive.look()
+    assert before.write_protected
+    with pytest.raises(WriteProtected):
+        use(rig, verb)
+    assert rig.drive.look() == before
+    with rig.drive.mount(read_only=True) as volume, volume.open("file") as file:
+        assert file.read() == b"kept"
+
+
+def test_health_counts(rig: Rig) -> None:
+    """The condition of a cartridge counts what was written to it; an empty drive knows nothing."""
+    assert rig.drive.health() == Health()
+    rig.insert_formatted()
+    rig.store("file", b"x" * 1000)
+    health = rig.drive.health()
+    assert health.loads == 1
+    assert health.written_bytes is not None
+    assert health.written_bytes >= 1000
+    assert (health.write_errors, health.read_errors, tuple(health.tape_alerts)) == (0, 0, ())
