@@ -11,8 +11,8 @@ from pathlib import Path
 from backup import metadata
 from backup.backwards import Backwards
 from backup.contents import Contents, Damaged
+from backup.documents import folder_of
 from backup.entry import Entry, FileType, Place, raw, shown
-from backup.manifest import folder_of
 from backup.receive import receive
 from backup.selection import Selection
 from backup.target import Refused, Target, kind, placed, split, writing

@@ -49,9 +49,9 @@ def writing() -> Iterator[None]:
 def split(path: str) -> tuple[bytes, ...]:
     """The names on an absolute path. Raises Refused where one could lead out of the target."""
     parts = tuple(raw(path).split(b"/"))
-    if parts[0] != b"" or b"\0" in raw(path):
+    if len(parts) < 2 or parts[0] or b"\0" in raw(path):
         raise Refused(M("Its path is not an absolute one."))
-    parts = () if parts == (b"", b"") else parts[1:]
+    parts = () if path == "/" else parts[1:]
     if any(part in (b"", b".", b"..") for part in parts):
         raise Refused(M("Its path would lead out of the folder to restore into."))
     return parts

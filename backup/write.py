@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 
-from backup import frames, index, manifest, tar
+from backup import documents, frames, index, manifest, tar
 from backup.archive import Archive
+from backup.documents import folder_of
 from backup.entry import Entry, FileType, raw, shown
 from backup.errors import SetExists
 from backup.links import First, LinkTable
@@ -18,6 +19,7 @@ from backup.plan import Plan
 from backup.readme import README
 from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
 from backup.scan import Scan, roots
+from backup.sealed import numbers
 from backup.spool import spooling
 from backup.tapefile import blocks_of, confirm, put
 from policy.message import M, Message
@@ -53,7 +55,7 @@ def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path
 
 def _complete_on(volume: Volume, request: SetRequest) -> manifest.Manifest | None:
     """The manifest, if the volume says that this set is complete. Raises SetExists if it should not."""
-    if not manifest.is_complete(volume, request.set_id):
+    if not documents.is_complete(volume, request.set_id):
         return None
     if request.resume is None:
         raise SetExists(
@@ -70,7 +72,7 @@ def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, jo
     told = {archive.number for archive in request.resume.archives}
     for archive in known.archives:
         if archive.number not in told:
-            entries = index.on_volume(volume, manifest.folder_of(request.set_id), archive.number)
+            entries = index.on_volume(volume, folder_of(request.set_id), archive.number)
             journal.sealed(archive, entries)
     warnings = known.warnings or 0
     return SetSummary(known.files, known.size, known.archives, warnings, 0, Phases())
@@ -88,7 +90,7 @@ class _Writing:
         self._journal = journal
         self._spool = spool
         self._links = links
-        self._folder = manifest.folder_of(request.set_id)
+        self._folder = folder_of(request.set_id)
         self._phases = Phases()
         self._zstd = frames.compressor(request.level) if request.compression == "zstd" else None
         self._archive: Archive | None = None
@@ -100,7 +102,7 @@ class _Writing:
         self._unchecked = 0
 
     def _last_number(self) -> int:
-        on_volume = manifest.numbers(self._volume, self._request.set_id)
+        on_volume = numbers(self._volume, self._request.set_id)
         return max(on_volume | {archive.number for archive in self._archives}, default=0)
 
     def run(self, sources: tuple[bytes, ...]) -> SetSummary:

@@ -1,0 +1,68 @@
+"""JSON documents of a set on a volume, written once each; a crash may have cut one off."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from backup.index import check_version
+from backup.tapefile import put, read_whole
+from tape.drive import Volume
+
+VERSION = 1
+SET = "tapeline-set"
+COMPLETE = "tapeline-complete"
+_STEMS = {SET: "set", COMPLETE: "complete"}
+
+
+def folder_of(set_id: str) -> str:
+    """Where a set lies on a volume."""
+    return f"sets/{set_id}"
+
+
+def write(volume: Volume, set_id: str, document: dict[str, Any]) -> tuple[str, int]:
+    """Write a document; returns its name and bytes. Raises TapeFull, TapeWriteError."""
+    name = _free_name(volume, set_id, document["format"])
+    return name, put(volume, name, [json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"])
+
+
+def _names(volume: Volume, set_id: str, form: str) -> list[str]:
+    """The names of a document: one is written again, under the next name, when a crash cut it off."""
+    pattern = re.compile(rf"{_STEMS[form]}(?:-(\d+))?\.json")
+    found = [pattern.fullmatch(name) for name in volume.names(folder_of(set_id))]
+    ordered = sorted((match for match in found if match), key=lambda match: int(match[1] or 1))
+    return [f"{folder_of(set_id)}/{match[0]}" for match in ordered]
+
+
+def _free_name(volume: Volume, set_id: str, form: str) -> str:
+    taken = _names(volume, set_id, form)
+    if not taken:
+        return f"{folder_of(set_id)}/{_STEMS[form]}.json"
+    last = re.search(r"-(\d+)\.json$", taken[-1])
+    return f"{folder_of(set_id)}/{_STEMS[form]}-{int(last[1]) + 1 if last else 2}.json"
+
+
+def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
+    """The last document that is whole. Raises SetUnreadable on one of another version, TapeReadError."""
+    for name in reversed(_names(volume, set_id, form)):
+        document = _loaded(volume, name)
+        if document.get("format") == form:
+            check_version(document, form, VERSION, name)
+            return document
+    return None
+
+
+def _loaded(volume: Volume, name: str) -> dict[str, Any]:
+    """A document of any version; an empty one where a crash cut it off."""
+    try:
+        document = json.loads(read_whole(volume, name))
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def is_complete(volume: Volume, set_id: str) -> bool:
+    """Whether a set has a ``complete.json`` that is whole, of whatever version. Raises TapeReadError."""
+    names = _names(volume, set_id, COMPLETE)
+    return any(_loaded(volume, name).get("format") == COMPLETE for name in names)

@@ -1,0 +1,242 @@
+"""Entries, indexes and manifests: what is written reads back, and what is not whole is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup import entry
+from backup.backwards import Backwards
+from backup.entry import Entry, FileType, Place
+from backup.errors import NoSuchSet, SetUnreadable
+from backup.manifest import entries_on, read_manifest, sets_on
+from backup.request import ArchiveRecord
+from backup.selection import Selection
+from tests.unit.backup.bench import SET
+
+names = st.binary(min_size=1, max_size=60).map(entry.text)
+numbers = st.integers(0, 1 << 63)
+entries = st.builds(
+    Entry,
+    path=names,
+    type=st.sampled_from(FileType),
+    size=numbers,
+    mtime_ns=st.integers(-(1 << 62), 1 << 62),
+    ctime_ns=st.integers(-(1 << 62), 1 << 62),
+    inode=numbers,
+    nlink=numbers,
+    mode=st.integers(0, 0o7777),
+    uid=numbers,
+    gid=numbers,
+    uname=names,
+    gname=names,
+    target=st.none() | names,
+    xattrs=st.lists(st.tuples(names, st.binary(max_size=20)), max_size=3).map(tuple),
+    sparse=st.booleans(),
+    partial=st.booleans(),
+    blake3=st.none() | st.binary(min_size=32, max_size=32),
+    place=st.builds(Place, *[numbers] * 6),
+)
+
+
+@given(entries)
+def test_an_entry_reads_back(made: Entry) -> None:
+    """Names of any bytes and all numbers survive a line of JSON, which is valid UTF-8 and one line."""
+    line = entry.to_line(made)
+    assert line.count(b"\n") == 1
+    assert entry.from_json(json.loads(line.decode())) == made
+
+
+@given(st.binary(max_size=50))
+def test_names_of_any_bytes_become_text_and_back(name: bytes) -> None:
+    """Every name has a text, a JSON value, and a form for people."""
+    assert entry.raw(entry.text(name)) == name
+    assert entry.name_from_json(json.loads(json.dumps(entry.name_to_json(entry.text(name))))) == entry.text(
+        name
+    )
+    assert entry.shown(name).encode() == name or b"\\x" in entry.shown(name).encode()
+
+
+@given(st.lists(entries, max_size=5))
+def test_a_stack_of_entries_comes_back_last_first(made: list[Entry]) -> None:
+    """What was put aside on disk is read in the opposite order."""
+    stack = Backwards()
+    for one in made:
+        stack.push(one)
+    assert list(stack) == made[::-1]
+    stack.close()
+
+
+GOOD = json.loads(
+    entry.to_line(
+        Entry(
+            "/a",
+            FileType.FILE,
+            1,
+            2,
+            3,
+            4,
+            1,
+            0o644,
+            0,
+            0,
+            "",
+            "",
+            blake3=bytes(32),
+            place=Place(1, 0, 0, 0, 512, 1),
+        )
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": 5},
+        {"path": {"b64": "###"}},
+        {"path": {}},
+        {"type": "socket"},
+        {"size": -1},
+        {"size": "1"},
+        {"size": True},
+        {"mode": -5},
+        {"mtime_ns": 1.5},
+        {"blake3": "zz"},
+        {"place": [1, 2]},
+        {"place": [1, 0, 0, -1, 0, 0]},
+        {"place": None},
+        {"xattrs": [["a"]]},
+        {"uname": None},
+    ],
+)
+def test_a_line_that_is_no_entry_is_refused(wrong: dict[str, Any]) -> None:
+    """Nothing is guessed: a field of another kind is an error."""
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        entry.from_json(GOOD | wrong)
+
+
+def rewrite_index(bench: Any, change: Any) -> None:
+    path = bench.file("index-000001.jsonl.zst")
+    lines = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()
+    path.write_bytes(zstandard.compress(b"\n".join(change(lines)) + b"\n"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[:-1],
+        lambda lines: lines[:1] + lines[2:],
+        lambda lines: [*lines[:1], b"{}", *lines[2:]],
+        lambda lines: [*lines[:1], b"not json", *lines[2:]],
+        lambda lines: [*lines[:1], b"[1]", *lines[2:]],
+        lambda lines: lines[1:],
+        lambda lines: [b'{"format":"another"}', *lines[1:]],
+        lambda lines: [*lines[:-1], b'{"end":{}}'],
+        lambda lines: [],
+    ],
+)
+def test_an_index_that_is_not_whole_is_refused(bench: Any, change: Any) -> None:
+    """A line that is missing, torn or of another kind is found, and the index named."""
+    (bench.source / "a").write_text("a")
+    (bench.source / "b").write_text("b")
+    bench.back_up()
+    rewrite_index(bench, change)
+    with pytest.raises(SetUnreadable, match="index-000001"):
+        list(entries_on(bench.volume, SET))
+
+
+def test_an_index_cut_off_anywhere_is_refused(bench: Any) -> None:
+    """Not one byte can be missing from the end of an index."""
+    (bench.source / "a").write_text("a")
+    bench.back_up()
+    path = bench.file("index-000001.jsonl.zst")
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        os.truncate(path, length)
+        with pytest.raises(SetUnreadable):
+            list(entries_on(bench.volume, SET))
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["set.json", "complete.json"])
+def test_a_document_of_another_version_is_refused(bench: Any, name: str) -> None:
+    """A set that a newer release wrote is named as such, never read by guess."""
+    bench.back_up()
+    if name == "set.json":
+        bench.file("complete.json").unlink()
+    document = json.loads(bench.file(name).read_text())
+    bench.file(name).write_text(json.dumps(document | {"version": 99}))
+    with pytest.raises(SetUnreadable, match="99"):
+        read_manifest(bench.volume, SET)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"archives": None}, {"set": {}}, {"finished_at": "soon"}, {"archives": [{"number": "1"}]}]
+)
+def test_a_manifest_that_lacks_something_is_refused(bench: Any, wrong: dict[str, Any]) -> None:
+    """A complete.json with a field of another kind is damaged, not taken as it is."""
+    bench.back_up()
+    document = json.loads(bench.file("complete.json").read_text())
+    bench.file("complete.json").write_text(json.dumps(document | wrong))
+    with pytest.raises(SetUnreadable):
+        read_manifest(bench.volume, SET)
+
+
+def test_a_set_that_is_not_there_is_named(bench: Any) -> None:
+    """The error names the set; a name that is a path is not one."""
+    bench.back_up()
+    for name in ("another", "../sets", f"{SET}/.."):
+        with pytest.raises(NoSuchSet):
+            read_manifest(bench.volume, name)
+
+
+def test_a_volume_lists_its_sets(bench: Any) -> None:
+    """Sets are listed with whether they are complete; a blank volume has none."""
+    assert sets_on(bench.volume) == []
+    bench.back_up()
+    bench.back_up(set_id="another")
+    (bench.volume.root / "sets/another/complete.json").write_text("{")
+    assert {found.set_id: found.complete for found in sets_on(bench.volume)} == {SET: True, "another": False}
+
+
+def test_entries_of_some_archives(bench: Any) -> None:
+    """Only the indexes of the archives asked for are read."""
+    for name in "abc":
+        (bench.source / name).write_bytes(os.urandom(5000))
+    bench.back_up(archive_bytes=6000)
+    bench.volume.reads.clear()
+    found = list(entries_on(bench.volume, SET, archives={2}))
+    assert found
+    assert {one.place.archive for one in found} == {2}
+    assert {name for name, _ in bench.volume.reads if "index" in name} == {
+        f"sets/{SET}/index-000002.jsonl.zst"
+    }
+
+
+def test_an_archive_record_reads_back() -> None:
+    """A record survives JSON, the first one with nothing before it."""
+    record = ArchiveRecord(1, "data-000001.tar", 10, "ab", 2, 3, None)
+    assert ArchiveRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+@pytest.mark.parametrize(
+    ("selected", "path", "wanted"),
+    [
+        ([], "/a", True),
+        (["/"], "/a/b", True),
+        (["/a"], "/a", True),
+        (["a/"], "/a/b/c", True),
+        (["/a"], "/ab", False),
+        (["/a/b"], "/a", False),
+        (["/x", "/a/b"], "/a/b", True),
+    ],
+)
+def test_a_selection_knows_its_paths(selected: list[str], path: str, wanted: bool) -> None:
+    """A path is wanted when it or a folder above it was named."""
+    assert Selection(selected).wants(path) is wanted

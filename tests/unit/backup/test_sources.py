@@ -1,0 +1,247 @@
+"""What is found in the sources, and what is only a warning."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup import entry, scan
+from backup.errors import SourceMissing, SourceUnusable
+from backup.write import write_set
+from policy.message import M
+from tests.unit.backup.bench import SET, Log, request
+
+
+def fill(folder: Path, count: int = 12, size: int = 3000) -> None:
+    for number in range(count):
+        (folder / f"f{number:02}").write_bytes(bytes([number]) * size)
+
+
+def reasons(log: Log) -> dict[str, str]:
+    return {Path(path).name: str(reason) for path, reason in log.warnings}
+
+
+def test_a_missing_source_is_named_before_anything_is_written(bench: Any) -> None:
+    """The error names the path and what to do, and the volume stays empty."""
+    with pytest.raises(SourceMissing, match="nowhere") as caught:
+        bench.back_up(bench.source, bench.source / "nowhere")
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy is not None
+    assert bench.volume.names() == []
+
+
+@pytest.mark.parametrize("source", ["relative/path", "/dev/null", "/a\0b"])
+def test_what_cannot_be_a_source_is_refused(bench: Any, source: str) -> None:
+    """A relative path and a device are refused before anything is written."""
+    with pytest.raises(SourceUnusable):
+        bench.back_up(sources=(source,))
+    assert bench.volume.names() == []
+
+
+def test_no_source_is_refused(bench: Any) -> None:
+    """A set of nothing is a mistake."""
+    with pytest.raises(SourceUnusable):
+        bench.back_up(sources=())
+
+
+def test_nested_and_repeated_sources_are_stored_once(bench: Any) -> None:
+    """A source inside another, the same twice, or through a link: each file has one entry."""
+    (bench.source / "in").mkdir()
+    fill(bench.source / "in", 2)
+    (bench.source / "inner").write_text("a name that only begins alike")
+    link = bench.source.parent / "link"
+    link.symlink_to(bench.source)
+    bench.back_up(bench.source / "in", bench.source / "inner", link, bench.source / "in")
+    paths = [entry.path for entry in bench.log.entries]
+    assert sorted(paths) == sorted(set(paths))
+    assert paths == [str(bench.source / name) for name in ("", "in", "in/f00", "in/f01", "inner")]
+
+
+def test_several_sources_and_one_that_is_a_file(bench: Any) -> None:
+    """Sources that are folders and files are all stored, in order."""
+    fill(bench.source, 1)
+    file = bench.source.parent / "a file"
+    file.write_text("alone")
+    bench.back_up(bench.source, file)
+    assert [entry.path for entry in bench.log.entries] == [
+        str(file),
+        str(bench.source),
+        str(bench.source / "f00"),
+    ]
+    bench.restore()
+    assert (bench.target / str(file)[1:]).read_text() == "alone"
+
+
+def test_an_empty_folder_is_a_set(bench: Any) -> None:
+    """A folder with nothing in it is one entry."""
+    assert bench.back_up().files == 1
+
+
+def test_sockets_are_warned_of(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tape cannot hold is recorded with its reason, and the run goes on."""
+    monkeypatch.chdir(bench.source)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        fill(bench.source, 1)
+        summary = bench.back_up()
+    assert "sockets and devices" in reasons(bench.log)["socket"]
+    assert (summary.files, summary.warnings) == (2, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_cannot_be_read_is_warned_of(bench: Any) -> None:
+    """A file and a folder without permission are recorded, and all others are stored."""
+    fill(bench.source, 2)
+    (bench.source / "f00").chmod(0)
+    (bench.source / "folder").mkdir(mode=0)
+    try:
+        summary = bench.back_up()
+    finally:
+        (bench.source / "folder").chmod(0o700)
+    assert set(reasons(bench.log)) == {"f00", "folder"}
+    assert "Permission denied" in reasons(bench.log)["f00"]
+    assert summary.files == 3
+
+
+def test_a_file_that_vanishes_is_warned_of(bench: Any) -> None:
+    """A file that is gone when its turn comes is recorded, and the run goes on."""
+    fill(bench.source, 3)
+    bench.log.planned = lambda files, size: (bench.source / "f01").unlink()
+    bench.back_up()
+    assert "vanished" in reasons(bench.log)["f01"]
+    assert set(bench.entries()) == {"", "f00", "f02"}
+
+
+class Meddler:
+    """Changes a file when its first block has been read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, change: Any) -> None:
+        self._readv = os.readv
+        self._inode = path.stat().st_ino
+        self._change = change
+        monkeypatch.setattr("backup.archive.os.readv", self)
+
+    def __call__(self, fd: int, buffers: Any) -> int:
+        count = self._readv(fd, [buffers[0][: 1 << 16]])
+        if self._change and os.fstat(fd).st_ino == self._inode:
+            change, self._change = self._change, None
+            change()
+        return count
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, 100_000)
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more" * 100_000)
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 5))
+
+
+def fail(path: Path) -> None:
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "content"),
+    [
+        (shrink, "shrank", b"x" * 100_000 + bytes(200_000)),
+        (grow, "grew", b"x" * 300_000),
+        (touch, "changed", b"x" * 300_000),
+        (fail, "read error", bytes(300_000)),
+    ],
+)
+def test_a_file_that_changes_keeps_the_size_of_its_header(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, change: Any, reason: str, content: bytes
+) -> None:
+    """What changes or fails while it is read is cut or filled with zeros, told, and costs no other file."""
+    fill(bench.source, 3)
+    path = bench.source / "f01"
+    path.write_bytes(b"x" * 300_000)
+    Meddler(monkeypatch, path, lambda: change(path))
+    summary = bench.back_up()
+    assert reason in reasons(bench.log)["f01"]
+    assert (summary.files, summary.warnings) == (4, 1)
+    report = bench.restore()
+    assert report.failures == []
+    assert [Path(name).name for name, _ in report.incomplete] == ["f01"]
+    assert bench.restored("f01").read_bytes() == content
+    assert bench.restored("f02").read_bytes() == (bench.source / "f02").read_bytes()
+
+
+def test_a_file_that_fails_at_once_has_no_member(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of which not a byte can be read is not stored as zeros."""
+    fill(bench.source, 3)
+    inode = (bench.source / "f01").stat().st_ino
+    pread = os.pread
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        if os.fstat(fd).st_ino == inode:
+            raise OSError(5, "Input/output error")
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr("backup.member.os.pread", failing)
+    bench.back_up()
+    assert "Input/output error" in reasons(bench.log)["f01"]
+    assert "f01" not in bench.entries()
+
+
+@pytest.mark.parametrize("change", [touch, fail])
+def test_the_second_name_has_the_content_when_the_first_has_not(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    """A hard link never points to a copy that is no single state of the file."""
+    path = bench.source / "a"
+    path.write_bytes(b"x" * 300_000)
+    os.link(path, bench.source / "b")
+    Meddler(monkeypatch, path, lambda: change(path))
+    bench.back_up()
+    entries = bench.entries()
+    assert (entries["a"].partial, entries["b"].partial) == (True, False)
+    assert entries["b"].type is entry.FileType.FILE
+
+
+def test_the_volume_and_the_spool_are_not_backed_up(bench: Any) -> None:
+    """A source that holds the mounted tape and the spool is backed up without them."""
+    fill(bench.source, 1)
+    bench.back_up(bench.source.parent)
+    assert set(reasons(bench.log)) == {"volume", SET}
+    assert all("/volume/" not in entry.path for entry in bench.log.entries)
+
+
+def test_many_names_in_one_folder_are_merged_in_order(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with more names than are sorted in memory comes out in the same order."""
+    fill(bench.source, 50, 1)
+    monkeypatch.setattr(scan, "RUN", 7)
+    write_set(bench.volume, request(bench.source), bench.log, bench.spool)
+    paths = [entry.path for entry in bench.log.entries]
+    assert paths == sorted(paths)
+    assert len(paths) == 51
+
+
+def test_a_folder_comes_right_before_what_is_in_it(bench: Any) -> None:
+    """The order is that of the names, level by level: 'a', 'a/b', then 'a.txt'."""
+    (bench.source / "a").mkdir()
+    (bench.source / "a" / "b").write_text("")
+    (bench.source / "a.txt").write_text("")
+    bench.back_up()
+    assert list(bench.entries())[1:] == ["a", "a/b", "a.txt"]
+
+
+def test_names_that_are_not_utf8_reach_people_as_text(bench: Any) -> None:
+    """The path in a warning can be stored anywhere, whatever the bytes of the name are."""
+    path = bench.source / os.fsdecode(b"\xff")
+    os.mkfifo(path)
+    bench.log.planned = lambda files, size: path.unlink()
+    bench.back_up()
+    assert bench.log.warnings == [
+        (f"{bench.source}/\\xff", M("Not backed up: it vanished during the backup."))
+    ]
