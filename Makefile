@@ -33,7 +33,7 @@ lint: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

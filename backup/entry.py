@@ -96,6 +96,7 @@ def name_to_json(name: str) -> Any:
 def name_from_json(value: Any) -> str:
     """The name that ``name_to_json`` wrote. Raises ValueError."""
     if isinstance(value, str):
+        value.encode()  # a lone surrogate is no name: it would be written as bytes
         return value
     if isinstance(value, dict):
         return text(base64.b64decode(value["b64"], validate=True))

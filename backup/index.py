@@ -109,7 +109,7 @@ def check_version(document: Any, form: str, version: int, name: str) -> None:
             M(
                 "{name} is of version {found}; this program reads version {version}.",
                 name=name,
-                found=str(document.get("version")),
+                found=ascii(document.get("version")),
                 version=version,
             ),
             M("Restore with the release of Tapeline that wrote the set, or with tar and zstd."),

@@ -6,7 +6,7 @@ import os
 import stat
 
 from backup import attributes
-from backup.entry import Entry, FileType, raw
+from backup.entry import Entry, FileType, raw, shown
 from policy.message import M, Message
 
 
@@ -79,7 +79,11 @@ def _attributes(file: int | bytes, entry: Entry) -> list[Message]:
                 attributes.write(file, raw(name), value)
             except OSError as error:
                 problems.append(
-                    M("Its attribute {name} could not be set: {reason}.", name=name, reason=error.strerror)
+                    M(
+                        "Its attribute {name} could not be set: {reason}.",
+                        name=shown(name),
+                        reason=error.strerror,
+                    )
                 )
     return problems
 

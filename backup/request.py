@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from backup.entry import Entry
 from backup.errors import BadRequest
 from policy.message import M, Message
 
+_SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 GIB = 1 << 30
 MIB = 1 << 20
 
@@ -93,6 +95,11 @@ class SetRequest:
     resume: ResumePoint | None = None
 
     def __post_init__(self) -> None:
+        if not _SET_ID.fullmatch(self.set_id):
+            raise BadRequest(
+                M("'{set}' cannot be the id of a backup set.", set=ascii(self.set_id)),
+                M("Use up to 100 letters, digits, '-', '_' and '.', and begin with a letter or digit."),
+            )
         if self.compression not in ("none", "zstd"):
             raise BadRequest(
                 M("'{compression}' is not a compression.", compression=self.compression),

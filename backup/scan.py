@@ -77,14 +77,17 @@ def unsupported(mode: int) -> bool:
 
 
 class Scan:
-    """A walk over the sources, past what need not or cannot be backed up."""
+    """A walk over the sources, past what need not or cannot be backed up.
+
+    ``own``: device and inode of folders that belong to this very backup.
+    """
 
     def __init__(
-        self, spool: Path, warn: Warn, *, own: Iterable[Path] = (), after: str | None = None
+        self, spool: Path, warn: Warn, *, own: Iterable[tuple[int, int]] = (), after: str | None = None
     ) -> None:
         self._spool = spool
         self._warn = warn
-        self._own = {(found.st_dev, found.st_ino) for found in map(os.stat, own)}
+        self._own = set(own)
         self._after = None if after is None else order(raw(after))
 
     def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from backup.entry import raw
+from backup.entry import raw, shown
 from backup.errors import TargetFailed
 from policy.message import M, Message
 
@@ -42,8 +42,8 @@ def writing() -> Iterator[None]:
                 M("Make room there or choose another folder, and restore again."),
             ) from error
         raise Refused(M("It could not be written: {reason}.", reason=error.strerror or str(error))) from error
-    except (OverflowError, ValueError) as error:
-        raise Refused(M("Its index holds a value that this system cannot store.")) from error
+    except (OverflowError, ValueError, NotImplementedError) as error:
+        raise Refused(M("It has a value or a type that this system cannot store.")) from error
 
 
 def split(path: str) -> tuple[bytes, ...]:
@@ -104,7 +104,11 @@ def _opening(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TargetFailed(
-            M("The folder {path} cannot be opened: {reason}.", path=str(root), reason=error.strerror or ""),
+            M(
+                "The folder {path} cannot be opened: {reason}.",
+                path=shown(str(root)),
+                reason=error.strerror or "",
+            ),
             M("Choose a folder that can be written, and restore again."),
         ) from error
 

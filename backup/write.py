@@ -21,7 +21,7 @@ from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
 from backup.scan import Scan, roots
 from backup.sealed import numbers
 from backup.spool import spooling
-from backup.tapefile import blocks_of, confirm, put
+from backup.tapefile import blocks_of, confirm, put, read_error
 from policy.message import M, Message
 from tape.drive import Volume
 
@@ -42,7 +42,7 @@ def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path
         return _confirmed(volume, request, known, journal)
     work = spool / request.set_id
     with spooling():
-        work.mkdir(parents=True, exist_ok=True)
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
     links = LinkTable(work / "links.sqlite")
     try:
         summary = _Writing(volume, request, journal, work, links).run(sources)
@@ -122,13 +122,23 @@ class _Writing:
 
     def _scan(self, sources: tuple[bytes, ...]) -> Plan:
         started = perf_counter()
-        own = (self._volume.root, self._spool)
-        scan = Scan(self._spool, self._warn, own=own, after=self._after)
+        scan = Scan(self._spool, self._warn, own=self._own_folders(), after=self._after)
         plan = Plan(self._spool / "plan.zst")
         plan.write(scan.walk(sources), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
         self._journal.planned(self._files + plan.files, self._size + plan.size)
         return plan
+
+    def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The mounted volume and the spool, which are never backed up."""
+        root = self._volume.root
+        try:
+            volume = root.stat()
+        except OSError as error:
+            raise read_error(shown(str(root)), error) from error
+        with spooling():
+            spool = self._spool.stat()
+        return (volume.st_dev, volume.st_ino), (spool.st_dev, spool.st_ino)
 
     def _begin(self, sources: tuple[bytes, ...]) -> None:
         started = perf_counter()

@@ -133,15 +133,17 @@ def _print_result(database: Database, run: dict[str, Any]) -> None:
         label = catalog.tapes(session, run["set_id"])[0].label
     step = next(step for step in run["steps"] if step["name"] == "run_backup")
     seconds = views.seconds_between(step["started_at"], step["finished_at"])
-    rows = [
-        [wiring.words().text(M("Set")), stored["id"]],
-        [wiring.words().text(M("Tape")), label],
-        [wiring.words().text(M("Files")), stored["files"]],
-        [wiring.words().text(M("Size")), units.size(stored["bytes"])],
-        [wiring.words().text(M("Rate")), f"{units.size(stored['bytes'] / seconds)}/s"],
-        [wiring.words().text(M("Where it is")), _place(stored["id"])],
-    ]
-    output.print_table([M("Result"), M("")], rows, M("-"))
+    output.say(M("Result"), style="bold")
+    output.print_facts(
+        [
+            (M("Set"), stored["id"]),
+            (M("Tape"), label),
+            (M("Files"), wiring.words().number(stored["files"])),
+            (M("Size"), units.size(stored["bytes"])),
+            (M("Rate"), wiring.words().rate(stored["bytes"], seconds)),
+            (M("Where it is"), _place(stored["id"])),
+        ]
+    )
 
 
 def _place(set_id: str) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -52,14 +53,28 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
     """A table, or one line that says why there is none."""
     words = wiring.words()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(words.text(column), overflow="fold")
+    for number, column in enumerate(columns, 1):
+        # Names and numbers stay whole; a long text, which stands last, is folded.
+        last = number == len(columns)
+        table.add_column(
+            words.text(column), overflow="fold", no_wrap=not last, min_width=12 if last else None
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:
         console.print(table)
     else:
         say(empty)
+
+
+def print_facts(facts: Iterable[tuple[Message, Any]]) -> None:
+    """Names and values, one a line; values are never cut or folded, so that they can be copied."""
+    words = wiring.words()
+    named = [(words.text(name), value) for name, value in facts]
+    width = max(cell_len(name) for name, _ in named)
+    for name, value in named:
+        padding = " " * (width - cell_len(name))
+        console.print(f"  {name}{padding}  {value}", markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
@@ -75,5 +90,9 @@ def message(data: Mapping[str, Any] | None) -> str | None:
 
 
 def local(iso: str | None) -> str | None:
-    """A stored time on this host's clock."""
-    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}" if iso else None
+    """A stored time on this host's clock, without the year where it is this one."""
+    if not iso:
+        return None
+    moment = datetime.fromisoformat(iso).astimezone()
+    is_this_year = moment.year == datetime.now(UTC).astimezone().year
+    return f"{moment:%m-%d %H:%M:%S}" if is_this_year else f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -69,7 +69,8 @@ def flower() -> None:
 def _become(program: Program) -> None:
     """Become the program: its signals and its exit code are its own."""
     sys.stdout.flush()
-    os.execve(program.argv[0], list(program.argv), {**os.environ, **(program.env or {})})  # noqa: S606 - no shell
+    os.environ.update(program.env or {})
+    os.execv(program.argv[0], list(program.argv))  # noqa: S606 - no shell
 
 
 def migrate() -> None:

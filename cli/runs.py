@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
+from celery_app import wiring
 from cli import output, stack, watch
 from cli.output import AsJson
 from db import runs as stored_runs
@@ -45,7 +46,7 @@ def list_runs(
         output.print_json(found)
         return
     output.print_table(
-        [M("Run"), M("Schedule"), M("Kind"), M("State"), M("Started"), M("Finished"), M("Set"), M("Reason")],
+        [M("Run"), M("Schedule"), M("Kind"), M("State"), M("Started"), M("Took"), M("Reason")],
         (
             [
                 run["id"],
@@ -53,14 +54,19 @@ def list_runs(
                 run["kind"],
                 run["state"],
                 output.local(run["started_at"]),
-                output.local(run["finished_at"]),
-                run["set_id"],
+                _took(run),
                 output.message(run["reason"]),
             ]
             for run in found
         ),
         M("No runs yet. 'tapeline run' tries one on a virtual tape."),
     )
+
+
+def _took(run: dict[str, Any]) -> str | None:
+    if not run["started_at"] or not run["finished_at"]:
+        return None
+    return wiring.words().duration(views.seconds_between(run["started_at"], run["finished_at"]))
 
 
 def _state(name: str) -> RunState:
@@ -104,26 +110,26 @@ def _print_story(run: dict[str, Any]) -> None:
     if run["reason"]:
         output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
     output.print_table(
-        [M("Step"), M("State"), M("Attempts"), M("Started"), M("Finished"), M("Worker")],
+        [M("Step"), M("State"), M("Attempts"), M("Started"), M("Took"), M("Worker")],
         (
             [
                 step["name"],
                 step["state"],
                 step["attempts"],
                 output.local(step["started_at"]),
-                output.local(step["finished_at"]),
+                _took(step),
                 step["worker"],
             ]
             for step in run["steps"]
         ),
         M("The run was decided without a single step."),
     )
+    output.console.print()
     for event in run["events"]:
-        at = (output.local(event["at"]) or "")[11:]
-        line = (
-            f"{at} {watch.ICONS[event['level']]} {event['step'] or '':<14} {output.message(event['message'])}"
-        )
-        output.console.print(line, markup=False, soft_wrap=True)
+        icon, style = watch.ICONS[event["level"]]
+        at = (output.local(event["at"]) or "")[-8:]
+        line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
+        output.console.print(line, markup=False, soft_wrap=True, style=style)
     if run["state"] == RunState.FAILED:
         output.say(M("To go on: tapeline runs retry {id}", id=run["id"]))
 

@@ -18,11 +18,16 @@ from celery_app import wiring
 from cli import output
 from db import runs, views
 from db.states import RunState
-from policy.message import M, Message
+from policy.message import M
 
 LOOK_SECONDS = 0.3
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
-ICONS = {"info": " ", "warning": "!", "error": "✗"}
+ICONS: dict[str, tuple[str, str | None]] = {
+    "info": ("·", None),
+    "warning": ("!", "yellow"),
+    "error": ("✗", "red"),
+}
+MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
 def follow(run_id: int, *, story: bool = True) -> dict[str, Any]:
@@ -57,7 +62,8 @@ class Watcher:
         self._bar = bar
         self._story = story
         self._shown_event = 0
-        self._shown_steps: dict[str, str] = {}
+        self._begun: set[str] = set()
+        self._ended: set[str] = set()
         self._task: Any = None
 
     def look(self) -> dict[str, Any]:
@@ -65,28 +71,36 @@ class Watcher:
         with wiring.database().transaction() as session:
             run = views.run_json(runs.get(session, self._run_id))
             events = views.events_json(session, self._run_id, self._shown_event)
-        for event in events:
-            self._shown_event = event["id"]
-            self._show_event(event)
+        first = min((event["id"] for event in events if event["step"]), default=None)
+        of_run = [event for event in events if event["step"] is None]
+        self._show_events([event for event in of_run if first is None or event["id"] < first])
         for step in run["steps"]:
-            self._show_step(step)
+            self._show_step(step, [event for event in events if event["step"] == step["name"]])
+        self._show_events([event for event in of_run if first is not None and event["id"] > first])
+        if events:
+            self._shown_event = events[-1]["id"]
         self._show_progress(run)
         return run
 
-    def _show_event(self, event: dict[str, Any]) -> None:
-        if self._story or event["level"] != "info":
-            self._print(f"  {ICONS[event['level']]} {output.message(event['message'])}")
-
-    def _show_step(self, step: dict[str, Any]) -> None:
+    def _show_step(self, step: dict[str, Any], events: list[dict[str, Any]]) -> None:
         name, state = step["name"], step["state"]
-        if state in {"PENDING", self._shown_steps.get(name)}:
-            return
-        self._shown_steps[name] = state
-        if state != "RUNNING":
-            self._print(f"{_mark(state)} {name:<14} {_took(step)}")
+        if state != "PENDING" and name not in self._begun:
+            self._begun.add(name)
+            self._print(name, style="bold cyan")
+        self._show_events(events)
+        if state in MARKS and name not in self._ended:
+            self._ended.add(name)
+            mark, style = MARKS[state]
+            self._print(f"  {mark} {_ending(step)}", style=style)
 
-    def _print(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, soft_wrap=True)
+    def _show_events(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            if self._story or event["level"] != "info":
+                icon, style = ICONS[event["level"]]
+                self._print(f"  {icon} {output.message(event['message'])}", style=style)
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self._bar.console.print(line, markup=False, soft_wrap=True, style=style)
 
     def _show_progress(self, run: dict[str, Any]) -> None:
         progress = run["progress"] or {}
@@ -98,17 +112,11 @@ class Watcher:
         self._bar.update(self._task, completed=progress["bytes"], total=progress["bytes_total"])
 
 
-def _mark(state: str) -> str:
-    return {"SUCCEEDED": "✓", "SKIPPED": "–", "FAILED": "✗"}.get(state, "·")
-
-
-def _took(step: dict[str, Any]) -> str:
+def _ending(step: dict[str, Any]) -> str:
     words = wiring.words()
     if step["error"]:
         return str(output.message(step["error"]["message"]))
-    reason = (step["result"] or {}).get("reason")
-    if reason:
-        return words.text(M("not needed: {reason}", reason=reason))
-    if not step["finished_at"] or not step["started_at"]:
-        return words.text(Message(step["state"]))
-    return f"{views.seconds_between(step['started_at'], step['finished_at']):.1f} s"
+    if (step["result"] or {}).get("reason"):
+        return words.text(M("not needed"))
+    seconds = views.seconds_between(step["started_at"], step["finished_at"])
+    return words.text(M("done in {seconds} s", seconds=f"{seconds:.1f}"))

@@ -17,8 +17,8 @@ class Message:
     params: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """The English text, for logs."""
-        return self.id.format(**self.params)
+        """The English text, for logs; a value that is a message itself is shown as its text."""
+        return self.id.format(**{name: _english(value) for name, value in self.params.items()})
 
     def to_json(self) -> dict[str, Any]:
         return {"id": self.id, "params": self.params}
@@ -26,6 +26,12 @@ class Message:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Message:
         return cls(data["id"], data.get("params") or {})
+
+
+def _english(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"id", "params"}:
+        return str(Message.from_json(value))
+    return value
 
 
 def M(text: str, /, **params: Any) -> Message:  # noqa: N802 - the short name is gettext's extraction keyword

@@ -135,13 +135,15 @@ def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
         return
     for stored in facts.tape.known.sets:
         if not stored.may_be_lost(facts.now_local):
-            until = stored.retention_until
-            yield M(
-                "Set {set} on tape {tape} is kept until {until}.",
-                set=stored.id,
-                tape=facts.tape.describe(),
-                until=f"{until:%Y-%m-%d}" if until else "∞",
-            )
+            yield _kept(stored)
+
+
+def _kept(stored: SetFacts) -> Message:
+    if stored.retention_until is None:
+        return M("Set {set} on it is kept for ever.", set=stored.id)
+    return M(
+        "Set {set} on it is kept until {until}.", set=stored.id, until=f"{stored.retention_until:%Y-%m-%d}"
+    )
 
 
 def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from policy import label, retention
 from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 
 
 class CartridgeState(StrEnum):
@@ -81,11 +82,16 @@ class TapeFacts:
     identity: tuple[tuple[str, str | None], ...]
     known: CartridgeFacts | None
 
-    def describe(self) -> str:
-        """A short name for what is in the drive, for messages: its label, or its state in words."""
-        return self.label or {"blank": "blank", "no_medium": "-", "unreadable": "unreadable"}.get(
-            self.state, "no label"
-        )
+    def describe(self) -> str | dict[str, Any]:
+        """What is in the drive, as a value of a message: its label, or its state in words."""
+        return self.label or _STATES.get(self.state, M("a tape without a label")).to_json()
+
+
+_STATES = {
+    "blank": M("a blank tape"),
+    "no_medium": M("no tape"),
+    "unreadable": M("a tape that cannot be read"),
+}
 
 
 class PolicyKind(StrEnum):
@@ -143,16 +149,16 @@ class TapePolicy:
             return False
         return self._in_pool(tape) if self.kind is PolicyKind.POOL else _is_this_months(tape, now_local)
 
-    def expects(self, now_local: datetime) -> str:
-        """What the operator should insert, in a word or two."""
-        month = f"TP{now_local:%Y%m}nn"
+    def expects(self, now_local: datetime) -> Message:
+        """What the operator should insert."""
+        month = f"TP{now_local:%Y%m}"
         match self.kind:
             case PolicyKind.CURRENT_MONTH:
-                return month
+                return M("a blank tape, or one labelled {month}..", month=month)
             case PolicyKind.ROTATE:
-                return f"{month} / expired"
+                return M("a blank tape, one labelled {month}.., or an expired one", month=month)
             case PolicyKind.POOL:
-                return f"pool:{self.pool}"
+                return M("a tape of pool '{pool}'", pool=self.pool)
 
     def _in_pool(self, tape: TapeFacts) -> bool:
         return tape.known is not None and tape.known.pool == self.pool

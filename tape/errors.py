@@ -45,6 +45,13 @@ class LabelReadTimeout(DriveError):
     consequence = Consequence.RETRY
 
 
+class TapeChanged(DriveError):
+    """The cartridge in the drive is not the one that the format was permitted for; nothing was started."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
 class FormatFailed(DriveError):
     """The format program ended and the label that was asked for cannot be read back."""
 

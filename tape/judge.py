@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policy.errors import TapelineError
 from policy.message import M, Message
 from tape.drive import Drive, Medium, MediumState, ProgramRun
-from tape.errors import CommandTimeout, DriveError, FormatFailed
+from tape.errors import CommandTimeout, DriveError, FormatFailed, TapeChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,19 @@ def format_cartridge(
     drive: Drive,
     label: str,
     *,
+    expected: Mapping[str, str | None] | None = None,
     serial: str | None = None,
     on_output: Callable[[str], None] | None = None,
     inherit: Sequence[int] = (),
 ) -> FormatOutcome:
     """Format the cartridge in the drive once, read the label back and judge. Never retries.
 
-    Raises what the first look raises; everything later is in the outcome.
+    ``expected``: the identity that the format is permitted for, compared at the last moment. Raises what
+    the first look raises; everything later is in the outcome.
     """
     before = drive.look()
+    if expected is not None and before.identity != dict(expected):
+        return FormatOutcome(before, None, before, ok=False, error=_changed(before))
     try:
         run = drive.format(label, serial=serial, on_output=on_output, inherit=inherit)
     except CommandTimeout as error:
@@ -50,6 +54,17 @@ def format_cartridge(
     except DriveError as error:
         return _unknown(before, run, label, error)
     return _judge(before, run, after, label, serial)
+
+
+def _changed(found: Medium) -> TapeChanged:
+    return TapeChanged(
+        M(
+            "The tape was changed just before the format: {found} ({state}) is in the drive now.",
+            found=found.label or "-",
+            state=found.state.value,
+        ),
+        M("Nothing was formatted. Insert the right tape and start a new run."),
+    )
 
 
 def _judge(before: Medium, run: ProgramRun, after: Medium, label: str, serial: str | None) -> FormatOutcome:

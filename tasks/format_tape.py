@@ -17,7 +17,7 @@ from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState
 from tape.drive import Medium
-from tape.errors import FormatFailed
+from tape.errors import FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.step import Done, NotNeeded, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
@@ -35,6 +35,7 @@ class Order:
     permit_id: int
     label: str
     generation: int
+    identity: dict[str, str | None]
 
 
 @step(Step.FORMAT_TAPE)
@@ -76,7 +77,7 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
             M("The permit's reasons: tapeline runs show {run}", run=run.id),
         )
     known = cartridges.recognise(session, said)
-    return Order(permit.id, label, known.generation if known else 0)
+    return Order(permit.id, label, known.generation if known else 0, permit.identity)
 
 
 def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decision: Decision) -> None:
@@ -94,6 +95,7 @@ def _format(work: Work, order: Order) -> Done | NotNeeded:
     outcome = format_cartridge(
         work.drive(),
         order.label,
+        expected=order.identity,
         serial=labels.serial_for(order.label, order.generation + 1),
         inherit=(held.descriptor,) if held else (),
     )
@@ -122,7 +124,7 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
             ),
             step=Step.FORMAT_TAPE,
         )
-    elif cartridges.identity(before) != cartridges.identity(after):
+    elif outcome.run and cartridges.identity(before) != cartridges.identity(after):
         _mark_unknown(session, run, before)
 
 
@@ -160,6 +162,8 @@ def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
 def _failed(work: Work, outcome: FormatOutcome) -> NotNeeded:
     """Stop or go on, as the schedule says; run_backup checks by itself what it would write on."""
     error = outcome.error or FormatFailed(M("The format failed."))
+    if isinstance(error, TapeChanged):
+        raise error
     goes_on = work.db(
         lambda _session, run: bool(run.schedule and run.schedule.on_format_failure == "continue")
     )

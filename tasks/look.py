@@ -25,7 +25,9 @@ def look(run_id: int) -> str:
         drives.looked(session, run.drive, medium)
         tape = cartridges.tape_facts(session, medium)
         if run.state is RunState.WAITING_FOR_TAPE and policy_of(run).accepts(tape, local_now(run)):
-            runs.transition(session, run, RunState.QUEUED, M("Tape {tape} is in.", tape=tape.describe()))
+            runs.transition(
+                session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe())
+            )
     if run.state is RunState.QUEUED:
         chain.release(run.drive)
-    return tape.describe()
+    return run.state.value

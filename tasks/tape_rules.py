@@ -27,5 +27,5 @@ def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
         " (in drive {drive}: {found}; expected: {expected}).",
         drive=run.drive,
         found=tape.describe(),
-        expected=policy_of(run).expects(local_now(run)),
+        expected=policy_of(run).expects(local_now(run)).to_json(),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from db import cartridges, events, permits
-from db.models import ChainRun, Drive
+from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
-from policy.message import M
+from policy.message import M, Message
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -31,20 +31,20 @@ def _update(session: Session, run: ChainRun) -> str | None:
         return None
     original = (run.tape_seen or {}).get("label")
     cartridge, before = cartridges.update_label(session, original=original, medium=medium)
-    events.record(
-        session,
-        run,
-        M(
-            "Cartridge row {id}: {before} → {after}, label {label}, generation {generation}.",
-            id=cartridge.id,
-            before=before or "-",
-            after=cartridge.tape_id,
-            label=cartridge.label,
-            generation=cartridge.generation,
-        ),
-        step=Step.UPDATE_LABEL,
-    )
+    events.record(session, run, _changed(cartridge, before), step=Step.UPDATE_LABEL)
     return cartridge.tape_id
+
+
+def _changed(cartridge: TapeCartridge, before: str | None) -> Message:
+    facts = {"id": cartridge.id, "label": cartridge.label, "generation": cartridge.generation}
+    if before == cartridge.tape_id:
+        return M("Cartridge row {id}: label {label}, generation {generation}.", **facts)
+    return M(
+        "Cartridge row {id}: {before} → {after}, label {label}, generation {generation}.",
+        before=before or "-",
+        after=cartridge.tape_id,
+        **facts,
+    )
 
 
 def _medium_now(session: Session, run: ChainRun) -> cartridges.Medium | None:

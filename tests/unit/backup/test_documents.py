@@ -101,6 +101,7 @@ GOOD = json.loads(
         {"path": 5},
         {"path": {"b64": "###"}},
         {"path": {}},
+        {"path": "\udcff"},
         {"type": "socket"},
         {"size": -1},
         {"size": "1"},

@@ -52,7 +52,18 @@ def test_the_summary_counts_what_was_written(bench: Any) -> None:
     assert not (bench.spool / SET).exists()
 
 
-@pytest.mark.parametrize("wrong", [{"level": 0}, {"level": 99}, {"compression": "rar"}, {"frame_bytes": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"level": 0},
+        {"level": 99},
+        {"compression": "rar"},
+        {"frame_bytes": 0},
+        {"set_id": ".."},
+        {"set_id": "a/b"},
+        {"set_id": ""},
+    ],
+)
 def test_a_request_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
     """Compression, level and sizes are checked when the request is made."""
     with pytest.raises(BadRequest):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tape.drive import Medium, MediumState, ProgramRun
-from tape.errors import DriveBusy, DriveError, FormatFailed, NoMedium, WriteProtected
+from tape.errors import DriveBusy, DriveError, FormatFailed, NoMedium, TapeChanged, WriteProtected
 from tape.judge import FormatOutcome, format_cartridge
 from tape.virtual import VirtualDrive, insert, new_cartridge, set_faults, set_write_protected
 
@@ -33,6 +33,19 @@ def path(tmp_path: Path) -> Path:
 def judged(path: Path, *faults: dict[str, Any], label: str = NEW, limit: float = 20.0) -> FormatOutcome:
     set_faults(path, BARCODE, faults)
     return format_cartridge(VirtualDrive("tape", path, label_limit=0.2, format_limit=limit), label)
+
+
+def test_a_tape_that_was_changed_at_the_last_moment_is_not_formatted(path: Path) -> None:
+    """The identity is read again just before the program would start; another one is left as it is."""
+    permitted = VirtualDrive("tape", path).look().identity
+    new_cartridge(path, "OTHER1L8", capacity=10_000)
+    insert(path, "OTHER1L8")
+    outcome = format_cartridge(VirtualDrive("tape", path), NEW, expected=permitted)
+    assert (outcome.ok, outcome.run) == (False, None)
+    assert isinstance(outcome.error, TapeChanged)
+    assert VirtualDrive("tape", path).look().state is MediumState.BLANK
+    insert(path, BARCODE)
+    assert format_cartridge(VirtualDrive("tape", path), NEW, expected=permitted).ok
 
 
 def test_a_good_format(path: Path) -> None:
