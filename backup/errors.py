@@ -17,6 +17,10 @@ class BadRequest(UsageError):
     """Compression, level or sizes of a set are out of range; nothing was written."""
 
 
+class Ended(TapelineError):
+    """The work was asked to end at a safe point; it goes on later where it was."""
+
+
 class SetExists(UsageError):
     """A new set would take the name of one that is on the volume already."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -133,6 +133,16 @@ def in_spool(path: Path) -> Iterator[Entry]:
 @spooled
 def _opened(path: Path) -> BinaryIO:
     return path.open("rb")
+
+
+class Again:
+    """Entries that can be read more than once: each iteration opens the index anew."""
+
+    def __init__(self, read: Callable[[], Iterator[Entry]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self._read()
 
 
 def on_volume(volume: Volume, folder: str, number: int) -> Iterator[Entry]:

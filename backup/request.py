@@ -122,13 +122,16 @@ class Journal(Protocol):
         """After the scan, before the first byte: what the whole set will have."""
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
-        """The volume is sealed and has the archive; the entries can be read once, during the call."""
+        """The volume is sealed and has the archive; the entries can be read as often as it takes, now."""
 
     def progress(self, files: int, size: int) -> None:
         """Entries and bytes of content read so far, in all; called often."""
 
     def warned(self, path: str, reason: Message) -> None:
         """Something was not backed up as it should be. The path is for people, and always UTF-8."""
+
+    def is_ending(self) -> bool:
+        """Asked after each file: True has the archive under way sealed and the writing end with Ended."""
 
     def check(self) -> None:
         """Called every few MiB: raises to end the writing; nothing half-written counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -12,7 +13,7 @@ from backup import documents, frames, index, manifest, tar
 from backup.archive import Archive
 from backup.documents import folder_of
 from backup.entry import Entry, FileType, raw, shown
-from backup.errors import SetExists
+from backup.errors import Ended, SetExists
 from backup.links import First, LinkTable
 from backup.member import Member, examine
 from backup.plan import Plan
@@ -72,8 +73,8 @@ def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, jo
     told = {archive.number for archive in request.resume.archives}
     for archive in known.archives:
         if archive.number not in told:
-            entries = index.on_volume(volume, folder_of(request.set_id), archive.number)
-            journal.sealed(archive, entries)
+            read = partial(index.on_volume, volume, folder_of(request.set_id), archive.number)
+            journal.sealed(archive, index.Again(read))
     warnings = known.warnings or 0
     return SetSummary(known.files, known.size, known.archives, warnings, 0, Phases())
 
@@ -171,6 +172,11 @@ class _Writing:
                 os.close(member.fd)
         self._files += 1
         self._end_frame_if_long()
+        if self._journal.is_ending():
+            self._seal()
+            raise Ended(
+                M("Asked to end: what is sealed counts."), M("The backup goes on when its worker is back.")
+            )
 
     def _first_name(self, member: Member) -> First | None:
         if member.fd is None or member.entry.nlink == 1:
@@ -247,7 +253,7 @@ class _Writing:
         self._archives.append(record)
         self._written += record.bytes + written
         self._links.commit()
-        self._journal.sealed(record, index.in_spool(path))
+        self._journal.sealed(record, index.Again(partial(index.in_spool, path)))
         self._journal.progress(self._files, self._size)
         with spooling():
             path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import structlog
 from celery import Celery, bootsteps
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, worker_shutting_down
 from celery.worker.control import Panel
 from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, NullPool, create_engine
@@ -53,6 +54,20 @@ class Held:
 
 
 _held: Held | None = None
+
+
+# One byte that the processes of the pool share with the worker, which says that it is to end.
+_ending = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _note_the_end(**_: Any) -> None:
+    _ending[0] = 1
+
+
+def is_ending() -> bool:
+    """Whether this process's worker was asked to end (a warm shutdown)."""
+    return _ending[0] == 1
 
 
 def held() -> Held | None:

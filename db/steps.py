@@ -121,6 +121,11 @@ def finish(
     )
 
 
+def give_back(session: Session, held: Claim) -> None:
+    """Make the step claimable again, by a message of a later dispatch. Raises LostClaim."""
+    _touch(session, held, state=StepState.PENDING, heartbeat_at=None)
+
+
 def _touch(session: Session, held: Claim, **values: Any) -> None:
     touched = session.execute(
         update(ChainStep).where(_mine(held)).values(**values).returning(ChainStep.run_id)

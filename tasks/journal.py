@@ -86,6 +86,9 @@ class Journal:
         if self._warnings <= WARNINGS_TOLD:
             self._work.tell(M("{path}: {reason}", path=path, reason=reason.to_json()), level="warning")
 
+    def is_ending(self) -> bool:
+        return self._work.is_ending()
+
     def check(self) -> None:
         self._work.check()
 

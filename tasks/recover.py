@@ -125,7 +125,7 @@ def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
 def _send_again(session: Session, run: ChainRun) -> Step | None:
     """No step works: its message was lost, unless it has just been sent or nobody is there to take it."""
     step = runs.first_open_step(session, run)
-    if step is None or not _is_overdue(session, run):
+    if step is None or not _is_overdue(session, run, step.step):
         return None
     if run.cancel_requested_at:
         runs.transition(session, run, RunState.CANCELLED, M("cancelled before its next step"))
@@ -143,7 +143,7 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
     return step.step
 
 
-def _is_overdue(session: Session, run: ChainRun) -> bool:
+def _is_overdue(session: Session, run: ChainRun, step: Step) -> bool:
     last_end = session.scalar(
         select(ChainStep.finished_at)
         .where(ChainStep.run_id == run.id, ChainStep.finished_at.is_not(None))
@@ -151,6 +151,10 @@ def _is_overdue(session: Session, run: ChainRun) -> bool:
         .limit(1)
     )
     last = max(moment for moment in (last_end, run.dispatched_at, run.created_at) if moment)
+    registered = drives.registered_at(session, run.drive)
+    if step in AT_THE_DRIVE and registered and last < registered:
+        # It was sent to a worker that is gone. If the message is still there, the new number makes it stale.
+        return True
     return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backup.errors import Ended
 from backup.manifest import entries_on
 from backup.restore import RestoreReport
 from backup.restore import restore as restore_files
@@ -107,8 +109,15 @@ def _restore(work: Work, volume: Volume, wanted: Wanted) -> RestoreReport:
         select=wanted.paths,
         overwrite=wanted.overwrite,
         on_progress=progress,
-        check=work.check,
+        check=partial(_check, work),
     )
+
+
+def _check(work: Work) -> None:
+    """Files that are restored stay; entered again, the restore keeps them and goes on with the others."""
+    work.check()
+    if work.is_ending():
+        raise Ended(M("Asked to end: what is restored stays."), M("It goes on when its worker is back."))
 
 
 def _tell(session: Session, run: ChainRun, report: RestoreReport, target: Path) -> None:

@@ -12,6 +12,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from sqlalchemy.orm import Session
 
+from backup.errors import Ended
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import cartridges, events, runs, steps
@@ -94,6 +95,9 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
             ending = body(work)
         except LostClaim as error:
             log.warning("stopped: another worker owns the step", error=str(error))
+            raise Ignore from error
+        except Ended as error:
+            _hand_over(work, error)
             raise Ignore from error
         except Cancelled as error:
             _end_run(work, RunState.CANCELLED, error)
@@ -179,6 +183,16 @@ def _wait(work: Work, error: TapelineError) -> bool:
         return runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
 
     return work.db(wait)
+
+
+def _hand_over(work: Work, error: Ended) -> None:
+    """The worker ends; the step waits, claimable, for the next one, which looks for it when it starts."""
+
+    def give_back(session: Session, run: ChainRun) -> None:
+        steps.give_back(session, work.held)
+        events.record(session, run, error.message, step=work.held.step)
+
+    work.db(give_back)
 
 
 def _end_run(work: Work, state: RunState, error: TapelineError) -> None:

@@ -15,7 +15,7 @@ from celery import Task
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
-from celery_app import settings, wiring
+from celery_app import guards, settings, wiring
 from db import events, runs, steps
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun
@@ -96,6 +96,10 @@ class Work:
             raise LostClaim(M("Run {run} is in other hands by now.", run=self.held.run_id))
         if self._cancelled:
             raise Cancelled(M("Cancelled at a safe point; what was sealed stays readable."))
+
+    def is_ending(self) -> bool:
+        """Whether the worker was asked to end: the step gives its claim back at the next safe point."""
+        return guards.is_ending()
 
     def db(self, work: Callable[[Session, ChainRun], T]) -> T:
         """Do ``work`` in one transaction as the owner of the claim; waits while the database is away.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -246,6 +247,31 @@ def test_killing_the_tape_worker_leaves_a_run_that_is_explained_and_resumed(
 
     restored = short_path / "restored"
     system.cli("sets", "restore", set_id, "--to", str(restored))
+    assert compare_trees(source, restored / source.relative_to("/")) == []
+
+
+def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Path, short_path: Path) -> None:
+    """SIGTERM: the worker seals what it has, ends within seconds, and the next one goes on from there."""
+    sample.make(source / "more", large=6 << 20, small=200)
+    volume = insert_blank(system, speed=4 << 20)
+    system.schedule("monthly", source, template={"compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: list(volume.glob("sets/*/data-*")), "the first archive")
+    time.sleep(1)
+    system.kill("tape", signal.SIGTERM)
+    run = system.json("runs", "show", str(run_id))
+    assert run["state"] == "RUNNING"
+    assert next(s["state"] for s in run["steps"] if s["name"] == "run_backup") == "PENDING"
+    assert system.json("sets", "list")[0]["archives"] == 1
+    assert len(list(volume.glob("sets/*/index-*"))) == 1
+
+    system.start("tape")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert "died" not in system.cli("runs", "show", str(run_id)).stdout
+    restored = short_path / "restored"
+    system.cli("sets", "restore", done["set_id"], "--to", str(restored))
     assert compare_trees(source, restored / source.relative_to("/")) == []
 
 

@@ -135,6 +135,8 @@ class Log:
     warnings: list[tuple[str, Message]] = field(default_factory=list)
     checks: int = 0
     on_check: Callable[[int], None] | None = None
+    ends_after: int | None = None
+    """So many files later it asks for an end."""
     on_sealed: Callable[[ArchiveRecord], None] | None = None
 
     def planned(self, files: int, size: int) -> None:
@@ -152,6 +154,12 @@ class Log:
     def warned(self, path: str, reason: Message) -> None:
         path.encode()
         self.warnings.append((path, reason))
+
+    def is_ending(self) -> bool:
+        if self.ends_after is None:
+            return False
+        self.ends_after -= 1
+        return self.ends_after <= 0
 
     def check(self) -> None:
         self.checks += 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from backup import entry
+from backup.errors import Ended
 from backup.manifest import read_manifest
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET, Log, full
@@ -54,6 +55,21 @@ def test_resume_goes_on_after_the_last_sealed_archive(bench: Any) -> None:
     assert (summary.files, summary.size) == bench.log.plan == bench.log.steps[-1] == (13, 36_000)
     paths = [entry.path for entry in first.entries + bench.log.entries]
     assert paths == sorted(set(paths))
+    assert bench.restore().failures == []
+    assert bench.differences() == []
+
+
+@pytest.mark.parametrize("files", [1, 5, 12])
+def test_asked_to_end_it_seals_what_it_has(bench: Any, files: int) -> None:
+    """Not a file that was read is lost, and the resumed set is whole."""
+    fill(bench.source)
+    bench.log.ends_after = files
+    with pytest.raises(Ended):
+        bench.back_up(archive_bytes=10_000)
+    first, bench.log = bench.log, Log()
+    assert len(first.entries) == files
+    bench.back_up(archive_bytes=10_000, resume=first.resume_point())
+    assert len(first.entries) + len(bench.log.entries) == 13
     assert bench.restore().failures == []
     assert bench.differences() == []
 
