@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     """How long a message may be on its way before it is taken for lost."""
     recover_seconds: float = Field(default=60, gt=0)
     """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
+    reminder_seconds: float = Field(default=6 * 3600, gt=0)
+    """How often an operator is reminded of a run that waits for a tape."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
 

@@ -46,6 +46,7 @@ def run(
     """
     drive = _virtual_drive()
     folder = _source(source)
+    output.say(M("Starting servers and workers in {folder} …", folder=str(settings.load().state_dir)))
     with stack.database() as database, _processes():
         _insert_tape(drive, folder)
         with database.transaction() as session:

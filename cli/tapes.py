@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from sqlalchemy import select
 
+from celery_app import wiring
 from cli import output, stack
 from cli.output import AsJson
-from db import cartridges, views
+from db import cartridges, catalog, permits, schedules, views
 from db.errors import NotFound
-from db.models import ChainRun, Drive, TapeCartridge
-from db.states import RunState
+from db.models import ChainRun, Drive, TapeCartridge, now
+from db.states import ACTIVE, RunState
 from policy import units
+from policy.errors import UsageError
 from policy.message import M
+from policy.permit import Decision
 
 app = typer.Typer(help="Tapes: what is known of each cartridge.", no_args_is_help=True)
 drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_is_help=True)
@@ -145,3 +149,130 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
             session.scalars(of_drive.where(ChainRun.state.in_([RunState.QUEUED, RunState.WAITING_FOR_TAPE])))
         ),
     }
+
+
+@app.command(name="format")
+def format_tape(
+    schedule: Annotated[str, typer.Option("--schedule", help="As a run of this schedule would ask.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the permit says; nothing is touched.")
+    ] = False,
+    erase_label: Annotated[
+        str | None, typer.Option("--erase-label", help="The old label, if its sets may be lost.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a run of a schedule may format the tape in its drive now, why, and what would be lost.
+
+    Run it on the drive's host. Exit code 0 if the permit would be given, 4 if not.
+    Example: tapeline tape format --schedule monthly --dry-run
+    """
+    if not dry_run:
+        raise UsageError(
+            M("A tape is formatted by a run, under its permit."),
+            M("Add --dry-run to see what the permit says; 'tapeline schedule run NAME' starts a run."),
+        )
+    with stack.database() as database:
+        with database.transaction() as session:
+            drive = schedules.get(session, schedule).drive
+        medium = wiring.drive(drive).look().to_json()
+        with database.transaction() as session:
+            row = schedules.get(session, schedule)
+            now_local = now().astimezone(ZoneInfo(row.time_zone))
+            decision = permits.preview(session, row, medium, now_local=now_local, named_label=erase_label)
+            lost = [catalog.as_json(session, catalog.get(session, set_id)) for set_id in decision.sets_lost]
+    _show_decision(decision, medium, lost, as_json=as_json)
+    raise typer.Exit(0 if decision.allowed else 4)
+
+
+def _show_decision(
+    decision: Decision, medium: dict[str, Any], lost: list[dict[str, Any]], *, as_json: bool
+) -> None:
+    if as_json:
+        output.print_json(
+            {
+                "allowed": decision.allowed,
+                "append": decision.append,
+                "denials": [denial.value for denial in decision.denials],
+                "reasons": [wiring.words().text(reason) for reason in decision.reasons],
+                "medium": medium,
+                "sets_lost": lost,
+            }
+        )
+        return
+    output.say(M("In the drive: {tape}", tape=medium["label"] or medium["state"]), style="bold")
+    if decision.allowed:
+        output.say(M("A run now would be permitted to format it."), style="yellow")
+    elif decision.append:
+        output.say(M("A run now would not format it: it would append to it."), style="green")
+    else:
+        output.say(M("A run now would not be permitted to format it."), style="green")
+    for reason in decision.reasons:
+        output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
+    if lost and decision.allowed:
+        output.say(M("These sets would be lost:"), style="bold red")
+        for stored in lost:
+            output.console.print(
+                f"  {stored['id']}  {stored['type']}  {units.size(stored['bytes'])}  {stored['finished_at']}",
+                markup=False,
+            )
+
+
+@drives.command()
+def status(
+    name: Annotated[
+        str | None, typer.Argument(help="One drive; all if none is named.", metavar="DRIVE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in each drive, what it does, and what waits for it. Exit code 4 if it waits for a tape.
+
+    Example: tapeline drive status tape0
+    """
+    with stack.database() as database, database.transaction() as session:
+        rows = session.scalars(select(Drive).order_by(Drive.name)).all()
+        if name is not None and name not in {row.name for row in rows}:
+            raise NotFound(
+                M("There is no drive '{name}'.", name=name), M("'tapeline drive list' lists them.")
+            )
+        found = [_status_json(session, row) for row in rows if name in {None, row.name}]
+    if as_json:
+        output.print_json(found)
+    else:
+        for drive in found:
+            _print_status(drive)
+    waits = any(run["state"] == RunState.WAITING_FOR_TAPE for drive in found for run in drive["runs"])
+    raise typer.Exit(4 if waits else 0)
+
+
+def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
+    active = (
+        select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
+    )
+    return {**drive_json(session, drive), "runs": [views.run_json(run) for run in session.scalars(active)]}
+
+
+def _print_status(drive: dict[str, Any]) -> None:
+    medium = drive["medium"] or {}
+    output.say(M("Drive {name} on {host}", name=drive["name"], host=drive["host"]), style="bold")
+    output.print_facts(
+        [
+            (M("Tape"), medium.get("label") or medium.get("state")),
+            (M("Looked at"), output.local(drive["medium_at"])),
+            (M("Worker"), drive["worker"]),
+            (M("Worker seen"), output.local(drive["last_seen_at"])),
+        ]
+    )
+    for run in drive["runs"]:
+        output.say(
+            M("Run {id}: {state}", id=run["id"], state=run["state"]), style=output.STYLES.get(run["state"])
+        )
+        if run["reason"]:
+            output.console.print(f"  {output.message(run['reason'])}", markup=False, soft_wrap=True)
+        if run["state"] == RunState.WAITING_FOR_TAPE:
+            output.say(
+                M(
+                    "It goes on by itself when the tape is in; it waits until {until}.",
+                    until=output.local(run["wait_until"]),
+                )
+            )

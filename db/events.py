@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import ChainRun, Notification, RunEvent
@@ -39,9 +40,14 @@ ENDINGS = {
 
 
 def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any]) -> None:
-    """Put an event into the outbox, once for each dispatch of the run."""
-    session.execute(
-        insert(Notification)
-        .values(run_id=run.id, event=event, occurrence=run.dispatch, facts=facts)
-        .on_conflict_do_nothing()
-    )
+    """Put an event into the outbox. Whoever calls this holds the run's row, so an event is said once."""
+    of_event = (Notification.run_id == run.id) & (Notification.event == event)
+    said = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
+    session.add(Notification(run_id=run.id, event=event, occurrence=said + 1, facts=facts))
+    session.flush()
+
+
+def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:
+    """When an event of a run was said last."""
+    of_event = (Notification.run_id == run.id) & (Notification.event == event)
+    return session.scalar(select(func.max(Notification.created_at)).where(of_event))

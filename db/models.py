@@ -401,7 +401,7 @@ class Notification(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"))
     event: Mapped[str]
     occurrence: Mapped[int] = mapped_column(Integer)
-    """The dispatch at which the run came to this event; a retried run may come to it again."""
+    """Which time this is; a retried run may come to an event again, and a waiting one is a reminder."""
     facts: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
     deliveries: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from db import cartridges
 from db.errors import NotAllowed
-from db.models import BackupSet, ChainRun, FormatPermit, now
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import BackupType
+from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import SetState, TapePolicy
@@ -63,6 +64,29 @@ def judge(
             newest_full_set=newest_full(session, template_id),
             named_label=run.options.get("erase_label"),
             permit_used=used(session, run.id, run.part) is not None,
+        )
+    )
+
+
+def preview(
+    session: Session,
+    schedule: ScheduledTask,
+    medium: cartridges.Medium,
+    *,
+    now_local: datetime,
+    named_label: str | None = None,
+) -> Decision:
+    """What the rules would say to a run of a schedule that started now. Stores nothing."""
+    return decide(
+        FormatFacts(
+            tape=cartridges.tape_facts(session, medium),
+            seen_by_precheck=cartridges.identity(medium),
+            policy=TapePolicy.parse(schedule.tape_policy),
+            now_local=now_local,
+            run_id=None,
+            period=period.key(schedule.schedule_type, now_local, schedule.time_zone),
+            newest_full_set=newest_full(session, schedule.template_id),
+            named_label=named_label,
         )
     )
 

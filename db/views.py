@@ -27,6 +27,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "set_id": run.set_id,
         "requested_by": run.requested_by,
         "due_at": iso(run.due_at),
+        "wait_until": iso(run.wait_until),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
         "progress": run.progress,

@@ -42,7 +42,8 @@ class FormatFacts:
     seen_by_precheck: tuple[tuple[str, str | None], ...] | None
     policy: TapePolicy
     now_local: datetime
-    run_id: int
+    run_id: int | None
+    """None: nobody runs; the question is asked beforehand."""
     period: str | None
     newest_full_set: str | None
     """The newest complete full backup of the template, on whatever cartridge."""
@@ -150,7 +151,7 @@ def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     for stored in facts.tape.known.sets if facts.tape.known else ():
         if stored.state is SetState.DESTROYED:
             continue
-        if stored.run_id == facts.run_id:
+        if facts.run_id is not None and stored.run_id == facts.run_id:
             yield Denial.OWN_SET, M("Set {set} was written by this run.", set=stored.id)
         if _is_of_this_period(stored, facts):
             yield Denial.PERIOD_DATA, M("Set {set} of this period is on the tape.", set=stored.id)

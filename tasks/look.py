@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from sqlalchemy.orm import Session
+
 from celery_app import wiring
 from celery_app.celery import app
-from db import cartridges, drives, runs
+from db import cartridges, drives, events, runs
+from db.models import ChainRun
 from db.states import RunState
 from policy.message import M
+from policy.tapes import TapeFacts
 from tasks import chain
-from tasks.tape_rules import local_now, policy_of
+from tasks.tape_rules import local_now, policy_of, wrong_tape
 
 
 @app.task(name="tapeline.look", acks_late=False, ignore_result=True)
@@ -23,11 +27,22 @@ def look(run_id: int) -> str:
     with database.transaction() as session:
         run = runs.get(session, run_id, lock=True)
         drives.looked(session, run.drive, medium)
-        tape = cartridges.tape_facts(session, medium)
-        if run.state is RunState.WAITING_FOR_TAPE and policy_of(run).accepts(tape, local_now(run)):
-            runs.transition(
-                session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe())
-            )
+        if run.state is RunState.WAITING_FOR_TAPE:
+            _consider(session, run, cartridges.tape_facts(session, medium))
     if run.state is RunState.QUEUED:
         chain.release(run.drive)
+    else:
+        chain.ask("tapeline.deliver", run_id=run_id)
     return run.state.value
+
+
+def _consider(session: Session, run: ChainRun, tape: TapeFacts) -> None:
+    """Queue the run if this is a tape for it; say so if it is another wrong one than before."""
+    if policy_of(run).accepts(tape, local_now(run)):
+        runs.transition(session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe()))
+        return
+    reason = wrong_tape(run, tape)
+    if run.reason != reason.to_json():
+        run.reason = reason.to_json()
+        events.record(session, run, reason)
+        runs.announce(session, run, "waiting_for_tape", reason)

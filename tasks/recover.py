@@ -16,7 +16,7 @@ from celery_app.celery import app
 from db import drives, events, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
-from policy.message import M
+from policy.message import M, Message
 from tasks import chain
 
 log = structlog.get_logger("tapeline.recover")
@@ -158,6 +158,13 @@ def _is_overdue(session: Session, run: ChainRun, step: Step) -> bool:
     return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
 
 
+def _remind(session: Session, run: ChainRun) -> None:
+    last = events.last_announced(session, run, "waiting_for_tape")
+    if last and now() - last >= timedelta(seconds=settings.load().reminder_seconds):
+        reason = Message.from_json(run.reason) if run.reason else None
+        runs.announce(session, run, "waiting_for_tape", reason)
+
+
 def _look_after_waiting(run_id: int) -> None:
     """Fail a run whose time is over; else have the drive looked at."""
     with wiring.database().transaction() as session:
@@ -167,7 +174,9 @@ def _look_after_waiting(run_id: int) -> None:
         is_over = run.wait_until is not None and run.wait_until <= now()
         if is_over:
             runs.transition(session, run, RunState.FAILED, M("The right tape did not come in time."))
+        else:
+            _remind(session, run)
+    chain.ask("tapeline.deliver", run_id=run_id)
     if is_over:
-        chain.ask("tapeline.deliver", run_id=run_id)
         return
     chain.ask("tapeline.look", queue=settings.load().queue_of(run.drive), run_id=run_id)

@@ -300,11 +300,57 @@ def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, sou
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "WAITING_FOR_TAPE")
     system.cli("status", code=4)
-    insert_blank(system)
+    assert "waits until" in system.cli("drive", "status", code=4).stdout
     system.start_beat()
+    insert_blank(system)
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
-    system.wait_for(lambda: _events(system) == ["waiting_for_tape", "success"], "both messages")
+    system.wait_for(lambda: _events(system)[-1] == "success", "the last message")
+
+
+def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: System, source: Path) -> None:
+    """One message when it begins to wait, one when another wrong tape is in, a reminder every so often;
+    at the deadline the run fails."""
+    system.schedule("monthly", source, wait_for_tape_seconds=3600)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "WAITING_FOR_TAPE")
+    insert_blank(system)
+    assert system.drive.format("PHOTOS").return_code == 0
+    system.start_beat()
+    system.wait_for(lambda: _events(system) == ["waiting_for_tape"] * 2, "word of the other wrong tape")
+    assert "PHOTOS" in str(system.json("runs", "show", str(run_id))["reason"])
+    system.kill("control")
+    system.environment["TAPELINE_REMINDER_SECONDS"] = "2"
+    system.start("control")
+    system.wait_for(lambda: len(_events(system)) >= 4, "two reminders")
+
+    def expire(session: object) -> None:
+        session.get(ChainRun, run_id).wait_until = datetime.now(UTC)  # type: ignore[attr-defined]
+
+    system.ask(expire)
+    assert "in time" in str(system.wait_for_state(run_id, "FAILED")["reason"])
+    system.wait_for(lambda: _events(system)[-1] == "failed", "the last message")
+
+
+def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: System, source: Path) -> None:
+    """Blank: permitted. With this month's data: it would append. With the label named: what would be lost."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    dry = ("tape", "format", "--schedule", "monthly", "--dry-run")
+    system.cli("tape", "format", "--schedule", "monthly", code=2)
+    assert "permitted" in system.cli(*dry).stdout
+    system.start("control", "tape")
+    run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert "append" in system.cli(*dry, code=4).stdout
+    answer = system.json(*dry)
+    assert (answer["allowed"], answer["append"]) == (False, True)
+    assert [lost["id"] for lost in answer["sets_lost"]] == [run["set_id"]]
+    [tape] = system.json("tape", "list")
+    assert tape["generation"] == 1
+    assert len(system.json("runs", "show", str(run["id"]))["permits"]) == 1
+    [drive] = system.json("drive", "status")
+    assert drive["medium"]["label"] == LABEL
 
 
 def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tape import virtual_shelf
 from tests.system import System
 
 
@@ -108,50 +113,80 @@ def test_beat_sends_recover(system: System) -> None:
     time.sleep(0.1)
 
 
-def test_the_dashboard_shows_the_tasks_of_a_run_by_name(system: System) -> None:
-    """Flower lists the six tasks with run and step in their ids."""
-    import json
-    import urllib.error
-    import urllib.request
+class Dashboard:
+    """Flower, behind a login."""
 
-    from tape import virtual_shelf
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.port = free_port()
+        system._spawn(
+            "flower", "flower", f"--port={self.port}", "--address=127.0.0.1", "--basic-auth=me:secret"
+        )
+        system.wait_for(lambda: b"Connected to" in system.log("flower"), "flower")
+        time.sleep(1)
 
+    def ask(self, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data=json.dumps(body).encode() if body else None
+        )
+        request.add_header("Authorization", "Basic bWU6c2VjcmV0")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.load(answer))
+
+
+def a_file(system: System) -> Path:
     source = system.folder / "source"
     source.mkdir()
     (source / "file.txt").write_text("content")
+    return source
+
+
+def insert_blank(system: System) -> None:
     virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
     virtual_shelf.insert(system.drive.path, "A00001L9")
-    system.schedule("monthly", source)
-    port = free_port()
-    system._spawn("flower", "flower", f"--port={port}", "--address=127.0.0.1", "--basic-auth=me:secret")
 
-    def tasks() -> dict[str, dict[str, object]]:
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/tasks")
-        request.add_header("Authorization", "Basic bWU6c2VjcmV0")
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return dict(json.load(answer))
-        except urllib.error.URLError:
-            return {}
 
+def test_the_dashboard_shows_the_tasks_of_a_run_by_name(system: System) -> None:
+    """Flower lists the six tasks with run and step in their ids."""
+    insert_blank(system)
+    system.schedule("monthly", a_file(system))
+    dashboard = Dashboard(system)
     system.start("control", "tape")
-    system.wait_for(lambda: b"Connected to" in system.log("flower"), "flower")
-    time.sleep(1)
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     names = ["precheck", "create_record", "format_tape", "update_label", "run_backup", "notify"]
     wanted = {f"run{run_id}-1-{number}-{name}": f"tapeline.{name}" for number, name in enumerate(names, 1)}
 
     def seen() -> bool:
-        found = {task_id: task["name"] for task_id, task in tasks().items()}
+        found = {task_id: task["name"] for task_id, task in dashboard.ask("/api/tasks").items()}
         return wanted.items() <= found.items()
 
     system.wait_for(seen, "the six tasks in Flower")
 
 
-def free_port() -> int:
-    import socket
+def test_a_failed_run_is_retried_through_flowers_api(system: System) -> None:
+    """The same rules and results as on the command line: it goes on; asked again, it is refused."""
+    system.schedule("monthly", a_file(system))
+    dashboard = Dashboard(system)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "FAILED")
+    insert_blank(system)
+    retry = {
+        "kwargs": {"run_id": run_id, "requested_by": "dashboard", "why": "tape is in"},
+        "queue": "control",
+    }
+    dashboard.ask("/api/task/async-apply/tapeline.retry", retry)
+    assert system.wait_for_state(run_id, "SUCCEEDED")["state"] == "SUCCEEDED"
+    story = system.cli("runs", "show", str(run_id)).stdout
+    assert "by dashboard: tape is in" in story
+    dashboard.ask("/api/task/async-apply/tapeline.retry", retry)
+    system.wait_for(lambda: b"only a FAILED run can be retried" in system.log("control"), "the refusal")
+    assert b"Traceback" not in system.log("control")
+    assert system.json("runs", "show", str(run_id))["state"] == "SUCCEEDED"
 
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
