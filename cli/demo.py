@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import select
 
 from backup.compare import compare_trees
 from celery_app import settings, wiring
 from cli import output, processes, sample, schedules, stack, watch
 from db import catalog, runs, views
 from db.engine import Database
+from db.models import ChainRun
+from db.schedules import get as find_schedule
 from db.schedules import put
+from db.states import ACTIVE
 from embedded.errors import AlreadyUp
 from embedded.program import Event, Kind
 from embedded.supervisor import Supervisor
@@ -117,8 +121,12 @@ def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
 
 
 def _backup(database: Database) -> dict[str, Any]:
-    run_id, _ = schedules.start(database, NAME)
-    output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
+    run_id = _under_way(database)
+    if run_id is None:
+        run_id, _ = schedules.start(database, NAME)
+        output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
+    else:
+        output.say(M("Run {id} was interrupted; it goes on:", id=run_id), style="bold")
     run = watch.follow(run_id)
     if run["state"] != "SUCCEEDED":
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
@@ -126,6 +134,15 @@ def _backup(database: Database) -> dict[str, Any]:
         raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
     _print_result(database, run)
     return run
+
+
+def _under_way(database: Database) -> int | None:
+    """The run that an interrupted start of this command left, if it is not finished."""
+    with database.transaction() as session:
+        schedule = find_schedule(session, NAME)
+        return session.scalar(
+            select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+        )
 
 
 def _print_result(database: Database, run: dict[str, Any]) -> None:

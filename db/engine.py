@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -20,9 +16,13 @@ from db.errors import DatabaseNotMigrated, DatabaseUnavailable
 from policy.errors import TapelineError, UsageError
 from policy.message import M
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 T = TypeVar("T")
 
 DRIVER = "postgresql+psycopg2"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7A9E
 
 
@@ -96,7 +96,11 @@ class Database:
         self.engine.dispose(close=False)
 
     def upgrade(self) -> None:
-        """Bring the tables to the newest version. Two at once wait for each other."""
+        """Bring the tables to the newest version, if they are not. Two at once wait for each other."""
+        if self._version() == newest_version():
+            return
+        from alembic import command  # noqa: PLC0415 - slow to load, and seldom needed
+
         with self._connect() as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             config = alembic_config()
@@ -106,10 +110,15 @@ class Database:
 
     def check_version(self) -> None:
         """Raises DatabaseNotMigrated unless the tables are those of this version."""
-        head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        if self._version() != newest_version():
+            raise _not_migrated()
+
+    def _version(self) -> str | None:
         with self._connect() as connection:
-            if MigrationContext.configure(connection).get_current_revision() != head:
-                raise _not_migrated()
+            if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                return None
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -120,10 +129,17 @@ class Database:
             raise self._translate(error) or error from error
 
 
+def newest_version() -> str:
+    """The version of the tables that this program needs: that of the last migration."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]
+
+
 def alembic_config() -> Config:
     """Alembic's configuration; the connection is given in its attributes."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
 

@@ -84,7 +84,7 @@ class TapeFacts:
 
     def describe(self) -> str | dict[str, Any]:
         """What is in the drive, as a value of a message: its label, or its state in words."""
-        return self.label or _STATES.get(self.state, M("a tape without a label")).to_json()
+        return described(self.state, self.label)
 
 
 _STATES = {
@@ -92,6 +92,11 @@ _STATES = {
     "no_medium": M("no tape"),
     "unreadable": M("a tape that cannot be read"),
 }
+
+
+def described(state: str, label: str | None) -> str | dict[str, Any]:
+    """What is in a drive, as a value of a message: its label, or its state in words."""
+    return label or _STATES.get(state, M("a tape without a label")).to_json()
 
 
 class PolicyKind(StrEnum):

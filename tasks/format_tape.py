@@ -15,7 +15,7 @@ from policy import label as labels
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.permit import Decision
-from policy.tapes import CartridgeState
+from policy.tapes import CartridgeState, described
 from tape.drive import Medium
 from tape.errors import FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
@@ -130,7 +130,7 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
 
 def _story(order: Order, outcome: FormatOutcome) -> list[Message]:
     told = [
-        M("Label before the format: {label}.", label=outcome.before.label or outcome.before.state.value),
+        M("Label before the format: {label}.", label=_named(outcome.before)),
         M("Label asked for: {label}.", label=order.label),
     ]
     if outcome.run:
@@ -142,10 +142,14 @@ def _story(order: Order, outcome: FormatOutcome) -> list[Message]:
                 seconds=round(outcome.run.seconds, 1),
             )
         )
-    told.append(M("Label read back: {label}.", label=outcome.after.label or outcome.after.state.value))
+    told.append(M("Label read back: {label}.", label=_named(outcome.after)))
     if outcome.warning:
         told.append(outcome.warning)
     return told
+
+
+def _named(medium: Medium) -> str | dict[str, Any]:
+    return described(medium.state.value, medium.label)
 
 
 def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
@@ -193,11 +197,12 @@ def _after_a_crash(work: Work, permit: FormatPermit, medium: Medium) -> Done:
 
         work.db(record)
         return Done({"label": permit.label, "summary": f"formatted as {permit.label}"})
-    work.db(lambda session, run: _mark_unknown(session, run, permit.identity))
+    if permit.outcome is None:
+        work.db(lambda session, run: _mark_unknown(session, run, permit.identity))
     raise CutOff(
         M(
-            "The format was cut off: the tape now reads '{found}'. It is not formatted a second time.",
-            found=medium.label or medium.state.value,
+            "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
+            found=_named(medium),
         ),
         M("Look at the tape, then start a new run with a tape that you trust."),
     )

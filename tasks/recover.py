@@ -123,9 +123,12 @@ def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
 
 
 def _send_again(session: Session, run: ChainRun) -> Step | None:
-    """No step works: its message was lost, unless it has just been sent or nobody is there to take it."""
+    """No step works: it was handed over, or its message was lost, or it has just been sent."""
     step = runs.first_open_step(session, run)
-    if step is None or not _is_overdue(session, run, step.step):
+    if step is None:
+        return None
+    handed_over = _was_handed_over(session, run, step)
+    if not handed_over and not _is_overdue(session, run):
         return None
     if run.cancel_requested_at:
         runs.transition(session, run, RunState.CANCELLED, M("cancelled before its next step"))
@@ -133,17 +136,27 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
     if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive, timedelta(seconds=60)):
         return None
     runs.new_dispatch(run)
-    events.record(
-        session,
-        run,
-        M("The message for {step} was lost; sent again.", step=step.step.value),
-        step=step.step,
-        level="warning",
-    )
+    if handed_over:
+        told, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
+    else:
+        told, level = M("The message for {step} was lost; sent again.", step=step.step.value), "warning"
+    events.record(session, run, told, step=step.step, level=level)
     return step.step
 
 
-def _is_overdue(session: Session, run: ChainRun, step: Step) -> bool:
+def _was_handed_over(session: Session, run: ChainRun, step: ChainStep) -> bool:
+    """A worker that was asked to end gave this step back, and the drive has a new worker since."""
+    registered = drives.registered_at(session, run.drive)
+    return bool(
+        step.attempts
+        and step.step in AT_THE_DRIVE
+        and registered
+        and run.dispatched_at
+        and run.dispatched_at < registered
+    )
+
+
+def _is_overdue(session: Session, run: ChainRun) -> bool:
     last_end = session.scalar(
         select(ChainStep.finished_at)
         .where(ChainStep.run_id == run.id, ChainStep.finished_at.is_not(None))
@@ -151,10 +164,6 @@ def _is_overdue(session: Session, run: ChainRun, step: Step) -> bool:
         .limit(1)
     )
     last = max(moment for moment in (last_end, run.dispatched_at, run.created_at) if moment)
-    registered = drives.registered_at(session, run.drive)
-    if step in AT_THE_DRIVE and registered and last < registered:
-        # It was sent to a worker that is gone. If the message is still there, the new number makes it stale.
-        return True
     return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
 
 

@@ -200,7 +200,8 @@ def _end_run(work: Work, state: RunState, error: TapelineError) -> None:
         steps.finish(session, work.held, StepState.FAILED, error=error)
         if error.consequence is Consequence.RETIRE_TAPE:
             _retire(session, run)
-        runs.transition(session, run, state, error.message, error.remedy)
+        if run.state is RunState.RUNNING:
+            runs.transition(session, run, state, error.message, error.remedy)
 
     work.db(end)
     if state is RunState.CANCELLED:

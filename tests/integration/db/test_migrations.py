@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import make_url, text
 
-from db.engine import Database, alembic_config
+from db.engine import Database, alembic_config, newest_version
 from db.errors import DatabaseNotMigrated, DatabaseUnavailable
 from db.models import Base
 from policy.errors import UsageError
@@ -33,6 +34,11 @@ def test_downgrading_leaves_nothing_and_upgrading_again_works(database: Database
         database.check_version()
     database.upgrade()
     database.check_version()
+
+
+def test_the_newest_version_is_alembics_head() -> None:
+    """What the program compares without Alembic is what Alembic would say."""
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == newest_version()
 
 
 def test_every_table_of_the_design_is_there() -> None:
