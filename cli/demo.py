@@ -46,7 +46,7 @@ def run(
     """Try Tapeline: back a folder up to a virtual tape through the real pipeline, restore it, compare it.
 
     Nothing needs to be installed and no real drive is touched. Run again in the same month, it appends
-    to the same tape. Example: tapeline run /home/me/documents
+    to the same tape.
     """
     drive = _virtual_drive()
     folder = _source(source)

@@ -13,7 +13,7 @@ import typer
 
 from celery_app import logs
 from cli import demo, doctor, processes, runs, schedules, sets, status, tapes
-from cli.output import errors
+from cli.output import errors, examples
 from policy.errors import TapelineError
 
 app = typer.Typer(
@@ -30,14 +30,22 @@ app.add_typer(sets.app, name="sets")
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
-app.command("run")(demo.run)
-app.command("up")(processes.up)
-app.command("status")(status.status)
-app.command("doctor")(doctor.doctor)
-app.command("worker")(processes.worker)
-app.command("beat")(processes.beat)
-app.command("flower")(processes.flower)
-app.command("migrate")(processes.migrate)
+app.command(
+    "run",
+    short_help="Try Tapeline on a virtual tape.",
+    epilog=examples("tapeline run", "tapeline run /home/me/documents"),
+)(demo.run)
+app.command("up", short_help="Run everything on this machine.")(processes.up)
+app.command("status", short_help="Everything at a glance.")(status.status)
+app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
+app.command(
+    "worker",
+    short_help="Run one worker, as a service does.",
+    epilog=examples("tapeline worker control", "tapeline worker tape"),
+)(processes.worker)
+app.command("beat", short_help="Run beat, as a service does.")(processes.beat)
+app.command("flower", short_help="Run the dashboard, as a service does.")(processes.flower)
+app.command("migrate", short_help="Bring the database to this version.")(processes.migrate)
 
 _debug = False
 

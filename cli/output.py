@@ -21,6 +21,13 @@ errors = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+
+def examples(*lines: str) -> str:
+    """What stands under a command's help: each example on a line of its own."""
+    # The backspace tells click to leave the lines as they are.
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
 STYLES = {
     "SUCCEEDED": "green",
     "COMPLETE": "green",

@@ -48,10 +48,7 @@ def worker(
     queue: Annotated[str, typer.Argument(help="control, tape, or tape.DRIVE.")],
     concurrency: Annotated[int, typer.Option("-c", "--concurrency", min=1, help="For control only.")] = 2,
 ) -> None:
-    """Run one worker in the foreground, as a service does.
-
-    Examples: tapeline worker control | tapeline worker tape
-    """
+    """Run one worker in the foreground, as a service does."""
     processes = concurrency if queue == "control" else 1
     _become(Program(queue, stack.worker(queue, processes, name=queue)))
 

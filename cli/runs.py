@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from celery_app import wiring
 from cli import output, stack, watch
-from cli.output import AsJson
+from cli.output import AsJson, examples
 from db import runs as stored_runs
 from db import views
 from db.errors import NotAllowed
@@ -19,7 +19,10 @@ from db.states import RunState
 from policy.errors import TapelineError, UsageError
 from policy.message import M
 
-app = typer.Typer(help="Runs: what happened, what is happening, and going on after a failure.")
+app = typer.Typer(
+    help="Runs: what happened, and going on after a failure.",
+    epilog=examples("tapeline runs", "tapeline runs --state FAILED --json", "tapeline runs show 12"),
+)
 
 RunId = Annotated[int, typer.Argument(help="The run's number, as 'tapeline runs' lists it.", metavar="RUN")]
 
@@ -31,10 +34,7 @@ def list_runs(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, newest first.
-
-    Examples: tapeline runs | tapeline runs --state FAILED --json | tapeline runs show 12
-    """
+    """List runs, newest first; or name a command."""
     if context.invoked_subcommand:
         return
     query = select(ChainRun).order_by(ChainRun.id.desc()).limit(limit)
@@ -79,12 +79,9 @@ def _state(name: str) -> RunState:
         ) from error
 
 
-@app.command()
+@app.command(short_help="Tell the story of a run.", epilog=examples("tapeline runs show 12"))
 def show(run_id: RunId, as_json: AsJson = False) -> None:
-    """Tell the story of a run: its steps, what happened in each, its format permits.
-
-    Example: tapeline runs show 12
-    """
+    """Tell the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
         run = views.run_json(stored_runs.get(session, run_id))
         run["events"] = views.events_json(session, run_id)
@@ -134,12 +131,9 @@ def _print_story(run: dict[str, Any]) -> None:
         output.say(M("To go on: tapeline runs retry {id}", id=run["id"]))
 
 
-@app.command(name="watch")
+@app.command(name="watch", epilog=examples("tapeline runs watch 12"))
 def watch_run(run_id: RunId) -> None:
-    """Follow a run until it ends. The exit code is that of the run.
-
-    Example: tapeline runs watch 12
-    """
+    """Follow a run until it ends. The exit code is that of the run."""
     with stack.database():
         run = watch.follow(run_id)
     _exit_as(run)
@@ -153,7 +147,14 @@ def _exit_as(run: dict[str, Any]) -> None:
     raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
 
 
-@app.command()
+@app.command(
+    short_help="Go on with a failed run.",
+    epilog=examples(
+        "tapeline runs retry 12",
+        "tapeline runs retry 12 --from precheck --why 'the right tape is in'",
+        "tapeline runs retry --all-failed",
+    ),
+)
 def retry(
     run_id: Annotated[int | None, typer.Argument(help="The failed run.", metavar="RUN")] = None,
     from_step: Annotated[
@@ -165,8 +166,7 @@ def retry(
 ) -> None:
     """Go on with a failed run from its failed step, or from an earlier one.
 
-    A format that was done is not done again. Examples: tapeline runs retry 12
-    | tapeline runs retry 12 --from precheck --why "the right tape is in"
+    A format that was done is not done again.
     """
     if (run_id is None) == (not all_failed):
         raise UsageError(
@@ -211,12 +211,9 @@ def _say_retried(done: list[dict[str, Any]], refused: list[TapelineError]) -> No
         output.say(M("No run has failed."))
 
 
-@app.command()
+@app.command(short_help="Stop a run at a safe point.", epilog=examples("tapeline runs cancel 12"))
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
-    """Cancel a run: at once if nothing of it runs, else at its next safe point. The tape stays consistent.
-
-    Example: tapeline runs cancel 12
-    """
+    """Cancel a run: at once if nothing of it runs, else at its next safe point. The tape stays consistent."""
     with stack.database():
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 

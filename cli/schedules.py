@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import select
 
 from cli import output, stack, watch
-from cli.output import AsJson
+from cli.output import AsJson, examples
 from db import runs, schedules
 from db.models import ScheduledTask, now
 from db.states import RunState, Trigger
@@ -53,16 +53,13 @@ def list_schedules(as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
+@app.command(short_help="Run a schedule now.", epilog=examples("tapeline schedule run monthly-full"))
 def run(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do.
-
-    Example: tapeline schedule run monthly-full
-    """
+    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
     with stack.database() as database:
         run_id, state = start(database, name)
         if as_json:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from celery_app import settings
 from cli import output, stack, watch
-from cli.output import AsJson
+from cli.output import AsJson, examples
 from db import catalog, runs
 from db.errors import NotFound
 from db.models import BackupFile, BackupSet
@@ -72,17 +72,17 @@ def list_sets(
     )
 
 
-@app.command()
+@app.command(
+    short_help="Find files in the catalogue.",
+    epilog=examples("tapeline sets find report.pdf", "tapeline sets find '*/2026/*.xlsx' --json"),
+)
 def find(
     pattern: Annotated[str, typer.Argument(help="A part of the path, or a pattern with * and ?.")],
     set_id: Annotated[str | None, typer.Option("--set", help="Only in this set.")] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Find files in the catalogue. Exit code 1 if there is none.
-
-    Examples: tapeline sets find report.pdf | tapeline sets find '*/2026/*.xlsx' --json
-    """
+    """Find files in the catalogue. Exit code 1 if there is none."""
     with stack.database() as database, database.transaction() as session:
         if set_id:
             catalog.get(session, set_id)
@@ -110,12 +110,18 @@ def _file_json(row: BackupFile) -> dict[str, Any]:
     }
 
 
-@app.command()
+@app.command(
+    short_help="Restore a set, or files and folders of it.",
+    epilog=examples(
+        "tapeline sets restore 20261123T210000Z-4fc6 --to /restore",
+        "tapeline sets restore 20261123T210000Z-4fc6 /data/report.pdf --to /restore --dry-run",
+    ),
+)
 def restore(
     set_id: SetId,
     to: Annotated[Path, typer.Option("--to", help="The folder to restore into, on the drive host.")],
     paths: Annotated[
-        list[str] | None, typer.Argument(help="Files or folders; all if none is named.", metavar="[PATH]...")
+        list[str] | None, typer.Argument(help="Files or folders; all if none is named.", metavar="PATH")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
     drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
@@ -125,9 +131,6 @@ def restore(
 ) -> None:
     """Restore a set, or files and folders of it, below a folder. Every file is verified; none that exists
     is touched unless --overwrite says so.
-
-    Examples: tapeline sets restore SET --to /restore
-    | tapeline sets restore SET /data/report.pdf --to /restore --dry-run
     """
     wanted = [path.rstrip("/") or "/" for path in paths or []]
     with stack.database() as database:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from celery_app import wiring
 from cli import output, stack
-from cli.output import AsJson
+from cli.output import AsJson, examples
 from db import cartridges, catalog, permits, schedules, views
 from db.errors import NotFound
 from db.models import ChainRun, Drive, TapeCartridge, now
@@ -52,15 +52,12 @@ def list_tapes(as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
+@app.command(epilog=examples("tapeline tape show TP20261101"))
 def show(
     name: Annotated[str, typer.Argument(help="The tape's id or label.", metavar="TAPE")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a cartridge and every set that ever was on it.
-
-    Example: tapeline tape show TP20261101
-    """
+    """Show a cartridge and every set that ever was on it."""
     with stack.database() as database, database.transaction() as session:
         cartridge = cartridges.find(session, name)
         if cartridge is None:
@@ -151,7 +148,11 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
     }
 
 
-@app.command(name="format")
+@app.command(
+    name="format",
+    short_help="Say whether a run would format the tape.",
+    epilog=examples("tapeline tape format --schedule monthly --dry-run"),
+)
 def format_tape(
     schedule: Annotated[str, typer.Option("--schedule", help="As a run of this schedule would ask.")],
     dry_run: Annotated[
@@ -164,9 +165,7 @@ def format_tape(
 ) -> None:
     """Say whether a run of a schedule may format the tape in its drive now, why, and what would be lost.
 
-    Run it on the drive's host. Exit code 0 if the permit would be given, 4 if not.
-    Example: tapeline tape format --schedule monthly --dry-run
-    """
+    Run it on the drive's host. Exit code 0 if the permit would be given, 4 if not."""
     if not dry_run:
         raise UsageError(
             M("A tape is formatted by a run, under its permit."),
@@ -218,17 +217,16 @@ def _show_decision(
             )
 
 
-@drives.command()
+@drives.command(
+    short_help="Say what each drive holds and waits for.", epilog=examples("tapeline drive status tape0")
+)
 def status(
     name: Annotated[
         str | None, typer.Argument(help="One drive; all if none is named.", metavar="DRIVE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in each drive, what it does, and what waits for it. Exit code 4 if it waits for a tape.
-
-    Example: tapeline drive status tape0
-    """
+    """Say what is in each drive, what it does, and what waits for it. Exit code 4 if it waits for a tape."""
     with stack.database() as database, database.transaction() as session:
         rows = session.scalars(select(Drive).order_by(Drive.name)).all()
         if name is not None and name not in {row.name for row in rows}:
