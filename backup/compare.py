@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +28,16 @@ class Difference:
     found: str
 
 
-def compare_trees(source: Path, restored: Path) -> list[Difference]:
+def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = ()) -> list[Difference]:
     """Everything in which ``restored`` is not ``source``, sorted by path; both are folders, or both files.
 
     Content, type, mode, owner, mtime to the nanosecond, link targets, groups of hard links, extended
     attributes, holes. Owners, and attributes that are not the users' own, count only where this process may
-    set them; sockets and devices are passed over. Raises OSError when one of the two cannot be read.
+    set them; sockets and devices are passed over, and so are the paths ``left_out`` (from the roots, as people
+    read them) with all below them. Raises OSError when one of the two cannot be read.
     """
-    here, there = _tree(os.fsencode(source)), _tree(os.fsencode(restored))
+    names = frozenset(left_out)
+    here, there = _tree(os.fsencode(source), names), _tree(os.fsencode(restored), names)
     found = [_only(path, "missing") for path in here.keys() - there.keys()]
     found += [_only(path, "extra") for path in there.keys() - here.keys()]
     for path in here.keys() & there.keys():
@@ -55,20 +57,22 @@ def _join(root: Path, path: bytes) -> bytes:
     return os.fsencode(root) if path == b"." else os.fsencode(root) + b"/" + path
 
 
-def _tree(root: bytes) -> dict[bytes, os.stat_result]:
+def _tree(root: bytes, left_out: frozenset[str]) -> dict[bytes, os.stat_result]:
     status = os.lstat(root)
     tree = {b".": status}
     if stat.S_ISDIR(status.st_mode):
-        tree.update(_below(root, b""))
+        tree.update(_below(root, left_out))
     return tree
 
 
-def _below(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    folders = [prefix]
+def _below(root: bytes, left_out: frozenset[str]) -> Iterator[tuple[bytes, os.stat_result]]:
+    folders = [b""]
     while folders:
         prefix = folders.pop()
         with os.scandir(root + b"/" + prefix) as entries:
             for entry in entries:
+                if shown(prefix + entry.name) in left_out:
+                    continue
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(prefix + entry.name + b"/")

@@ -14,6 +14,7 @@ import typer
 from sqlalchemy import select
 
 from backup.compare import compare_trees
+from backup.entry import shown
 from celery_app import settings, wiring
 from cli import output, processes, sample, schedules, stack, watch
 from db import catalog, runs, views
@@ -189,11 +190,28 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
         if ended["state"] != "SUCCEEDED":
             output.say(M("Run {id}: {state}", id=run.id, state=ended["state"]), style="red")
             return False
-        return _compare(folder, Path(target) / folder.relative_to(folder.anchor))
+        left_out = _left_out(database, backup["id"], folder)
+        return _compare(folder, Path(target) / folder.relative_to(folder.anchor), left_out)
 
 
-def _compare(source: Path, restored: Path) -> bool:
-    differences = compare_trees(source, restored)
+def _left_out(database: Database, run_id: int, folder: Path) -> list[str]:
+    """What the backup could not take as it should, so that there is nothing to compare it with."""
+    with database.transaction() as session:
+        told = [event["message"]["params"].get("path") for event in views.events_json(session, run_id)]
+    return [path.removeprefix(f"{shown(str(folder))}/") for path in told if path]
+
+
+def _compare(source: Path, restored: Path, left_out: list[str]) -> bool:
+    try:
+        differences = compare_trees(source, restored, left_out=left_out)
+    except OSError as error:
+        output.say(M("The source could not be read to compare it: {reason}.", reason=str(error)), style="red")
+        return False
+    if left_out:
+        output.say(
+            M("{count} files were left out of the backup, as the story above says.", count=len(left_out)),
+            style="yellow",
+        )
     for difference in differences[:20]:
         line = f"  ✗ {difference.path}: {difference.what}: {difference.expected} ≠ {difference.found}"
         output.console.print(line, markup=False, soft_wrap=True, style="red")
