@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCE ?=
+# As it was typed: neither make nor the shell may expand what a folder's name holds.
+export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run up test lint format clean
@@ -21,7 +23,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 install: $(VENV)/installed ## Make the virtual environment and install into it
 
 run: install ## Back a folder up to a virtual tape, restore and compare it: make run SOURCE=/some/folder
-	@$(BIN)/tapeline run $(if $(SOURCE),"$(SOURCE)")
+	@$(BIN)/tapeline run $${RUN_SOURCE:+"$$RUN_SOURCE"}
 
 up: install ## Run everything on this machine: servers, workers, beat, dashboard
 	@$(BIN)/tapeline up

@@ -197,6 +197,7 @@ def load() -> Settings:
     """The settings of this process. Raises BadConfiguration, which names the field and the file."""
     file = config_file()
     where = str(file) if file else "environment"
+    _check_variables()
     try:
         return Settings()
     except ValidationError as error:
@@ -214,6 +215,17 @@ def load() -> Settings:
     except ValueError as error:
         # pydantic-settings reports a variable that is not the JSON it should be this way.
         raise BadConfiguration(M("Environment: {detail}.", detail=str(error)), M("Correct it.")) from error
+
+
+def _check_variables() -> None:
+    """A misspelt variable would be passed over in silence."""
+    known = {*Settings.model_fields, "config"}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).split("__")[0].lower() not in known:
+            raise BadConfiguration(
+                M("{where}: there is no such setting.", where=name),
+                M("Correct its name, or unset it; docs/operations.md lists them."),
+            )
 
 
 def _explain(error: ValidationError, where: str) -> BadConfiguration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +20,7 @@ from celery_app import settings, wiring
 from cli import output, processes, sample, schedules, stack, watch
 from db import catalog, runs, views
 from db.engine import Database
-from db.models import ChainRun
-from db.schedules import get as find_schedule
+from db.models import ChainRun, ScheduledTask
 from db.schedules import put
 from db.states import ACTIVE
 from embedded.errors import AlreadyUp
@@ -35,6 +35,8 @@ from tape.virtual import VirtualDrive, insert, new_cartridge
 from tape.virtual_record import VOLUME
 
 NAME = "demo"
+RESERVE = 500_000_000
+"""Room that is left free on the disks, in bytes."""
 CAPACITY = 12_000_000_000
 """Of a virtual cartridge for the sample; a larger source gets one that it fits on several times."""
 
@@ -50,14 +52,13 @@ def run(
     to the same tape.
     """
     drive = _virtual_drive()
-    folder = _source(source)
+    asked = _check(source)
     output.say(M("Starting servers and workers in {folder} …", folder=str(settings.load().state_dir)))
-    with stack.database() as database, _processes():
+    with stack.database() as database, _processes(database):
+        folder = asked or _sample()
+        _check_room(folder)
         _insert_tape(drive, folder)
-        with database.transaction() as session:
-            found = settings.load()
-            put(session, NAME, drive=found.default_drive, sources=[str(folder)], time_zone=found.time_zone)
-        backup = _backup(database)
+        backup, folder = _backup(database, folder)
         restored = _restore_and_compare(database, backup, folder)
     _next_steps(backup)
     raise typer.Exit(0 if restored else 1)
@@ -77,30 +78,80 @@ def _virtual_drive() -> VirtualDrive:
     return drive
 
 
-def _source(source: Path | None) -> Path:
-    if source is None:
-        folder = settings.load().state_dir.resolve() / NAME / "sample"
-        if not (folder / "sparse.img").exists():
-            output.say(M("Making sample files in {folder} …", folder=str(folder)))
-            shutil.rmtree(folder, ignore_errors=True)
-            sample.make(folder)
-        return folder
-    if not source.exists():
+def _check(source: Path | None) -> Path | None:
+    if source is not None and not source.exists():
         raise UsageError(M("SOURCE: there is no {path}.", path=str(source)), M("Name a folder that exists."))
-    return source.resolve()
+    return source.resolve() if source else None
+
+
+def _sample() -> Path:
+    """The sample, made once; beside its place and then moved there, since another start may make it too."""
+    folder = settings.load().state_dir.resolve() / NAME / "sample"
+    if not folder.exists():
+        output.say(M("Making sample files in {folder} …", folder=str(folder)))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch) / "sample"
+            sample.make(made)
+            if not folder.exists():
+                made.rename(folder)
+    return folder
+
+
+def _check_room(folder: Path) -> None:
+    """The virtual tape and the restored copy lie on this host's disks; a full disk would stop everything."""
+    size = _size(folder)
+    for place in (settings.load().state_dir, Path(tempfile.gettempdir())):
+        free = shutil.disk_usage(place).free
+        if free < size + RESERVE:
+            raise UsageError(
+                M(
+                    "{place} has only {free} free; the source has {size}.",
+                    place=str(place),
+                    free=units.size(free),
+                    size=units.size(size),
+                ),
+                M("Name a smaller source, make room, or set TAPELINE_STATE_DIR and TMPDIR to another disk."),
+            )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in (folder, *folder.rglob("*")))
 
 
 @contextmanager
-def _processes() -> Iterator[None]:
-    """A control worker and a tape worker; those of ``tapeline up`` if it runs already."""
+def _processes(database: Database) -> Iterator[None]:
+    """A control worker, a tape worker and beat; those that run already in this state folder, if any do."""
     drive = settings.load().default_drive
-    supervisor = Supervisor(settings.load().state_dir, [stack.control_worker(), stack.tape_worker(drive)])
+    programs = [stack.control_worker(), stack.tape_worker(drive), stack.beat()]
+    supervisor = Supervisor(settings.load().state_dir, programs)
     with ExitStack() as held:
         try:
             held.enter_context(supervisor.started(_tell))
         except AlreadyUp:
-            output.say(M("'tapeline up' is running: its workers do the work."))
+            output.say(M("Tapeline is up in this state folder already: its workers do the work."))
+        else:
+            held.callback(_say_stopping, database)
+            _adopt(database)
         yield
+
+
+def _say_stopping(database: Database) -> None:
+    """The workers are stopped in order now; an impatient second Ctrl-C would leave them behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    run_id = _under_way(database)
+    if run_id is not None:
+        output.say(M("Stopping. Run {id} goes on at the next start.", id=run_id), style="yellow")
+
+
+def _adopt(database: Database) -> None:
+    """Whatever was under way when the last start ended, nobody works at it now: send it again."""
+    run_id = _under_way(database)
+    if run_id is not None:
+        from tasks import recover  # noqa: PLC0415 - loading Celery takes half a second
+
+        recover.adopt(run_id)
 
 
 def _tell(event: Event) -> None:
@@ -114,35 +165,53 @@ def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
     if medium.state is not MediumState.NO_MEDIUM:
         output.say(M("In the virtual drive: {tape}.", tape=medium.label or medium.state.value))
         return
-    size = sum(path.lstat().st_size for path in folder.rglob("*"))
     barcode = f"DEMO{len(virtual_shelf.barcodes(drive.path)) + 1:02d}L9"
-    new_cartridge(drive.path, barcode, capacity=max(CAPACITY, 4 * size))
+    new_cartridge(drive.path, barcode, capacity=max(CAPACITY, 4 * _size(folder)))
     insert(drive.path, barcode)
     output.say(M("A blank virtual tape ({barcode}) is in the drive.", barcode=barcode))
 
 
-def _backup(database: Database) -> dict[str, Any]:
+def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
+    """The run, and the folder that it backed up: that of an interrupted run if there is one."""
     run_id = _under_way(database)
     if run_id is None:
-        run_id, _ = schedules.start(database, NAME)
+        run_id = _start(database, folder)
         output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
     else:
-        output.say(M("Run {id} was interrupted; it goes on:", id=run_id), style="bold")
+        folder = _source_of(database, run_id)
+        told = M("Run {id} of {folder} was interrupted; it goes on:", id=run_id, folder=str(folder))
+        output.say(told, style="bold")
     run = watch.follow(run_id)
     if run["state"] != "SUCCEEDED":
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
         output.say(M("Its story: {command}", command=f"{_command()} runs show {run_id}"))
         raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
     _print_result(database, run)
-    return run
+    return run, folder
+
+
+def _start(database: Database, folder: Path) -> int:
+    """Start a run of this very folder, whatever another start makes of the schedule meanwhile."""
+    found = settings.load()
+    sources = [str(folder)]
+    with database.transaction() as session:
+        put(session, NAME, drive=found.default_drive, sources=sources, time_zone=found.time_zone)
+    run_id, _ = schedules.start(database, NAME, options={"sources": sources})
+    return run_id
+
+
+def _source_of(database: Database, run_id: int) -> Path:
+    with database.transaction() as session:
+        return Path(runs.get(session, run_id).options["sources"][0])
 
 
 def _under_way(database: Database) -> int | None:
     """The run that an interrupted start of this command left, if it is not finished."""
     with database.transaction() as session:
-        schedule = find_schedule(session, NAME)
         return session.scalar(
-            select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+            select(ChainRun.id)
+            .join(ScheduledTask, ScheduledTask.id == ChainRun.schedule_id)
+            .where(ScheduledTask.name == NAME, ChainRun.state.in_(ACTIVE))
         )
 
 
@@ -159,6 +228,7 @@ def _print_result(database: Database, run: dict[str, Any]) -> None:
             (M("Tape"), label),
             (M("Files"), wiring.words().number(stored["files"])),
             (M("Size"), units.size(stored["bytes"])),
+            (M("Warnings"), stored["warnings"]),
             (M("Rate"), wiring.words().rate(stored["bytes"], seconds)),
             (M("Where it is"), _place(stored["id"])),
         ]
@@ -230,7 +300,7 @@ def _next_steps(backup: dict[str, Any]) -> None:
     output.say(M("Try next:"), style="bold")
     for command in (
         f"{_command()} runs show {backup['id']}",
-        f"{_command()} sets find 报表",
+        f"{_command()} sets list",
         f"{_command()} up",
     ):
         output.console.print(f"  {command}", markup=False)

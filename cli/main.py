@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from celery_app import logs
 from cli import demo, doctor, processes, runs, schedules, sets, status, tapes
 from cli.output import errors, examples
 from policy.errors import TapelineError
+from policy.message import M
 
 app = typer.Typer(
     name="tapeline",
@@ -49,6 +50,9 @@ app.command("migrate", short_help="Bring the database to this version.")(process
 
 _debug = False
 
+CommandLineError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""What the parser raises, whether Typer brings its own parser or uses click's."""
+
 
 @app.callback()
 def _options(
@@ -62,20 +66,26 @@ def _options(
 
 def main() -> None:
     """Run a command; every error is one line, with the exit code of its class."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no Chinese shows escapes instead of an error.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     signal.signal(signal.SIGTERM, _end)
     logs.set_up(as_json=False, level=logging.WARNING)
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except CommandLineError as error:
+        code = _show_usage(error)
+    except (typer.Abort, KeyboardInterrupt):
         errors.print("tapeline: interrupted")
         code = 130
     except TapelineError as error:
         code = _show(error)
     except BrokenPipeError:
         code = 1
+    except OSError as error:
+        if _debug:
+            raise
+        code = _show(_translated(error))
     except Exception as error:
         if _debug:
             raise
@@ -90,6 +100,27 @@ def main() -> None:
 def _end(number: int, _frame: FrameType | None) -> None:
     """Being asked to end is an ending like any other: servers and workers are stopped in order."""
     raise SystemExit(128 + number)
+
+
+def _show_usage(error: Any) -> int:
+    """One line; the whole help only where nothing was asked for."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "tapeline"
+        errors.print(
+            f"tapeline: {error.format_message()} See '{command} --help'.", markup=False, soft_wrap=True
+        )
+    return int(error.exit_code)
+
+
+def _translated(error: OSError) -> TapelineError:
+    path = os.fsdecode(error.filename) if error.filename else "-"
+    return TapelineError(
+        M("{reason}: {path}.", reason=error.strerror or type(error).__name__, path=path),
+        M("Make room or correct the permissions; TAPELINE_STATE_DIR names another state folder."),
+    )
 
 
 def _show(error: TapelineError) -> int:

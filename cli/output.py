@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,6 +43,9 @@ STYLES = {
     "DESTROYED": "red",
 }
 
+WIDEST = 10_000
+"""No line is longer, in characters."""
+
 ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
 """The exit code of a run's state; every other one is a failure."""
 
@@ -60,16 +64,14 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
     """A table, or one line that says why there is none."""
     words = wiring.words()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns, 1):
-        # Names and numbers stay whole; a long text, which stands last, is folded.
-        last = number == len(columns)
-        table.add_column(
-            words.text(column), overflow="fold", no_wrap=not last, min_width=12 if last else None
-        )
+    for column in columns:
+        table.add_column(words.text(column), no_wrap=True, overflow="ignore")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:
-        console.print(table)
+        # Nothing is cut or folded, so that ids and paths can be copied; a narrow terminal wraps the lines.
+        width = Console(width=WIDEST).measure(table).maximum
+        Console(width=max(width, console.width), highlight=False).print(table)
     else:
         say(empty)
 
@@ -84,8 +86,16 @@ def print_facts(facts: Iterable[tuple[Message, Any]]) -> None:
         console.print(f"  {name}{padding}  {value}", markup=False, soft_wrap=True)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Text without what a terminal would obey: a file name may hold anything."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def _cell(value: Any) -> str:
-    shown = "-" if value is None else str(value)
+    shown = "-" if value is None else clean(str(value))
     style = STYLES.get(shown.upper())
     escaped = shown.replace("[", r"\[")
     return f"[{style}]{escaped}[/{style}]" if style else escaped
@@ -93,7 +103,7 @@ def _cell(value: Any) -> str:
 
 def message(data: Mapping[str, Any] | None) -> str | None:
     """A stored message in the operator's language."""
-    return wiring.words().text(Message.from_json(dict(data))) if data else None
+    return clean(wiring.words().text(Message.from_json(dict(data)))) if data else None
 
 
 def local(iso: str | None) -> str | None:

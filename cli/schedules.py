@@ -74,14 +74,22 @@ def run(
     raise typer.Exit(output.ENDING_CODES.get(state, 1))
 
 
-def start(database: Any, name: str) -> tuple[int, RunState]:
-    """Start a run of a schedule by hand; returns its number and state. Raises NotFound."""
+def start(database: Any, name: str, options: dict[str, Any] | None = None) -> tuple[int, RunState]:
+    """Start a run of a schedule by hand; returns its number and state. ``options`` override the template.
+
+    Raises NotFound.
+    """
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     with database.transaction() as session:
         schedule = schedules.get(session, name)
         run = runs.start(
-            session, schedule, due_at=now(), trigger=Trigger.MANUAL, requested_by=getpass.getuser()
+            session,
+            schedule,
+            due_at=now(),
+            trigger=Trigger.MANUAL,
+            requested_by=getpass.getuser(),
+            options=options,
         )
         assert run is not None, "this moment was never due before"
     if run.state is RunState.SKIPPED:

@@ -201,11 +201,13 @@ def _start(database: Any, set_id: str, to: Path, paths: list[str], overwrite: bo
 
     if to.exists() and not to.is_dir():
         raise UsageError(M("--to: {path} is not a folder.", path=str(to)), M("Name a folder."))
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
     with database.transaction() as session:
         run = runs.start_restore(
             session,
             set_id=set_id,
-            drive=drive or settings.load().default_drive,
+            drive=name,
             options={"target": str(to.absolute()), "paths": paths, "overwrite": overwrite},
             requested_by=getpass.getuser(),
         )

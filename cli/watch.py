@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from rich.progress import (
@@ -16,11 +17,13 @@ from rich.progress import (
 
 from celery_app import wiring
 from cli import output
-from db import runs, views
+from db import drives, runs, views
 from db.states import RunState
 from policy.message import M
 
 LOOK_SECONDS = 0.3
+QUIET_SECONDS = 10.0
+"""How long nothing may happen before that is said."""
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
 ICONS: dict[str, tuple[str, str | None]] = {
     "info": ("·", None),
@@ -39,6 +42,7 @@ def follow(run_id: int, *, story: bool = True) -> dict[str, Any]:
             if run["state"] in ENDED or run["state"] == RunState.WAITING_FOR_TAPE:
                 watcher.look()
                 return run
+            watcher.complain_of_silence(run)
             time.sleep(LOOK_SECONDS)
 
 
@@ -65,6 +69,8 @@ class Watcher:
         self._begun: set[str] = set()
         self._ended: set[str] = set()
         self._task: Any = None
+        self._quiet_since = time.monotonic()
+        self._complained = False
 
     def look(self) -> dict[str, Any]:
         """Show what is new; returns the run."""
@@ -81,6 +87,22 @@ class Watcher:
             self._shown_event = events[-1]["id"]
         self._show_progress(run)
         return run
+
+    def complain_of_silence(self, run: dict[str, Any]) -> None:
+        """Say once that nobody is there to do the work, instead of waiting without a word."""
+        if any(step["state"] == "RUNNING" for step in run["steps"]):
+            self._quiet_since = time.monotonic()
+        if self._complained or time.monotonic() - self._quiet_since < QUIET_SECONDS:
+            return
+        self._complained = True
+        with wiring.database().transaction() as session:
+            alive = drives.is_alive(session, run["drive"], timedelta(seconds=60))
+        told = (
+            M("Nothing happens: does a control worker run? 'tapeline doctor' checks.")
+            if alive
+            else M("No worker of drive {drive} answers. Start it: tapeline up", drive=run["drive"])
+        )
+        self._print(f"  ! {wiring.words().text(told)}", style="yellow")
 
     def _show_step(self, step: dict[str, Any], events: list[dict[str, Any]]) -> None:
         name, state = step["name"], step["state"]
@@ -118,5 +140,7 @@ def _ending(step: dict[str, Any]) -> str:
         return str(output.message(step["error"]["message"]))
     if (step["result"] or {}).get("reason"):
         return words.text(M("not needed"))
+    if not step["started_at"]:
+        return words.text(M("done"))
     seconds = views.seconds_between(step["started_at"], step["finished_at"])
     return words.text(M("done in {seconds} s", seconds=f"{seconds:.1f}"))

@@ -36,15 +36,18 @@ def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
 
 def _signature(run: ChainRun, step: Step) -> Any:
     queue = settings.load().queue_of(run.drive) if step in AT_THE_DRIVE else CONTROL
-    number = STEPS[run.kind].index(step) + 1
     return app.signature(
         f"tapeline.{step.value}",
         args=(run.id, run.dispatch),
         immutable=True,
         queue=queue,
-        # What the dashboard shows as the task's id: run, dispatch and step.
-        task_id=f"run{run.id}-{run.dispatch}-{number}-{step.value}",
+        task_id=message_id(run, step),
     )
+
+
+def message_id(run: ChainRun, step: Step) -> str:
+    """What the dashboard shows as the task's id: run, dispatch and step."""
+    return f"run{run.id}-{run.dispatch}-{STEPS[run.kind].index(step) + 1}-{step.value}"
 
 
 def publish(send_it: Any, *, brief: bool = False) -> bool:

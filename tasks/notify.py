@@ -24,6 +24,8 @@ def notify(work: Work) -> Done:
     """All steps before have been passed: the run has succeeded. Then the message, then the next run."""
     work.db(_succeed)
     sent = _deliver(work.held.run_id)
+    if not wiring.channels():
+        work.tell(M("No channel is set up, so nobody was told."))
     chain.release(work.drive_name)
     return Done({"sent": sent, "summary": f"{sent} messages sent"})
 
@@ -59,4 +61,9 @@ def _close_notify_step(session: Session, run_id: int) -> None:
     row = session.get(ChainStep, (run_id, run.part, Step.NOTIFY))
     if run.state is RunState.FAILED and row and row.state not in PASSED:
         row.state, row.finished_at = StepState.SUCCEEDED, now()
-        events.record(session, run, M("The failure has been announced."), step=Step.NOTIFY)
+        told = (
+            M("The failure has been announced.")
+            if wiring.channels()
+            else M("No channel is set up, so nobody was told.")
+        )
+        events.record(session, run, told, step=Step.NOTIFY)

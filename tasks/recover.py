@@ -44,15 +44,40 @@ def recover() -> list[int]:
 
 
 def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
-    """A chain's error callback: a step that still counts as running lost its process."""
+    """A chain's error callback: a step that still counts as running lost its process.
+
+    It names the message of the step that died; one that is late or forged names another.
+    """
     with wiring.database().transaction() as session:
         run = runs.get(session, run_id, lock=True)
         step = _running_step(session, run)
         if run.state is not RunState.RUNNING or run.dispatch != dispatch or step is None:
             return
+        if task_id != chain.message_id(run, step.step):
+            return
         log.warning("the process of a step died", task=task_id)
         resume_at = _resume(session, run, step)
     _send(run, resume_at)
+
+
+def adopt(run_id: int) -> None:
+    """Whatever could work at this run has just been started anew: send it again from where it is."""
+    with wiring.database().transaction() as session:
+        run = runs.get(session, run_id, lock=True)
+        resume_at = _taken_over(session, run) if run.state is RunState.RUNNING else None
+    if run.state is RunState.RUNNING:
+        _send(run, resume_at)
+    else:
+        chain.release(run.drive)
+
+
+def _taken_over(session: Session, run: ChainRun) -> Step | None:
+    step = _running_step(session, run)
+    if step is not None:
+        return _resume(session, run, step)
+    opened = runs.first_open_step(session, run)
+    runs.new_dispatch(run)
+    return opened.step if opened else None
 
 
 def _look_after(run_id: int) -> bool:

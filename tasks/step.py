@@ -10,15 +10,17 @@ from typing import Any, NoReturn
 import structlog
 from celery import Task
 from celery.exceptions import Ignore
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.errors import Ended
-from celery_app import settings, wiring
+from celery_app import guards, settings, wiring
 from celery_app.celery import app
 from db import cartridges, events, runs, steps
 from db.errors import LostClaim
 from db.models import ChainRun, now
-from db.states import RunState, Step, StepState
+from db.states import AT_THE_DRIVE, RunState, Step, StepState
+from db.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.tapes import CartridgeState
@@ -83,7 +85,7 @@ def step(name: Step) -> Callable[[Body], Task]:
 
 def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> str:
     held = wiring.database().attempt(
-        lambda session: steps.claim(session, run_id, dispatch, name, task.request.hostname or "?"),
+        lambda session: _claim(session, run_id, dispatch, name, task.request.hostname or "?"),
         patience=settings.load().database_patience_seconds,
     )
     if held is None:
@@ -108,6 +110,20 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
             log.exception("unexpected error in a step")
             _fail(work, _unexpected(error))
         return _conclude(work, ending)
+
+
+def _claim(session: Session, run_id: int, dispatch: int, name: Step, worker: str) -> Claim | None:
+    if name in AT_THE_DRIVE and not _holds_its_drive(session, run_id):
+        return None
+    return steps.claim(session, run_id, dispatch, name, worker)
+
+
+def _holds_its_drive(session: Session, run_id: int) -> bool:
+    """Whatever queue a message was put in: only the worker that holds the drive works at it."""
+    held = guards.held()
+    # The column alone: a row that is loaded here would be stale when the claim locks it.
+    drive = session.scalar(select(ChainRun.drive).where(ChainRun.id == run_id))
+    return held is not None and held.drive == drive
 
 
 def _unexpected(error: Exception) -> TapelineError:

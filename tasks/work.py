@@ -140,5 +140,10 @@ class Work:
 
     def send_event(self, kind: str, text: str) -> None:
         """Tell the dashboard; a broker that is away costs nothing but this line."""
-        with suppress(OperationalError, OSError):
+        with suppress(OperationalError, OSError, *self._broker_errors):
             self.task.send_event(kind, retry=False, result=text)
+
+    @cached_property
+    def _broker_errors(self) -> tuple[type[Exception], ...]:
+        """The transport's own errors: without a retry nobody makes an OperationalError of them."""
+        return tuple(self.task.app.connection_for_write().connection_errors)

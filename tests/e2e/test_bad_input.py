@@ -128,3 +128,29 @@ def test_the_language_is_a_setting(system: System) -> None:
     """Chinese texts, English names in JSON."""
     system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
     assert "计划" in refused(system, "schedule", "run", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nope"], "'nope'"),
+        (["--nope"], "--nope"),
+        (["tape", "show"], "TAPE"),
+        (["runs", "show", "abc"], "RUN"),
+        (["runs", "-n", "0"], "limit"),
+        (["sets", "restore", "X"], "--to"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    system: System, arguments: list[str], says: str
+) -> None:
+    """It names what is wrong, and the help to look at."""
+    line = refused(system, *arguments)
+    assert says in line
+    assert "--help" in line
+
+
+def test_a_misspelt_variable_is_named(system: System) -> None:
+    """A setting in the environment is never passed over in silence."""
+    system.environment["TAPELINE_LANGUGE"] = "zh_CN"
+    assert "TAPELINE_LANGUGE" in refused(system, "runs")
