@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 SOURCE ?=
 # As it was typed: neither make nor the shell may expand what a folder's name holds.
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test lint format clean
+.PHONY: help install run up test faults soak lint format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-9s %s\n", $$1, $$2}'
@@ -35,7 +36,13 @@ lint: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(ARGS)
+	@$(PYTEST) -m "not faults and not soak" $(ARGS)
+
+faults: install ## The table of faults: kills, lost and repeated messages, broken tapes, servers that go away
+	@$(PYTEST) -m "faults and not soak" tests/faults $(ARGS)
+
+soak: install ## What takes long: outages of minutes, thousands of histories, random kills
+	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

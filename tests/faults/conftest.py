@@ -1,0 +1,63 @@
+"""One installation after another: a test gets the one that the test before has left sound, or a new one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import Site
+
+HERE = Path(__file__).parent
+
+
+class Cupboard:
+    """Holds the installation that is in use."""
+
+    def __init__(self) -> None:
+        self._site: Site | None = None
+
+    def take(self) -> Site:
+        """A sound installation, all its processes at work."""
+        if self._site is None:
+            folder = Path(tempfile.mkdtemp(prefix="tl-"))
+            folder.chmod(0o755)
+            self._site = Site(folder)
+            self._site.open()
+        return self._site
+
+    def empty(self) -> None:
+        """End the installation."""
+        if self._site is not None:
+            site, self._site = self._site, None
+            site.close()
+            shutil.rmtree(site.folder)
+
+
+_cupboard = Cupboard()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The whole table takes minutes, so it has a target of its own: ``make faults``."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("faults")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """The installation ends with the last of these tests, whatever comes after them."""
+    if nextitem is None or not nextitem.path.is_relative_to(HERE):
+        _cupboard.empty()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An installation at work. One that a fault has left otherwise is not handed on."""
+    found = _cupboard.take()
+    yield found
+    if not found.clear():
+        _cupboard.empty()

@@ -1,0 +1,210 @@
+"""What has to be true when a run has come to its end, whatever was done to it on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select
+
+from backup import documents, manifest
+from backup.compare import compare_trees
+from backup.entry import shown
+from backup.restore import restore
+from db import cartridges, runs
+from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, FormatPermit, Notification
+from db.states import PASSED, RunState
+from policy.message import Message
+from policy.tapes import SetState
+from tape.drive import MediumState, Volume
+from tape.errors import NotMountable
+from tests.faults.scene import Scene
+
+TITLES = {
+    "success": "succeeded",
+    "warnings": "completed with warnings",
+    "failed": "failed",
+    "waiting_for_tape": "waits for a tape",
+    "format_warning": "goes on without a format",
+    "cancelled": "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ends: its state and reason, the tape, the catalogue, the messages."""
+
+    state: str = "SUCCEEDED"
+    reason: str = ""
+    """A pattern that is found in the reason."""
+    formats: int = 1
+    """How often the cartridge was formatted for the run, as the cartridge counts."""
+    cartridge: str | None = "active"
+    """The state of the cartridge's row; None: nobody knows it."""
+    stored: str | None = "complete"
+    """The state of the run's set; None: it has none."""
+    messages: tuple[str, ...] = ("success",)
+
+
+SUCCESS = End()
+
+
+def prove(scene: Scene, end: End) -> None:
+    """Wait for the run's end, then look at the run, the tape, the catalogue and the messages."""
+    run = _ended(scene, end)
+    _check_run(scene, run, end)
+    _check_permits(scene, run, end)
+    _check_cartridge(scene, end)
+    _check_set(scene, run, end)
+    _check_messages(scene, run, end)
+
+
+def _ended(scene: Scene, end: End) -> ChainRun:
+    still = {RunState.QUEUED, RunState.RUNNING}
+    scene.site.wait_for(lambda: scene.state not in still, f"the end of run {scene.run_id}")
+    run: ChainRun = scene.site.ask(lambda session: runs.get(session, scene.run_id))
+    said = Message.from_json(run.reason) if run.reason else ""
+    assert run.state.value == end.state, f"{run.state}: {said}\n{scene.site.logs()}"
+    assert re.search(end.reason, str(said)), said
+    return run
+
+
+def _check_run(scene: Scene, run: ChainRun, end: End) -> None:
+    steps = scene.site.ask(
+        lambda session: [step.state for step in session.merge(run).steps if step.part == run.part]
+    )
+    if end.state == "SUCCEEDED":
+        scene.site.wait_for(lambda: _all_passed(scene), "the last step to be noted as done")
+    else:
+        assert any(state not in PASSED for state in steps)
+
+
+def _all_passed(scene: Scene) -> bool:
+    steps = scene.site.ask(lambda s: [step.state for step in runs.get(s, scene.run_id).steps])
+    return all(state in PASSED for state in steps)
+
+
+def _check_permits(scene: Scene, run: ChainRun, end: End) -> None:
+    """At most one format for each part of the run, each under a permit that was consumed for it."""
+    wanted = select(FormatPermit.part).where(
+        FormatPermit.run_id == run.id, FormatPermit.consumed_at.is_not(None)
+    )
+    parts = scene.site.ask(lambda session: session.scalars(wanted).all())
+    assert len(parts) == len(set(parts))
+    assert scene.record.formats - scene.formats_before == end.formats
+    assert len(parts) >= end.formats
+
+
+def _check_cartridge(scene: Scene, end: End) -> None:
+    said = {"state": "formatted", "medium_serial": scene.record.medium_serial}
+    row = scene.site.ask(lambda session: cartridges.recognise(session, said))
+    assert (row.state.value if row else None) == end.cartridge
+    volume = scene.record.volume
+    if row and volume and end.state == "SUCCEEDED":
+        assert (row.label, row.tape_id, row.volume_uuid) == (volume.label, volume.label, volume.uuid)
+        assert row.generation == volume.generation
+        assert volume.label.startswith(f"TP{datetime.now(UTC):%Y%m}")
+
+
+def _check_set(scene: Scene, run: ChainRun, end: End) -> None:
+    stored: BackupSet | None = scene.site.ask(
+        lambda session: session.get(BackupSet, run.set_id) if run.set_id else None
+    )
+    assert (stored.state.value if stored else None) == end.stored
+    with _mounted(scene) as volume:
+        if volume is not None:
+            check_catalogue(scene, volume)
+            if stored and stored.state is SetState.COMPLETE:
+                _check_restored(scene, volume, stored.id)
+    if stored is None:
+        assert not (scene.record.volume and scene.record.volume.files), "files that nobody asked for"
+
+
+@contextmanager
+def _mounted(scene: Scene) -> Iterator[Volume | None]:
+    """The volume of the run's cartridge, for reading; None if there is none."""
+    if scene.site.drive.look().state is not MediumState.FORMATTED:
+        with _not_mountable(scene):
+            yield None
+        return
+    with scene.site.drive.mount(read_only=True) as volume:
+        yield volume
+
+
+@contextmanager
+def _not_mountable(scene: Scene) -> Iterator[None]:
+    try:
+        with scene.site.drive.mount(read_only=True):
+            raise AssertionError("a volume that the drive does not affirm")
+    except NotMountable:
+        yield
+
+
+def check_catalogue(scene: Scene, volume: Volume) -> None:
+    """Every archive in the catalogue is on the tape, whole, with the files that the catalogue names; and a
+    set is complete in the catalogue only if the tape says so too."""
+    for stored in scene.site.ask(lambda session: _sets_on(session, volume)):
+        for archive in stored.archives:
+            name = f"{documents.folder_of(stored.id)}/{archive.name}"
+            assert volume.size(name) == archive.bytes
+            with volume.open(name) as file:
+                assert hashlib.sha256(file.read()).hexdigest() == archive.sha256
+            on_tape = manifest.entries_on(volume, stored.id, archives=[archive.number])
+            assert [shown(entry.path) for entry in on_tape] == scene.site.ask(partial(_paths, archive))
+        if stored.state is SetState.COMPLETE:
+            assert documents.is_complete(volume, stored.id)
+            assert sum(archive.files for archive in stored.archives) == stored.files
+        else:
+            assert not documents.is_complete(volume, stored.id)
+
+
+def _sets_on(session: Any, volume: Volume) -> list[BackupSet]:
+    row = cartridges.recognise(session, volume.medium.to_json())
+    if row is None:
+        return []
+    found = session.scalars(select(BackupSet).where(cartridges.on_generation(row))).all()
+    for stored in found:
+        assert all(archive.cartridge_id == row.id for archive in stored.archives)
+    return list(found)
+
+
+def _paths(archive: BackupArchive, session: Any) -> list[str]:
+    wanted = select(BackupFile.path).where(
+        BackupFile.set_id == archive.set_id, BackupFile.archive == archive.number
+    )
+    return list(session.scalars(wanted.order_by(BackupFile.position)))
+
+
+def _check_restored(scene: Scene, volume: Volume, set_id: str) -> None:
+    """From the tape alone, byte for byte and fact for fact."""
+    target = scene.site.folder / "restored"
+    target.mkdir()
+    report = restore(volume, set_id, manifest.entries_on(volume, set_id), target)
+    assert not report.failures
+    assert compare_trees(scene.site.source, target / scene.site.source.relative_to("/")) == []
+    shutil.rmtree(target)
+
+
+def _check_messages(scene: Scene, run: ChainRun, end: End) -> None:
+    """Each event is in the outbox once and went out once."""
+    wanted = select(Notification).where(Notification.run_id == run.id).order_by(Notification.id)
+
+    def settled() -> bool:
+        rows = scene.site.ask(lambda session: session.scalars(wanted).all())
+        return all(row.next_attempt_at is None for row in rows)
+
+    scene.site.wait_for(settled, "the messages to go out")
+    rows = scene.site.ask(lambda session: session.scalars(wanted).all())
+    assert tuple(row.event for row in rows) == end.messages
+    assert len({(row.event, row.occurrence) for row in rows}) == len(rows)
+    sent = scene.site.catcher.about(scene.name)
+    assert len(sent) == len(rows), sent
+    for event, title in zip(end.messages, sent, strict=True):
+        assert TITLES[event] in title

@@ -1,0 +1,140 @@
+"""kill -9 of every process in every step: the run ends as it would have, formatted once, byte-equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from db.states import AT_THE_DRIVE, Step
+from tests.faults import scene as at
+from tests.faults.proof import SUCCESS, End, prove
+from tests.faults.scene import Place, Scene
+from tests.faults.site import Site
+
+NOT_FORMATTED = End(
+    state="FAILED",
+    reason="cut off",
+    formats=0,
+    cartridge="unknown",
+    stored=None,
+    messages=("failed",),
+)
+BLANK_AS_BEFORE = End(
+    state="FAILED",
+    reason="cut off",
+    formats=0,
+    cartridge=None,
+    stored=None,
+    messages=("failed",),
+)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What is killed, and what is started again once the step has been released."""
+
+    name: str
+    strike: Callable[[Site], None]
+    start_again: tuple[str, ...] = ()
+    worker: str = ""
+    """Whose steps die with it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def mend(self, site: Site) -> None:
+        for name in self.start_again:
+            if name == "beat":
+                site.start_beat()
+            else:
+                site.start(name)
+
+
+TAPE_CHILD = Kill("the tape worker's child", lambda site: site.kill_pool("tape"), (), "tape")
+TAPE = Kill("the tape worker", lambda site: site.kill("tape"), ("tape",), "tape")
+TAPE_HOST = Kill("the tape host", lambda site: site.crash("tape"), ("tape",), "tape")
+CONTROL_CHILD = Kill("the control worker's children", lambda site: site.kill_pool("control"), (), "control")
+CONTROL = Kill("the control worker", lambda site: site.kill("control"), ("control",), "control")
+BEAT = Kill("beat", lambda site: site.kill("beat"), ("beat",))
+
+TABLE: list[tuple[Place, Kill, bool, End]] = [
+    (at.PRECHECK, TAPE_CHILD, False, SUCCESS),
+    (at.PRECHECK, TAPE, False, SUCCESS),
+    (at.RECORD, CONTROL_CHILD, False, SUCCESS),
+    (at.RECORD, CONTROL, False, SUCCESS),
+    (at.RECORD, TAPE, False, SUCCESS),
+    (at.PERMITTED, TAPE_CHILD, False, BLANK_AS_BEFORE),
+    (at.PERMITTED, TAPE, True, NOT_FORMATTED),
+    (at.FORMAT, TAPE, False, SUCCESS),
+    (at.FORMAT, TAPE_HOST, True, NOT_FORMATTED),
+    (at.FORMAT, TAPE_HOST, False, BLANK_AS_BEFORE),
+    (at.FORMAT, CONTROL, False, SUCCESS),
+    (at.FORMAT, BEAT, False, SUCCESS),
+    (at.FORMATTED, TAPE_CHILD, False, SUCCESS),
+    (at.FORMATTED, TAPE, True, SUCCESS),
+    (at.LABEL, CONTROL_CHILD, False, SUCCESS),
+    (at.LABEL, CONTROL, False, SUCCESS),
+    (at.LABEL, TAPE, False, SUCCESS),
+    (at.ARCHIVE, TAPE_CHILD, False, SUCCESS),
+    (at.ARCHIVE, TAPE, False, SUCCESS),
+    (at.ARCHIVE, CONTROL, False, SUCCESS),
+    (at.ARCHIVE, BEAT, False, SUCCESS),
+    (at.SEALED, TAPE_CHILD, False, SUCCESS),
+    (at.SEALED, TAPE, False, SUCCESS),
+    (at.COPYING, TAPE_CHILD, False, SUCCESS),
+    (at.COMPLETE, TAPE_CHILD, False, SUCCESS),
+    (at.COMPLETE, TAPE, False, SUCCESS),
+    (at.NOTIFY, CONTROL_CHILD, False, SUCCESS),
+    (at.NOTIFY, CONTROL, False, SUCCESS),
+    (at.NOTIFY, TAPE, False, SUCCESS),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "kill", "known", "end"),
+    [pytest.param(*row, id=f"{row[1]}, {row[0]}{', known tape' if row[2] else ''}") for row in TABLE],
+)
+def test_a_kill(site: Site, place: Place, kill: Kill, known: bool, end: End) -> None:
+    """Whatever is killed, wherever the run is: it ends as the table says, and nothing happens twice."""
+    scene = Scene(site, tape=place.tape, faults=place.faults, known=known)
+    with place.held(scene):
+        kill.strike(site)
+    kill.mend(site)
+    prove(scene, end)
+    assert scene.attempts(place.step) == (2 if kill.worker == _worker_of(place.step) else 1)
+
+
+def _worker_of(step: Step) -> str:
+    return "tape" if step in AT_THE_DRIVE else "control"
+
+
+@pytest.mark.parametrize("place", [at.FORMAT, at.ARCHIVE], ids=str)
+def test_a_worker_that_was_taken_for_dead(site: Site, place: Place) -> None:
+    """It comes back after its step was given away: it stops, and the next attempt ends the step alone."""
+    scene = Scene(site, tape=place.tape)
+    with place.held(scene), site.paused("tape"):
+        site.wait_for(lambda: not scene.is_running(place.step), "the step to be taken away")
+    prove(scene, SUCCESS)
+    assert scene.attempts(place.step) == 2
+
+
+@pytest.mark.soak
+def test_a_step_that_dies_again_and_again(site: Site) -> None:
+    """After five recoveries an operator has to look; what was sealed stays, and a retry goes on there."""
+    scene = Scene(site, tape={"speed": at.MB})
+    scene.begin()
+    for attempt in range(1, 7):
+        site.wait_for(partial(_is_at_attempt, scene, attempt), "the next attempt")
+        site.wait_for(scene.is_writing, "data")
+        site.kill_pool("tape")
+    prove(scene, End("FAILED", "died 6 times", stored="incomplete", messages=("failed",)))
+    site.send("retry", scene.run_id)
+    site.wait_for(lambda: scene.state != "FAILED", "the run to go on")
+    prove(scene, End(messages=("failed", "success")))
+
+
+def _is_at_attempt(scene: Scene, attempt: int) -> bool:
+    return scene.attempts(Step.RUN_BACKUP) == attempt
