@@ -33,8 +33,8 @@ def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = (
 
     Content, type, mode, owner, mtime to the nanosecond, link targets, groups of hard links, extended
     attributes, holes. Owners, and attributes that are not the users' own, count only where this process may
-    set them; sockets and devices are passed over, and so are the paths ``left_out`` (from the roots, as people
-    read them) with all below them. Raises OSError when one of the two cannot be read.
+    set them; sockets and devices are passed over, and so are the paths ``left_out`` (from the roots, as
+    people read them) with all below them. Raises OSError when one of the two cannot be read.
     """
     names = frozenset(left_out)
     here, there = _tree(os.fsencode(source), names), _tree(os.fsencode(restored), names)
