@@ -41,7 +41,7 @@ test: lint ## Everything, against a real Redis and a real PostgreSQL that it sta
 faults: install ## The table of faults: kills, lost and repeated messages, broken tapes, servers that go away
 	@$(PYTEST) -m "faults and not soak" tests/faults $(ARGS)
 
-soak: install ## What takes long: outages of minutes, thousands of histories, random kills
+soak: install ## What takes long: outages of a minute, a step that dies again and again
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 format: install ## Format the code
