@@ -217,7 +217,21 @@ def _is_closed_well(permit: FormatPermit, medium: Medium) -> bool:
 
 
 def _is_new(permit: FormatPermit, medium: Medium) -> bool:
-    return medium.volume_uuid is None or medium.volume_uuid != permit.identity.get("volume_uuid")
+    """A new volume on the cartridge that the permit was for; another tape may carry the same label."""
+    if permit.outcome is not None and permit.outcome["ok"]:
+        return False
+    return _is_same_cartridge(permit, medium) and (
+        medium.volume_uuid is None or medium.volume_uuid != permit.identity.get("volume_uuid")
+    )
+
+
+def _is_same_cartridge(permit: FormatPermit, medium: Medium) -> bool:
+    """Nothing that survives a format tells this cartridge from the one that the permit was for."""
+    known = [
+        (permit.identity.get("medium_serial"), medium.medium_serial),
+        (permit.identity.get("barcode"), medium.barcode),
+    ]
+    return all(before == after for before, after in known if before and after)
 
 
 def _mark_unknown(session: Session, run: ChainRun, before: cartridges.Medium) -> None:

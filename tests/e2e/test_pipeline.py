@@ -407,3 +407,27 @@ def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -
         "id", "type", "state", "tapes", "files", "bytes", "archives", "finished_at", "retention_until",
     }  # fmt: skip
     datetime.fromisoformat(run["started_at"])
+
+
+def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_alone(
+    system: System, source: Path
+) -> None:
+    """The permit was for one cartridge: another, empty and labelled alike, is not taken for its format."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.schedule("other", source)
+    system.start("control", "tape")
+    virtual_shelf.set_faults(system.drive.path, "A00001L9", [{"at": "mount", "error": "unreadable"}])
+    failed = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
+    assert failed["state"] == "FAILED", failed
+    kept = system.wait_for_state(system.run_schedule("other"), "SUCCEEDED", "FAILED")
+    assert kept["state"] == "SUCCEEDED", kept
+
+    insert_blank(system, "A00002L9")
+    assert system.drive.format(LABEL).return_code == 0
+    system.cli("runs", "retry", str(failed["id"]), "--from", "precheck")
+    again = system.wait_for_state(failed["id"], "FAILED", "SUCCEEDED")
+    assert again["state"] == "FAILED", again
+    [stored] = [s for s in system.json("sets", "list") if s["id"] == kept["set_id"]]
+    assert stored["state"] == "complete"
+    assert [tape["generation"] for tape in system.json("tape", "list")] == [1]
