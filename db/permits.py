@@ -9,14 +9,14 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges
+from db import cartridges, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import BackupType
+from db.states import BackupType, Step
 from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
-from policy.tapes import SetState, TapePolicy
+from policy.tapes import CartridgeState, SetState, TapePolicy
 
 
 def newest_full(session: Session, template_id: int | None) -> str | None:
@@ -145,3 +145,31 @@ def close(session: Session, permit_id: int, outcome: dict[str, Any]) -> None:
         .where(FormatPermit.id == permit_id, FormatPermit.outcome.is_(None))
         .values(outcome=outcome, outcome_at=now())
     )
+
+
+def doubt(session: Session, run: ChainRun, identity: cartridges.Medium) -> None:
+    """What the cartridge that a permit was for holds now is not known: nothing writes on it from here on."""
+    cartridge = cartridges.recognise(session, identity)
+    if cartridge is None or cartridge.state is CartridgeState.UNKNOWN:
+        return
+    cartridges.mark(session, cartridge.id, CartridgeState.UNKNOWN)
+    events.record(
+        session,
+        run,
+        M(
+            "Cartridge {tape_id} is marked '{state}': an operator decides.",
+            tape_id=cartridge.tape_id,
+            state=CartridgeState.UNKNOWN.value,
+        ),
+        step=Step.FORMAT_TAPE,
+        level="error",
+    )
+
+
+def doubt_unread(session: Session, run: ChainRun) -> None:
+    """Doubt every cartridge that this run was permitted to format and whose label nobody read afterwards."""
+    unread = select(FormatPermit).where(
+        FormatPermit.run_id == run.id, FormatPermit.consumed_at.is_not(None), FormatPermit.outcome.is_(None)
+    )
+    for permit in session.scalars(unread):
+        doubt(session, run, permit.identity)

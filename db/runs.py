@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import events
+from db import events, permits
 from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
 from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
@@ -79,6 +79,7 @@ def _after_transition(
     _note_on_schedule(run)
     if run.state in ENDED and run.kind is Kind.BACKUP:
         _close_unfinished(session, run)
+        permits.doubt_unread(session, run)
     if run.state in events.ENDINGS:
         _announce_state(session, run, reason, remedy)
 

@@ -15,7 +15,7 @@ from policy import label as labels
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.permit import Decision
-from policy.tapes import CartridgeState, described
+from policy.tapes import described
 from tape.drive import Medium
 from tape.errors import FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
@@ -125,7 +125,7 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
             step=Step.FORMAT_TAPE,
         )
     elif outcome.run and cartridges.identity(before) != cartridges.identity(after):
-        _mark_unknown(session, run, before)
+        permits.doubt(session, run, before)
 
 
 def _story(order: Order, outcome: FormatOutcome) -> list[Message]:
@@ -198,7 +198,7 @@ def _after_a_crash(work: Work, permit: FormatPermit, medium: Medium) -> Done:
         work.db(record)
         return Done({"label": permit.label, "summary": f"formatted as {permit.label}"})
     if permit.outcome is None:
-        work.db(lambda session, run: _mark_unknown(session, run, permit.identity))
+        work.db(lambda session, run: permits.doubt(session, run, permit.identity))
     raise CutOff(
         M(
             "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
@@ -232,21 +232,3 @@ def _is_same_cartridge(permit: FormatPermit, medium: Medium) -> bool:
         (permit.identity.get("barcode"), medium.barcode),
     ]
     return all(before == after for before, after in known if before and after)
-
-
-def _mark_unknown(session: Session, run: ChainRun, before: cartridges.Medium) -> None:
-    cartridge = cartridges.recognise(session, before)
-    if cartridge is None:
-        return
-    cartridges.mark(session, cartridge.id, CartridgeState.UNKNOWN)
-    events.record(
-        session,
-        run,
-        M(
-            "Cartridge {tape_id} is marked '{state}': an operator decides.",
-            tape_id=cartridge.tape_id,
-            state=CartridgeState.UNKNOWN.value,
-        ),
-        step=Step.FORMAT_TAPE,
-        level="error",
-    )

@@ -15,7 +15,7 @@ from db.catalog import FileRow
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge
-from db.runs import start
+from db.runs import cancel, start
 from db.states import BackupType, Trigger
 from policy.message import M
 from policy.permit import Decision
@@ -148,6 +148,27 @@ def test_a_tape_reformatted_elsewhere_is_not_taken_for_ours(database: Database) 
     with database.transaction() as session:
         assert cartridges.tape_facts(session, MEDIUM).known
         assert cartridges.tape_facts(session, {**MEDIUM, "volume_uuid": "stranger"}).known is None
+
+
+@pytest.mark.parametrize("read_back", [True, False])
+def test_a_run_that_ends_with_a_format_nobody_read_leaves_its_cartridge_unknown(
+    database: Database, read_back: bool
+) -> None:
+    """Cancelled or failed in the format: what the tape holds is not known, unless its label was read back."""
+    make_set(database)
+    with database.transaction() as session:
+        row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
+        run = start(session, row, due_at=MOMENT, trigger=Trigger.MANUAL)
+        assert run
+        allowed = Decision(True, (), (M("expired"),), ())
+        permit = permits.store(session, run, MEDIUM, "TP20261101", allowed).id
+        permits.consume(session, permit)
+        if read_back:
+            permits.close(session, permit, {"ok": False})
+        cancel(session, run.id, "me")
+    with database.transaction() as session:
+        state = session.scalars(select(TapeCartridge.state)).one()
+        assert state is (CartridgeState.ACTIVE if read_back else CartridgeState.UNKNOWN)
 
 
 def test_a_part_of_a_run_consumes_one_permit(database: Database) -> None:
