@@ -89,6 +89,14 @@ class ScheduledTask(Base):
     """When the newest success was due: a run that ends after midnight counts for its own period."""
     last_failure_time: Mapped[datetime | None]
     next_run_time: Mapped[datetime | None]
+    grace_seconds: Mapped[int] = mapped_column(Integer, server_default="43200", default=43200)
+    """How late a run may still start when nothing could start it in time."""
+    planned_from: Mapped[str | None]
+    """What next_run_time was computed from; anything else means that an operator has edited the row."""
+    plan_error: Mapped[dict[str, Any] | None]
+    """Why no next_run_time can be computed, as a message."""
+    archived_at: Mapped[datetime | None]
+    """When it was removed; the row stays because its runs and sets point to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
 
@@ -97,6 +105,7 @@ class ScheduledTask(Base):
     __table_args__ = (
         CheckConstraint("unreadable_label in ('refuse', 'continue')", name="unreadable_label_known"),
         CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
+        CheckConstraint("grace_seconds >= 60", name="grace_is_a_minute"),
     )
 
 

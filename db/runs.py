@@ -147,7 +147,8 @@ def announce(
         "next_command": f"tapeline runs retry {run.id}" if run.state is RunState.FAILED else None,
         "link": None,
         "at": ended.isoformat(),
-        "time_zone": run.schedule.time_zone if run.schedule else "UTC",
+        # A schedule whose own zone is wrong has that said on a clock that is right.
+        "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
     }
     events.announce(session, run, event, facts)
 
@@ -251,6 +252,37 @@ def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
     session.flush()
     events.record(session, run, M("Skipped: {reason}", reason=refusal.to_json()))
     _announce_state(session, run, refusal)
+
+
+def record_missed(
+    session: Session, schedule: ScheduledTask, due_at: datetime, reason: Message
+) -> ChainRun | None:
+    """Record an occurrence that nobody could start in time: a SKIPPED run, announced as missed.
+
+    Returns None when this ``due_at`` was decided before.
+    """
+    seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    if session.scalar(seen):
+        return None
+    run = ChainRun(
+        kind=Kind.BACKUP,
+        schedule_id=schedule.id,
+        trigger=Trigger.SCHEDULE,
+        state=RunState.SKIPPED,
+        drive=schedule.drive,
+        due_at=due_at,
+        period=None
+        if schedule.plan_error
+        else period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        reason=reason.to_json(),
+        finished_at=now(),
+    )
+    session.add(run)
+    session.flush()
+    events.record(session, run, M("Missed: {reason}", reason=reason.to_json()), level="warning")
+    remedy = M("If it is still wanted, run it now: tapeline schedule run {name}", name=schedule.name)
+    announce(session, run, "missed", reason, remedy)
+    return run
 
 
 def start_restore(

@@ -15,15 +15,26 @@ from policy.period import ScheduleType
 
 
 def get(session: Session, name: str) -> ScheduledTask:
-    """A schedule by its name. Raises NotFound, which lists the names that exist."""
-    found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+    """A schedule by its name, unless it was removed. Raises NotFound, which lists the names that exist."""
+    found = session.scalar(
+        select(ScheduledTask).where(ScheduledTask.name == name, ScheduledTask.archived_at.is_(None))
+    )
     if found is None:
-        names = ", ".join(session.scalars(select(ScheduledTask.name).order_by(ScheduledTask.name)))
+        names = ", ".join(row.name for row in present(session))
         raise NotFound(
             M("There is no schedule '{name}'.", name=name),
             M("There are: {names}", names=names) if names else M("No schedule has been made yet."),
         )
     return found
+
+
+def present(session: Session) -> list[ScheduledTask]:
+    """Every schedule that was not removed, by name."""
+    return list(
+        session.scalars(
+            select(ScheduledTask).where(ScheduledTask.archived_at.is_(None)).order_by(ScheduledTask.name)
+        )
+    )
 
 
 def put(
@@ -42,7 +53,7 @@ def put(
         base = BackupTask(is_template=True, name=name, type=BackupType.FULL, sources=sources)
         found = ScheduledTask(name=name, template=base, drive=drive, schedule_type=schedule_type)
         session.add(found)
-    found.drive, found.schedule_type = drive, schedule_type
+    found.drive, found.schedule_type, found.archived_at = drive, schedule_type, None
     found.template.sources = sources
     _set(found.template, template or {})
     _set(found, settings)
@@ -71,6 +82,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),
         "next_run_time": _iso(schedule.next_run_time),
+        "problem": schedule.plan_error,
     }
 
 
