@@ -21,12 +21,13 @@ log = structlog.get_logger("tapeline.notify")
 
 @step(Step.NOTIFY)
 def notify(work: Work) -> Done:
-    """All steps before have been passed: the run has succeeded. Then the message, then the next run."""
+    """All steps before have been passed: the run has succeeded. Then the next run, then the message."""
     work.db(_succeed)
-    sent = _deliver(work.held.run_id)
-    if not wiring.channels():
-        work.tell(M("No channel is set up, so nobody was told."))
+    # A channel that does not answer keeps no drive waiting.
     chain.release(work.drive_name)
+    sent = _deliver(work.held.run_id)
+    if not wiring.outlets():
+        work.tell(M("No channel is set up, so nobody was told."))
     return Done({"sent": sent, "summary": f"{sent} messages sent"})
 
 
@@ -36,7 +37,7 @@ def _succeed(session: Session, run: ChainRun) -> None:
 
 
 def _deliver(run_id: int | None = None) -> int:
-    return deliver_due(wiring.database(), wiring.channels(), wiring.words(), run_id=run_id)
+    return deliver_due(wiring.database(), wiring.outlets(), wiring.composer(), run_id=run_id)
 
 
 @app.task(name="tapeline.deliver", acks_late=False, ignore_result=True)
@@ -63,7 +64,7 @@ def _close_notify_step(session: Session, run_id: int) -> None:
         row.state, row.finished_at = StepState.SUCCEEDED, now()
         told = (
             M("The failure has been announced.")
-            if wiring.channels()
+            if wiring.outlets()
             else M("No channel is set up, so nobody was told.")
         )
         events.record(session, run, told, step=Step.NOTIFY)

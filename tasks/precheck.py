@@ -78,7 +78,9 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(wrong_tape(run, facts), M("Then: tapeline runs retry {run}", run=run.id))
+    return WrongTape(
+        wrong_tape(run, facts), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+    )
 
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
