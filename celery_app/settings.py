@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone_name
 
+from notify.events import Event
 from policy.errors import UsageError
 from policy.message import M
 
@@ -50,7 +51,14 @@ class VirtualDriveSettings(_Section):
     format_limit_seconds: float = Field(default=9000, gt=0)
 
 
-class DingTalkSettings(_Section):
+class _ChannelSettings(_Section):
+    """What every channel has."""
+
+    events: dict[Event, bool] = {}
+    """Events switched on or off for this channel; the others are as ``notify.events`` has them."""
+
+
+class DingTalkSettings(_ChannelSettings):
     """A DingTalk robot."""
 
     type: Literal["dingtalk"]
@@ -59,7 +67,7 @@ class DingTalkSettings(_Section):
     base_url: str = "https://oapi.dingtalk.com"
 
 
-class AppriseSettings(_Section):
+class AppriseSettings(_ChannelSettings):
     """Any channel that Apprise knows, by its URL."""
 
     type: Literal["apprise"]
@@ -111,6 +119,10 @@ class Settings(BaseSettings):
     drives: dict[str, VirtualDriveSettings] = {}
     """The drives of this host. None configured: a virtual drive of the default name."""
     channels: dict[str, ChannelSettings] = {}
+    templates_dir: Path | None = None
+    """The operator's own message templates, in a folder for each language."""
+    dashboard_url: str | None = None
+    """Where operators reach the dashboard, for the link in a message: https://backup.example/flower."""
     flower: FlowerSettings = FlowerSettings()
     log_json: bool = False
     heartbeat_seconds: float = Field(default=10, gt=0)
@@ -134,6 +146,20 @@ class Settings(BaseSettings):
         if name not in available_timezones():
             raise ValueError(f"'{name}' is not a time zone; write it as Asia/Shanghai")
         return name
+
+    @field_validator("dashboard_url")
+    @classmethod
+    def _is_a_web_address(cls, address: str | None) -> str | None:
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise ValueError("write the whole address, with http:// or https://")
+        return address
+
+    @field_validator("templates_dir")
+    @classmethod
+    def _is_a_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.expanduser().is_dir():
+            raise ValueError(f"there is no folder {path}")
+        return path and path.expanduser().absolute()
 
     @field_validator("state_dir")
     @classmethod

@@ -10,7 +10,9 @@ from db.engine import Database
 from embedded.postgres import Postgres
 from notify.channel import Channel
 from notify.dingtalk import DingTalk
-from notify.words import Words
+from notify.notice import Composer
+from notify.outlet import Outlet, switched
+from notify.words import Language, Words
 from tape.drive import Drive
 from tape.virtual import VirtualDrive
 
@@ -41,9 +43,12 @@ def drive(name: str) -> Drive:
 
 
 @cache
-def channels() -> dict[str, Channel]:
-    """The channels that messages go to, by name."""
-    return {name: _channel(name, found) for name, found in settings.load().channels.items()}
+def outlets() -> dict[str, Outlet]:
+    """The channels that messages go to, by name, with the events that each is told of."""
+    return {
+        name: Outlet(_channel(name, found), switched(found.events))
+        for name, found in settings.load().channels.items()
+    }
 
 
 def _channel(name: str, found: ChannelSettings) -> Channel:
@@ -59,3 +64,15 @@ def _channel(name: str, found: ChannelSettings) -> Channel:
 def words() -> Words:
     """The texts of the language that is set."""
     return Words(settings.load().language)
+
+
+@cache
+def composer() -> Composer:
+    """What makes messages of facts, in the language that is set."""
+    return composer_of(settings.load().language)
+
+
+def composer_of(language: Language) -> Composer:
+    """What makes messages of facts, in any language."""
+    found = settings.load()
+    return Composer(Words(language), templates_dir=found.templates_dir, dashboard_url=found.dashboard_url)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from celery_app import logs
-from cli import demo, doctor, processes, runs, schedules, sets, status, tapes
+from cli import demo, doctor, notify, processes, runs, schedules, sets, status, tapes
 from cli.output import errors, examples
 from policy.errors import TapelineError
 from policy.message import M
@@ -31,6 +31,7 @@ app.add_typer(sets.app, name="sets")
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
+app.add_typer(notify.app, name="notify")
 app.command(
     "run",
     short_help="Try Tapeline on a virtual tape.",

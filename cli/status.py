@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from cli import output, stack
 from cli.output import AsJson
 from cli.tapes import drive_json
-from db import views
+from db import outbox, views
 from db.models import ChainRun, Drive, Notification, ScheduledTask
 from db.states import ACTIVE
 from policy.message import M
@@ -45,6 +45,7 @@ def _collect(session: Any) -> dict[str, Any]:
             select(func.count()).select_from(ScheduledTask).where(ScheduledTask.enabled)
         ),
         "unsent_messages": session.scalar(unsent),
+        "channels": outbox.troubles(session),
     }
 
 
@@ -91,3 +92,16 @@ def _print(found: dict[str, Any]) -> None:
         output.say(
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
         )
+    for name, trouble in found["channels"].items():
+        _print_trouble(name, trouble)
+
+
+def _print_trouble(name: str, trouble: dict[str, Any]) -> None:
+    output.say(
+        M(
+            "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
+            name=name,
+            **{**trouble, "since": output.local(trouble["since"])},
+        ),
+        style="yellow",
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import ChainRun, Notification, RunEvent
+from db.models import ChainRun, Notification, RunEvent, now
 from db.states import RunState, Step
 from policy.message import Message
 
@@ -45,6 +46,13 @@ def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any])
     said = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
     session.add(Notification(run_id=run.id, event=event, occurrence=said + 1, facts=facts))
     session.flush()
+
+
+def announce_once(session: Session, about: str, event: str, facts: dict[str, Any]) -> bool:
+    """Put an event that belongs to no run into the outbox, unless it was said of this before."""
+    row = {"about": about, "event": event, "occurrence": 1, "facts": facts, "deliveries": {}, "attempts": 0}
+    said = insert(Notification).values(**row, created_at=now(), next_attempt_at=now())
+    return session.scalar(said.on_conflict_do_nothing().returning(Notification.id)) is not None
 
 
 def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:

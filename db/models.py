@@ -249,6 +249,19 @@ class Drive(Base):
     medium_at: Mapped[datetime | None]
 
 
+class DriveCheck(Base):
+    """A question to the worker of a drive, for the time of one command: the asker takes the row away."""
+
+    __tablename__ = "drive_checks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    drive: Mapped[str]
+    sources: Mapped[list[Any]]
+    """Paths to look at, as the drive's host sees them."""
+    asked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    answer: Mapped[dict[str, Any] | None]
+
+
 class TapePool(Base):
     """A named group of cartridges."""
 
@@ -407,20 +420,24 @@ class Notification(Base):
     __tablename__ = "notifications"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    run_id: Mapped[int] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"))
+    about: Mapped[str | None]
+    """What an event without a run is about (a drive's silence, an occurrence of a schedule): said once."""
     event: Mapped[str]
     occurrence: Mapped[int] = mapped_column(Integer)
     """Which time this is; a retried run may come to an event again, and a waiting one is a reminder."""
     facts: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
     deliveries: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """For each channel: attempts, sent_at, error."""
+    """For each channel: sent_at, or the error with first_tried_at and tried_at, failed_at, given_up_at."""
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     next_attempt_at: Mapped[datetime | None] = mapped_column(default=now)
     """None: nothing is left to do."""
 
     __table_args__ = (
         UniqueConstraint("run_id", "event", "occurrence"),
+        UniqueConstraint("about", "event"),
+        CheckConstraint("(run_id is null) <> (about is null)", name="run_or_about"),
         Index(
             "ix_notifications_due", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")
         ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,6 +17,12 @@ LEASE = timedelta(minutes=2)
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
+"""How long a channel is tried, counted from the first time that it did not take the message."""
+
+LATELY = timedelta(days=7)
+"""How long a message that a channel never took is shown."""
+
+_ENDINGS = frozenset({"sent_at", "failed_at", "given_up_at"})
 
 
 def take_due(session: Session, run_id: int | None = None) -> Notification | None:
@@ -37,24 +45,51 @@ def take_due(session: Session, run_id: int | None = None) -> Notification | None
 
 def delivered(notification: Notification, channel: str) -> None:
     """Note that a channel has taken the message."""
-    notification.deliveries = {**notification.deliveries, channel: {"sent_at": now().isoformat()}}
+    _note(notification, channel, {"sent_at": now().isoformat()})
 
 
 def refused(notification: Notification, channel: str, error: str, *, final: bool) -> None:
     """Note why a channel did not take the message; ``final``: it never will."""
-    entry = {"error": error, "failed_at" if final else "tried_at": now().isoformat()}
-    notification.deliveries = {**notification.deliveries, channel: entry}
+    moment = now()
+    first = notification.deliveries.get(channel, {}).get("first_tried_at", moment.isoformat())
+    entry = {"error": error, "first_tried_at": first, "tried_at": moment.isoformat()}
+    if final:
+        entry["failed_at"] = moment.isoformat()
+    elif moment - datetime.fromisoformat(first) > GIVE_UP_AFTER:
+        entry["given_up_at"] = moment.isoformat()
+    _note(notification, channel, entry)
 
 
 def is_settled(notification: Notification, channel: str) -> bool:
     """Whether nothing is left to do for a channel."""
-    entry = notification.deliveries.get(channel, {})
-    return "sent_at" in entry or "failed_at" in entry
+    return bool(_ENDINGS & notification.deliveries.get(channel, {}).keys())
 
 
-def settle(notification: Notification, channels: list[str]) -> None:
-    """Plan the next attempt, with a pause that doubles; none when all is done or it is too old to matter."""
-    open_channels = [name for name in channels if not is_settled(notification, name)]
-    too_old = now() - notification.created_at > GIVE_UP_AFTER
+def settle(notification: Notification, channels: Iterable[str]) -> None:
+    """Plan the next attempt, with a pause that doubles; none when each of the channels is settled."""
+    is_open = any(not is_settled(notification, name) for name in channels)
     pause = min(_FIRST_PAUSE * 2 ** min(notification.attempts - 1, 10), _LONGEST_PAUSE)
-    notification.next_attempt_at = now() + pause if open_channels and not too_old else None
+    notification.next_attempt_at = now() + pause if is_open else None
+
+
+def troubles(session: Session) -> dict[str, dict[str, Any]]:
+    """For each channel in trouble: how many messages it holds up, how many it lately never took, and why."""
+    found: dict[str, dict[str, Any]] = {}
+    lately = Notification.created_at > now() - LATELY
+    rows = select(Notification).where(Notification.next_attempt_at.is_not(None) | lately)
+    for notification in session.scalars(rows.order_by(Notification.id)):
+        for channel, entry in notification.deliveries.items():
+            if "error" in entry:
+                _count(found, channel, entry)
+    return found
+
+
+def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]) -> None:
+    trouble = found.setdefault(channel, {"waiting": 0, "lost": 0, "since": entry["first_tried_at"]})
+    trouble["lost" if _ENDINGS & entry.keys() else "waiting"] += 1
+    trouble["since"] = min(trouble["since"], entry["first_tried_at"])
+    trouble["error"] = entry["error"]
+
+
+def _note(notification: Notification, channel: str, entry: dict[str, Any]) -> None:
+    notification.deliveries = {**notification.deliveries, channel: entry}

@@ -10,13 +10,13 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import events, permits
+from db import advice, cartridges, events, permits
 from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
 from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
 from policy import period
 from policy.message import M, Message
-from policy.tapes import SetState
+from policy.tapes import CartridgeState, SetState
 
 
 def get(session: Session, run_id: int, *, lock: bool = False) -> ChainRun:
@@ -61,8 +61,11 @@ def transition(
     ).scalar_one_or_none()
     if changed is None:
         return False
+    is_first_start = to is RunState.RUNNING and run.started_at is None
     session.refresh(run)
     _after_transition(session, run, expected, reason, remedy)
+    if is_first_start:
+        announce(session, run, "started", None)
     return True
 
 
@@ -116,7 +119,18 @@ def _announce_state(
     event = events.ENDINGS[run.state]
     if run.state is RunState.SUCCEEDED and stored and run.kind is Kind.BACKUP and stored.warnings:
         event = "warnings"
+    if run.state is RunState.FAILED and _has_bad_tape(session, run, stored):
+        event = "tape_error"
     announce(session, run, event, reason, remedy)
+
+
+def _has_bad_tape(session: Session, run: ChainRun, stored: BackupSet | None) -> bool:
+    """Whether the cartridge that the run worked with must not be written any more."""
+    known = [
+        session.get(TapeCartridge, stored.cartridge_id) if stored and stored.cartridge_id else None,
+        cartridges.recognise(session, run.tape_seen) if run.tape_seen else None,
+    ]
+    return any(cartridge and cartridge.state is CartridgeState.ERROR for cartridge in known)
 
 
 def announce(
@@ -141,16 +155,20 @@ def announce(
         "warnings": stored.warnings if stored and is_backup else 0,
         "first_warnings": _first_warnings(session, run) if is_backup else [],
         "seconds": (ended - run.started_at).total_seconds() if run.started_at else None,
-        "reason": reason.to_json() if reason else None,
-        "remedy": remedy.to_json() if remedy else None,
-        "safe": None,
-        "next_command": f"tapeline runs retry {run.id}" if run.state is RunState.FAILED else None,
-        "link": None,
+        "reason": _json(reason),
+        "remedy": _json(advice.remedy(run, event, remedy)),
+        "safe": _json(advice.safe(session, run, event)),
+        "newest": _json(advice.newest(session, run, event)),
+        "next_command": advice.command(session, run, event),
         "at": ended.isoformat(),
         # A schedule whose own zone is wrong has that said on a clock that is right.
         "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
     }
     events.announce(session, run, event, facts)
+
+
+def _json(message: Message | None) -> dict[str, Any] | None:
+    return message.to_json() if message else None
 
 
 def _first_warnings(session: Session, run: ChainRun) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -14,19 +15,25 @@ from policy.message import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One event of one run. ``None`` means that there is no such thing, and it is left out of the notice."""
+    """One event of a run, a drive or a schedule. ``None``: there is no such thing, and nothing is said of it.
+
+    The names are those that a template uses.
+    """
 
     event: Event
-    run_id: int
-    kind: Kind
-    trigger: Trigger
     at: datetime
     """When it happened; aware."""
     time_zone: str
     """The clock that the operator reads, e.g. ``Asia/Shanghai``."""
+    run_id: int | None = None
+    """None: the event is not one of a run, and ``kind`` and ``trigger`` are None too."""
+    kind: Kind | None = None
+    trigger: Trigger | None = None
     schedule: str | None = None
     """The schedule's name; None for a run without one."""
     drive: str | None = None
+    host: str | None = None
+    """The drive's host."""
     label: str | None = None
     """The tape in question."""
     set_id: str | None = None
@@ -35,7 +42,7 @@ class Facts:
     size: int | None = None
     """Bytes of those files."""
     seconds: float | None = None
-    """How long it took."""
+    """How long it took, or how long a drive has been silent."""
     warnings: int = 0
     """How many there are in all."""
     first_warnings: tuple[Message, ...] = ()
@@ -45,11 +52,21 @@ class Facts:
     remedy: Message | None = None
     """What to do about it."""
     safe: Message | None = None
-    """What is safe, where more is known than the files that are sealed."""
+    """What is as it was and what can be restored, where a run stopped before its end."""
+    newest: Message | None = None
+    """The newest complete backup, where the one that was due is missing."""
     next_command: str | None = None
     """The command that goes on."""
-    link: str | None = None
-    """A page that shows the run."""
+    due_at: datetime | None = None
+    """When the run that a reminder is about is due; aware."""
+    found: Message | None = None
+    """What is in the drive."""
+    expected: Message | None = None
+    """Which tape to insert."""
+    on_tape: tuple[Message, ...] = ()
+    """The backup sets on the tape in the drive."""
+    erased: tuple[Message, ...] = ()
+    """Those of them that the run would erase."""
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: _to_json(getattr(self, field.name)) for field in fields(self)}
@@ -57,17 +74,25 @@ class Facts:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Facts:
         """Read what ``to_json`` wrote. Raises KeyError, ValueError or TypeError for anything else."""
-        return cls(
-            **{
-                **data,
-                "event": Event(data["event"]),
-                "kind": Kind(data["kind"]),
-                "trigger": Trigger(data["trigger"]),
-                "at": datetime.fromisoformat(data["at"]),
-                "first_warnings": tuple(Message.from_json(item) for item in data["first_warnings"]),
-                **{name: _message(data[name]) for name in ("reason", "remedy", "safe")},
-            }
-        )
+        return cls(**{name: _from_json(name, value) for name, value in data.items()})
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "event": Event,
+    "kind": Kind,
+    "trigger": Trigger,
+    "at": datetime.fromisoformat,
+    "due_at": datetime.fromisoformat,
+    **dict.fromkeys(("reason", "remedy", "safe", "newest", "found", "expected"), Message.from_json),
+    **dict.fromkeys(
+        ("first_warnings", "on_tape", "erased"), lambda items: tuple(map(Message.from_json, items))
+    ),
+}
+
+
+def _from_json(name: str, value: Any) -> Any:
+    reader = _READERS.get(name)
+    return value if value is None or reader is None else reader(value)
 
 
 def _to_json(value: Any) -> Any:
@@ -81,7 +106,3 @@ def _to_json(value: Any) -> Any:
         case StrEnum():
             return value.value
     return value
-
-
-def _message(data: dict[str, Any] | None) -> Message | None:
-    return None if data is None else Message.from_json(data)

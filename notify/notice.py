@@ -1,18 +1,16 @@
-"""A notice: what an operator reads on a phone about one event of one run."""
+"""A notice: what an operator reads on a phone about one event."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
-from db.states import Kind, Trigger
 from notify import markdown
-from notify.events import Event
 from notify.facts import Facts
+from notify.template import Templates
 from notify.words import Words
-from policy.message import M, Message
-
-__all__ = ["Facts", "Notice", "compose"]
+from policy.message import M
 
 WARNINGS_SHOWN = 3
 
@@ -28,127 +26,53 @@ class Notice:
     """One plain line that a channel puts where it has to cut the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    value: str
-    name: Message | None = None
-    is_code: bool = False
-    is_link: bool = False
+class Composer:
+    """Makes notices of facts.
 
+    ``templates_dir``: the operator's own templates. ``dashboard_url``: where the dashboard is seen from
+    outside; each run is then linked to.
+    """
 
-def compose(facts: Facts, words: Words) -> Notice:
-    """Say what happened, to which tape, what is safe and what goes on. Raises UsageError (time zone)."""
-    title = markdown.one_line(words.text(_title(facts)))
-    reason = [markdown.one_line(words.text(facts.reason))] if facts.reason else []
-    lines = list(_lines(facts, words))
-    listed = "\n".join(f"- {_as_markdown(line, words)}" for line in lines)
-    rest = M("Shortened. All of it: tapeline runs show {id}", id=facts.run_id)
-    return Notice(
-        title=title,
-        markdown="\n\n".join([f"### {markdown.escape(title)}", *map(markdown.escape, reason), listed]),
-        plain="\n".join([*reason, *(_as_plain(line, words) for line in lines)]),
-        where_the_rest_is=words.text(rest),
-    )
+    def __init__(
+        self, words: Words, *, templates_dir: Path | None = None, dashboard_url: str | None = None
+    ) -> None:
+        self._words = words
+        self._dashboard_url = dashboard_url.rstrip("/") if dashboard_url else None
+        self.templates = Templates(words, templates_dir)
 
+    def compose(self, facts: Facts) -> Notice:
+        """Say what happened, to which tape, what is safe and what goes on."""
+        rest = (
+            M("Shortened. All of it: tapeline runs show {id}", id=facts.run_id)
+            if facts.run_id is not None
+            else M("Shortened. See: tapeline status")
+        )
+        return self._notice(facts.event.value, self._variables(facts), self._words.text(rest))
 
-def _title(facts: Facts) -> Message:
-    kind = {Kind.BACKUP: M("Backup"), Kind.RESTORE: M("Restore")}[facts.kind].to_json()
-    name = facts.schedule or M("run {id}", id=facts.run_id).to_json()
-    return {
-        Event.SUCCESS: M("Tapeline · {kind} succeeded: {name}", kind=kind, name=name),
-        Event.WARNINGS: M("Tapeline · {kind} completed with warnings: {name}", kind=kind, name=name),
-        Event.FAILED: M("Tapeline · {kind} failed: {name}", kind=kind, name=name),
-        Event.SKIPPED: M("Tapeline · {kind} skipped: {name}", kind=kind, name=name),
-        Event.CANCELLED: M("Tapeline · {kind} cancelled: {name}", kind=kind, name=name),
-        Event.WAITING_FOR_TAPE: M("Tapeline · {kind} waits for a tape: {name}", kind=kind, name=name),
-        Event.FORMAT_WARNING: M("Tapeline · {kind} goes on without a format: {name}", kind=kind, name=name),
-    }[facts.event]
+    def test(self, host: str, channel: str) -> Notice:
+        """What ``tapeline notify test`` sends."""
+        return self._notice("test", {"host": host, "channel": channel, "link": self._dashboard_url}, "")
 
+    def _notice(self, template: str, variables: dict[str, Any], rest: str) -> Notice:
+        text = self.templates.fill_in(template, variables)
+        # A robot of DingTalk may let through only what has its keyword: this one is in every message.
+        title = f"Tapeline · {text.title}"
+        return Notice(title, f"### {markdown.escape(title)}\n\n{text.markdown}", text.plain, rest)
 
-def _lines(facts: Facts, words: Words) -> Iterator[_Line]:
-    """To which tape, what is safe, what to do: in this order."""
-    yield from _tape(facts)
-    yield from _result(facts, words)
-    yield from _warnings(facts, words)
-    if safe := _safe(facts):
-        yield _Line(words.text(safe), M("Safe"))
-    if facts.remedy:
-        yield _Line(words.text(facts.remedy), M("What to do"))
-    if facts.next_command:
-        yield _Line(facts.next_command, M("Next"), is_code=True)
-    if facts.link:
-        yield _Line(facts.link, M("Details"), is_link=True)
-    yield _Line(words.text(_run(facts)), M("Run"))
-    yield _Line(words.moment(facts.at, facts.time_zone), M("Time"))
+    def _variables(self, facts: Facts) -> dict[str, Any]:
+        """The facts by their names, and what follows from them."""
+        named = {field.name: getattr(facts, field.name) for field in fields(facts)}
+        is_told = bool(
+            facts.next_command and facts.remedy and facts.next_command in self._words.text(facts.remedy)
+        )
+        return {
+            **named,
+            "first_warnings": facts.first_warnings[:WARNINGS_SHOWN],
+            "next_command": None if is_told else facts.next_command,
+            "link": self._link(facts),
+        }
 
-
-def _tape(facts: Facts) -> Iterator[_Line]:
-    if facts.label:
-        yield _Line(facts.label, M("Tape"))
-    if facts.drive:
-        yield _Line(facts.drive, M("Drive"))
-
-
-def _result(facts: Facts, words: Words) -> Iterator[_Line]:
-    if facts.set_id:
-        yield _Line(facts.set_id, M("Backup set"))
-    if amount := ", ".join(_amount(facts, words)):
-        yield _Line(amount, M("Restored") if facts.kind is Kind.RESTORE else M("Stored"))
-    if facts.seconds is not None:
-        yield _Line(", ".join(_pace(facts, facts.seconds, words)), M("Took"))
-
-
-def _amount(facts: Facts, words: Words) -> Iterator[str]:
-    if facts.files is not None:
-        yield words.text(M("{count} files", count=words.number(facts.files)))
-    if facts.size is not None:
-        yield words.size(facts.size)
-
-
-def _pace(facts: Facts, seconds: float, words: Words) -> Iterator[str]:
-    yield words.duration(seconds)
-    rate = words.rate(facts.size, seconds) if facts.size else None
-    if rate:
-        yield rate
-
-
-def _warnings(facts: Facts, words: Words) -> Iterator[_Line]:
-    if not facts.warnings:
-        return
-    yield _Line(words.number(facts.warnings), M("Warnings"))
-    for warning in facts.first_warnings[:WARNINGS_SHOWN]:
-        yield _Line(words.text(warning))
-
-
-def _safe(facts: Facts) -> Message | None:
-    if facts.safe or facts.kind is not Kind.BACKUP:
-        return facts.safe
-    if facts.event not in {Event.FAILED, Event.CANCELLED, Event.WAITING_FOR_TAPE}:
-        return None
-    if facts.files:
-        return M("What is stored so far is sealed on tape and can be restored.")
-    return M("This run has stored nothing yet. What there is from before: tapeline sets list")
-
-
-def _run(facts: Facts) -> Message:
-    match facts.trigger:
-        case Trigger.SCHEDULE:
-            return M("{id}, by its schedule", id=facts.run_id)
-        case Trigger.MANUAL:
-            return M("{id}, started by hand", id=facts.run_id)
-
-
-def _as_markdown(line: _Line, words: Words) -> str:
-    if line.is_link and line.name:
-        return markdown.link(words.text(line.name), line.value)
-    value = markdown.code(line.value) if line.is_code else markdown.escape(line.value)
-    return words.text(_named(markdown.bold(words.text(line.name)), value)) if line.name else value
-
-
-def _named(name: str, value: str) -> Message:
-    return M("{name}: {value}", name=name, value=value)
-
-
-def _as_plain(line: _Line, words: Words) -> str:
-    value = markdown.one_line(line.value)
-    return words.text(_named(words.text(line.name), value)) if line.name else value
+    def _link(self, facts: Facts) -> str | None:
+        if self._dashboard_url is None or facts.run_id is None:
+            return self._dashboard_url
+        return f"{self._dashboard_url}/runs/{facts.run_id}"

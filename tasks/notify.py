@@ -22,20 +22,21 @@ log = structlog.get_logger("tapeline.notify")
 
 @step(Step.NOTIFY)
 def notify(work: Work) -> Done:
-    """All steps before have been passed: the run has succeeded. Then the message, then the next run.
+    """All steps before have been passed: the run has succeeded. Then the next run, then the message.
 
     The step is passed together with its run, so that a death in the middle of the delivery leaves nothing
     open but the outbox, which beat delivers.
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
-    _deliver(work.held.run_id)
+    # A channel that does not answer keeps no drive waiting.
     chain.release(drive)
+    _deliver(work.held.run_id)
     return done
 
 
 def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
-    if not wiring.channels():
+    if not wiring.outlets():
         events.record(session, run, M("No channel is set up, so nobody was told."), step=Step.NOTIFY)
     steps.finish(session, held, StepState.SUCCEEDED, result=done.result)
     if run.state is RunState.RUNNING:
@@ -43,7 +44,7 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
 
 
 def _deliver(run_id: int | None = None) -> int:
-    return deliver_due(wiring.database(), wiring.channels(), wiring.words(), run_id=run_id)
+    return deliver_due(wiring.database(), wiring.outlets(), wiring.composer(), run_id=run_id)
 
 
 @app.task(name="tapeline.deliver", acks_late=False, ignore_result=True)
@@ -70,7 +71,7 @@ def _close_notify_step(session: Session, run_id: int) -> None:
         row.state, row.finished_at = StepState.SUCCEEDED, now()
         told = (
             M("The failure has been announced.")
-            if wiring.channels()
+            if wiring.outlets()
             else M("No channel is set up, so nobody was told.")
         )
         events.record(session, run, told, step=Step.NOTIFY)

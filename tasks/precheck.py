@@ -73,7 +73,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))
+    return WrongTape(wrong, M("Change the tape, then: tapeline runs retry {run}", run=run.id))
 
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:

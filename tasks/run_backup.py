@@ -71,7 +71,9 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
-        return WrongTape(wrong_tape(run, tape), M("Then: tapeline runs retry {run}", run=run.id))
+        return WrongTape(
+            wrong_tape(run, tape), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+        )
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
         cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())

@@ -31,6 +31,7 @@ TITLES = {
     "success": "succeeded",
     "warnings": "completed with warnings",
     "failed": "failed",
+    "tape_error": "Tape error",
     "waiting_for_tape": "waits for a tape",
     "format_warning": "goes on without a format",
     "cancelled": "cancelled",
@@ -194,7 +195,8 @@ def _check_restored(scene: Scene, volume: Volume, set_id: str) -> None:
 
 def _check_messages(scene: Scene, run: ChainRun, end: End) -> None:
     """Each event is in the outbox once and went out once."""
-    wanted = select(Notification).where(Notification.run_id == run.id).order_by(Notification.id)
+    of_run = (Notification.run_id == run.id) & (Notification.event != "started")
+    wanted = select(Notification).where(of_run).order_by(Notification.id)
 
     def settled() -> bool:
         rows = scene.site.ask(lambda session: session.scalars(wanted).all())

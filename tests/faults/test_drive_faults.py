@@ -17,7 +17,8 @@ BLANK, KNOWN = False, True
 def failed(
     reason: str, *messages: str, formats: int = 0, cartridge: str | None = None, stored: str | None = None
 ) -> End:
-    return End("FAILED", reason, formats, cartridge, stored, (*messages, "failed"))
+    said = "tape_error" if cartridge == "error" else "failed"
+    return End("FAILED", reason, formats, cartridge, stored, (*messages, said))
 
 
 WENT_ON = End(formats=0, messages=("format_warning", "success"))

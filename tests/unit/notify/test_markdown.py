@@ -14,7 +14,8 @@ from markdown_it.token import Token
 from db.states import Kind, Trigger
 from notify import markdown
 from notify.events import Event
-from notify.notice import Facts, Notice, compose
+from notify.facts import Facts
+from notify.notice import Composer, Notice
 from notify.words import Words
 from policy.message import Message
 
@@ -38,10 +39,13 @@ def shown(text: str) -> str:
     return "".join(token.content for token in parse(text) if token.type in leaves)
 
 
-def notice(name: str) -> Notice:
+COMPOSER = Composer(Words("zh_CN"), dashboard_url="https://flower.example")
+
+
+def notice(name: str, event: Event) -> Notice:
     message = Message("{name}", {"name": name})
     facts = Facts(
-        event=Event.FAILED,
+        event=event,
         run_id=12,
         kind=Kind.BACKUP,
         trigger=Trigger.MANUAL,
@@ -55,10 +59,18 @@ def notice(name: str) -> Notice:
         first_warnings=(Message("x{name}", {"name": name}), message),
         reason=Message("{name}y", {"name": name}),
         remedy=message,
+        safe=message,
+        newest=message,
         next_command=f"tapeline x{name}",
-        link=f"https://flower.example/{name}",
+        host=f"x{name}",
+        seconds=60,
+        due_at=datetime(2026, 11, 24, 12, 0, tzinfo=UTC),
+        found=message,
+        expected=message,
+        on_tape=(message,),
+        erased=(message,),
     )
-    return compose(facts, Words("zh_CN"))
+    return COMPOSER.compose(facts)
 
 
 @given(NAMES)
@@ -87,12 +99,12 @@ def test_command_is_shown_as_code(command: str) -> None:
         assert shown(markdown.code(command)) == line
 
 
-@given(NAMES.filter(lambda name: markdown.one_line(name) != ""))
-def test_notice_keeps_its_shape(name: str) -> None:
+@given(NAMES.filter(lambda name: markdown.one_line(name) != ""), st.sampled_from(Event))
+def test_notice_keeps_its_shape(name: str, event: Event) -> None:
     """No name changes the structure of a notice, its number of lines, or its way through JSON."""
-    told = notice(name)
-    assert structure(told.markdown) == structure(notice("n").markdown)
-    assert told.plain.count("\n") == notice("n").plain.count("\n")
+    told, usual = notice(name, event), notice("n", event)
+    assert structure(told.markdown) == structure(usual.markdown)
+    assert told.plain.count("\n") == usual.plain.count("\n")
     assert "\n" not in told.title
     assert json.loads(json.dumps(told.markdown, ensure_ascii=False).encode()) == told.markdown
 

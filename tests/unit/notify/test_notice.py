@@ -3,193 +3,173 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from db.states import Kind, Trigger
-from notify.events import Event
-from notify.notice import Facts, Notice, compose
-from notify.words import Words
-from policy.message import Message
+from notify.events import OFF_BY_DEFAULT, Event
+from notify.facts import Facts
+from notify.notice import Composer
+from notify.outlet import switched
+from notify.samples import SAMPLES
+from notify.words import Language, Words
+from policy.message import M, Message
 
-ENGLISH = Words("en")
-CHINESE = Words("zh_CN")
-
-FACTS = Facts(
-    event=Event.SUCCESS,
-    run_id=12,
-    kind=Kind.BACKUP,
-    trigger=Trigger.SCHEDULE,
-    at=datetime(2026, 11, 23, 13, 43, tzinfo=UTC),
-    time_zone="Asia/Shanghai",
-    schedule="nightly_docs",
-    drive="tape0",
-    label="TP20261101",
-    set_id="20261123-12",
-    files=1234,
-    size=5_600_000_000,
-    seconds=100.0,
-)
-
-FAILED = replace(
-    FACTS,
-    event=Event.FAILED,
-    label="TP20261001",
-    set_id=None,
-    files=None,
-    size=None,
-    seconds=None,
-    reason=Message(
-        "The tape in the drive is not this month's: change it and retry"
-        " (in drive {drive}: {found}; expected: {expected}).",
-        {"drive": "tape0", "found": "TP20261001", "expected": "TP202611nn"},
-    ),
-    remedy=Message("Insert {tapes}, then: tapeline runs retry {run}", {"tapes": "TP202611nn", "run": 12}),
-    next_command="tapeline runs retry 12",
-    link="https://flower.example/runs/12?full=1",
-)
+GOLDEN = Path(__file__).parent / "golden"
+ENGLISH = Composer(Words("en"))
+CHINESE = Composer(Words("zh_CN"))
+FAILED = SAMPLES[Event.FAILED]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
-@pytest.mark.parametrize(
-    ("event", "english", "chinese"),
-    [
-        (Event.SUCCESS, "Backup succeeded: nightly_docs", "备份成功：nightly_docs"),
-        (Event.WARNINGS, "Backup completed with warnings: nightly_docs", "备份完成，但有警告：nightly_docs"),
-        (Event.FAILED, "Backup failed: nightly_docs", "备份失败：nightly_docs"),
-        (Event.SKIPPED, "Backup skipped: nightly_docs", "备份已跳过：nightly_docs"),
-        (Event.CANCELLED, "Backup cancelled: nightly_docs", "备份已取消：nightly_docs"),
-        (Event.WAITING_FOR_TAPE, "Backup waits for a tape: nightly_docs", "备份等待更换磁带：nightly_docs"),
-        (
-            Event.FORMAT_WARNING,
-            "Backup goes on without a format: nightly_docs",
-            "磁带未能格式化，备份继续：nightly_docs",
-        ),
-    ],
-)
-def test_title_says_the_event(event: Event, english: str, chinese: str) -> None:
-    """The title of each event says in one line what became of what."""
-    facts = replace(FACTS, event=event)
-    assert compose(facts, ENGLISH).title == f"Tapeline · {english}"
-    assert compose(facts, CHINESE).title == f"Tapeline · {chinese}"
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", Event)
+def test_each_message_reads_as_it_was_approved(event: Event, language: Language) -> None:
+    """Each event's message, in both languages, is word for word the one that an operator has read."""
+    notice = Composer(Words(language), dashboard_url="https://backup.example/flower/").compose(SAMPLES[event])
+    golden = GOLDEN / language / f"{event}.md"
+    assert f"{notice.markdown}\n" == golden.read_text(encoding="utf-8")
 
 
-def test_every_event_has_a_title() -> None:
-    """No event is without words."""
-    titles = {compose(replace(FACTS, event=event), CHINESE).title for event in Event}
-    assert len(titles) == len(Event)
+@pytest.mark.parametrize("event", Event)
+def test_the_plain_text_says_the_same(event: Event) -> None:
+    """Title and plain text are the Markdown without its marks."""
+    notice = CHINESE.compose(SAMPLES[event])
+    lines = [line for line in notice.markdown.replace("**", "").replace("`", "").split("\n") if line]
+    assert [f"### {notice.title}", *notice.plain.split("\n")] == [line.removeprefix("- ") for line in lines]
 
 
-def test_success_in_english() -> None:
-    """A success says how much is where and how fast it went."""
-    assert compose(FACTS, ENGLISH) == Notice(
-        title="Tapeline · Backup succeeded: nightly_docs",
-        markdown=(
-            "### Tapeline · Backup succeeded: nightly_docs\n\n"
-            "- **Tape**: TP20261101\n"
-            "- **Drive**: tape0\n"
-            "- **Backup set**: 20261123-12\n"
-            "- **Stored**: 1,234 files, 5.6 GB\n"
-            "- **Took**: 1 min 40 s, 56.0 MB/s\n"
-            "- **Run**: 12, by its schedule\n"
-            "- **Time**: 2026-11-23 21:43 (Asia/Shanghai)"
-        ),
-        plain=(
-            "Tape: TP20261101\n"
-            "Drive: tape0\n"
-            "Backup set: 20261123-12\n"
-            "Stored: 1,234 files, 5.6 GB\n"
-            "Took: 1 min 40 s, 56.0 MB/s\n"
-            "Run: 12, by its schedule\n"
-            "Time: 2026-11-23 21:43 (Asia/Shanghai)"
-        ),
-        where_the_rest_is="Shortened. All of it: tapeline runs show 12",
+def test_a_failure_says_all_that_is_needed_at_six_in_the_morning() -> None:
+    """What happened, to which tape, what is safe, the newest backup, and the command that goes on."""
+    plain = CHINESE.compose(FAILED).plain
+    assert plain == (
+        "当前磁带非当月，请更换磁带后重试（磁带机 tape0 中：TP20261101；"
+        "应为：空白磁带，或标签为 TP202612.. 的磁带）。\n"
+        "磁带：TP20261101\n"
+        "磁带机：tape0\n"
+        "用时：12 秒\n"
+        "数据状况：未写入任何数据：TP20261101 上的内容与之前完全一样。\n"
+        "最近一次完整备份：2026-11-01，在磁带 TP20261101 上（备份集 20261031T180001Z-77b0）\n"
+        "处理办法：请更换磁带，然后执行：tapeline runs retry 12\n"
+        "运行：12，按计划\n"
+        "时间：2026-12-01 06:05 (Asia/Shanghai)"
     )
+
+
+def test_the_keyword_is_in_every_title() -> None:
+    """A robot that lets through only what holds its keyword lets every message through."""
+    assert all(ENGLISH.compose(facts).title.startswith("Tapeline · ") for facts in SAMPLES.values())
+
+
+def test_a_command_is_said_once() -> None:
+    """The command that goes on is left out where the advice names it already."""
+    elsewhere = replace(FAILED, remedy=Message("Correct it."))
+    assert ENGLISH.compose(FAILED).plain.count("tapeline runs retry 12") == 1
+    assert "Next: tapeline runs retry 12\n" in ENGLISH.compose(elsewhere).plain
 
 
 def test_nothing_is_called_stored_where_nothing_is() -> None:
     """A run that ended before it stored anything only says how long it took."""
-    plain = compose(replace(FAILED, seconds=75.0), CHINESE).plain
-    assert "用时：1 分 15 秒\n" in plain
+    plain = CHINESE.compose(FAILED).plain
+    assert "用时：12 秒\n" in plain
     assert "已写入：" not in plain
-
-
-def test_failure_in_english() -> None:
-    """A failure says what happened, to which tape, what is safe, and the command that goes on."""
-    assert compose(FAILED, ENGLISH).markdown == (
-        "### Tapeline · Backup failed: nightly_docs\n\n"
-        "The tape in the drive is not this month's: change it and retry"
-        " (in drive tape0: TP20261001; expected: TP202611nn).\n\n"
-        "- **Tape**: TP20261001\n"
-        "- **Drive**: tape0\n"
-        "- **Safe**: This run has stored nothing yet. What there is from before: tapeline sets list\n"
-        "- **What to do**: Insert TP202611nn, then: tapeline runs retry 12\n"
-        "- **Next**: `tapeline runs retry 12`\n"
-        "- [Details](https://flower.example/runs/12?full=1)\n"
-        "- **Run**: 12, by its schedule\n"
-        "- **Time**: 2026-11-23 21:43 (Asia/Shanghai)"
-    )
-
-
-def test_failure_in_chinese() -> None:
-    """The same in Chinese, with the wording that operators know."""
-    notice = compose(FAILED, CHINESE)
-    assert notice.title == "Tapeline · 备份失败：nightly_docs"
-    assert notice.plain == (
-        "当前磁带非当月，请更换磁带后重试（磁带机 tape0 中：TP20261001；应为：TP202611nn）。\n"
-        "磁带：TP20261001\n"
-        "磁带机：tape0\n"
-        "已保全：本次运行尚未写入任何备份数据。此前的备份集见：tapeline sets list\n"
-        "处理办法：请放入 TP202611nn，然后执行：tapeline runs retry 12\n"
-        "下一步：tapeline runs retry 12\n"
-        "详情：https://flower.example/runs/12?full=1\n"
-        "运行：12，按计划\n"
-        "时间：2026-11-23 21:43 (Asia/Shanghai)"
-    )
-    assert notice.where_the_rest_is == "内容已截短。全文见：tapeline runs show 12"
 
 
 def test_warnings_are_counted_and_the_first_named() -> None:
     """Warnings are counted in full, and no more than three of them are shown."""
     first = tuple(Message("{path}: {reason}", {"path": f"/a/{n}", "reason": "EIO"}) for n in range(5))
-    facts = replace(FACTS, event=Event.WARNINGS, warnings=1200, first_warnings=first)
-    assert "Warnings: 1,200\n/a/0: EIO\n/a/1: EIO\n/a/2: EIO\nRun: 12" in compose(facts, ENGLISH).plain
-    assert "- **警告**：1,200\n- /a/0：EIO\n" in compose(facts, CHINESE).markdown
-
-
-@pytest.mark.parametrize("event", [Event.FAILED, Event.CANCELLED, Event.WAITING_FOR_TAPE])
-def test_what_is_sealed_is_called_safe(event: Event) -> None:
-    """Where a run stopped half-way, its sealed files are named as safe."""
-    notice = compose(replace(FACTS, event=event), CHINESE)
-    assert "已保全：已写入的内容已封存在磁带上，可以恢复。" in notice.plain
-
-
-def test_what_the_run_knows_to_be_safe_is_said() -> None:
-    """A statement of the run about what is safe replaces the general one."""
-    facts = replace(FAILED, safe=Message("The drive affirms that the tape is blank."))
-    assert "Safe: The drive affirms that the tape is blank." in compose(facts, ENGLISH).plain
+    facts = replace(SAMPLES[Event.WARNINGS], warnings=1200, first_warnings=first, next_command=None)
+    assert "Warnings: 1,200\n/a/0: EIO\n/a/1: EIO\n/a/2: EIO\nRun: 12" in ENGLISH.compose(facts).plain
+    assert "- **警告**：1,200 条\n- /a/0：EIO\n" in CHINESE.compose(facts).markdown
 
 
 def test_restore_is_called_so() -> None:
     """A restore is not announced as a backup, and its files are not called stored."""
-    facts = replace(FACTS, kind=Kind.RESTORE, trigger=Trigger.MANUAL, schedule=None, set_id=None, label=None)
-    notice = compose(facts, CHINESE)
+    facts = replace(
+        SAMPLES[Event.SUCCESS], kind=Kind.RESTORE, trigger=Trigger.MANUAL, schedule=None, set_id=None
+    )
+    notice = CHINESE.compose(facts)
     assert notice.title == "Tapeline · 恢复成功：运行 12"
-    assert "已恢复：1,234 个文件" in notice.plain
+    assert "已恢复：1,234,567 个文件" in notice.plain
     assert "运行：12，手动启动" in notice.plain
 
 
-def test_facts_survive_the_outbox() -> None:
-    """Facts read back from JSON make the same notice."""
-    facts = replace(
-        FAILED, warnings=1, first_warnings=(Message("Correct it."),), safe=Message("Correct that line.")
-    )
-    stored = json.loads(json.dumps(facts.to_json()))
-    assert Facts.from_json(stored) == facts
+def test_a_run_is_linked_to_its_page_in_the_dashboard() -> None:
+    """The link is the dashboard's address with the run; without an address there is none."""
+    linked = Composer(Words("en"), dashboard_url="https://backup.example/flower/").compose(FAILED)
+    assert "- [Details](https://backup.example/flower/runs/12)\n" in linked.markdown
+    assert "Details" not in ENGLISH.compose(FAILED).markdown
+
+
+def test_an_unknown_time_zone_costs_no_message() -> None:
+    """A schedule whose time zone somebody broke is told of on the clock of UTC."""
+    assert "Time: 2026-11-30 22:05 (UTC)" in ENGLISH.compose(replace(FAILED, time_zone="Mars/Base")).plain
+
+
+@pytest.mark.parametrize("event", Event)
+def test_facts_survive_the_outbox(event: Event) -> None:
+    """Facts read back from JSON are the same facts."""
+    stored = json.loads(json.dumps(SAMPLES[event].to_json()))
+    assert Facts.from_json(stored) == SAMPLES[event]
 
 
 def test_unknown_event_is_an_error() -> None:
     """An event that nobody knows is never taken for another."""
     with pytest.raises(ValueError, match="exploded"):
-        Facts.from_json({**FACTS.to_json(), "event": "exploded"})
+        Facts.from_json({**FAILED.to_json(), "event": "exploded"})
+
+
+def test_only_what_somebody_has_to_know_is_on() -> None:
+    """A channel is told of everything but a start and a tape that is ready, unless it is switched."""
+    assert switched({}) == frozenset(Event) - OFF_BY_DEFAULT
+    assert Event.READY in switched({Event.READY: True})
+    assert Event.SKIPPED not in switched({Event.SKIPPED: False})
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[str], Composer]:
+    """A composer with the operator's own template of a failure."""
+
+    def composer(text: str) -> Composer:
+        folder = tmp_path / "en"
+        folder.mkdir()
+        (folder / "failed.md.j2").write_text(text, encoding="utf-8")
+        return Composer(Words("en"), templates_dir=tmp_path)
+
+    return composer
+
+
+def test_an_own_template_takes_the_place_of_the_shipped_one(own: Callable[[str], Composer]) -> None:
+    """The operator's words are used for the event that they are of, and no other."""
+    composer = own("Wake up: {{ schedule }}\n{{ reason }}\n\n- **Call** {{ schedule }}, {{ drive|code }}\n")
+    notice = composer.compose(replace(FAILED, schedule="_Li_", reason=M("Correct it.")))
+    assert notice.title == "Tapeline · Wake up: _Li_"
+    assert notice.plain == "Correct it.\nCall _Li_, tape0"
+    assert notice.markdown.endswith("Correct it.\n\n- **Call** \\_Li\\_, `tape0`")
+    success = SAMPLES[Event.SUCCESS]
+    assert composer.compose(success) == ENGLISH.compose(success)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Failed: {{ schedul }}", "failed.md.j2 line 1: UndefinedError: 'schedul' is undefined"),
+        ("Failed\n{% if %}", "failed.md.j2 line 2: TemplateSyntaxError"),
+        ("Failed\n{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("Failed\n{% include 'gone.md.j2' %}", "TemplateNotFound"),
+        ("Failed {{ ''.__class__.__mro__ }}", "SecurityError"),
+        ("", "the first line, which is the title, is empty"),
+    ],
+)
+def test_a_broken_template_costs_no_message(own: Callable[[str], Composer], text: str, problem: str) -> None:
+    """The shipped template is used, and the message says at its end what is wrong with the operator's."""
+    notice = own(text).compose(FAILED)
+    shipped = ENGLISH.compose(FAILED)
+    assert notice.title == shipped.title
+    assert notice.plain.startswith(shipped.plain)
+    assert "Your template failed.md.j2 is broken" in notice.plain
+    assert problem in notice.plain

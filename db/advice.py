@@ -1,0 +1,116 @@
+"""What an operator wants to know when a run stops: what is safe, what there is, and what goes on."""
+
+from __future__ import annotations
+
+import shlex
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import cartridges, catalog, permits
+from db.models import BackupSet, ChainRun, FormatPermit
+from db.states import Kind
+from policy import units
+from policy.message import M, Message
+from policy.tapes import SetState, described
+
+STOPPED = frozenset({"failed", "tape_error", "cancelled", "waiting_for_tape"})
+"""Events after which the operator asks what is safe."""
+
+_WITHOUT_BACKUP = frozenset({"failed", "tape_error", "waiting_for_tape", "missed"})
+"""Events that leave a schedule without the backup that was due."""
+
+
+def safe(session: Session, run: ChainRun, event: str) -> Message | None:
+    """What is as it was, and what can be restored, where a run stopped before its end."""
+    if event not in STOPPED:
+        return None
+    if run.kind is not Kind.BACKUP:
+        return M("This run only reads: nothing on the tape was changed.")
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    if stored and stored.files:
+        return M(
+            "{files} files ({size}) are sealed on tape and can be restored.",
+            files=f"{stored.files:,}",
+            size=units.size(stored.bytes),
+        )
+    permit = permits.used(session, run.id, run.part)
+    return _after_a_format(permit) if permit else _untouched(run)
+
+
+def _after_a_format(permit: FormatPermit) -> Message:
+    outcome = permit.outcome
+    if outcome and outcome["ok"]:
+        return M("Tape {label} was formatted for this run; nothing is on it yet.", label=permit.label)
+    found = _named(permit.identity)
+    if outcome and cartridges.identity(outcome["after"]) == cartridges.identity(permit.identity):
+        return M("The format changed nothing: {tape} holds what it held.", tape=found)
+    return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=found)
+
+
+def _untouched(run: ChainRun) -> Message:
+    if run.tape_seen is None or run.tape_seen["state"] == "no_medium":
+        return M("Nothing was written on any tape.")
+    return M("Nothing was written: {tape} holds what it held.", tape=_named(run.tape_seen))
+
+
+def _named(medium: cartridges.Medium) -> str | dict[str, object]:
+    return described(medium["state"], medium.get("label"))
+
+
+def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
+    """What to do, as the error said it; a run that waits needs the tape and nothing else."""
+    if event != "waiting_for_tape" or run.wait_until is None or run.schedule is None:
+        return said
+    until = run.wait_until.astimezone(ZoneInfo(run.schedule.time_zone))
+    return M(
+        "Change the tape: the run goes on by itself. It waits until {until}.", until=f"{until:%Y-%m-%d %H:%M}"
+    )
+
+
+def newest(session: Session, run: ChainRun, event: str) -> Message | None:
+    """The newest complete backup of the run's template, where the one that was due is missing."""
+    if event not in _WITHOUT_BACKUP or run.schedule is None:
+        return None
+    stored = session.scalar(
+        select(BackupSet)
+        .where(BackupSet.template_id == run.schedule.template_id, BackupSet.state == SetState.COMPLETE)
+        .order_by(BackupSet.finished_at.desc())
+        .limit(1)
+    )
+    if stored is None or stored.finished_at is None:
+        return M("none yet")
+    return M(
+        "{day}, on tape {tapes} (set {set})",
+        day=f"{stored.finished_at.astimezone(ZoneInfo(run.schedule.time_zone)):%Y-%m-%d}",
+        tapes=", ".join(tape.label or tape.tape_id for tape in catalog.tapes(session, stored.id)) or "?",
+        set=stored.id,
+    )
+
+
+def command(session: Session, run: ChainRun, event: str) -> str | None:
+    """The command that goes on after an event."""
+    match event:
+        case "failed" | "tape_error":
+            return _after_a_failure(session, run, event)
+        case "missed" if run.schedule:
+            return _anew(run.schedule.name)
+        case "waiting_for_tape":
+            return f"tapeline drive status {run.drive}"
+        case "warnings" | "format_warning":
+            return f"tapeline runs show {run.id}"
+    return None
+
+
+def _after_a_failure(session: Session, run: ChainRun, event: str) -> str:
+    """A part formats once: where its tape is lost to it, only a new run can take another one."""
+    permit = permits.used(session, run.id, run.part)
+    format_failed = permit is not None and not (permit.outcome and permit.outcome["ok"])
+    if run.schedule and (event == "tape_error" or format_failed):
+        return _anew(run.schedule.name)
+    return f"tapeline runs retry {run.id}"
+
+
+def _anew(schedule: str) -> str:
+    return f"tapeline schedule run {shlex.quote(schedule)}"

@@ -1,0 +1,238 @@
+"""One sample of each event, to see what its message looks like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from db.states import Kind, Trigger
+from notify.events import Event
+from notify.facts import Facts
+from policy.message import M, Message
+
+_AT = datetime(2026, 11, 30, 22, 5, tzinfo=UTC)
+_DUE = datetime(2026, 12, 1, 18, 0, tzinfo=UTC)
+
+_RUN = Facts(
+    event=Event.STARTED,
+    run_id=12,
+    kind=Kind.BACKUP,
+    trigger=Trigger.SCHEDULE,
+    at=_AT,
+    time_zone="Asia/Shanghai",
+    schedule="monthly-full",
+    drive="tape0",
+    label="TP20261201",
+)
+
+_STORED = replace(
+    _RUN, set_id="20261130T180002Z-9f3a", files=1_234_567, size=5_600_000_000_000, seconds=14_520
+)
+
+_STOPPED = replace(
+    _RUN,
+    label="TP20261101",
+    seconds=12,
+    newest=M(
+        "{day}, on tape {tapes} (set {set})",
+        day="2026-11-01",
+        tapes="TP20261101",
+        set="20261031T180001Z-77b0",
+    ),
+)
+
+_WRONG_TAPE = M(
+    "The tape in the drive is not this month's: change it and retry"
+    " (in drive {drive}: {found}; expected: {expected}).",
+    drive="tape0",
+    found="TP20261101",
+    expected=M("a blank tape, or one labelled {month}..", month="TP202612").to_json(),
+)
+_UNTOUCHED = M("Nothing was written: {tape} holds what it held.", tape="TP20261101")
+
+_DRIVE = Facts(
+    event=Event.DRIVE_SILENT, at=_AT, time_zone="Asia/Shanghai", drive="tape0", host="backup-01", seconds=420
+)
+
+_REMINDER = Facts(
+    event=Event.REMINDER,
+    at=_DUE - timedelta(days=1),
+    time_zone="Asia/Shanghai",
+    schedule="monthly-full",
+    drive="tape0",
+    due_at=_DUE,
+    next_command="tapeline precheck monthly-full",
+)
+_SET = M(
+    "set {set}, {type}, {size}, kept until {until}",
+    set="20251201T180003Z-51c2",
+    type="full",
+    size="5.1 TB",
+    until="2026-12-01",
+)
+
+
+def _warning(path: str, reason: Message) -> Message:
+    return M("{path}: {reason}", path=path, reason=reason.to_json())
+
+
+def _of_runs() -> list[Facts]:
+    return [
+        _RUN,
+        replace(_STORED, event=Event.SUCCESS),
+        replace(
+            _STORED,
+            event=Event.WARNINGS,
+            warnings=2,
+            first_warnings=(
+                _warning(
+                    "/data/mail/queue.db",
+                    M("Its extended attributes could not be read: {reason}.", reason="EIO"),
+                ),
+                _warning(
+                    "/data/new.lock", M("Not backed up: another file took its place while it was opened.")
+                ),
+            ),
+            next_command="tapeline runs show 12",
+        ),
+        replace(
+            _STOPPED,
+            event=Event.FAILED,
+            reason=_WRONG_TAPE,
+            remedy=M("Change the tape, then: tapeline runs retry {run}", run=12),
+            safe=_UNTOUCHED,
+            next_command="tapeline runs retry 12",
+        ),
+        replace(
+            _STORED,
+            event=Event.TAPE_ERROR,
+            files=310_000,
+            size=1_200_000_000_000,
+            reason=M(
+                "{path} cannot be written: {reason}.",
+                path="sets/20261130T180002Z-9f3a/data-000291.tar.zst",
+                reason="Input/output error",
+            ),
+            remedy=M("Do not write this tape again; what was sealed stays readable."),
+            safe=M(
+                "{files} files ({size}) are sealed on tape and can be restored.",
+                files="310,000",
+                size="1.2 TB",
+            ),
+            newest=_STOPPED.newest,
+            next_command="tapeline schedule run monthly-full",
+        ),
+        replace(
+            _RUN,
+            event=Event.SKIPPED,
+            label=None,
+            reason=M(
+                "Period {period} of schedule '{schedule}' has its backup already.",
+                period="2026-12",
+                schedule="monthly-full",
+            ),
+        ),
+        replace(
+            _RUN,
+            event=Event.MISSED,
+            label=None,
+            reason=M(
+                "It was due {due}, and nothing could start it in time.",
+                due="2026-12-01 02:00 (Asia/Shanghai)",
+            ),
+            remedy=M("If it is still wanted, run it now: tapeline schedule run {name}", name="monthly-full"),
+            newest=_STOPPED.newest,
+            next_command="tapeline schedule run monthly-full",
+        ),
+        replace(
+            _STOPPED,
+            event=Event.CANCELLED,
+            reason=M("cancelled by {who}", who="li"),
+            safe=_UNTOUCHED,
+            newest=None,
+        ),
+        replace(
+            _STOPPED,
+            event=Event.WAITING_FOR_TAPE,
+            reason=_WRONG_TAPE,
+            remedy=M(
+                "Change the tape: the run goes on by itself. It waits until {until}.",
+                until="2026-12-02 02:00",
+            ),
+            safe=_UNTOUCHED,
+            next_command="tapeline drive status tape0",
+        ),
+        replace(
+            _RUN,
+            event=Event.FORMAT_WARNING,
+            reason=M(
+                "The format failed (return code {code}): asked for {label}, found {found} ({state}).",
+                code="1",
+                label="TP20261201",
+                found="TP20261202",
+                state="formatted",
+            ),
+            next_command="tapeline runs show 12",
+        ),
+        replace(
+            _RUN,
+            event=Event.CAPACITY,
+            reason=M(
+                "Tape {tape} is {percent} % full: {used} of {capacity}.",
+                tape="TP20261201",
+                percent=93,
+                used="11.2 TB",
+                capacity="12.0 TB",
+            ),
+            remedy=M("Have another tape ready for the next backup."),
+        ),
+    ]
+
+
+def _of_drives() -> list[Facts]:
+    return [
+        replace(
+            _DRIVE,
+            reason=M(
+                "Its worker on {host} was last heard of at {moment}.",
+                host="backup-01",
+                moment="2026-12-01 05:58",
+            ),
+            safe=M("No run is under way on it."),
+            remedy=M("See that host {host} is up, and start its tape worker.", host="backup-01"),
+            next_command="tapeline drive status tape0",
+        ),
+        replace(_DRIVE, event=Event.DRIVE_BACK),
+    ]
+
+
+def _of_schedules() -> list[Facts]:
+    found = M("{tape}, as of {moment}", tape="TP20261101", moment="2026-12-01 01:55")
+    return [
+        replace(
+            _REMINDER,
+            reason=M("The tape in drive {drive} is not one that this run may use.", drive="tape0"),
+            expected=M("a blank tape, one labelled {month}.., or an expired one", month="TP202612"),
+            remedy=M("Known tapes that would do: {tapes}.", tapes="TP20251201"),
+            found=found,
+            on_tape=(
+                M(
+                    "set {set}, {type}, {size}, kept until {until}",
+                    set="20261031T180001Z-77b0",
+                    type="full",
+                    size="5.5 TB",
+                    until="2027-10-31",
+                ),
+            ),
+        ),
+        replace(
+            _REMINDER,
+            event=Event.READY,
+            found=M("{tape}, as of {moment}", tape="TP20251201", moment="2026-12-01 01:55"),
+            on_tape=(_SET,),
+            erased=(_SET,),
+        ),
+    ]
+
+
+SAMPLES: dict[Event, Facts] = {facts.event: facts for facts in [*_of_runs(), *_of_drives(), *_of_schedules()]}

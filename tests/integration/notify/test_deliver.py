@@ -1,0 +1,163 @@
+"""The outbox is delivered: each event once to each channel that wants it, whatever the channels do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from db import events, outbox
+from db.engine import Database
+from db.models import Notification
+from notify.channel import ChannelRefused, ChannelUnavailable
+from notify.deliver import deliver_due
+from notify.events import Event
+from notify.notice import Composer, Notice
+from notify.outlet import Outlet, switched
+from notify.samples import SAMPLES
+from notify.words import Words
+from policy.message import M
+
+COMPOSER = Composer(Words("en"))
+NOW = datetime(2026, 11, 30, 22, 5, tzinfo=UTC)
+
+
+@dataclass
+class Post:
+    """A channel that takes messages, or raises."""
+
+    name: str = "ops"
+    error: Exception | None = None
+    taken: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    def send(self, notice: Notice) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        self.taken.append(notice.title)
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (outbox, events):
+        monkeypatch.setattr(module, "now", clock)
+    return clock
+
+
+@pytest.fixture
+def say(database: Database, clock: Clock) -> Callable[..., None]:
+    def say(*said: Event) -> None:
+        with database.transaction() as session:
+            for event in said:
+                assert events.announce_once(session, f"test:{event}", event, SAMPLES[event].to_json())
+
+    return say
+
+
+def rows(database: Database) -> list[Notification]:
+    with database.transaction() as session:
+        return list(session.scalars(select(Notification).order_by(Notification.id)))
+
+
+def down() -> ChannelUnavailable:
+    return ChannelUnavailable(M("No channel is set up."))
+
+
+def test_each_channel_is_told_of_its_own_events(database: Database, say: Callable[..., None]) -> None:
+    """An event that is off for a channel does not go through it, and nothing waits for it."""
+    ops, quiet = Post("ops"), Post("quiet")
+    outlets = {
+        "ops": Outlet(ops, switched({Event.STARTED: True})),
+        "quiet": Outlet(quiet, frozenset({Event.FAILED})),
+    }
+    say(Event.STARTED, Event.FAILED, Event.READY)
+    assert deliver_due(database, outlets, COMPOSER) == 3
+    assert [title.split(": ")[0] for title in ops.taken] == [
+        "Tapeline · Backup started",
+        "Tapeline · Backup failed",
+    ]
+    assert len(quiet.taken) == 1
+    assert [row.next_attempt_at for row in rows(database)] == [None] * 3
+
+
+def test_an_event_is_said_once(database: Database, say: Callable[..., None]) -> None:
+    """The same event about the same thing is put into the outbox once, however often it is found."""
+    say(Event.DRIVE_SILENT)
+    with database.transaction() as session:
+        assert not events.announce_once(session, "test:drive_silent", "drive_silent", {})
+        assert events.announce_once(session, "test:drive_silent", "drive_back", {})
+    assert len(rows(database)) == 2
+
+
+def test_a_channel_that_is_down_holds_up_nobody(database: Database, say: Callable[..., None]) -> None:
+    """It is asked once in a pass; the others get everything, and its messages stay."""
+    dead, ops = Post("dead", error=down()), Post("ops")
+    say(Event.FAILED, Event.SUCCESS, Event.REMINDER)
+    assert deliver_due(database, {"dead": Outlet(dead), "ops": Outlet(ops)}, COMPOSER) == 3
+    assert (dead.asked, len(ops.taken)) == (1, 3)
+    assert all(row.next_attempt_at for row in rows(database))
+
+
+def test_it_is_tried_again_and_said_once(database: Database, say: Callable[..., None], clock: Clock) -> None:
+    """When the channel is back, what waited is delivered once; a channel that had it gets nothing more."""
+    dead, ops = Post("dead", error=down()), Post("ops")
+    outlets = {"dead": Outlet(dead), "ops": Outlet(ops)}
+    say(Event.FAILED)
+    deliver_due(database, outlets, COMPOSER)
+    assert deliver_due(database, outlets, COMPOSER) == 0
+    assert dead.asked == 1
+    dead.error = None
+    clock.now += timedelta(seconds=31)
+    assert deliver_due(database, outlets, COMPOSER) == 1
+    assert (len(dead.taken), len(ops.taken)) == (1, 1)
+
+
+def test_it_is_given_up_three_days_after_the_first_attempt(
+    database: Database, say: Callable[..., None], clock: Clock
+) -> None:
+    """A message that lay there for a week before anybody tried it is still tried for three days."""
+    dead = Post("ops", error=down())
+    outlets = {"ops": Outlet(dead)}
+    say(Event.FAILED)
+    clock.now += timedelta(days=7)
+    deliver_due(database, outlets, COMPOSER)
+    clock.now += timedelta(days=2, hours=23)
+    deliver_due(database, outlets, COMPOSER)
+    assert rows(database)[0].next_attempt_at
+    clock.now += timedelta(hours=2)
+    deliver_due(database, outlets, COMPOSER)
+    assert rows(database)[0].next_attempt_at is None
+    assert dead.asked == 3
+
+
+def test_what_is_wrong_with_a_channel_is_known(
+    database: Database, say: Callable[..., None], clock: Clock
+) -> None:
+    """Each channel in trouble is named with what waits, what was lost, since when and why."""
+    dead = Post("dead", error=down())
+    closed = Post("closed", error=ChannelRefused(M("Correct it.")))
+    say(Event.FAILED)
+    deliver_due(database, {"dead": Outlet(dead), "closed": Outlet(closed), "ops": Outlet(Post())}, COMPOSER)
+    with database.transaction() as session:
+        assert outbox.troubles(session) == {
+            "dead": {"waiting": 1, "lost": 0, "since": NOW.isoformat(), "error": "No channel is set up."},
+            "closed": {"waiting": 0, "lost": 1, "since": NOW.isoformat(), "error": "Correct it."},
+        }
+    clock.now += timedelta(minutes=1)
+    dead.error = None
+    deliver_due(database, {"dead": Outlet(dead)}, COMPOSER)
+    with database.transaction() as session:
+        assert outbox.troubles(session).keys() == {"closed"}
