@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from backup import documents, index
 from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
 from backup.errors import NoSuchSet
+from backup.excludes import Excludes
 from backup.request import ArchiveRecord, SetRequest
 from backup.sealed import numbers, sealed
 from policy.errors import TapelineError
@@ -94,8 +95,14 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "frame_bytes": request.frame_bytes,
         "label": request.label,
         "started_at": request.started_at.isoformat(),
+        "excludes": _excludes(request.excludes),
         "about": request.about,
     }
+
+
+def _excludes(excludes: Excludes) -> dict[str, Any]:
+    """For people: the rules by which files were left out."""
+    return {name: value for name, value in asdict(excludes).items() if value}
 
 
 def sets_on(volume: Volume) -> list[SetOnTape]:

@@ -28,6 +28,8 @@ class Plan:
             sink = zstandard.open(self._path, "wb")
         try:
             for path, status in found:
+                if status is None:
+                    continue
                 self._count(status, links)
                 with spooling():
                     sink.write(path + b"\0")

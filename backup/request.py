@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from backup.entry import Entry
 from backup.errors import BadRequest
+from backup.excludes import Excludes
 from policy.message import M, Message
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -90,6 +91,7 @@ class SetRequest:
     is longer by itself goes into the archive under way."""
     frame_bytes: int = 4 * MIB
     """A frame ends with the file that makes it at least this long, uncompressed."""
+    excludes: Excludes = field(default_factory=Excludes)
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` as they are."""
     resume: ResumePoint | None = None
@@ -118,8 +120,8 @@ class SetRequest:
 class Journal(Protocol):
     """Who is told how a set comes along. What these raise ends the writing and goes through to the caller."""
 
-    def planned(self, files: int, size: int) -> None:
-        """After the scan, before the first byte: what the whole set will have."""
+    def planned(self, files: int, size: int, left_out: int) -> None:
+        """After the scan, before the first byte: what the whole set will have; what rules left out."""
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         """The volume is sealed and has the archive; the entries can be read as often as it takes, now."""

@@ -37,7 +37,7 @@ def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path
     and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and SealFailed, after
     which all archives that the journal was told of still count; and whatever the journal raises.
     """
-    sources = roots(request.sources)
+    sources = roots(request.sources, some_may_miss=True)
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)
@@ -123,11 +123,17 @@ class _Writing:
 
     def _scan(self, sources: tuple[bytes, ...]) -> Plan:
         started = perf_counter()
-        scan = Scan(self._spool, self._warn, own=self._own_folders(), after=self._after)
+        scan = Scan(
+            self._spool,
+            self._warn,
+            excludes=self._request.excludes,
+            own=self._own_folders(),
+            after=self._after,
+        )
         plan = Plan(self._spool / "plan.zst")
         plan.write(scan.walk(sources), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
-        self._journal.planned(self._files + plan.files, self._size + plan.size)
+        self._journal.planned(self._files + plan.files, self._size + plan.size, scan.left_out)
         return plan
 
     def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:

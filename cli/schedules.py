@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
+from backup.excludes import check_patterns
 from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import runs, schedules
@@ -53,15 +54,29 @@ def list_schedules(as_json: AsJson = False) -> None:
     )
 
 
-@app.command(short_help="Run a schedule now.", epilog=examples("tapeline schedule run monthly-full"))
+@app.command(
+    short_help="Run a schedule now.",
+    epilog=examples(
+        "tapeline schedule run monthly-full",
+        "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
+    ),
+)
 def run(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave this out too: a pattern as in .gitignore; may be repeated.", metavar="PATTERN"
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
+    check_patterns(exclude or [])
+    options = {"excludes": exclude} if exclude else {}
     with stack.database() as database:
-        run_id, state = start(database, name)
+        run_id, state = start(database, name, options)
         if as_json:
             output.print_json({"run": run_id, "state": state.value})
         elif wait and state is not RunState.SKIPPED:

@@ -14,7 +14,22 @@ from policy.message import M
 from tasks.step import Done, step
 from tasks.work import Work
 
-_COPIED = ("name", "type", "sources", "compression", "compression_level", "archive_bytes", "retention_days")
+_COPIED = (
+    "name",
+    "type",
+    "sources",
+    "compression",
+    "compression_level",
+    "archive_bytes",
+    "retention_days",
+    "keep_sets",
+    "exclude_caches",
+    "one_file_system",
+    "max_file_bytes",
+    "max_file_age_days",
+    "verify_percent",
+    "encrypt_to",
+)
 
 
 @step(Step.CREATE_RECORD)
@@ -31,6 +46,8 @@ def _record(session: Session, run: ChainRun) -> int:
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
     values |= {name: value for name, value in run.options.items() if name in _COPIED}
+    # Patterns by hand come after those of the template, so that "!" can take one back.
+    values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
     record = BackupTask(
         is_template=False,
         template_id=template.id,

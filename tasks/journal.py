@@ -32,10 +32,12 @@ class Journal:
         self._meter = Meter()
         self._warnings = 0
 
-    def planned(self, files: int, size: int) -> None:
+    def planned(self, files: int, size: int, left_out: int) -> None:
         """The scan is done: so much is to be written."""
         self._meter.plan(files, size)
         self._work.tell(M("Planned: {files} files, {size}.", files=files, size=units.size(size)))
+        if left_out:
+            self._work.tell(M("Left out by the rules: {count} files and folders.", count=left_out))
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         """An archive is on tape and sealed: enter it and its files."""

@@ -24,8 +24,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         return SkipRun(refusal)
     sources = work.db(lambda _session, run: _sources(run))
     if sources:
-        # Before a tape is formatted for them: are they there?
-        roots(sources)
+        # Before a tape is formatted for them: is at least one there? The backup warns of the others.
+        roots(sources, some_may_miss=True)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:

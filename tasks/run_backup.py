@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import socket
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup.excludes import Excludes
 from backup.request import SetRequest, SetSummary
 from backup.write import write_set
 from db import cartridges, catalog, drives, events, permits
@@ -151,6 +152,7 @@ def _request(
         archive_bytes=record.archive_bytes,
         label=medium.label or "",
         started_at=stored.started_at,
+        excludes=_excludes(record, stored.started_at),
         about={
             "run": run.id,
             "schedule": run.schedule.name if run.schedule else None,
@@ -161,6 +163,19 @@ def _request(
             "retention_days": record.retention_days,
         },
         resume=resume_point(session, stored),
+    )
+
+
+def _excludes(record: BackupTask, started_at: datetime) -> Excludes:
+    """The rules of the record; an age counts from when the set was begun, also where it is resumed."""
+    days = record.max_file_age_days
+    oldest = started_at - timedelta(days=days) if days is not None else None
+    return Excludes(
+        patterns=tuple(record.excludes),
+        caches=record.exclude_caches,
+        one_file_system=record.one_file_system,
+        max_bytes=record.max_file_bytes,
+        older_than_ns=int(oldest.timestamp()) * 10**9 if oldest else None,
     )
 
 
