@@ -96,7 +96,7 @@ class IndexReader:
             self.record = ArchiveRecord.from_json(line["end"])
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self._name) from error
-        if self.record.files != count:
+        if self.record.files + self.record.deleted != count:
             raise damaged(self._name)
 
 

@@ -33,6 +33,8 @@ class Manifest:
 
     set_id: str
     type: str
+    parent: str | None
+    """The set that this one holds the changes since; None for a full one."""
     sources: tuple[str, ...]
     """As they were asked for."""
     roots: tuple[str, ...]
@@ -45,6 +47,7 @@ class Manifest:
     finished_at: datetime | None
     archives: tuple[ArchiveRecord, ...]
     files: int
+    deleted: int
     size: int
     warnings: int | None
     """None: not known, because the set is not complete."""
@@ -74,6 +77,7 @@ def finish(
         "set": _set_document(request, roots),
         "finished_at": datetime.now(UTC).isoformat(),
         "files": sum(archive.files for archive in archives),
+        "deleted": sum(archive.deleted for archive in archives),
         "bytes": sum(archive.size for archive in archives),
         "warnings": warnings,
         "archives": [archive.to_json() for archive in archives],
@@ -87,6 +91,7 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "version": VERSION,
         "set_id": request.set_id,
         "type": request.type,
+        "parent": request.parent,
         "sources": [name_to_json(source) for source in request.sources],
         "roots": [name_to_json(text(root)) for root in roots],
         "compression": request.compression,
@@ -155,6 +160,7 @@ def _manifest(
     return Manifest(
         set_id=document["set_id"],
         type=document["type"],
+        parent=document["parent"],
         sources=tuple(map(name_from_json, document["sources"])),
         roots=tuple(map(name_from_json, document["roots"])),
         compression=document["compression"],
@@ -165,6 +171,7 @@ def _manifest(
         finished_at=finished_at,
         archives=archives,
         files=sum(archive.files for archive in archives),
+        deleted=sum(archive.deleted for archive in archives),
         size=sum(archive.size for archive in archives),
         warnings=warnings,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from backup.changes import Known
 from backup.entry import Entry
 from backup.errors import BadRequest
 from backup.excludes import Excludes
@@ -29,7 +30,9 @@ class ArchiveRecord:
     sha256: str
     """Of that file."""
     files: int
-    """Its entries: everything with a name, folders and links too."""
+    """What it stores: everything with a name, folders and links too."""
+    deleted: int
+    """Files of the parent that are gone; its index tells which."""
     size: int
     """Bytes of content of its files, holes included, each hard-linked file once."""
     follows: int | None
@@ -53,6 +56,7 @@ _RECORD: dict[str, Any] = {
     "bytes": int,
     "sha256": str,
     "files": int,
+    "deleted": int,
     "size": int,
     "follows": int | None,
 }
@@ -73,10 +77,10 @@ class ResumePoint:
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """One full backup. Raises BadRequest."""
+    """One backup. Raises BadRequest."""
 
     set_id: str
-    type: Literal["full"]
+    type: Literal["full", "incremental", "differential"]
     sources: tuple[str, ...]
     """Absolute paths of folders or files."""
     compression: Literal["none", "zstd"]
@@ -95,12 +99,26 @@ class SetRequest:
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` as they are."""
     resume: ResumePoint | None = None
+    parent: str | None = None
+    """The set that this one holds the changes since; None for a full one."""
+    known: Iterable[Known] = ()
+    """What the parent, and the sets that it needs in its turn, make up: in the order of a set, read again on
+    each iteration."""
 
     def __post_init__(self) -> None:
         if not _SET_ID.fullmatch(self.set_id):
             raise BadRequest(
                 M("'{set}' cannot be the id of a backup set.", set=ascii(self.set_id)),
                 M("Use up to 100 letters, digits, '-', '_' and '.', and begin with a letter or digit."),
+            )
+        if (self.type == "full") != (self.parent is None):
+            raise BadRequest(
+                M(
+                    "A set of type '{type}' with the parent '{parent}'.",
+                    type=self.type,
+                    parent=self.parent or "-",
+                ),
+                M("A full set has no parent, every other set has one."),
             )
         if self.compression not in ("none", "zstd"):
             raise BadRequest(
@@ -162,6 +180,8 @@ class SetSummary:
     """Bytes of content, holes included, each hard-linked file once."""
     archives: tuple[ArchiveRecord, ...]
     """All of the set, in order."""
+    deleted: int
+    """Files of the parent that are gone."""
     warnings: int
     written: int
     """Bytes that this call wrote to the volume."""

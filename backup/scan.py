@@ -17,6 +17,7 @@ from backup.errors import SourceMissing, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter
 from backup.spool import failed
 from policy.message import M, Message
+from policy.paths import order
 
 RUN = 100_000
 """So many names of one folder are sorted in memory; more are merged from disk."""
@@ -33,11 +34,6 @@ class Found(NamedTuple):
 
 NOTHING = Excludes()
 SOURCE_MISSING = M("Not backed up: this source does not exist. Is its file system mounted?")
-
-
-def order(path: bytes) -> bytes:
-    """The key of the order of a set: a folder comes right before what is in it."""
-    return path.rstrip(b"/").replace(b"/", b"\0")
 
 
 def roots(sources: Iterable[str], *, some_may_miss: bool = False) -> tuple[bytes, ...]:
@@ -148,9 +144,9 @@ class Scan:
             found = self._look(path, rules)
             if found is None:
                 continue
-            if self._is_new(path):
+            if found.status is None or self._is_new(path):
                 yield found
-            if found.status and stat.S_ISDIR(found.status.st_mode) and not self._is_done(path):
+            if found.status is not None and stat.S_ISDIR(found.status.st_mode) and not self._is_done(path):
                 inside = self._inside(path, found.status, rules, open_files)
                 if inside is None:
                     yield Found(path, None)

@@ -13,7 +13,7 @@ from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import runs, schedules
 from db.models import ScheduledTask, now
-from db.states import RunState, Trigger
+from db.states import BackupType, RunState, Trigger
 from policy.message import M
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
@@ -58,11 +58,15 @@ def list_schedules(as_json: AsJson = False) -> None:
     short_help="Run a schedule now.",
     epilog=examples(
         "tapeline schedule run monthly-full",
+        "tapeline schedule run monthly-full --type incremental",
         "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
     ),
 )
 def run(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
+    kind: Annotated[
+        BackupType | None, typer.Option("--type", help="Another type than the template's.")
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +78,9 @@ def run(
 ) -> None:
     """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
     check_patterns(exclude or [])
-    options = {"excludes": exclude} if exclude else {}
+    options: dict[str, Any] = {"excludes": exclude} if exclude else {}
+    if kind:
+        options["type"] = kind.value
     with stack.database() as database:
         run_id, state = start(database, name, options)
         if as_json:

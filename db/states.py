@@ -113,6 +113,10 @@ class BackupType(StrEnum):
 
     FULL = "full"
     """Every file of the sources."""
+    INCREMENTAL = "incremental"
+    """What has changed since the last set of any type."""
+    DIFFERENTIAL = "differential"
+    """What has changed since the last full set."""
 
 
 class Trigger(StrEnum):

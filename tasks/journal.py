@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backup.changes import signed
 from backup.entry import Entry, raw, shown, text
 from backup.request import ArchiveRecord, ResumePoint
 from db import catalog, events
@@ -48,7 +49,7 @@ class Journal:
     ) -> None:
         if session.get(BackupArchive, (self._set_id, archive.number)):
             return
-        catalog.add_archive(session, self._row(archive), _rows(entries))
+        catalog.add_archive(session, self._row(archive), _rows(entries), deleted=archive.deleted)
         events.record(
             session,
             run,
@@ -150,7 +151,8 @@ def _rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
             size=entry.size,
             mtime_ns=entry.mtime_ns,
             ctime_ns=entry.ctime_ns,
-            inode=entry.inode,
+            inode=signed(entry.inode),
+            partial=entry.partial,
             blake3=entry.blake3,
         )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backup.scan import roots
-from db import cartridges, catalog, drives, events, runs
+from db import cartridges, drives, events, lineage, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
 from policy.message import M, Message
 from policy.tapes import CartridgeState, TapeFacts
 from tape.drive import Medium
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import accepts, wrong_tape
 from tasks.work import Work, WrongTape
 
 
@@ -67,7 +67,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value),
             M("Insert another tape, then: tapeline runs retry {run}", run=run.id),
         )
-    if policy_of(run).accepts(facts, local_now(run)):
+    if accepts(session, run, facts):
         return None
     if facts.state == "unreadable" and run.schedule and run.schedule.unreadable_label == "continue":
         events.record(
@@ -83,7 +83,8 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
     assert run.set_id is not None
-    needed = catalog.tapes(session, run.set_id)
+    # Those that a restore still needs; before it has begun, those of the set and of what it follows.
+    needed = lineage.tapes(session, run.set_id, only=run.options.get("cartridges"))
     if facts.known and facts.known.id in {cartridge.id for cartridge in needed}:
         return None
     return WrongTape(

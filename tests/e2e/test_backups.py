@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from backup.compare import compare_trees
+from cli import sample
 from tape import virtual_shelf
 from tests.system import System
 
@@ -58,3 +63,98 @@ def test_rules_of_the_template_and_of_the_hand_leave_files_out(system: System, s
     assert "Left out by the rules: 2" in system.cli("runs", "show", str(run["id"])).stdout
     bad = system.cli("schedule", "run", "monthly", "--exclude", "!", code=2)
     assert "excludes" in bad.stderr
+
+
+@pytest.mark.usefixtures("volume")
+def test_increments_restore_the_source_as_it_was_at_any_time(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """Full, two increments, a differential, an increment on it: each point in time comes back byte for byte,
+    without what was deleted and with what was renamed; only the first of them formats."""
+    kinds = ("full", "incremental", "incremental", "differential", "incremental")
+    copies, runs = [], []
+    sample.make(source / "tree", large=1 << 20, small=40)
+    fill(source, a_txt="a", gone_txt="gone", old_name="renamed", same_txt="same")
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    for number, kind in enumerate(kinds):
+        _change(source, number)
+        copies.append(_copy(source, short_path / f"copy{number}"))
+        runs.append(back_up(system, "--type", kind))
+    parents = {stored["id"]: stored["parent"] for stored in system.json("sets", "list")}
+    ids = [str(run["set_id"]) for run in runs]
+    assert [parents[set_id] for set_id in ids] == [None, ids[0], ids[1], ids[0], ids[3]]
+    steps = [{s["name"]: s["state"] for s in run["steps"]}["format_tape"] for run in runs]  # type: ignore[attr-defined]
+    assert steps == ["SUCCEEDED"] + ["SKIPPED"] * 4
+    assert system.json("sets", "list")[0]["files"] < 10
+
+    for number, (set_id, copy) in enumerate(zip(ids, copies, strict=True)):
+        target = short_path / f"restored{number}"
+        system.cli("sets", "restore", set_id, "--to", str(target))
+        assert compare_trees(copy, target / source.relative_to("/")) == []
+
+    moment = next(s["started_at"] for s in system.json("sets", "list") if s["id"] == ids[2])
+    target = short_path / "as of"
+    system.cli("sets", "restore", "monthly", "--at", moment, "--to", str(target))
+    assert compare_trees(copies[2], target / source.relative_to("/")) == []
+    early = system.cli("sets", "restore", "monthly", "--at", "2020-01-01", "--to", str(target), code=2)
+    assert "2020-01-01" in early.stderr
+
+    gone = system.cli("sets", "restore", ids[2], str(source / "old.name"), "--to", str(target), code=2)
+    assert "old.name" in gone.stderr
+    plan = system.json("sets", "restore", ids[4], "--match", "*.txt", "--to", str(target), "--dry-run")
+    assert plan["sets"] == [ids[0], ids[3], ids[4]]
+    assert plan["tapes"] == [LABEL]
+
+
+def _change(source: Path, number: int) -> None:
+    """What happens between two backups."""
+    if number == 0:
+        return
+    (source / f"new{number}.txt").write_text(f"new {number}")
+    (source / "a.txt").write_text("a" * number)
+    if number == 1:
+        (source / "gone.txt").unlink()
+        (source / "old.name").rename(source / "new.name")
+    if number == 2:
+        (source / "gone.txt").mkdir()
+        (source / "gone.txt" / "inside").write_text("a folder now")
+        os.link(source / "same.txt", source / "same too.txt")
+    if number == 3:
+        shutil.rmtree(source / "tree")
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """As it is now, to be compared with later."""
+    subprocess.run(["cp", "-a", source, target], check=True)
+    return target
+
+
+@pytest.mark.usefixtures("volume")
+def test_without_a_set_to_follow_an_increment_is_full_and_says_so(system: System, source: Path) -> None:
+    """The first backup of a schedule that makes increments is a full one, with a warning in its story."""
+    fill(source, a_txt="a")
+    system.schedule("monthly", source, template={"type": "differential"})
+    system.start("control", "tape")
+    run = back_up(system)
+    [stored] = system.json("sets", "list")
+    assert (stored["type"], stored["parent"]) == ("full", None)
+    assert "this one is full" in system.cli("runs", "show", str(run["id"])).stdout
+    back_up(system)
+    assert system.json("sets", "list")[0]["type"] == "differential"
+
+
+@pytest.mark.usefixtures("volume")
+def test_an_increment_never_takes_a_blank_tape(system: System, source: Path) -> None:
+    """It needs a tape to append to, says which, and touches nothing."""
+    fill(source, a_txt="a")
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    back_up(system)
+    virtual_shelf.new_cartridge(system.drive.path, "A00002L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    run_id = int(system.json("schedule", "run", "monthly", "--type", "incremental")["run"])
+    failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert failed["state"] == "FAILED"
+    assert not failed["permits"]
+    assert system.drive.look().state.value == "blank"
