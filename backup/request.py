@@ -37,6 +37,8 @@ class ArchiveRecord:
     """Bytes of content of its files, holes included, each hard-linked file once."""
     follows: int | None
     """The number of the archive before it that counts; None for the first."""
+    index_sha256: str | None = field(default=None, compare=False)
+    """Of its index; None in the index itself, which cannot hold it."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RECORD}
@@ -59,6 +61,7 @@ _RECORD: dict[str, Any] = {
     "deleted": int,
     "size": int,
     "follows": int | None,
+    "index_sha256": str | None,
 }
 
 

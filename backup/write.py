@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +25,7 @@ from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
 from backup.scan import Found, Scan, roots
 from backup.sealed import numbers
 from backup.spool import spooling
-from backup.tapefile import blocks_of, confirm, put, read_error
+from backup.tapefile import blocks_of, confirm, hashed, put, read_error
 from policy.message import M, Message
 from policy.paths import order
 from tape.drive import Volume
@@ -270,7 +272,8 @@ class _Writing:
         record = self._archive.finish(follows=self._archives[-1].number if self._archives else None)
         path = self._archive.index.path
         self._archive = None
-        written = self._put_index(path)
+        written, digest = self._put_index(path)
+        record = replace(record, index_sha256=digest)
         sealed = {f"{self._folder}/{record.name}": record.bytes, f"{self._folder}/{path.name}": written}
         self._seal_volume(sealed)
         self._archives.append(record)
@@ -281,11 +284,12 @@ class _Writing:
         with spooling():
             path.unlink()
 
-    def _put_index(self, path: Path) -> int:
+    def _put_index(self, path: Path) -> tuple[int, str]:
         started = perf_counter()
-        written = put(self._volume, f"{self._folder}/{path.name}", blocks_of(path))
+        digest = hashlib.sha256()
+        written = put(self._volume, f"{self._folder}/{path.name}", hashed(blocks_of(path), digest))
         self._phases.write += perf_counter() - started
-        return written
+        return written, digest.hexdigest()
 
     def _seal_volume(self, sizes: dict[str, int]) -> None:
         started = perf_counter()

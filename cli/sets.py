@@ -205,6 +205,45 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     )
 
 
+@app.command(
+    short_help="Read a set back from tape and compare it.",
+    epilog=examples(
+        "tapeline sets verify 20261123T210000Z-4fc6",
+        "tapeline sets verify 20261123T210000Z-4fc6 --sample 5",
+    ),
+)
+def verify(
+    set_id: SetId,
+    sample: Annotated[
+        int, typer.Option(min=1, max=100, help="Read only so many percent of the files, by chance.")
+    ] = 100,
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read a set back from its tapes and compare it with the hashes that were made when it was written. What
+    is damaged is named; exit code 1."""
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            restores.check_on_tape([catalog.get(session, set_id)])
+            run = runs.start_verify(
+                session, set_id=set_id, drive=name, percent=sample, requested_by=getpass.getuser()
+            )
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            _say_started(run.id, as_json)
+            return
+        ended = watch.follow(run.id)
+    output.say(
+        M("Run {id}: {state}", id=run.id, state=ended["state"]), style=output.STYLES.get(ended["state"])
+    )
+    raise typer.Exit(output.ENDING_CODES.get(ended["state"], 1))
+
+
 def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 

@@ -250,4 +250,9 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "started_at": stored.started_at.isoformat(),
         "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
         "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
+        "keep_sets": stored.keep_sets,
+        "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
+        "verified_percent": stored.verified_percent,
+        "damaged": stored.damaged,
     }

@@ -52,7 +52,7 @@ def compose(facts: Facts, words: Words) -> Notice:
 
 
 def _title(facts: Facts) -> Message:
-    kind = {Kind.BACKUP: M("Backup"), Kind.RESTORE: M("Restore")}[facts.kind].to_json()
+    kind = _KINDS[facts.kind].to_json()
     name = facts.schedule or M("run {id}", id=facts.run_id).to_json()
     return {
         Event.SUCCESS: M("Tapeline · {kind} succeeded: {name}", kind=kind, name=name),
@@ -96,6 +96,9 @@ def _result(facts: Facts, words: Words) -> Iterator[_Line]:
         yield _Line(amount, M("Restored") if facts.kind is Kind.RESTORE else M("Stored"))
     if facts.seconds is not None:
         yield _Line(", ".join(_pace(facts, facts.seconds, words)), M("Took"))
+
+
+_KINDS = {Kind.BACKUP: M("Backup"), Kind.RESTORE: M("Restore"), Kind.VERIFY: M("Verification")}
 
 
 def _amount(facts: Facts, words: Words) -> Iterator[str]:

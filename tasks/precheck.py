@@ -15,6 +15,9 @@ from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.tape_rules import accepts, wrong_tape
 from tasks.work import Work, WrongTape
 
+READING = frozenset({Kind.RESTORE, Kind.VERIFY})
+"""What only reads, and needs the tapes of one set."""
+
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
@@ -57,7 +60,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    return _not_the_sets(session, run, facts) if run.kind is Kind.RESTORE else _refused(session, run, facts)
+    return _not_the_sets(session, run, facts) if run.kind in READING else _refused(session, run, facts)
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
@@ -83,7 +86,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
     assert run.set_id is not None
-    # Those that a restore still needs; before it has begun, those of the set and of what it follows.
+    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
     needed = lineage.tapes(session, run.set_id, only=run.options.get("cartridges"))
     if facts.known and facts.known.id in {cartridge.id for cartridge in needed}:
         return None

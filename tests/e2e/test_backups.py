@@ -158,3 +158,31 @@ def test_an_increment_never_takes_a_blank_tape(system: System, source: Path) -> 
     assert failed["state"] == "FAILED"
     assert not failed["permits"]
     assert system.drive.look().state.value == "blank"
+
+
+def test_a_backup_is_read_back_and_a_flipped_bit_is_named(
+    system: System, source: Path, volume: Path, short_path: Path
+) -> None:
+    """verify_percent queues a run of its own; a damaged file is found by hand, named, and costs no other."""
+    fill(source, a_txt="a" * 5000, b_txt="b" * 5000)
+    system.schedule("monthly", source, template={"verify_percent": 100, "compression": "none"})
+    system.start("control", "tape")
+    run = back_up(system)
+    system.wait_for(lambda: len(system.json("runs")) == 2, "the verification")
+    done = system.wait_for_state(system.json("runs")[0]["id"], "SUCCEEDED", "FAILED")
+    assert (done["kind"], done["state"], done["set_id"]) == ("verify", "SUCCEEDED", run["set_id"])
+    [stored] = system.json("sets", "list")
+    assert (stored["verified_percent"], stored["damaged"]) == (100, 0)
+
+    [archive] = volume.glob("sets/*/data-*")
+    archive.write_bytes(archive.read_bytes().replace(b"b" * 5000, b"b" * 4999 + b"c"))
+    found = system.cli("sets", "verify", str(run["set_id"]), code=1)
+    assert "b.txt" in found.stdout
+    assert "a.txt" not in found.stdout
+    assert system.json("sets", "list")[0]["damaged"] == 1
+
+    target = short_path / "restored"
+    named = system.cli("sets", "restore", str(run["set_id"]), "--to", str(target), code=1)
+    assert "b.txt" in named.stdout
+    below = target / source.relative_to("/")
+    assert [path.name for path in below.iterdir()] == ["a.txt"]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup import entry
+from backup.documents import signed
 from backup.entry import Entry, FileType, Place
 from backup.errors import NoSuchSet, SetUnreadable
 from backup.manifest import entries_on, read_manifest, sets_on
@@ -169,7 +170,7 @@ def test_a_document_of_another_version_is_refused(bench: Any, name: str) -> None
     if name == "set.json":
         bench.file("complete.json").unlink()
     document = json.loads(bench.file(name).read_text())
-    bench.file(name).write_text(json.dumps(document | {"version": 99}))
+    bench.file(name).write_bytes(signed(document | {"version": 99}))
     with pytest.raises(SetUnreadable, match="99"):
         read_manifest(bench.volume, SET)
 
@@ -181,7 +182,7 @@ def test_a_manifest_that_lacks_something_is_refused(bench: Any, wrong: dict[str,
     """A complete.json with a field of another kind is damaged, not taken as it is."""
     bench.back_up()
     document = json.loads(bench.file("complete.json").read_text())
-    bench.file("complete.json").write_text(json.dumps(document | wrong))
+    bench.file("complete.json").write_bytes(signed(document | wrong))
     with pytest.raises(SetUnreadable):
         read_manifest(bench.volume, SET)
 
