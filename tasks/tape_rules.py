@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from db import lineage
-from db.models import ChainRun, now
+from db.models import BackupSet, ChainRun, TapeCartridge, now
 from db.states import BackupType
 from policy.message import M, Message
-from policy.tapes import TapeFacts, TapePolicy
+from policy.tapes import CartridgeState, TapeFacts, TapePolicy
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
@@ -38,11 +38,39 @@ def is_full(session: Session, run: ChainRun) -> bool:
 
 
 def accepts(session: Session, run: ChainRun, tape: TapeFacts) -> bool:
-    """Whether a run may go on with this tape: an increment formats none, so it needs one to append to."""
+    """Whether a run may go on with this tape: an increment begins on one that it can be appended to."""
     policy = policy_of(run)
-    if is_full(session, run):
+    if run.part > 1 or is_full(session, run):
         return policy.accepts(tape, local_now(run))
     return policy.may_append(tape, local_now(run))
+
+
+def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+    """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
+    known = tape.known
+    if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
+        return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
+    begun = _begun_on(session, run)
+    if begun is not None:
+        if known and known.id == begun.id:
+            return None
+        return M(
+            "Set {set} goes on where it was begun, on tape {tape} (in drive {drive}: {found}).",
+            set=run.set_id,
+            tape=begun.tape_id,
+            drive=run.drive,
+            found=tape.describe(),
+        )
+    return None if accepts(session, run, tape) else wrong_tape(run, tape)
+
+
+def _begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
+    """The cartridge that the run's set has archives on, if there is room on it."""
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    if stored is None or not stored.archives:
+        return None
+    cartridge = stored.archives[-1].cartridge
+    return None if cartridge.state is CartridgeState.FULL else cartridge
 
 
 def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
