@@ -24,6 +24,7 @@ def _make() -> Celery:
             "tasks.update_label",
             "tasks.run_backup",
             "tasks.restore",
+            "tasks.verify",
             "tasks.notify",
             "tasks.retry",
             "tasks.recover",

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
+from backup.excludes import check_patterns
 from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import runs, schedules
 from db.models import ScheduledTask, now
-from db.states import RunState, Trigger
+from db.states import BackupType, RunState, Trigger
 from policy.message import M
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
@@ -53,15 +54,35 @@ def list_schedules(as_json: AsJson = False) -> None:
     )
 
 
-@app.command(short_help="Run a schedule now.", epilog=examples("tapeline schedule run monthly-full"))
+@app.command(
+    short_help="Run a schedule now.",
+    epilog=examples(
+        "tapeline schedule run monthly-full",
+        "tapeline schedule run monthly-full --type incremental",
+        "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
+    ),
+)
 def run(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
+    kind: Annotated[
+        BackupType | None, typer.Option("--type", help="Another type than the template's.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave this out too: a pattern as in .gitignore; may be repeated.", metavar="PATTERN"
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
+    check_patterns(exclude or [])
+    options: dict[str, Any] = {"excludes": exclude} if exclude else {}
+    if kind:
+        options["type"] = kind.value
     with stack.database() as database:
-        run_id, state = start(database, name)
+        run_id, state = start(database, name, options)
         if as_json:
             output.print_json({"run": run_id, "state": state.value})
         elif wait and state is not RunState.SKIPPED:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, TapeCartridge, now
@@ -91,11 +91,17 @@ def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> Cartri
         state=cartridge.state,
         pool=cartridge.pool.name if cartridge.pool else None,
         volume_uuid=cartridge.volume_uuid,
-        sets=tuple(_set_facts(stored) for stored in sets),
+        sets=tuple(set_facts(session, stored) for stored in sets),
     )
 
 
-def _set_facts(stored: BackupSet) -> SetFacts:
+def set_facts(session: Session, stored: BackupSet) -> SetFacts:
+    """A set as the rules see it, with all that follows it."""
+    followers = session.scalars(
+        select(BackupSet).where(
+            BackupSet.parent_id == stored.id, BackupSet.state.in_([SetState.WRITING, SetState.COMPLETE])
+        )
+    )
     return SetFacts(
         id=stored.id,
         template_id=stored.template_id,
@@ -105,7 +111,22 @@ def _set_facts(stored: BackupSet) -> SetFacts:
         period=stored.period,
         started_at=stored.started_at,
         retention_until=stored.retention_until,
+        keep_sets=stored.keep_sets,
+        newer=_newer(session, stored) if stored.keep_sets is not None else 0,
+        expired=stored.expired_at is not None,
+        followed_by=tuple(set_facts(session, follower) for follower in followers),
     )
+
+
+def _newer(session: Session, stored: BackupSet) -> int:
+    """How many complete sets of its template and type were begun after a set."""
+    query = select(func.count()).where(
+        BackupSet.template_id == stored.template_id,
+        BackupSet.type == stored.type,
+        BackupSet.state == SetState.COMPLETE,
+        BackupSet.started_at > stored.started_at,
+    )
+    return session.scalars(query).one()
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:

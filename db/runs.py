@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import advice, cartridges, events, permits
+from db import advice, cartridges, catalog, events, permits
 from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
 from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
@@ -314,16 +314,23 @@ def start_restore(
     """Queue a restore of a set. Raises NotFound."""
     if session.get(BackupSet, set_id) is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
-    run = ChainRun(
-        kind=Kind.RESTORE,
-        trigger=Trigger.MANUAL,
-        requested_by=requested_by,
-        state=RunState.QUEUED,
-        drive=drive,
-        due_at=now(),
-        set_id=set_id,
-        options=options,
-    )
+    run = ChainRun(kind=Kind.RESTORE, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_verify(
+    session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
+) -> ChainRun:
+    """Queue a verification of so much of a set. Raises NotFound."""
+    cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
+    options = {"percent": percent, "cartridges": cartridges}
+    run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def _queue(session: Session, run: ChainRun) -> ChainRun:
+    """Queue a run that no schedule asked for."""
+    run.trigger, run.state, run.due_at = Trigger.MANUAL, RunState.QUEUED, now()
     session.add(run)
     session.flush()
     _add_steps(session, run)

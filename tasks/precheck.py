@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backup.scan import roots
-from db import cartridges, catalog, drives, events, runs
+from db import cartridges, drives, events, lineage, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
 from policy.message import M, Message
@@ -14,6 +14,9 @@ from tape.drive import Medium
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.tape_rules import refusal
 from tasks.work import Work, WrongTape
+
+READING = frozenset({Kind.RESTORE, Kind.VERIFY})
+"""What only reads, and needs the tapes of one set."""
 
 
 @step(Step.PRECHECK)
@@ -24,8 +27,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         return SkipRun(refusal)
     sources = work.db(lambda _session, run: _sources(run))
     if sources:
-        # Before a tape is formatted for them: are they there?
-        roots(sources)
+        # Before a tape is formatted for them: is at least one there? The backup warns of the others.
+        roots(sources, some_may_miss=True)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:
@@ -57,7 +60,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    return _not_the_sets(session, run, facts) if run.kind is Kind.RESTORE else _refused(session, run, facts)
+    return _not_the_sets(session, run, facts) if run.kind in READING else _refused(session, run, facts)
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
@@ -78,7 +81,8 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
     assert run.set_id is not None
-    needed = catalog.tapes(session, run.set_id)
+    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
+    needed = lineage.tapes(session, run.set_id, only=run.options.get("cartridges"))
     if facts.known and facts.known.id in {cartridge.id for cartridge in needed}:
         return None
     return WrongTape(

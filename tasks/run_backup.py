@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import secrets
-import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.request import SetRequest, SetSummary
 from backup.write import write_set
-from db import cartridges, catalog, drives, events, permits
+from db import cartridges, catalog, drives, events, lineage, permits
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import RecordState, Step
 from policy import retention, units
+from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Medium, Volume
 from tape.errors import TapeFull
-from tasks.journal import Journal, resume_point
+from tasks.journal import Journal
+from tasks.set_request import request_for, spool_of, with_known_files
 from tasks.step import Done, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
@@ -45,8 +45,9 @@ def run_backup(work: Work) -> Done:
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
     target = work.db(lambda session, run: _target(session, run, medium))
-    if isinstance(target, WrongTape):
+    if isinstance(target, TapelineError):
         raise target
+    target = replace(target, request=with_known_files(work, target.request))
     with drive.mount() as volume:
         summary = _write(work, volume, target)
         free, capacity = volume.free(), volume.medium.capacity
@@ -55,24 +56,36 @@ def run_backup(work: Work) -> Done:
     return Done(_result(target, summary))
 
 
+class ParentGone(TapelineError):
+    """What the increment was to be taken against is not whole any more."""
+
+
 def _write(work: Work, volume: Volume, target: Target) -> SetSummary:
     journal = Journal(work, target.set_id, target.cartridge_id, target.generation)
-    spool = work.settings.state_dir / "spool"
-    spool.mkdir(parents=True, exist_ok=True)
     try:
-        return write_set(volume, target.request, journal, spool)
+        return write_set(volume, target.request, journal, spool_of(work))
     except TapeFull:
         work.db(lambda session, _run: cartridges.mark(session, target.cartridge_id, CartridgeState.FULL))
         raise
 
 
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape:
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape | ParentGone:
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
             wrong_tape(run, tape), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+        )
+    if not _parent_is_whole(session, record):
+        return ParentGone(
+            M(
+                "Set {parent}, which this backup was to follow, is not whole any more.",
+                parent=record.parent_id,
+            ),
+            M("Start a new run.")
+            if stored
+            else M("Choose anew: tapeline runs retry {run} --from create_record", run=run.id),
         )
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
@@ -89,8 +102,12 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
         cartridge.id,
         cartridge.generation,
         record.retention_days,
-        _request(session, run, record, stored, medium),
+        request_for(session, run, record, stored, medium.label or ""),
     )
+
+
+def _parent_is_whole(session: Session, record: BackupTask) -> bool:
+    return record.parent_id is None or lineage.is_whole(lineage.chain(session, record.parent_id))
 
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
@@ -125,6 +142,8 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         cartridge_id=cartridge.id,
         generation=cartridge.generation,
         type=record.type,
+        parent_id=record.parent_id,
+        keep_sets=record.keep_sets,
         state=SetState.WRITING,
         period=run.period,
         sources=record.sources,
@@ -141,31 +160,6 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         step=Step.RUN_BACKUP,
     )
     return stored
-
-
-def _request(
-    session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, medium: Medium
-) -> SetRequest:
-    return SetRequest(
-        set_id=stored.id,
-        type=record.type.value,
-        sources=tuple(record.sources),
-        compression="zstd" if record.compression == "zstd" else "none",
-        level=record.compression_level,
-        archive_bytes=record.archive_bytes,
-        label=medium.label or "",
-        started_at=stored.started_at,
-        about={
-            "run": run.id,
-            "schedule": run.schedule.name if run.schedule else None,
-            "template": record.name,
-            "period": run.period,
-            "host": socket.gethostname(),
-            "tapeline": version("tapeline"),
-            "retention_days": record.retention_days,
-        },
-        resume=resume_point(session, stored),
-    )
 
 
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
@@ -186,6 +180,15 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
             size=units.size(summary.size),
             archives=len(summary.archives),
             warnings=summary.warnings,
+        )
+        if target.request.parent is None
+        else M(
+            "Set {set} is complete: {files} files changed, {size}, {deleted} deleted; {warnings} warnings.",
+            set=target.set_id,
+            files=summary.files,
+            size=units.size(summary.size),
+            deleted=summary.deleted,
+            warnings=summary.warnings,
         ),
         step=Step.RUN_BACKUP,
     )
@@ -199,6 +202,7 @@ def _result(target: Target, summary: SetSummary) -> dict[str, object]:
     return {
         "set_id": target.set_id,
         "files": summary.files,
+        "deleted": summary.deleted,
         "bytes": summary.size,
         "archives": len(summary.archives),
         "warnings": summary.warnings,

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from db import lineage
 from db.models import BackupSet, ChainRun, TapeCartridge, now
+from db.states import BackupType
 from policy.message import M, Message
 from policy.tapes import CartridgeState, TapeFacts, TapePolicy
 
@@ -20,6 +22,27 @@ def policy_of(run: ChainRun) -> TapePolicy:
 def local_now(run: ChainRun) -> datetime:
     """Now, in the time zone of the run's schedule."""
     return now().astimezone(ZoneInfo(run.schedule.time_zone if run.schedule else "UTC"))
+
+
+def wanted_type(run: ChainRun) -> BackupType:
+    """What was asked for, by hand or by the template."""
+    assert run.schedule is not None
+    return BackupType(run.options.get("type") or run.schedule.template.type)
+
+
+def is_full(session: Session, run: ChainRun) -> bool:
+    """Whether the run makes a full set, because it was asked for or because nothing is there to follow."""
+    wanted = wanted_type(run)
+    assert run.schedule is not None
+    return wanted is BackupType.FULL or lineage.parent_for(session, run.schedule.template_id, wanted) is None
+
+
+def accepts(session: Session, run: ChainRun, tape: TapeFacts) -> bool:
+    """Whether a run may go on with this tape: an increment begins on one that it can be appended to."""
+    policy = policy_of(run)
+    if run.part > 1 or is_full(session, run):
+        return policy.accepts(tape, local_now(run))
+    return policy.may_append(tape, local_now(run))
 
 
 def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
@@ -38,7 +61,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
-    return None if policy_of(run).accepts(tape, local_now(run)) else wrong_tape(run, tape)
+    return None if accepts(session, run, tape) else wrong_tape(run, tape)
 
 
 def _begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
