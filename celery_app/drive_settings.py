@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seconds = Annotated[float, Field(gt=0)]
+Command = Annotated[list[str], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -74,4 +76,46 @@ LtfsProgram = Literal[
     "sg_raw",
 ]
 
-AnyDriveSettings = Annotated[VirtualDriveSettings | LtfsDriveSettings, Field(discriminator="driver")]
+
+class WindowsCommands(Section):
+    """The command lines of LTFS on Windows; ``{letter}``, ``{label}``, ``{serial}`` are filled in."""
+
+    format: Command = ["LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}"]
+    drives: Command = ["LtfsCmdDrives.exe"]
+    load: Command = ["LtfsCmdLoad.exe", "{letter}"]
+    eject: Command = ["LtfsCmdEject.exe", "{letter}"]
+    check: Command = ["LtfsCmdCheck.exe", "{letter}"]
+    seal: list[str] = []
+    """None is needed where the tool writes its index at each close of a file."""
+    label: Command = ["label.exe", "{letter}:", "{label}"]
+
+
+class LtfsWindowsDriveSettings(DriveSettings):
+    """A drive on Windows, by the programs of IBM Storage Archive, single drive edition."""
+
+    driver: Literal["ltfs_windows"]
+    letter: str = Field(pattern=r"^[A-Z]$")
+    tools: Path
+    """The folder of LtfsCmdFormat.exe."""
+    file_system: str | None = "LTFS"
+    """What Windows must say of the letter."""
+    commands: WindowsCommands = WindowsCommands()
+    code_page: str | None = None
+    """Of what the programs print, as ``cp936``; None: the console's."""
+    check_limit_seconds: Seconds = 6 * 3600
+    move_limit_seconds: Seconds = 300
+
+    @field_validator("code_page")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        try:
+            if name is not None:
+                codecs.lookup(name)
+        except LookupError as error:
+            raise ValueError(f"there is no code page '{name}'; write it as cp936") from error
+        return name
+
+
+AnyDriveSettings = Annotated[
+    VirtualDriveSettings | LtfsDriveSettings | LtfsWindowsDriveSettings, Field(discriminator="driver")
+]

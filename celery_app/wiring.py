@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from celery_app import settings
-from celery_app.drive_settings import LtfsDriveSettings
+from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from celery_app.settings import AppriseSettings, ChannelSettings
 from db.engine import Database
 from embedded.postgres import Postgres
@@ -13,6 +13,8 @@ from notify.channel import Channel
 from notify.dingtalk import DingTalk
 from notify.words import Words
 from tape.drive import Drive
+from tape.ltfs_windows import WindowsDrive
+from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
 from tape.virtual import VirtualDrive
 
 
@@ -35,6 +37,8 @@ def drive(name: str) -> Drive:
     found = settings.load().drive(name)
     if isinstance(found, LtfsDriveSettings):
         return _ltfs(name, found)
+    if isinstance(found, LtfsWindowsDriveSettings):
+        return _ltfs_windows(name, found)
     return VirtualDrive(
         name,
         found.path,
@@ -66,6 +70,25 @@ def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
         limits=limits,
     )
     return LtfsDrive(name, setup)
+
+
+def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
+    limits = WindowsLimits(
+        label=found.label_limit_seconds,
+        format=found.format_limit_seconds,
+        check=found.check_limit_seconds,
+        move=found.move_limit_seconds,
+    )
+    setup = WindowsSetup(
+        letter=found.letter,
+        tools=found.tools,
+        folder=settings.load().drive_folder(name),
+        file_system=found.file_system,
+        commands=Commands(**found.commands.model_dump()),
+        limits=limits,
+        encoding=found.code_page,
+    )
+    return WindowsDrive(name, setup)
 
 
 @cache

@@ -73,6 +73,8 @@ class ProgramRun:
     """None: it was ended at its time limit."""
     seconds: float
     output: str
+    says_done: bool | None = None
+    """What its last message says of a format; None: it says nothing, or the driver does not know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ def restore(work: Work) -> Done:
     target = wanted.target
     began = time.monotonic()
     with work.drive().mount(read_only=True) as volume:
+        for note in volume.notes:
+            work.tell(note, level="warning")
         report = _restore(work, volume, wanted)
     seconds = time.monotonic() - began
     work.db(lambda session, run: _tell(session, run, report, target))

@@ -48,6 +48,8 @@ def run_backup(work: Work) -> Done:
     if isinstance(target, WrongTape):
         raise target
     with drive.mount() as volume:
+        for note in volume.notes:
+            work.tell(note, level="warning")
         summary = _write(work, volume, target)
         free, capacity = volume.free(), volume.medium.capacity
     work.db(lambda session, run: _complete(session, run, target, summary))
