@@ -16,6 +16,7 @@ from policy.errors import TapelineError
 def _make() -> Celery:
     made = Celery(
         "tapeline",
+        amqp="celery_app.queues:DriveAMQP",
         include=[
             "tasks.start",
             "tasks.precheck",

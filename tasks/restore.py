@@ -64,6 +64,8 @@ def restore(work: Work) -> Done:
     began = time.monotonic()
     with _restoration(work, wanted, folder) as restoration:
         with work.drive().mount(read_only=True) as volume:
+            for note in volume.notes:
+                work.tell(note, level="warning")
             here = work.db(lambda session, _run: _on_this(session, volume, wanted.plan))
             _take(volume, wanted, restoration, here)
         missing = _missing(restoration, wanted.plan)

@@ -49,6 +49,8 @@ def run_backup(work: Work) -> Done:
         raise target
     target = replace(target, request=with_known_files(work, target.request))
     with drive.mount() as volume:
+        for note in volume.notes:
+            work.tell(note, level="warning")
         summary = _write(work, volume, target)
         free, capacity = volume.free(), volume.medium.capacity
     work.db(lambda session, run: _complete(session, run, target, summary))

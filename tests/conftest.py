@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 from db.engine import Database
 from embedded.servers import Servers
+from tests.ltfs import programs
 
 _numbers = itertools.count(1)
 
@@ -24,6 +25,15 @@ def pytest_configure() -> None:
     """Nothing of the caller's own Tapeline gets into a test."""
     for name in [name for name in os.environ if name.startswith("TAPELINE_")]:
         del os.environ[name]
+
+
+def pytest_report_header() -> list[str]:
+    """What this machine cannot test, said first."""
+    missing = programs.missing()
+    lines = [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
+    if shutil.which("mkltfs") is None:
+        lines.append("NOT TESTED: LTFS itself, on emulated cartridges: mkltfs is not installed")
+    return lines
 
 
 @pytest.fixture
