@@ -61,6 +61,11 @@ class Archive:
         """Uncompressed bytes of the tar so far."""
         return self._out.offset
 
+    @property
+    def pending(self) -> int:
+        """The most that is still on its way to the volume: the frame under way, and the index."""
+        return self._out.frame_length + self.index.length
+
     def length_with(self, head: bytes, length: int) -> int:
         """How long the uncompressed tar would be with one more member."""
         return self._out.offset + len(head) + length + tar.padding(length) + len(tar.END)

@@ -30,12 +30,16 @@ class IndexWriter:
     @spooled
     def __init__(self, path: Path, set_id: str, number: int) -> None:
         self.path = path
+        self.length = 0
+        """Bytes before they are compressed; what it takes on the volume is less."""
         self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(write_checksum=True))
         self._line({"format": FORMAT, "version": VERSION, "set_id": set_id, "archive": number})
 
     @spooled
     def add(self, entry: Entry) -> None:
-        self._sink.write(to_line(entry))
+        line = to_line(entry)
+        self.length += len(line)
+        self._sink.write(line)
 
     @spooled
     def finish(self, record: ArchiveRecord) -> None:

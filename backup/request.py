@@ -98,6 +98,8 @@ class SetRequest:
     is longer by itself goes into the archive under way."""
     frame_bytes: int = 4 * MIB
     """A frame ends with the file that makes it at least this long, uncompressed."""
+    reserve_bytes: int = 0
+    """Left free on the volume, besides what the index of the archive under way needs."""
     excludes: Excludes = field(default_factory=Excludes)
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` as they are."""

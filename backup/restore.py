@@ -223,7 +223,7 @@ class Restoration:
         if entry.type is FileType.FILE:
             self.report.size += entry.size
             if entry.nlink > 1:
-                self._restored.name(self._set_id, entry.place, parts)
+                self._restored.name(self._set_id, entry, parts)
         return True
 
     def _is_kept(self, entry: Entry, parent: int, name: bytes) -> bool:
@@ -238,17 +238,24 @@ class Restoration:
         return False
 
     def _fill(self, entry: Entry, parent: int, name: bytes) -> None:
-        if entry.type is FileType.FILE:
+        first = self._same_file(entry)
+        if first is not None:
+            problems = self._link(entry, first, parent, name)
+        elif entry.type is FileType.FILE:
             problems = receive(self._contents, entry, parent, name, self._look_up)
-        elif entry.type is FileType.HARDLINK:
-            problems = self._link(entry, parent, name)
         else:
             problems = _make_named(entry, parent, name)
         self._note(entry, problems)
 
-    def _link(self, entry: Entry, parent: int, name: bytes) -> list[Message]:
-        named = self._first_name(entry)
-        assert named is not None
+    def _same_file(self, entry: Entry) -> tuple[bytes, ...] | None:
+        """The name that this one has to be linked to."""
+        if entry.type is FileType.HARDLINK:
+            return self._first_name(entry)
+        if entry.type is FileType.FILE and entry.nlink > 1 and not entry.partial:
+            return self._restored.twin_of(self._set_id, entry)
+        return None
+
+    def _link(self, entry: Entry, named: tuple[bytes, ...], parent: int, name: bytes) -> list[Message]:
         *folders, first = named
         there = self._firsts.folder(tuple(folders))
         try:

@@ -17,6 +17,7 @@ _SCHEMA = """
     PRAGMA synchronous = OFF;
     CREATE TABLE IF NOT EXISTS folders (key BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS named (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS twins (inode TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS failures (path TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS done
         (set_id TEXT, archive INTEGER, PRIMARY KEY (set_id, archive)) WITHOUT ROWID;
@@ -69,11 +70,18 @@ class Restored:
             yield from_json(json.loads(row[0]))
 
     @spooled
-    def name(self, set_id: str, place: Place, parts: tuple[bytes, ...]) -> None:
+    def name(self, set_id: str, entry: Entry, parts: tuple[bytes, ...]) -> None:
         """A file with several names is there under this one."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO named VALUES (?, ?)", (_key(set_id, place), b"/".join(parts))
-        )
+        path = b"/".join(parts)
+        self._db.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", (_key(set_id, entry.place), path))
+        self._db.execute("INSERT OR REPLACE INTO twins VALUES (?, ?)", (_inode(set_id, entry), path))
+
+    @spooled
+    def twin_of(self, set_id: str, entry: Entry) -> tuple[bytes, ...] | None:
+        """Another name of the same file, restored from a cartridge that has its content too; or None."""
+        key = (_inode(set_id, entry),)
+        found = self._db.execute("SELECT path FROM twins WHERE inode = ?", key).fetchone()
+        return tuple(found[0].split(b"/")) if found else None
 
     @spooled
     def name_of(self, set_id: str, place: Place) -> tuple[bytes, ...] | None:
@@ -111,6 +119,12 @@ class Restored:
         """Files, bytes, and what was kept, when an archive was done last."""
         found = self._db.execute("SELECT files, size, kept FROM totals").fetchone()
         return (found[0], found[1], found[2]) if found else (0, 0, 0)
+
+
+def _inode(set_id: str, entry: Entry) -> str:
+    """What two names of one file have in common: also the content, whatever the numbers say."""
+    content = entry.blake3.hex() if entry.blake3 else ""
+    return f"{set_id} {entry.inode} {entry.ctime_ns} {entry.mtime_ns} {content}"
 
 
 def _key(set_id: str, place: Place) -> str:

@@ -22,6 +22,7 @@ from backup.member import Member, examine
 from backup.plan import Plan
 from backup.readme import README
 from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
+from backup.room import Room
 from backup.scan import Found, Scan, roots
 from backup.sealed import numbers
 from backup.spool import spooling
@@ -29,6 +30,7 @@ from backup.tapefile import blocks_of, confirm, hashed, put, read_error
 from policy.message import M, Message
 from policy.paths import order
 from tape.drive import Volume
+from tape.errors import TapeFull
 
 _START = ResumePoint((), 0, 0, 0, None)
 
@@ -103,6 +105,7 @@ class _Writing:
         self._number = self._last_number()
         self._after = resume.after
         self._files, self._size, self._warnings = resume.files, resume.bytes, resume.warnings
+        self._room = Room(volume, request.reserve_bytes)
         self._written = 0
         self._unchecked = 0
 
@@ -111,7 +114,9 @@ class _Writing:
         return max(on_volume | {archive.number for archive in self._archives}, default=0)
 
     def run(self, sources: tuple[bytes, ...]) -> SetSummary:
-        self._links.keep({archive.number for archive in self._archives})
+        # A link goes only to what this cartridge holds: each can be read by itself.
+        here = numbers(self._volume, self._request.set_id)
+        self._links.keep({archive.number for archive in self._archives} & here)
         plan = self._scan(sources)
         self._begin(sources)
         self._pack(plan.paths())
@@ -210,6 +215,8 @@ class _Writing:
 
     def _store(self, member: Member) -> None:
         head = tar.header(member.entry, member.length)
+        if not self._make_room(member, len(head)):
+            return
         archive = self._archive_for(head, member.length)
         entry, problem = archive.add(member, head, self._read)
         self._size += _holes(member)
@@ -217,6 +224,22 @@ class _Writing:
             self._warn(raw(entry.path), problem)
         elif entry.type is FileType.FILE and entry.nlink > 1:
             self._links.add(member.dev, entry)
+
+    def _make_room(self, member: Member, head: int) -> bool:
+        """See that a member fits on this volume; one that fits on none is passed over. Raises TapeFull."""
+        needed = head + member.length + tar.padding(member.length)
+        archive = self._archive
+        pending = archive.pending if archive else 0
+        if self._room.has(needed, pending + len(tar.END)):
+            return True
+        if not self._room.could_ever(needed):
+            self._warn(raw(member.entry.path), M("Not backed up: it is larger than a whole tape."))
+            return False
+        self._seal()
+        raise TapeFull(
+            M("The tape is full: {path} does not fit any more.", path=shown(member.entry.path)),
+            M("Put in another tape: what was sealed stays readable."),
+        )
 
     def _link(self, entry: Entry, first: First) -> None:
         link = entry._replace(

@@ -407,6 +407,7 @@ def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
     )
     run.part += 1
     run.tape_seen = None
+    run.wait_until = None
     _add_steps(session, run)
     session.expire(run, ["steps"])
     events.record(session, run, M("Part {part} begins: {reason}", part=run.part, reason=reason.to_json()))

@@ -5,18 +5,15 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backup.scan import roots
-from db import cartridges, drives, events, lineage, runs
+from db import cartridges, drives, events, runs
 from db.models import ChainRun
-from db.states import Kind, Step, Trigger
+from db.states import Step, Trigger
 from policy.message import M, Message
 from policy.tapes import TapeFacts
 from tape.drive import Medium
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.tape_rules import refusal
 from tasks.work import Work, WrongTape
-
-READING = frozenset({Kind.RESTORE, Kind.VERIFY})
-"""What only reads, and needs the tapes of one set."""
 
 
 @step(Step.PRECHECK)
@@ -60,7 +57,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    return _not_the_sets(session, run, facts) if run.kind in READING else _refused(session, run, facts)
+    return _refused(session, run, facts)
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
@@ -77,24 +74,3 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
         )
         return None
     return WrongTape(wrong, M("Change the tape, then: tapeline runs retry {run}", run=run.id))
-
-
-def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
-    assert run.set_id is not None
-    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
-    needed = lineage.tapes(session, run.set_id, only=run.options.get("cartridges"))
-    if facts.known and facts.known.id in {cartridge.id for cartridge in needed}:
-        return None
-    return WrongTape(
-        M(
-            "Set {set} is not on the tape in drive {drive} ({found}).",
-            set=run.set_id,
-            drive=run.drive,
-            found=facts.describe(),
-        ),
-        M(
-            "Insert {tapes}, then: tapeline runs retry {run}",
-            tapes=", ".join(cartridge.tape_id for cartridge in needed),
-            run=run.id,
-        ),
-    )

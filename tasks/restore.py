@@ -163,7 +163,8 @@ def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
     needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
 
     def note(session: Session, run: ChainRun) -> list[str]:
-        run.options = {**run.options, "cartridges": needed}
+        run.options = {**run.options, "cartridges": needed, "next_tape": True}
+        run.wait_until = None
         return [cartridge.tape_id for cartridge in lineage.tapes(session, run.set_id or "", only=needed)]
 
     tapes = work.db(note)

@@ -18,12 +18,12 @@ from policy import retention, units
 from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
-from tape.drive import Medium, Volume
+from tape.drive import Medium
 from tape.errors import TapeFull
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
-from tasks.step import Done, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.step import Done, NextPart, step
+from tasks.tape_rules import begun_on, local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
 
 
@@ -39,8 +39,11 @@ class Target:
 
 
 @step(Step.RUN_BACKUP)
-def run_backup(work: Work) -> Done:
-    """Goes on after the last sealed archive if it was cut off. Raises WrongTape, DriveError."""
+def run_backup(work: Work) -> Done | NextPart:
+    """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
+
+    Raises WrongTape, ParentGone, TooLarge, DriveError.
+    """
     drive = work.drive()
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
@@ -48,11 +51,14 @@ def run_backup(work: Work) -> Done:
     if isinstance(target, TapelineError):
         raise target
     target = replace(target, request=with_known_files(work, target.request))
-    with drive.mount() as volume:
-        for note in volume.notes:
-            work.tell(note, level="warning")
-        summary = _write(work, volume, target)
-        free, capacity = volume.free(), volume.medium.capacity
+    try:
+        with drive.mount() as volume:
+            for note in volume.notes:
+                work.tell(note, level="warning")
+            summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
+            free, capacity = volume.free(), volume.medium.capacity
+    except TapeFull as error:
+        return _next_tape(work, target, error)
     work.db(lambda session, run: _complete(session, run, target, summary))
     work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
     return Done(_result(target, summary))
@@ -62,13 +68,30 @@ class ParentGone(TapelineError):
     """What the increment was to be taken against is not whole any more."""
 
 
-def _write(work: Work, volume: Volume, target: Target) -> SetSummary:
-    journal = Journal(work, target.set_id, target.cartridge_id, target.generation)
-    try:
-        return write_set(volume, target.request, journal, spool_of(work))
-    except TapeFull:
-        work.db(lambda session, _run: cartridges.mark(session, target.cartridge_id, CartridgeState.FULL))
-        raise
+class TooLarge(TapelineError):
+    """A tape that was formatted for it had no room for the first of its files."""
+
+
+def _journal(work: Work, target: Target) -> Journal:
+    return Journal(work, target.set_id, target.cartridge_id, target.generation)
+
+
+def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
+    """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
+
+    def close(session: Session, run: ChainRun) -> bool:
+        cartridges.mark(session, target.cartridge_id, CartridgeState.FULL)
+        stored = catalog.get(session, target.set_id)
+        session.refresh(stored, ["archives"])
+        wrote = any(archive.cartridge_id == target.cartridge_id for archive in stored.archives)
+        return wrote or permits.used(session, run.id, run.part) is None
+
+    if not work.db(close):
+        raise TooLarge(
+            M("A new tape was full before one archive was on it: {error}", error=error.message.to_json()),
+            M("Use larger tapes, smaller archives (archive_bytes), or leave the file out."),
+        ) from error
+    return NextPart(error.message)
 
 
 def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape | ParentGone:
@@ -104,7 +127,7 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
         cartridge.id,
         cartridge.generation,
         record.retention_days,
-        request_for(session, run, record, stored, medium.label or ""),
+        request_for(session, run, record, stored, medium),
     )
 
 
@@ -119,9 +142,9 @@ def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSe
     facts = cartridges.tape_facts(session, medium.to_json())
     if facts.known and facts.known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return False
-    if stored is not None and stored.archives:
-        cartridge = stored.archives[-1].cartridge
-        return _is_volume(cartridge, medium) and cartridge.generation == stored.archives[-1].generation
+    begun = begun_on(session, run)
+    if stored is not None and begun is not None:
+        return _is_volume(begun, medium) and begun.generation == stored.archives[-1].generation
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome and permit.outcome["ok"]:
         after = permit.outcome["after"]

@@ -15,6 +15,7 @@ from backup.excludes import Excludes
 from backup.request import SetRequest
 from db import lineage
 from db.models import BackupSet, BackupTask, ChainRun
+from tape.drive import Medium
 from tasks.journal import resume_point
 from tasks.work import Work
 
@@ -26,8 +27,12 @@ def spool_of(work: Work) -> Path:
     return spool
 
 
+LARGEST_RESERVE = 64 << 20
+"""Bytes; room for documents and for what a file system needs beside its files."""
+
+
 def request_for(
-    session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, label: str
+    session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, medium: Medium
 ) -> SetRequest:
     """What the record of a run asks for; resumed, with how far its set is. Raises BadRequest."""
     return SetRequest(
@@ -37,7 +42,8 @@ def request_for(
         compression="zstd" if record.compression == "zstd" else "none",
         level=record.compression_level,
         archive_bytes=record.archive_bytes,
-        label=label,
+        label=medium.label or "",
+        reserve_bytes=min(LARGEST_RESERVE, (medium.capacity or LARGEST_RESERVE * 100) // 100),
         started_at=stored.started_at,
         excludes=_excludes(record, stored.started_at),
         about={

@@ -7,11 +7,15 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import lineage
+from db import cartridges, lineage
 from db.models import BackupSet, ChainRun, TapeCartridge, now
-from db.states import BackupType
+from db.states import BackupType, Kind
+from policy import label as labels
 from policy.message import M, Message
-from policy.tapes import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
+
+READING = frozenset({Kind.RESTORE, Kind.VERIFY})
+"""What only reads, and needs the tapes of one set."""
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
@@ -50,7 +54,16 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     known = tape.known
     if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
-    begun = _begun_on(session, run)
+    if run.kind in READING:
+        return _not_needed(session, run, tape)
+    if known and _is_full(known, local_now(run)):
+        return M(
+            "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
+            tape=tape.describe(),
+            drive=run.drive,
+            label=labels.to_ask_for(local_now(run), cartridges.labels_of_others(session, {})),
+        )
+    begun = begun_on(session, run)
     if begun is not None:
         if known and known.id == begun.id:
             return None
@@ -64,7 +77,27 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     return None if accepts(session, run, tape) else wrong_tape(run, tape)
 
 
-def _begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
+def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
+    """Nothing more fits, and something on it is kept: it can neither be appended to nor formatted."""
+    return known.state is CartridgeState.FULL and not all(s.may_be_lost(moment) for s in known.sets)
+
+
+def _not_needed(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+    """Why a run that reads has no use for this tape, or None."""
+    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
+    needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
+    if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
+        return None
+    return M(
+        "Insert tape {tapes} for set {set} (in drive {drive}: {found}).",
+        set=run.set_id,
+        drive=run.drive,
+        found=tape.describe(),
+        tapes=", ".join(cartridge.tape_id for cartridge in needed),
+    )
+
+
+def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
     """The cartridge that the run's set has archives on, if there is room on it."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if stored is None or not stored.archives:

@@ -131,11 +131,12 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
     damaged = run.options.get("damaged", 0) + len(report.damaged)
     stored = catalog.get(session, run.set_id or "")
     if left:
-        run.options = {**run.options, "cartridges": left, "damaged": damaged}
+        run.options = {**run.options, "cartridges": left, "damaged": damaged, "next_tape": True}
+        run.wait_until = None
         return [tape.tape_id for tape in lineage.tapes(session, stored.id, only=left)], damaged
     stored.verified_at, stored.verified_percent = now(), run.options["percent"]
     stored.damaged = damaged
     # Retried, it begins anew with the first tape.
     again = [tape.id for tape in catalog.tapes(session, stored.id)]
-    run.options = {**run.options, "cartridges": again, "damaged": 0}
+    run.options = {**run.options, "cartridges": again, "damaged": 0, "next_tape": False}
     return [], damaged

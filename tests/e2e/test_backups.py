@@ -186,3 +186,43 @@ def test_a_backup_is_read_back_and_a_flipped_bit_is_named(
     assert "b.txt" in named.stdout
     below = target / source.relative_to("/")
     assert [path.name for path in below.iterdir()] == ["a.txt"]
+
+
+def test_a_backup_spans_tapes_and_is_restored_from_them(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """The tape is full: the run waits, asks for the next label of the month, and goes on by itself as part 2
+    with a permit of its own; the set is restored and verified from both tapes, each asked for in its turn."""
+    sample.make(source, large=6 << 20, small=30)
+    for number in (1, 2):
+        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
+    system.start("control", "tape")
+    system.start_beat()
+    run_id = system.run_schedule("monthly")
+    waiting = system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+    assert (waiting["state"], waiting["part"]) == ("WAITING_FOR_TAPE", 2), waiting
+    second = f"{LABEL[:-2]}02"
+    assert second in str(waiting["reason"])
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
+    [stored] = system.json("sets", "list")
+    assert (stored["state"], stored["tapes"]) == ("complete", [LABEL, second])
+    states = {tape["tape_id"]: tape["state"] for tape in system.json("tape", "list")}
+    assert states == {LABEL: "full", second: "active"}
+
+    target = short_path / "restored"
+    for command in (("restore", stored["id"], "--to", str(target)), ("verify", stored["id"])):
+        virtual_shelf.insert(system.drive.path, "A00001L9")
+        reading = int(system.json("sets", *command)["run"])
+        asks = system.wait_for_state(reading, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+        assert asks["state"] == "WAITING_FOR_TAPE", asks
+        assert second in str(asks["reason"])
+        virtual_shelf.insert(system.drive.path, "A00002L9")
+        read = system.wait_for_state(reading, "SUCCEEDED", "FAILED")
+        assert read["state"] == "SUCCEEDED", read
+    assert compare_trees(source, target / source.relative_to("/")) == []
+    assert system.json("sets", "list")[0]["damaged"] == 0
