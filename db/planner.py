@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,7 +18,7 @@ from policy import when
 from policy.clock import zone_named
 from policy.errors import TapelineError
 from policy.message import M, Message
-from policy.recurrence import COUNTED, Overdue, Rule, overdue
+from policy.recurrence import COUNTED, Overdue, Rule, occurrences, overdue
 
 PUNCTUAL = timedelta(seconds=60)
 """A run that starts within this time after it was due is not called late."""
@@ -97,6 +100,19 @@ def next_time(session: Session, after: datetime) -> datetime | None:
     return session.scalar(
         select(func.min(ScheduledTask.next_run_time)).where(ScheduledTask.next_run_time > after)
     )
+
+
+def upcoming(
+    schedules: list[ScheduledTask], moment: datetime, count: int
+) -> list[tuple[datetime, ScheduledTask]]:
+    """The next ``count`` moments after ``moment`` at which any of these schedules fires."""
+    return list(islice(merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0]), count))
+
+
+def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
+    """What is broken or disabled has no times."""
+    if schedule.enabled and schedule.plan_error is None:
+        yield from ((at, schedule) for at in occurrences(rule_of(schedule), moment))
 
 
 def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRun]:
