@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -35,21 +37,33 @@ def calendar(
         return
     output.print_table(
         [M("When"), M("Time zone"), M("Schedule"), M("Drive"), M("Tape"), M("What it needs"), M("Fill")],
-        (
-            [
-                f"{_local(entry):%Y-%m-%d %a %H:%M}",
-                entry.planned.time_zone,
-                entry.planned.schedule,
-                entry.planned.drive,
-                entry.label,
-                output.in_words(_needs(entry)),
-                _fill(entry),
-            ]
-            for entry in entries
-        ),
+        (_row(list(alike)) for _, alike in groupby(entries, _what_to_do)),
         M("Nothing is due by itself in the next {days} days.", days=days),
     )
     _print_remarks(entries)
+
+
+def _what_to_do(entry: Entry) -> Any:
+    """Runs in a row for which nobody has to do anything are one line."""
+    quiet = not (entry.insert or entry.format)
+    return (entry.planned.schedule, entry.label) if quiet else (entry.planned.at, entry.planned.schedule)
+
+
+def _row(alike: list[Entry]) -> list[Any]:
+    first, last = alike[0], alike[-1]
+    needs = output.in_words(_needs(first))
+    if len(alike) > 1:
+        rest = M("{count} runs until {day}", count=len(alike), day=f"{_local(last):%Y-%m-%d}")
+        needs = f"{needs} ({output.in_words(rest)})"
+    return [
+        f"{_local(first):%Y-%m-%d %a %H:%M}",
+        first.planned.time_zone,
+        first.planned.schedule,
+        first.planned.drive,
+        first.label,
+        needs,
+        _fill(replace(last, used_before=first.used_before)),
+    ]
 
 
 def _local(entry: Entry) -> Any:

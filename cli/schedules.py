@@ -143,8 +143,10 @@ def _switch(name: str, *, on: bool) -> None:
         row = schedules.get(session, name)
         row.enabled = on
         planner.replan(row, now())
+        shown = schedules.as_json(row)
     if on:
         output.say(next_run(row))
+        _warn(shown)
     else:
         output.say(M("{name} is disabled.", name=name))
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import planner
 from db.errors import NotFound
 from db.models import BackupTask, ChainRun, Notification, ScheduledTask
 from db.states import BackupType, RunState
@@ -95,6 +96,7 @@ def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
 
 def as_json(schedule: ScheduledTask) -> dict[str, Any]:
     """A schedule as scripts see it."""
+    problem = planner.problem_of(schedule)
     return {
         "name": schedule.name,
         "enabled": schedule.enabled,
@@ -110,7 +112,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),
         "next_run_time": _iso(schedule.next_run_time),
-        "problem": schedule.plan_error,
+        "problem": problem.to_json() if problem else None,
     }
 
 
