@@ -71,6 +71,19 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     )
 
 
+def shelf_facts(session: Session, cartridge: TapeCartridge) -> TapeFacts:
+    """A known cartridge as it would be found in a drive, if it is still as its row says."""
+    known = _facts(session, cartridge, blank=False)
+    return TapeFacts(
+        state="formatted",
+        label=cartridge.label,
+        empty=not known.sets,
+        write_protected=False,
+        identity=(("tape_id", cartridge.tape_id),),
+        known=known,
+    )
+
+
 def _is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     said = medium.get("volume_uuid")
     return bool(said and cartridge.volume_uuid and said != cartridge.volume_uuid)

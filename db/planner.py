@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,9 +16,10 @@ from db.models import ChainRun, ScheduledTask
 from db.states import RunState, Trigger
 from policy import when
 from policy.clock import zone_named
-from policy.errors import TapelineError
+from policy.errors import UsageError
 from policy.message import M, Message
-from policy.recurrence import COUNTED, Overdue, Rule, overdue
+from policy.recurrence import COUNTED, Overdue, Rule, occurrences, overdue
+from policy.tapes import TapePolicy
 
 PUNCTUAL = timedelta(seconds=60)
 """A run that starts within this time after it was due is not called late."""
@@ -28,17 +32,23 @@ def rule_of(schedule: ScheduledTask) -> Rule:
     )
 
 
+def problem_of(schedule: ScheduledTask) -> Message | None:
+    """Why a schedule cannot fire, whatever was edited into its row; None if it can."""
+    try:
+        rule_of(schedule)
+        TapePolicy.parse(schedule.tape_policy)
+    except UsageError as error:
+        return _one_message(error)
+    return None
+
+
 def plan(schedule: ScheduledTask, moment: datetime) -> None:
     """Compute ``next_run_time`` as of ``moment``, or note why that cannot be done."""
+    problem = problem_of(schedule)
     schedule.planned_from = _fingerprint(schedule)
-    schedule.next_run_time = schedule.plan_error = None
-    try:
-        rule = rule_of(schedule)
-    except TapelineError as error:
-        schedule.plan_error = _one_message(error).to_json()
-        return
-    if schedule.enabled and schedule.archived_at is None:
-        schedule.next_run_time = rule.after(moment)
+    schedule.plan_error = problem.to_json() if problem else None
+    fires = problem is None and schedule.enabled and schedule.archived_at is None
+    schedule.next_run_time = rule_of(schedule).after(moment) if fires else None
 
 
 def replan(schedule: ScheduledTask, moment: datetime) -> None:
@@ -56,13 +66,14 @@ def _fingerprint(schedule: ScheduledTask) -> str:
             schedule.schedule_type.value,
             schedule.schedule_config,
             schedule.time_zone,
+            schedule.tape_policy,
             schedule.enabled and schedule.archived_at is None,
         ],
         sort_keys=True,
     )
 
 
-def _one_message(error: TapelineError) -> Message:
+def _one_message(error: UsageError) -> Message:
     if error.remedy is None:
         return error.message
     return M("{message} {remedy}", message=error.message.to_json(), remedy=error.remedy.to_json())
@@ -86,7 +97,7 @@ def _is_due(schedule: ScheduledTask, moment: datetime) -> bool:
 
 def _is_planned_late(schedule: ScheduledTask, moment: datetime) -> bool:
     """Something is due before the planned time: the clock was ahead when it was planned."""
-    if schedule.next_run_time is None:
+    if schedule.next_run_time is None or problem_of(schedule) is not None:
         return False
     following = rule_of(schedule).after(moment)
     return following is not None and moment + PUNCTUAL < following < schedule.next_run_time
@@ -97,6 +108,19 @@ def next_time(session: Session, after: datetime) -> datetime | None:
     return session.scalar(
         select(func.min(ScheduledTask.next_run_time)).where(ScheduledTask.next_run_time > after)
     )
+
+
+def upcoming(
+    schedules: list[ScheduledTask], moment: datetime, count: int
+) -> list[tuple[datetime, ScheduledTask]]:
+    """The next ``count`` moments after ``moment`` at which any of these schedules fires."""
+    return list(islice(merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0]), count))
+
+
+def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
+    """What is broken or disabled has no times."""
+    if schedule.enabled and problem_of(schedule) is None:
+        yield from ((at, schedule) for at in occurrences(rule_of(schedule), moment))
 
 
 def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRun]:

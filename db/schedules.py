@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import planner
 from db.errors import NotFound
-from db.models import BackupTask, ScheduledTask
-from db.states import BackupType
+from db.models import BackupTask, ChainRun, Notification, ScheduledTask
+from db.states import BackupType, RunState
 from policy.message import M
 from policy.period import ScheduleType
 
@@ -66,8 +67,36 @@ def _set(row: Any, values: dict[str, Any]) -> None:
         setattr(row, column, value)
 
 
+def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
+    """How many runs a schedule has had, and how they ended."""
+    of_state = dict(
+        session.execute(
+            select(ChainRun.state, func.count())
+            .where(ChainRun.schedule_id == schedule.id)
+            .group_by(ChainRun.state)
+        )
+        .tuples()
+        .all()
+    )
+    missed = session.scalar(
+        select(func.count())
+        .select_from(Notification)
+        .join(ChainRun)
+        .where(ChainRun.schedule_id == schedule.id, Notification.event == "missed")
+    )
+    skipped = of_state.get(RunState.SKIPPED, 0)
+    return {
+        "runs": sum(of_state.values()) - skipped,
+        "successes": of_state.get(RunState.SUCCEEDED, 0),
+        "failures": of_state.get(RunState.FAILED, 0),
+        "skipped": skipped - (missed or 0),
+        "missed": missed or 0,
+    }
+
+
 def as_json(schedule: ScheduledTask) -> dict[str, Any]:
     """A schedule as scripts see it."""
+    problem = planner.problem_of(schedule)
     return {
         "name": schedule.name,
         "enabled": schedule.enabled,
@@ -76,13 +105,14 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "time_zone": schedule.time_zone,
         "drive": schedule.drive,
         "tape_policy": schedule.tape_policy,
+        "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
         "sources": schedule.template.sources,
         "last_run_time": _iso(schedule.last_run_time),
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),
         "next_run_time": _iso(schedule.next_run_time),
-        "problem": schedule.plan_error,
+        "problem": problem.to_json() if problem else None,
     }
 
 

@@ -49,6 +49,7 @@ def _record(session: Session, run: ChainRun) -> int:
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
     values |= {name: value for name, value in run.options.items() if name in _COPIED}
+    values["type"] = BackupType(values["type"])
     # Patterns by hand come after those of the template, so that "!" can take one back.
     values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
     record = BackupTask(

@@ -202,6 +202,7 @@ def test_a_schedule_that_was_changed_after_it_was_due_says_what_was_missed(datab
         ('schedule_config = \'{"at": "26:00"}\'', "schedule_config.at: '26:00' is not right here."),
         ("schedule_config = '[]'", "schedule_config: this must be a table of fields."),
         ("schedule_type = 'cron'", "schedule_config.at: there is no such field."),
+        ("tape_policy = 'any'", "tape_policy: 'any' is not a tape policy."),
         ("time_zone = 'Mars/Olympus'", "time_zone: 'Mars/Olympus' is not a time zone."),
     ],
 )
@@ -234,7 +235,7 @@ def test_a_broken_schedule_is_said_once_and_the_others_fire(
         session.execute(
             text(
                 """UPDATE scheduled_tasks SET schedule_config = '{"at": "05:00"}', schedule_type = 'daily',"""
-                " time_zone = 'UTC' WHERE name = 'nightly'"
+                " time_zone = 'UTC', tape_policy = 'rotate' WHERE name = 'nightly'"
             )
         )
     assert attend(database, DUE) == []
