@@ -26,9 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tapeline")
     group.addoption("--histories", type=int, default=240, help="how many random histories")
     group.addoption("--histories-seed", type=int, default=1, help="what they are made from")
+    group.addoption("--soak-minutes", type=float, default=10, help="how long processes die at random")
     group.addoption(
         "--as-found", action="store_true", help="show a history that fails without making it short"
     )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What somebody needs to see the same histories and the same kills again."""
+    wanted, seed = config.getoption("--histories"), config.getoption("--histories-seed")
+    return f"tapeline: {wanted} histories, seed {seed}"
 
 
 def pytest_configure() -> None:

@@ -20,6 +20,10 @@ class Clock:
         self.moment += TICK
         return self.moment.astimezone(zone or UTC)
 
+    def seconds(self) -> float:
+        """As ``time.monotonic``."""
+        return self.moment.timestamp()
+
     def move(self, by: timedelta) -> None:
         """Let time pass; it never goes back."""
         self.moment += by

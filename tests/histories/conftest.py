@@ -24,9 +24,17 @@ def parts(database_url: str) -> Iterator[Parts]:
     shutil.rmtree(folder)
 
 
+HERE = Path(__file__).parent
 SHARDS = 8
 MOST_IN_A_SHARD = 250
 THOROUGH = 1000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``make test`` runs them with the others, ``make soak`` many more of them."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("histories")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

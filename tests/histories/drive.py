@@ -22,6 +22,10 @@ from tests.histories.points import Killed, Points, Process
 _label = virtual_format._label
 
 
+LONGEST_WAIT = 5
+"""How often others wait for a format program that has outlived its worker, at the most."""
+
+
 class WatchedDrive(VirtualDrive):
     """A drive whose worker may be struck whenever it uses it."""
 
@@ -80,6 +84,7 @@ class Formatter:
     def __init__(self, points: Points) -> None:
         self._points = points
         self.orphan: Orphan | None = None
+        self._waited = 0
         self.survives = False
         """Whether the program outlives a worker that is killed while it works."""
 
@@ -119,6 +124,12 @@ class Formatter:
     def _outlive(self, rest: Callable[[], None]) -> None:
         if self.survives:
             self.orphan = Orphan(rest, [os.dup(number) for number in self._descriptors])
+
+    def wait(self) -> None:
+        """Somebody waits for the drive; the program comes to its end before the patience of many."""
+        self._waited += 1
+        if self._waited % LONGEST_WAIT == 0:
+            self.end_orphan()
 
     def end_orphan(self, *, killed: bool = False) -> None:
         """Let the program that has outlived its worker come to its end, if there is one."""

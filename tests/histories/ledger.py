@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import BackupSet, ChainRun, FormatPermit
 from policy.tapes import SetState
-from tests.histories import shelf
+from tests import cartridges
 from tests.histories.clock import Clock
 
 
@@ -45,7 +45,7 @@ class Ledger:
     def _permit(self, session: Any, folder: Path) -> FormatPermit | None:
         """The permit that was consumed for this cartridge and whose outcome nobody has noted."""
         wanted = select(FormatPermit).where(
-            FormatPermit.identity["medium_serial"].astext == shelf.medium_serial(folder),
+            FormatPermit.identity["medium_serial"].astext == cartridges.medium_serial(folder),
             FormatPermit.consumed_at.is_not(None),
             FormatPermit.outcome.is_(None),
         )
@@ -55,11 +55,11 @@ class Ledger:
     def _check_losses(self, session: Any, folder: Path, run: ChainRun) -> None:
         """What is on the tape may be lost: nothing foreign, no set that has to be kept."""
         named = run.options.get("erase_label")
-        if named and named == shelf.label_of(folder):
+        if named and named == cartridges.label_of(folder):
             return
-        if shelf.foreign_files(folder):
+        if cartridges.foreign_files(folder):
             self.violation(f"{folder.name} holds somebody else's files and is formatted")
-        for set_id in shelf.sets_on(folder):
+        for set_id in cartridges.sets_on(folder):
             stored = session.get(BackupSet, set_id)
             if stored is None:
                 self.violation(f"{folder.name} holds set {set_id}, which nobody knows, and is formatted")

@@ -21,7 +21,7 @@ from celery_app.queues import queue
 from db.engine import Database
 from db.errors import LostClaim
 from tape import virtual
-from tasks import run_backup, work
+from tasks import patience, run_backup, work
 from tests.histories.bus import Bus
 from tests.histories.clock import Clock
 from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
@@ -32,6 +32,8 @@ from tests.histories.world import DRIVES, Parts
 
 FILES = 4
 FILE_BYTES = 3000
+PAUSE = timedelta(seconds=20)
+"""How long each wait is: what waits looks around less often than it would."""
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         for name in DRIVES:
             app.amqp.queues.add(queue(configured.queue_of(name)))
         parts.bus.install(patch)
-        _let_no_time_pass(patch, clock)
+        _let_no_time_pass(patch, parts)
         _beat_at_safe_points(patch, points)
         yield parts
     watched.close()
@@ -95,11 +97,16 @@ def _sources(folder: Path) -> Path:
     return folder
 
 
-def _let_no_time_pass(patch: pytest.MonkeyPatch, clock: Clock) -> None:
+def _let_no_time_pass(patch: pytest.MonkeyPatch, parts: Parts) -> None:
     """Waiting moves the clock instead; the disk need not keep anything; names are not left to chance."""
-    patch.setattr(
-        nap, "time", SimpleNamespace(sleep=lambda seconds: clock.move(timedelta(seconds=float(seconds))))
-    )
+
+    def sleep(_seconds: float) -> None:
+        parts.clock.move(PAUSE)
+        parts.formatter.wait()
+
+    time = SimpleNamespace(sleep=sleep, monotonic=parts.clock.seconds)
+    patch.setattr(nap, "time", time)
+    patch.setattr(patience, "time", time)
     patch.setattr(os, "fsync", lambda _: None)
     numbers = itertools.count()
     patch.setattr(run_backup, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(numbers) % 65536:04x}"))

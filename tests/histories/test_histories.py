@@ -24,6 +24,7 @@ from db.states import ACTIVE, RunState, Step
 from policy.period import ScheduleType
 from policy.tapes import SetState
 from tape import virtual_shelf
+from tests import cartridges
 from tests.histories import checks, fates, shelf
 from tests.histories.world import DRIVES, Parts, World
 
@@ -127,7 +128,7 @@ class Histories(RuleBasedStateMachine):
         """With ``--erase-label`` of the tape that is in the drive, if it is named."""
         path = self.world.drive_path(SCHEDULES[schedule])
         loaded = virtual_shelf.inserted(path)
-        label = shelf.label_of(virtual_shelf.folder_of(path, loaded)) if loaded and named else None
+        label = cartridges.label_of(virtual_shelf.folder_of(path, loaded)) if loaded and named else None
         self.world.begin(schedule, {"erase_label": label} if label else {})
 
     @rule(schedule=schedules, times=st.integers(1, 2))
