@@ -60,6 +60,14 @@ class Medium:
             "barcode": self.barcode,
         }
 
+    def is_same_as(self, other: Medium) -> bool:
+        """Nothing that both say of the tape differs; a drive may say more of it once it is mounted."""
+        return all(
+            mine == theirs
+            for mine, theirs in zip(self.identity.values(), other.identity.values(), strict=True)
+            if mine is not None and theirs is not None
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

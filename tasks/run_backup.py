@@ -19,7 +19,7 @@ from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Medium
-from tape.errors import TapeFull
+from tape.errors import TapeChanged, TapeFull
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
 from tasks.step import Done, NextPart, step
@@ -42,7 +42,7 @@ class Target:
 def run_backup(work: Work) -> Done | NextPart:
     """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
 
-    Raises WrongTape, ParentGone, TooLarge, DriveError.
+    Raises WrongTape, ParentGone, TooLarge, TapeChanged, DriveError.
     """
     drive = work.drive()
     medium = drive.look()
@@ -55,6 +55,7 @@ def run_backup(work: Work) -> Done | NextPart:
         with drive.mount() as volume:
             for note in volume.notes:
                 work.tell(note, level="warning")
+            _refuse_another(medium, volume.medium)
             summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
             free, capacity = volume.free(), volume.medium.capacity
     except TapeFull as error:
@@ -62,6 +63,18 @@ def run_backup(work: Work) -> Done | NextPart:
     work.db(lambda session, run: _complete(session, run, target, summary))
     work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
     return Done(_result(target, summary))
+
+
+def _refuse_another(judged: Medium, mounted: Medium) -> None:
+    """Nobody holds the drive between the look and the mount, and the database may have been waited for."""
+    if not judged.is_same_as(mounted):
+        raise TapeChanged(
+            M(
+                "The tape was changed just before it was mounted: {found} is in the drive now.",
+                found=mounted.label or mounted.state.value,
+            ),
+            M("Nothing was written on it. Put the right tape in, then retry the run."),
+        )
 
 
 class ParentGone(TapelineError):

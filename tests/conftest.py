@@ -33,22 +33,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """What somebody needs to see the same histories and the same kills again."""
-    wanted, seed = config.getoption("--histories"), config.getoption("--histories-seed")
-    return f"tapeline: {wanted} histories, seed {seed}"
-
-
 def pytest_configure() -> None:
     """Nothing of the caller's own Tapeline gets into a test."""
     for name in [name for name in os.environ if name.startswith("TAPELINE_")]:
         del os.environ[name]
 
 
-def pytest_report_header() -> list[str]:
-    """What this machine cannot test, said first."""
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What this machine cannot test, and what shows the same histories and the same kills again."""
     missing = programs.missing()
-    lines = [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
+    wanted, seed = config.getoption("--histories"), config.getoption("--histories-seed")
+    lines = [f"tapeline: {wanted} histories, seed {seed}"]
+    lines += [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
     if shutil.which("mkltfs") is None:
         lines.append("NOT TESTED: LTFS itself, on emulated cartridges: mkltfs is not installed")
     return lines
