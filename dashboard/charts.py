@@ -22,7 +22,8 @@ def written(runs: list[dict[str, Any]], show: Show) -> str | None:
         for run, rate in zip(runs, rates, strict=True)
     ]
     bars = _bars([run["bytes"] for run in runs], [str(run["run"]) for run in runs], titles)
-    return _drawing(bars + _line(rates), show(M("Written by each run, and how fast")))
+    most = f"▮ ≤ {show.size(max(run['bytes'] for run in runs))}   ― ≤ {show.size(max(rates))}/s"
+    return _drawing(bars + _line(rates), show(M("Written by each run, and how fast")), most)
 
 
 def by_month(months: list[tuple[str, int]], show: Show) -> str | None:
@@ -31,13 +32,16 @@ def by_month(months: list[tuple[str, int]], show: Show) -> str | None:
         return None
     titles = [f"{month}: {show.size(count)}" for month, count in months]
     bars = _bars([count for _, count in months], [month for month, _ in months], titles)
-    return _drawing(bars, show(M("Put on tape in each month")))
+    most = f"▮ ≤ {show.size(max(count for _, count in months))}"
+    return _drawing(bars, show(M("Put on tape in each month")), most)
 
 
-def _drawing(inside: str, title: str) -> str:
+def _drawing(inside: str, title: str, most: str) -> str:
+    """``most`` says what the top of the chart stands for."""
     return (
         f'<svg class="tl-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{xhtml_escape(title)}">'
-        f'<line class="tl-axis" x1="0" y1="{HEIGHT - FOOT}" x2="{WIDTH}" y2="{HEIGHT - FOOT}"/>{inside}</svg>'
+        f'<line class="tl-axis" x1="0" y1="{HEIGHT - FOOT}" x2="{WIDTH}" y2="{HEIGHT - FOOT}"/>{inside}'
+        f'<text class="tl-most" x="{WIDTH}" y="9">{xhtml_escape(most)}</text></svg>'
     )
 
 
