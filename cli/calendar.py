@@ -11,11 +11,11 @@ import typer
 
 from cli import output, stack
 from cli.output import AsJson
-from db import forecast
+from db import calendar as tapes_ahead
 from db.models import now
 from policy import units
 from policy.calendar import Entry
-from policy.clock import zone_named
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import PolicyKind
 
@@ -31,7 +31,7 @@ def calendar(
     """
     with stack.database() as database, database.transaction() as session:
         moment = now()
-        entries = forecast.calendar(session, moment, moment + timedelta(days=days))
+        entries = tapes_ahead.entries(session, moment, moment + timedelta(days=days))
     if as_json:
         output.print_json([_json(entry) for entry in entries])
         return

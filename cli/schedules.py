@@ -14,7 +14,7 @@ from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
-from db.states import BackupType, RunState, Trigger
+from db.states import RunState, Trigger
 from policy.message import M, Message
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
@@ -202,21 +202,15 @@ def _on_its_clock(schedule: ScheduledTask, moment: datetime) -> datetime:
     return moment.astimezone(ZoneInfo(schedule.time_zone))
 
 
-@app.command(
-    short_help="Run a schedule now.",
-    epilog=examples("tapeline schedule run monthly-full", "tapeline schedule run monthly-full --type full"),
-)
+@app.command(short_help="Run a schedule now.", epilog=examples("tapeline schedule run monthly-full"))
 def run(
-    name: Name,
-    backup_type: Annotated[
-        BackupType | None, typer.Option("--type", help="Another type of backup than the schedule's.")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
     with stack.database() as database:
-        run_id, state = start(database, name, {"type": backup_type.value} if backup_type else None)
+        run_id, state = start(database, name)
         if as_json:
             output.print_json({"run": run_id, "state": state.value})
         elif wait and state is not RunState.SKIPPED:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.models import BackupTask, ChainRun
-from db.states import BackupType, RecordState, Step
+from db.states import RecordState, Step
 from policy.message import M
 from tasks.step import Done, step
 from tasks.work import Work
@@ -31,7 +31,6 @@ def _record(session: Session, run: ChainRun) -> int:
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
     values |= {name: value for name, value in run.options.items() if name in _COPIED}
-    values["type"] = BackupType(values["type"])
     record = BackupTask(
         is_template=False,
         template_id=template.id,

@@ -20,7 +20,7 @@ LOOKED_AT = 12
 """Earlier sets of a schedule whose median is taken."""
 
 
-def calendar(session: Session, moment: datetime, until: datetime) -> list[Entry]:
+def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
     rows = schedules.present(session)
     upcoming = takewhile(lambda pair: pair[0] <= until, planner.upcoming(rows, moment, MOST))
