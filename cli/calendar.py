@@ -71,7 +71,9 @@ def _local(entry: Entry) -> Any:
 
 
 def state(entry: Entry) -> str:
-    """What is to be said of the tape: loaded, known, expired, or blank."""
+    """What is to be said of the tape: loaded, known, expired, blank, or none where no tape will do."""
+    if entry.label is None:
+        return "none"
     if entry.tape_id is None:
         return "blank"
     if entry.erases:
@@ -97,6 +99,8 @@ def _needs(entry: Entry) -> Message:
 
 
 def _needs_blank(entry: Entry) -> Message:
+    if entry.label is None:
+        return M("a tape that it can be appended to: run a full backup first")
     if not entry.insert:
         return M("the blank tape in the drive: it is formatted")
     if entry.planned.policy.kind is PolicyKind.POOL:
@@ -126,7 +130,7 @@ def _print_remarks(entries: list[Entry]) -> None:
                     schedule=entry.planned.schedule,
                     day=f"{_local(entry):%Y-%m-%d}",
                     size=units.size((entry.used_after or 0) - (entry.capacity or 0)),
-                    tape=entry.label,
+                    tape=entry.label or "",
                 ),
                 style="yellow",
             )

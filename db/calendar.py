@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.states import BackupType
 from policy.calendar import Entry, Planned, Stock, Tape, play
 from policy.tapes import SetState, TapePolicy
 
@@ -39,6 +40,7 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
         policy=TapePolicy.parse(row.tape_policy),
         template_id=row.template_id,
         retention_days=row.template.retention_days,
+        is_full=row.template.type is BackupType.FULL,
         size=size,
     )
 
