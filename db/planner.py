@@ -15,8 +15,8 @@ from db import events, runs
 from db.models import ChainRun, ScheduledTask
 from db.states import RunState, Trigger
 from policy import when
-from policy.clock import zone_named
 from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.recurrence import COUNTED, Overdue, Rule, occurrences, overdue
 from policy.tapes import TapePolicy

@@ -10,9 +10,9 @@ from typing import Any
 
 from cronsim import CronSim, CronSimError
 
-from policy.clock import zone_named
 from policy.days import ALL_DAYS, ORDINALS, WEEKDAYS, WORKDAYS, DayOfMonth
 from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import TapePolicy
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.states import BackupType
 from policy.calendar import Entry, Planned, Stock, Tape, play
 from policy.tapes import SetState, TapePolicy
 
@@ -20,7 +21,7 @@ LOOKED_AT = 12
 """Earlier sets of a schedule whose median is taken."""
 
 
-def calendar(session: Session, moment: datetime, until: datetime) -> list[Entry]:
+def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
     rows = schedules.present(session)
     upcoming = takewhile(lambda pair: pair[0] <= until, planner.upcoming(rows, moment, MOST))
@@ -39,6 +40,7 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
         policy=TapePolicy.parse(row.tape_policy),
         template_id=row.template_id,
         retention_days=row.template.retention_days,
+        is_full=row.template.type is BackupType.FULL,
         size=size,
     )
 
