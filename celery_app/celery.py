@@ -28,6 +28,9 @@ def _make() -> Celery:
             "tasks.retry",
             "tasks.recover",
             "tasks.look",
+            "tasks.check_drive",
+            "tasks.watch",
+            "tasks.remind",
         ],
     )
     made.conf.update(celery_config(settings.load()))

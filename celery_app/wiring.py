@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import cache
 
 from celery_app import settings
 from celery_app.settings import AppriseSettings, ChannelSettings
 from db.engine import Database
+from db.models import now
 from embedded.postgres import Postgres
 from notify.channel import Channel
 from notify.dingtalk import DingTalk
@@ -40,6 +42,11 @@ def drive(name: str) -> Drive:
         label_limit=found.label_limit_seconds,
         format_limit=found.format_limit_seconds,
     )
+
+
+def is_silent(last_seen_at: datetime) -> bool:
+    """Whether a drive's worker that was seen then has been silent for longer than the setting allows."""
+    return now() - last_seen_at > timedelta(seconds=settings.load().drive_silent_seconds)
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from celery_app import logs
-from cli import demo, doctor, notify, processes, runs, schedules, sets, status, tapes
+from cli import demo, doctor, notify, precheck, processes, runs, schedules, sets, status, tapes
 from cli.output import errors, examples
 from policy.errors import TapelineError
 from policy.message import M
@@ -37,6 +37,11 @@ app.command(
     short_help="Try Tapeline on a virtual tape.",
     epilog=examples("tapeline run", "tapeline run /home/me/documents"),
 )(demo.run)
+app.command(
+    "precheck",
+    short_help="Say whether a schedule could run now.",
+    epilog=examples("tapeline precheck monthly-full", "tapeline precheck monthly-full --manual --json"),
+)(precheck.precheck)
 app.command("up", short_help="Run everything on this machine.")(processes.up)
 app.command("status", short_help="Everything at a glance.")(status.status)
 app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from cli import output, stack
 from cli.output import AsJson
-from cli.tapes import drive_json
+from cli.tapes import drive_json, seen
 from db import outbox, views
 from db.models import ChainRun, Drive, Notification, ScheduledTask
 from db.states import ACTIVE
@@ -84,8 +84,9 @@ def _print(found: dict[str, Any]) -> None:
                 name=drive["name"],
                 host=drive["host"],
                 tape=medium.get("label") or medium.get("state") or "?",
-                seen=output.local(drive["last_seen_at"]),
-            )
+                seen=seen(drive),
+            ),
+            style="red" if drive["silent"] else None,
         )
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
     if found["unsent_messages"]:

@@ -46,6 +46,7 @@ def transition(
             M("Run {id} is {state} and cannot become {to}.", id=run.id, state=expected.value, to=to.value)
         )
     moment = now()
+    is_first_start = to is RunState.RUNNING and run.started_at is None
     changed = session.execute(
         update(ChainRun)
         .where(ChainRun.id == run.id, ChainRun.state == expected)
@@ -61,7 +62,6 @@ def transition(
     ).scalar_one_or_none()
     if changed is None:
         return False
-    is_first_start = to is RunState.RUNNING and run.started_at is None
     session.refresh(run)
     _after_transition(session, run, expected, reason, remedy)
     if is_first_start:

@@ -8,20 +8,32 @@ from backup.scan import roots
 from db import cartridges, catalog, drives, events, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
+from policy.errors import TapelineError
 from policy.message import M, Message
-from policy.tapes import CartridgeState, TapeFacts
+from policy.tapes import TapeFacts
 from tape.drive import Medium
+from tasks.host_clock import clock_doubt
+from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import local_now, policy_of, refusal
 from tasks.work import Work, WrongTape
+
+
+class ClockWrong(TapelineError):
+    """The host's clock names a time that cannot be: the wrong tapes would look right."""
 
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises SourceMissing, WrongTape, DriveError."""
-    refusal = work.db(lambda _session, run: _period(run))
-    if refusal:
-        return SkipRun(refusal)
+    """Raises ClockWrong, SourceMissing, WrongTape, DriveError."""
+    done = work.db(lambda _session, run: _period(run))
+    if done:
+        return SkipRun(done)
+    wrong_clock = work.db(_clock)
+    if wrong_clock:
+        raise ClockWrong(
+            wrong_clock, M("Set the clocks by NTP, then: tapeline runs retry {run}", run=work.held.run_id)
+        )
     sources = work.db(lambda _session, run: _sources(run))
     if sources:
         # Before a tape is formatted for them: are they there?
@@ -37,6 +49,10 @@ def _period(run: ChainRun) -> Message | None:
     if run.schedule is None or run.trigger is not Trigger.SCHEDULE:
         return None
     return runs.period_refusal(run.schedule, run.due_at)
+
+
+def _clock(session: Session, run: ChainRun) -> Message | None:
+    return clock_doubt(session) if run.kind is Kind.BACKUP else None
 
 
 def _sources(run: ChainRun) -> list[str]:
@@ -57,17 +73,28 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    return _not_the_sets(session, run, facts) if run.kind is Kind.RESTORE else _refused(session, run, facts)
+    if run.kind is not Kind.BACKUP:
+        return _not_the_sets(session, run, facts)
+    wrong = _refused(session, run, facts)
+    if wrong is None:
+        _warn_of_room(session, run, said)
+    return wrong
+
+
+def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> None:
+    """A tape on which the backup may not fit is no failure, but somebody should have another one ready."""
+    if run.schedule is None:
+        return
+    doubt = room_doubt(session, run.schedule, said, local_now(run))
+    if doubt is None or events.last_announced(session, run, "capacity"):
+        return
+    events.record(session, run, doubt, step=Step.PRECHECK, level="warning")
+    runs.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
-    known = facts.known
-    if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-        return WrongTape(
-            M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value),
-            M("Insert another tape, then: tapeline runs retry {run}", run=run.id),
-        )
-    if policy_of(run).accepts(facts, local_now(run)):
+    why = refusal(run.drive, facts, policy_of(run), local_now(run))
+    if why is None:
         return None
     if facts.state == "unreadable" and run.schedule and run.schedule.unreadable_label == "continue":
         events.record(
@@ -78,9 +105,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(
-        wrong_tape(run, facts), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
-    )
+    return WrongTape(why, M("Change the tape, then: tapeline runs retry {run}", run=run.id))
 
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:

@@ -21,6 +21,7 @@ from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Medium, Volume
 from tape.errors import TapeFull
+from tasks.fill import note_fill
 from tasks.journal import Journal, resume_point
 from tasks.step import Done, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
@@ -51,7 +52,7 @@ def run_backup(work: Work) -> Done:
         summary = _write(work, volume, target)
         free, capacity = volume.free(), volume.medium.capacity
     work.db(lambda session, run: _complete(session, run, target, summary))
-    work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
+    work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
     return Done(_result(target, summary))
 
 
