@@ -89,11 +89,14 @@ def newest(session: Session, run: ChainRun, event: str) -> Message | None:
     )
 
 
-def command(session: Session, run: ChainRun, event: str) -> str | None:
+def command(run: ChainRun, event: str) -> str | None:
     """The command that goes on after an event."""
     match event:
-        case "failed" | "tape_error":
-            return _after_a_failure(session, run, event)
+        case "failed":
+            return f"tapeline runs retry {run.id}"
+        case "tape_error":
+            # A set goes on where it was begun: one that was begun on a bad tape cannot.
+            return _anew(run.schedule.name) if run.schedule else f"tapeline runs retry {run.id}"
         case "missed" if run.schedule:
             return _anew(run.schedule.name)
         case "waiting_for_tape":
@@ -101,15 +104,6 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
         case "warnings" | "format_warning":
             return f"tapeline runs show {run.id}"
     return None
-
-
-def _after_a_failure(session: Session, run: ChainRun, event: str) -> str:
-    """A part formats once: where its tape is lost to it, only a new run can take another one."""
-    permit = permits.used(session, run.id, run.part)
-    format_failed = permit is not None and not (permit.outcome and permit.outcome["ok"])
-    if run.schedule and (event == "tape_error" or format_failed):
-        return _anew(run.schedule.name)
-    return f"tapeline runs retry {run.id}"
 
 
 def _anew(schedule: str) -> str:

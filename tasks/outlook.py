@@ -15,7 +15,7 @@ from policy import room
 from policy.message import Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState, TapePolicy
-from tasks.tape_rules import refusal
+from tasks.tape_rules import refusal_at_first
 
 FORMATTING = frozenset({BackupType.FULL})
 """The types whose runs ask for a format."""
@@ -45,7 +45,7 @@ def outlook(
     tape = cartridges.tape_facts(session, medium)
     policy = TapePolicy.parse(schedule.tape_policy)
     on_tape = tuple(stored.id for stored in tape.known.sets) if tape.known else ()
-    wrong = refusal(schedule.drive, tape, policy, moment)
+    wrong = refusal_at_first(schedule.drive, tape, policy, moment)
     if wrong is not None:
         return Outlook(wrong, on_tape, (), is_formatted=False)
     decision = _permit(session, schedule, medium, moment)

@@ -15,7 +15,7 @@ from tape.drive import Medium
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import local_now, policy_of, refusal
+from tasks.tape_rules import local_now, refusal
 from tasks.work import Work, WrongTape
 
 
@@ -93,8 +93,8 @@ def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> N
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
-    why = refusal(run.drive, facts, policy_of(run), local_now(run))
-    if why is None:
+    wrong = refusal(session, run, facts)
+    if wrong is None:
         return None
     if facts.state == "unreadable" and run.schedule and run.schedule.unreadable_label == "continue":
         events.record(
@@ -105,7 +105,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(why, M("Change the tape, then: tapeline runs retry {run}", run=run.id))
+    return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))
 
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:

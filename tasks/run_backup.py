@@ -73,12 +73,15 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
-            wrong_tape(run, tape), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+            wrong_tape(run, tape),
+            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
         cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())
     stored = stored or _new_set(session, run, record, cartridge)
+    if not stored.archives:
+        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
     stored.state = SetState.WRITING
     record.state = RecordState.RUNNING
     record.started_at = record.started_at or now()
