@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +15,7 @@ from db.models import ChainRun, Drive, ScheduledTask, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.finding import Finding, Verdict
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import TapePolicy
 from tasks import check_drive
@@ -24,7 +24,8 @@ from tasks.outlook import Outlook, candidates, outlook, room_doubt
 
 
 def findings(name: str, *, by_hand: bool) -> list[Finding]:
-    """Check everything for a run of a schedule that started now; changes nothing. Raises NotFound.
+    """Check everything for a run of a schedule that started now; changes nothing. Raises NotFound,
+    UsageError (the schedule has a value that cannot be).
 
     ``by_hand``: the period check does not hold. What the drive's host sees is asked of the drive's worker.
     """
@@ -59,6 +60,7 @@ def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool
 
 
 def _period(schedule: ScheduledTask, *, by_hand: bool) -> Finding:
+    zone_named(schedule.time_zone)
     refusal = runs.period_refusal(schedule, now())
     if refusal is None:
         return Finding("period", M("This period has no backup yet."))
@@ -150,7 +152,7 @@ def _at_the_drive(
         )
         return
     yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
-    moment = now().astimezone(ZoneInfo(schedule.time_zone))
+    moment = now().astimezone(zone_named(schedule.time_zone))
     yield from _tape(session, schedule, answer["medium"], moment)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,10 +18,14 @@ from db.states import RunState
 from notify.events import Event
 from notify.facts import Facts
 from policy import period, reminder, units
+from policy.errors import TapelineError
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import TapePolicy, described
 from tasks import chain
 from tasks.outlook import candidates, outlook, sets_named
+
+log = structlog.get_logger("tapeline.remind")
 
 FRESH = timedelta(minutes=10)
 """How old what is known of a drive's content may be; if it is older, the drive is looked at first."""
@@ -38,7 +42,7 @@ def remind(looked: str | None = None) -> list[str]:
     if looked is not None:
         coming = coming.where(ScheduledTask.drive == looked)
     with wiring.database().transaction() as session:
-        answers = {row.name: _consider(session, row, looked) for row in session.scalars(coming)}
+        answers = {row.name: _answer(session, row, looked) for row in session.scalars(coming)}
     said = [name for name, answer in answers.items() if answer is True]
     for drive in {answer for answer in answers.values() if isinstance(answer, Look)}:
         chain.publish(drive.ask)
@@ -59,6 +63,15 @@ class Look:
         app.send_task(
             "tapeline.look_in", kwargs={"drive": self.drive}, queue=self.queue, expires=60, **options
         )
+
+
+def _answer(session: Session, schedule: ScheduledTask, looked: str | None) -> bool | Look:
+    """One schedule with a value that cannot be is no reason to keep silent about the others."""
+    try:
+        return _consider(session, schedule, looked)
+    except TapelineError as error:
+        log.warning("a schedule cannot be judged", schedule=schedule.name, error=str(error))
+        return False
 
 
 def _consider(session: Session, schedule: ScheduledTask, looked: str | None) -> bool | Look:
@@ -103,6 +116,7 @@ def _was_said(session: Session, schedule: ScheduledTask, kind: reminder.Reminder
 
 
 def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:
+    zone_named(schedule.time_zone)
     return period.is_done(schedule.schedule_type, due, schedule.last_success_time, schedule.time_zone)
 
 
@@ -115,7 +129,7 @@ def _should_be_looked_at(session: Session, drive: Drive) -> bool:
 
 
 def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: datetime) -> Facts:
-    local_due = due.astimezone(ZoneInfo(schedule.time_zone))
+    local_due = due.astimezone(zone_named(schedule.time_zone))
     medium = drive.medium if drive else None
     found = outlook(session, schedule, medium, local_due) if medium else None
     is_ready = found is not None and found.wrong is None
@@ -151,7 +165,7 @@ def _seen(drive: Drive, time_zone: str) -> Message | None:
     return M(
         "{tape}, as of {moment}",
         tape=described(drive.medium["state"], drive.medium.get("label")),
-        moment=f"{drive.medium_at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M}",
+        moment=f"{drive.medium_at.astimezone(zone_named(time_zone)):%Y-%m-%d %H:%M}",
     )
 
 
