@@ -30,6 +30,9 @@ def _make() -> Celery:
             "tasks.retry",
             "tasks.recover",
             "tasks.look",
+            "tasks.check_drive",
+            "tasks.watch",
+            "tasks.remind",
         ],
     )
     transport.install()

@@ -125,6 +125,16 @@ class Settings(BaseSettings):
     """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
     """How often an operator is reminded of a run that waits for a tape."""
+    reminder_before_seconds: float = Field(default=24 * 3600, gt=0)
+    """How long before a run is due an operator is told that it needs another tape."""
+    reminder_again_seconds: float = Field(default=4 * 3600, gt=0)
+    """How long before it is due the drive is looked at once more."""
+    drive_silent_seconds: float = Field(default=300, gt=0)
+    """How long the worker of a drive may be silent before an operator is told."""
+    capacity_warning_percent: float = Field(default=90, gt=0, le=100)
+    """How full a tape is when an operator is told."""
+    clock_tolerance_seconds: float = Field(default=300, gt=0)
+    """How far the clock of a drive's host may be from the database's before no run goes on there."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
     drive_patience_seconds: float = Field(default=300, ge=0)

@@ -18,6 +18,7 @@ from cli import (
     demo,
     doctor,
     notify,
+    precheck,
     processes,
     runs,
     schedules,
@@ -61,6 +62,11 @@ app.command(
     short_help="Try Tapeline on a virtual tape.",
     epilog=examples("tapeline run", "tapeline run /home/me/documents"),
 )(demo.run)
+app.command(
+    "precheck",
+    short_help="Say whether a schedule could run now.",
+    epilog=examples("tapeline precheck monthly-full", "tapeline precheck monthly-full --manual --json"),
+)(precheck.precheck)
 app.command("up", short_help="Run everything on this machine.")(processes.up)
 app.command(
     "calendar",

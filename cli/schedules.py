@@ -15,7 +15,7 @@ from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
-from db.states import RunState, Trigger
+from db.states import BackupType, RunState, Trigger
 from policy.message import M, Message
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from cli import output, stack
 from cli.output import AsJson
 from cli.schedules import trouble, warn
-from cli.tapes import drive_json
+from cli.tapes import drive_json, seen
 from db import outbox, schedules, views
 from db.models import ChainRun, Drive, Notification
 from db.states import ACTIVE
@@ -90,8 +90,9 @@ def _print(found: dict[str, Any]) -> None:
                 name=drive["name"],
                 host=drive["host"],
                 tape=medium.get("label") or medium.get("state") or "?",
-                seen=output.local(drive["last_seen_at"]),
-            )
+                seen=seen(drive),
+            ),
+            style="red" if drive["silent"] else None,
         )
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
     if found["next"]:
@@ -103,8 +104,8 @@ def _print(found: dict[str, Any]) -> None:
         output.say(
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
         )
-    for name, trouble in found["channels"].items():
-        _print_trouble(name, trouble)
+    for name, held_up in found["channels"].items():
+        _print_trouble(name, held_up)
 
 
 def _print_trouble(name: str, trouble: dict[str, Any]) -> None:

@@ -172,7 +172,7 @@ def list_drives(as_json: AsJson = False) -> None:
             [
                 drive["name"],
                 drive["host"],
-                output.local(drive["last_seen_at"]),
+                seen(drive),
                 (drive["medium"] or {}).get("label") or (drive["medium"] or {}).get("state"),
                 output.local(drive["medium_at"]),
                 drive["run"],
@@ -182,6 +182,12 @@ def list_drives(as_json: AsJson = False) -> None:
         ),
         M("No drive has registered yet: its worker does so when it starts."),
     )
+
+
+def seen(drive: dict[str, Any]) -> str | None:
+    """When the worker of a drive was seen, marked if that is too long ago."""
+    moment = output.local(drive["last_seen_at"])
+    return wiring.words().text(M("{moment} SILENT", moment=moment)) if drive["silent"] else moment
 
 
 def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
@@ -194,6 +200,7 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
         "worker": drive.worker,
         "queue": drive.queue,
         "last_seen_at": views.iso(drive.last_seen_at),
+        "silent": wiring.is_silent(drive.last_seen_at),
         "medium": drive.medium,
         "medium_at": views.iso(drive.medium_at),
         "run": session.scalar(of_drive.where(ChainRun.state == RunState.RUNNING)),
@@ -313,7 +320,7 @@ def _print_status(drive: dict[str, Any]) -> None:
             (M("Tape"), medium.get("label") or medium.get("state")),
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
-            (M("Worker seen"), output.local(drive["last_seen_at"])),
+            (M("Worker seen"), seen(drive)),
         ]
     )
     for run in drive["runs"]:

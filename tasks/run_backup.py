@@ -20,6 +20,7 @@ from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Medium
 from tape.errors import TapeChanged, TapeFull
+from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
 from tasks.step import Done, NextPart, step
@@ -61,7 +62,7 @@ def run_backup(work: Work) -> Done | NextPart:
     except TapeFull as error:
         return _next_tape(work, target, error)
     work.db(lambda session, run: _complete(session, run, target, summary))
-    work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
+    work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
     return Done(_result(target, summary))
 
 
@@ -113,7 +114,8 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
-            wrong_tape(run, tape), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+            wrong_tape(run, tape),
+            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     if not _parent_is_whole(session, record):
         return ParentGone(
