@@ -98,7 +98,12 @@ def _result(facts: Facts, words: Words) -> Iterator[_Line]:
         yield _Line(", ".join(_pace(facts, facts.seconds, words)), M("Took"))
 
 
-_KINDS = {Kind.BACKUP: M("Backup"), Kind.RESTORE: M("Restore"), Kind.VERIFY: M("Verification")}
+_KINDS = {
+    Kind.BACKUP: M("Backup"),
+    Kind.RESTORE: M("Restore"),
+    Kind.VERIFY: M("Verification"),
+    Kind.IMPORT: M("Import"),
+}
 
 
 def _amount(facts: Facts, words: Words) -> Iterator[str]:
