@@ -18,6 +18,8 @@ from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
 
+TYPES = frozenset({"full", "incremental", "differential"})
+
 
 @dataclass(frozen=True, slots=True)
 class SetOnTape:
@@ -123,11 +125,12 @@ def read_manifest(volume: Volume, set_id: str) -> Manifest:
         )
     complete = documents.read(volume, set_id, COMPLETE)
     try:
-        if complete is not None:
-            return _complete(complete)
-        return _incomplete(volume, set_id)
+        found = _complete(complete) if complete is not None else _incomplete(volume, set_id)
+        if found.set_id != set_id or found.type not in TYPES:
+            raise ValueError(found.set_id)  # noqa: TRY301 - as any other field that is not what it should be
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise index.damaged(folder_of(set_id)) from error
+    return found
 
 
 def _complete(document: dict[str, Any]) -> Manifest:

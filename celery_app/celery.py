@@ -26,6 +26,7 @@ def _make() -> Celery:
             "tasks.run_backup",
             "tasks.restore",
             "tasks.verify",
+            "tasks.import_tape",
             "tasks.notify",
             "tasks.retry",
             "tasks.recover",

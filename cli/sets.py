@@ -12,9 +12,9 @@ from sqlalchemy import select
 from celery_app import settings
 from cli import moment, output, stack, watch
 from cli.output import AsJson, examples
-from db import catalog, lineage, restores, runs, schedules
+from db import catalog, expiry, lineage, restores, runs, schedules
 from db.errors import NotFound
-from db.models import BackupFile, BackupSet
+from db.models import BackupFile, BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -242,6 +242,44 @@ def verify(
         M("Run {id}: {state}", id=run.id, state=ended["state"]), style=output.STYLES.get(ended["state"])
     )
     raise typer.Exit(output.ENDING_CODES.get(ended["state"], 1))
+
+
+@app.command(
+    short_help="Mark the sets that are past retention.",
+    epilog=examples("tapeline sets expire --dry-run", "tapeline sets expire"),
+)
+def expire(
+    dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
+    restored until a run formats their tape, which it may with or without this mark; but no increment is taken
+    against a marked set."""
+    with stack.database() as database, database.transaction() as session:
+        moment = now()
+        found = (expiry.expirable if dry_run else expiry.expire)(session, moment)
+        session.flush()
+        rows = [catalog.as_json(session, stored) for stored in found]
+    if as_json:
+        output.print_json(rows)
+        return
+    output.print_table(
+        [M("Set"), M("Type"), M("Tapes"), M("Files"), M("Finished"), M("Kept until")],
+        (
+            [
+                stored["id"],
+                stored["type"],
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]),
+            ]
+            for stored in rows
+        ),
+        M("No set is past retention."),
+    )
+    if rows and dry_run:
+        output.say(M("They would be marked; nothing was changed."))
 
 
 def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from enum import StrEnum
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -10,10 +11,10 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
-from cli import output, stack
+from celery_app import settings, wiring
+from cli import output, stack, watch
 from cli.output import AsJson, examples
-from db import cartridges, catalog, permits, schedules, views
+from db import cartridges, catalog, permits, runs, schedules, views
 from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
@@ -156,6 +157,39 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
                 M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
                 M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
             )
+
+
+@app.command(
+    name="import",
+    short_help="Make the catalogue of a tape from the tape alone.",
+    epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
+)
+def import_tape(
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the tape in a drive, its sets and their files into the catalogue, from what the tape says of
+    itself: after the database was lost, or for a tape that was written elsewhere. What is known already stays
+    as it is.
+    """
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            run = runs.start_import(session, drive=name, requested_by=getpass.getuser())
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            if as_json:
+                output.print_json({"run": run.id})
+            else:
+                output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run.id))
+            return
+        state = watch.follow(run.id, story=True)["state"]
+    output.say(M("Run {id}: {state}", id=run.id, state=state), style=output.STYLES.get(state))
+    raise typer.Exit(output.ENDING_CODES.get(state, 1))
 
 
 @drives.command(name="list")

@@ -328,6 +328,11 @@ def start_verify(
     return _queue(session, run)
 
 
+def start_import(session: Session, *, drive: str, requested_by: str | None) -> ChainRun:
+    """Queue an import of the tape in a drive."""
+    return _queue(session, ChainRun(kind=Kind.IMPORT, drive=drive, options={}, requested_by=requested_by))
+
+
 def _queue(session: Session, run: ChainRun) -> ChainRun:
     """Queue a run that no schedule asked for."""
     run.trigger, run.state, run.due_at = Trigger.MANUAL, RunState.QUEUED, now()

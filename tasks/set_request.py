@@ -54,6 +54,7 @@ def request_for(
             "host": socket.gethostname(),
             "tapeline": version("tapeline"),
             "retention_days": record.retention_days,
+            "keep_sets": record.keep_sets,
         },
         resume=resume_point(session, stored),
         parent=stored.parent_id,

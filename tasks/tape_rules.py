@@ -14,9 +14,6 @@ from policy import label as labels
 from policy.message import M, Message
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
 
-READING = frozenset({Kind.RESTORE, Kind.VERIFY})
-"""What only reads, and needs the tapes of one set."""
-
 
 def policy_of(run: ChainRun) -> TapePolicy:
     """The tape policy of the run's schedule."""
@@ -41,8 +38,8 @@ def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bo
 
 def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
-    if run.kind in READING:
-        return _unusable(tape) or _not_needed(session, run, tape)
+    if run.kind is not Kind.BACKUP:
+        return _no_use_for(session, run, tape)
     moment = local_now(run)
     wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment)
     if wrong is not None:
@@ -107,8 +104,13 @@ def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
     return known.state is CartridgeState.FULL and not all(s.may_be_lost(moment) for s in known.sets)
 
 
-def _not_needed(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
-    """Why a run that reads has no use for this tape, or None."""
+def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+    """Why a run that only reads has no use for this tape, or None."""
+    if run.kind is Kind.IMPORT:
+        if tape.state == "formatted":
+            return None
+        found = tape.describe()
+        return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
     # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
     needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
     if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
