@@ -8,7 +8,7 @@ import sys
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
-from celery_app import guards, logs, settings, wiring
+from celery_app import guards, logs, settings, transport, wiring
 from celery_app.config import celery_config
 from policy.errors import TapelineError
 
@@ -31,6 +31,7 @@ def _make() -> Celery:
             "tasks.look",
         ],
     )
+    transport.install()
     made.conf.update(celery_config(settings.load()))
     guards.install(made)
     return made

@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """How often an operator is reminded of a run that waits for a tape."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
+    drive_patience_seconds: float = Field(default=300, ge=0)
+    """How long a step goes on trying when the drive is busy or its label does not come in time."""
 
     @field_validator("time_zone")
     @classmethod

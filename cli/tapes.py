@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from cli import output, stack
 from cli.output import AsJson, examples
 from db import cartridges, catalog, permits, schedules, views
-from db.errors import NotFound
+from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
 from policy.permit import Decision
+from policy.tapes import CartridgeState
 
 app = typer.Typer(help="Tapes: what is known of each cartridge.", no_args_is_help=True)
 drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_is_help=True)
@@ -101,6 +104,58 @@ def show(
         ),
         M("No set was ever on it."),
     )
+
+
+class Mark(StrEnum):
+    """What an operator may say of a cartridge."""
+
+    ACTIVE = CartridgeState.ACTIVE.value
+    RETIRED = CartridgeState.RETIRED.value
+
+
+@app.command(epilog=examples("tapeline tape mark TP20261101 retired", "tapeline tape mark TP20261101 active"))
+def mark(
+    name: Annotated[str, typer.Argument(help="The tape's id or label.", metavar="TAPE")],
+    state: Annotated[Mark, typer.Argument(help="What may be done with it from now on.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what may be done with a cartridge: 'active' after you have looked at one that was marked 'unknown'
+    or 'error', 'retired' for one that leaves for good.
+
+    Its sets stay in the catalogue as they are, and what is kept on it is kept: 'active' allows no format that
+    a format permit would deny.
+    """
+    with stack.database() as database, database.transaction() as session:
+        cartridge = cartridges.find(session, name)
+        if cartridge is None:
+            raise NotFound(M("There is no tape '{name}'.", name=name), M("'tapeline tape list' lists them."))
+        before = cartridge.state
+        _refuse_in_use(session, cartridge)
+        cartridges.mark(session, cartridge.id, CartridgeState(state.value))
+        session.refresh(cartridge)
+        tape = views.tape_json(session, cartridge)
+    if as_json:
+        output.print_json(tape)
+        return
+    output.say(
+        M(
+            "Tape {tape_id}: {before} → {after}",
+            tape_id=tape["tape_id"],
+            before=before.value,
+            after=tape["state"],
+        )
+    )
+
+
+def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
+    """What a run works with does not change under it. Raises NotAllowed."""
+    for run in session.scalars(select(ChainRun).where(ChainRun.state == RunState.RUNNING)):
+        used = cartridges.recognise(session, run.tape_seen) if run.tape_seen else None
+        if used is not None and used.id == cartridge.id:
+            raise NotAllowed(
+                M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
+                M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
+            )
 
 
 @drives.command(name="list")

@@ -113,8 +113,15 @@ def store(
     return permit
 
 
-def consume(session: Session, permit_id: int) -> None:
-    """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed."""
+def consume(session: Session, permit_id: int, moment: datetime) -> None:
+    """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed.
+
+    ``moment``: made once by the step that wants to format. Whoever comes again with the same moment is that
+    step, whose connection broke after the commit.
+    """
+    permit = session.get(FormatPermit, permit_id, populate_existing=True)
+    if permit is not None and permit.consumed_at == moment:
+        return
     try:
         consumed = session.execute(
             update(FormatPermit)
@@ -123,7 +130,7 @@ def consume(session: Session, permit_id: int) -> None:
                 FormatPermit.allowed,
                 FormatPermit.consumed_at.is_(None),
             )
-            .values(consumed_at=now())
+            .values(consumed_at=moment)
             .returning(FormatPermit.id)
         ).scalar_one_or_none()
     except IntegrityError as error:

@@ -334,6 +334,27 @@ def first_open_step(session: Session, run: ChainRun) -> ChainStep | None:
     )
 
 
+def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
+    """Let the run pass the chain again, with another cartridge and so under a permit of its own.
+
+    What the part before had still open is left as not needed. The caller gives the run a new dispatch.
+    """
+    session.execute(
+        update(ChainStep)
+        .where(
+            ChainStep.run_id == run.id,
+            ChainStep.part == run.part,
+            ChainStep.state.not_in([StepState.SUCCEEDED, StepState.SKIPPED]),
+        )
+        .values(state=StepState.SKIPPED, finished_at=now(), result={"reason": reason.to_json()})
+    )
+    run.part += 1
+    run.tape_seen = None
+    _add_steps(session, run)
+    session.expire(run, ["steps"])
+    events.record(session, run, M("Part {part} begins: {reason}", part=run.part, reason=reason.to_json()))
+
+
 def reopen(session: Session, run: ChainRun, step: Step) -> None:
     """Make a step and all that follow it in this part claimable again."""
     position = STEPS[run.kind].index(step)

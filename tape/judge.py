@@ -32,13 +32,15 @@ def format_cartridge(
     *,
     expected: Mapping[str, str | None] | None = None,
     serial: str | None = None,
+    read_back: Callable[[], Medium] | None = None,
     on_output: Callable[[str], None] | None = None,
     inherit: Sequence[int] = (),
 ) -> FormatOutcome:
-    """Format the cartridge in the drive once, read the label back and judge. Never retries.
+    """Format the cartridge in the drive once, read the label back and judge. Never formats twice.
 
-    ``expected``: the identity that the format is permitted for, compared at the last moment. Raises what
-    the first look raises; everything later is in the outcome.
+    ``expected``: the identity that the format is permitted for, compared at the last moment. ``read_back``:
+    how the label is read afterwards, where a caller is more patient than the drive. Raises a DriveError only
+    when the first look does, and nothing was started then; what the drive says later is in the outcome.
     """
     before = drive.look()
     if expected is not None and before.identity != dict(expected):
@@ -50,7 +52,7 @@ def format_cartridge(
     except DriveError as error:
         return FormatOutcome(before, None, before, ok=False, error=error)
     try:
-        after = drive.look()
+        after = (read_back or drive.look)()
     except DriveError as error:
         return _unknown(before, run, label, error)
     return _judge(before, run, after, label, serial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import guards
 from db import cartridges, drives, events, permits
-from db.models import ChainRun, FormatPermit
+from db.models import ChainRun, FormatPermit, now
 from db.states import Step
 from policy import label as labels
 from policy.errors import TapelineError
@@ -17,9 +18,10 @@ from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import described
 from tape.drive import Medium
-from tape.errors import FormatFailed, TapeChanged
+from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
-from tasks.step import Done, NotNeeded, step
+from tasks.patience import wait_out
+from tasks.step import Done, NextPart, NotNeeded, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
 
@@ -39,19 +41,20 @@ class Order:
 
 
 @step(Step.FORMAT_TAPE)
-def format_tape(work: Work) -> Done | NotNeeded:
+def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     """Formats at most once for each part of a run. Raises WrongTape, CutOff, FormatFailed."""
     used = work.db(lambda session, run: permits.used(session, run.id, run.part))
-    medium = work.drive().look()
     if used is not None:
-        return _after_a_crash(work, used, medium)
+        return _entered_again(work, used)
+    medium = work.drive().look()
     decided = work.db(lambda session, run: _decide(session, run, medium))
     if isinstance(decided, WrongTape):
         raise decided
     if isinstance(decided, NotNeeded):
         return decided
     work.check()
-    work.db(lambda session, _run: permits.consume(session, decided.permit_id))
+    moment = now()
+    work.db(lambda session, _run: permits.consume(session, decided.permit_id, moment))
     return _format(work, decided)
 
 
@@ -92,13 +95,20 @@ def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decisi
 
 def _format(work: Work, order: Order) -> Done | NotNeeded:
     held = guards.held()
-    outcome = format_cartridge(
-        work.drive(),
-        order.label,
-        expected=order.identity,
-        serial=labels.serial_for(order.label, order.generation + 1),
-        inherit=(held.descriptor,) if held else (),
-    )
+    drive = work.drive()
+    try:
+        outcome = format_cartridge(
+            drive,
+            order.label,
+            expected=order.identity,
+            serial=labels.serial_for(order.label, order.generation + 1),
+            read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
+            inherit=(held.descriptor,) if held else (),
+        )
+    except DriveError as error:
+        not_begun = {"ok": False, "started": False, "error": str(error)}
+        work.db(lambda session, _run: permits.close(session, order.permit_id, not_begun))
+        raise
     work.db(lambda session, run: _record(session, run, order, outcome))
     if outcome.ok:
         return Done({"label": order.label, "summary": f"formatted as {order.label}"})
@@ -155,6 +165,7 @@ def _named(medium: Medium) -> str | dict[str, Any]:
 def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
     return {
         "ok": outcome.ok,
+        "started": outcome.run is not None,
         "after": outcome.after.to_json(),
         "return_code": outcome.run.return_code if outcome.run else None,
         "seconds": outcome.run.seconds if outcome.run else None,
@@ -178,33 +189,67 @@ def _failed(work: Work, outcome: FormatOutcome) -> NotNeeded:
     return NotNeeded(M("The format failed; going on because of on_format_failure: continue."))
 
 
-def _after_a_crash(work: Work, permit: FormatPermit, medium: Medium) -> Done:
-    """The permit is used: read the tape. New label and empty → done; anything else → an operator decides."""
+def _entered_again(work: Work, permit: FormatPermit) -> Done | NextPart:
+    """The permit is used: read the tape. New label and empty → done; anything else → an operator decides.
+
+    Another cartridge is not what the permit was for: it gets a part, and a permit, of its own.
+    """
+    medium = wait_out(work, work.drive().look, limit=_limit(work, permit))
     if _is_closed_well(permit, medium):
         return Done({"label": permit.label, "summary": f"formatted as {permit.label} before"})
+    if permit.outcome is not None and not permit.outcome["started"]:
+        return NextPart(M("The format under the permit of part {part} was not begun.", part=permit.part))
     if medium.label == permit.label and medium.empty and _is_new(permit, medium):
-        said = medium.to_json()
-
-        def record(session: Session, run: ChainRun) -> None:
-            permits.close(session, permit.id, {"ok": True, "after": said, "recovered": True})
-            cartridges.formatted(session, permit.cartridge_id, permit.identity, said)
-            events.record(
-                session,
-                run,
-                M("The format was done before the interruption: label {label}, empty.", label=permit.label),
-                step=Step.FORMAT_TAPE,
-            )
-
-        work.db(record)
+        work.db(lambda session, run: _record_found(session, run, permit, medium))
         return Done({"label": permit.label, "summary": f"formatted as {permit.label}"})
     if permit.outcome is None:
         work.db(lambda session, run: permits.doubt(session, run, permit.identity))
-    raise CutOff(
-        M(
+    if _is_another_cartridge(permit, medium):
+        return NextPart(
+            M(
+                "The permit of part {part} was for another tape than {found}.",
+                part=permit.part,
+                found=_named(medium),
+            )
+        )
+    raise _cut_off(work, permit, medium)
+
+
+def _limit(work: Work, permit: FormatPermit) -> float:
+    """A program that outlived its worker holds the drive for as long as a format may take."""
+    patience = work.settings.drive_patience_seconds
+    if permit.outcome is None:
+        return max(patience, work.settings.drive(work.drive_name).format_limit_seconds)
+    return patience
+
+
+def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> None:
+    said = medium.to_json()
+    permits.close(session, permit.id, {"ok": True, "started": True, "after": said, "recovered": True})
+    cartridges.formatted(session, permit.cartridge_id, permit.identity, said)
+    events.record(
+        session,
+        run,
+        M("The format was done before the interruption: label {label}, empty.", label=permit.label),
+        step=Step.FORMAT_TAPE,
+    )
+
+
+def _cut_off(work: Work, permit: FormatPermit, medium: Medium) -> CutOff:
+    found = _named(medium)
+    if permit.outcome is None:
+        message = M(
             "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
-            found=_named(medium),
-        ),
-        M("Look at the tape, then start a new run with a tape that you trust."),
+            found=found,
+        )
+    else:
+        message = M(
+            "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
+            found=found,
+        )
+    return CutOff(
+        message,
+        M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=work.held.run_id),
     )
 
 
@@ -220,15 +265,28 @@ def _is_new(permit: FormatPermit, medium: Medium) -> bool:
     """A new volume on the cartridge that the permit was for; another tape may carry the same label."""
     if permit.outcome is not None and permit.outcome["ok"]:
         return False
-    return _is_same_cartridge(permit, medium) and (
+    return not _differs(permit, medium) and (
         medium.volume_uuid is None or medium.volume_uuid != permit.identity.get("volume_uuid")
     )
 
 
-def _is_same_cartridge(permit: FormatPermit, medium: Medium) -> bool:
-    """Nothing that survives a format tells this cartridge from the one that the permit was for."""
+def _is_another_cartridge(permit: FormatPermit, medium: Medium) -> bool:
+    """Surely not the one that the permit was for. Where nothing tells, only a format that is known to have
+    succeeded does: what is in the drive then is not its volume."""
+    if _lasting(permit.identity, medium):
+        return _differs(permit, medium)
+    return permit.outcome is not None and bool(permit.outcome["ok"])
+
+
+def _differs(permit: FormatPermit, medium: Medium) -> bool:
+    """Something that survives a format tells this cartridge from the one that the permit was for."""
+    return any(before != after for before, after in _lasting(permit.identity, medium))
+
+
+def _lasting(identity: Mapping[str, str | None], medium: Medium) -> list[tuple[str, str]]:
+    """What survives a format and is known of both."""
     known = [
-        (permit.identity.get("medium_serial"), medium.medium_serial),
-        (permit.identity.get("barcode"), medium.barcode),
+        (identity.get("medium_serial"), medium.medium_serial),
+        (identity.get("barcode"), medium.barcode),
     ]
-    return all(before == after for before, after in known if before and after)
+    return [(before, after) for before, after in known if before and after]

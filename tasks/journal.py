@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from backup.entry import Entry, raw, shown, text
 from backup.request import ArchiveRecord, ResumePoint
-from db import catalog, events
+from db import catalog, events, steps
 from db.models import BackupArchive, BackupSet, ChainRun
 from db.states import Step
 from policy import units
@@ -47,6 +47,8 @@ class Journal:
         if session.get(BackupArchive, (self._set_id, archive.number)):
             return
         catalog.add_archive(session, self._row(archive), _rows(entries))
+        # No heartbeat gets through while this transaction lasts, which may be long.
+        steps.beat(session, self._work.held)
         events.record(
             session,
             run,

@@ -12,7 +12,7 @@ from db.states import RunState
 from policy.message import M
 from policy.tapes import TapeFacts
 from tasks import chain
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import refusal
 
 
 @app.task(name="tapeline.look", acks_late=False, ignore_result=True)
@@ -38,10 +38,10 @@ def look(run_id: int) -> str:
 
 def _consider(session: Session, run: ChainRun, tape: TapeFacts) -> None:
     """Queue the run if this is a tape for it; say so if it is another wrong one than before."""
-    if policy_of(run).accepts(tape, local_now(run)):
+    reason = refusal(session, run, tape)
+    if reason is None:
         runs.transition(session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe()))
         return
-    reason = wrong_tape(run, tape)
     if run.reason != reason.to_json():
         run.reason = reason.to_json()
         events.record(session, run, reason)

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from celery_app.celery import app
-from db import events, runs
+from db import events, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import PASSED, RunState, Step, StepState
+from db.steps import Claim
 from notify.deliver import deliver_due
 from policy.message import M
 from tasks import chain, recover
@@ -21,16 +22,22 @@ log = structlog.get_logger("tapeline.notify")
 
 @step(Step.NOTIFY)
 def notify(work: Work) -> Done:
-    """All steps before have been passed: the run has succeeded. Then the message, then the next run."""
-    work.db(_succeed)
-    sent = _deliver(work.held.run_id)
+    """All steps before have been passed: the run has succeeded. Then the message, then the next run.
+
+    The step is passed together with its run, so that a death in the middle of the delivery leaves nothing
+    open but the outbox, which beat delivers.
+    """
+    drive, done = work.drive_name, Done({"summary": "announced"})
+    work.db(lambda session, run: _succeed(session, run, work.held, done))
+    _deliver(work.held.run_id)
+    chain.release(drive)
+    return done
+
+
+def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
     if not wiring.channels():
-        work.tell(M("No channel is set up, so nobody was told."))
-    chain.release(work.drive_name)
-    return Done({"sent": sent, "summary": f"{sent} messages sent"})
-
-
-def _succeed(session: Session, run: ChainRun) -> None:
+        events.record(session, run, M("No channel is set up, so nobody was told."), step=Step.NOTIFY)
+    steps.finish(session, held, StepState.SUCCEEDED, result=done.result)
     if run.state is RunState.RUNNING:
         runs.transition(session, run, RunState.SUCCEEDED)
 

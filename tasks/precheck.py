@@ -9,10 +9,10 @@ from db import cartridges, catalog, drives, events, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
 from policy.message import M, Message
-from policy.tapes import CartridgeState, TapeFacts
+from policy.tapes import TapeFacts
 from tape.drive import Medium
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import refusal
 from tasks.work import Work, WrongTape
 
 
@@ -61,13 +61,8 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
-    known = facts.known
-    if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-        return WrongTape(
-            M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value),
-            M("Insert another tape, then: tapeline runs retry {run}", run=run.id),
-        )
-    if policy_of(run).accepts(facts, local_now(run)):
+    wrong = refusal(session, run, facts)
+    if wrong is None:
         return None
     if facts.state == "unreadable" and run.schedule and run.schedule.unreadable_label == "continue":
         events.record(
@@ -78,7 +73,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(wrong_tape(run, facts), M("Then: tapeline runs retry {run}", run=run.id))
+    return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))
 
 
 def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:

@@ -78,6 +78,8 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if cartridge is None:
         cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())
     stored = stored or _new_set(session, run, record, cartridge)
+    if not stored.archives:
+        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
     stored.state = SetState.WRITING
     record.state = RecordState.RUNNING
     record.started_at = record.started_at or now()

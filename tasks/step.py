@@ -17,7 +17,7 @@ from backup.errors import Ended
 from celery_app import guards, settings, wiring
 from celery_app.celery import app
 from db import cartridges, events, runs, steps
-from db.errors import LostClaim
+from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.steps import Claim
@@ -25,6 +25,7 @@ from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.tapes import CartridgeState
 from tasks import chain
+from tasks.patience import wait_out
 from tasks.work import Cancelled, Work
 
 log = structlog.get_logger("tapeline.step")
@@ -55,7 +56,15 @@ class SkipRun:
     reason: Message
 
 
-Body = Callable[[Work], Done | NotNeeded | SkipRun]
+@dataclass(frozen=True, slots=True)
+class NextPart:
+    """The run passes the chain again with another cartridge, for this reason."""
+
+    reason: Message
+
+
+Ending = Done | NotNeeded | SkipRun | NextPart
+Body = Callable[[Work], Ending]
 
 
 def step(name: Step) -> Callable[[Body], Task]:
@@ -94,7 +103,11 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
     with Work(task, held) as work:
         try:
             work.check()
-            ending = body(work)
+            ending = wait_out(work, lambda: body(work), limit=work.settings.drive_patience_seconds)
+        except DatabaseUnavailable:
+            # Nothing can be noted; the step goes silent, and recover resumes it.
+            log.exception("the database has been away for too long")
+            raise
         except LostClaim as error:
             log.warning("stopped: another worker owns the step", error=str(error))
             raise Ignore from error
@@ -133,9 +146,11 @@ def _unexpected(error: Exception) -> TapelineError:
     )
 
 
-def _conclude(work: Work, ending: Done | NotNeeded | SkipRun) -> str:
+def _conclude(work: Work, ending: Ending) -> str:
     if isinstance(ending, SkipRun):
         return _skip_run(work, ending.reason)
+    if isinstance(ending, NextPart):
+        return _begin_part(work, ending.reason)
     if isinstance(ending, NotNeeded):
         work.database.attempt(
             lambda session: _finish_not_needed(session, work, ending.reason),
@@ -165,6 +180,20 @@ def _skip_run(work: Work, reason: Message) -> NoReturn:
 
     work.db(skip)
     _leave(work, "SKIPPED", "task-skipped", str(reason))
+    raise Ignore
+
+
+def _begin_part(work: Work, reason: Message) -> NoReturn:
+    """This chain ends here; the one of the next part begins with its precheck."""
+
+    def begin(session: Session, run: ChainRun) -> ChainRun:
+        steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
+        runs.begin_part(session, run, reason)
+        runs.new_dispatch(run)
+        return run
+
+    run = work.db(begin)
+    chain.send(run, Step.PRECHECK)
     raise Ignore
 
 

@@ -48,10 +48,13 @@ def _changed(cartridge: TapeCartridge, before: str | None) -> Message:
 
 
 def _medium_now(session: Session, run: ChainRun) -> cartridges.Medium | None:
-    """What the drive said last: after the format if there was one, else what precheck saw."""
+    """What the drive said last: after the format if there was one, else what precheck saw.
+
+    A format that failed made nothing that a row may be named after.
+    """
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome:
-        after: cartridges.Medium = permit.outcome["after"]
-        return after
+        after: cartridges.Medium = permit.outcome.get("after") or {}
+        return after if permit.outcome["ok"] or after == run.tape_seen else None
     drive = session.get(Drive, run.drive)
     return run.tape_seen or (drive.medium if drive else None)

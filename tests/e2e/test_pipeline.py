@@ -412,7 +412,8 @@ def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -
 def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_alone(
     system: System, source: Path
 ) -> None:
-    """The permit was for one cartridge: another, empty and labelled alike, is not taken for its format."""
+    """The permit was for one cartridge: another, empty and labelled alike, is not taken for its format. It
+    gets a part and a permit of its own, and the next free label of the month."""
     insert_blank(system)
     system.schedule("monthly", source)
     system.schedule("other", source)
@@ -427,7 +428,73 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
     assert system.drive.format(LABEL).return_code == 0
     system.cli("runs", "retry", str(failed["id"]), "--from", "precheck")
     again = system.wait_for_state(failed["id"], "FAILED", "SUCCEEDED")
-    assert again["state"] == "FAILED", again
-    [stored] = [s for s in system.json("sets", "list") if s["id"] == kept["set_id"]]
-    assert stored["state"] == "complete"
-    assert [tape["generation"] for tape in system.json("tape", "list")] == [1]
+    assert again["state"] == "SUCCEEDED", again
+    assert again["part"] == 2
+    assert [permit["part"] for permit in again["permits"] if permit["consumed_at"]] == [1, 2]
+    sets = {s["id"]: (s["state"], s["tapes"]) for s in system.json("sets", "list")}
+    assert sets[kept["set_id"]] == ("complete", [LABEL])
+    assert sets[again["set_id"]] == ("complete", [f"{LABEL[:-2]}02"])
+    assert [tape["generation"] for tape in system.json("tape", "list")] == [1, 1]
+
+
+def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, short_path: Path) -> None:
+    """With archives on one cartridge, the run takes no other, not even a blank one, and formats none."""
+    volume = insert_blank(system, speed=2 << 20)
+    system.schedule("monthly", source, template={"archive_bytes": 1 << 20, "compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(
+        lambda: (volume / "sets").is_dir() and len(list(volume.glob("sets/*/index-*"))) > 1, "archives"
+    )
+    system.kill("tape", signal.SIGTERM)
+    other = insert_blank(system, "A00002L9")
+    system.start("tape")
+    failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert failed["state"] == "FAILED", failed
+    system.cli("runs", "retry", str(run_id), "--from", "precheck")
+    failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert LABEL in str(failed["reason"])
+    assert not other.exists()
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.cli("runs", "retry", str(run_id))
+    done = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert done["state"] == "SUCCEEDED", done
+    restored = short_path / "restored"
+    system.cli("sets", "restore", done["set_id"], "--to", str(restored))
+    assert compare_trees(source, restored / source.relative_to("/")) == []
+
+
+def test_a_label_that_does_not_come_in_time_is_waited_for(system: System, source: Path) -> None:
+    """The drive does not answer twice; the step tells so once, tries again, and the run succeeds."""
+    insert_blank(system)
+    slow = [{"at": "look", "error": "slow", "nth": number, "seconds": 60.0} for number in (1, 2)]
+    virtual_shelf.set_faults(system.drive.path, "A00001L9", slow)
+    system.environment["TAPELINE_CONFIG"] = str(system.folder / "tapeline.toml")
+    (system.folder / "tapeline.toml").write_text(
+        f'[drives.tape0]\ndriver = "virtual"\npath = "{system.drive.path}"\nlabel_limit_seconds = 0.5\n'
+    )
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", run
+    story = [json.dumps(event["message"]) for event in run["events"]]
+    assert len([line for line in story if "Trying again" in line]) == 1
+
+
+def test_an_operator_says_what_may_be_done_with_a_cartridge(system: System, source: Path) -> None:
+    """A retired one is refused, an active one is used again; what a run works with does not change."""
+    insert_blank(system, speed=300 << 10)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: system.ask(lambda s: s.scalars(select(BackupSet.id)).all()), "the set to begin")
+    refused = system.cli("tape", "mark", LABEL, "retired", code=1)
+    assert f"Run {run_id} uses tape {LABEL} now" in refused.stderr
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    system.cli("tape", "mark", LABEL, "retired")
+    failed = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
+    assert "retired" in str(failed["reason"])
+    assert system.json("tape", "mark", LABEL, "active")["state"] == "active"
+    system.cli("runs", "retry", str(failed["id"]))
+    assert system.wait_for_state(failed["id"], "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    system.cli("tape", "mark", "TP20010101", "active", code=2)

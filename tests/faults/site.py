@@ -33,10 +33,13 @@ from tests.faults.catcher import Catcher
 from tests.system import System
 
 FORMAT_LIMIT = 5
+DRIVE_PATIENCE = 15
 MOST_RUNS = 80
 """A month has 99 labels."""
 
 SETTINGS = """
+drive_patience_seconds = {patience}
+
 [drives.tape0]
 driver = "virtual"
 path = "{drive}"
@@ -87,7 +90,9 @@ class Site(System):
         self.runs = 0
 
     def _configure(self) -> None:
-        settings = SETTINGS.format(drive=self.drive.path, limit=FORMAT_LIMIT, channel=self.catcher.url)
+        settings = SETTINGS.format(
+            drive=self.drive.path, limit=FORMAT_LIMIT, patience=DRIVE_PATIENCE, channel=self.catcher.url
+        )
         (self.folder / "tapeline.toml").write_text(settings, "utf-8")
 
     def start_servers(self) -> None:
