@@ -29,6 +29,7 @@ def _make() -> Celery:
             "tasks.retry",
             "tasks.recover",
             "tasks.look",
+            "tasks.eject",
         ],
     )
     transport.install()

@@ -19,7 +19,7 @@ from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState
 
@@ -89,6 +89,8 @@ def show(
                 percent=round(100 * used / capacity),
             )
         )
+    if tape["health"]["at"]:
+        output.print_facts(condition(tape["health"]))
     output.print_table(
         [M("Set"), M("Type"), M("State"), M("Files"), M("Size"), M("Finished")],
         (
@@ -156,6 +158,20 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
                 M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
                 M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
             )
+
+
+def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
+    """The condition of a cartridge, as far as the drive tells it."""
+    written = health["written_bytes"]
+    told = [
+        (M("Loads"), health["loads"]),
+        (M("Written in all"), None if written is None else units.size(written)),
+        (M("Write errors"), health["write_errors"]),
+        (M("Read errors"), health["read_errors"]),
+        (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
+        (M("Condition as of"), output.local(health["at"])),
+    ]
+    return [(name, value) for name, value in told if value is not None]
 
 
 @drives.command(name="list")
@@ -302,7 +318,12 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
     active = (
         select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
     )
-    return {**drive_json(session, drive), "runs": [views.run_json(run) for run in session.scalars(active)]}
+    cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
+    return {
+        **drive_json(session, drive),
+        "health": views.health_json(cartridge) if cartridge else None,
+        "runs": [views.run_json(run) for run in session.scalars(active)],
+    }
 
 
 def _print_status(drive: dict[str, Any]) -> None:
@@ -314,6 +335,7 @@ def _print_status(drive: dict[str, Any]) -> None:
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
             (M("Worker seen"), output.local(drive["last_seen_at"])),
+            *(condition(drive["health"]) if drive["health"] and drive["health"]["at"] else []),
         ]
     )
     for run in drive["runs"]:

@@ -19,8 +19,9 @@ from db.states import RecordState, Step
 from policy import retention, units
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
-from tape.drive import Medium, Volume
-from tape.errors import TapeFull
+from tape.drive import Drive, Medium, Volume
+from tape.errors import DriveError, TapeFull
+from tasks import condition
 from tasks.journal import Journal, resume_point
 from tasks.step import Done, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
@@ -47,14 +48,24 @@ def run_backup(work: Work) -> Done:
     target = work.db(lambda session, run: _target(session, run, medium))
     if isinstance(target, WrongTape):
         raise target
+    try:
+        summary, free, capacity = _mount_and_write(work, drive, target)
+    except DriveError:
+        condition.note(work, drive)
+        raise
+    work.db(lambda session, run: _complete(session, run, target, summary))
+    work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
+    condition.note(work, drive)
+    return Done(_result(target, summary))
+
+
+def _mount_and_write(work: Work, drive: Drive, target: Target) -> tuple[SetSummary, int, int | None]:
+    """The set's summary, and how many bytes are free, and fit in all, on the volume after it."""
     with drive.mount() as volume:
         for note in volume.notes:
             work.tell(note, level="warning")
         summary = _write(work, volume, target)
-        free, capacity = volume.free(), volume.medium.capacity
-    work.db(lambda session, run: _complete(session, run, target, summary))
-    work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
-    return Done(_result(target, summary))
+        return summary, volume.free(), volume.medium.capacity
 
 
 def _write(work: Work, volume: Volume, target: Target) -> SetSummary:
