@@ -34,6 +34,7 @@ def _make() -> Celery:
             "tasks.check_drive",
             "tasks.watch",
             "tasks.remind",
+            "tasks.eject",
         ],
     )
     transport.install()

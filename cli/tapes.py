@@ -20,7 +20,7 @@ from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState
 
@@ -90,6 +90,8 @@ def show(
                 percent=round(100 * used / capacity),
             )
         )
+    if tape["health"]["at"]:
+        output.print_facts(condition(tape["health"]))
     output.print_table(
         [M("Set"), M("Type"), M("State"), M("Files"), M("Size"), M("Finished")],
         (
@@ -190,6 +192,20 @@ def import_tape(
         state = watch.follow(run.id, story=True)["state"]
     output.say(M("Run {id}: {state}", id=run.id, state=state), style=output.STYLES.get(state))
     raise typer.Exit(output.ENDING_CODES.get(state, 1))
+
+
+def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
+    """The condition of a cartridge, as far as the drive tells it."""
+    written = health["written_bytes"]
+    told = [
+        (M("Loads"), health["loads"]),
+        (M("Written in all"), None if written is None else units.size(written)),
+        (M("Write errors"), health["write_errors"]),
+        (M("Read errors"), health["read_errors"]),
+        (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
+        (M("Condition as of"), output.local(health["at"])),
+    ]
+    return [(name, value) for name, value in told if value is not None]
 
 
 @drives.command(name="list")
@@ -343,7 +359,12 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
     active = (
         select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
     )
-    return {**drive_json(session, drive), "runs": [views.run_json(run) for run in session.scalars(active)]}
+    cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
+    return {
+        **drive_json(session, drive),
+        "health": views.health_json(cartridge) if cartridge else None,
+        "runs": [views.run_json(run) for run in session.scalars(active)],
+    }
 
 
 def _print_status(drive: dict[str, Any]) -> None:
@@ -355,6 +376,7 @@ def _print_status(drive: dict[str, Any]) -> None:
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
             (M("Worker seen"), seen(drive)),
+            *(condition(drive["health"]) if drive["health"] and drive["health"]["at"] else []),
         ]
     )
     for run in drive["runs"]:

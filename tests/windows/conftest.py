@@ -21,7 +21,7 @@ class Rig:
         self.tools = folder / "tools"
         self.root = folder / "letter"
         if sys.platform == "win32":
-            self.root = Path(os.environ["TAPELINE_TEST_LETTER_FOLDER"])
+            self.root = Path(os.environ["LTFS_TEST_LETTER"])
             self.clean()
         self.root.mkdir(exist_ok=True)
         programs.install(self.tools, self.root)

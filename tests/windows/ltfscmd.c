@@ -47,15 +47,11 @@ static void wipe(const char *folder) {
 }
 
 static void format(int count, char **words) {
-    char root[MAX_PATH], path[MAX_PATH + 32];
+    char root[MAX_PATH];
     snprintf(root, sizeof root, "%s", read_file("root"));
     wipe(root);
     for (int at = 1; at < count; at++) {
-        if (strncmp(words[at], "/N:", 3)) continue;
-        snprintf(path, sizeof path, "%s\\.windows-label", root);
-        char label[256];
-        snprintf(label, sizeof label, "%s\n", words[at] + 3);
-        write_path(path, label);
+        if (!strncmp(words[at], "/N:", 3) && !SetVolumeLabelA(root, words[at] + 3)) exit(98);
     }
     write_path(beside("status"), "LTFS_MEDIA");
     puts("LTFS15013I Volume UUID is: 3248e492-19de-4516-b98a-1a27d011b6b3.");

@@ -88,6 +88,6 @@ def _write(path: Path, text: str) -> None:
 
 def _compiled(tools: Path) -> None:
     """The programs that ``make test-windows`` compiled for this run."""
-    program = os.environ["TAPELINE_TEST_LTFSCMD"]
+    program = os.environ["LTFS_TEST_PROGRAM"]
     for name in NAMES:
         shutil.copy(program, tools / f"{name}.exe")
