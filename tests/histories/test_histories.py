@@ -86,6 +86,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.parts)
         self.failed = False
+        self.checked = -1
 
     @initialize(first=plans, second=plans, third=plans)
     def set_up(self, first: Any, second: Any, third: Any) -> None:
@@ -229,7 +230,10 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         self.parts.counts["steps"] += 1
-        self._check(checks.check)
+        if self.checked != self.world.counts["messages"]:
+            # Without a message nobody has done anything but an operator.
+            self._check(checks.check)
+            self.checked = self.world.counts["messages"]
 
     def teardown(self) -> None:
         try:

@@ -35,6 +35,8 @@ from tests.histories.points import Killed, Points, Process, Strike
 
 DRIVES = ("tape0", "tape1")
 ARCHIVE_BYTES = 14_000
+MOST_ROUNDS = 40
+"""More minutes than any sound history needs to come to rest."""
 MOST_LETTERS = 400
 """More than any sound history needs to come to rest."""
 
@@ -321,15 +323,16 @@ class World:
         """Mend everything and let time pass until every run has ended."""
         self.parts.formatter.end_orphan()
         self.bus.away = False
-        for step in range(40):
+        for _ in range(MOST_ROUNDS):
             for name in DRIVES:
                 self.start_worker(name)
                 self.workers[name].ending = False
             self.tick()
             self.drain()
-            if step > 1 and not self.run_ids(*ACTIVE) and self._all_sent():
+            under_way = self.run_ids(RunState.QUEUED, RunState.RUNNING)
+            if not self.run_ids(*ACTIVE) and self._all_sent():
                 return
-            self.clock.move(timedelta(minutes=2) if step % 4 else timedelta(hours=8))
+            self.clock.move(timedelta(minutes=2) if under_way else timedelta(hours=9))
         self.ledger.violation("a run hangs, or a message was never delivered")
 
     def _all_sent(self) -> bool:
