@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.histories import checks, fates, shelf
+from tests.histories.points import Plan
 from tests.histories.world import Parts, World
 
 
@@ -27,10 +28,10 @@ def test_a_tape_is_swapped_just_before_it_is_mounted(parts: Parts) -> None:
         if name == "mount":
             fates.swapped(world)(name)
         else:
-            process.postpone(before_the_mount)
+            process.plan.postpone(before_the_mount)
 
     try:
-        world.deliver(world.deliverable()[0], {1: before_the_mount})
+        world.deliver(world.deliverable()[0], Plan({(None, 1): before_the_mount}))
         world.settle()
         checks.check(world)
     finally:
