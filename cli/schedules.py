@@ -100,9 +100,13 @@ def show(name: Name, as_json: AsJson = False) -> None:
         return
     output.say(M("Schedule {name}", name=name), style="bold")
     times = ("next_run_time", "last_run_time", "last_success_time", "last_failure_time")
-    output.print_facts([(field, written(value)) for field, value in fields.items()])
-    output.print_facts([(_TIMES[each], output.local(found[each]) or "-") for each in times])
-    output.print_facts([(_COUNTS[each], count) for each, count in found["counts"].items()])
+    output.print_facts(
+        [
+            *((field, written(value)) for field, value in fields.items()),
+            *((_TIMES[each], output.local(found[each]) or "-") for each in times),
+            *((_COUNTS[each], count) for each, count in found["counts"].items()),
+        ]
+    )
     warn(found)
 
 
