@@ -5,6 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 SOURCE ?=
+SEED   ?= $(shell date +%Y%m%d)
 # As it was typed: neither make nor the shell may expand what a folder's name holds.
 export RUN_SOURCE := $(value SOURCE)
 
@@ -41,8 +42,8 @@ test: lint ## Everything, against a real Redis and a real PostgreSQL that it sta
 faults: install ## The table of faults: kills, lost and repeated messages, broken tapes, servers that go away
 	@$(PYTEST) -m "faults and not soak" tests/faults $(ARGS)
 
-soak: install ## What takes long: outages of a minute, a step that dies again and again
-	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
+soak: install ## What takes long: 10,000 random histories, ten minutes of random kills, long outages (an hour)
+	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

@@ -40,6 +40,7 @@ class Archive:
         self.number = number
         self.name = name_of(number, compressed=zstd is not None)
         self.files = 0
+        self.deleted = 0
         self.size = 0
         self._phases = phases
         self.index = index.IndexWriter(spool / index.name_of(number), folder.rpartition("/")[2], number)
@@ -59,6 +60,11 @@ class Archive:
     def length(self) -> int:
         """Uncompressed bytes of the tar so far."""
         return self._out.offset
+
+    @property
+    def pending(self) -> int:
+        """The most that is still on its way to the volume: the frame under way, and the index."""
+        return self._out.frame_length + self.index.length
 
     def length_with(self, head: bytes, length: int) -> int:
         """How long the uncompressed tar would be with one more member."""
@@ -81,6 +87,11 @@ class Archive:
         self._out.write(head)
         self._enter(entry)
 
+    def add_deletion(self, entry: Entry) -> None:
+        """Say that a file of the parent is gone: a tar cannot, so it stands in the index alone."""
+        self.index.add(entry)
+        self.deleted += 1
+
     def end_frame(self) -> None:
         self._out.end_frame()
 
@@ -95,6 +106,7 @@ class Archive:
             bytes=self._out.bytes,
             sha256=self._out.hexdigest(),
             files=self.files,
+            deleted=self.deleted,
             size=self.size,
             follows=follows,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -13,7 +14,7 @@ from tape.drive import Volume
 VERSION = 1
 SET = "tapeline-set"
 COMPLETE = "tapeline-complete"
-_STEMS = {SET: "set", COMPLETE: "complete"}
+STEMS = {SET: "set", COMPLETE: "complete"}
 
 
 def folder_of(set_id: str) -> str:
@@ -24,12 +25,21 @@ def folder_of(set_id: str) -> str:
 def write(volume: Volume, set_id: str, document: dict[str, Any]) -> tuple[str, int]:
     """Write a document; returns its name and bytes. Raises TapeFull, TapeWriteError."""
     name = _free_name(volume, set_id, document["format"])
-    return name, put(volume, name, [json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"])
+    return name, put(volume, name, [signed(document)])
+
+
+def signed(document: dict[str, Any]) -> bytes:
+    """The document with the hash of all that stands before the hash, so that a flipped bit is found."""
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode().removesuffix(b"\n}")
+    return body + _SEAL % hashlib.sha256(body).hexdigest().encode()
+
+
+_SEAL = b',\n "sha256": "%b"\n}\n'
 
 
 def _names(volume: Volume, set_id: str, form: str) -> list[str]:
     """The names of a document: one is written again, under the next name, when a crash cut it off."""
-    pattern = re.compile(rf"{_STEMS[form]}(?:-(\d+))?\.json")
+    pattern = re.compile(rf"{STEMS[form]}(?:-(\d+))?\.json")
     found = [pattern.fullmatch(name) for name in volume.names(folder_of(set_id))]
     ordered = sorted((match for match in found if match), key=lambda match: int(match[1] or 1))
     return [f"{folder_of(set_id)}/{match[0]}" for match in ordered]
@@ -38,9 +48,9 @@ def _names(volume: Volume, set_id: str, form: str) -> list[str]:
 def _free_name(volume: Volume, set_id: str, form: str) -> str:
     taken = _names(volume, set_id, form)
     if not taken:
-        return f"{folder_of(set_id)}/{_STEMS[form]}.json"
+        return f"{folder_of(set_id)}/{STEMS[form]}.json"
     last = re.search(r"-(\d+)\.json$", taken[-1])
-    return f"{folder_of(set_id)}/{_STEMS[form]}-{int(last[1]) + 1 if last else 2}.json"
+    return f"{folder_of(set_id)}/{STEMS[form]}-{int(last[1]) + 1 if last else 2}.json"
 
 
 def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
@@ -54,9 +64,13 @@ def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
 
 
 def _loaded(volume: Volume, name: str) -> dict[str, Any]:
-    """A document of any version; an empty one where a crash cut it off."""
+    """A document of any version; an empty one where a crash cut it off, or it is damaged."""
+    data = read_whole(volume, name)
+    body, _, _ = data.rpartition(b',\n "sha256": "')
+    if data != body + _SEAL % hashlib.sha256(body).hexdigest().encode():
+        return {}
     try:
-        document = json.loads(read_whole(volume, name))
+        document = json.loads(data)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -17,6 +17,8 @@ class FileType(StrEnum):
     HARDLINK = "hardlink"
     """One more name of a file that was stored under another name of the same set."""
     FIFO = "fifo"
+    DELETED = "deleted"
+    """Of an increment: its parent has it, and the source has it no more. Nothing but the path is known."""
 
 
 class Place(NamedTuple):
@@ -69,6 +71,11 @@ class Entry(NamedTuple):
     """Where the content lies; a hard link has that of its first name, which may be in an earlier archive."""
 
 
+def deletion(path: str) -> Entry:
+    """The entry of a file that is gone."""
+    return Entry(path, FileType.DELETED, 0, 0, 0, 0, 0, 0, 0, 0, "", "")
+
+
 def raw(name: str) -> bytes:
     """The bytes of a name or path."""
     return name.encode("utf-8", "surrogateescape")
@@ -109,6 +116,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 def to_line(entry: Entry) -> bytes:
     """The entry as one line of JSON; what is empty is left out."""
     fields: dict[str, Any] = {"path": name_to_json(entry.path)}
+    if entry.type is FileType.DELETED:
+        fields["type"] = entry.type
+        return _encode(fields).encode() + b"\n"
     fields.update(zip(_PLAIN, entry[1:10], strict=True))
     fields["uname"], fields["gname"] = name_to_json(entry.uname), name_to_json(entry.gname)
     if entry.target is not None:
@@ -129,6 +139,8 @@ _PLAIN = ("type", "size", "mtime_ns", "ctime_ns", "inode", "nlink", "mode", "uid
 
 def from_json(fields: dict[str, Any]) -> Entry:
     """The entry of a line. Raises KeyError, TypeError, ValueError when it is not one."""
+    if fields["type"] == FileType.DELETED:
+        return deletion(name_from_json(fields["path"]))
     file_type, *numbers = (fields[name] for name in _PLAIN)
     size, mtime_ns, ctime_ns, inode, nlink, mode, uid, gid = (_number(value) for value in numbers)
     digest = fields.get("blake3")

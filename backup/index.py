@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,13 +14,14 @@ import zstandard
 from backup.entry import Entry, from_json, to_line
 from backup.errors import SetUnreadable
 from backup.request import ArchiveRecord
-from backup.spool import spooled
+from backup.spool import spooled, spooling
 from backup.tapefile import open_to_read, read_error
 from policy.message import M
 from tape.drive import Volume
 
 FORMAT = "tapeline-index"
 VERSION = 1
+SMALL = 16384
 
 
 class IndexWriter:
@@ -28,12 +30,16 @@ class IndexWriter:
     @spooled
     def __init__(self, path: Path, set_id: str, number: int) -> None:
         self.path = path
-        self._sink = zstandard.open(path, "wb")
+        self.length = 0
+        """Bytes before they are compressed; what it takes on the volume is less."""
+        self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(write_checksum=True))
         self._line({"format": FORMAT, "version": VERSION, "set_id": set_id, "archive": number})
 
     @spooled
     def add(self, entry: Entry) -> None:
-        self._sink.write(to_line(entry))
+        line = to_line(entry)
+        self.length += len(line)
+        self._sink.write(line)
 
     @spooled
     def finish(self, record: ArchiveRecord) -> None:
@@ -67,11 +73,14 @@ class IndexReader:
 
     def __iter__(self) -> Iterator[Entry]:
         for count, line in enumerate(self._lines()):
+            if self.record is not None:
+                raise damaged(self._name)
             if "end" in line:
                 self._end(line, count)
-                return
+                continue
             yield self._entry(line)
-        raise damaged(self._name)
+        if self.record is None:
+            raise damaged(self._name)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
@@ -96,7 +105,7 @@ class IndexReader:
             self.record = ArchiveRecord.from_json(line["end"])
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self._name) from error
-        if self.record.files != count:
+        if self.record.files + self.record.deleted != count:
             raise damaged(self._name)
 
 
@@ -146,10 +155,45 @@ class Again:
 
 
 def on_volume(volume: Volume, folder: str, number: int) -> Iterator[Entry]:
-    """The entries of an index on the volume. Raises FileNotFoundError, TapeReadError, SetUnreadable."""
+    """The entries of an index on the volume, once it is known to be as it was written.
+
+    Raises FileNotFoundError, TapeReadError, SetUnreadable.
+    """
     name = f"{folder}/{name_of(number)}"
+    with spooling():
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    with copy:
+        _fetch(volume, name, copy)
+        yield from IndexReader(copy, name)
+
+
+def _fetch(volume: Volume, name: str, copy: BinaryIO) -> None:
+    """Copy an index to the host's disk, and compare it with its checksum: a tape goes back slowly."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
     with open_to_read(volume, name) as file:
-        yield from IndexReader(file, name)
+        for block in _blocks(file, name):
+            with spooling():
+                copy.write(block)
+            try:
+                frame.decompress(block)
+            except zstandard.ZstdError as error:
+                raise damaged(name) from error
+    if not frame.eof or frame.unused_data:
+        raise damaged(name)
+    with spooling():
+        copy.seek(0)
+
+
+def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
+    while True:
+        try:
+            # Small blocks: a hostile one may unpack to thousands of times its size.
+            block = file.read(SMALL)
+        except OSError as error:
+            raise read_error(name, error) from error
+        if not block:
+            return
+        yield block
 
 
 def record_on_volume(volume: Volume, folder: str, number: int) -> ArchiveRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +11,14 @@ from backup import documents, index
 from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
 from backup.errors import NoSuchSet
+from backup.excludes import Excludes
 from backup.request import ArchiveRecord, SetRequest
 from backup.sealed import numbers, sealed
 from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
+
+TYPES = frozenset({"full", "incremental", "differential"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Manifest:
 
     set_id: str
     type: str
+    parent: str | None
+    """The set that this one holds the changes since; None for a full one."""
     sources: tuple[str, ...]
     """As they were asked for."""
     roots: tuple[str, ...]
@@ -44,6 +49,7 @@ class Manifest:
     finished_at: datetime | None
     archives: tuple[ArchiveRecord, ...]
     files: int
+    deleted: int
     size: int
     warnings: int | None
     """None: not known, because the set is not complete."""
@@ -73,6 +79,7 @@ def finish(
         "set": _set_document(request, roots),
         "finished_at": datetime.now(UTC).isoformat(),
         "files": sum(archive.files for archive in archives),
+        "deleted": sum(archive.deleted for archive in archives),
         "bytes": sum(archive.size for archive in archives),
         "warnings": warnings,
         "archives": [archive.to_json() for archive in archives],
@@ -86,6 +93,7 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "version": VERSION,
         "set_id": request.set_id,
         "type": request.type,
+        "parent": request.parent,
         "sources": [name_to_json(source) for source in request.sources],
         "roots": [name_to_json(text(root)) for root in roots],
         "compression": request.compression,
@@ -94,8 +102,14 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "frame_bytes": request.frame_bytes,
         "label": request.label,
         "started_at": request.started_at.isoformat(),
+        "excludes": _excludes(request.excludes),
         "about": request.about,
     }
+
+
+def _excludes(excludes: Excludes) -> dict[str, Any]:
+    """For people: the rules by which files were left out."""
+    return {name: value for name, value in asdict(excludes).items() if value}
 
 
 def sets_on(volume: Volume) -> list[SetOnTape]:
@@ -111,11 +125,12 @@ def read_manifest(volume: Volume, set_id: str) -> Manifest:
         )
     complete = documents.read(volume, set_id, COMPLETE)
     try:
-        if complete is not None:
-            return _complete(complete)
-        return _incomplete(volume, set_id)
+        found = _complete(complete) if complete is not None else _incomplete(volume, set_id)
+        if found.set_id != set_id or found.type not in TYPES:
+            raise ValueError(found.set_id)  # noqa: TRY301 - as any other field that is not what it should be
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise index.damaged(folder_of(set_id)) from error
+    return found
 
 
 def _complete(document: dict[str, Any]) -> Manifest:
@@ -148,6 +163,7 @@ def _manifest(
     return Manifest(
         set_id=document["set_id"],
         type=document["type"],
+        parent=document["parent"],
         sources=tuple(map(name_from_json, document["sources"])),
         roots=tuple(map(name_from_json, document["roots"])),
         compression=document["compression"],
@@ -158,6 +174,7 @@ def _manifest(
         finished_at=finished_at,
         archives=archives,
         files=sum(archive.files for archive in archives),
+        deleted=sum(archive.deleted for archive in archives),
         size=sum(archive.size for archive in archives),
         warnings=warnings,
     )

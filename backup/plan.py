@@ -1,4 +1,4 @@
-"""The scanned list, on disk: what will be backed up, and how much that is."""
+"""The list of changes, on disk: what will be backed up or recorded as gone, and how much that is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 
 import zstandard
 
+from backup.changes import Change
 from backup.links import LinkTable
-from backup.scan import Found, split
+from backup.scan import split
 from backup.spool import spooling
+
+_STORE, _GONE = b"+", b"-"
 
 
 class Plan:
@@ -20,18 +23,22 @@ class Plan:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.files = 0
+        self.deleted = 0
         self.size = 0
 
-    def write(self, found: Iterable[Found], links: LinkTable, check: Callable[[], None]) -> None:
-        """Write down everything that the scan finds; ``check`` is called now and then."""
+    def write(self, changes: Iterable[Change], links: LinkTable, check: Callable[[], None]) -> None:
+        """Write down every change; ``check`` is called now and then."""
         with spooling():
             sink = zstandard.open(self._path, "wb")
         try:
-            for path, status in found:
-                self._count(status, links)
+            for number, (path, status) in enumerate(changes):
+                if status is None:
+                    self.deleted += 1
+                else:
+                    self._count(status, links)
                 with spooling():
-                    sink.write(path + b"\0")
-                if self.files % 1000 == 0:
+                    sink.write((_GONE if status is None else _STORE) + path + b"\0")
+                if number % 1000 == 0:
                     check()
         finally:
             with spooling():
@@ -44,8 +51,8 @@ class Plan:
         if status.st_nlink == 1 or links.count(status.st_dev, status.st_ino):
             self.size += status.st_size
 
-    def paths(self) -> Iterator[bytes]:
-        """Read the paths back."""
+    def paths(self) -> Iterator[tuple[bytes, bool]]:
+        """Read the paths back; with each, whether it is gone."""
         with spooling():
             source = zstandard.open(self._path, "rb")
         with source:
@@ -55,4 +62,4 @@ class Plan:
                     name = next(names, None)
                 if name is None:
                     return
-                yield name
+                yield name[1:], name[:1] == _GONE

@@ -24,6 +24,10 @@ README = """\
     zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /恢复到/这里 home/user/文件
     硬链接的内容存放在它的第一个名字下（清单中的 "target"），可能在编号更小的归档里，请一并恢复。
 
+增量和差异备份集（set.json 中有 "parent"）
+    先恢复它的上级，再依次在同一目录恢复后面的备份集，最后删除清单中标为 deleted 的路径：
+    zstd -dc index-*.jsonl.zst | grep -F '"type":"deleted"'
+
 检查归档是否完好
     sha256sum data-000001.tar.zst     与 complete.json 中的值比较
 
@@ -51,6 +55,10 @@ Restore one file (paths in an archive have no leading /)
     zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /restore/here home/user/file
     The content of a hard link lies under its first name ("target" in the list of files), perhaps in an
     archive of a lower number: restore that too.
+
+An incremental or differential set (its set.json has a "parent")
+    Restore the parent first, then each following set over it, and remove the paths that are called deleted:
+    zstd -dc index-*.jsonl.zst | grep -F '"type":"deleted"'
 
 See whether an archive is sound
     sha256sum data-000001.tar.zst     and compare with complete.json

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from backup.changes import Known
 from backup.entry import Entry
 from backup.errors import BadRequest
+from backup.excludes import Excludes
 from policy.message import M, Message
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -28,11 +30,15 @@ class ArchiveRecord:
     sha256: str
     """Of that file."""
     files: int
-    """Its entries: everything with a name, folders and links too."""
+    """What it stores: everything with a name, folders and links too."""
+    deleted: int
+    """Files of the parent that are gone; its index tells which."""
     size: int
     """Bytes of content of its files, holes included, each hard-linked file once."""
     follows: int | None
     """The number of the archive before it that counts; None for the first."""
+    index_sha256: str | None = field(default=None, compare=False)
+    """Of its index; None in the index itself, which cannot hold it."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RECORD}
@@ -52,8 +58,10 @@ _RECORD: dict[str, Any] = {
     "bytes": int,
     "sha256": str,
     "files": int,
+    "deleted": int,
     "size": int,
     "follows": int | None,
+    "index_sha256": str | None,
 }
 
 
@@ -72,10 +80,10 @@ class ResumePoint:
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """One full backup. Raises BadRequest."""
+    """One backup. Raises BadRequest."""
 
     set_id: str
-    type: Literal["full"]
+    type: Literal["full", "incremental", "differential"]
     sources: tuple[str, ...]
     """Absolute paths of folders or files."""
     compression: Literal["none", "zstd"]
@@ -90,15 +98,32 @@ class SetRequest:
     is longer by itself goes into the archive under way."""
     frame_bytes: int = 4 * MIB
     """A frame ends with the file that makes it at least this long, uncompressed."""
+    reserve_bytes: int = 0
+    """Left free on the volume, besides what the index of the archive under way needs."""
+    excludes: Excludes = field(default_factory=Excludes)
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` as they are."""
     resume: ResumePoint | None = None
+    parent: str | None = None
+    """The set that this one holds the changes since; None for a full one."""
+    known: Iterable[Known] = ()
+    """What the parent, and the sets that it needs in its turn, make up: in the order of a set, read again on
+    each iteration."""
 
     def __post_init__(self) -> None:
         if not _SET_ID.fullmatch(self.set_id):
             raise BadRequest(
                 M("'{set}' cannot be the id of a backup set.", set=ascii(self.set_id)),
                 M("Use up to 100 letters, digits, '-', '_' and '.', and begin with a letter or digit."),
+            )
+        if (self.type == "full") != (self.parent is None):
+            raise BadRequest(
+                M(
+                    "A set of type '{type}' with the parent '{parent}'.",
+                    type=self.type,
+                    parent=self.parent or "-",
+                ),
+                M("A full set has no parent, every other set has one."),
             )
         if self.compression not in ("none", "zstd"):
             raise BadRequest(
@@ -118,8 +143,8 @@ class SetRequest:
 class Journal(Protocol):
     """Who is told how a set comes along. What these raise ends the writing and goes through to the caller."""
 
-    def planned(self, files: int, size: int) -> None:
-        """After the scan, before the first byte: what the whole set will have."""
+    def planned(self, files: int, size: int, left_out: int) -> None:
+        """After the scan, before the first byte: what the whole set will have; what rules left out."""
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         """The volume is sealed and has the archive; the entries can be read as often as it takes, now."""
@@ -160,6 +185,8 @@ class SetSummary:
     """Bytes of content, holes included, each hard-linked file once."""
     archives: tuple[ArchiveRecord, ...]
     """All of the set, in order."""
+    deleted: int
+    """Files of the parent that are gone."""
     warnings: int
     written: int
     """Bytes that this call wrote to the volume."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backup import metadata
-from backup.backwards import Backwards
 from backup.contents import Contents, Damaged
 from backup.documents import folder_of
-from backup.entry import Entry, FileType, Place, raw, shown
+from backup.entry import Entry, FileType, raw, shown
 from backup.receive import receive
+from backup.restored import Restored
 from backup.selection import Selection
 from backup.target import Refused, Target, kind, placed, split, writing
 from policy.message import M, Message
@@ -49,23 +49,16 @@ def restore(
     on_progress: Callable[[int, int], None] | None = None,
     check: Callable[[], None] | None = None,
 ) -> RestoreReport:
-    """Restore entries, given in tape order, under ``target``; the path of each is kept below it.
+    """Restore entries of one set, given in tape order, as ``Restoration`` does.
 
-    ``select``: paths, each with all that is in it; none means everything. What exists stays, unless
-    ``overwrite``; a folder that exists is filled, and keeps its own mode and times without ``overwrite``.
-    ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB; what they raise
-    ends the restore without a file half-restored. Raises TargetFailed, SpoolFailed, and what ``entries``
-    raises; whatever goes wrong with single files is in the report instead.
+    ``select``: paths, each with all that is in it; none means everything.
     """
-    restoration = _Restoration(volume, set_id, target, Selection(select), overwrite=overwrite)
-    restoration.on_progress, restoration.check = on_progress, check
-    try:
-        restoration.run(entries)
-    except _Ended as ended:
-        raise ended.error from None
-    finally:
-        restoration.close()
-    return restoration.report
+    selection = Selection(select)
+    with Restoration(target, overwrite=overwrite, on_progress=on_progress, check=check) as restoration:
+        restoration.take(volume, set_id, (entry for entry in entries if selection.wants(entry.path)))
+        report = restoration.finish()
+    report.missing = [shown(path) for path in selection.unmet]
+    return report
 
 
 class _Ended(Exception):
@@ -76,45 +69,92 @@ class _Ended(Exception):
         self.error = error
 
 
-class _Restoration:
-    """The state of one call of ``restore``."""
+class Restoration:
+    """Restore what several sets hold under ``target``; the path of each file is kept below it.
 
-    on_progress: Callable[[int, int], None] | None = None
-    check: Callable[[], None] | None = None
+    What exists stays, unless ``overwrite``; a folder that exists is filled, and keeps its own mode and times
+    without ``overwrite``. ``state``: a file that says how far it is; with it, a restore that was broken off
+    goes on. ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB; what they
+    raise ends the restore without a file half-restored. Raises TargetFailed, SpoolFailed, and what the
+    entries raise; whatever goes wrong with single files is in the report instead.
+    """
 
     def __init__(
-        self, volume: Volume, set_id: str, target: Path, selection: Selection, *, overwrite: bool
+        self,
+        target: Path,
+        *,
+        state: Path | None = None,
+        overwrite: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
+        self._restored = Restored(state)
         self.report = RestoreReport()
-        self._selection = selection
+        self.report.files, self.report.size, self._kept_before = self._restored.totals()
         self._overwrite = overwrite
-        self._target = Target(target)
+        self._on_progress, self._check = on_progress, check
+        self._target = Target(target, self._restored.makes)
         self._firsts = Target(target)
         self._under_way = 0
-        self._folders = Backwards()
-        self._contents = Contents(volume, folder_of(set_id))
-        self._named: dict[Place, tuple[bytes, ...]] = {}
+        self._set_id = ""
         self._postponed: list[Entry] = []
 
-    def close(self) -> None:
-        self._contents.close()
-        self._folders.close()
+    def __enter__(self) -> Restoration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restored.close()
         self._target.close()
         self._firsts.close()
 
-    def run(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            if self._selection.wants(entry.path):
+    def take(self, volume: Volume, set_id: str, entries: Iterable[Entry]) -> None:
+        """Restore entries of one set, in tape order."""
+        self._set_id = set_id
+        self._contents = Contents(volume, folder_of(set_id))
+        try:
+            for entry in entries:
                 self._one(entry)
-        # Links whose first name was not asked for: their content, too, in tape order.
-        for entry in sorted(self._postponed, key=lambda link: link.place):
-            self._attempt(entry, self._late_link)
-        for entry in self._folders:
+            # Links whose first name was not asked for: their content, too, in tape order.
+            for entry in sorted(self._postponed, key=lambda link: link.place):
+                self._attempt(entry, self._late_link)
+            self._postponed.clear()
+        except _Ended as ended:
+            raise ended.error from None
+        finally:
+            self._contents.close()
+
+    def lose(self, path: bytes, reason: Message) -> None:
+        """A file that is wanted cannot be found on the tape."""
+        self._fail(shown(path), reason)
+
+    def archive_done(self, set_id: str, archive: int) -> None:
+        """All that is wanted of this archive was given: it is not asked for again after a break."""
+        self._restored.done(set_id, archive, self.report.files, self.report.size, self.kept)
+
+    def is_done(self, set_id: str, archive: int) -> bool:
+        """Whether an archive was done, perhaps before a break."""
+        return self._restored.is_done(set_id, archive)
+
+    @property
+    def kept(self) -> int:
+        """How much existed and was left as it was, also before a break."""
+        return self._kept_before + len(self.report.kept)
+
+    @property
+    def failures(self) -> int:
+        """How much could not be restored, also before a break."""
+        return self._restored.failures()
+
+    def finish(self) -> RestoreReport:
+        """Give the folders their own modes and times: nothing more comes into them."""
+        for entry in self._restored.folders():
             self._attempt(entry, self._finish_folder)
-        self.report.missing = [shown(path) for path in self._selection.unmet]
+        return self.report
 
     def _one(self, entry: Entry) -> None:
-        if entry.type is FileType.HARDLINK and entry.place not in self._named:
+        if entry.type is FileType.DELETED:
+            return
+        if entry.type is FileType.HARDLINK and self._first_name(entry) is None:
             self._postponed.append(entry)
             return
         make = self._folder if entry.type is FileType.FOLDER else self._make
@@ -127,17 +167,24 @@ class _Restoration:
             with writing():
                 return act(entry)
         except (Refused, Damaged) as error:
-            self.report.failures.append((shown(entry.path), error.reason))
+            self._fail(shown(entry.path), error.reason)
             return False
+
+    def _fail(self, path: str, reason: Message) -> None:
+        self.report.failures.append((path, reason))
+        self._restored.failed(path, reason)
+
+    def _first_name(self, entry: Entry) -> tuple[bytes, ...] | None:
+        return self._restored.name_of(self._set_id, entry.place)
 
     def _look_up(self, count: int = 0) -> None:
         """Tell how far it is, with ``count`` more bytes of the file under way."""
         self._under_way = self._under_way + count if count else 0
         try:
-            if self.on_progress is not None:
-                self.on_progress(self.report.files, self.report.size + self._under_way)
-            if self.check is not None:
-                self.check()
+            if self._on_progress is not None:
+                self._on_progress(self.report.files, self.report.size + self._under_way)
+            if self._check is not None:
+                self._check()
         except Exception as error:
             raise _Ended(error) from error
 
@@ -153,10 +200,10 @@ class _Restoration:
                 return False
             os.unlink(parts[-1], dir_fd=parent)
             existing = None
+        if existing is None or self._overwrite or self._restored.made(raw(entry.path)):
+            self._restored.folder(entry)
         if existing is None:
             os.mkdir(parts[-1], 0o700, dir_fd=parent)
-        if existing is None or self._overwrite:
-            self._folders.push(entry)
         return True
 
     def _finish_folder(self, entry: Entry) -> bool:
@@ -176,7 +223,7 @@ class _Restoration:
         if entry.type is FileType.FILE:
             self.report.size += entry.size
             if entry.nlink > 1:
-                self._named[entry.place] = parts
+                self._restored.name(self._set_id, entry, parts)
         return True
 
     def _is_kept(self, entry: Entry, parent: int, name: bytes) -> bool:
@@ -191,16 +238,25 @@ class _Restoration:
         return False
 
     def _fill(self, entry: Entry, parent: int, name: bytes) -> None:
-        if entry.type is FileType.FILE:
+        first = self._same_file(entry)
+        if first is not None:
+            problems = self._link(entry, first, parent, name)
+        elif entry.type is FileType.FILE:
             problems = receive(self._contents, entry, parent, name, self._look_up)
-        elif entry.type is FileType.HARDLINK:
-            problems = self._link(entry, parent, name)
         else:
             problems = _make_named(entry, parent, name)
         self._note(entry, problems)
 
-    def _link(self, entry: Entry, parent: int, name: bytes) -> list[Message]:
-        *folders, first = self._named[entry.place]
+    def _same_file(self, entry: Entry) -> tuple[bytes, ...] | None:
+        """The name that this one has to be linked to."""
+        if entry.type is FileType.HARDLINK:
+            return self._first_name(entry)
+        if entry.type is FileType.FILE and entry.nlink > 1 and not entry.partial:
+            return self._restored.twin_of(self._set_id, entry)
+        return None
+
+    def _link(self, entry: Entry, named: tuple[bytes, ...], parent: int, name: bytes) -> list[Message]:
+        *folders, first = named
         there = self._firsts.folder(tuple(folders))
         try:
             os.link(first, name, src_dir_fd=there, dst_dir_fd=parent, follow_symlinks=False)
@@ -211,7 +267,7 @@ class _Restoration:
 
     def _late_link(self, entry: Entry) -> bool:
         """A link whose first name is not in the target: the first such gets the content, the others link."""
-        if entry.place not in self._named:
+        if self._first_name(entry) is None:
             entry = entry._replace(type=FileType.FILE, nlink=max(entry.nlink, 2))
         if self._make(entry):
             self.report.files += 1

@@ -10,37 +10,58 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnusable
+from backup.excludes import CACHE_TAG, Excludes, Filter
 from backup.spool import failed
 from policy.message import M, Message
+from policy.paths import order
 
 RUN = 100_000
 """So many names of one folder are sorted in memory; more are merged from disk."""
 
 Warn = Callable[[bytes, Message], None]
-Found = tuple[bytes, os.stat_result]
 
 
-def order(path: bytes) -> bytes:
-    """The key of the order of a set: a folder comes right before what is in it."""
-    return path.rstrip(b"/").replace(b"/", b"\0")
+class Found(NamedTuple):
+    """A path that is there. Without a status it was not looked at, nor what is below it."""
+
+    path: bytes
+    status: os.stat_result | None
 
 
-def roots(sources: Iterable[str]) -> tuple[bytes, ...]:
+NOTHING = Excludes()
+SOURCE_MISSING = M("Not backed up: this source does not exist. Is its file system mounted?")
+
+
+def roots(sources: Iterable[str], *, some_may_miss: bool = False) -> tuple[bytes, ...]:
     """The real paths of the sources, sorted, each once; one inside another is left out.
 
-    Raises SourceMissing, SourceUnusable.
+    ``some_may_miss``: as long as one is there, the others count too; the scan warns of them. Raises
+    SourceMissing, SourceUnusable.
     """
     kept: list[bytes] = []
-    for path in sorted({_real(source) for source in sources}, key=order):
+    for path in sorted(_real_paths(sources, some_may_miss=some_may_miss), key=order):
         if not (kept and (order(path) + b"\0").startswith(order(kept[-1]) + b"\0")):
             kept.append(path)
     if not kept:
         raise SourceUnusable(M("No source is named."), M("Name at least one folder or file to back up."))
     return tuple(kept)
+
+
+def _real_paths(sources: Iterable[str], *, some_may_miss: bool) -> set[bytes]:
+    there: set[bytes] = set()
+    missing: dict[bytes, SourceMissing] = {}
+    for source in sources:
+        try:
+            there.add(_real(source))
+        except SourceMissing as error:
+            missing[os.path.realpath(raw(source))] = error
+    if missing and not (some_may_miss and there):
+        raise next(iter(missing.values()))
+    return there | missing.keys()
 
 
 def _real(source: str) -> bytes:
@@ -83,12 +104,21 @@ class Scan:
     """
 
     def __init__(
-        self, spool: Path, warn: Warn, *, own: Iterable[tuple[int, int]] = (), after: str | None = None
+        self,
+        spool: Path,
+        warn: Warn,
+        *,
+        excludes: Excludes = NOTHING,
+        own: Iterable[tuple[int, int]] = (),
+        after: str | None = None,
     ) -> None:
         self._spool = spool
         self._warn = warn
+        self._excludes = excludes
         self._own = set(own)
         self._after = None if after is None else order(raw(after))
+        self.left_out = 0
+        """Files and folders that the rules left out; what is in such a folder is not counted."""
 
     def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:
         """Each path and all below it, in the order of the set, that comes after the point of resuming."""
@@ -96,34 +126,53 @@ class Scan:
             for path in paths:
                 yield from self._tree(path, open_files)
 
-    def _tree(self, path: bytes, open_files: ExitStack) -> Iterator[Found]:
-        stack: list[Iterator[bytes]] = [iter((path,))]
+    def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
+        try:
+            rules = Filter(self._excludes, root, os.lstat(root).st_dev)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            self._warn(root, SOURCE_MISSING if missing else unreadable(error))
+            # Not looked at: an increment must not take its files for deleted.
+            yield Found(root, None)
+            return
+        stack: list[Iterator[bytes]] = [iter((root,))]
         while stack:
-            path_below = next(stack[-1], None)
-            if path_below is None:
+            path = next(stack[-1], None)
+            if path is None:
                 stack.pop()
                 continue
-            found = self._look(path_below)
+            found = self._look(path, rules)
             if found is None:
                 continue
-            if self._is_new(path_below):
-                yield path_below, found
-            if stat.S_ISDIR(found.st_mode) and not self._is_done(path_below):
-                stack.append(self._inside(path_below, open_files))
+            if found.status is None or self._is_new(path):
+                yield found
+            if found.status is not None and stat.S_ISDIR(found.status.st_mode) and not self._is_done(path):
+                inside = self._inside(path, found.status, rules, open_files)
+                if inside is None:
+                    yield Found(path, None)
+                else:
+                    stack.append(inside)
 
-    def _look(self, path: bytes) -> os.stat_result | None:
+    def _look(self, path: bytes, rules: Filter) -> Found | None:
+        """None: for this backup it is not there."""
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except OSError as error:
             self._warn(path, unreadable(error))
+            return None if isinstance(error, FileNotFoundError) else Found(path, None)
+        if rules.matches(path, status.st_mode):
+            self.left_out += 1
             return None
-        if unsupported(found.st_mode):
+        if unsupported(status.st_mode):
             self._warn(path, SOCKET_OR_DEVICE)
             return None
-        if (found.st_dev, found.st_ino) in self._own:
+        if (status.st_dev, status.st_ino) in self._own:
             self._warn(path, M("Not backed up: the tape or the spool of this very backup."))
             return None
-        return found
+        if rules.passes_over(status):
+            self.left_out += 1
+            return Found(path, None)
+        return Found(path, status)
 
     def _is_new(self, path: bytes) -> bool:
         return self._after is None or order(path) > self._after
@@ -135,13 +184,22 @@ class Scan:
         key = order(path)
         return key < self._after and not self._after.startswith(key + b"\0")
 
-    def _inside(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
+    def _inside(
+        self, folder: bytes, status: os.stat_result, rules: Filter, open_files: ExitStack
+    ) -> Iterator[bytes] | None:
+        """The paths in a folder; None when it could not be listed."""
         base = folder.rstrip(b"/") + b"/"
+        if rules.is_foreign(status):
+            self.left_out += 1
+            return iter(())
+        if rules.is_cache(folder):
+            self.left_out += 1
+            return iter((base + CACHE_TAG,))
         try:
             names = self._sorted_names(folder, open_files)
         except OSError as error:
             self._warn(folder, unreadable(error))
-            return iter(())
+            return None
         return (base + name for name in names)
 
     def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:

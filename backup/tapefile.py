@@ -6,13 +6,19 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from policy.message import M
 from tape.drive import TapeFile, Volume
 from tape.errors import DriveError, SealFailed, TapeReadError
 
 BLOCK = 1 << 20
+
+
+class Digest(Protocol):
+    """A hash under way."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 @contextmanager
@@ -50,6 +56,13 @@ def blocks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
             yield block
+
+
+def hashed(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
+    """The blocks, each of them added to a hash as it passes."""
+    for block in blocks:
+        digest.update(block)
+        yield block
 
 
 def confirm(volume: Volume, sizes: Mapping[str, int]) -> None:

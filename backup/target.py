@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,7 +60,9 @@ def split(path: str) -> tuple[bytes, ...]:
 class Target:
     """Folders below the target as descriptors; the last one stays open. Raises TargetFailed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, on_make: Callable[[bytes], None] = lambda _path: None) -> None:
+        """``on_make`` is told of each folder, by its path from the target, before it is made."""
+        self._on_make = on_make
         with _opening(root):
             root.mkdir(parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -76,17 +78,19 @@ class Target:
         if parts[: len(self._parts)] != self._parts:
             self._go((), os.dup(self._root))
         for name in parts[len(self._parts) :]:
-            self._go((*self._parts, name), self._enter(name))
+            self._go((*self._parts, name), self._enter((*self._parts, name)))
         return self._fd
 
     def _go(self, parts: tuple[bytes, ...], fd: int) -> None:
         os.close(self._fd)
         self._parts, self._fd = parts, fd
 
-    def _enter(self, name: bytes) -> int:
+    def _enter(self, parts: tuple[bytes, ...]) -> int:
+        name = parts[-1]
         try:
             with suppress(FileNotFoundError):
                 return os.open(name, _FOLDER, dir_fd=self._fd)
+            self._on_make(b"/" + b"/".join(parts))
             with writing():
                 os.mkdir(name, dir_fd=self._fd)
             return os.open(name, _FOLDER, dir_fd=self._fd)

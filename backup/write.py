@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from backup import documents, frames, index, manifest, tar
 from backup.archive import Archive
+from backup.changes import Change, since
 from backup.documents import folder_of
-from backup.entry import Entry, FileType, raw, shown
+from backup.entry import Entry, FileType, deletion, raw, shown, text
 from backup.errors import Ended, SetExists
 from backup.links import First, LinkTable
 from backup.member import Member, examine
 from backup.plan import Plan
 from backup.readme import README
 from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
-from backup.scan import Scan, roots
+from backup.room import Room
+from backup.scan import Found, Scan, roots
 from backup.sealed import numbers
 from backup.spool import spooling
-from backup.tapefile import blocks_of, confirm, put, read_error
+from backup.tapefile import blocks_of, confirm, hashed, put, read_error
 from policy.message import M, Message
+from policy.paths import order
 from tape.drive import Volume
+from tape.errors import TapeFull
 
 _START = ResumePoint((), 0, 0, 0, None)
 
@@ -37,7 +43,7 @@ def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path
     and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and SealFailed, after
     which all archives that the journal was told of still count; and whatever the journal raises.
     """
-    sources = roots(request.sources)
+    sources = roots(request.sources, some_may_miss=True)
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)
@@ -76,7 +82,7 @@ def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, jo
             read = partial(index.on_volume, volume, folder_of(request.set_id), archive.number)
             journal.sealed(archive, index.Again(read))
     warnings = known.warnings or 0
-    return SetSummary(known.files, known.size, known.archives, warnings, 0, Phases())
+    return SetSummary(known.files, known.size, known.archives, known.deleted, warnings, 0, Phases())
 
 
 class _Writing:
@@ -99,6 +105,7 @@ class _Writing:
         self._number = self._last_number()
         self._after = resume.after
         self._files, self._size, self._warnings = resume.files, resume.bytes, resume.warnings
+        self._room = Room(volume, request.reserve_bytes)
         self._written = 0
         self._unchecked = 0
 
@@ -107,7 +114,9 @@ class _Writing:
         return max(on_volume | {archive.number for archive in self._archives}, default=0)
 
     def run(self, sources: tuple[bytes, ...]) -> SetSummary:
-        self._links.keep({archive.number for archive in self._archives})
+        # A link goes only to what this cartridge holds: each can be read by itself.
+        here = numbers(self._volume, self._request.set_id)
+        self._links.keep({archive.number for archive in self._archives} & here)
         plan = self._scan(sources)
         self._begin(sources)
         self._pack(plan.paths())
@@ -116,6 +125,7 @@ class _Writing:
             files=sum(archive.files for archive in self._archives),
             size=sum(archive.size for archive in self._archives),
             archives=tuple(self._archives),
+            deleted=sum(archive.deleted for archive in self._archives),
             warnings=self._warnings,
             written=self._written,
             seconds=self._phases,
@@ -123,12 +133,23 @@ class _Writing:
 
     def _scan(self, sources: tuple[bytes, ...]) -> Plan:
         started = perf_counter()
-        scan = Scan(self._spool, self._warn, own=self._own_folders(), after=self._after)
+        scan = Scan(
+            self._spool,
+            self._warn,
+            excludes=self._request.excludes,
+            own=self._own_folders(),
+            after=self._after,
+        )
         plan = Plan(self._spool / "plan.zst")
-        plan.write(scan.walk(sources), self._links, self._journal.check)
+        plan.write(self._changes(scan.walk(sources)), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
-        self._journal.planned(self._files + plan.files, self._size + plan.size)
+        self._journal.planned(self._files + plan.files, self._size + plan.size, scan.left_out)
         return plan
+
+    def _changes(self, found: Iterable[Found]) -> Iterable[Change]:
+        if self._request.parent is None:
+            return (Change(path, status) for path, status in found if status is not None)
+        return since(self._request.known, found, None if self._after is None else order(raw(self._after)))
 
     def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The mounted volume and the spool, which are never backed up."""
@@ -148,9 +169,12 @@ class _Writing:
         self._written += manifest.begin(self._volume, self._request, sources)
         self._phases.write += perf_counter() - started
 
-    def _pack(self, paths: Iterable[bytes]) -> None:
+    def _pack(self, paths: Iterable[tuple[bytes, bool]]) -> None:
         try:
-            for path in paths:
+            for path, is_gone in paths:
+                if is_gone:
+                    self._forget(path)
+                    continue
                 member = examine(path, self._warn)
                 if member is not None:
                     self._take(member)
@@ -159,6 +183,12 @@ class _Writing:
             if self._archive is not None:
                 self._archive.abandon(error)
             raise
+
+    def _forget(self, path: bytes) -> None:
+        archive = self._archive_for(b"", 0)
+        archive.add_deletion(deletion(text(path)))
+        if archive.deleted % 1000 == 0:
+            self._look_up()
 
     def _take(self, member: Member) -> None:
         try:
@@ -185,6 +215,8 @@ class _Writing:
 
     def _store(self, member: Member) -> None:
         head = tar.header(member.entry, member.length)
+        if not self._make_room(member, len(head)):
+            return
         archive = self._archive_for(head, member.length)
         entry, problem = archive.add(member, head, self._read)
         self._size += _holes(member)
@@ -192,6 +224,22 @@ class _Writing:
             self._warn(raw(entry.path), problem)
         elif entry.type is FileType.FILE and entry.nlink > 1:
             self._links.add(member.dev, entry)
+
+    def _make_room(self, member: Member, head: int) -> bool:
+        """See that a member fits on this volume; one that fits on none is passed over. Raises TapeFull."""
+        needed = head + member.length + tar.padding(member.length)
+        archive = self._archive
+        pending = archive.pending if archive else 0
+        if self._room.has(needed, pending + len(tar.END)):
+            return True
+        if not self._room.could_ever(needed):
+            self._warn(raw(member.entry.path), M("Not backed up: it is larger than a whole tape."))
+            return False
+        self._seal()
+        raise TapeFull(
+            M("The tape is full: {path} does not fit any more.", path=shown(member.entry.path)),
+            M("Put in another tape: what was sealed stays readable."),
+        )
 
     def _link(self, entry: Entry, first: First) -> None:
         link = entry._replace(
@@ -247,7 +295,8 @@ class _Writing:
         record = self._archive.finish(follows=self._archives[-1].number if self._archives else None)
         path = self._archive.index.path
         self._archive = None
-        written = self._put_index(path)
+        written, digest = self._put_index(path)
+        record = replace(record, index_sha256=digest)
         sealed = {f"{self._folder}/{record.name}": record.bytes, f"{self._folder}/{path.name}": written}
         self._seal_volume(sealed)
         self._archives.append(record)
@@ -258,11 +307,12 @@ class _Writing:
         with spooling():
             path.unlink()
 
-    def _put_index(self, path: Path) -> int:
+    def _put_index(self, path: Path) -> tuple[int, str]:
         started = perf_counter()
-        written = put(self._volume, f"{self._folder}/{path.name}", blocks_of(path))
+        digest = hashlib.sha256()
+        written = put(self._volume, f"{self._folder}/{path.name}", hashed(blocks_of(path), digest))
         self._phases.write += perf_counter() - started
-        return written
+        return written, digest.hexdigest()
 
     def _seal_volume(self, sizes: dict[str, int]) -> None:
         started = perf_counter()

@@ -16,6 +16,7 @@ from policy.errors import TapelineError
 def _make() -> Celery:
     made = Celery(
         "tapeline",
+        amqp="celery_app.queues:DriveAMQP",
         include=[
             "tasks.start",
             "tasks.precheck",
@@ -24,6 +25,8 @@ def _make() -> Celery:
             "tasks.update_label",
             "tasks.run_backup",
             "tasks.restore",
+            "tasks.verify",
+            "tasks.import_tape",
             "tasks.notify",
             "tasks.retry",
             "tasks.recover",
@@ -31,6 +34,7 @@ def _make() -> Celery:
             "tasks.check_drive",
             "tasks.watch",
             "tasks.remind",
+            "tasks.eject",
         ],
     )
     transport.install()

@@ -82,5 +82,5 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
         },
         # What is due is in the database; beat keeps no file of its own.
-        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_scheduler": "celery_app.scheduler:DatabaseScheduler",
     }

@@ -166,9 +166,9 @@ def check(worker: Any, queues: list[str]) -> None:
 def take(drive: str) -> Held:
     """Take a drive on this host and in the database, for as long as this process lives."""
     global _held  # noqa: PLW0603 - the pool's children find the drive of their worker here
-    configured = settings.load().drive(drive)
-    configured.path.mkdir(parents=True, exist_ok=True)
-    host_lock = HostLock(configured.path / "drive.lock")
+    folder = settings.load().drive_folder(drive)
+    folder.mkdir(parents=True, exist_ok=True)
+    host_lock = HostLock(folder / "drive.lock")
     host_lock.acquire()
     _held = Held(drive, host_lock, lock_in_database(drive))
     return _held

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from celery.app.amqp import AMQP, Queues
 from kombu import Exchange, Queue
 
 CONTROL = "control"
@@ -15,3 +18,21 @@ def queue(name: str) -> Queue:
 
 def is_tape_queue(name: str) -> bool:
     return name == TAPE or name.startswith(f"{TAPE}.")
+
+
+class DriveQueues(Queues):  # type: ignore[misc]
+    """The queues of the configuration, and those of drives on other hosts, which are made when first used.
+
+    No other name makes a queue: a misspelt one is an error, not a place where messages vanish.
+    """
+
+    def __missing__(self, name: Any) -> Queue:
+        if not (isinstance(name, str) and is_tape_queue(name)):
+            raise KeyError(name)
+        return self.add(queue(name))
+
+
+class DriveAMQP(AMQP):  # type: ignore[misc]
+    """Celery's messaging, with the queues of drives."""
+
+    queues_cls = DriveQueues

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -27,6 +25,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone_name
 
+from celery_app.drive_settings import AnyDriveSettings, Section, VirtualDriveSettings
 from notify.events import Event
 from policy.errors import UsageError
 from policy.message import M
@@ -34,27 +33,18 @@ from policy.message import M
 PREFIX = "TAPELINE_"
 
 
+DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+"""It is part of the names of a queue and of folders."""
+
+
 class BadConfiguration(UsageError):
     """A setting is wrong; the message names it and where it stands."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VirtualDriveSettings(_Section):
-    """A drive that is a folder: for trying things out, and for tests."""
-
-    driver: Literal["virtual"]
-    path: Path
-    label_limit_seconds: float = Field(default=10, gt=0)
-    format_limit_seconds: float = Field(default=9000, gt=0)
-
-
-class _ChannelSettings(_Section):
+class _ChannelSettings(Section):
     """What every channel has."""
 
-    events: dict[Event, bool] = {}
+    events: dict[Event, bool] = Field(default_factory=dict)
     """Events switched on or off for this channel; the others are as ``notify.events`` has them."""
 
 
@@ -77,12 +67,12 @@ class AppriseSettings(_ChannelSettings):
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
 
 
-class FlowerSettings(_Section):
+class FlowerSettings(Section):
     """The dashboard."""
 
     address: str = "127.0.0.1"
     port: int = Field(default=5555, ge=1, le=65535)
-    basic_auth: list[SecretStr] = []
+    basic_auth: list[SecretStr] = Field(default=[])
     """``user:password`` of those who may see it; required on any address but loopback."""
 
     @model_validator(mode="after")
@@ -116,7 +106,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """None: the embedded PostgreSQL."""
     default_drive: str = "tape0"
-    drives: dict[str, VirtualDriveSettings] = {}
+    drives: dict[DriveName, AnyDriveSettings] = {}
     """The drives of this host. None configured: a virtual drive of the default name."""
     channels: dict[str, ChannelSettings] = {}
     templates_dir: Path | None = None
@@ -189,7 +179,7 @@ class Settings(BaseSettings):
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
 
-    def drive(self, name: str) -> VirtualDriveSettings:
+    def drive(self, name: str) -> AnyDriveSettings:
         """The settings of a drive of this host. Raises BadConfiguration."""
         if name in self.drives:
             return self.drives[name]
@@ -200,12 +190,17 @@ class Settings(BaseSettings):
             M("Add [drives.{name}] to tapeline.toml.", name=name),
         )
 
+    def drive_folder(self, name: str) -> Path:
+        """Where this host keeps what belongs to a drive: its lock, its mount point."""
+        found = self.drive(name)
+        return found.path if isinstance(found, VirtualDriveSettings) else self.state_dir / "drives" / name
+
     @property
     def drive_names(self) -> list[str]:
         return sorted(self.drives) or [self.default_drive]
 
     def queue_of(self, drive: str) -> str:
-        """The queue that the worker of a drive consumes."""
+        """The queue that the worker of a drive of this host consumes."""
         return "tape" if drive == self.default_drive else f"tape.{drive}"
 
     def drive_of(self, queue: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from celery_app import settings
+from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from celery_app.settings import AppriseSettings, ChannelSettings
 from db.engine import Database
 from db.models import now
@@ -16,6 +17,8 @@ from notify.notice import Composer
 from notify.outlet import Outlet, switched
 from notify.words import Language, Words
 from tape.drive import Drive
+from tape.ltfs_windows import WindowsDrive
+from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
 from tape.virtual import VirtualDrive
 
 
@@ -36,12 +39,60 @@ def database() -> Database:
 def drive(name: str) -> Drive:
     """A drive of this host by its name. Raises BadConfiguration."""
     found = settings.load().drive(name)
+    if isinstance(found, LtfsDriveSettings):
+        return _ltfs(name, found)
+    if isinstance(found, LtfsWindowsDriveSettings):
+        return _ltfs_windows(name, found)
     return VirtualDrive(
         name,
         found.path,
         label_limit=found.label_limit_seconds,
         format_limit=found.format_limit_seconds,
     )
+
+
+def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
+    from tape.ltfs import LtfsDrive  # noqa: PLC0415 - only Linux has what it needs
+    from tape.ltfs_setup import Limits, Setup  # noqa: PLC0415 - as above
+
+    limits = Limits(
+        label=found.label_limit_seconds,
+        format=found.format_limit_seconds,
+        mount=found.mount_limit_seconds,
+        unmount=found.unmount_limit_seconds,
+        check=found.check_limit_seconds,
+        move=found.move_limit_seconds,
+    )
+    setup = Setup(
+        device=found.device,
+        folder=settings.load().drive_folder(name),
+        mount_point=found.mount_point,
+        backend=found.backend,
+        sync_type=found.sync_type,
+        mount_options=found.mount_options,
+        programs={str(program): path for program, path in found.programs.items()},
+        limits=limits,
+    )
+    return LtfsDrive(name, setup)
+
+
+def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
+    limits = WindowsLimits(
+        label=found.label_limit_seconds,
+        format=found.format_limit_seconds,
+        check=found.check_limit_seconds,
+        move=found.move_limit_seconds,
+    )
+    setup = WindowsSetup(
+        letter=found.letter,
+        tools=found.tools,
+        folder=settings.load().drive_folder(name),
+        file_system=found.file_system,
+        commands=Commands(**found.commands.model_dump()),
+        limits=limits,
+        encoding=found.code_page,
+    )
+    return WindowsDrive(name, setup)
 
 
 def is_silent(last_seen_at: datetime) -> bool:

@@ -29,6 +29,7 @@ from embedded.supervisor import Supervisor
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
+from policy.period import ScheduleType
 from tape import virtual_shelf
 from tape.drive import MediumState
 from tape.virtual import VirtualDrive, insert, new_cartridge
@@ -195,7 +196,15 @@ def _start(database: Database, folder: Path) -> int:
     found = settings.load()
     sources = [str(folder)]
     with database.transaction() as session:
-        put(session, NAME, drive=found.default_drive, sources=sources, time_zone=found.time_zone)
+        put(
+            session,
+            NAME,
+            drive=found.default_drive,
+            sources=sources,
+            # Nobody expects what was tried out to fire by itself next month.
+            schedule_type=ScheduleType.MANUAL,
+            time_zone=found.time_zone,
+        )
     run_id, _ = schedules.start(database, NAME, options={"sources": sources})
     return run_id
 

@@ -17,6 +17,8 @@ from sqlalchemy import text
 from celery_app import health, settings, wiring
 from cli import output, stack
 from cli.output import AsJson
+from cli.schedules import trouble
+from db import schedules
 from db.models import now
 from policy import units
 from policy.errors import TapelineError
@@ -65,6 +67,7 @@ def _all() -> Iterator[Finding]:
         yield _checked(M("Database"), _database)
         yield _checked(M("Broker"), _broker)
         yield _checked(M("Workers"), _workers)
+        yield _checked(M("Schedules"), _schedules)
     for name in found.drive_names:
         yield _checked(M("Drive {name}", name=name), partial(_drive, name))
 
@@ -129,6 +132,19 @@ def _workers() -> Message:
     if not names:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
     return M("{names}", names=", ".join(names))
+
+
+def _schedules() -> Message:
+    with wiring.database().transaction() as session:
+        found = [schedules.as_json(row) for row in schedules.present(session)]
+    for each in found:
+        wrong = trouble(each)
+        if wrong is not None:
+            raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
+    due = sorted(each["next_run_time"] for each in found if each["next_run_time"])
+    if not due:
+        return M("nothing is due by itself")
+    return M("next run {at}", at=output.local(due[0]))
 
 
 def _drive(name: str) -> Message:

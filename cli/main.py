@@ -12,7 +12,22 @@ from typing import Annotated, Any
 import typer
 
 from celery_app import logs
-from cli import demo, doctor, notify, precheck, processes, runs, schedules, sets, status, tapes
+from cli import (
+    apply,
+    calendar,
+    demo,
+    doctor,
+    drives,
+    labels,
+    notify,
+    precheck,
+    processes,
+    runs,
+    schedules,
+    sets,
+    status,
+    tapes,
+)
 from cli.output import errors, examples
 from policy.errors import TapelineError
 from policy.message import M
@@ -28,10 +43,27 @@ app = typer.Typer(
 )
 app.add_typer(runs.app, name="runs")
 app.add_typer(sets.app, name="sets")
+tapes.app.command(epilog=examples("tapeline tape register --pool yearly"))(labels.register)
+tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.label)
+tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
+tapes.drives.command(epilog=examples("tapeline drive eject tape0"))(drives.eject)
+tapes.drives.command(epilog=examples("tapeline drive check tape0"))(drives.check)
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(notify.app, name="notify")
+schedules.app.command(
+    "apply",
+    short_help="Make the schedules what a file says.",
+    epilog=examples(
+        "tapeline schedule apply schedules.toml --dry-run", "tapeline schedule apply schedules.toml"
+    ),
+)(apply.apply)
+schedules.app.command(
+    "schema",
+    short_help="Print the JSON Schema of that file.",
+    epilog=examples("tapeline schedule schema > schedules.schema.json"),
+)(apply.schema)
 app.command(
     "run",
     short_help="Try Tapeline on a virtual tape.",
@@ -43,6 +75,11 @@ app.command(
     epilog=examples("tapeline precheck monthly-full", "tapeline precheck monthly-full --manual --json"),
 )(precheck.precheck)
 app.command("up", short_help="Run everything on this machine.")(processes.up)
+app.command(
+    "calendar",
+    short_help="Which run needs which tape.",
+    epilog=examples("tapeline calendar", "tapeline calendar --days 400 --json"),
+)(calendar.calendar)
 app.command("status", short_help="Everything at a glance.")(status.status)
 app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
 app.command(

@@ -50,9 +50,14 @@ ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
 """The exit code of a run's state; every other one is a failure."""
 
 
+def in_words(text: Message) -> str:
+    """A text in the operator's language."""
+    return wiring.words().text(text)
+
+
 def say(text: Message, style: str | None = None) -> None:
     """A line in the operator's language."""
-    console.print(wiring.words().text(text), style=style, markup=False, soft_wrap=True)
+    console.print(in_words(text), style=style, markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -76,10 +81,10 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
         say(empty)
 
 
-def print_facts(facts: Iterable[tuple[Message, Any]]) -> None:
+def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
     """Names and values, one a line; values are never cut or folded, so that they can be copied."""
     words = wiring.words()
-    named = [(words.text(name), value) for name, value in facts]
+    named = [(name if isinstance(name, str) else words.text(name), value) for name, value in facts]
     width = max(cell_len(name) for name, _ in named)
     for name, value in named:
         padding = " " * (width - cell_len(name))

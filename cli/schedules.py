@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import getpass
+import json
+from datetime import datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
-from sqlalchemy import select
 
+from backup.excludes import check_patterns
 from cli import output, stack, watch
 from cli.output import AsJson, examples
-from db import runs, schedules
+from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
-from db.states import RunState, Trigger
-from policy.message import M
+from db.states import BackupType, RunState, Trigger
+from policy.message import M, Message
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
 
 
 @app.command(name="list")
 def list_schedules(as_json: AsJson = False) -> None:
-    """List the schedules."""
+    """List the schedules. Exit code 1 if one of them cannot be planned."""
     with stack.database() as database, database.transaction() as session:
-        rows = session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))
-        found = [schedules.as_json(row) for row in rows]
+        found = [schedules.as_json(row) for row in schedules.present(session)]
     if as_json:
         output.print_json(found)
-        return
+    else:
+        _print_list(found)
+    raise typer.Exit(1 if any(each["problem"] for each in found) else 0)
+
+
+def _print_list(found: list[dict[str, Any]]) -> None:
     output.print_table(
         [
             M("Schedule"),
@@ -36,6 +43,7 @@ def list_schedules(as_json: AsJson = False) -> None:
             M("Tape policy"),
             M("Sources"),
             M("Last success"),
+            M("Next run"),
         ],
         (
             [
@@ -46,22 +54,184 @@ def list_schedules(as_json: AsJson = False) -> None:
                 each["tape_policy"],
                 ", ".join(each["sources"]),
                 output.local(each["last_success_time"]),
+                output.local(each["next_run_time"]),
             ]
             for each in found
         ),
         M("No schedule has been made yet."),
     )
+    for each in found:
+        warn(each)
 
 
-@app.command(short_help="Run a schedule now.", epilog=examples("tapeline schedule run monthly-full"))
+def warn(schedule: dict[str, Any]) -> None:
+    """Say in red what keeps a schedule from firing, if anything does."""
+    found = trouble(schedule)
+    if found is not None:
+        output.say(found, style="red")
+
+
+def trouble(schedule: dict[str, Any]) -> Message | None:
+    """What keeps a schedule from firing, or None."""
+    if schedule["problem"]:
+        return M("{name}: {problem}", name=schedule["name"], problem=schedule["problem"])
+    due = schedule["next_run_time"]
+    if due is None or now() - datetime.fromisoformat(due) <= planner.PUNCTUAL:
+        return None
+    return M(
+        "{name} was due {at} and has not started: is beat running?",
+        name=schedule["name"],
+        at=output.local(due),
+    )
+
+
+Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
+
+
+@app.command(short_help="Show one schedule.", epilog=examples("tapeline schedule show monthly-full"))
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a schedule as a file would have it, its times and how its runs ended."""
+    with stack.database() as database, database.transaction() as session:
+        row = schedules.get(session, name)
+        found = {**schedules.as_json(row), "counts": schedules.counts(session, row)}
+        fields = dict(declared.shown(row))
+    if as_json:
+        output.print_json({**found, "fields": fields})
+        return
+    output.say(M("Schedule {name}", name=name), style="bold")
+    times = ("next_run_time", "last_run_time", "last_success_time", "last_failure_time")
+    output.print_facts([(field, written(value)) for field, value in fields.items()])
+    output.print_facts([(_TIMES[each], output.local(found[each]) or "-") for each in times])
+    output.print_facts([(_COUNTS[each], count) for each, count in found["counts"].items()])
+    warn(found)
+
+
+_TIMES = {
+    "next_run_time": M("Next run"),
+    "last_run_time": M("Last run"),
+    "last_success_time": M("Last success"),
+    "last_failure_time": M("Last failure"),
+}
+_COUNTS = {
+    "runs": M("Runs"),
+    "successes": M("Succeeded"),
+    "failures": M("Failed"),
+    "skipped": M("Skipped"),
+    "missed": M("Missed"),
+}
+
+
+def written(value: Any) -> str:
+    """A field's value as a file would have it; a dash where it is left out."""
+    return "-" if value is None else output.clean(json.dumps(value, ensure_ascii=False))
+
+
+@app.command(short_help="Let a schedule run.", epilog=examples("tapeline schedule enable monthly-full"))
+def enable(name: Name) -> None:
+    """Let a schedule run, from its next time on."""
+    _switch(name, on=True)
+
+
+@app.command(
+    short_help="Stop a schedule from running.", epilog=examples("tapeline schedule disable monthly-full")
+)
+def disable(name: Name) -> None:
+    """Stop a schedule from running, also by hand. A run that is under way goes on."""
+    _switch(name, on=False)
+
+
+def _switch(name: str, *, on: bool) -> None:
+    with stack.database() as database, database.transaction() as session:
+        row = schedules.get(session, name)
+        row.enabled = on
+        planner.replan(row, now())
+        shown = schedules.as_json(row)
+    if on:
+        output.say(next_run(row))
+        warn(shown)
+    else:
+        output.say(M("{name} is disabled.", name=name))
+
+
+def next_run(schedule: ScheduledTask) -> Message:
+    """When a schedule fires next, in a line."""
+    if schedule.next_run_time is None:
+        return M("{name}: nothing is due by itself.", name=schedule.name)
+    return M("{name}: next run {at}", name=schedule.name, at=output.local(schedule.next_run_time.isoformat()))
+
+
+@app.command(
+    name="next",
+    short_help="When schedules run next.",
+    epilog=examples("tapeline schedule next", "tapeline schedule next monthly-full -n 12"),
+)
+def next_times(
+    name: Annotated[
+        str | None, typer.Argument(help="One schedule; all if none is named.", metavar="NAME")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Say when schedules run next, by the clock of each and by this host's."""
+    with stack.database() as database, database.transaction() as session:
+        rows = [schedules.get(session, name)] if name else schedules.present(session)
+        found = planner.upcoming(rows, now(), count)
+    if as_json:
+        output.print_json(
+            [
+                {"schedule": row.name, "at": at.isoformat(), "local": _on_its_clock(row, at).isoformat()}
+                for at, row in found
+            ]
+        )
+        return
+    output.print_table(
+        [M("Schedule"), M("Its clock"), M("Time zone"), M("This host's clock")],
+        (
+            [
+                row.name,
+                f"{_on_its_clock(row, at):%Y-%m-%d %a %H:%M}",
+                row.time_zone,
+                output.local(at.isoformat()),
+            ]
+            for at, row in found
+        ),
+        M("Nothing is due by itself."),
+    )
+
+
+def _on_its_clock(schedule: ScheduledTask, moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo(schedule.time_zone))
+
+
+@app.command(
+    short_help="Run a schedule now.",
+    epilog=examples(
+        "tapeline schedule run monthly-full",
+        "tapeline schedule run monthly-full --type incremental",
+        "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
+    ),
+)
 def run(
-    name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
+    name: Name,
+    kind: Annotated[
+        BackupType | None, typer.Option("--type", help="Another type than the template's.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave this out too: a pattern as in .gitignore; may be repeated.", metavar="PATTERN"
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
+    check_patterns(exclude or [])
+    options: dict[str, Any] = {"excludes": exclude} if exclude else {}
+    if kind:
+        options["type"] = kind.value
     with stack.database() as database:
-        run_id, state = start(database, name)
+        run_id, state = start(database, name, options)
         if as_json:
             output.print_json({"run": run_id, "state": state.value})
         elif wait and state is not RunState.SKIPPED:

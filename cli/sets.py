@@ -10,11 +10,11 @@ import typer
 from sqlalchemy import select
 
 from celery_app import settings
-from cli import output, stack, watch
+from cli import moment, output, stack, watch
 from cli.output import AsJson, examples
-from db import catalog, runs
+from db import catalog, expiry, lineage, restores, runs, schedules
 from db.errors import NotFound
-from db.models import BackupFile, BackupSet
+from db.models import BackupFile, BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -115,13 +115,24 @@ def _file_json(row: BackupFile) -> dict[str, Any]:
     epilog=examples(
         "tapeline sets restore 20261123T210000Z-4fc6 --to /restore",
         "tapeline sets restore 20261123T210000Z-4fc6 /data/report.pdf --to /restore --dry-run",
+        "tapeline sets restore 20261123T210000Z-4fc6 --match '*.xlsx' --to /restore",
+        "tapeline sets restore monthly-full --at '2026-11-20 18:00' --to /restore",
     ),
 )
 def restore(
-    set_id: SetId,
+    set_id: Annotated[
+        str, typer.Argument(help="The set's id; with --at the name of a schedule.", metavar="SET")
+    ],
     to: Annotated[Path, typer.Option("--to", help="The folder to restore into, on the drive host.")],
     paths: Annotated[
         list[str] | None, typer.Argument(help="Files or folders; all if none is named.", metavar="PATH")
+    ] = None,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(help="What matches too: a pattern with * and ?; may be repeated.", metavar="PATTERN"),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="As it was then, e.g. '2026-11-20 18:00'.", metavar="TIME")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
     drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
@@ -129,18 +140,29 @@ def restore(
     dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a set, or files and folders of it, below a folder. Every file is verified; none that exists
-    is touched unless --overwrite says so.
+    """Restore what a set stands for, or files and folders of it, below a folder. Of an incremental set that
+    is everything as it was then: what it follows is read too, and what was deleted is not there. Every file
+    is verified; none that exists is touched unless --overwrite says so.
     """
     wanted = [path.rstrip("/") or "/" for path in paths or []]
+    patterns = match or []
     with stack.database() as database:
         with database.transaction() as session:
-            _check_paths(session, set_id, wanted)
-            plan = _plan(session, set_id, wanted)
+            set_id = _set_at(session, set_id, at) if at else set_id
+            restores.check_paths(session, set_id, wanted, patterns)
+            found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
+            plan = found.to_json(set_id)
         if dry_run:
             _show_plan(plan, as_json)
             return
-        run_id = _start(database, set_id, to, wanted, overwrite, drive)
+        options = {
+            "target": str(to.absolute()),
+            "paths": wanted,
+            "patterns": patterns,
+            "overwrite": overwrite,
+        }
+        options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
+        run_id = _start(database, set_id, to, options, drive)
         if as_json or not wait:
             _say_started(run_id, as_json)
             return
@@ -150,35 +172,16 @@ def restore(
     raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
 
 
-def _check_paths(session: Any, set_id: str, paths: list[str]) -> None:
-    stored = catalog.get(session, set_id)
-    if stored.state.value == "destroyed":
+def _set_at(session: Any, schedule: str, at: str) -> str:
+    """The set that says how the sources of a schedule were at a time."""
+    as_of = moment.parse("--at", at)
+    found = lineage.at(session, schedules.get(session, schedule).template_id, as_of)
+    if found is None:
         raise NotFound(
-            M(
-                "Set {set} is destroyed: its tape was formatted on {date}.",
-                set=set_id,
-                date=f"{stored.destroyed_at:%Y-%m-%d}",
-            ),
-            M("'tapeline sets list' shows the others."),
+            M("Schedule '{schedule}' has no backup of {at} or before.", schedule=schedule, at=at),
+            M("'tapeline sets list' shows what there is."),
         )
-    for path in paths:
-        if not catalog.archives_with(session, set_id, [path]):
-            raise NotFound(
-                M("'{path}' is not in set {set}.", path=path, set=set_id),
-                M("'tapeline sets find {path} --set {set}' searches it.", path=path, set=set_id),
-            )
-
-
-def _plan(session: Any, set_id: str, paths: list[str]) -> dict[str, Any]:
-    stored = catalog.get(session, set_id)
-    archives = catalog.archives_with(session, set_id, paths)
-    needed = [archive for archive in stored.archives if archive.number in archives]
-    return {
-        "set": set_id,
-        "tapes": list(dict.fromkeys(archive.cartridge.tape_id for archive in needed)),
-        "archives": len(needed),
-        "bytes_on_tape": sum(archive.bytes for archive in needed),
-    }
+    return found.id
 
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -187,16 +190,99 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         return
     output.say(
         M(
-            "Set {set}: {archives} archives, {size} on tape {tapes}.",
-            set=plan["set"],
+            "{files} files, {size}, from {archives} archives of {sets}.",
+            files=plan["files"],
+            size=units.size(plan["bytes"]),
             archives=plan["archives"],
-            size=units.size(plan["bytes_on_tape"]),
-            tapes=", ".join(plan["tapes"]),
+            sets=", ".join(plan["sets"]) or plan["set"],
+        )
+    )
+    output.say(
+        M(
+            "Tapes, in this order: {tapes}.",
+            tapes=", ".join(plan["tapes"]) or "–",
         )
     )
 
 
-def _start(database: Any, set_id: str, to: Path, paths: list[str], overwrite: bool, drive: str | None) -> int:
+@app.command(
+    short_help="Read a set back from tape and compare it.",
+    epilog=examples(
+        "tapeline sets verify 20261123T210000Z-4fc6",
+        "tapeline sets verify 20261123T210000Z-4fc6 --sample 5",
+    ),
+)
+def verify(
+    set_id: SetId,
+    sample: Annotated[
+        int, typer.Option(min=1, max=100, help="Read only so many percent of the files, by chance.")
+    ] = 100,
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read a set back from its tapes and compare it with the hashes that were made when it was written. What
+    is damaged is named; exit code 1."""
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            restores.check_on_tape([catalog.get(session, set_id)])
+            run = runs.start_verify(
+                session, set_id=set_id, drive=name, percent=sample, requested_by=getpass.getuser()
+            )
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            _say_started(run.id, as_json)
+            return
+        ended = watch.follow(run.id)
+    output.say(
+        M("Run {id}: {state}", id=run.id, state=ended["state"]), style=output.STYLES.get(ended["state"])
+    )
+    raise typer.Exit(output.ENDING_CODES.get(ended["state"], 1))
+
+
+@app.command(
+    short_help="Mark the sets that are past retention.",
+    epilog=examples("tapeline sets expire --dry-run", "tapeline sets expire"),
+)
+def expire(
+    dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
+    restored until a run formats their tape, which it may with or without this mark; but no increment is taken
+    against a marked set."""
+    with stack.database() as database, database.transaction() as session:
+        moment = now()
+        found = (expiry.expirable if dry_run else expiry.expire)(session, moment)
+        session.flush()
+        rows = [catalog.as_json(session, stored) for stored in found]
+    if as_json:
+        output.print_json(rows)
+        return
+    output.print_table(
+        [M("Set"), M("Type"), M("Tapes"), M("Files"), M("Finished"), M("Kept until")],
+        (
+            [
+                stored["id"],
+                stored["type"],
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]),
+            ]
+            for stored in rows
+        ),
+        M("No set is past retention."),
+    )
+    if rows and dry_run:
+        output.say(M("They would be marked; nothing was changed."))
+
+
+def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     if to.exists() and not to.is_dir():
@@ -205,11 +291,7 @@ def _start(database: Any, set_id: str, to: Path, paths: list[str], overwrite: bo
     settings.load().drive(name)
     with database.transaction() as session:
         run = runs.start_restore(
-            session,
-            set_id=set_id,
-            drive=name,
-            options={"target": str(to.absolute()), "paths": paths, "overwrite": overwrite},
-            requested_by=getpass.getuser(),
+            session, set_id=set_id, drive=name, options=options, requested_by=getpass.getuser()
         )
     chain.release(run.drive, brief=True)
     return run.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from enum import StrEnum
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -10,16 +11,16 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
-from cli import output, stack
+from celery_app import settings, wiring
+from cli import output, stack, watch
 from cli.output import AsJson, examples
-from db import cartridges, catalog, permits, schedules, views
+from db import cartridges, catalog, permits, runs, schedules, views
 from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState
 
@@ -89,6 +90,8 @@ def show(
                 percent=round(100 * used / capacity),
             )
         )
+    if tape["health"]["at"]:
+        output.print_facts(condition(tape["health"]))
     output.print_table(
         [M("Set"), M("Type"), M("State"), M("Files"), M("Size"), M("Finished")],
         (
@@ -156,6 +159,53 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
                 M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
                 M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
             )
+
+
+@app.command(
+    name="import",
+    short_help="Make the catalogue of a tape from the tape alone.",
+    epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
+)
+def import_tape(
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the tape in a drive, its sets and their files into the catalogue, from what the tape says of
+    itself: after the database was lost, or for a tape that was written elsewhere. What is known already stays
+    as it is.
+    """
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            run = runs.start_import(session, drive=name, requested_by=getpass.getuser())
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            if as_json:
+                output.print_json({"run": run.id})
+            else:
+                output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run.id))
+            return
+        state = watch.follow(run.id, story=True)["state"]
+    output.say(M("Run {id}: {state}", id=run.id, state=state), style=output.STYLES.get(state))
+    raise typer.Exit(output.ENDING_CODES.get(state, 1))
+
+
+def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
+    """The condition of a cartridge, as far as the drive tells it."""
+    written = health["written_bytes"]
+    told = [
+        (M("Loads"), health["loads"]),
+        (M("Written in all"), None if written is None else units.size(written)),
+        (M("Write errors"), health["write_errors"]),
+        (M("Read errors"), health["read_errors"]),
+        (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
+        (M("Condition as of"), output.local(health["at"])),
+    ]
+    return [(name, value) for name, value in told if value is not None]
 
 
 @drives.command(name="list")
@@ -309,7 +359,12 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
     active = (
         select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
     )
-    return {**drive_json(session, drive), "runs": [views.run_json(run) for run in session.scalars(active)]}
+    cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
+    return {
+        **drive_json(session, drive),
+        "health": views.health_json(cartridge) if cartridge else None,
+        "runs": [views.run_json(run) for run in session.scalars(active)],
+    }
 
 
 def _print_status(drive: dict[str, Any]) -> None:
@@ -321,6 +376,7 @@ def _print_status(drive: dict[str, Any]) -> None:
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
             (M("Worker seen"), seen(drive)),
+            *(condition(drive["health"]) if drive["health"] and drive["health"]["at"] else []),
         ]
     )
     for run in drive["runs"]:

@@ -127,7 +127,7 @@ class Watcher:
     def _show_progress(self, run: dict[str, Any]) -> None:
         progress = run["progress"] or {}
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), None)
-        if "bytes_total" not in progress or working not in {"run_backup", "restore"}:
+        if "bytes_total" not in progress or working not in {"run_backup", "restore", "verify"}:
             return
         if self._task is None:
             self._task = self._bar.add_task(working, total=progress["bytes_total"])

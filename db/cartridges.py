@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
+from policy.message import M
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
 
 Medium = Mapping[str, Any]
@@ -71,6 +73,19 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     )
 
 
+def shelf_facts(session: Session, cartridge: TapeCartridge) -> TapeFacts:
+    """A known cartridge as it would be found in a drive, if it is still as its row says."""
+    known = _facts(session, cartridge, blank=False)
+    return TapeFacts(
+        state="formatted",
+        label=cartridge.label,
+        empty=not known.sets,
+        write_protected=False,
+        identity=(("tape_id", cartridge.tape_id),),
+        known=known,
+    )
+
+
 def _is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     said = medium.get("volume_uuid")
     return bool(said and cartridge.volume_uuid and said != cartridge.volume_uuid)
@@ -91,11 +106,17 @@ def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> Cartri
         state=cartridge.state,
         pool=cartridge.pool.name if cartridge.pool else None,
         volume_uuid=cartridge.volume_uuid,
-        sets=tuple(_set_facts(stored) for stored in sets),
+        sets=tuple(set_facts(session, stored) for stored in sets),
     )
 
 
-def _set_facts(stored: BackupSet) -> SetFacts:
+def set_facts(session: Session, stored: BackupSet) -> SetFacts:
+    """A set as the rules see it, with all that follows it."""
+    followers = session.scalars(
+        select(BackupSet).where(
+            BackupSet.parent_id == stored.id, BackupSet.state.in_([SetState.WRITING, SetState.COMPLETE])
+        )
+    )
     return SetFacts(
         id=stored.id,
         template_id=stored.template_id,
@@ -105,7 +126,22 @@ def _set_facts(stored: BackupSet) -> SetFacts:
         period=stored.period,
         started_at=stored.started_at,
         retention_until=stored.retention_until,
+        keep_sets=stored.keep_sets,
+        newer=_newer(session, stored) if stored.keep_sets is not None else 0,
+        expired=stored.expired_at is not None,
+        followed_by=tuple(set_facts(session, follower) for follower in followers),
     )
+
+
+def _newer(session: Session, stored: BackupSet) -> int:
+    """How many complete sets of its template and type were begun after a set."""
+    query = select(func.count()).where(
+        BackupSet.template_id == stored.template_id,
+        BackupSet.type == stored.type,
+        BackupSet.state == SetState.COMPLETE,
+        BackupSet.started_at > stored.started_at,
+    )
+    return session.scalars(query).one()
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:
@@ -204,6 +240,58 @@ def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
     session.execute(
         update(TapeCartridge).where(TapeCartridge.id == cartridge_id).values(state=state, updated_at=now())
     )
+
+
+def condition(session: Session, cartridge: TapeCartridge, health: Mapping[str, Any]) -> None:
+    """Note the condition that drive and chip told of; what they do not tell keeps its last value."""
+    for name in ("loads", "written_bytes", "write_errors", "read_errors"):
+        if health.get(name) is not None:
+            setattr(cartridge, name, health[name])
+    cartridge.tape_alerts = list(health.get("tape_alerts") or ())
+    cartridge.health_at = now()
+    session.flush()
+
+
+def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -> TapeCartridge:
+    """Enter the cartridge that is in a drive, or put one that is known into a pool.
+
+    Raises NotAllowed where another row has the name, or where the cartridge could not be recognised again.
+    """
+    cartridge = recognise(session, medium)
+    if cartridge is None:
+        _check_new(session, medium, tape_id)
+        cartridge = TapeCartridge(
+            tape_id=tape_id, label=medium.get("label"), state=CartridgeState.ACTIVE, bytes_used=0
+        )
+        cartridge.generation = 0 if medium["state"] == "blank" else 1
+        session.add(cartridge)
+        _take_over(cartridge, medium)
+    if pool is not None:
+        cartridge.pool = _pool(session, pool)
+    cartridge.updated_at = now()
+    session.flush()
+    return cartridge
+
+
+def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
+    if find(session, tape_id):
+        raise NotAllowed(
+            M("There is a tape '{name}' already, and it is not the one in the drive.", name=tape_id),
+            M("Give another name with --id."),
+        )
+    if not any(medium.get(name) for name in ("label", "volume_uuid", "medium_serial")):
+        raise NotAllowed(
+            M("The tape in the drive has no label and no serial number: it could not be recognised again."),
+            M("Format it first, or write a label on it: tapeline tape label NAME"),
+        )
+
+
+def _pool(session: Session, name: str) -> TapePool:
+    found = session.scalar(select(TapePool).where(TapePool.name == name))
+    if found is None:
+        found = TapePool(name=name)
+        session.add(found)
+    return found
 
 
 def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:

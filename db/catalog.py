@@ -33,6 +33,7 @@ class FileRow:
     ctime_ns: int
     inode: int
     blake3: bytes | None
+    partial: bool = False
 
 
 def get(session: Session, set_id: str) -> BackupSet:
@@ -59,13 +60,22 @@ def _partition(set_id: str) -> str:
     return f'"backup_files_{set_id.lower()}"'
 
 
-def add_archive(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
-    """Enter a sealed archive and its files in one go; the caller has sealed the volume before."""
+def add_archive(
+    session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
+) -> None:
+    """Enter a sealed archive and its files in one go; the caller has sealed the volume before.
+
+    ``deleted``: so many of the rows say that a file of the parent is gone.
+    """
     session.add(archive)
     session.execute(
         update(BackupSet)
         .where(BackupSet.id == archive.set_id)
-        .values(files=BackupSet.files + archive.files, bytes=BackupSet.bytes + archive.content_bytes)
+        .values(
+            files=BackupSet.files + archive.files,
+            bytes=BackupSet.bytes + archive.content_bytes,
+            deleted=BackupSet.deleted + deleted,
+        )
     )
     session.flush()
     _copy(session, archive, files)
@@ -73,7 +83,7 @@ def add_archive(session: Session, archive: BackupArchive, files: Iterable[FileRo
 
 _COPY = (
     "COPY backup_files (set_id, archive, position, path, raw_path, type, size, mtime_ns, ctime_ns, inode,"
-    " blake3) FROM STDIN"
+    " partial, blake3) FROM STDIN"
 )
 
 
@@ -95,6 +105,7 @@ def _line(file: FileRow) -> str:
                 str(file.mtime_ns),
                 str(file.ctime_ns),
                 str(file.inode),
+                "t" if file.partial else "f",
                 _bytes(file.blake3),
             )
         )
@@ -172,6 +183,7 @@ def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
     In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path.
     """
     query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
+    query = query.where(BackupFile.type != "deleted")
     query = (
         query.where(BackupFile.set_id == set_id)
         if set_id
@@ -189,12 +201,17 @@ def _like(pattern: str) -> str:
     return f"%{escaped}%"
 
 
-def archives_with(session: Session, set_id: str, paths: list[str]) -> set[int]:
-    """The numbers of the archives that hold these paths or anything below them; all if none is named."""
-    query = select(BackupFile.archive).where(BackupFile.set_id == set_id).distinct()
-    if paths:
-        query = query.where(or_(*(_at_or_below(path.rstrip("/")) for path in paths)))
-    return set(session.scalars(query))
+def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[bool] | None:
+    """The condition that a file is, or lies below, one of these paths or what matches one of these patterns;
+    None, that is every file, if none is named. Paths are given as people read them."""
+    conditions = [_at_or_below(path.rstrip("/")) for path in paths]
+    conditions += [_matches(pattern) for pattern in patterns]
+    return or_(*conditions) if conditions else None
+
+
+def _matches(pattern: str) -> ColumnElement[bool]:
+    like = _like(pattern)
+    return or_(BackupFile.path.like(like, escape="!"), BackupFile.path.like(f"{like}/%", escape="!"))
 
 
 def _at_or_below(path: str) -> ColumnElement[bool]:
@@ -222,7 +239,9 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "type": stored.type.value,
         "state": stored.state.value,
         "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
+        "parent": stored.parent_id,
         "files": stored.files,
+        "deleted": stored.deleted,
         "bytes": stored.bytes,
         "archives": len(stored.archives),
         "warnings": stored.warnings,
@@ -231,4 +250,9 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "started_at": stored.started_at.isoformat(),
         "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
         "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
+        "keep_sets": stored.keep_sets,
+        "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
+        "verified_percent": stored.verified_percent,
+        "damaged": stored.damaged,
     }

@@ -40,6 +40,11 @@ def register(session: Session, *, name: str, driver: str, host: str, worker: str
     )
 
 
+def queue_of(session: Session, name: str) -> str | None:
+    """The queue that the worker of a drive said it consumes, or None if there never was one."""
+    return session.scalar(select(Drive.queue).where(Drive.name == name))
+
+
 def seen(session: Session, name: str) -> None:
     """The worker of a drive lives."""
     session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=now()))

@@ -84,11 +84,21 @@ class ScheduledTask(Base):
     unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    after_run: Mapped[str] = mapped_column(server_default="keep", default="keep")
+    """What becomes of the cartridge when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
     last_run_time: Mapped[datetime | None]
     last_success_time: Mapped[datetime | None]
     """When the newest success was due: a run that ends after midnight counts for its own period."""
     last_failure_time: Mapped[datetime | None]
     next_run_time: Mapped[datetime | None]
+    grace_seconds: Mapped[int] = mapped_column(Integer, server_default="43200", default=43200)
+    """How late a run may still start when nothing could start it in time."""
+    planned_from: Mapped[str | None]
+    """What next_run_time was computed from; anything else means that an operator has edited the row."""
+    plan_error: Mapped[dict[str, Any] | None]
+    """Why no next_run_time can be computed, as a message."""
+    archived_at: Mapped[datetime | None]
+    """When it was removed; the row stays because its runs and sets point to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
 
@@ -97,6 +107,8 @@ class ScheduledTask(Base):
     __table_args__ = (
         CheckConstraint("unreadable_label in ('refuse', 'continue')", name="unreadable_label_known"),
         CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
+        CheckConstraint("grace_seconds >= 60", name="grace_is_a_minute"),
+        CheckConstraint("after_run in ('keep', 'eject')", name="after_run_known"),
     )
 
 
@@ -117,6 +129,22 @@ class BackupTask(Base):
     compression_level: Mapped[int] = mapped_column(Integer, server_default="3", default=3)
     archive_bytes: Mapped[int] = mapped_column(server_default=text(str(4 << 30)), default=4 << 30)
     retention_days: Mapped[int | None] = mapped_column(Integer)
+    """None, and no ``keep_sets``: for ever. With both, a set is kept as long as either says so."""
+    keep_sets: Mapped[int | None] = mapped_column(Integer)
+    """Of the sets of each type, so many of the newest are kept."""
+    excludes: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Patterns in the syntax of ``.gitignore``."""
+    exclude_caches: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    one_file_system: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    max_file_bytes: Mapped[int | None]
+    max_file_age_days: Mapped[int | None] = mapped_column(Integer)
+    """Files that were changed last before so many days are left out."""
+    verify_percent: Mapped[int | None] = mapped_column(Integer)
+    """After each backup so much of it is read back; None: nothing."""
+    encrypt_to: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Public keys of age."""
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("backup_sets.id", use_alter=True))
+    """Of a record: the set that an increment is taken against."""
     state: Mapped[RecordState | None] = mapped_column(_enum(RecordState, "record_state"))
     error: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
@@ -127,6 +155,8 @@ class BackupTask(Base):
         Index("uq_backup_tasks_template_name", "name", unique=True, postgresql_where=text("is_template")),
         CheckConstraint("is_template = (run_id is null)", name="record_has_run"),
         CheckConstraint("compression in ('none', 'zstd')", name="compression_known"),
+        CheckConstraint("keep_sets > 0", name="keep_sets_positive"),
+        CheckConstraint("verify_percent between 1 and 100", name="verify_percent_known"),
     )
 
 
@@ -280,6 +310,13 @@ class TapeCartridge(Base):
     barcode: Mapped[str | None]
     capacity: Mapped[int | None]
     bytes_used: Mapped[int] = mapped_column(default=0, server_default="0")
+    loads: Mapped[int | None]
+    """This and what follows: as drive and chip said after the last run; None: they do not say."""
+    written_bytes: Mapped[int | None]
+    write_errors: Mapped[int | None]
+    read_errors: Mapped[int | None]
+    tape_alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    health_at: Mapped[datetime | None]
     formatted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
@@ -334,15 +371,28 @@ class BackupSet(Base):
     """Where it begins, with ``generation``; the archives say where each part of it lies."""
     generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     type: Mapped[BackupType] = mapped_column(_enum(BackupType, "set_type"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("backup_sets.id"), index=True)
+    """The set that this one holds the changes since; None for a full one."""
     state: Mapped[SetState] = mapped_column(_enum(SetState, "set_state"))
     period: Mapped[str | None]
     sources: Mapped[list[Any]]
     files: Mapped[int] = mapped_column(default=0, server_default="0")
     bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    deleted: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Files of the parent that were gone."""
     warnings: Mapped[int] = mapped_column(default=0, server_default="0")
+    encrypted: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     retention_until: Mapped[datetime | None]
+    keep_sets: Mapped[int | None] = mapped_column(Integer)
+    """It is kept while it is one of so many newest complete sets of its template and type."""
+    expired_at: Mapped[datetime | None]
+    """When it was marked as no longer needed; nothing is erased by that."""
+    verified_at: Mapped[datetime | None]
+    verified_percent: Mapped[int | None] = mapped_column(Integer)
+    damaged: Mapped[int | None] = mapped_column(Integer)
+    """What the last verification found damaged: files, indexes and documents."""
     destroyed_at: Mapped[datetime | None]
 
     archives: Mapped[list[BackupArchive]] = relationship(order_by="BackupArchive.number")
@@ -391,6 +441,8 @@ class BackupFile(Base):
     mtime_ns: Mapped[int]
     ctime_ns: Mapped[int]
     inode: Mapped[int]
+    partial: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """What is on tape is no single state of the file: the next increment has it again."""
     blake3: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     # No foreign key: a partition is made and dropped together with its set, and loads faster without.

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import advice, cartridges, events, permits
+from db import advice, cartridges, catalog, events, permits
 from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
 from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
@@ -161,7 +161,8 @@ def announce(
         "newest": _json(advice.newest(session, run, event)),
         "next_command": advice.command(run, event),
         "at": ended.isoformat(),
-        "time_zone": run.schedule.time_zone if run.schedule else "UTC",
+        # A schedule whose own zone is wrong has that said on a clock that is right.
+        "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
     }
     events.announce(session, run, event, facts)
 
@@ -271,6 +272,37 @@ def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
     _announce_state(session, run, refusal)
 
 
+def record_missed(
+    session: Session, schedule: ScheduledTask, due_at: datetime, reason: Message
+) -> ChainRun | None:
+    """Record an occurrence that nobody could start in time: a SKIPPED run, announced as missed.
+
+    Returns None when this ``due_at`` was decided before.
+    """
+    seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    if session.scalar(seen):
+        return None
+    run = ChainRun(
+        kind=Kind.BACKUP,
+        schedule_id=schedule.id,
+        trigger=Trigger.SCHEDULE,
+        state=RunState.SKIPPED,
+        drive=schedule.drive,
+        due_at=due_at,
+        period=None
+        if schedule.plan_error
+        else period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        reason=reason.to_json(),
+        finished_at=now(),
+    )
+    session.add(run)
+    session.flush()
+    events.record(session, run, M("Missed: {reason}", reason=reason.to_json()), level="warning")
+    remedy = M("If it is still wanted, run it now: tapeline schedule run {name}", name=schedule.name)
+    announce(session, run, "missed", reason, remedy)
+    return run
+
+
 def start_restore(
     session: Session,
     *,
@@ -282,16 +314,28 @@ def start_restore(
     """Queue a restore of a set. Raises NotFound."""
     if session.get(BackupSet, set_id) is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
-    run = ChainRun(
-        kind=Kind.RESTORE,
-        trigger=Trigger.MANUAL,
-        requested_by=requested_by,
-        state=RunState.QUEUED,
-        drive=drive,
-        due_at=now(),
-        set_id=set_id,
-        options=options,
-    )
+    run = ChainRun(kind=Kind.RESTORE, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_verify(
+    session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
+) -> ChainRun:
+    """Queue a verification of so much of a set. Raises NotFound."""
+    cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
+    options = {"percent": percent, "cartridges": cartridges}
+    run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_import(session: Session, *, drive: str, requested_by: str | None) -> ChainRun:
+    """Queue an import of the tape in a drive."""
+    return _queue(session, ChainRun(kind=Kind.IMPORT, drive=drive, options={}, requested_by=requested_by))
+
+
+def _queue(session: Session, run: ChainRun) -> ChainRun:
+    """Queue a run that no schedule asked for."""
+    run.trigger, run.state, run.due_at = Trigger.MANUAL, RunState.QUEUED, now()
     session.add(run)
     session.flush()
     _add_steps(session, run)
@@ -368,6 +412,7 @@ def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
     )
     run.part += 1
     run.tape_seen = None
+    run.wait_until = None
     _add_steps(session, run)
     session.expire(run, ["steps"])
     events.record(session, run, M("Part {part} begins: {reason}", part=run.part, reason=reason.to_json()))

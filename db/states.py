@@ -78,6 +78,8 @@ class Kind(StrEnum):
 
     BACKUP = "backup"
     RESTORE = "restore"
+    VERIFY = "verify"
+    IMPORT = "import"
 
 
 class Step(StrEnum):
@@ -89,6 +91,8 @@ class Step(StrEnum):
     UPDATE_LABEL = "update_label"
     RUN_BACKUP = "run_backup"
     RESTORE = "restore"
+    VERIFY = "verify"
+    IMPORT_TAPE = "import_tape"
     NOTIFY = "notify"
 
 
@@ -102,9 +106,13 @@ STEPS: dict[Kind, tuple[Step, ...]] = {
         Step.NOTIFY,
     ),
     Kind.RESTORE: (Step.PRECHECK, Step.RESTORE, Step.NOTIFY),
+    Kind.VERIFY: (Step.PRECHECK, Step.VERIFY, Step.NOTIFY),
+    Kind.IMPORT: (Step.PRECHECK, Step.IMPORT_TAPE, Step.NOTIFY),
 }
 
-AT_THE_DRIVE = frozenset({Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE})
+AT_THE_DRIVE = frozenset(
+    {Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE, Step.VERIFY, Step.IMPORT_TAPE}
+)
 """Steps that run on the tape worker; the others run on any control worker."""
 
 
@@ -113,6 +121,10 @@ class BackupType(StrEnum):
 
     FULL = "full"
     """Every file of the sources."""
+    INCREMENTAL = "incremental"
+    """What has changed since the last set of any type."""
+    DIFFERENTIAL = "differential"
+    """What has changed since the last full set."""
 
 
 class Trigger(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+
+from policy.local_time import zone_named
 
 
 class ScheduleType(StrEnum):
@@ -24,15 +25,21 @@ class ScheduleType(StrEnum):
     """The local calendar year."""
     CRON = "cron"
     """A cron expression; each occurrence is its own period."""
+    MANUAL = "manual"
+    """Started by hand alone; each run is its own period."""
+
+
+OWN_PERIOD = frozenset({ScheduleType.ONCE, ScheduleType.INTERVAL, ScheduleType.CRON, ScheduleType.MANUAL})
+"""Types whose occurrences are their own periods."""
 
 
 def key(schedule_type: ScheduleType, moment: datetime, time_zone: str) -> str:
     """Name the period of a moment, e.g. ``2026-11`` or ``2026-W48``.
 
     ``moment`` is aware; it is read in the schedule's time zone. Types whose occurrences are their own
-    periods are named by the moment itself, in UTC.
+    periods are named by the moment itself, in UTC. Raises UsageError for an unknown time zone.
     """
-    local = moment.astimezone(ZoneInfo(time_zone))
+    local = moment.astimezone(zone_named(time_zone))
     match schedule_type:
         case ScheduleType.DAILY:
             return f"{local:%Y-%m-%d}"
@@ -43,8 +50,8 @@ def key(schedule_type: ScheduleType, moment: datetime, time_zone: str) -> str:
             return f"{local:%Y-%m}"
         case ScheduleType.YEARLY:
             return f"{local:%Y}"
-        case ScheduleType.ONCE | ScheduleType.INTERVAL | ScheduleType.CRON:
-            return f"{moment.astimezone(ZoneInfo('UTC')):%Y-%m-%dT%H:%M:%SZ}"
+        case ScheduleType.ONCE | ScheduleType.INTERVAL | ScheduleType.CRON | ScheduleType.MANUAL:
+            return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def is_done(
@@ -56,6 +63,6 @@ def is_done(
     """
     if last_success is None:
         return False
-    if schedule_type in {ScheduleType.ONCE, ScheduleType.INTERVAL, ScheduleType.CRON}:
+    if schedule_type in OWN_PERIOD:
         return last_success >= due_at
     return key(schedule_type, last_success, time_zone) == key(schedule_type, due_at, time_zone)

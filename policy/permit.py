@@ -136,10 +136,17 @@ def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
         return
     for stored in facts.tape.known.sets:
         if not stored.may_be_lost(facts.now_local):
-            yield _kept(stored)
+            yield _kept(stored, facts.now_local)
 
 
-def _kept(stored: SetFacts) -> Message:
+def _kept(stored: SetFacts, now: datetime) -> Message:
+    follower = stored.needed_by(now) if stored.is_past(now) else None
+    if follower:
+        return M("Set {set} on it is needed by set {follower}.", set=stored.id, follower=follower.id)
+    if stored.keep_sets is not None and stored.newer < stored.keep_sets:
+        return M(
+            "Set {set} on it is one of the newest {count} of its kind.", set=stored.id, count=stored.keep_sets
+        )
     if stored.retention_until is None:
         return M("Set {set} on it is kept for ever.", set=stored.id)
     return M(

@@ -52,10 +52,30 @@ class SetFacts:
     period: str | None
     started_at: datetime
     retention_until: datetime | None
+    keep_sets: int | None = None
+    """It is kept while fewer than so many sets are newer."""
+    newer: int = 0
+    """Complete sets of the same template and type that were begun later."""
+    expired: bool = False
+    """An operator marked it as no longer needed."""
+    followed_by: tuple[SetFacts, ...] = ()
+    """The sets that hold the changes since this one, on whatever cartridge."""
 
     def may_be_lost(self, now: datetime) -> bool:
-        """Whether nobody needs it any more: past retention, or destroyed already."""
-        return self.state is SetState.DESTROYED or retention.is_past(self.retention_until, now)
+        """Whether nobody needs it any more: destroyed already; or past retention, as all that follows it."""
+        if self.state is SetState.DESTROYED:
+            return True
+        return self.is_past(now) and self.needed_by(now) is None
+
+    def is_past(self, now: datetime) -> bool:
+        """Whether its own time is over."""
+        return self.expired or retention.is_past(
+            self.retention_until, now, keep_sets=self.keep_sets, newer=self.newer
+        )
+
+    def needed_by(self, now: datetime) -> SetFacts | None:
+        """A set that could not be restored without this one, and must not be lost."""
+        return next((follower for follower in self.followed_by if not follower.may_be_lost(now)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from policy.message import Message
+
 
 class MediumState(StrEnum):
     """What the drive affirms about what is in it. There is no default: unknown is an error, never blank."""
@@ -58,6 +60,14 @@ class Medium:
             "barcode": self.barcode,
         }
 
+    def is_same_as(self, other: Medium) -> bool:
+        """Nothing that both say of the tape differs; a drive may say more of it once it is mounted."""
+        return all(
+            mine == theirs
+            for mine, theirs in zip(self.identity.values(), other.identity.values(), strict=True)
+            if mine is not None and theirs is not None
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -71,6 +81,8 @@ class ProgramRun:
     """None: it was ended at its time limit."""
     seconds: float
     output: str
+    says_done: bool | None = None
+    """What its last message says of a format; None: it says nothing, or the driver does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,8 @@ class Volume(Protocol):
     """Where the volume is mounted: for the operator's eyes and for reading with standard tools."""
     medium: Medium
     """What was in the drive when it was mounted."""
+    notes: Sequence[Message]
+    """What had to be done to mount it, for the run's story: a repair, a mount that was left behind."""
 
     def free(self) -> int:
         """Bytes that can still be written."""
@@ -162,6 +176,13 @@ class Drive(Protocol):
 
     def eject(self) -> None:
         """Take the cartridge out. Raises DriveBusy while it is mounted."""
+
+    def check(self) -> ProgramRun:
+        """Check the volume, and repair it if it was not unmounted: what was sealed stays, the rest goes.
+
+        May take hours, so only an operator asks for it, or a mount that is refused without it, which then
+        says so in its notes. Raises NoMedium, NotMountable, CommandTimeout.
+        """
 
     def health(self) -> Health:
         """The condition of drive and cartridge."""

@@ -46,7 +46,7 @@ class LabelReadTimeout(DriveError):
 
 
 class TapeChanged(DriveError):
-    """The cartridge in the drive is not the one that the format was permitted for; nothing was started."""
+    """The cartridge in the drive is not the one that was looked at and judged; nothing was done to it."""
 
     consequence = Consequence.WAIT_FOR_OPERATOR
     exit_code = 4

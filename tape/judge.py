@@ -74,7 +74,7 @@ def _judge(before: Medium, run: ProgramRun, after: Medium, label: str, serial: s
         return FormatOutcome(before, run, after, ok=False, error=_failed(run, after, label))
     if run.return_code == 0:
         return FormatOutcome(before, run, after, ok=True)
-    if _is_surely_new(before, after):
+    if _is_surely_new(before, after) or (run.says_done and after.empty is True):
         return FormatOutcome(before, run, after, ok=True, warning=_warning(run, label))
     return FormatOutcome(before, run, after, ok=False, error=_failed(run, after, label))
 
@@ -93,7 +93,7 @@ def _is_asked_for(before: Medium, after: Medium, label: str, serial: str | None)
 
 
 def _is_surely_new(before: Medium, after: Medium) -> bool:
-    """A drive that does not say cannot outweigh a return code."""
+    """A drive that does not say which volume it has cannot outweigh a return code."""
     return after.volume_uuid is not None and after.volume_uuid != before.volume_uuid and after.empty is True
 
 

@@ -6,12 +6,12 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from policy.message import M
+from policy.message import M, Message
 from tape.drive import Medium
 from tape.durable import sync, sync_folder
 from tape.errors import DriveError, SealFailed, TapeFull, TapeReadError, TapeWriteError, WriteProtected
@@ -29,6 +29,7 @@ class FolderVolume:
         self.root = root
         self.medium = medium
         self.read_only = read_only
+        self.notes: Sequence[Message] = ()
         self._unsynced: list[FolderFile] = []
 
     def free(self) -> int:

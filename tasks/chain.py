@@ -12,7 +12,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
-from db import runs
+from db import drives, runs
 from db.models import ChainRun
 from db.states import AT_THE_DRIVE, STEPS, Step
 
@@ -26,7 +26,8 @@ def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
     and sent by ``recover``.
     """
     steps = STEPS[run.kind]
-    signatures = [_signature(run, step) for step in steps[steps.index(from_step) :]]
+    queue = queue_of(run.drive)
+    signatures = [_signature(run, step, queue) for step in steps[steps.index(from_step) :]]
     failed = app.signature("tapeline.chain_failed", kwargs={"run_id": run.id, "dispatch": run.dispatch})
     return publish(
         lambda **options: chain(*signatures).apply_async(link_error=failed.set(queue=CONTROL), **options),
@@ -34,8 +35,14 @@ def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
     )
 
 
-def _signature(run: ChainRun, step: Step) -> Any:
-    queue = settings.load().queue_of(run.drive) if step in AT_THE_DRIVE else CONTROL
+def queue_of(drive: str) -> str:
+    """The queue of a drive on whatever host: as its worker registered it, else as this host would name it."""
+    with wiring.database().transaction() as session:
+        return drives.queue_of(session, drive) or settings.load().queue_of(drive)
+
+
+def _signature(run: ChainRun, step: Step, drive_queue: str) -> Any:
+    queue = drive_queue if step in AT_THE_DRIVE else CONTROL
     return app.signature(
         f"tapeline.{step.value}",
         args=(run.id, run.dispatch),

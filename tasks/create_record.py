@@ -7,14 +7,30 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import events
+from db import events, lineage
 from db.models import BackupTask, ChainRun
-from db.states import RecordState, Step
+from db.states import BackupType, RecordState, Step
 from policy.message import M
 from tasks.step import Done, step
+from tasks.tape_rules import wanted_type
 from tasks.work import Work
 
-_COPIED = ("name", "type", "sources", "compression", "compression_level", "archive_bytes", "retention_days")
+_COPIED = (
+    "name",
+    "type",
+    "sources",
+    "compression",
+    "compression_level",
+    "archive_bytes",
+    "retention_days",
+    "keep_sets",
+    "exclude_caches",
+    "one_file_system",
+    "max_file_bytes",
+    "max_file_age_days",
+    "verify_percent",
+    "encrypt_to",
+)
 
 
 @step(Step.CREATE_RECORD)
@@ -24,13 +40,18 @@ def create_record(work: Work) -> Done:
 
 
 def _record(session: Session, run: ChainRun) -> int:
-    existing = session.scalar(select(BackupTask.id).where(BackupTask.run_id == run.id))
-    if existing:
-        return existing
     assert run.schedule is not None
+    existing = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
+    if existing:
+        if run.set_id is None:
+            _settle_type(session, run, existing)
+        return existing.id
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
     values |= {name: value for name, value in run.options.items() if name in _COPIED}
+    values["type"] = BackupType(values["type"])
+    # Patterns by hand come after those of the template, so that "!" can take one back.
+    values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
     record = BackupTask(
         is_template=False,
         template_id=template.id,
@@ -39,6 +60,7 @@ def _record(session: Session, run: ChainRun) -> int:
         **values,
     )
     session.add(record)
+    _settle_type(session, run, record)
     session.flush()
     events.record(
         session,
@@ -52,3 +74,31 @@ def _record(session: Session, run: ChainRun) -> int:
         step=Step.CREATE_RECORD,
     )
     return record.id
+
+
+def _settle_type(session: Session, run: ChainRun, record: BackupTask) -> None:
+    """Find what an increment is taken against; where there is nothing, the backup is a full one."""
+    wanted = wanted_type(run)
+    parent = (
+        None if wanted is BackupType.FULL else lineage.parent_for(session, record.template_id or 0, wanted)
+    )
+    record.parent_id = parent.id if parent else None
+    record.type = wanted if parent else BackupType.FULL
+    if record.type is not wanted:
+        events.record(
+            session,
+            run,
+            M(
+                "There is no whole set that a backup of type {type} could follow: this one is full.",
+                type=wanted.value,
+            ),
+            step=Step.CREATE_RECORD,
+            level="warning",
+        )
+    elif parent:
+        events.record(
+            session,
+            run,
+            M("It holds the changes since set {parent}.", parent=parent.id),
+            step=Step.CREATE_RECORD,
+        )

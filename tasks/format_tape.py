@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import guards
 from db import cartridges, drives, events, permits
-from db.models import ChainRun, FormatPermit, now
-from db.states import Step
+from db.models import BackupTask, ChainRun, FormatPermit, now
+from db.states import BackupType, Step
 from policy import label as labels
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -60,6 +61,9 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
 
 def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeeded | WrongTape:
     """The decision is stored whatever it is, so a refusal is returned, not raised."""
+    kind = session.scalar(select(BackupTask.type).where(BackupTask.run_id == run.id))
+    if kind is not None and kind is not BackupType.FULL and run.part == 1:
+        return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=kind.value))
     said = medium.to_json()
     decision = permits.judge(
         session,

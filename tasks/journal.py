@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backup.changes import signed
 from backup.entry import Entry, raw, shown, text
 from backup.request import ArchiveRecord, ResumePoint
 from db import catalog, events, steps
@@ -32,10 +33,12 @@ class Journal:
         self._meter = Meter()
         self._warnings = 0
 
-    def planned(self, files: int, size: int) -> None:
+    def planned(self, files: int, size: int, left_out: int) -> None:
         """The scan is done: so much is to be written."""
         self._meter.plan(files, size)
         self._work.tell(M("Planned: {files} files, {size}.", files=files, size=units.size(size)))
+        if left_out:
+            self._work.tell(M("Left out by the rules: {count} files and folders.", count=left_out))
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         """An archive is on tape and sealed: enter it and its files."""
@@ -46,7 +49,7 @@ class Journal:
     ) -> None:
         if session.get(BackupArchive, (self._set_id, archive.number)):
             return
-        catalog.add_archive(session, self._row(archive), _rows(entries))
+        catalog.add_archive(session, self._row(archive), rows(entries), deleted=archive.deleted)
         # No heartbeat gets through while this transaction lasts, which may be long.
         steps.beat(session, self._work.held)
         events.record(
@@ -139,7 +142,8 @@ def _in_words(now: dict[str, Any]) -> str:
     return f"{percent:.1f}% of {total / 1e9:.2f} GB, {rate:.0f} MB/s"
 
 
-def _rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
+def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
+    """The entries of an archive as the catalogue keeps them."""
     for position, entry in enumerate(entries):
         path = shown(entry.path)
         yield catalog.FileRow(
@@ -150,7 +154,8 @@ def _rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
             size=entry.size,
             mtime_ns=entry.mtime_ns,
             ctime_ns=entry.ctime_ns,
-            inode=entry.inode,
+            inode=signed(entry.inode),
+            partial=entry.partial,
             blake3=entry.blake3,
         )
 

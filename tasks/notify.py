@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from celery_app.celery import app
 from db import events, runs, steps
-from db.models import ChainRun, ChainStep, now
+from db.models import BackupTask, ChainRun, ChainStep, now
 from db.states import PASSED, RunState, Step, StepState
 from db.steps import Claim
 from notify.deliver import deliver_due
 from policy.message import M
-from tasks import chain, recover
+from tasks import chain, eject, recover
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -29,6 +30,7 @@ def notify(work: Work) -> Done:
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
+    eject.ask(work.held.run_id)
     # A channel that does not answer keeps no drive waiting.
     chain.release(drive)
     _deliver(work.held.run_id)
@@ -41,6 +43,19 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
     steps.finish(session, held, StepState.SUCCEEDED, result=done.result)
     if run.state is RunState.RUNNING:
         runs.transition(session, run, RunState.SUCCEEDED)
+        _read_back(session, run)
+
+
+def _read_back(session: Session, run: ChainRun) -> None:
+    """Queue the verification that the record of a backup asks for; it has a run and a result of its own."""
+    percent = session.scalar(select(BackupTask.verify_percent).where(BackupTask.run_id == run.id))
+    if percent and run.set_id:
+        queued = runs.start_verify(
+            session, set_id=run.set_id, drive=run.drive, percent=percent, requested_by=run.requested_by
+        )
+        events.record(
+            session, run, M("Run {run} reads {percent} % of it back.", run=queued.id, percent=percent)
+        )
 
 
 def _deliver(run_id: int | None = None) -> int:

@@ -45,7 +45,7 @@ def outlook(
     tape = cartridges.tape_facts(session, medium)
     policy = TapePolicy.parse(schedule.tape_policy)
     on_tape = tuple(stored.id for stored in tape.known.sets) if tape.known else ()
-    wrong = refusal_at_first(schedule.drive, tape, policy, moment)
+    wrong = refusal_at_first(session, schedule, tape, moment)
     if wrong is not None:
         return Outlook(wrong, on_tape, (), is_formatted=False)
     decision = _permit(session, schedule, medium, moment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backup.scan import roots
-from db import cartridges, catalog, drives, events, runs
+from db import cartridges, drives, events, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
 from policy.errors import TapelineError
@@ -36,8 +36,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         )
     sources = work.db(lambda _session, run: _sources(run))
     if sources:
-        # Before a tape is formatted for them: are they there?
-        roots(sources)
+        # Before a tape is formatted for them: is at least one there? The backup warns of the others.
+        roots(sources, some_may_miss=True)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:
@@ -73,10 +73,8 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    if run.kind is not Kind.BACKUP:
-        return _not_the_sets(session, run, facts)
     wrong = _refused(session, run, facts)
-    if wrong is None:
+    if wrong is None and run.kind is Kind.BACKUP:
         _warn_of_room(session, run, said)
     return wrong
 
@@ -106,23 +104,3 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
         )
         return None
     return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))
-
-
-def _not_the_sets(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
-    assert run.set_id is not None
-    needed = catalog.tapes(session, run.set_id)
-    if facts.known and facts.known.id in {cartridge.id for cartridge in needed}:
-        return None
-    return WrongTape(
-        M(
-            "Set {set} is not on the tape in drive {drive} ({found}).",
-            set=run.set_id,
-            drive=run.drive,
-            found=facts.describe(),
-        ),
-        M(
-            "Insert {tapes}, then: tapeline runs retry {run}",
-            tapes=", ".join(cartridge.tape_id for cartridge in needed),
-            run=run.id,
-        ),
-    )

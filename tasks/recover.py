@@ -213,4 +213,4 @@ def _look_after_waiting(run_id: int) -> None:
     chain.ask("tapeline.deliver", run_id=run_id)
     if is_over:
         return
-    chain.ask("tapeline.look", queue=settings.load().queue_of(run.drive), run_id=run_id)
+    chain.ask("tapeline.look", queue=chain.queue_of(run.drive), run_id=run_id)

@@ -1,7 +1,8 @@
-"""``restore``: files of a set, in tape order, verified, below a target folder on the drive host."""
+"""``restore``: the state of a set, in tape order, verified, below a target folder on the drive host."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,20 +12,25 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backup import chosen
+from backup.chosen import Choice, Choices
+from backup.entry import shown
 from backup.errors import Ended
-from backup.manifest import entries_on
-from backup.restore import RestoreReport
-from backup.restore import restore as restore_files
-from db import catalog, events
-from db.models import ChainRun
+from backup.restore import Restoration
+from backup.spool import spooling
+from db import cartridges, catalog, events, lineage, restores
+from db.lineage import Live
+from db.models import BackupArchive, ChainRun
+from db.restores import RestorePlan
 from db.states import Step
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
 from tasks.journal import Meter
+from tasks.set_request import spool_of
 from tasks.step import Done, step
-from tasks.work import Work
+from tasks.work import Work, WrongTape
 
 MOST_TOLD = 100
 """How many files of a kind the story names."""
@@ -34,79 +40,86 @@ class RestoreIncomplete(TapelineError):
     """Some files could not be restored; all others are there and verified."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be restored, where to, and where on tape it is."""
+
+    target: Path
+    overwrite: bool
+    plan: RestorePlan
+    choices: dict[str, Choices]
+    """Of each set."""
+
+
 @step(Step.RESTORE)
 def restore(work: Work) -> Done:
-    """Raises RestoreIncomplete, DriveError."""
-    wanted = work.db(_wanted)
-    target = wanted.target
+    """What the tape in the drive has of it; then the next tape.
+
+    Raises RestoreIncomplete, WrongTape, DriveError.
+    """
+    folder = spool_of(work) / f"restore-{work.held.run_id}"
+    with spooling():
+        folder.mkdir(mode=0o700, exist_ok=True)
+    wanted = work.db(lambda session, run: _wanted(session, run, folder))
     began = time.monotonic()
-    with work.drive().mount(read_only=True) as volume:
-        report = _restore(work, volume, wanted)
-    seconds = time.monotonic() - began
-    work.db(lambda session, run: _tell(session, run, report, target))
-    if report.failures:
-        raise RestoreIncomplete(
-            M(
-                "{count} files could not be restored; all others are in {target}, verified.",
-                count=len(report.failures),
-                target=str(target),
-            ),
-            M("'tapeline runs show {run}' names them.", run=work.held.run_id),
-        )
+    with _restoration(work, wanted, folder) as restoration:
+        with work.drive().mount(read_only=True) as volume:
+            for note in volume.notes:
+                work.tell(note, level="warning")
+            here = work.db(lambda session, _run: _on_this(session, volume, wanted.plan))
+            _take(volume, wanted, restoration, here)
+        missing = _missing(restoration, wanted.plan)
+        if not missing:
+            restoration.finish()
+        work.db(lambda session, run: _tell(session, run, restoration, wanted.target))
+        failures, report, kept = restoration.failures, restoration.report, restoration.kept
+    if missing:
+        raise _next_tape(work, missing)
+    with spooling():
+        shutil.rmtree(folder)
+    if failures:
+        raise _incomplete(work, failures, wanted.target)
     return Done(
         {
-            "target": str(target),
+            "target": str(wanted.target),
             "files": report.files,
             "bytes": report.size,
-            "kept": len(report.kept),
-            "seconds": round(seconds, 3),
-            "summary": f"{report.files} files to {target}",
+            "kept": kept,
+            "seconds": round(time.monotonic() - began, 3),
+            "summary": f"{report.files} files to {wanted.target}",
         }
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be restored, and from which archives of its set."""
-
-    set_id: str
-    paths: list[str]
-    target: Path
-    overwrite: bool
-    archives: set[int]
-    files: int
-    size: int
-
-
-def _wanted(session: Session, run: ChainRun) -> Wanted:
+def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
+    """Put the files that are wanted of each set on disk; the catalogue may be larger than memory."""
     assert run.set_id is not None
-    stored = catalog.get(session, run.set_id)
-    return Wanted(
-        set_id=run.set_id,
-        paths=run.options["paths"],
-        target=Path(run.options["target"]),
-        overwrite=run.options["overwrite"],
-        archives=catalog.archives_with(session, run.set_id, run.options["paths"]),
-        files=stored.files,
-        size=stored.bytes,
-    )
+    choices: dict[str, Choices] = {}
+
+    def choose(file: Live) -> None:
+        if file.set_id not in choices:
+            choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
+        choices[file.set_id].add(Choice(file.archive, file.position, file.path))
+
+    condition = catalog.wanted(run.options["paths"], run.options.get("patterns", []))
+    plan = restores.plan(session, run.set_id, condition, choose)
+    for of_set in choices.values():
+        of_set.end()
+    return Wanted(Path(run.options["target"]), run.options["overwrite"], plan, choices)
 
 
-def _restore(work: Work, volume: Volume, wanted: Wanted) -> RestoreReport:
+def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
     meter = Meter()
-    meter.plan(wanted.files, wanted.size)
+    meter.plan(wanted.plan.files, wanted.plan.size)
 
     def progress(files: int, size: int) -> None:
-        shown = meter.update(files, size)
-        if shown:
-            work.show_progress(shown, f"{files} files restored")
+        now = meter.update(files, size)
+        if now:
+            work.show_progress(now, f"{files} files restored")
 
-    return restore_files(
-        volume,
-        wanted.set_id,
-        entries_on(volume, wanted.set_id, archives=wanted.archives),
+    return Restoration(
         wanted.target,
-        select=wanted.paths,
+        state=folder / "restored.sqlite",
         overwrite=wanted.overwrite,
         on_progress=progress,
         check=partial(_check, work),
@@ -114,21 +127,75 @@ def _restore(work: Work, volume: Volume, wanted: Wanted) -> RestoreReport:
 
 
 def _check(work: Work) -> None:
-    """Files that are restored stay; entered again, the restore keeps them and goes on with the others."""
+    """Files that are restored stay; entered again, the restore goes on with the others."""
     work.check()
     if work.is_ending():
         raise Ended(M("Asked to end: what is restored stays."), M("It goes on when its worker is back."))
 
 
-def _tell(session: Session, run: ChainRun, report: RestoreReport, target: Path) -> None:
+def _on_this(session: Session, volume: Volume, plan: RestorePlan) -> set[tuple[str, int]]:
+    """Which of the archives lie on the tape in the drive."""
+    cartridge = cartridges.recognise(session, volume.medium.to_json())
+    return {
+        (archive.set_id, archive.number)
+        for archive in plan.archives
+        if cartridge and (archive.cartridge_id, archive.generation) == (cartridge.id, cartridge.generation)
+    }
+
+
+def _take(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]) -> None:
+    for set_id in dict.fromkeys(archive.set_id for archive in wanted.plan.archives):
+        for number, choices in wanted.choices[set_id].by_archive():
+            if (set_id, number) not in here or restoration.is_done(set_id, number):
+                continue
+            restoration.take(
+                volume, set_id, chosen.entries(volume, set_id, number, choices, restoration.lose)
+            )
+            restoration.archive_done(set_id, number)
+
+
+def _missing(restoration: Restoration, plan: RestorePlan) -> list[BackupArchive]:
+    return [a for a in plan.archives if not restoration.is_done(a.set_id, a.number)]
+
+
+def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
+    """The drive has given all that it can; what is left lies on other tapes."""
+    needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
+
+    def note(session: Session, run: ChainRun) -> list[str]:
+        run.options = {**run.options, "cartridges": needed, "next_tape": True}
+        run.wait_until = None
+        return [cartridge.tape_id for cartridge in lineage.tapes(session, run.set_id or "", only=needed)]
+
+    tapes = work.db(note)
+    return WrongTape(
+        M("The rest is on other tapes: {tapes}.", tapes=", ".join(tapes)),
+        M("Insert {tapes}, then: tapeline runs retry {run}", tapes=tapes[0], run=work.held.run_id),
+    )
+
+
+def _incomplete(work: Work, failures: int, target: Path) -> RestoreIncomplete:
+    return RestoreIncomplete(
+        M(
+            "{count} files could not be restored; all others are in {target}, verified.",
+            count=failures,
+            target=str(target),
+        ),
+        M("'tapeline runs show {run}' names them.", run=work.held.run_id),
+    )
+
+
+def _tell(session: Session, run: ChainRun, restoration: Restoration, target: Path) -> None:
+    report = restoration.report
+
     def lines() -> Iterator[tuple[Any, str]]:
         yield (
             M(
                 "Restored {files} files, {size}, to {target}; {kept} were there already and kept.",
                 files=report.files,
                 size=units.size(report.size),
-                target=str(target),
-                kept=len(report.kept),
+                target=shown(str(target)),
+                kept=restoration.kept,
             ),
             "info",
         )

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import secrets
-import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.request import SetRequest, SetSummary
 from backup.write import write_set
-from db import cartridges, catalog, drives, events, permits
+from db import cartridges, catalog, drives, events, lineage, permits
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import RecordState, Step
 from policy import retention, units
+from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
-from tape.drive import Medium, Volume
-from tape.errors import TapeFull
+from tape.drive import Drive, Medium
+from tape.errors import DriveError, TapeChanged, TapeFull
+from tasks import condition
 from tasks.fill import note_fill
-from tasks.journal import Journal, resume_point
-from tasks.step import Done, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.journal import Journal
+from tasks.set_request import request_for, spool_of, with_known_files
+from tasks.step import Done, NextPart, step
+from tasks.tape_rules import begun_on, local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
 
 
@@ -40,34 +41,87 @@ class Target:
 
 
 @step(Step.RUN_BACKUP)
-def run_backup(work: Work) -> Done:
-    """Goes on after the last sealed archive if it was cut off. Raises WrongTape, DriveError."""
+def run_backup(work: Work) -> Done | NextPart:
+    """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
+
+    Raises WrongTape, ParentGone, TooLarge, TapeChanged, DriveError.
+    """
     drive = work.drive()
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
     target = work.db(lambda session, run: _target(session, run, medium))
-    if isinstance(target, WrongTape):
+    if isinstance(target, TapelineError):
         raise target
-    with drive.mount() as volume:
-        summary = _write(work, volume, target)
-        free, capacity = volume.free(), volume.medium.capacity
+    target = replace(target, request=with_known_files(work, target.request))
+    try:
+        summary, free, capacity = _mount_and_write(work, drive, medium, target)
+    except TapeFull as error:
+        condition.note(work, drive)
+        return _next_tape(work, target, error)
+    except DriveError:
+        condition.note(work, drive)
+        raise
     work.db(lambda session, run: _complete(session, run, target, summary))
     work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
+    condition.note(work, drive)
     return Done(_result(target, summary))
 
 
-def _write(work: Work, volume: Volume, target: Target) -> SetSummary:
-    journal = Journal(work, target.set_id, target.cartridge_id, target.generation)
-    spool = work.settings.state_dir / "spool"
-    spool.mkdir(parents=True, exist_ok=True)
-    try:
-        return write_set(volume, target.request, journal, spool)
-    except TapeFull:
-        work.db(lambda session, _run: cartridges.mark(session, target.cartridge_id, CartridgeState.FULL))
-        raise
+def _mount_and_write(
+    work: Work, drive: Drive, medium: Medium, target: Target
+) -> tuple[SetSummary, int, int | None]:
+    """The set's summary, and how many bytes are free, and fit in all, on the volume after it."""
+    with drive.mount() as volume:
+        for note in volume.notes:
+            work.tell(note, level="warning")
+        _refuse_another(medium, volume.medium)
+        summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
+        return summary, volume.free(), volume.medium.capacity
 
 
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape:
+def _refuse_another(judged: Medium, mounted: Medium) -> None:
+    """Nobody holds the drive between the look and the mount, and the database may have been waited for."""
+    if not judged.is_same_as(mounted):
+        raise TapeChanged(
+            M(
+                "The tape was changed just before it was mounted: {found} is in the drive now.",
+                found=mounted.label or mounted.state.value,
+            ),
+            M("Nothing was written on it. Put the right tape in, then retry the run."),
+        )
+
+
+class ParentGone(TapelineError):
+    """What the increment was to be taken against is not whole any more."""
+
+
+class TooLarge(TapelineError):
+    """A tape that was formatted for it had no room for the first of its files."""
+
+
+def _journal(work: Work, target: Target) -> Journal:
+    return Journal(work, target.set_id, target.cartridge_id, target.generation)
+
+
+def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
+    """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
+
+    def close(session: Session, run: ChainRun) -> bool:
+        cartridges.mark(session, target.cartridge_id, CartridgeState.FULL)
+        stored = catalog.get(session, target.set_id)
+        session.refresh(stored, ["archives"])
+        wrote = any(archive.cartridge_id == target.cartridge_id for archive in stored.archives)
+        return wrote or permits.used(session, run.id, run.part) is None
+
+    if not work.db(close):
+        raise TooLarge(
+            M("A new tape was full before one archive was on it: {error}", error=error.message.to_json()),
+            M("Use larger tapes, smaller archives (archive_bytes), or leave the file out."),
+        ) from error
+    return NextPart(error.message)
+
+
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape | ParentGone:
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if not _may_write(session, run, medium, stored):
@@ -75,6 +129,16 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
         return WrongTape(
             wrong_tape(run, tape),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
+        )
+    if not _parent_is_whole(session, record):
+        return ParentGone(
+            M(
+                "Set {parent}, which this backup was to follow, is not whole any more.",
+                parent=record.parent_id,
+            ),
+            M("Start a new run.")
+            if stored
+            else M("Choose anew: tapeline runs retry {run} --from create_record", run=run.id),
         )
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
@@ -91,8 +155,12 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
         cartridge.id,
         cartridge.generation,
         record.retention_days,
-        _request(session, run, record, stored, medium),
+        request_for(session, run, record, stored, medium),
     )
+
+
+def _parent_is_whole(session: Session, record: BackupTask) -> bool:
+    return record.parent_id is None or lineage.is_whole(lineage.chain(session, record.parent_id))
 
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
@@ -102,9 +170,9 @@ def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSe
     facts = cartridges.tape_facts(session, medium.to_json())
     if facts.known and facts.known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return False
-    if stored is not None and stored.archives:
-        cartridge = stored.archives[-1].cartridge
-        return _is_volume(cartridge, medium) and cartridge.generation == stored.archives[-1].generation
+    begun = begun_on(session, run)
+    if stored is not None and begun is not None:
+        return _is_volume(begun, medium) and begun.generation == stored.archives[-1].generation
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome and permit.outcome["ok"]:
         after = permit.outcome["after"]
@@ -127,6 +195,8 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         cartridge_id=cartridge.id,
         generation=cartridge.generation,
         type=record.type,
+        parent_id=record.parent_id,
+        keep_sets=record.keep_sets,
         state=SetState.WRITING,
         period=run.period,
         sources=record.sources,
@@ -143,31 +213,6 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         step=Step.RUN_BACKUP,
     )
     return stored
-
-
-def _request(
-    session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, medium: Medium
-) -> SetRequest:
-    return SetRequest(
-        set_id=stored.id,
-        type=record.type.value,
-        sources=tuple(record.sources),
-        compression="zstd" if record.compression == "zstd" else "none",
-        level=record.compression_level,
-        archive_bytes=record.archive_bytes,
-        label=medium.label or "",
-        started_at=stored.started_at,
-        about={
-            "run": run.id,
-            "schedule": run.schedule.name if run.schedule else None,
-            "template": record.name,
-            "period": run.period,
-            "host": socket.gethostname(),
-            "tapeline": version("tapeline"),
-            "retention_days": record.retention_days,
-        },
-        resume=resume_point(session, stored),
-    )
 
 
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
@@ -188,6 +233,15 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
             size=units.size(summary.size),
             archives=len(summary.archives),
             warnings=summary.warnings,
+        )
+        if target.request.parent is None
+        else M(
+            "Set {set} is complete: {files} files changed, {size}, {deleted} deleted; {warnings} warnings.",
+            set=target.set_id,
+            files=summary.files,
+            size=units.size(summary.size),
+            deleted=summary.deleted,
+            warnings=summary.warnings,
         ),
         step=Step.RUN_BACKUP,
     )
@@ -201,6 +255,7 @@ def _result(target: Target, summary: SetSummary) -> dict[str, object]:
     return {
         "set_id": target.set_id,
         "files": summary.files,
+        "deleted": summary.deleted,
         "bytes": summary.size,
         "archives": len(summary.archives),
         "warnings": summary.warnings,

@@ -31,6 +31,10 @@ from tasks.work import Cancelled, Work
 log = structlog.get_logger("tapeline.step")
 
 
+NEXT_TAPE_SECONDS = 24 * 3600
+"""How long a run that spans tapes waits for the next one where its schedule has no ``wait_for_tape``."""
+
+
 class StepFailed(Exception):
     """Ends the chain; the run's rows say why. It fires the chain's error callback and nothing else."""
 
@@ -219,6 +223,9 @@ def _wait(work: Work, error: TapelineError) -> bool:
 
     def wait(session: Session, run: ChainRun) -> bool:
         seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
+        if run.part > 1 or run.options.get("next_tape"):
+            # What has begun needs its next tape, whatever the schedule says of a wrong first one.
+            seconds = seconds or NEXT_TAPE_SECONDS
         if not seconds:
             return False
         run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)

@@ -7,9 +7,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db.models import BackupSet, ChainRun, TapeCartridge, now
+from db import cartridges, lineage
+from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
+from db.states import BackupType, Kind
+from policy import label as labels
 from policy.message import M, Message
-from policy.tapes import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
@@ -22,10 +25,27 @@ def local_now(run: ChainRun) -> datetime:
     return now().astimezone(ZoneInfo(run.schedule.time_zone if run.schedule else "UTC"))
 
 
+def wanted_type(run: ChainRun) -> BackupType:
+    """What was asked for, by hand or by the template."""
+    assert run.schedule is not None
+    return BackupType(run.options.get("type") or run.schedule.template.type)
+
+
+def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bool:
+    """Whether a run makes a full set, because it is asked for or because nothing is there to follow."""
+    return wanted is BackupType.FULL or lineage.parent_for(session, schedule.template_id, wanted) is None
+
+
 def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
-    begun = _begun_on(session, run)
-    if begun is not None and _unusable(tape) is None:
+    if run.kind is not Kind.BACKUP:
+        return _no_use_for(session, run, tape)
+    moment = local_now(run)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment)
+    if wrong is not None:
+        return wrong
+    begun = begun_on(session, run)
+    if begun is not None:
         if tape.known and tape.known.id == begun.id:
             return None
         return M(
@@ -35,15 +55,30 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
-    return refusal_at_first(run.drive, tape, policy_of(run), local_now(run))
+    assert run.schedule is not None
+    begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
+    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(run, tape)
 
 
-def refusal_at_first(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message | None:
-    """Why a run that has written nothing yet may not go on with this tape at a local time, or None."""
-    wrong = _unusable(tape)
+def refusal_at_first(
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime
+) -> Message | None:
+    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time."""
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment)
     if wrong is not None:
         return wrong
-    return None if policy.accepts(tape, moment) else _wrong(drive, tape, policy, moment)
+    policy = TapePolicy.parse(schedule.tape_policy)
+    begins = is_full(session, schedule, schedule.template.type)
+    return (
+        None
+        if _accepts(policy, tape, moment, begins=begins)
+        else _wrong(schedule.drive, tape, policy, moment)
+    )
+
+
+def _accepts(policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool) -> bool:
+    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first."""
+    return policy.accepts(tape, moment) if begins else policy.may_append(tape, moment)
 
 
 def _unusable(tape: TapeFacts) -> Message | None:
@@ -53,7 +88,43 @@ def _unusable(tape: TapeFacts) -> Message | None:
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
 
 
-def _begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
+def _no_room(session: Session, drive: str, tape: TapeFacts, moment: datetime) -> Message | None:
+    if tape.known is None or not _is_full(tape.known, moment):
+        return None
+    return M(
+        "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
+        tape=tape.describe(),
+        drive=drive,
+        label=labels.to_ask_for(moment, cartridges.labels_of_others(session, {})),
+    )
+
+
+def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
+    """Nothing more fits, and something on it is kept: it can neither be appended to nor formatted."""
+    return known.state is CartridgeState.FULL and not all(s.may_be_lost(moment) for s in known.sets)
+
+
+def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+    """Why a run that only reads has no use for this tape, or None."""
+    if run.kind is Kind.IMPORT:
+        if tape.state == "formatted":
+            return None
+        found = tape.describe()
+        return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
+    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
+    needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
+    if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
+        return None
+    return M(
+        "Insert tape {tapes} for set {set} (in drive {drive}: {found}).",
+        set=run.set_id,
+        drive=run.drive,
+        found=tape.describe(),
+        tapes=", ".join(cartridge.tape_id for cartridge in needed),
+    )
+
+
+def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
     """The cartridge that the run's set has archives on, if there is room on it."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if stored is None or not stored.archives:

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +17,37 @@ from sqlalchemy import make_url
 
 from db.engine import Database
 from embedded.servers import Servers
+from tests.ltfs import programs
 
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of what takes as long as one likes; ``make soak`` asks for more."""
+    group = parser.getgroup("tapeline")
+    group.addoption("--histories", type=int, default=240, help="how many random histories")
+    group.addoption("--histories-seed", type=int, default=1, help="what they are made from")
+    group.addoption("--soak-minutes", type=float, default=10, help="how long processes die at random")
+    group.addoption(
+        "--as-found", action="store_true", help="show a history that fails without making it short"
+    )
 
 
 def pytest_configure() -> None:
     """Nothing of the caller's own Tapeline gets into a test."""
     for name in [name for name in os.environ if name.startswith("TAPELINE_")]:
         del os.environ[name]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What this machine cannot test, and what shows the same histories and the same kills again."""
+    missing = programs.missing()
+    wanted, seed = config.getoption("--histories"), config.getoption("--histories-seed")
+    lines = [f"tapeline: {wanted} histories, seed {seed}"]
+    lines += [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
+    if shutil.which("mkltfs") is None:
+        lines.append("NOT TESTED: LTFS itself, on emulated cartridges: mkltfs is not installed")
+    return lines
 
 
 @pytest.fixture
@@ -89,3 +113,21 @@ def broker_url(servers: Servers) -> str:
     with redis.Redis(unix_socket_path=path) as client:
         client.flushall()
     return servers.broker_url
+
+
+COUNTED = "tapeline: "
+"""Properties of a test that begin so are summed up for the last lines of the report."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much was tried: the counts of all tests, whichever process ran them."""
+    counts: Counter[str] = Counter()
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    for report in reports:
+        if getattr(report, "when", "") == "call":
+            for name, value in report.user_properties:
+                if name.startswith(COUNTED):
+                    counts[name.removeprefix(COUNTED)] += int(value)
+    if counts:
+        terminalreporter.section("how much was tried")
+        terminalreporter.write_line(", ".join(f"{value} {name}" for name, value in counts.items()))

@@ -49,6 +49,7 @@ class System:
 
     def schedule(self, name: str, *sources: Path, **settings: Any) -> None:
         """Make a monthly full backup of some folders on the drive."""
+        settings.setdefault("schedule_config", {"day": 1, "at": "02:00"})
         with self.database.transaction() as session:
             put(
                 session,
@@ -82,6 +83,9 @@ class System:
 
     def start_beat(self) -> None:
         self._spawn("beat", "beat")
+
+    def start_second_beat(self) -> None:
+        self._spawn("beat2", "beat")
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:

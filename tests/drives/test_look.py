@@ -44,7 +44,8 @@ def test_blank_is_affirmed(rig: Rig) -> None:
     barcode = rig.insert_blank()
     medium = rig.drive.look()
     assert medium.state is MediumState.BLANK
-    assert medium.barcode == barcode
+    assert medium.barcode in {barcode, None}
+    assert medium.medium_serial
     assert (medium.label, medium.volume_uuid) == (None, None)
 
 
@@ -66,7 +67,8 @@ def test_identity_is_stable(rig: Rig) -> None:
     rig.store("file")
     assert rig.drive.look().identity == identity
     rig.drive.eject()
-    assert rig.drive.load(barcode).identity == identity
+    rig.insert(barcode)
+    assert rig.drive.load().identity == identity
 
 
 def test_two_cartridges_differ(rig: Rig) -> None:
@@ -122,10 +124,11 @@ def test_eject_empties_the_drive(rig: Rig) -> None:
 
 def test_load_of_an_unknown_cartridge(rig: Rig) -> None:
     """A cartridge that is not there cannot be loaded, and the one that is in stays in."""
-    barcode = rig.insert_blank()
+    rig.insert_blank()
+    before = rig.drive.look()
     with pytest.raises(NoMedium, match="NONE01L8"):
         rig.drive.load("NONE01L8")
-    assert rig.drive.look().barcode == barcode
+    assert rig.drive.look() == before
 
 
 @pytest.mark.parametrize("verb", ["mount", "format", "relabel", "eject"])
@@ -168,9 +171,11 @@ def test_health_counts(rig: Rig) -> None:
     """The condition of a cartridge counts what was written to it; an empty drive knows nothing."""
     assert rig.drive.health() == Health()
     rig.insert_formatted()
-    rig.store("file", b"x" * 1000)
+    rig.store("file", b"x" * 2_000_000)
     health = rig.drive.health()
     assert health.loads == 1
     assert health.written_bytes is not None
-    assert health.written_bytes >= 1000
+    assert health.written_bytes >= 1_000_000
+    with rig.drive.mount(read_only=True):
+        assert rig.drive.health().write_errors == 0
     assert (health.write_errors, health.read_errors, tuple(health.tape_alerts)) == (0, 0, ())

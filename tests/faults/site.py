@@ -26,7 +26,7 @@ from celery_app.queues import CONTROL, TAPE, queue
 from cli import sample
 from db import runs, schedules
 from db.models import ChainRun
-from db.states import ACTIVE, RunState
+from db.states import ACTIVE, RunState, Trigger
 from embedded.postgres import Postgres
 from embedded.redis import Redis
 from tests.faults.catcher import Catcher
@@ -65,6 +65,13 @@ for line in sys.stdin:
     run.dispatch = dispatch
     print(all(chain.send(run, Step(step)) for step in steps), flush=True)
 """
+
+
+def _start(session: Any, schedule: str, due: datetime) -> tuple[int, int]:
+    row = schedules.get(session, schedule)
+    run = runs.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    assert run is not None
+    return row.id, run.id
 
 
 class Site(System):
@@ -121,13 +128,12 @@ class Site(System):
         self.client.send_task(f"tapeline.{task}", args=args, kwargs=kwargs, queue=queue)
 
     def begin(self, schedule: str) -> int:
-        """Ask for a run as beat does, by a message; returns the run's number."""
+        """Make a run by hand and announce it as beat does, by a message; returns the run's number."""
         self.runs += 1
         due = datetime.now(UTC)
-        number = self.ask(lambda session: schedules.get(session, schedule).id)
-        self.send("start", number, due.isoformat(), trigger="manual")
-        wanted = select(ChainRun.id).where(ChainRun.schedule_id == number, ChainRun.due_at == due)
-        return int(self.wait_for(lambda: self.ask(lambda s: s.scalar(wanted)), "the run to exist"))
+        number, run_id = self.ask(lambda session: _start(session, schedule, due))
+        self.send("start", number, due.isoformat())
+        return run_id
 
     def resend(self, run_id: int, dispatch: int, *steps: str) -> None:
         """Send a run's chain from each of these steps on, as the product itself does."""

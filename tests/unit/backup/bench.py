@@ -129,6 +129,7 @@ class Log:
     """A journal that keeps everything it is told."""
 
     plan: tuple[int, int] | None = None
+    left_out: int = 0
     archives: list[ArchiveRecord] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     steps: list[tuple[int, int]] = field(default_factory=list)
@@ -139,8 +140,9 @@ class Log:
     """So many files later it asks for an end."""
     on_sealed: Callable[[ArchiveRecord], None] | None = None
 
-    def planned(self, files: int, size: int) -> None:
+    def planned(self, files: int, size: int, left_out: int) -> None:
         self.plan = (files, size)
+        self.left_out = left_out
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         if self.on_sealed is not None:

@@ -28,10 +28,19 @@ def reasons(log: Log) -> dict[str, str]:
 def test_a_missing_source_is_named_before_anything_is_written(bench: Any) -> None:
     """The error names the path and what to do, and the volume stays empty."""
     with pytest.raises(SourceMissing, match="nowhere") as caught:
-        bench.back_up(bench.source, bench.source / "nowhere")
+        bench.back_up(bench.source / "nowhere", bench.source / "nor here")
     assert caught.value.exit_code == 2
     assert caught.value.remedy is not None
     assert bench.volume.names() == []
+
+
+def test_one_missing_source_of_several_is_a_warning(bench: Any) -> None:
+    """What is there is backed up; the missing one is named with its reason."""
+    fill(bench.source, 1)
+    summary = bench.back_up(bench.source, bench.source.parent / "not mounted")
+    assert summary.warnings == 1
+    assert "mounted" in reasons(bench.log)["not mounted"]
+    assert [entry.path for entry in bench.log.entries] == [str(bench.source), str(bench.source / "f00")]
 
 
 @pytest.mark.parametrize("source", ["relative/path", "/dev/null", "/a\0b"])
@@ -110,7 +119,7 @@ def test_what_cannot_be_read_is_warned_of(bench: Any) -> None:
 def test_a_file_that_vanishes_is_warned_of(bench: Any) -> None:
     """A file that is gone when its turn comes is recorded, and the run goes on."""
     fill(bench.source, 3)
-    bench.log.planned = lambda files, size: (bench.source / "f01").unlink()
+    bench.log.planned = lambda files, size, left_out: (bench.source / "f01").unlink()
     bench.back_up()
     assert "vanished" in reasons(bench.log)["f01"]
     assert set(bench.entries()) == {"", "f00", "f02"}
@@ -240,7 +249,7 @@ def test_names_that_are_not_utf8_reach_people_as_text(bench: Any) -> None:
     """The path in a warning can be stored anywhere, whatever the bytes of the name are."""
     path = bench.source / os.fsdecode(b"\xff")
     os.mkfifo(path)
-    bench.log.planned = lambda files, size: path.unlink()
+    bench.log.planned = lambda files, size, left_out: path.unlink()
     bench.back_up()
     assert bench.log.warnings == [
         (f"{bench.source}/\\xff", M("Not backed up: it vanished during the backup."))

@@ -76,6 +76,8 @@ DENIED = [
     (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
     (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
+    (Denial.RETAINED_SETS, tape(stored(keep_sets=3, newer=2)), {}),
+    (Denial.RETAINED_SETS, tape(stored(followed_by=(stored(id="S2", retention_until=None),))), {}),
     (Denial.PERIOD_DATA, tape(stored(period="2026-11")), {}),
     (Denial.PERIOD_DATA, tape(stored(started_at=NOW - timedelta(days=1))), {}),
     (Denial.OWN_SET, tape(stored(run_id=12)), {}),
@@ -182,3 +184,30 @@ def test_what_is_kept_is_never_allowed_to_be_lost(
     elif state == "formatted":
         assert empty
         assert label == "TP20261101"
+
+
+def test_a_set_is_kept_as_long_as_what_follows_it() -> None:
+    """The full set of a chain stays while the last increment is kept; the reason names what needs it."""
+    last = stored(id="S3", retention_until=None)
+    chain = stored(followed_by=(stored(id="S2", followed_by=(last,)),))
+    decision = decide(facts(tape(chain)))
+    assert any("S2" in str(reason) for reason in decision.reasons)
+    gone = stored(followed_by=(stored(id="S2", followed_by=(replace(last, state=SetState.DESTROYED),)),))
+    assert decide(facts(tape(gone))).allowed
+
+
+@given(
+    days=st.none() | st.integers(-5, 5),
+    keep=st.none() | st.integers(1, 4),
+    newer=st.integers(0, 5),
+    marked=st.booleans(),
+)
+def test_retention_by_days_and_by_number(
+    days: int | None, keep: int | None, newer: int, marked: bool
+) -> None:
+    """Without a limit for ever; with one or both as long as any of them says; a mark ends both."""
+    until = None if days is None else NOW + timedelta(days=days)
+    facts_of_set = stored(retention_until=until, keep_sets=keep, newer=newer, expired=marked)
+    no_limit = days is None and keep is None
+    kept = no_limit or (days is not None and days > 0) or (keep is not None and newer < keep)
+    assert facts_of_set.may_be_lost(NOW) is (marked or not kept)

@@ -1,0 +1,92 @@
+"""What an operator leaves out of a backup: patterns, caches, other file systems, by size and by age."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pathspec import GitIgnoreSpec
+
+from backup.entry import text
+from backup.errors import BadRequest
+from policy.message import M
+
+CACHE_TAG = b"CACHEDIR.TAG"
+_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+
+
+@dataclass(frozen=True, slots=True)
+class Excludes:
+    """What is left out, without a warning; the scan counts it. Raises BadRequest."""
+
+    patterns: tuple[str, ...] = ()
+    """In the syntax of ``.gitignore``; each source is the root of its own tree."""
+    caches: bool = False
+    """What is in a folder that holds a valid CACHEDIR.TAG, except that tag."""
+    one_file_system: bool = False
+    """What is in a folder that is another file system's root."""
+    max_bytes: int | None = None
+    """Files that are larger."""
+    older_than_ns: int | None = None
+    """Files that were changed last before this moment, in nanoseconds since 1970."""
+
+    def __post_init__(self) -> None:
+        check_patterns(self.patterns)
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise BadRequest(
+                M("max_file_bytes: {size} leaves everything out.", size=self.max_bytes),
+                M("Give a size of at least 1 byte, or none."),
+            )
+
+
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raises BadRequest that names the first pattern which git would not understand."""
+    for pattern in patterns:
+        try:
+            GitIgnoreSpec.from_lines([pattern])
+        except ValueError as error:
+            raise BadRequest(
+                M("excludes: '{pattern}' is not a pattern.", pattern=ascii(pattern)[1:-1]),
+                M("Write it as in a .gitignore file, for example '*.tmp', '/cache/' or '!keep.tmp'."),
+            ) from error
+
+
+class Filter:
+    """The rules at work on the tree of one source."""
+
+    def __init__(self, excludes: Excludes, root: bytes, device: int) -> None:
+        self._spec = GitIgnoreSpec.from_lines(excludes.patterns) if excludes.patterns else None
+        self._excludes = excludes
+        self._start = len(root.rstrip(b"/")) + 1
+        self._device = device
+
+    def matches(self, path: bytes, mode: int) -> bool:
+        """Whether a pattern leaves out this path, and thereby all below it. The source itself stays."""
+        below = path[self._start :]
+        if self._spec is None or not below:
+            return False
+        return self._spec.match_file(text(below) + "/" if stat.S_ISDIR(mode) else text(below))
+
+    def passes_over(self, status: os.stat_result) -> bool:
+        """Whether a file is too large or too old. It is there: an increment leaves what it knows of it."""
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        rules = self._excludes
+        return (rules.max_bytes is not None and status.st_size > rules.max_bytes) or (
+            rules.older_than_ns is not None and status.st_mtime_ns < rules.older_than_ns
+        )
+
+    def is_foreign(self, status: os.stat_result) -> bool:
+        """Whether a folder is the root of another file system, whose content is left out."""
+        return self._excludes.one_file_system and status.st_dev != self._device
+
+    def is_cache(self, folder: bytes) -> bool:
+        """Whether a folder is tagged as a cache (https://bford.info/cachedir/)."""
+        if not self._excludes.caches:
+            return False
+        with suppress(OSError), open(folder + b"/" + CACHE_TAG, "rb") as tag:  # noqa: PTH123 - bytes
+            return tag.read(len(_SIGNATURE)) == _SIGNATURE
+        return False

@@ -1,0 +1,121 @@
+"""The settings of a drive, for each driver."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Seconds = Annotated[float, Field(gt=0)]
+Command = Annotated[list[str], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A table of the file; an unknown name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Health(Section):
+    """From when on a run warns of a cartridge; None: never."""
+
+    loads: int | None = Field(default=15_000, ge=1)
+    """LTO cartridges are made for about 20,000."""
+    write_errors: int | None = Field(default=1, ge=1)
+    read_errors: int | None = Field(default=1, ge=1)
+    written_tb: float | None = Field(default=None, gt=0)
+
+
+class DriveSettings(Section):
+    """What every drive has."""
+
+    label_limit_seconds: Seconds = 10
+    format_limit_seconds: Seconds = 9000
+    """A new LTO-9 cartridge is first calibrated, for up to two hours."""
+    warn: Health = Health()
+
+
+class VirtualDriveSettings(DriveSettings):
+    """A drive that is a folder: for trying things out, and for tests."""
+
+    driver: Literal["virtual"]
+    path: Path
+
+
+class LtfsDriveSettings(DriveSettings):
+    """A drive on Linux, by the programs of LTFS."""
+
+    driver: Literal["ltfs"]
+    device: str = Field(pattern=r"^/[^,\s]*$")
+    """``/dev/sgN``; with another backend what that takes: ``file`` takes the folder of a cartridge."""
+    mount_point: Path | None = None
+    """None: ``<state_dir>/drives/<name>/mount``."""
+    backend: str = Field(default="sg", pattern=r"^[a-z][a-z0-9_-]*$")
+    sync_type: str = Field(default="time@5", pattern=r"^(time@[1-9][0-9]*|close|unmount)$")
+    """How often LTFS writes its index by itself; each archive is sealed besides."""
+    mount_options: list[Annotated[str, Field(pattern=r"^[a-z_]+(=[^,\s]+)?$")]] = []
+    programs: dict[LtfsProgram, str] = {}
+    """The path of each program that is not on the PATH."""
+    mount_limit_seconds: Seconds = 1800
+    unmount_limit_seconds: Seconds = 3600
+    check_limit_seconds: Seconds = 6 * 3600
+    move_limit_seconds: Seconds = 180
+
+
+LtfsProgram = Literal[
+    "mkltfs",
+    "ltfs",
+    "ltfsck",
+    "umount",
+    "sg_turs",
+    "sg_modes",
+    "sg_read_attr",
+    "sg_logs",
+    "sg_raw",
+]
+
+
+class WindowsCommands(Section):
+    """The command lines of LTFS on Windows; ``{letter}``, ``{label}``, ``{serial}`` are filled in."""
+
+    format: Command = ["LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}"]
+    drives: Command = ["LtfsCmdDrives.exe"]
+    load: Command = ["LtfsCmdLoad.exe", "{letter}"]
+    eject: Command = ["LtfsCmdEject.exe", "{letter}"]
+    check: Command = ["LtfsCmdCheck.exe", "{letter}"]
+    seal: list[str] = []
+    """None is needed where the tool writes its index at each close of a file."""
+    label: Command = ["label.exe", "{letter}:", "{label}"]
+
+
+class LtfsWindowsDriveSettings(DriveSettings):
+    """A drive on Windows, by the programs of IBM Storage Archive, single drive edition."""
+
+    driver: Literal["ltfs_windows"]
+    letter: str = Field(pattern=r"^[A-Z]$")
+    tools: Path
+    """The folder of LtfsCmdFormat.exe."""
+    file_system: str | None = "LTFS"
+    """What Windows must say of the letter."""
+    commands: WindowsCommands = WindowsCommands()
+    code_page: str | None = None
+    """Of what the programs print, as ``cp936``; None: the console's."""
+    check_limit_seconds: Seconds = 6 * 3600
+    move_limit_seconds: Seconds = 300
+
+    @field_validator("code_page")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        try:
+            if name is not None:
+                codecs.lookup(name)
+        except LookupError as error:
+            raise ValueError(f"there is no code page '{name}'; write it as cp936") from error
+        return name
+
+
+AnyDriveSettings = Annotated[
+    VirtualDriveSettings | LtfsDriveSettings | LtfsWindowsDriveSettings, Field(discriminator="driver")
+]

@@ -1,0 +1,125 @@
+"""Beat's scheduler: fires what ``scheduled_tasks`` says, beside the periodic entries of the configuration.
+
+The database decides; the message only says that there is something to do, and ``recover`` finds what a lost
+one was about. Any number of beats may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from celery import beat
+from kombu.exceptions import OperationalError
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from celery_app.config import BRIEF
+from celery_app.queues import CONTROL
+from db import planner
+from db.engine import Database
+from db.models import ChainRun
+from policy.errors import TapelineError
+
+log = structlog.get_logger("tapeline.beat")
+
+LOOK_SECONDS = 2.0
+"""How often the table is looked at: an operator's edit holds after this time."""
+
+
+def database_time(session: Session) -> datetime:
+    """The database's clock, which is the same for every beat."""
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment
+
+
+class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
+    """Celery's scheduler with the schedules of the database. Keeps no state of its own."""
+
+    producer = None
+    """Entries take one from the pool: Celery's own waits for a broker that is away, and holds up the rest."""
+
+    def __init__(
+        self,
+        *args: Any,
+        database: Database | None = None,
+        clock: Callable[[Session], datetime] = database_time,
+        **kwargs: Any,
+    ) -> None:
+        self._database = database or wiring.database()
+        self._clock = clock
+        self._troubles: dict[int | None, str] = {}
+        super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send the periodic entries that are due and decide what is due in the database.
+
+        Returns the seconds until the next look. Never raises for a database or a broker that is away.
+        """
+        until_entry: float = super().tick(*args, **kwargs)
+        return min(until_entry, self.look())
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a periodic entry; one that cannot be sent comes again at its next time."""
+        entry.options.setdefault("retry_policy", BRIEF)
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except beat.SchedulingError as error:
+            log.warning("the broker does not answer", entry=entry.name, error=str(error))
+
+    def look(self) -> float:
+        """Attend to every schedule that needs it; returns the seconds until something is due, at most 2."""
+        try:
+            with self._database.transaction() as session:
+                moment = self._clock(session)
+                numbers = planner.needing_attention(session, moment)
+                following = planner.next_time(session, moment)
+        except (TapelineError, SQLAlchemyError) as error:
+            self._note(None, error)
+            return LOOK_SECONDS
+        self._note(None, None)
+        for number in numbers:
+            self._attend(number, moment)
+        return min(LOOK_SECONDS, (following - moment).total_seconds()) if following else LOOK_SECONDS
+
+    def _attend(self, number: int, moment: datetime) -> None:
+        """One schedule that cannot be attended to does not keep the others from firing."""
+        try:
+            with self._database.transaction() as session:
+                made = planner.attend(session, number, moment)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this schedule's trouble alone
+            self._note(number, error)
+            return
+        self._note(number, None)
+        for run in made:
+            self._announce(run)
+
+    def _announce(self, run: ChainRun) -> None:
+        log.info(
+            "due", run=run.id, schedule=run.schedule_id, due=run.due_at.isoformat(), state=run.state.value
+        )
+        try:
+            self.app.send_task(
+                "tapeline.start",
+                kwargs={"schedule_id": run.schedule_id, "due_at": run.due_at.isoformat()},
+                queue=CONTROL,
+                retry_policy=BRIEF,
+            )
+        except (OperationalError, OSError) as error:
+            log.warning("the broker does not answer; the run is sent later", run=run.id, error=str(error))
+
+    def _note(self, schedule: int | None, error: Exception | None) -> None:
+        """Log a trouble when it begins, when it becomes another one, and when it is over."""
+        text = f"{type(error).__name__}: {error}" if error else None
+        if text == self._troubles.get(schedule):
+            return
+        if text is None:
+            del self._troubles[schedule]
+            log.info("it works again", schedule=schedule)
+        else:
+            self._troubles[schedule] = text
+            log.error("nothing can be decided; trying again", schedule=schedule, error=text)

@@ -1,0 +1,25 @@
+"""A point in time as an operator writes it."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from policy.errors import UsageError
+from policy.message import M
+
+
+def parse(option: str, text: str) -> datetime:
+    """A time on this host's clock unless it names a zone; a date alone is the end of that day.
+
+    Raises UsageError that names the option.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            M("{option}: '{text}' is not a time.", option=option, text=text),
+            M("Write it as 2026-11-20, '2026-11-20 18:00' or 2026-11-20T18:00:00+08:00."),
+        ) from error
+    if len(text) <= len("2026-11-20"):
+        moment = datetime.combine(moment, time.max)
+    return moment.astimezone()

@@ -1,0 +1,96 @@
+"""What a restore needs: which files of which sets, and so which archives on which cartridges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from db import catalog, lineage
+from db.errors import NotFound
+from db.lineage import Live
+from db.models import BackupArchive, BackupSet, TapeCartridge
+from policy.message import M
+from policy.tapes import SetState
+
+
+@dataclass(slots=True)
+class RestorePlan:
+    """Archives in the order in which they are read, and totals."""
+
+    archives: list[BackupArchive] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+    """Bytes of content; a file with several names counts for each."""
+
+    @property
+    def cartridges(self) -> list[TapeCartridge]:
+        """In the order in which they are wanted."""
+        return list({archive.cartridge_id: archive.cartridge for archive in self.archives}.values())
+
+    def to_json(self, set_id: str) -> dict[str, Any]:
+        return {
+            "set": set_id,
+            "sets": list(dict.fromkeys(archive.set_id for archive in self.archives)),
+            "tapes": [cartridge.tape_id for cartridge in self.cartridges],
+            "archives": len(self.archives),
+            "bytes_on_tape": sum(archive.bytes for archive in self.archives),
+            "files": self.files,
+            "bytes": self.size,
+        }
+
+
+def plan(
+    session: Session,
+    set_id: str,
+    condition: ColumnElement[bool] | None,
+    choose: Callable[[Live], None] = lambda _file: None,
+) -> RestorePlan:
+    """What is needed for the state of a set, or for the files that ``condition`` wants of it.
+
+    ``choose`` is told of each of them, in the order of paths. Raises NotFound where a set is gone.
+    """
+    sets = lineage.chain(session, set_id)
+    check_on_tape(sets)
+    found = RestorePlan()
+    needed: set[tuple[str, int]] = set()
+    for file in lineage.tree(session, sets, condition):
+        found.files += 1
+        found.size += file.size
+        needed.add((file.set_id, file.archive))
+        choose(file)
+    found.archives = [
+        archive for archive in lineage.archives_of(sets) if (archive.set_id, archive.number) in needed
+    ]
+    return found
+
+
+def check_on_tape(sets: Iterable[BackupSet]) -> None:
+    """Raises NotFound that names the first set of a chain whose tape was formatted since."""
+    for stored in sets:
+        if stored.state is SetState.DESTROYED:
+            raise NotFound(
+                M(
+                    "Set {set} is destroyed: its tape was formatted on {date}.",
+                    set=stored.id,
+                    date=f"{stored.destroyed_at:%Y-%m-%d}",
+                ),
+                M("'tapeline sets list' shows the others."),
+            )
+
+
+def check_paths(session: Session, set_id: str, paths: Iterable[str], patterns: Iterable[str]) -> None:
+    """Raises NotFound that names the first path or pattern which nothing of the set fits."""
+    sets = lineage.chain(session, set_id)
+    check_on_tape(sets)
+    wishes = [(path, catalog.wanted([path])) for path in paths]
+    wishes += [(pattern, catalog.wanted([], [pattern])) for pattern in patterns]
+    for wish, condition in wishes:
+        if next(lineage.tree(session, sets, condition), None) is None:
+            raise NotFound(
+                M("'{path}' is not in set {set}.", path=wish, set=set_id),
+                M("'tapeline sets find {path} --set {set}' searches it.", path=wish, set=set_id),
+            )

@@ -1,0 +1,184 @@
+"""Which tape each future run needs, what it would erase and how full it would be: the rules, played ahead.
+
+Nothing is known for certain of a future run; it is taken to happen in time, to succeed, and to be as large as
+the median of earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from policy import label, period, retention
+from policy.period import ScheduleType
+from policy.permit import Decision, FormatFacts, decide
+from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A future run."""
+
+    at: datetime
+    schedule: str
+    schedule_type: ScheduleType
+    time_zone: str
+    drive: str
+    policy: TapePolicy
+    template_id: int
+    retention_days: int | None
+    is_full: bool
+    """A full backup formats its tape if the permit allows; any other is appended to one."""
+    size: int | None
+    """What it writes to tape, in bytes, as earlier runs suggest; None: there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A tape that is known, or a blank one that will be."""
+
+    facts: TapeFacts
+    used: int
+    capacity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A future run with its tape."""
+
+    planned: Planned
+    tape_id: str | None
+    """The cartridge; None: a blank tape."""
+    label: str | None
+    """What the tape is called when the run writes on it; None: there is no tape that it could write on."""
+    insert: bool
+    """Whether another tape has to be put into the drive before."""
+    format: bool
+    erases: tuple[str, ...]
+    used_before: int
+    used_after: int | None = None
+    capacity: int | None = None
+
+    @property
+    def fits(self) -> bool | None:
+        if self.used_after is None or self.capacity is None:
+            return None
+        return self.used_after <= self.capacity
+
+
+@dataclass(slots=True)
+class Stock:
+    """All tapes: in the drives, by name, and on the shelf. Playing ahead changes it."""
+
+    loaded: dict[str, Tape]
+    shelf: list[Tape]
+    newest_full: dict[int, str | None]
+    """The newest complete full set of each template."""
+    capacity: int | None = None
+    """Of a new tape, in bytes."""
+    labels: set[str] = field(default_factory=set)
+    """Every label that is taken."""
+
+
+def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
+    """One entry for each run; ``runs`` ascend in time."""
+    for run in runs:
+        local = run.at.astimezone(ZoneInfo(run.time_zone))
+        inside = stock.loaded.get(run.drive)
+        chosen = inside if inside and _usable(stock, run, inside, local) else _fetch(stock, run, local)
+        if chosen is None:
+            yield Entry(run, None, None, insert=True, format=False, erases=(), used_before=0)
+            continue
+        yield _entry(stock, run, chosen, local)
+
+
+def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
+    """The run on this tape; afterwards the tape is in the drive, with the set on it."""
+    decision = _decision(stock, run, tape, local)
+    formats = run.is_full and decision.allowed
+    name = (
+        label.to_ask_for(local, stock.labels - {tape.facts.label or ""})
+        if formats
+        else tape.facts.label or ""
+    )
+    before = 0 if formats else tape.used
+    found = Entry(
+        planned=run,
+        tape_id=tape.facts.known.tape_id if tape.facts.known else None,
+        label=name,
+        insert=tape is not stock.loaded.get(run.drive),
+        format=formats,
+        erases=decision.sets_lost if formats else (),
+        used_before=before,
+        used_after=None if run.size is None else before + run.size,
+        capacity=tape.capacity,
+    )
+    _write(stock, run, tape, name, before, formatted=formats)
+    return found
+
+
+def _decision(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Decision:
+    return decide(
+        FormatFacts(
+            tape=tape.facts,
+            seen_by_precheck=tape.facts.identity,
+            policy=run.policy,
+            now_local=local,
+            run_id=None,
+            period=period.key(run.schedule_type, run.at, run.time_zone),
+            newest_full_set=stock.newest_full.get(run.template_id),
+        )
+    )
+
+
+def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
+    if not run.policy.accepts(tape.facts, local):
+        return False
+    if not run.is_full:
+        return run.policy.may_append(tape.facts, local)
+    decision = _decision(stock, run, tape, local)
+    return decision.allowed or decision.append
+
+
+def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
+    """The tape that somebody has to insert: one from the shelf that the rules allow, else a blank one."""
+    found = next((tape for tape in stock.shelf if _usable(stock, run, tape, local)), None)
+    if found is not None:
+        stock.shelf.remove(found)
+        return found
+    if not run.is_full:
+        return None
+    blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=None)
+    return Tape(blank, 0, stock.capacity)
+
+
+def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
+    """The world after the run: its set is on the tape, and the tape in its drive."""
+    written = SetFacts(
+        id=f"({run.schedule} {run.at:%Y-%m-%d})",
+        template_id=run.template_id,
+        run_id=None,
+        type="full" if run.is_full else "increment",
+        state=SetState.COMPLETE,
+        period=period.key(run.schedule_type, run.at, run.time_zone),
+        started_at=run.at,
+        retention_until=retention.until(run.at, run.retention_days),
+    )
+    if run.is_full:
+        stock.newest_full[run.template_id] = written.id
+    known = tape.facts.known or CartridgeFacts(0, name, name, CartridgeState.ACTIVE, run.policy.pool, None)
+    kept = () if formatted else known.sets
+    facts = replace(
+        tape.facts,
+        state="formatted",
+        label=name,
+        empty=False,
+        known=replace(known, tape_id=name if formatted else known.tape_id, label=name, sets=(*kept, written)),
+    )
+    stock.labels = (stock.labels - {tape.facts.label or ""}) | {name}
+    before_it = stock.loaded.get(run.drive)
+    if before_it is not None and before_it is not tape:
+        stock.shelf.append(before_it)
+    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity)

@@ -1,0 +1,233 @@
+"""LTFS on Linux: the reference implementation's programs, judged by messages, label and table of mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from policy.message import M
+from tape import command, ltfs_medium, ltfs_volume, template
+from tape.drive import Health, Medium, MediumState, ProgramRun
+from tape.errors import DriveError, NoMedium, NotMountable, TapeReadError, TapeWriteError, WriteProtected
+from tape.hostlock import HostLock
+from tape.ltfs_mounting import Blank, Mounting
+from tape.ltfs_setup import Setup
+from tape.ltfs_volume import LtfsVolume
+from tape.scsi import LOAD, UNLOAD, Scsi
+
+
+class LtfsDrive:
+    """A drive at a SCSI device, or whatever else a backend of LTFS takes for one."""
+
+    def __init__(self, name: str, setup: Setup) -> None:
+        self.name = name
+        self._setup = setup
+        self._mounting = Mounting(name, setup)
+        self._scsi = Scsi(setup.device, setup.programs, setup.limits.label)
+
+    def look(self) -> Medium:
+        """Read the cartridge's chip; with another backend than ``sg``, which has none, the volume itself."""
+        if self._setup.is_scsi:
+            return self._look_at_chip()
+        mounted = self._mounting.mounted()
+        if mounted:
+            return ltfs_medium.of_volume(mounted)
+        with self._lock():
+            return self._look_by_mounting()
+
+    def format(
+        self,
+        label: str,
+        *,
+        serial: str | None = None,
+        on_output: Callable[[str], None] | None = None,
+        inherit: Sequence[int] = (),
+    ) -> ProgramRun:
+        """Run mkltfs once; see tape.drive. It holds the drive even if this process is killed."""
+        words = ["-n", template.plain(label), *(["-s", template.plain(serial)] if serial is not None else [])]
+        with self._lock() as lock:
+            self._mounting.clear()
+            medium = self._present()
+            _check_switch(medium)
+            force = [] if medium.state is MediumState.BLANK else ["-f"]
+            place = ["-e", self._setup.backend, "-d", self._setup.device]
+            done = command.run(
+                [self._setup.program("mkltfs"), *force, *place, *words],
+                limit=self._setup.limits.format,
+                on_output=on_output,
+                inherit=[*inherit, lock.descriptor],
+            )
+        return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
+
+    def relabel(self, label: str) -> None:
+        """Change the volume's name, in its index and on the chip; see tape.drive."""
+        template.plain(label)
+        with self.mount() as volume:
+            volume.rename(label)
+
+    @contextmanager
+    def mount(self, *, read_only: bool = False) -> Iterator[LtfsVolume]:
+        """Mount the volume; see tape.drive. One that a killed worker left mounted is unmounted first."""
+        with self._lock():
+            notes = self._mounting.clear()
+            medium = self._present()
+            _check_volume(medium)
+            if not read_only:
+                _check_switch(medium)
+            notes += self._mounting.mount(read_only=read_only)
+            volume = LtfsVolume(self._mounting.point, medium, read_only=read_only, notes=notes)
+            try:
+                self._check_writable(volume)
+                yield volume
+            except BaseException as error:
+                self._leave(volume, error)
+                raise
+            self._leave(volume)
+
+    def load(self, cartridge: str | None = None) -> Medium:
+        """Pull in the cartridge that stands in the mouth of the drive, and look. Raises NoMedium.
+
+        ``cartridge``: the label or serial that is expected; a drive without a changer cannot fetch another.
+        """
+        with self._lock():
+            self._check_moves()
+            if not self._scsi.look().is_loaded():
+                self._scsi.move(LOAD, self._setup.limits.move)
+        medium = self.look()
+        if medium.state is MediumState.NO_MEDIUM:
+            raise self._empty()
+        if cartridge is not None and cartridge not in {medium.serial, medium.medium_serial, medium.label}:
+            raise NoMedium(
+                M(
+                    "There is no cartridge {barcode} in drive {drive}; it has {found}.",
+                    barcode=cartridge,
+                    drive=self.name,
+                    found=medium.label or medium.medium_serial or medium.state.value,
+                ),
+                M("Put that cartridge in by hand."),
+            )
+        return medium
+
+    def eject(self) -> None:
+        """Unload and throw the cartridge out; an empty drive stays empty. Raises DriveBusy while mounted."""
+        with self._lock():
+            self._mounting.clear()
+            self._check_moves()
+            if self._scsi.look().is_loaded():
+                self._scsi.move(UNLOAD, self._setup.limits.move)
+
+    def health(self) -> Health:
+        """As the mounted volume tells it, else the drive's log pages and the chip; see tape.drive."""
+        mounted = self._mounting.mounted()
+        if mounted:
+            return ltfs_volume.health(mounted.point)
+        if not self._setup.is_scsi or not self._scsi.look().is_loaded():
+            return Health()
+        return self._scsi.health()
+
+    def check(self) -> ProgramRun:
+        """Run ltfsck; see tape.drive. It returns 1 where all is well: its message decides."""
+        with self._lock():
+            self._mounting.clear()
+            _check_volume(self._present())
+            return self._mounting.check()
+
+    def _look_at_chip(self) -> Medium:
+        look = self._scsi.look()
+        if not look.is_loaded():
+            return Medium(MediumState.NO_MEDIUM)
+        try:
+            return ltfs_medium.of_chip(look)
+        except TapeReadError:
+            return Medium(MediumState.UNREADABLE)
+
+    def _look_by_mounting(self) -> Medium:
+        """What a volume without a chip says of itself. Raises DriveError where nothing was said of a tape."""
+        try:
+            self._mounting.start(read_only=True)
+        except Blank:
+            return Medium(MediumState.BLANK)
+        except NotMountable:
+            return Medium(MediumState.UNREADABLE)
+        try:
+            mounted = self._mounting.mounted()
+            return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
+        finally:
+            self._mounting.unmount()
+
+    def _present(self) -> Medium:
+        """What is in the drive, while this process holds its lock. Raises NoMedium."""
+        medium = self._look_at_chip() if self._setup.is_scsi else self._look_by_mounting()
+        if medium.state is MediumState.NO_MEDIUM:
+            raise self._empty()
+        return medium
+
+    def _check_writable(self, volume: LtfsVolume) -> None:
+        """Raises TapeWriteError, WriteProtected where LTFS mounted read-only what was to be written."""
+        mounted = self._mounting.mounted()
+        if volume.read_only or mounted is None or not mounted.read_only:
+            return
+        volume.read_only = True
+        if ltfs_volume.number(volume.root, "volumeLockState"):
+            raise TapeWriteError(
+                M(
+                    "The volume {label} is read-only for ever, since a write to it failed.",
+                    label=volume.medium.label,
+                ),
+                M("Use another tape; what was sealed stays readable."),
+            )
+        raise WriteProtected(
+            M("The volume {label} could only be mounted read-only.", label=volume.medium.label),
+            M("Set the cartridge's switch to writable; a full tape stays read-only."),
+        )
+
+    def _leave(self, volume: LtfsVolume, error: BaseException | None = None) -> None:
+        """Close, seal and unmount. An error that is on its way says more than what it brings about here."""
+        try:
+            try:
+                volume.leave(failed=error is not None)
+            finally:
+                self._mounting.unmount()
+        except DriveError as late:
+            if error is None:
+                raise
+            error.add_note(str(late))
+
+    def _check_moves(self) -> None:
+        if not self._setup.is_scsi:
+            raise DriveError(
+                M("Drive {drive} cannot move a cartridge by itself.", drive=self.name),
+                M("Change the cartridge by hand."),
+            )
+
+    def _lock(self) -> HostLock:
+        self._setup.folder.mkdir(parents=True, exist_ok=True)
+        return HostLock(self._setup.folder / "mount.lock")
+
+    def _empty(self) -> NoMedium:
+        return NoMedium(
+            M("There is no cartridge in drive {drive}.", drive=self.name), M("Put a cartridge in.")
+        )
+
+
+def _check_volume(medium: Medium) -> None:
+    if medium.state is MediumState.FORMATTED:
+        return
+    why = (
+        M("The cartridge {barcode} is blank.", barcode=_called(medium))
+        if medium.state is MediumState.BLANK
+        else M("The cartridge {barcode} has no volume that LTFS can read.", barcode=_called(medium))
+    )
+    raise NotMountable(why, M("Format it, or put another cartridge in."))
+
+
+def _check_switch(medium: Medium) -> None:
+    if medium.write_protected:
+        raise WriteProtected(
+            M("Cartridge {barcode} is write-protected.", barcode=_called(medium)),
+            M("Move its switch to writable, or put another cartridge in."),
+        )
+
+
+def _called(medium: Medium) -> str:
+    return medium.label or medium.medium_serial or "-"

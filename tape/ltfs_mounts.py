@@ -1,0 +1,61 @@
+"""What is mounted, and which ``ltfs`` process has it: believed only from the kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+TABLE = Path("/proc/mounts")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of the table of mounts that belongs to LTFS."""
+
+    device: str
+    point: Path
+    read_only: bool
+
+
+def of(device: str, table: Path = TABLE) -> Mount | None:
+    """Where the cartridge of a drive is mounted, or None. Raises OSError."""
+    return next((mount for mount in _all(table) if mount.device == device), None)
+
+
+def at(point: Path, table: Path = TABLE) -> Mount | None:
+    """What LTFS has mounted at a folder, or None. Raises OSError."""
+    return next((mount for mount in _all(table) if mount.point == point), None)
+
+
+def processes(program: str, device: str) -> list[psutil.Process]:
+    """The ``ltfs`` processes of a drive; there is one while it is mounted, and until its index is written."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if _serves(process.info["cmdline"] or [], program, device)]
+
+
+def _serves(command: list[str], program: str, device: str) -> bool:
+    options = [option for word in command for option in word.split(",")]
+    return f"devname={device}" in options and Path(program).name in {Path(word).name for word in command}
+
+
+def _all(table: Path) -> list[Mount]:
+    lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    found = (_mount(line.split()) for line in lines)
+    return [mount for mount in found if mount is not None]
+
+
+def _mount(fields: list[str]) -> Mount | None:
+    if len(fields) < 4 or not fields[0].startswith("ltfs:"):
+        return None
+    device, point = _plain(fields[0].removeprefix("ltfs:")), Path(_plain(fields[1]))
+    return Mount(device, point, "ro" in fields[3].split(","))
+
+
+def _plain(text: str) -> str:
+    """The kernel writes blanks and backslashes as octal numbers, byte by byte."""
+    raw = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
+    return raw.encode("latin-1").decode("utf-8", "surrogateescape") if raw.isascii() else raw

@@ -1,0 +1,90 @@
+"""What the engine is asked to write, from the rows of a run."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from backup.changes import Known, KnownFiles
+from backup.excludes import Excludes
+from backup.request import SetRequest
+from db import lineage
+from db.models import BackupSet, BackupTask, ChainRun
+from tape.drive import Medium
+from tasks.journal import resume_point
+from tasks.work import Work
+
+
+def spool_of(work: Work) -> Path:
+    """The folder on the drive's host for what does not fit into memory."""
+    spool = work.settings.state_dir / "spool"
+    spool.mkdir(parents=True, exist_ok=True)
+    return spool
+
+
+LARGEST_RESERVE = 64 << 20
+"""Bytes; room for documents and for what a file system needs beside its files."""
+
+
+def request_for(
+    session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, medium: Medium
+) -> SetRequest:
+    """What the record of a run asks for; resumed, with how far its set is. Raises BadRequest."""
+    return SetRequest(
+        set_id=stored.id,
+        type=record.type.value,
+        sources=tuple(record.sources),
+        compression="zstd" if record.compression == "zstd" else "none",
+        level=record.compression_level,
+        archive_bytes=record.archive_bytes,
+        label=medium.label or "",
+        reserve_bytes=min(LARGEST_RESERVE, (medium.capacity or LARGEST_RESERVE * 100) // 100),
+        started_at=stored.started_at,
+        excludes=_excludes(record, stored.started_at),
+        about={
+            "run": run.id,
+            "schedule": run.schedule.name if run.schedule else None,
+            "template": record.name,
+            "period": run.period,
+            "host": socket.gethostname(),
+            "tapeline": version("tapeline"),
+            "retention_days": record.retention_days,
+            "keep_sets": record.keep_sets,
+        },
+        resume=resume_point(session, stored),
+        parent=stored.parent_id,
+    )
+
+
+def _excludes(record: BackupTask, started_at: datetime) -> Excludes:
+    """The rules of the record; an age counts from when the set was begun, also where it is resumed."""
+    days = record.max_file_age_days
+    oldest = started_at - timedelta(days=days) if days is not None else None
+    return Excludes(
+        patterns=tuple(record.excludes),
+        caches=record.exclude_caches,
+        one_file_system=record.one_file_system,
+        max_bytes=record.max_file_bytes,
+        older_than_ns=int(oldest.timestamp()) * 10**9 if oldest else None,
+    )
+
+
+def with_known_files(work: Work, request: SetRequest) -> SetRequest:
+    """Put on disk what the parent and its own parents make up, before the tape begins to move."""
+    parent = request.parent
+    if parent is None:
+        return request
+    known = KnownFiles(spool_of(work) / request.set_id / "known.zst")
+    work.database.attempt(
+        lambda session: known.write(
+            Known(file.path, file.type, file.size, file.mtime_ns, file.ctime_ns, file.inode, file.partial)
+            for file in lineage.tree(session, lineage.chain(session, parent))
+        ),
+        patience=work.settings.database_patience_seconds,
+    )
+    return replace(request, known=known)

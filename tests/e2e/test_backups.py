@@ -1,0 +1,228 @@
+"""What a template asks for, through real processes: excludes, increments, a point in time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from backup.compare import compare_trees
+from cli import sample
+from tape import virtual_shelf
+from tests.system import System
+
+LABEL = f"TP{datetime.now(UTC):%Y%m}01"
+
+
+@pytest.fixture
+def source(short_path: Path) -> Path:
+    folder = short_path / "source"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def volume(system: System) -> Path:
+    """A blank tape in the drive; where its files will be."""
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+
+
+def fill(folder: Path, **files: str) -> None:
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_text(content)
+
+
+def back_up(system: System, *options: str) -> dict[str, object]:
+    """Run the schedule by hand to its end."""
+    run_id = int(system.json("schedule", "run", "monthly", *options)["run"])
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED", "SKIPPED")
+    assert done["state"] == "SUCCEEDED", done
+    return done
+
+
+def paths(system: System, run: dict[str, object], source: Path) -> list[str]:
+    """What the catalogue has of a run's set, below the source."""
+    found = system.json("sets", "find", "*", "--set", str(run["set_id"]))
+    return sorted(row["path"].removeprefix(f"{source}/") for row in found if row["path"] != str(source))
+
+
+@pytest.mark.usefixtures("volume")
+def test_rules_of_the_template_and_of_the_hand_leave_files_out(system: System, source: Path) -> None:
+    """Patterns by hand come after those of the template; the story counts what was left out."""
+    fill(source, a_txt="a", b_tmp="b", keep_tmp="k", c_iso="c")
+    system.schedule("monthly", source, template={"excludes": ["*.tmp"]})
+    system.start("control", "tape")
+    run = back_up(system, "--exclude", "*.iso", "--exclude", "!keep.tmp")
+    assert paths(system, run, source) == ["a.txt", "keep.tmp"]
+    assert "Left out by the rules: 2" in system.cli("runs", "show", str(run["id"])).stdout
+    bad = system.cli("schedule", "run", "monthly", "--exclude", "!", code=2)
+    assert "excludes" in bad.stderr
+
+
+@pytest.mark.usefixtures("volume")
+def test_increments_restore_the_source_as_it_was_at_any_time(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """Full, two increments, a differential, an increment on it: each point in time comes back byte for byte,
+    without what was deleted and with what was renamed; only the first of them formats."""
+    kinds = ("full", "incremental", "incremental", "differential", "incremental")
+    copies, runs = [], []
+    sample.make(source / "tree", large=1 << 20, small=40)
+    fill(source, a_txt="a", gone_txt="gone", old_name="renamed", same_txt="same")
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    for number, kind in enumerate(kinds):
+        _change(source, number)
+        copies.append(_copy(source, short_path / f"copy{number}"))
+        runs.append(back_up(system, "--type", kind))
+    parents = {stored["id"]: stored["parent"] for stored in system.json("sets", "list")}
+    ids = [str(run["set_id"]) for run in runs]
+    assert [parents[set_id] for set_id in ids] == [None, ids[0], ids[1], ids[0], ids[3]]
+    steps = [{s["name"]: s["state"] for s in run["steps"]}["format_tape"] for run in runs]  # type: ignore[attr-defined]
+    assert steps == ["SUCCEEDED"] + ["SKIPPED"] * 4
+    assert system.json("sets", "list")[0]["files"] < 10
+
+    for number, (set_id, copy) in enumerate(zip(ids, copies, strict=True)):
+        target = short_path / f"restored{number}"
+        system.cli("sets", "restore", set_id, "--to", str(target))
+        assert compare_trees(copy, target / source.relative_to("/")) == []
+
+    moment = next(s["started_at"] for s in system.json("sets", "list") if s["id"] == ids[2])
+    target = short_path / "as of"
+    system.cli("sets", "restore", "monthly", "--at", moment, "--to", str(target))
+    assert compare_trees(copies[2], target / source.relative_to("/")) == []
+    early = system.cli("sets", "restore", "monthly", "--at", "2020-01-01", "--to", str(target), code=2)
+    assert "2020-01-01" in early.stderr
+
+    gone = system.cli("sets", "restore", ids[2], str(source / "old.name"), "--to", str(target), code=2)
+    assert "old.name" in gone.stderr
+    plan = system.json("sets", "restore", ids[4], "--match", "*.txt", "--to", str(target), "--dry-run")
+    assert plan["sets"] == [ids[0], ids[3], ids[4]]
+    assert plan["tapes"] == [LABEL]
+
+
+def _change(source: Path, number: int) -> None:
+    """What happens between two backups."""
+    if number == 0:
+        return
+    (source / f"new{number}.txt").write_text(f"new {number}")
+    (source / "a.txt").write_text("a" * number)
+    if number == 1:
+        (source / "gone.txt").unlink()
+        (source / "old.name").rename(source / "new.name")
+    if number == 2:
+        (source / "gone.txt").mkdir()
+        (source / "gone.txt" / "inside").write_text("a folder now")
+        os.link(source / "same.txt", source / "same too.txt")
+    if number == 3:
+        shutil.rmtree(source / "tree")
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """As it is now, to be compared with later."""
+    subprocess.run(["cp", "-a", source, target], check=True)
+    return target
+
+
+@pytest.mark.usefixtures("volume")
+def test_without_a_set_to_follow_an_increment_is_full_and_says_so(system: System, source: Path) -> None:
+    """The first backup of a schedule that makes increments is a full one, with a warning in its story."""
+    fill(source, a_txt="a")
+    system.schedule("monthly", source, template={"type": "differential"})
+    system.start("control", "tape")
+    run = back_up(system)
+    [stored] = system.json("sets", "list")
+    assert (stored["type"], stored["parent"]) == ("full", None)
+    assert "this one is full" in system.cli("runs", "show", str(run["id"])).stdout
+    back_up(system)
+    assert system.json("sets", "list")[0]["type"] == "differential"
+
+
+@pytest.mark.usefixtures("volume")
+def test_an_increment_never_takes_a_blank_tape(system: System, source: Path) -> None:
+    """It needs a tape to append to, says which, and touches nothing."""
+    fill(source, a_txt="a")
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    back_up(system)
+    virtual_shelf.new_cartridge(system.drive.path, "A00002L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    run_id = int(system.json("schedule", "run", "monthly", "--type", "incremental")["run"])
+    failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert failed["state"] == "FAILED"
+    assert not failed["permits"]
+    assert system.drive.look().state.value == "blank"
+
+
+def test_a_backup_is_read_back_and_a_flipped_bit_is_named(
+    system: System, source: Path, volume: Path, short_path: Path
+) -> None:
+    """verify_percent queues a run of its own; a damaged file is found by hand, named, and costs no other."""
+    fill(source, a_txt="a" * 5000, b_txt="b" * 5000)
+    system.schedule("monthly", source, template={"verify_percent": 100, "compression": "none"})
+    system.start("control", "tape")
+    run = back_up(system)
+    system.wait_for(lambda: len(system.json("runs")) == 2, "the verification")
+    done = system.wait_for_state(system.json("runs")[0]["id"], "SUCCEEDED", "FAILED")
+    assert (done["kind"], done["state"], done["set_id"]) == ("verify", "SUCCEEDED", run["set_id"])
+    [stored] = system.json("sets", "list")
+    assert (stored["verified_percent"], stored["damaged"]) == (100, 0)
+
+    [archive] = volume.glob("sets/*/data-*")
+    archive.write_bytes(archive.read_bytes().replace(b"b" * 5000, b"b" * 4999 + b"c"))
+    found = system.cli("sets", "verify", str(run["set_id"]), code=1)
+    assert "b.txt" in found.stdout
+    assert "a.txt" not in found.stdout
+    assert system.json("sets", "list")[0]["damaged"] == 1
+
+    target = short_path / "restored"
+    named = system.cli("sets", "restore", str(run["set_id"]), "--to", str(target), code=1)
+    assert "b.txt" in named.stdout
+    below = target / source.relative_to("/")
+    assert [path.name for path in below.iterdir()] == ["a.txt"]
+
+
+def test_a_backup_spans_tapes_and_is_restored_from_them(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """The tape is full: the run waits, asks for the next label of the month, and goes on by itself as part 2
+    with a permit of its own; the set is restored and verified from both tapes, each asked for in its turn."""
+    sample.make(source, large=6 << 20, small=30)
+    for number in (1, 2):
+        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
+    system.start("control", "tape")
+    system.start_beat()
+    run_id = system.run_schedule("monthly")
+    waiting = system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+    assert (waiting["state"], waiting["part"]) == ("WAITING_FOR_TAPE", 2), waiting
+    second = f"{LABEL[:-2]}02"
+    assert second in str(waiting["reason"])
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
+    [stored] = system.json("sets", "list")
+    assert (stored["state"], stored["tapes"]) == ("complete", [LABEL, second])
+    states = {tape["tape_id"]: tape["state"] for tape in system.json("tape", "list")}
+    assert states == {LABEL: "full", second: "active"}
+
+    target = short_path / "restored"
+    for command in (("restore", stored["id"], "--to", str(target)), ("verify", stored["id"])):
+        virtual_shelf.insert(system.drive.path, "A00001L9")
+        reading = int(system.json("sets", *command)["run"])
+        asks = system.wait_for_state(reading, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+        assert asks["state"] == "WAITING_FOR_TAPE", asks
+        assert second in str(asks["reason"])
+        virtual_shelf.insert(system.drive.path, "A00002L9")
+        read = system.wait_for_state(reading, "SUCCEEDED", "FAILED")
+        assert read["state"] == "SUCCEEDED", read
+    assert compare_trees(source, target / source.relative_to("/")) == []
+    assert system.json("sets", "list")[0]["damaged"] == 0

@@ -1,0 +1,108 @@
+"""The six steps on a drive of LTFS: a real worker, a real mount, stand-ins for the programs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tape import ltfs_mounts
+from tape.virtual_shelf import insert, new_cartridge
+from tests.ltfs import programs
+from tests.system import System
+
+pytestmark = pytest.mark.skipif(programs.missing() is not None, reason=str(programs.missing()))
+
+
+@pytest.fixture
+def ltfs(short_path: Path, database_url: str, broker_url: str) -> Iterator[System]:
+    """An installation whose drive is one of LTFS, with a blank cartridge in it."""
+    hardware = short_path / "sg3"
+    hardware.mkdir()
+    drive = {
+        "driver": "ltfs",
+        "device": str(hardware),
+        "programs": programs.install(short_path / "bin"),
+        "label_limit_seconds": 30,
+        "format_limit_seconds": 60,
+    }
+    found = System(short_path, database_url, broker_url, TAPELINE_DRIVES=json.dumps({"tape0": drive}))
+    new_cartridge(hardware, "TAPE01L8", capacity=64 * 1024 * 1024)
+    insert(hardware, "TAPE01L8")
+    yield found
+    found.close()
+    for process in ltfs_mounts.processes("ltfs", str(hardware)):
+        process.terminate()
+        process.wait(20)
+
+
+def source(system: System, size: int = 3_000_000) -> Path:
+    folder = system.folder / "source"
+    folder.mkdir()
+    (folder / "资料.txt").write_text("内容")
+    (folder / "data").write_bytes(bytes(range(256)) * (size // 256))
+    return folder
+
+
+def story(system: System, run_id: int) -> str:
+    return system.cli("runs", "show", str(run_id)).stdout
+
+
+def test_the_chain_on_a_drive_of_ltfs(ltfs: System) -> None:
+    """A blank cartridge is formatted and filled, its story told; the next run appends; a restore is whole."""
+    folder = source(ltfs)
+    ltfs.schedule("monthly", folder)
+    ltfs.start("control", "tape")
+    first = ltfs.run_schedule("monthly")
+    assert ltfs.wait_for_state(first, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", story(ltfs, first)
+    told = story(ltfs, first)
+    for line in ("Label before the format", "mkltfs", "return code 0", "Label read back", "Cartridge row"):
+        assert line in told
+    second = ltfs.run_schedule("monthly")
+    run = ltfs.wait_for_state(second, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(ltfs, second)
+    assert "appended" in story(ltfs, second)
+    target = ltfs.folder / "restored"
+    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
+    assert ltfs_mounts.of(str(ltfs.folder / "sg3")) is None
+
+
+def test_a_mount_that_a_killed_worker_left_behind(ltfs: System) -> None:
+    """The next worker finds the volume still mounted, unmounts it, and goes on where it was sealed."""
+    folder = source(ltfs, 12_000_000)
+    ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
+    device = str(ltfs.folder / "sg3")
+    ltfs.start("control", "tape")
+    run_id = ltfs.run_schedule("monthly")
+    mounted = ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
+    child = ltfs.child_of("tape")
+    psutil.Process(child.pid).kill()
+    ltfs.kill("tape", signal.SIGKILL)
+    assert ltfs_mounts.of(device) is not None
+    ltfs.start("tape")
+    run = ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(ltfs, run_id)
+    assert "still mounted" in story(ltfs, run_id)
+    target = ltfs.folder / "restored"
+    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
+
+
+def test_a_drive_on_another_host(ltfs: System, short_path: Path) -> None:
+    """A control host that knows nothing of a drive sends to the queue that its worker registered."""
+    here = ltfs.environment
+    ltfs.environment = {**here, "TAPELINE_DEFAULT_DRIVE": "elsewhere"}
+    ltfs.start("tape.tape0")
+    ltfs.environment = {**here, "TAPELINE_DRIVES": "{}", "TAPELINE_STATE_DIR": str(short_path / "control")}
+    ltfs.schedule("monthly", source(ltfs))
+    ltfs.start("control")
+    run_id = ltfs.run_schedule("monthly")
+    assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", story(ltfs, run_id)
+    [drive] = ltfs.json("drive", "list")
+    assert (drive["name"], drive["driver"], drive["queue"]) == ("tape0", "ltfs", "tape.tape0")

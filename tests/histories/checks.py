@@ -1,0 +1,83 @@
+"""The invariants of a history: what holds after every step, and what holds when it has come to rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text
+
+from celery_app import wiring
+from db.models import BackupSet, ChainRun, Notification, TapeCartridge
+from db.states import ENDED
+from notify.facts import Facts
+from notify.notice import compose
+from policy.tapes import SetState
+from tests import invariants
+from tests.histories.world import World
+
+
+def check(world: World) -> None:
+    """What holds after every step. Raises AssertionError, which tells the story of the runs."""
+    wrong = list(world.ledger.violations)
+    with world.session() as session:
+        wrong += invariants.active_twice(session)
+        wrong += invariants.not_announced_once(session)
+        wrong += invariants.empty_successes(session)
+        wrong += invariants.not_on_tape(session, _folders(world))
+    _stop_if(world, wrong)
+
+
+def check_end(world: World) -> None:
+    """What holds when the world is mended and time has moved on."""
+    wrong = []
+    with world.session() as session:
+        wrong += _not_sent_once(session, world)
+        for stored in session.scalars(select(BackupSet).where(BackupSet.state == SetState.COMPLETE)):
+            wrong += _not_restored(session, world, stored)
+        active = select(ChainRun.id).where(ChainRun.state.not_in(ENDED))
+        wrong += [f"run {number} has not ended" for number in session.scalars(active)]
+    _stop_if(world, wrong)
+
+
+def _stop_if(world: World, wrong: list[str]) -> None:
+    if wrong:
+        raise AssertionError("\n".join([*wrong, "", *story(world)]))
+
+
+def story(world: World) -> list[str]:
+    """What the runs tell of themselves, and what lies in each drive."""
+    lines = text(
+        "SELECT 'run ' || run_id || '.' || part || ' ' || coalesce(step, '-') || ': ' || message::text"
+        " FROM run_events ORDER BY id"
+    )
+    with world.session() as session:
+        return list(session.scalars(lines))
+
+
+def _not_sent_once(session: Any, world: World) -> list[str]:
+    """Each notification went out once; twice only if its sender was struck before it had noted that."""
+    due: Counter[str] = Counter()
+    for notification in session.scalars(select(Notification)):
+        due[compose(Facts.from_json(notification.facts), wiring.words()).title] += 1
+    sent, doubtful = world.parts.mailbox.sent, world.parts.mailbox.doubtful
+    return [
+        f"'{title}' was sent {sent[title]} times instead of {due[title]}"
+        for title in due | sent
+        if not due[title] <= sent[title] <= due[title] + doubtful[title]
+    ]
+
+
+def _folders(world: World) -> dict[str, Path]:
+    return invariants.folders_below(world.parts.folder / "drives")
+
+
+def _not_restored(session: Any, world: World, stored: BackupSet) -> list[str]:
+    if not stored.archives:
+        # It is from before the first day, and holds nothing.
+        return []
+    row = session.get_one(TapeCartridge, stored.cartridge_id)
+    drive = world.plain_drive(_folders(world)[row.medium_serial])
+    world.counts["sets restored"] += 1
+    return invariants.not_restored(drive, stored, world.parts.folder / "checked")

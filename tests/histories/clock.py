@@ -1,0 +1,29 @@
+"""The one clock of a history: it stands still but for a tick at each look, until the history moves it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+
+START = datetime(2031, 3, 12, 9, 0, tzinfo=UTC)
+"""Later than any real start of the database, which recovery compares the present with."""
+TICK = timedelta(milliseconds=1)
+"""Two things that happen after each other never have the same time."""
+
+
+class Clock:
+    """Stands where ``db.models`` has ``datetime``: every reader of the time asks there."""
+
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self, zone: tzinfo | None = None) -> datetime:
+        self.moment += TICK
+        return self.moment.astimezone(zone or UTC)
+
+    def seconds(self) -> float:
+        """As ``time.monotonic``."""
+        return self.moment.timestamp()
+
+    def move(self, by: timedelta) -> None:
+        """Let time pass; it never goes back."""
+        self.moment += by

@@ -1,0 +1,143 @@
+"""Sets the stage: the product as it is, with clock, broker, drives and channel of a history."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import structlog
+from tenacity import nap
+
+import db.models
+from celery_app import celery, settings, wiring
+from celery_app.queues import queue
+from db.engine import Database
+from db.errors import LostClaim
+from tape import virtual
+from tasks import patience, run_backup, work
+from tests.histories.bus import Bus
+from tests.histories.clock import Clock
+from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
+from tests.histories.mailbox import Mailbox
+from tests.histories.points import Points
+from tests.histories.truth import WatchedDatabase
+from tests.histories.world import DRIVES, Parts
+
+FILES = 4
+FILE_BYTES = 3000
+PAUSE = timedelta(seconds=20)
+"""How long each wait is: what waits looks around less often than it would."""
+
+
+@contextmanager
+def stage(folder: Path, database_url: str) -> Iterator[Parts]:
+    """Everything that a history needs, in a folder and an empty database; undone at the end."""
+    points, clock = Points(), Clock()
+    app = celery.app
+    app.loader.import_default_modules()
+    configured = settings.Settings(
+        state_dir=folder,
+        time_zone="UTC",
+        drives={
+            name: settings.VirtualDriveSettings(driver="virtual", path=folder / "drives" / name)
+            for name in DRIVES
+        },
+    )
+    parts = Parts(
+        folder=folder,
+        database=Database(database_url),
+        points=points,
+        clock=clock,
+        bus=Bus(app, points),
+        formatter=Formatter(points),
+        mailbox=Mailbox(),
+        sources=_sources(folder / "sources"),
+    )
+    watched = WatchedDatabase(database_url, points, parts.mailbox)
+    # One that is gone is never asked again: each history would pay for the question, and none needs it.
+    watched.engine.pool._pre_ping = parts.database.engine.pool._pre_ping = False
+    with pytest.MonkeyPatch.context() as patch, _silence():
+        patch.setattr(db.models, "datetime", clock)
+        patch.setattr(settings, "load", lambda: configured)
+        patch.setattr(wiring, "database", lambda: watched)
+        patch.setattr(wiring, "drive", lambda name: _drive(parts, name))
+        patch.setattr(wiring, "channels", lambda: {parts.mailbox.name: parts.mailbox})
+        patch.setattr(WatchedDrive, "points", points, raising=False)
+        patch.setattr(WatchedVolume, "points", points, raising=False)
+        patch.setattr(virtual, "VirtualVolume", WatchedVolume)
+        parts.formatter.install(patch)
+        for name in DRIVES:
+            app.amqp.queues.add(queue(configured.queue_of(name)))
+        parts.bus.install(patch)
+        _let_no_time_pass(patch, parts)
+        _beat_at_safe_points(patch, points)
+        yield parts
+    watched.close()
+    parts.database.close()
+
+
+def _drive(parts: Parts, name: str) -> WatchedDrive:
+    return WatchedDrive(name, parts.folder / "drives" / name)
+
+
+def _sources(folder: Path) -> Path:
+    """Two small folders that a set needs two archives for."""
+    for source in ("one", "two"):
+        (folder / source).mkdir(parents=True)
+        for number in range(FILES):
+            content = f"{source} {number} ".encode() * FILE_BYTES
+            (folder / source / f"file-{number}").write_bytes(content[: FILE_BYTES - number])
+    return folder
+
+
+def _let_no_time_pass(patch: pytest.MonkeyPatch, parts: Parts) -> None:
+    """Waiting moves the clock instead; the disk need not keep anything; names are not left to chance."""
+
+    def sleep(_seconds: float) -> None:
+        parts.clock.move(PAUSE)
+        parts.formatter.wait()
+
+    time = SimpleNamespace(sleep=sleep, monotonic=parts.clock.seconds)
+    patch.setattr(nap, "time", time)
+    patch.setattr(patience, "time", time)
+    patch.setattr(os, "fsync", lambda _: None)
+    numbers = itertools.count()
+    patch.setattr(run_backup, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(numbers) % 65536:04x}"))
+
+
+def _beat_at_safe_points(patch: pytest.MonkeyPatch, points: Points) -> None:
+    """The heart beats when the step asks, not by a thread: what was done to the run is heard at once."""
+    check = work.Work.check
+
+    def beat_and_check(self: work.Work) -> None:
+        if points.process and points.process.struck:
+            try:
+                self._beat()
+            except LostClaim:
+                self._lost = True
+        check(self)
+
+    patch.setattr(work.Work, "_keep_beating", lambda _: None)
+    patch.setattr(work.Work, "check", beat_and_check)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ten thousand histories write no log."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    loggers = [logging.getLogger(name) for name in ("celery", "celery.app.trace")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    structlog.configure(**before)

@@ -1,0 +1,27 @@
+"""A stand-in for ``ltfsck``: puts aside what a crash left. Return code 1 where all is well."""
+
+from __future__ import annotations
+
+import argparse
+
+from tape import virtual_cartridge, virtual_record
+from tests.ltfs import hardware, samples
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ltfsck")
+    parser.add_argument("-e", dest="backend", required=True)
+    parser.add_argument("-l", dest="list", action="store_true")
+    parser.add_argument("device")
+    asked = parser.parse_args()
+    folder = hardware.cartridge(asked.device)
+    if folder is None:
+        return samples.play("ltfsck_no_such_device", device=asked.device)
+    record = virtual_record.read(folder)
+    if record.volume is None:
+        return samples.play("ltfsck_blank", device=asked.device)
+    if asked.list:
+        return samples.play("ltfsck_list", device=asked.device, label=record.volume.label)
+    virtual_cartridge.recover(folder)
+    hardware.unmark(folder)
+    return samples.play("ltfsck_consistent", device=asked.device, label=record.volume.label)

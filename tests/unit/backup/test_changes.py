@@ -1,0 +1,239 @@
+"""Increments: what has changed since the parent, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup.changes import Change, Known, KnownFiles, signed, since
+from backup.entry import Entry, raw
+from backup.errors import BadRequest, Ended
+from backup.excludes import Excludes
+from backup.manifest import entries_on
+from backup.scan import Found
+from policy.paths import order
+from tests.unit.backup.bench import SET, Log, request
+
+CHILD = "20261102T020000Z-0a1b2c"
+
+
+def known(entries: list[Entry]) -> list[Known]:
+    """What the catalogue would say of the entries of a set."""
+    return [
+        Known(raw(e.path), e.type.value, e.size, e.mtime_ns, e.ctime_ns, signed(e.inode), e.partial)
+        for e in entries
+    ]
+
+
+def increment(bench: Any, **changes: Any) -> dict[str, str]:
+    """Back up what has changed since the set of ``bench.log``; what the new set says of each path."""
+    base = KnownFiles(bench.spool / "known.zst")
+    base.write(known(bench.log.entries))
+    log = Log()
+    facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
+    bench.summary = bench.back_up(log=log, **(facts | changes))
+    bench.second = log
+    return said(bench, log.entries)
+
+
+def said(bench: Any, entries: list[Entry]) -> dict[str, str]:
+    start = len(str(bench.source)) + 1
+    return {entry.path[start:]: entry.type.value for entry in entries}
+
+
+def test_nothing_changed_makes_an_empty_set(bench: Any) -> None:
+    """Such a set has no archive, and is complete."""
+    (bench.source / "a").write_text("a")
+    bench.back_up()
+    assert increment(bench) == {}
+    assert bench.summary.archives == ()
+    assert list(entries_on(bench.volume, CHILD)) == []
+
+
+def test_what_is_new_changed_or_gone_is_in_the_set(bench: Any) -> None:
+    """Content, metadata, type, a name taken by another file, a deleted tree, and the folders they are in."""
+    for name in ("same", "content", "mode", "type", "swap", "was/deep/x", "was/y", "old name"):
+        path = bench.source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    bench.back_up()
+    (bench.source / "content").write_text("CONTENT")
+    (bench.source / "mode").chmod(0o600)
+    (bench.source / "type").unlink()
+    (bench.source / "type").symlink_to("same")
+    other = bench.source / "other"
+    other.write_text("swap")
+    os.utime(other, ns=(0, (bench.source / "swap").stat().st_mtime_ns))
+    other.rename(bench.source / "swap")
+    for name in ("was/deep/x", "was/y"):
+        (bench.source / name).unlink()
+    (bench.source / "was/deep").rmdir()
+    (bench.source / "was").rmdir()
+    (bench.source / "old name").rename(bench.source / "new name")
+    (bench.source / "new").write_text("new")
+    assert increment(bench) == {
+        "": "folder", "content": "file", "mode": "file", "type": "symlink", "swap": "file",
+        "was": "deleted", "was/deep": "deleted", "was/deep/x": "deleted", "was/y": "deleted",
+        "old name": "deleted", "new name": "file", "new": "file",
+    }  # fmt: skip
+    assert (bench.summary.files, bench.summary.deleted) == (7, 5)
+    orders = [order(raw(entry.path)) for entry in bench.second.entries]
+    assert orders == sorted(orders)
+
+
+def test_a_file_that_was_partial_is_taken_again(bench: Any) -> None:
+    """What is on tape is no state of the file, though nothing about it has changed since."""
+    (bench.source / "a").write_text("a")
+    bench.back_up()
+    bench.log.entries = [entry._replace(partial=entry.path.endswith("/a")) for entry in bench.log.entries]
+    assert increment(bench) == {"a": "file"}
+
+
+def test_a_name_added_to_a_file_has_the_content_in_the_same_set(bench: Any) -> None:
+    """A hard link made since: all names of the file are in the set, the first with its content."""
+    (bench.source / "a").write_text("a")
+    bench.back_up()
+    os.link(bench.source / "a", bench.source / "b")
+    assert increment(bench) == {"": "folder", "a": "file", "b": "hardlink"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_could_not_be_read_is_not_taken_for_deleted(bench: Any) -> None:
+    """A folder without permission is a warning; its files stand as they were."""
+    (bench.source / "closed").mkdir()
+    (bench.source / "closed/a").write_text("a")
+    bench.back_up()
+    (bench.source / "closed").chmod(0)
+    try:
+        assert increment(bench) == {"closed": "folder"}
+    finally:
+        (bench.source / "closed").chmod(0o755)
+
+
+def test_the_files_of_a_missing_source_are_not_taken_for_deleted(bench: Any) -> None:
+    """A file system that is not mounted: a warning, and its files stand as they were."""
+    other = bench.source.parent / "other"
+    other.mkdir()
+    (other / "a").write_text("a")
+    bench.back_up(bench.source, other)
+    (other / "a").unlink()
+    other.rmdir()
+    sources = tuple(str(path) for path in (bench.source, other))
+    assert increment(bench, sources=sources) == {}
+    assert len(bench.second.warnings) == 1
+
+
+def test_what_the_rules_pass_over_by_size_stays_as_it_was(bench: Any) -> None:
+    """A file that has grown too large is not deleted; one that a pattern leaves out now is."""
+    for name in ("grows", "a.tmp"):
+        (bench.source / name).write_text(name)
+    bench.back_up()
+    (bench.source / "grows").write_bytes(bytes(1000))
+    rules = Excludes(patterns=("*.tmp",), max_bytes=500)
+    assert increment(bench, excludes=rules) == {"a.tmp": "deleted"}
+
+
+def test_an_increment_that_was_cut_off_goes_on(bench: Any) -> None:
+    """Asked to end in the middle and resumed, it has every change once."""
+    for number in range(12):
+        (bench.source / f"f{number:02}").write_text("x")
+    bench.back_up()
+    for number in range(0, 12, 2):
+        (bench.source / f"f{number:02}").unlink()
+    for number in range(1, 12, 2):
+        (bench.source / f"f{number:02}").write_text("changed")
+    base = KnownFiles(bench.spool / "known.zst")
+    base.write(known(bench.log.entries))
+    facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
+    first = Log(ends_after=3)
+    with pytest.raises(Ended):
+        bench.back_up(log=first, **facts)
+    second = Log()
+    summary = bench.back_up(log=second, resume=first.resume_point(), **facts)
+    paths = [entry.path for entry in first.entries + second.entries]
+    assert sorted(Path(path).name for path in paths[1:]) == [f"f{number:02}" for number in range(12)]
+    assert first.entries
+    assert second.entries
+    assert (summary.files, summary.deleted) == (7, 6)
+    assert [entry.path for entry in entries_on(bench.volume, CHILD)] == paths
+
+
+@pytest.mark.parametrize("facts", [{"type": "full", "parent": SET}, {"type": "incremental", "parent": None}])
+def test_only_an_increment_has_a_parent(facts: dict[str, Any]) -> None:
+    """A request that contradicts itself is refused."""
+    with pytest.raises(BadRequest):
+        request(Path("/"), **facts)
+
+
+names = st.binary(min_size=1, max_size=3).filter(
+    lambda name: not set(name) & {0, ord("/")} and name not in (b".", b"..")
+)
+trees = st.recursive(
+    st.integers(0, 2), lambda children: st.dictionaries(names, children, max_size=4), max_leaves=12
+).filter(lambda made: isinstance(made, dict))  # fmt: skip
+Tree = dict[bytes, Any]
+
+
+def walk(tree: Any, path: bytes = b"/s") -> Iterator[tuple[bytes, int]]:
+    """Paths with a number that tells one state of a file from another; folders have -1."""
+    yield path, tree if isinstance(tree, int) else -1
+    if isinstance(tree, dict):
+        for name in sorted(tree):
+            yield from walk(tree[name], path + b"/" + name)
+
+
+def status(state: int) -> os.stat_result:
+    mode = 0o100644 if state >= 0 else 0o040755
+    return os.stat_result((mode, 5, 0, 1, 0, 0, 9, 0, state, 0))
+
+
+@given(before=trees, after=trees, resumed=st.integers(0, 20))
+def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resumed: int) -> None:
+    """Applied to what was, they give what is; nothing that is the same is among them; from any point on."""
+    old, new = dict(walk(before)), dict(walk(after))
+    base = [
+        Known(path, "folder" if state < 0 else "file", 9, *_times(state), 5, partial=False)
+        for path, state in old.items()
+    ]
+    found = [Found(path, status(state)) for path, state in new.items()]
+    changes = list(since(base, found))
+    state = dict(old)
+    for path, now in changes:
+        assert path not in old or path not in new or old[path] != new[path]
+        if now is None:
+            del state[path]
+        else:
+            state[path] = new[path]
+    assert state == new
+    keys = [order(change.path) for change in changes]
+    assert keys == sorted(set(keys))
+    if changes:
+        after_key = keys[resumed % len(keys)]
+        rest = [each for each in found if order(each.path) > after_key]
+        assert list(since(base, rest, after_key)) == changes[keys.index(after_key) + 1 :]
+
+
+def _times(state: int) -> tuple[int, int]:
+    seen = status(state)
+    return seen.st_mtime_ns, seen.st_ctime_ns
+
+
+def test_a_place_that_was_not_looked_at_changes_nothing() -> None:
+    """Neither itself nor what is below it counts as gone; its neighbours do."""
+    base = [
+        Known(path, "file", 9, *_times(1), 5, partial=False)
+        for path in (b"/s/a", b"/s/b", b"/s/b/x", b"/s/b.txt")
+    ]
+    assert list(since(base, [Found(b"/s/b", None)])) == [Change(b"/s/a", None), Change(b"/s/b.txt", None)]
+
+
+def test_the_largest_inode_fits_the_catalogue() -> None:
+    """An inode of 64 bits becomes a signed number and stays distinct."""
+    assert signed(2**64 - 1) == -1
+    assert signed(2**63 - 1) == 2**63 - 1

@@ -1,0 +1,111 @@
+"""A set that goes on on another cartridge; each of them is readable by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup.compare import compare_trees
+from backup.manifest import entries_on, read_manifest
+from backup.restore import Restoration
+from tape.drive import Medium, MediumState
+from tape.errors import TapeFull
+from tests.unit.backup.bench import SET, FolderVolume
+
+
+def fill(folder: Path, count: int = 12, size: int = 3000) -> None:
+    for number in range(count):
+        (folder / f"f{number:02}").write_bytes(os.urandom(size))
+
+
+def volume(bench: Any, number: int, capacity: int) -> FolderVolume:
+    """A new tape that holds so much."""
+    root = bench.volume.root.parent / f"volume{number}"
+    root.mkdir()
+    medium = Medium(MediumState.FORMATTED, label=f"TP2026110{number}", capacity=capacity)
+    return FolderVolume(root, capacity=capacity, medium=medium)
+
+
+def span(bench: Any, capacity: int, **changes: Any) -> list[FolderVolume]:
+    """Back up on one tape after the other, until the set is complete."""
+    tapes: list[FolderVolume] = []
+    resume = None
+    while True:
+        bench.volume = volume(bench, len(tapes) + 1, capacity)
+        tapes.append(bench.volume)
+        assert len(tapes) < 20
+        try:
+            bench.summary = bench.back_up(resume=resume, **changes)
+        except TapeFull:
+            resume = bench.log.resume_point()
+        else:
+            return tapes
+
+
+def restore(bench: Any, tapes: list[FolderVolume]) -> Any:
+    """From one tape after the other, with a break between them."""
+    state = bench.spool / "restored.sqlite"
+    for tape in tapes:
+        with Restoration(bench.target, state=state) as restoration:
+            restoration.take(tape, SET, entries_on(tape, SET))
+            restoration.archive_done(SET, 0)
+    with Restoration(bench.target, state=state) as restoration:
+        return restoration.finish()
+
+
+@pytest.mark.parametrize("reserve", [0, 4000])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_set_spans_tapes_and_comes_back(bench: Any, reserve: int, compression: str) -> None:
+    """Each archive is on one tape, the reserve stays free, and restored from all of them nothing is lost."""
+    fill(bench.source, 20)
+    (bench.source / "folder").mkdir()
+    fill(bench.source / "folder", 5)
+    os.utime(bench.source / "folder", ns=(0, 12345))
+    tapes = span(bench, 40_000, archive_bytes=12_000, compression=compression, reserve_bytes=reserve)
+    assert len(tapes) >= 3
+    numbers = [archive.number for archive in bench.summary.archives]
+    assert numbers == sorted(set(numbers))
+    assert all(tape.free() >= reserve - 3000 for tape in tapes)
+    assert restore(bench, tapes).failures == []
+    assert bench.differences() == []
+
+
+def test_each_tape_is_readable_by_itself(bench: Any, tmp_path: Path) -> None:
+    """With tar alone: every file is on one of the tapes, links on the tape of their content; the last one
+    lists all archives, each other one tells by its indexes what it holds."""
+    if shutil.which("tar") is None:
+        pytest.skip("not installed here: tar")
+    fill(bench.source, 10)
+    for number in range(10):
+        os.link(bench.source / "f00", bench.source / f"link{number}")
+    tapes = span(bench, 24_000, archive_bytes=8_000, compression="none")
+    assert len(tapes) >= 2
+    target = tmp_path / "by hand"
+    target.mkdir()
+    for tape in tapes:
+        for archive in read_manifest(tape, SET).archives:
+            path = tape.root / "sets" / SET / archive.name
+            if path.exists():
+                subprocess.run(["tar", "-xpf", path, "-C", target], check=True)
+    found = compare_trees(bench.source, target / str(bench.source)[1:])
+    assert {difference.what for difference in found} <= {"links", "mtime"}
+    assert read_manifest(tapes[-1], SET).complete
+    assert not read_manifest(tapes[0], SET).complete
+    assert restore(bench, tapes).failures == []
+    assert bench.differences() == []
+
+
+def test_a_file_that_fits_on_no_tape_is_a_warning(bench: Any) -> None:
+    """It is named, and the rest is stored."""
+    fill(bench.source, 3)
+    (bench.source / "f01").write_bytes(bytes([1]) * 50_000)
+    tapes = span(bench, 30_000, compression="none")
+    [(path, reason)] = bench.log.warnings
+    assert Path(path).name == "f01"
+    assert "larger than a whole tape" in str(reason)
+    assert {Path(entry.path).name for tape in tapes for entry in entries_on(tape, SET)} >= {"f00", "f02"}

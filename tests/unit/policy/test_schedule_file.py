@@ -1,0 +1,183 @@
+"""The file of schedules: what it may say, and that its schema, its reader and its example agree."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from db.models import BackupTask, ScheduledTask
+from db.states import BackupType
+from policy import schedule_fields, schedule_file
+from policy.errors import UsageError
+from policy.period import ScheduleType
+
+DOCS = Path(__file__).parents[3] / "docs"
+DEFAULTS = {"time_zone": "Asia/Shanghai", "drive": "tape0"}
+SCHEMA = Draft202012Validator(schedule_file.json_schema())
+BACKUP = {"sources": ["/srv"]}
+DAILY = {"type": "daily", "at": "02:00"}
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    return {"schedules": {"nightly": {"when": DAILY, "backup": BACKUP, **fields}}}
+
+
+def reads(given_document: Any) -> bool:
+    try:
+        schedule_file.read(given_document, DEFAULTS)
+    except UsageError:
+        return False
+    return True
+
+
+def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:
+    """``tapeline schedule schema > docs/schedules.schema.json`` brings it up to date."""
+    Draft202012Validator.check_schema(schedule_file.json_schema())
+    assert json.loads((DOCS / "schedules.schema.json").read_text()) == schedule_file.json_schema()
+
+
+def test_the_example_is_read_and_names_every_field() -> None:
+    """What an operator starts from works, and shows everything that can be set."""
+    text = (DOCS / "schedules.example.toml").read_text()
+    example = tomllib.loads(text)
+    SCHEMA.validate(example)
+    wanted = {want.name: want for want in schedule_file.read(example, DEFAULTS)}
+    assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
+    full = example["schedules"]["monthly-full"]
+    assert {field.name for field in schedule_fields.SCHEDULE} <= full.keys()
+    assert {field.name for field in schedule_fields.BACKUP} <= full["backup"].keys()
+    assert all(f'type = "{each.value}"' in text for each in ScheduleType)
+    assert wanted["monthly-full"].schedule["wait_for_tape_seconds"] == 86400
+    assert wanted["monthly-full"].template["retention_days"] == 400
+
+
+def test_the_example_says_the_defaults() -> None:
+    """What stands in its first schedule beside a default in brackets is that default."""
+    example = tomllib.loads((DOCS / "schedules.example.toml").read_text())["schedules"]["monthly-full"]
+    for table, fields in ((example, schedule_fields.SCHEDULE), (example["backup"], schedule_fields.BACKUP)):
+        for field in fields:
+            if field.default not in {None, schedule_fields.REQUIRED}:
+                assert table[field.name] == field.show(field.default), field.name
+
+
+def test_every_field_has_its_column() -> None:
+    """The table of fields and the tables of the database name the same things."""
+    assert {field.stored_as for field in schedule_fields.SCHEDULE} <= set(
+        ScheduledTask.__table__.columns.keys()
+    )
+    assert {field.stored_as for field in schedule_fields.BACKUP} <= set(BackupTask.__table__.columns.keys())
+    assert set(schedule_fields.BACKUP_TYPES) == {each.value for each in BackupType}
+    assert set(schedule_fields.WHEN) == set(ScheduleType)
+
+
+WORDS = [
+    "02:00", "24:00", "2:00", "12:00:30", "last", "first weekday", "fifth friday", "friday", "6h", "1d12h",
+    "30s", "1h30s", "h", "", "0h", "current_month", "pool:", "pool:vault", "rotate", "4GiB", "0GB",
+    "zstd", "none", "full", "Asia/Shanghai", "2026-12-24T18:00", "2026-12-24", "refuse", "continue", "fail",
+    "30 2 * * *", "30 2 * *", "daily", "manual",
+]  # fmt: skip
+LISTS = [["/srv"], ["srv"], ["D:\\data"], ["/a", "/a"], [], {}]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 40),
+    st.text(max_size=4),
+    st.lists(st.text(max_size=2), max_size=2),
+    st.sampled_from([*WORDS, *LISTS]),
+)
+FIELDS = st.sampled_from(
+    [(), ("backup",), ("when",)]
+).flatmap(
+    lambda place: st.tuples(
+        st.just(place),
+        st.sampled_from(
+            {
+                (): [*(field.name for field in schedule_fields.SCHEDULE), "whne"],
+                ("backup",): [*(field.name for field in schedule_fields.BACKUP), "sorces"],
+                ("when",): ["type", "at", "day", "month", "every", "start", "expression"],
+            }[place]
+        ),
+    )
+)  # fmt: skip
+
+
+@given(FIELDS, VALUES, st.sampled_from(sorted(ScheduleType)))
+def test_what_the_reader_takes_the_schema_takes_too(
+    field: tuple[tuple[str, ...], str], value: Any, kind: ScheduleType
+) -> None:
+    """An editor never marks as wrong what would be applied; it cannot know everything that is refused."""
+    when = {
+        "once": {"at": "2026-12-24T18:00"},
+        "interval": {"every": "6h"},
+        "weekly": {"day": "friday", "at": "02:00"},
+        "monthly": {"day": 1, "at": "02:00"},
+        "yearly": {"month": 1, "day": "last", "at": "02:00"},
+        "cron": {"expression": "30 2 * * *"},
+        "manual": {},
+    }.get(kind, {"at": "02:00"})
+    made = document(when={"type": kind.value, **when}, backup=dict(BACKUP))
+    place = made["schedules"]["nightly"]
+    for name in field[0]:
+        place = place[name]
+    place[field[1]] = value
+    if reads(made):
+        assert SCHEMA.is_valid(made)
+    elif not _only_the_reader_knows(field[1], value):
+        assert not SCHEMA.is_valid(made)
+
+
+def _only_the_reader_knows(name: str, value: Any) -> bool:
+    """What JSON Schema cannot say: a length of time of zero, which time zones and expressions there are."""
+    return isinstance(value, str) and name in {"time_zone", "grace", "wait_for_tape", "every", "expression"}
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ([], "file: this must be a table of fields."),
+        ({}, "The file names no schedules. Begin with"),
+        ({"schedule": {}}, "schedule: there is no such field. Did you mean 'schedules'?"),
+        ({"schedules": {"a b": {}}}, "schedules: 'a b' is not right here. Use 1 to 64"),
+        ({"schedules": {"x": {"backup": BACKUP}}}, "schedules.x: 'when' is missing."),
+        ({"schedules": {"x": {"when": DAILY}}}, "schedules.x: 'backup' is missing."),
+        (document(retention=3), "schedules.nightly.retention: there is no such field."),
+        (document(backup={}), "schedules.nightly.backup: 'sources' is missing. Write a list of folders"),
+        (document(backup={**BACKUP, "retantion_days": 3}),
+         "schedules.nightly.backup.retantion_days: there is no such field. Did you mean 'retention_days'?"),
+        (document(when={"at": "02:00"}), "schedules.nightly.when.type: None is not right here. Write one of"),
+        (document(grace="5s"), "schedules.nightly.grace: '5s' is not right here. Write a length of time"),
+        (document(tape_policy="pool:"), "schedules.nightly.tape_policy: 'pool:' is not right here. Use"),
+        (document(backup={"sources": ["srv"]}), "schedules.nightly.backup.sources: ['srv'] is not right"),
+        (document(enabled="yes"), "schedules.nightly.enabled: 'yes' is not right here. Write true or false."),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) -> None:
+    """The place is written as a path through the file, and the remedy says what may stand there."""
+    with pytest.raises(UsageError) as caught:
+        schedule_file.read(made, DEFAULTS)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_read_is_shown_as_it_was_written() -> None:
+    """So that a schedule that is as the file says shows no difference."""
+    fields = {
+        "enabled": False, "time_zone": "Europe/Berlin", "drive": "tape1", "tape_policy": "pool:vault",
+        "grace": "1d12h", "wait_for_tape": "1h30m", "unreadable_label": "continue",
+        "on_format_failure": "fail",
+    }  # fmt: skip
+    backup = {
+        "sources": ["/srv", "D:\\data"], "type": "full", "compression": "none", "compression_level": 7,
+        "archive_size": "500MB", "retention_days": 30,
+    }  # fmt: skip
+    when = {"type": "monthly", "day": "last weekday", "at": "02:00"}
+    [want] = schedule_file.read(document(when=when, backup=backup, **fields), DEFAULTS)
+    shown = dict(schedule_file.shown(want.schedule, want.template))
+    assert shown == {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
