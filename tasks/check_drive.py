@@ -81,10 +81,12 @@ def look_in(drive: str) -> str:
     """Note what is in a drive before somebody is reminded of it. Raises DriveError."""
     try:
         medium = wiring.drive(drive).look()
-        with wiring.database().transaction() as session:
-            drives.looked(session, drive, medium.to_json())
-    finally:
-        chain.ask("tapeline.remind", looked=drive)
+    except TapelineError:
+        chain.ask("tapeline.remind", unseen=drive)
+        raise
+    with wiring.database().transaction() as session:
+        drives.looked(session, drive, medium.to_json())
+    chain.ask("tapeline.remind")
     return medium.label or medium.state.value
 
 

@@ -157,17 +157,14 @@ def _at_the_drive(
 
 
 def _sources(schedule: ScheduledTask, problems: list[dict[str, Any] | None]) -> Iterator[Finding]:
+    """One that is missing is a warning of the backup; without any there is nothing to back up."""
+    verdict = Verdict.REFUSED if all(problems) else Verdict.WARNING
+    remedy = M("Correct the path, or mount what holds it.")
     for problem in filter(None, problems):
-        yield Finding(
-            "sources",
-            M("{problem}", problem=problem),
-            Verdict.REFUSED,
-            M("Correct the path, or mount what holds it."),
-        )
+        yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
     if not any(problems):
-        yield Finding(
-            "sources", M("{sources}: there and readable.", sources=", ".join(schedule.template.sources))
-        )
+        sources = ", ".join(schedule.template.sources)
+        yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 
 
 def _tape(

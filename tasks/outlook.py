@@ -10,15 +10,11 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, forecast, permits
 from db.models import BackupSet, ScheduledTask, TapeCartridge
-from db.states import BackupType
 from policy import room
 from policy.message import Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState, TapePolicy
-from tasks.tape_rules import refusal_at_first
-
-FORMATTING = frozenset({BackupType.FULL})
-"""The types whose runs ask for a format."""
+from tasks.tape_rules import is_full, refusal_at_first
 
 CANDIDATES = 5
 """How many tapes that would do are named at the most."""
@@ -60,8 +56,8 @@ def outlook(
 def _permit(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Decision | None:
-    """What the format permit would say; None: a run of this type never asks for one."""
-    if schedule.template.type not in FORMATTING:
+    """What the format permit would say; None: an increment does not ask for one."""
+    if not is_full(session, schedule, schedule.template.type):
         return None
     return permits.preview(session, schedule, medium, now_local=moment)
 

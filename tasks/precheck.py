@@ -52,7 +52,7 @@ def _period(run: ChainRun) -> Message | None:
 
 
 def _clock(session: Session, run: ChainRun) -> Message | None:
-    return clock_doubt(session) if run.kind is Kind.BACKUP else None
+    return clock_doubt(session, run.id) if run.kind is Kind.BACKUP else None
 
 
 def _sources(run: ChainRun) -> list[str]:

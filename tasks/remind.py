@@ -32,17 +32,17 @@ FRESH = timedelta(minutes=10)
 
 
 @app.task(name="tapeline.remind", acks_late=False, ignore_result=True)
-def remind(looked: str | None = None) -> list[str]:
+def remind(unseen: str | None = None) -> list[str]:
     """Every minute from beat. Returns the schedules that something was said of.
 
     A drive is looked at first while no run has it; otherwise what was seen in it last is judged.
-    ``looked``: this drive has just been looked at, or could not be; its schedules alone are considered.
+    ``unseen``: this drive could not be looked at; its schedules alone are considered, by what was seen last.
     """
     coming = select(ScheduledTask).where(ScheduledTask.enabled, ScheduledTask.next_run_time > now())
-    if looked is not None:
-        coming = coming.where(ScheduledTask.drive == looked)
+    if unseen is not None:
+        coming = coming.where(ScheduledTask.drive == unseen)
     with wiring.database().transaction() as session:
-        answers = {row.name: _answer(session, row, looked) for row in session.scalars(coming)}
+        answers = {row.name: _answer(session, row, unseen) for row in session.scalars(coming)}
     said = [name for name, answer in answers.items() if answer is True]
     for drive in {answer for answer in answers.values() if isinstance(answer, Look)}:
         chain.publish(drive.ask)
@@ -65,16 +65,16 @@ class Look:
         )
 
 
-def _answer(session: Session, schedule: ScheduledTask, looked: str | None) -> bool | Look:
+def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
     """One schedule with a value that cannot be is no reason to keep silent about the others."""
     try:
-        return _consider(session, schedule, looked)
+        return _consider(session, schedule, unseen)
     except TapelineError as error:
         log.warning("a schedule cannot be judged", schedule=schedule.name, error=str(error))
         return False
 
 
-def _consider(session: Session, schedule: ScheduledTask, looked: str | None) -> bool | Look:
+def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
     """Whether something was said, or where to look first."""
     due = schedule.next_run_time
     assert due is not None
@@ -92,7 +92,7 @@ def _consider(session: Session, schedule: ScheduledTask, looked: str | None) -> 
         return False
     drive = session.get(Drive, schedule.drive)
     is_last_call = now() > due - timedelta(seconds=settings.load().reminder_again_seconds) / 2
-    if drive is not None and looked is None and not is_last_call and _should_be_looked_at(session, drive):
+    if drive is not None and unseen is None and not is_last_call and _should_be_looked_at(session, drive):
         return Look(drive.name, drive.queue)
     facts = _facts(session, schedule, drive, due)
     if _was_said(session, schedule, kind, facts.event):

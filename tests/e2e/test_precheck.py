@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from db.models import Base, Notification, RunEvent
 from tape import virtual_shelf
@@ -81,7 +81,11 @@ def test_what_is_wrong_is_named_with_its_remedy(system: System, source: Path, sh
     system.start("tape")
     insert_blank(system)
     assert system.drive.format("TP20200101").return_code == 0
-    assert precheck(system, code=1) | {"sources": "refused", "tape": "wait"} == precheck(system, code=1)
+    found = precheck(system, code=4)
+    assert (found["sources"], found["tape"]) == ("warning", "wait")
+    system.schedule("monthly", short_path / "gone")
+    found = precheck(system, code=1)
+    assert (found["sources"], found["tape"]) == ("refused", "wait")
     shown = system.cli("precheck", "monthly", code=1).stdout
     assert "gone' does not exist." in shown
     assert "TP20200101" in shown
@@ -136,7 +140,8 @@ def announced(system: System, run_id: int) -> list[str]:
 
 
 def test_a_clock_that_runs_behind_what_has_happened_stops_a_run(system: System, source: Path) -> None:
-    """What was told of an hour from now proves the host's clock wrong: refused, and nothing is formatted."""
+    """What was told of an hour from now proves the clock wrong: refused, and nothing is formatted; a clock
+    that was ahead and has been set right costs one run."""
     insert_blank(system)
     system.schedule("monthly", source)
     system.start("control", "tape")
@@ -144,13 +149,13 @@ def test_a_clock_that_runs_behind_what_has_happened_stops_a_run(system: System, 
     assert first["state"] == "SUCCEEDED", first
 
     def tell_the_future(session: Any) -> None:
-        newest = session.scalars(select(RunEvent).order_by(RunEvent.id.desc()).limit(1)).one()
-        newest.at = datetime.now(UTC) + timedelta(hours=1)
+        session.execute(update(RunEvent).values(at=datetime.now(UTC) + timedelta(hours=1)))
 
     system.ask(tell_the_future)
     assert precheck(system, "--manual", code=1)["clock"] == "refused"
     run_id = system.run_schedule("monthly")
-    system.ask(tell_the_future)
     stopped = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
     assert "clock" in str(stopped["reason"]), stopped
     assert stopped["permits"] == []
+    again = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
+    assert again["state"] == "SUCCEEDED", again

@@ -64,6 +64,7 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     in, word that all is ready, for those who asked for it."""
     insert(system, "A00001L9", "TP20200101")
     system.schedule("monthly", source, tape_policy="rotate")
+    system.schedule("weekly", source)
 
     def know_an_expired_one(session: Any) -> None:
         session.add(
@@ -93,7 +94,6 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     assert "There is no tape in drive tape0." in catcher.messages[-1]["message"]
 
     insert(system, "A00002L9")
-    system.schedule("weekly", source)
     forget_the_drive(system)
     due_in(system, "weekly", hours=20)
     system.wait_for(lambda: titles(catcher, "All is ready"), "word that all is ready")
