@@ -10,6 +10,7 @@ from typing import NamedTuple
 import zstandard
 
 from backup import index
+from backup.age import Identities
 from backup.documents import folder_of
 from backup.entry import Entry, raw
 from backup.errors import SetUnreadable
@@ -62,15 +63,19 @@ class Choices:
 
 
 def entries(
-    volume: Volume, set_id: str, number: int, wanted: Iterator[Choice], lost: Callable[[bytes, Message], None]
+    volume: Volume,
+    wanted: tuple[str, int, Iterator[Choice]],
+    lost: Callable[[bytes, Message], None],
+    keys: Identities = (),
 ) -> Iterator[Entry]:
     """The entries of an archive that are wanted; each that its index on the volume does not tell is ``lost``.
 
-    Raises TapeReadError.
+    ``wanted``: the set, the number of the archive, and the files. Raises TapeReadError, KeyNeeded.
     """
-    choice = next(wanted, None)
+    set_id, number, choices = wanted
+    choice = next(choices, None)
     try:
-        for position, entry in enumerate(index.on_volume(volume, folder_of(set_id), number)):
+        for position, entry in enumerate(index.on_volume(volume, folder_of(set_id), number, keys)):
             if choice is None:
                 return
             if position == choice.position:
@@ -78,10 +83,10 @@ def entries(
                     yield entry
                 else:
                     lost(choice.path, M("The index on the tape has another file in its place."))
-                choice = next(wanted, None)
+                choice = next(choices, None)
         reason = M("The index on the tape does not have it.")
     except (SetUnreadable, FileNotFoundError):
         reason = M("The index of its archive {number} is damaged.", number=number)
     while choice is not None:
         lost(choice.path, reason)
-        choice = next(wanted, None)
+        choice = next(choices, None)

@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
+from backup.age import Identities, decrypted
 from backup.archive import name_of
 from backup.entry import Place
 from backup.tapefile import open_to_read
@@ -69,8 +70,9 @@ class _Window:
 class Contents:
     """The data of the members of one set; cheapest when asked for in tape order."""
 
-    def __init__(self, volume: Volume, folder: str) -> None:
+    def __init__(self, volume: Volume, folder: str, keys: Identities = ()) -> None:
         self._volume = volume
+        self._keys = keys
         self._folder = folder
         self._window: _Window | None = None
         self._archive = 0
@@ -121,12 +123,18 @@ class Contents:
         if self._window is not None and self._archive == archive:
             return
         self.close()
-        name = f"{self._folder}/{name_of(archive, compressed=True)}"
-        self._compressed = self._volume.size(name) is not None
-        if not self._compressed:
-            name = f"{self._folder}/{name_of(archive, compressed=False)}"
-        self._window = _Window(open_to_read(self._volume, name))
+        name = self._name_of(archive)
+        self._compressed = ".zst" in name
+        self._window = _Window(decrypted(open_to_read(self._volume, name), name, self._keys))
         self._archive = archive
+
+    def _name_of(self, archive: int) -> str:
+        names = [
+            f"{self._folder}/{name_of(archive, compressed=compressed, encrypted=encrypted)}"
+            for compressed in (True, False)
+            for encrypted in (False, True)
+        ]
+        return next((name for name in names if self._volume.size(name) is not None), names[0])
 
     def _open_frame(self, frame: int) -> None:
         assert self._window is not None
