@@ -185,6 +185,16 @@ def name_of(number: int, *, compressed: bool, encrypted: bool = False) -> str:
     return name + SUFFIX if encrypted else name
 
 
+def found_on(volume: Volume, folder: str, number: int) -> str:
+    """The name of an archive's file on the volume, whatever was made of it."""
+    names = [
+        f"{folder}/{name_of(number, compressed=compressed, encrypted=encrypted)}"
+        for compressed in (True, False)
+        for encrypted in (False, True)
+    ]
+    return next((name for name in names if volume.size(name) is not None), names[0])
+
+
 def _created(volume: Volume, name: str, keys: list[Any]) -> TapeFile:
     file = volume.create(name)
     return EncryptedFile(file, keys) if keys else file

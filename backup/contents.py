@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, cast
 import zstandard
 
 from backup.age import Identities, decrypted
-from backup.archive import name_of
+from backup.archive import found_on
 from backup.entry import Place
 from backup.tapefile import open_to_read
 from policy.message import M, Message
@@ -123,24 +123,18 @@ class Contents:
         if self._window is not None and self._archive == archive:
             return
         self.close()
-        name = self._name_of(archive)
+        name = found_on(self._volume, self._folder, archive)
         self._compressed = ".zst" in name
         self._window = _Window(decrypted(open_to_read(self._volume, name), name, self._keys))
         self._archive = archive
-
-    def _name_of(self, archive: int) -> str:
-        names = [
-            f"{self._folder}/{name_of(archive, compressed=compressed, encrypted=encrypted)}"
-            for compressed in (True, False)
-            for encrypted in (False, True)
-        ]
-        return next((name for name in names if self._volume.size(name) is not None), names[0])
 
     def _open_frame(self, frame: int) -> None:
         assert self._window is not None
         self._window.seek(frame)
         self._stream = (
-            self._zstd.stream_reader(cast("BinaryIO", self._window)) if self._compressed else self._window
+            self._zstd.stream_reader(cast("BinaryIO", self._window), read_across_frames=True)
+            if self._compressed
+            else self._window
         )
         self._frame, self._position = frame, 0
 

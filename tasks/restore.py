@@ -99,7 +99,7 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
     def choose(file: Live) -> None:
         if file.set_id not in choices:
             choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
-        choices[file.set_id].add(Choice(file.archive, file.position, file.path))
+        choices[file.set_id].add(Choice(file.archive, file.position, file.path, file.blake3 or b""))
 
     condition = catalog.wanted(run.options["paths"], run.options.get("patterns", []))
     plan = restores.plan(session, run.set_id, condition, choose)
