@@ -135,6 +135,12 @@ def restore(
         str | None, typer.Option(help="As it was then, e.g. '2026-11-20 18:00'.", metavar="TIME")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with the secret key, on the drive host, if it is encrypted.", metavar="FILE"
+        ),
+    ] = None,
     drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
@@ -152,6 +158,7 @@ def restore(
             restores.check_paths(session, set_id, wanted, patterns)
             found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
             plan = found.to_json(set_id)
+            is_closed = any(stored.encrypted for stored in lineage.chain(session, set_id))
         if dry_run:
             _show_plan(plan, as_json)
             return
@@ -160,8 +167,14 @@ def restore(
             "paths": wanted,
             "patterns": patterns,
             "overwrite": overwrite,
+            "identity": str(identity.absolute()) if identity else None,
         }
         options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
+        if is_closed and identity is None:
+            raise UsageError(
+                M("Set {set} is encrypted.", set=set_id),
+                M("Name the file with the secret key: --identity FILE, on the drive's host."),
+            )
         run_id = _start(database, set_id, to, options, drive)
         if as_json or not wait:
             _say_started(run_id, as_json)

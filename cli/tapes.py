@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -168,6 +169,9 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
 )
 def import_tape(
     drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with the secret key, on the drive host.", metavar="FILE")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -181,7 +185,8 @@ def import_tape(
     settings.load().drive(name)
     with stack.database() as database:
         with database.transaction() as session:
-            run = runs.start_import(session, drive=name, requested_by=getpass.getuser())
+            options = {"identity": str(identity.absolute())} if identity else {}
+            run = runs.start_import(session, drive=name, options=options, requested_by=getpass.getuser())
         chain.release(run.drive, brief=True)
         if as_json or not wait:
             if as_json:

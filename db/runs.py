@@ -328,9 +328,12 @@ def start_verify(
     return _queue(session, run)
 
 
-def start_import(session: Session, *, drive: str, requested_by: str | None) -> ChainRun:
+def start_import(
+    session: Session, *, drive: str, options: dict[str, Any], requested_by: str | None
+) -> ChainRun:
     """Queue an import of the tape in a drive."""
-    return _queue(session, ChainRun(kind=Kind.IMPORT, drive=drive, options={}, requested_by=requested_by))
+    run = ChainRun(kind=Kind.IMPORT, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
 
 
 def _queue(session: Session, run: ChainRun) -> ChainRun:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from backup import index, manifest
+from backup.age import Identities, identities
 from backup.documents import folder_of
 from backup.entry import shown
 from backup.manifest import Manifest
@@ -33,13 +36,15 @@ def import_tape(work: Work) -> Done:
     """Done again, it adds what is missing. Raises ImportIncomplete, DriveError."""
     with work.drive().mount(read_only=True) as volume:
         cartridge = work.db(lambda session, _run: _cartridge(session, volume))
+        identity = work.db(lambda _session, run: run.options.get("identity"))
+        keys = identities(Path(identity)) if identity else []
         found = [each.set_id for each in manifest.sets_on(volume)]
         meter = Meter()
         meter.plan(len(found), 0)
         unread = []
         for done, set_id in enumerate(found):
             work.check()
-            if not _import_set(work, volume, cartridge, set_id):
+            if not _import_set(Source(work, volume, cartridge, keys), set_id):
                 unread.append(set_id)
             shown_now = meter.update(done + 1, 0)
             if shown_now:
@@ -66,11 +71,22 @@ def _cartridge(session: Session, volume: Volume) -> int:
     return row.id
 
 
-def _import_set(work: Work, volume: Volume, cartridge: int, set_id: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The tape that is imported, and who does it."""
+
+    work: Work
+    volume: Volume
+    cartridge: int
+    keys: Identities
+
+
+def _import_set(source: Source, set_id: str) -> bool:
     """Whether all that the tape has of a set could be read; what could not is told."""
+    work, volume = source.work, source.volume
     try:
-        said = manifest.read_manifest(volume, set_id)
-        work.db(lambda session, _run: _add_set(session, said, cartridge))
+        said = manifest.read_manifest(volume, set_id, source.keys)
+        work.db(lambda session, _run: _add_set(session, said, source.cartridge))
     except TapelineError as error:
         work.tell(_unreadable(set_id, error), level="error")
         return False
@@ -78,7 +94,7 @@ def _import_set(work: Work, volume: Volume, cartridge: int, set_id: str) -> bool
     present = numbers(volume, set_id)
     for record in said.archives:
         if record.number in present:
-            outcome = _import_archive(work, volume, cartridge, set_id, record)
+            outcome = _import_archive(source, set_id, record)
             added += outcome is True
             whole = whole and outcome is not None
     work.db(partial(_settle, set_id=set_id, added=added))
@@ -94,7 +110,7 @@ def _add_set(session: Session, said: Manifest, cartridge: int) -> None:
         started_at=said.started_at,
         finished_at=said.finished_at,
         warnings=said.warnings,
-        encrypted=False,
+        encrypted=said.encrypted,
         about=said.about,
     )
     row = session.get(TapeCartridge, cartridge)
@@ -102,13 +118,12 @@ def _add_set(session: Session, said: Manifest, cartridge: int) -> None:
     imports.add_set(session, found, row)
 
 
-def _import_archive(
-    work: Work, volume: Volume, cartridge: int, set_id: str, record: ArchiveRecord
-) -> bool | None:
+def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool | None:
     """Whether an archive was added; None if its index could not be read."""
+    work, folder = source.work, folder_of(set_id)
 
     def add(session: Session, _run: ChainRun) -> bool:
-        row = session.get(TapeCartridge, cartridge)
+        row = session.get(TapeCartridge, source.cartridge)
         assert row is not None
         archive = BackupArchive(
             set_id=set_id,
@@ -122,13 +137,13 @@ def _import_archive(
             content_bytes=record.size,
             record=record.to_json(),
         )
-        entries = index.Again(partial(index.on_volume, volume, folder_of(set_id), record.number))
+        entries = index.Again(partial(index.on_volume, source.volume, folder, record.number, source.keys))
         return imports.add_archive(session, archive, rows(entries), deleted=record.deleted)
 
     try:
         return work.db(add)
     except FileNotFoundError:
-        name = f"{folder_of(set_id)}/{index.name_of(record.number)}"
+        name = f"{folder}/{index.name_of(record.number)}"
         work.tell(_unreadable(set_id, index.damaged(name)), level="error")
     except TapelineError as error:
         work.tell(_unreadable(set_id, error), level="error")

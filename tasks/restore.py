@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backup import chosen
+from backup.age import Identities, identities
 from backup.chosen import Choice, Choices
 from backup.entry import shown
 from backup.errors import Ended
@@ -46,6 +47,7 @@ class Wanted:
 
     target: Path
     overwrite: bool
+    keys: Identities
     plan: RestorePlan
     choices: dict[str, Choices]
     """Of each set."""
@@ -99,13 +101,15 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
     def choose(file: Live) -> None:
         if file.set_id not in choices:
             choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
-        choices[file.set_id].add(Choice(file.archive, file.position, file.path))
+        choices[file.set_id].add(Choice(file.archive, file.position, file.path, file.blake3 or b""))
 
     condition = catalog.wanted(run.options["paths"], run.options.get("patterns", []))
     plan = restores.plan(session, run.set_id, condition, choose)
     for of_set in choices.values():
         of_set.end()
-    return Wanted(Path(run.options["target"]), run.options["overwrite"], plan, choices)
+    identity = run.options.get("identity")
+    keys = identities(Path(identity)) if identity else []
+    return Wanted(Path(run.options["target"]), run.options["overwrite"], keys, plan, choices)
 
 
 def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
@@ -121,6 +125,7 @@ def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
         wanted.target,
         state=folder / "restored.sqlite",
         overwrite=wanted.overwrite,
+        keys=wanted.keys,
         on_progress=progress,
         check=partial(_check, work),
     )
@@ -148,9 +153,8 @@ def _take(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tu
         for number, choices in wanted.choices[set_id].by_archive():
             if (set_id, number) not in here or restoration.is_done(set_id, number):
                 continue
-            restoration.take(
-                volume, set_id, chosen.entries(volume, set_id, number, choices, restoration.lose)
-            )
+            found = chosen.entries(volume, (set_id, number, choices), restoration.lose, wanted.keys)
+            restoration.take(volume, set_id, found)
             restoration.archive_done(set_id, number)
 
 

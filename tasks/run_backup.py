@@ -197,6 +197,7 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         type=record.type,
         parent_id=record.parent_id,
         keep_sets=record.keep_sets,
+        encrypted=bool(record.encrypt_to),
         state=SetState.WRITING,
         period=run.period,
         sources=record.sources,

@@ -45,6 +45,7 @@ def request_for(
         label=medium.label or "",
         reserve_bytes=min(LARGEST_RESERVE, (medium.capacity or LARGEST_RESERVE * 100) // 100),
         started_at=stored.started_at,
+        encrypt_to=tuple(record.encrypt_to),
         excludes=_excludes(record, stored.started_at),
         about={
             "run": run.id,

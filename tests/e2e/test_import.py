@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from tests.system import System
 @pytest.fixture
 def source(short_path: Path) -> Path:
     folder = short_path / "source"
-    sample.make(folder, large=6 << 20, small=30)
+    sample.make(folder / "mixed", large=1 << 20, small=30)
+    for number in range(8):
+        (folder / f"large{number}").write_bytes(os.urandom(1 << 20))
     return folder
 
 
