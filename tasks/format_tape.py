@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,8 @@ from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
+
+log = structlog.get_logger("tapeline.step")
 
 
 class CutOff(TapelineError):
@@ -107,6 +110,7 @@ def _format(work: Work, order: Order) -> Done | NotNeeded:
             expected=order.identity,
             serial=labels.serial_for(order.label, order.generation + 1),
             read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
+            on_output=lambda line: log.info("format", line=line),
             inherit=(held.descriptor,) if held else (),
         )
     except DriveError as error:
