@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from celery_app import settings
+from celery_app import settings, wiring
 from cli import moment, output, stack, watch
 from cli.output import AsJson, examples
 from db import catalog, expiry, lineage, restores, runs, schedules
@@ -158,6 +158,8 @@ def restore(
             restores.check_paths(session, set_id, wanted, patterns)
             found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
             plan = found.to_json(set_id)
+            rate = restores.pace(session, drive or settings.load().default_drive)
+            plan["seconds"] = round(plan["bytes"] / rate) if rate else None
             is_closed = any(stored.encrypted for stored in lineage.chain(session, set_id))
         if dry_run:
             _show_plan(plan, as_json)
@@ -210,12 +212,11 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             sets=", ".join(plan["sets"]) or plan["set"],
         )
     )
-    output.say(
-        M(
-            "Tapes, in this order: {tapes}.",
-            tapes=", ".join(plan["tapes"]) or "–",
-        )
-    )
+    output.say(M("Tapes, in this order: {tapes}.", tapes=", ".join(plan["tapes"]) or "–"))
+    if plan["seconds"] is not None:
+        words = wiring.words()
+        told = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
+        output.say(told)
 
 
 @app.command(

@@ -106,6 +106,8 @@ def test_increments_restore_the_source_as_it_was_at_any_time(
     plan = system.json("sets", "restore", ids[4], "--match", "*.txt", "--to", str(target), "--dry-run")
     assert plan["sets"] == ids[3:]
     assert plan["tapes"] == [LABEL]
+    assert plan["bytes"] > 0
+    assert plan["seconds"] >= 0
 
 
 def _change(source: Path, number: int) -> None:
