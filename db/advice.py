@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -46,9 +47,16 @@ def _after_a_format(permit: FormatPermit) -> Message:
     if outcome and outcome["ok"]:
         return M("Tape {label} was formatted for this run; nothing is on it yet.", label=permit.label)
     found = _named(permit.identity)
-    if outcome and cartridges.identity(outcome["after"]) == cartridges.identity(permit.identity):
+    if outcome and _changed_nothing(permit, outcome):
         return M("The format changed nothing: {tape} holds what it held.", tape=found)
     return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=found)
+
+
+def _changed_nothing(permit: FormatPermit, outcome: dict[str, Any]) -> bool:
+    if not outcome.get("started", True):
+        return True
+    after = outcome.get("after")
+    return after is not None and cartridges.identity(after) == cartridges.identity(permit.identity)
 
 
 def _untouched(run: ChainRun) -> Message:

@@ -265,6 +265,21 @@ def _folders(value: Any) -> list[str]:
     return value
 
 
+def texts(pattern: str, remedy: Message) -> Kind:
+    """A list of texts, each once, that match a pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def read(value: Any) -> list[str]:
+        if not isinstance(value, list) or len(set(map(str, value))) < len(value):
+            raise Wrong(remedy)
+        if not all(isinstance(each, str) and compiled.fullmatch(each) for each in value):
+            raise Wrong(remedy)
+        return value
+
+    items = {"type": "string", "pattern": f"^(?:{pattern})$"}
+    return Kind(read, {"type": "array", "uniqueItems": True, "items": items})
+
+
 FOLDERS = Kind(
     _folders,
     {
