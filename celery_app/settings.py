@@ -263,8 +263,9 @@ def _check_variables() -> None:
 
 def _explain(error: ValidationError, where: str) -> BadConfiguration:
     first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    place = _place(first)
+    field = ".".join(place)
+    variable = PREFIX + "__".join(place).upper()
     if variable in os.environ:
         where = variable
     more = error.error_count() - 1
@@ -274,7 +275,21 @@ def _explain(error: ValidationError, where: str) -> BadConfiguration:
     )
 
 
+def _place(error: Any) -> list[str]:
+    """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
+    place = [str(part) for part in error["loc"]]
+    if place[0] in {"drives", "channels"} and len(place) > 2:
+        del place[2]
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append(error["ctx"]["discriminator"].strip("'"))
+    return place
+
+
 def _problem(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such setting"
+    if error["type"] == "union_tag_invalid":
+        return f"'{error['ctx']['tag']}' is none of {error['ctx']['expected_tags']}"
+    if error["type"] == "union_tag_not_found":
+        return "Field required"
     return str(error["msg"]).removeprefix("Value error, ")
