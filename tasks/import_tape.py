@@ -141,7 +141,7 @@ def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool 
         return imports.add_archive(session, archive, rows(entries), deleted=record.deleted)
 
     try:
-        # Without a lock on the run: the heart has to beat meanwhile. Entered twice, the second finds it there.
+        # Without a lock on the run: the heart has to beat meanwhile. Entered twice, it finds itself.
         return work.database.attempt(add, patience=work.settings.database_patience_seconds)
     except FileNotFoundError:
         name = f"{folder}/{index.name_of(record.number)}"
