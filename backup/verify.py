@@ -37,9 +37,9 @@ class VerifyReport:
 class Verification:
     """Compares a set on a volume with its own hashes.
 
-    ``percent`` 100 reads every byte; less reads that part of the files, by chance, and all indexes and
-    documents. ``on_read(bytes)`` and ``check`` are called every MiB or so; what they raise ends it. A place
-    that the drive cannot read counts as damaged.
+    ``percent`` 100 reads every byte; less reads that part of the files, by chance, but one of each archive at
+    least, and all indexes and documents. ``on_read(bytes)`` and ``check`` are called every MiB or so; what
+    they raise ends it. A place that the drive cannot read counts as damaged.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Verification:
     def _closed(self, record: ArchiveRecord) -> None:
         """An encrypted archive: without the key it can be compared as a whole alone. A sample takes some."""
         name = f"{self._folder}/{record.name}"
-        if self._percent < 100 and self._chance.random() * 100 >= self._percent:
+        if self.report.files and self._chance.random() * 100 >= self._percent:
             return
         if self._is_as_written(name, record.bytes, record.sha256):
             self.report.files += record.files
@@ -133,10 +133,14 @@ class Verification:
         """Compare files of an archive with their own hashes, by its index."""
         name = index.found_on(self._volume, self._folder, record.number)
         contents = Contents(self._volume, self._folder)
+        last, compared = None, False
         try:
-            for entry in _with_content(index.on_volume(self._volume, self._folder, record.number)):
+            for last in _with_content(index.on_volume(self._volume, self._folder, record.number)):
                 if is_chosen():
-                    self._file(contents, entry)
+                    self._file(contents, last)
+                    compared = True
+            if last is not None and not compared:
+                self._file(contents, last)
         except (SetUnreadable, FileNotFoundError, TapeReadError):
             self._damaged(name, M("The files of this archive could not be compared: its index is damaged."))
         finally:

@@ -122,7 +122,7 @@ def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool 
     """Whether an archive was added; None if its index could not be read."""
     work, folder = source.work, folder_of(set_id)
 
-    def add(session: Session, _run: ChainRun) -> bool:
+    def add(session: Session) -> bool:
         row = session.get(TapeCartridge, source.cartridge)
         assert row is not None
         archive = BackupArchive(
@@ -141,7 +141,8 @@ def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool 
         return imports.add_archive(session, archive, rows(entries), deleted=record.deleted)
 
     try:
-        return work.db(add)
+        # Without a lock on the run: the heart has to beat meanwhile. Entered twice, it finds itself.
+        return work.database.attempt(add, patience=work.settings.database_patience_seconds)
     except FileNotFoundError:
         name = f"{folder}/{index.name_of(record.number)}"
         work.tell(_unreadable(set_id, index.damaged(name)), level="error")

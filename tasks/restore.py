@@ -19,7 +19,7 @@ from backup.entry import shown
 from backup.errors import Ended
 from backup.restore import Restoration
 from backup.spool import spooling
-from db import cartridges, catalog, events, lineage, restores
+from db import cartridges, catalog, events, lineage, restores, runs
 from db.lineage import Live
 from db.models import BackupArchive, ChainRun
 from db.restores import RestorePlan
@@ -62,7 +62,11 @@ def restore(work: Work) -> Done:
     folder = spool_of(work) / f"restore-{work.held.run_id}"
     with spooling():
         folder.mkdir(mode=0o700, exist_ok=True)
-    wanted = work.db(lambda session, run: _wanted(session, run, folder))
+    # Without a lock on the run: the catalogue may be large, and the heart has to beat meanwhile.
+    wanted = work.database.attempt(
+        lambda session: _wanted(session, runs.get(session, work.held.run_id), folder),
+        patience=work.settings.database_patience_seconds,
+    )
     began = time.monotonic()
     with _restoration(work, wanted, folder) as restoration:
         with work.drive().mount(read_only=True) as volume:
