@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from backup import system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnusable
 from backup.spool import failed
@@ -44,15 +45,15 @@ def roots(sources: Iterable[str]) -> tuple[bytes, ...]:
 
 
 def _real(source: str) -> bytes:
-    path = raw(source)
+    path = system.absolute(source)
     if not path.startswith(b"/") or b"\0" in path:
         raise SourceUnusable(
-            M("The source '{path}' is not an absolute path.", path=shown(path)),
+            M("The source '{path}' is not an absolute path.", path=shown(raw(source))),
             M("Write it from the root of the file system of the drive's host."),
         )
     try:
-        real = os.path.realpath(path, strict=True)
-        mode = os.lstat(real).st_mode
+        real = system.real(path)
+        mode = os.lstat(system.native(real)).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissing(
             M("The source '{path}' does not exist.", path=shown(path)),
@@ -113,7 +114,7 @@ class Scan:
 
     def _look(self, path: bytes) -> os.stat_result | None:
         try:
-            found = os.lstat(path)
+            found = os.lstat(system.native(path))
         except OSError as error:
             self._warn(path, unreadable(error))
             return None
@@ -145,7 +146,7 @@ class Scan:
         return (base + name for name in names)
 
     def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
-        with os.scandir(folder) as entries:
+        with os.scandir(system.native(folder)) as entries:
             names = (entry.name for entry in entries)
             run = sorted(islice(names, RUN))
             if len(run) < RUN:
