@@ -169,14 +169,18 @@ def main() -> int:
         _say(f"Not tested on Windows: {missing()}")
         return 1
     set_up()
-    words = ["-q", "-p", "no:cacheprovider", "-c", "NUL", "--rootdir", ".", "--import-mode=importlib"]
+    here = windows(ROOT)
+    words = ["-q", "-p", "no:cacheprovider", "-c", "NUL", "--rootdir", here, "--confcutdir", here]
+    words += ["--import-mode=importlib"]
     on_windows = subprocess.run(
         python("-m", "pytest", *words, "tests/windows/test_drive.py", "tests/windows/test_text.py"),
         env=environment(),
         cwd=ROOT,
         check=False,
         stdin=subprocess.DEVNULL,
+        # Python for Windows starts under wine only where its output goes into a pipe.
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     _say(on_windows.stdout.decode(errors="replace"))
     chain = subprocess.run(
