@@ -11,7 +11,7 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
-from backup import index, tar
+from backup import index, system, tar
 from backup.age import SUFFIX, EncryptedFile
 from backup.entry import Entry, FileType, Place
 from backup.errors import SpoolFailed
@@ -157,7 +157,7 @@ class Archive:
             room = out.room()[:left]
             started = perf_counter()
             try:
-                count = os.readv(fd, (room,))
+                count = system.read_into(fd, room)
             except OSError as error:
                 return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
             if not count:

@@ -23,11 +23,14 @@ def note(work: Work, at: drive.Drive) -> None:
     Raises LostClaim, DatabaseUnavailable.
     """
     try:
-        said = asdict(at.health())
+        told_by_drive = at.health()
     except DriveError as error:
         told = M("The drive did not tell its condition: {error}", error=error.message.to_json())
         work.tell(told, level="warning")
         return
+    if told_by_drive == drive.Health():
+        return
+    said = asdict(told_by_drive)
     found = settings.load().drive(work.drive_name).warn
     limits = health.Limits(**found.model_dump())
     work.db(lambda session, run: _record(session, run, said, limits))

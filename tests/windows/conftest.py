@@ -28,10 +28,9 @@ class Rig:
         self.setup = WindowsSetup(
             "O", self.tools, folder / "host", limits=WindowsLimits(label=20, format=30, check=30, move=3)
         )
-        if sys.platform == "win32":
-            self.setup = replace(self.setup, file_system=None)
-        else:
-            self.setup = replace(self.setup, root=self.root, commands=Commands(read=("read",)))
+        self.setup = replace(self.setup, commands=Commands(read=("LtfsRead.exe",)))
+        if sys.platform != "win32":
+            self.setup = replace(self.setup, root=self.root)
         self.drive = WindowsDrive("tape", self.setup)
 
     def say(self, file: str, text: str) -> None:
