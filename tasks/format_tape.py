@@ -292,9 +292,10 @@ def _differs(permit: FormatPermit, medium: Medium) -> bool:
 
 
 def _lasting(identity: Mapping[str, str | None], medium: Medium) -> list[tuple[str, str]]:
-    """What survives a format and is known of both."""
+    """What survives a format and is known of both: the chip's serial; else the barcode, which some format
+    programs write anew."""
     known = [
         (identity.get("medium_serial"), medium.medium_serial),
         (identity.get("barcode"), medium.barcode),
     ]
-    return [(before, after) for before, after in known if before and after]
+    return [(before, after) for before, after in known if before and after][:1]

@@ -164,16 +164,6 @@ def swapped(world: World) -> Strike:
     return _beside(world, lambda _: [world.insert_next(drive) for drive in world.workers] and None)
 
 
-def swapped_before_the_backup(world: World) -> Strike:
-    """As swapped, but for the steps that do not look at what they mount (test_found.py)."""
-
-    def strike(name: str) -> None:
-        if world.taken and world.taken.task not in {"tapeline.run_backup", "tapeline.restore"}:
-            swapped(world)(name)
-
-    return strike
-
-
 FATES: Sequence[Fate] = (
     child_killed,
     worker_killed,
@@ -187,5 +177,5 @@ FATES: Sequence[Fate] = (
     cancelled,
     asked_to_end,
     broker_gone,
-    swapped_before_the_backup,
+    swapped,
 )
