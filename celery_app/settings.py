@@ -67,18 +67,29 @@ class AppriseSettings(_ChannelSettings):
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
 
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Addresses that only this host reaches."""
+
+
 class FlowerSettings(Section):
     """The dashboard."""
 
     address: str = "127.0.0.1"
     port: int = Field(default=5555, ge=1, le=65535)
     basic_auth: list[SecretStr] = Field(default=[])
-    """``user:password`` of those who may see it; required on any address but loopback."""
+    """``user:password`` of those who may see it; required on any address but loopback. None on loopback: one
+    is made, in the file ``dashboard.login`` of the state folder."""
+    without_login: bool = False
+    """Whoever is on this host may see everything and press every button; on loopback alone."""
+    metrics_token: SecretStr | None = None
+    """With it as bearer token ``/metrics`` answers other hosts too."""
 
     @model_validator(mode="after")
     def _is_guarded(self) -> FlowerSettings:
-        if self.address not in {"127.0.0.1", "::1", "localhost"} and not self.basic_auth:
+        if self.address not in LOOPBACK and not self.basic_auth:
             raise ValueError("an address other than loopback needs basic_auth")
+        if self.without_login and (self.basic_auth or self.address not in LOOPBACK):
+            raise ValueError("without_login is for loopback alone, and without basic_auth")
         return self
 
 

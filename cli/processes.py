@@ -10,6 +10,7 @@ import typer
 
 from celery_app import settings, wiring
 from cli import output, stack
+from dashboard import login
 from embedded.program import Event, Program
 from embedded.supervisor import Supervisor
 from policy.message import M
@@ -32,6 +33,10 @@ def up() -> None:
         output.say(
             M("Dashboard: http://{address}:{port}", address=found.flower.address, port=found.flower.port)
         )
+        if not (found.flower.basic_auth or found.flower.without_login):
+            output.say(
+                M("Login: user {user}, password in {file}", user=login.USER, file=str(login.login_file()))
+            )
         output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
         Supervisor(found.state_dir, programs).run(show)
     output.say(M("Everything has stopped."))

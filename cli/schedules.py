@@ -15,7 +15,7 @@ from cli import output, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
-from db.states import BackupType, RunState, Trigger
+from db.states import BackupType, RunState
 from policy.message import M, Message
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
@@ -255,21 +255,8 @@ def start(database: Any, name: str, options: dict[str, Any] | None = None) -> tu
     """
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
-    with database.transaction() as session:
-        schedule = schedules.get(session, name)
-        run = runs.start(
-            session,
-            schedule,
-            due_at=now(),
-            trigger=Trigger.MANUAL,
-            requested_by=getpass.getuser(),
-            options=options,
-        )
-        assert run is not None, "this moment was never due before"
+    run = chain.start(name, requested_by=getpass.getuser(), options=options, brief=True)
     if run.state is RunState.SKIPPED:
-        chain.ask("tapeline.deliver", brief=True, run_id=run.id)
         output.console.print(output.message(run.reason), markup=False, soft_wrap=True)
-    else:
-        chain.release(run.drive, brief=True)
     with database.transaction() as session:
         return run.id, runs.get(session, run.id).state

@@ -76,11 +76,8 @@ def beat() -> Program:
 
 
 def flower() -> Program:
-    """The dashboard; its logins go through the environment, where other users do not see them."""
-    found = settings.load().flower
-    argv = celery("flower", f"--address={found.address}", f"--port={found.port}")
-    logins = ",".join(login.get_secret_value() for login in found.basic_auth)
-    return Program("flower", argv, env={"FLOWER_BASIC_AUTH": logins} if logins else None)
+    """The dashboard; it reads its address and its logins from the settings."""
+    return Program("flower", celery("flower"))
 
 
 def log_of(program: Program) -> Path:

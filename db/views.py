@@ -9,7 +9,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import catalog
-from db.models import BackupArchive, BackupSet, ChainRun, ChainStep, FormatPermit, RunEvent, TapeCartridge
+from db.models import (
+    BackupArchive,
+    BackupSet,
+    ChainRun,
+    ChainStep,
+    FormatPermit,
+    Notification,
+    RunEvent,
+    TapeCartridge,
+)
 
 
 def run_json(run: ChainRun) -> dict[str, Any]:
@@ -46,6 +55,35 @@ def step_json(step: ChainStep) -> dict[str, Any]:
         "started_at": iso(step.started_at),
         "finished_at": iso(step.finished_at),
     }
+
+
+def parts_json(run: ChainRun) -> list[dict[str, Any]]:
+    """Every part of a run with its steps, each with the dispatch whose message claimed it last."""
+    return [
+        {
+            "part": part,
+            "steps": [
+                {**step_json(step), "dispatch": step.dispatch} for step in run.steps if step.part == part
+            ],
+        }
+        for part in sorted({step.part for step in run.steps})
+    ]
+
+
+def messages_json(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """What was to be said of a run, and how far that came on each channel."""
+    rows = session.scalars(
+        select(Notification).where(Notification.run_id == run_id).order_by(Notification.id)
+    )
+    return [
+        {
+            "event": row.event,
+            "created_at": iso(row.created_at),
+            "deliveries": row.deliveries,
+            "next_attempt_at": iso(row.next_attempt_at),
+        }
+        for row in rows
+    ]
 
 
 def events_json(session: Session, run_id: int, after: int = 0) -> list[dict[str, Any]]:

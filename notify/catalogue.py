@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -14,7 +15,7 @@ from babel.messages.pofile import write_po
 
 from notify import words
 
-PACKAGES = ("backup", "celery_app", "cli", "db", "embedded", "notify", "policy", "tape", "tasks")
+PACKAGES = ("backup", "celery_app", "cli", "dashboard", "db", "embedded", "notify", "policy", "tape", "tasks")
 LANGUAGE = "zh_CN"
 
 _ROOT = Path(__file__).parent.parent
@@ -25,8 +26,9 @@ def in_program() -> set[str]:
     return {
         text
         for package in PACKAGES
-        for path in (_ROOT / package).rglob("*.py")
-        for text in texts(path.read_text(encoding="utf-8"))
+        for path in sorted((_ROOT / package).rglob("*"))
+        if path.suffix in _READERS
+        for text in _READERS[path.suffix](path.read_text(encoding="utf-8"))
     }
 
 
@@ -37,6 +39,17 @@ def texts(source: str) -> Iterator[str]:
         match node:
             case ast.Call(func=ast.Name(id="M"), args=[ast.Constant(value=str(text)), *_]) if text:
                 yield text
+
+
+_IN_PAGE = re.compile(r"""\bM\((["'])(.+?)\1""")
+
+
+def texts_of_page(source: str) -> Iterator[str]:
+    """The text of every ``M("...")`` of a page's template."""
+    return (found[2] for found in _IN_PAGE.finditer(source))
+
+
+_READERS = {".py": texts, ".html": texts_of_page}
 
 
 def missing() -> list[str]:

@@ -12,9 +12,9 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
-from db import drives, runs
-from db.models import ChainRun
-from db.states import AT_THE_DRIVE, STEPS, Step
+from db import drives, runs, schedules
+from db.models import ChainRun, now
+from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 
 log = structlog.get_logger("tapeline.chain")
 
@@ -52,9 +52,10 @@ def _signature(run: ChainRun, step: Step, drive_queue: str) -> Any:
     )
 
 
-def message_id(run: ChainRun, step: Step) -> str:
-    """What the dashboard shows as the task's id: run, dispatch and step."""
-    return f"run{run.id}-{run.dispatch}-{STEPS[run.kind].index(step) + 1}-{step.value}"
+def message_id(run: ChainRun, step: Step, dispatch: int | None = None) -> str:
+    """What Flower shows as the task's id: run, dispatch (the present one if none is named) and step."""
+    number = STEPS[run.kind].index(step) + 1
+    return f"run{run.id}-{run.dispatch if dispatch is None else dispatch}-{number}-{step.value}"
 
 
 def publish(send_it: Any, *, brief: bool = False) -> bool:
@@ -79,6 +80,30 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
         opened = runs.first_open_step(session, run) if run else None
     if run is not None and opened is not None:
         send(run, opened.step, brief=brief)
+    return run
+
+
+def start(
+    schedule: str, *, requested_by: str, options: dict[str, Any] | None = None, brief: bool = False
+) -> ChainRun:
+    """Start a run of a schedule by hand; ``options`` override the template. Raises NotFound.
+
+    A refusal is a run in state SKIPPED with its reason.
+    """
+    with wiring.database().transaction() as session:
+        run = runs.start(
+            session,
+            schedules.get(session, schedule),
+            due_at=now(),
+            trigger=Trigger.MANUAL,
+            requested_by=requested_by,
+            options=options,
+        )
+        assert run is not None, "this moment was never due before"
+    if run.state is RunState.SKIPPED:
+        ask("tapeline.deliver", brief=brief, run_id=run.id)
+    else:
+        release(run.drive, brief=brief)
     return run
 
 

@@ -47,6 +47,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     lines += [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
     if shutil.which("mkltfs") is None:
         lines.append("NOT TESTED: LTFS itself, on emulated cartridges: mkltfs is not installed")
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        lines.append("NOT TESTED: the dashboard in a browser: chromium and chromium-driver are not installed")
     return lines
 
 

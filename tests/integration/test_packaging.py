@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ["backup", "celery_app", "cli", "db", "embedded", "notify", "policy", "tape", "tasks"]
+ROOMS = ["backup", "celery_app", "cli", "dashboard", "db", "embedded", "notify", "policy", "tape", "tasks"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

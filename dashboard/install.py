@@ -1,0 +1,26 @@
+"""Makes Flower ours: our pages beside its own, behind one login, with headers on everything it sends."""
+
+from __future__ import annotations
+
+from flower import urls
+from flower.options import options
+
+from celery_app import settings
+from dashboard import login
+from dashboard.headers import SafeHeaders
+from dashboard.routes import ROUTES
+from dashboard.templating import Loader
+
+
+def install() -> None:
+    """To be called before Flower reads its options; what is given to Flower itself goes before."""
+    found = settings.load().flower
+    options.address, options.port = found.address, found.port
+    login.require(options)
+    # First come, first served; Flower's last route takes everything.
+    urls.handlers[:0] = ROUTES
+    urls.settings.update(
+        template_loader=Loader(),
+        transforms=[SafeHeaders],
+        xsrf_cookie_kwargs={"samesite": "Strict"},
+    )

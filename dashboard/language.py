@@ -1,0 +1,24 @@
+"""In which language a browser is answered."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tornado.httputil import HTTPServerRequest
+
+from celery_app import settings
+from notify.words import Language, Words
+
+
+def words_for(request: HTTPServerRequest) -> Words:
+    """The words of the setting ``language``; where nobody has set it, of the browser's first language."""
+    found = settings.load()
+    if "language" in found.model_fields_set:
+        return _words(found.language)
+    first = request.headers.get("Accept-Language", "").strip().lower()
+    return _words("zh_CN" if first.startswith("zh") else found.language)
+
+
+@cache
+def _words(language: Language) -> Words:
+    return Words(language)

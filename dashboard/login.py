@@ -1,0 +1,52 @@
+"""Who may see the dashboard: the logins that are set, else one that is made for this host."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any
+
+from celery_app import settings
+from celery_app.settings import LOOPBACK
+
+USER = "tapeline"
+
+
+def login_file() -> Path:
+    """Where the login that is made stands: ``user:password``, readable by this user alone."""
+    return settings.load().state_dir / "dashboard.login"
+
+
+def require(options: Any) -> None:
+    """Have Flower ask for a login, unless it is told to use another one or settings allow none."""
+    # The callback runs each time options have been read; which ones are given is known only then.
+    options.add_parse_callback(lambda: _require(options))
+
+
+def _require(options: Any) -> None:
+    if options.basic_auth and options.basic_auth != logins():
+        return
+    found = settings.load().flower
+    is_open = found.without_login and options.address in LOOPBACK
+    options.basic_auth = [] if options.auth or is_open else logins()
+
+
+@cache
+def logins() -> list[str]:
+    """The logins ``user:password`` of the settings, else that of the file, which is made if it is missing."""
+    configured = [each.get_secret_value() for each in settings.load().flower.basic_auth]
+    return configured or [_made()]
+
+
+def _made() -> str:
+    path = login_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"{USER}:{token_urlsafe(18)}\n")
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,138 @@
+"""``/metrics`` for Prometheus: ours and Flower's, for this host, for a login, or for a token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import prometheus_client
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from tornado.web import HTTPError
+
+from celery_app import settings
+from celery_app.settings import LOOPBACK
+from dashboard.drives import ALIVE_WITHIN
+from dashboard.page import Page
+from db import drives, schedules
+from db.errors import DatabaseUnavailable
+from db.models import BackupSet, ChainRun, Drive, TapeCartridge, now
+from db.states import RunState
+
+SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
+"""Headers of a proxy on this host: who asks is then somebody else."""
+
+
+class Metrics(Page):
+    """Not marked ``authenticated``: it decides by itself who may ask."""
+
+    async def get(self) -> None:
+        if not (self._is_from_here() or self._has_token() or self.current_user):
+            raise HTTPError(HTTPStatus.UNAUTHORIZED)
+        self.application.purge_offline_worker_metrics()
+        try:
+            ours = await self.ask(lambda session: list(_families(session)))
+        except DatabaseUnavailable:
+            ours = []
+        ours.append(_one("tapeline_up", "Whether the database answers.", int(bool(ours))))
+        self.set_header("Content-Type", prometheus_client.CONTENT_TYPE_LATEST)
+        self.write(_text(ours) + prometheus_client.generate_latest())
+
+    def _is_from_here(self) -> bool:
+        return self.request.remote_ip in LOOPBACK and not any(
+            name in self.request.headers for name in SEEN_BY_PROXY
+        )
+
+    def _has_token(self) -> bool:
+        token = settings.load().flower.metrics_token
+        given = self.request.headers.get("Authorization", "")
+        return token is not None and hmac.compare_digest(
+            given.encode(), f"Bearer {token.get_secret_value()}".encode()
+        )
+
+
+class _Collected:
+    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return self._families
+
+
+def _text(families: list[GaugeMetricFamily]) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(families))
+    return bytes(prometheus_client.generate_latest(registry))
+
+
+def _one(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def _families(session: Session) -> Iterator[GaugeMetricFamily]:
+    yield from _of_runs(session)
+    yield from _of_schedules(session)
+    yield from _of_tapes(session)
+    up = GaugeMetricFamily("tapeline_drive_up", "Whether the drive's worker lives.", labels=["drive"])
+    for name in session.scalars(select(Drive.name)):
+        up.add_metric([name], int(drives.is_alive(session, name, ALIVE_WITHIN)))
+    yield up
+
+
+def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:
+    counted = dict(
+        session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).tuples().all()
+    )
+    runs = GaugeMetricFamily("tapeline_runs", "Runs by state.", labels=["state"])
+    for state in RunState:
+        runs.add_metric([state.value], counted.get(state, 0))
+    yield runs
+    waiting = counted.get(RunState.WAITING_FOR_TAPE, 0)
+    yield _one("tapeline_waiting_for_operator", "Runs that wait for somebody to change the tape.", waiting)
+
+
+def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
+    labels = ["schedule"]
+    success = GaugeMetricFamily(
+        "tapeline_last_success_timestamp_seconds", "When the newest success was due.", labels=labels
+    )
+    since = GaugeMetricFamily("tapeline_seconds_since_success", "Seconds since then.", labels=labels)
+    enabled = GaugeMetricFamily("tapeline_schedule_enabled", "Whether it runs by itself.", labels=labels)
+    size = GaugeMetricFamily("tapeline_last_backup_bytes", "Size of the newest backup.", labels=labels)
+    rate = GaugeMetricFamily(
+        "tapeline_last_backup_bytes_per_second", "How fast the newest backup was.", labels=labels
+    )
+    for row in schedules.present(session):
+        enabled.add_metric([row.name], int(row.enabled))
+        if row.last_success_time:
+            success.add_metric([row.name], row.last_success_time.timestamp())
+            since.add_metric([row.name], (now() - row.last_success_time).total_seconds())
+        newest = _newest(session, row.template_id)
+        if newest and newest.finished_at:
+            size.add_metric([row.name], newest.bytes)
+            seconds = (newest.finished_at - newest.started_at).total_seconds()
+            rate.add_metric([row.name], newest.bytes / seconds if seconds > 0 else 0)
+    yield from (success, since, enabled, size, rate)
+
+
+def _newest(session: Session, template_id: int) -> BackupSet | None:
+    return session.scalar(
+        select(BackupSet)
+        .where(BackupSet.template_id == template_id, BackupSet.finished_at.is_not(None))
+        .order_by(BackupSet.finished_at.desc())
+        .limit(1)
+    )
+
+
+def _of_tapes(session: Session) -> Iterator[GaugeMetricFamily]:
+    labels = ["tape", "state"]
+    used = GaugeMetricFamily("tapeline_tape_used_bytes", "What is on the tape.", labels=labels)
+    capacity = GaugeMetricFamily("tapeline_tape_capacity_bytes", "What fits on the tape.", labels=labels)
+    for tape in session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id)):
+        used.add_metric([tape.tape_id, tape.state.value], tape.bytes_used)
+        if tape.capacity:
+            capacity.add_metric([tape.tape_id, tape.state.value], tape.capacity)
+    yield from (used, capacity)

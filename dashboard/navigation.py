@@ -1,0 +1,35 @@
+"""The ways to our pages from Flower's."""
+
+from __future__ import annotations
+
+import re
+
+from tornado.web import RequestHandler
+
+from dashboard.language import words_for
+from dashboard.page import address
+from policy.message import M
+
+PLACES = {
+    "runs": M("Runs"),
+    "tapes": M("Tapes"),
+    "schedules": M("Schedules"),
+    "drives": M("Drives"),
+}
+_TASK = re.compile(r"run([0-9]{1,18})-[0-9]+-[0-9]+-[a-z_]+")
+"""As ``tasks.chain.message_id`` writes it."""
+
+
+def entries(handler: RequestHandler) -> list[tuple[str, str, str]]:
+    """Each of our places: its name, its text and its address."""
+    words = words_for(handler.request)
+    return [(place, words.text(text), address(handler, place)) for place, text in PLACES.items()]
+
+
+def run_of_task(handler: RequestHandler, task_id: str) -> tuple[str, str] | None:
+    """The run that a task belongs to: its text and its address; None for a task of no run."""
+    found = _TASK.fullmatch(task_id)
+    if not found:
+        return None
+    number = int(found[1])
+    return words_for(handler.request).text(M("Run {id}", id=number)), address(handler, "runs", number)

@@ -1,0 +1,124 @@
+"""What every page of ours has: a login, a language, the database, and errors in one line."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64decode
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from flower.views import BaseHandler
+from sqlalchemy.orm import Session
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError, RequestHandler, StaticFileHandler
+
+from celery_app import wiring
+from dashboard.headers import POLICY
+from dashboard.language import words_for
+from dashboard.show import Show
+from db.errors import DatabaseUnavailable, NotAllowed, NotFound
+from policy.errors import TapelineError, UsageError
+from policy.message import M
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STATUS: dict[type[TapelineError], HTTPStatus] = {
+    NotFound: HTTPStatus.NOT_FOUND,
+    NotAllowed: HTTPStatus.CONFLICT,
+    UsageError: HTTPStatus.BAD_REQUEST,
+    DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
+    """A page of ours: every method is marked ``authenticated``, and a test holds it."""
+
+    active = ""
+    """The entry of the navigation that it belongs to."""
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Cache-Control", "no-store")
+
+    def check_xsrf_cookie(self) -> None:
+        """A button is pressed on our own page, by whoever is logged in; Flower is content with less."""
+        site = self.request.headers.get("Sec-Fetch-Site")
+        origin = self.request.headers.get("Origin")
+        if site not in {None, "same-origin"} or (origin and urlsplit(origin).netloc != self.request.host):
+            raise HTTPError(HTTPStatus.FORBIDDEN, "the request comes from another site")
+        RequestHandler.check_xsrf_cookie(self)
+
+    @property
+    def show(self) -> Show:
+        return Show(words_for(self.request))
+
+    @property
+    def user(self) -> str:
+        """Who presses a button, as the run's story names it."""
+        if isinstance(self.current_user, str):
+            return self.current_user
+        # Flower has checked it by now.
+        scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "basic" and self.application.options.basic_auth:
+            return _user_of(credentials)
+        return f"dashboard ({self.request.remote_ip})"
+
+    def link(self, *parts: str | int, **query: str | None) -> str:
+        """The address of one of our pages or Flower's, whatever prefix Flower has."""
+        return address(self, *parts, **query)
+
+    async def work(self, what: Callable[[], T]) -> T:
+        """Do what waits for a database or a broker without holding up the others."""
+        return await IOLoop.current().run_in_executor(None, what)
+
+    async def ask(self, question: Callable[[Session], T]) -> T:
+        """Ask the database in one transaction. Raises DatabaseUnavailable."""
+
+        def asked() -> T:
+            with wiring.database().transaction() as session:
+                return question(session)
+
+        return await self.work(asked)
+
+    def page(self, template: str, **values: Any) -> None:
+        """Answer with a template of ours."""
+        self.render(template, show=self.show, M=M, link=self.link, active=self.active, **values)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if isinstance(value, TapelineError):
+            log.warning("%s: %s", self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        if not isinstance(error, TapelineError):
+            super().write_error(status_code, **kwargs)
+            return
+        self.set_status(next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500))
+        self.page("problem.html", error=error)
+
+
+def address(handler: Any, *parts: str | int, **query: str | None) -> str:
+    """The address of a page below Flower's prefix."""
+    prefix = (handler.application.options.url_prefix or "").strip("/")
+    path = "/".join(quote(str(part), safe="") for part in parts)
+    given = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if value)
+    return (f"/{prefix}" if prefix else "") + f"/{path}" + (f"?{given}" if given else "")
+
+
+def _user_of(credentials: str) -> str:
+    return b64decode(credentials).decode().partition(":")[0]
+
+
+class Static(StaticFileHandler):
+    """Our style sheet and script; they hold nothing of anybody's."""
+
+    def initialize(self) -> None:  # type: ignore[override]  # the folder is always the same
+        super().initialize(path=str(Path(__file__).parent / "static"))

@@ -1,0 +1,17 @@
+"""Which page answers where. Tornado loads a page by its name, when Flower begins and not before."""
+
+from __future__ import annotations
+
+ROUTES: list[tuple[str, str]] = [
+    (r"/runs", "dashboard.runs.Runs"),
+    (r"/runs/([0-9]+)", "dashboard.run.Run"),
+    (r"/runs/([0-9]+)/retry", "dashboard.buttons.Retry"),
+    (r"/runs/([0-9]+)/cancel", "dashboard.buttons.Cancel"),
+    (r"/tapes", "dashboard.tapes.Tapes"),
+    (r"/schedules", "dashboard.schedules.Schedules"),
+    (r"/schedules/([^/]+)/run", "dashboard.buttons.RunNow"),
+    (r"/schedules/([^/]+)/(enable|disable)", "dashboard.buttons.Switch"),
+    (r"/drives", "dashboard.drives.Drives"),
+    (r"/metrics", "dashboard.metrics.Metrics"),
+    (r"/tapeline/static/(.*)", "dashboard.page.Static"),
+]
