@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import zstandard
 from blake3 import blake3
 
-from backup import index, tar
+from backup import index, system, tar
+from backup.age import SUFFIX, EncryptedFile
 from backup.entry import Entry, FileType, Place
 from backup.errors import SpoolFailed
 from backup.frames import FrameWriter
@@ -18,7 +20,7 @@ from backup.member import Member
 from backup.request import ArchiveRecord, Phases
 from backup.tapefile import close_after
 from policy.message import M, Message
-from tape.drive import Volume
+from tape.drive import TapeFile, Volume
 
 Read = Callable[[int], None]
 """Told after each block how many bytes were read; may raise to end the writing."""
@@ -35,17 +37,18 @@ class Archive:
         number: int,
         spool: Path,
         zstd: zstandard.ZstdCompressor | None,
+        keys: list[Any],
         phases: Phases,
     ) -> None:
         self.number = number
-        self.name = name_of(number, compressed=zstd is not None)
+        self.name = name_of(number, compressed=zstd is not None, encrypted=bool(keys))
         self.files = 0
         self.deleted = 0
         self.size = 0
         self._phases = phases
         self.index = index.IndexWriter(spool / index.name_of(number), folder.rpartition("/")[2], number)
         try:
-            self._file = volume.create(f"{folder}/{self.name}")
+            self._file = _created(volume, f"{folder}/{self.name}", keys)
         except BaseException:
             self.index.close()
             raise
@@ -100,11 +103,13 @@ class Archive:
         self._out.write(tar.END)
         self._out.end_frame()
         self._file.close()
+        # Encrypted, it is the file on the volume that counts, not what went into it.
+        written = self._file if isinstance(self._file, EncryptedFile) else self._out
         record = ArchiveRecord(
             number=self.number,
             name=self.name,
-            bytes=self._out.bytes,
-            sha256=self._out.hexdigest(),
+            bytes=written.bytes,
+            sha256=written.hexdigest(),
             files=self.files,
             deleted=self.deleted,
             size=self.size,
@@ -152,7 +157,7 @@ class Archive:
             room = out.room()[:left]
             started = perf_counter()
             try:
-                count = os.readv(fd, (room,))
+                count = system.read_into(fd, room)
             except OSError as error:
                 return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
             if not count:
@@ -174,9 +179,25 @@ class Archive:
             read(len(part))
 
 
-def name_of(number: int, *, compressed: bool) -> str:
+def name_of(number: int, *, compressed: bool, encrypted: bool = False) -> str:
     """The name of an archive's file."""
-    return f"data-{number:06d}.tar.zst" if compressed else f"data-{number:06d}.tar"
+    name = f"data-{number:06d}.tar.zst" if compressed else f"data-{number:06d}.tar"
+    return name + SUFFIX if encrypted else name
+
+
+def found_on(volume: Volume, folder: str, number: int) -> str:
+    """The name of an archive's file on the volume, whatever was made of it."""
+    names = [
+        f"{folder}/{name_of(number, compressed=compressed, encrypted=encrypted)}"
+        for compressed in (True, False)
+        for encrypted in (False, True)
+    ]
+    return next((name for name in names if volume.size(name) is not None), names[0])
+
+
+def _created(volume: Volume, name: str, keys: list[Any]) -> TapeFile:
+    file = volume.create(name)
+    return EncryptedFile(file, keys) if keys else file
 
 
 def _changed(fd: int, entry: Entry) -> Message | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
-import grp
 import os
-import pwd
 import sys
 
+from backup import system
 from backup.entry import text
 
 Attributes = tuple[tuple[str, bytes], ...]
@@ -55,7 +54,7 @@ def write(file: int | bytes, name: bytes, value: bytes) -> None:
 def user_name(uid: int) -> str:
     """The name of a user, or "" if it has none here."""
     try:
-        return text(os.fsencode(pwd.getpwuid(uid).pw_name))
+        return text(os.fsencode(system.user_name(uid)))
     except KeyError:
         return ""
 
@@ -64,6 +63,6 @@ def user_name(uid: int) -> str:
 def group_name(gid: int) -> str:
     """The name of a group, or "" if it has none here."""
     try:
-        return text(os.fsencode(grp.getgrgid(gid).gr_name))
+        return text(os.fsencode(system.group_name(gid)))
     except KeyError:
         return ""

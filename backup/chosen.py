@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +11,16 @@ from typing import NamedTuple
 import zstandard
 
 from backup import index
+from backup.age import Identities
 from backup.documents import folder_of
 from backup.entry import Entry, raw
 from backup.errors import SetUnreadable
+from backup.recovered import Recovered
 from backup.scan import split
 from backup.spool import spooling
 from policy.message import M, Message
 from tape.drive import Volume
+from tape.errors import TapeReadError
 
 
 class Choice(NamedTuple):
@@ -25,6 +29,8 @@ class Choice(NamedTuple):
     archive: int
     position: int
     path: bytes
+    blake3: bytes
+    """Of its data, as the catalogue knows it; empty where there are none."""
 
 
 class Choices:
@@ -37,7 +43,8 @@ class Choices:
 
     def add(self, choice: Choice) -> None:
         with spooling():
-            self._sink.write(b"%d %d\0%b\0" % choice)
+            archive, position, path, blake3 = choice
+            self._sink.write(b"%d %d %b\0%b\0" % (archive, position, blake3.hex().encode(), path))
 
     def end(self) -> None:
         with spooling():
@@ -57,31 +64,65 @@ class Choices:
                     numbers, path = next(fields, None), next(fields, b"")
                 if numbers is None:
                     return
-                archive, position = numbers.split()
-                yield Choice(int(archive), int(position), path)
+                archive, position, blake3 = numbers.split(b" ")
+                yield Choice(int(archive), int(position), path, bytes.fromhex(blake3.decode()))
 
 
 def entries(
-    volume: Volume, set_id: str, number: int, wanted: Iterator[Choice], lost: Callable[[bytes, Message], None]
+    volume: Volume,
+    wanted: tuple[str, int, Iterable[Choice]],
+    lost: Callable[[bytes, Message], None],
+    keys: Identities = (),
 ) -> Iterator[Entry]:
-    """The entries of an archive that are wanted; each that its index on the volume does not tell is ``lost``.
+    """The entries of an archive that are wanted; each that the volume does not tell of is ``lost``.
 
-    Raises TapeReadError.
+    ``wanted``: the set, the number of the archive, and the files. Where the index is damaged, the headers of
+    the archive itself say where its files are, and the catalogue what they have to be. Raises TapeReadError,
+    KeyNeeded.
     """
-    choice = next(wanted, None)
+    set_id, number, choices = wanted
+    rest = _Rest(choices)
     try:
-        for position, entry in enumerate(index.on_volume(volume, folder_of(set_id), number)):
-            if choice is None:
-                return
-            if position == choice.position:
-                if raw(entry.path) == choice.path:
-                    yield entry
-                else:
-                    lost(choice.path, M("The index on the tape has another file in its place."))
-                choice = next(wanted, None)
+        yield from _by_index(index.on_volume(volume, folder_of(set_id), number, keys), rest)
         reason = M("The index on the tape does not have it.")
     except (SetUnreadable, FileNotFoundError):
         reason = M("The index of its archive {number} is damaged.", number=number)
-    while choice is not None:
-        lost(choice.path, reason)
-        choice = next(wanted, None)
+        yield from _by_headers(volume, folder_of(set_id), number, rest, keys)
+    while rest.choice is not None:
+        lost(rest.choice.path, reason)
+        rest.step()
+
+
+class _Rest:
+    """The choices that no entry was found for so far; the first of them is at hand."""
+
+    def __init__(self, choices: Iterable[Choice]) -> None:
+        self._choices = iter(choices)
+        self.choice = next(self._choices, None)
+
+    def step(self) -> None:
+        self.choice = next(self._choices, None)
+
+
+def _by_index(found: Iterator[Entry], rest: _Rest) -> Iterator[Entry]:
+    for position, entry in enumerate(found):
+        if rest.choice is None:
+            return
+        if (position, raw(entry.path)) == rest.choice[1:3]:
+            rest.step()
+            yield entry
+
+
+def _by_headers(volume: Volume, folder: str, number: int, rest: _Rest, keys: Identities) -> Iterator[Entry]:
+    recovered = Recovered()
+    try:
+        # As far as the archive can be read, its files are found.
+        with suppress(OSError, ValueError, EOFError, zstandard.ZstdError, TapeReadError):
+            recovered.scan(volume, folder, number, keys)
+        for entry in recovered:
+            if rest.choice is not None and raw(entry.path) == rest.choice.path:
+                blake3 = rest.choice.blake3 or None
+                rest.step()
+                yield entry._replace(blake3=blake3)
+    finally:
+        recovered.close()

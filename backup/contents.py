@@ -7,7 +7,8 @@ from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
-from backup.archive import name_of
+from backup.age import Identities, decrypted
+from backup.archive import found_on
 from backup.entry import Place
 from backup.tapefile import open_to_read
 from policy.message import M, Message
@@ -69,8 +70,9 @@ class _Window:
 class Contents:
     """The data of the members of one set; cheapest when asked for in tape order."""
 
-    def __init__(self, volume: Volume, folder: str) -> None:
+    def __init__(self, volume: Volume, folder: str, keys: Identities = ()) -> None:
         self._volume = volume
+        self._keys = keys
         self._folder = folder
         self._window: _Window | None = None
         self._archive = 0
@@ -121,18 +123,18 @@ class Contents:
         if self._window is not None and self._archive == archive:
             return
         self.close()
-        name = f"{self._folder}/{name_of(archive, compressed=True)}"
-        self._compressed = self._volume.size(name) is not None
-        if not self._compressed:
-            name = f"{self._folder}/{name_of(archive, compressed=False)}"
-        self._window = _Window(open_to_read(self._volume, name))
+        name = found_on(self._volume, self._folder, archive)
+        self._compressed = ".zst" in name
+        self._window = _Window(decrypted(open_to_read(self._volume, name), name, self._keys))
         self._archive = archive
 
     def _open_frame(self, frame: int) -> None:
         assert self._window is not None
         self._window.seek(frame)
         self._stream = (
-            self._zstd.stream_reader(cast("BinaryIO", self._window)) if self._compressed else self._window
+            self._zstd.stream_reader(cast("BinaryIO", self._window), read_across_frames=True)
+            if self._compressed
+            else self._window
         )
         self._frame, self._position = frame, 0
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
+from backup import age
 from backup.index import check_version
-from backup.tapefile import put, read_whole
+from backup.tapefile import open_to_read, put, read_whole
 from tape.drive import Volume
 
 VERSION = 1
 SET = "tapeline-set"
 COMPLETE = "tapeline-complete"
+NAMES = "tapeline-names"
 STEMS = {SET: "set", COMPLETE: "complete"}
 
 
@@ -35,6 +38,40 @@ def signed(document: dict[str, Any]) -> bytes:
 
 
 _SEAL = b',\n "sha256": "%b"\n}\n'
+
+
+def hide(volume: Volume, set_id: str, names: dict[str, Any], keys: Iterable[str]) -> int:
+    """Write what tells of a set's content, encrypted; returns its bytes. Raises TapeFull, TapeWriteError."""
+    data = signed({"format": NAMES, "version": VERSION, **names})
+    name = _next_name(volume, set_id)
+    return age.put(volume, name, [data], age.recipients(keys))[0]
+
+
+def reveal(volume: Volume, set_id: str, keys: age.Identities) -> dict[str, Any]:
+    """What ``hide`` wrote last and whole; nothing if the set is not encrypted.
+
+    Raises SetUnreadable, TapeReadError.
+    """
+    for name in reversed(_hidden(volume, set_id)):
+        with age.decrypted(open_to_read(volume, name), name, keys) as file:
+            try:
+                document = _parsed(file.read())
+            except OSError:
+                continue
+        if document.get("format") == NAMES:
+            check_version(document, NAMES, VERSION, name)
+            return {key: document[key] for key in ("sources", "roots", "excludes", "about")}
+    return {}
+
+
+def _hidden(volume: Volume, set_id: str) -> list[str]:
+    folder = folder_of(set_id)
+    found = [name for name in volume.names(folder) if re.fullmatch(r"names-\d+\.json\.age", name)]
+    return [f"{folder}/{name}" for name in sorted(found)]
+
+
+def _next_name(volume: Volume, set_id: str) -> str:
+    return f"{folder_of(set_id)}/names-{len(_hidden(volume, set_id)) + 1:06d}.json{age.SUFFIX}"
 
 
 def _names(volume: Volume, set_id: str, form: str) -> list[str]:
@@ -65,7 +102,10 @@ def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
 
 def _loaded(volume: Volume, name: str) -> dict[str, Any]:
     """A document of any version; an empty one where a crash cut it off, or it is damaged."""
-    data = read_whole(volume, name)
+    return _parsed(read_whole(volume, name))
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
     body, _, _ = data.rpartition(b',\n "sha256": "')
     if data != body + _SEAL % hashlib.sha256(body).hexdigest().encode():
         return {}

@@ -33,6 +33,10 @@ class SetUnreadable(TapelineError):
     """A document or an index of a set on the volume is damaged, cut off, or of an unknown version."""
 
 
+class KeyNeeded(UsageError):
+    """What is encrypted can be read only with a secret key, and this is none of them."""
+
+
 class SpoolFailed(TapelineError):
     """The spool folder on the host's disk could not be written or read."""
 

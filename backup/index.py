@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
+from backup.age import SUFFIX, Identities, decrypted
 from backup.entry import Entry, from_json, to_line
 from backup.errors import SetUnreadable
 from backup.request import ArchiveRecord
@@ -154,23 +155,29 @@ class Again:
         return self._read()
 
 
-def on_volume(volume: Volume, folder: str, number: int) -> Iterator[Entry]:
+def found_on(volume: Volume, folder: str, number: int) -> str:
+    """The name of an archive's index on the volume, encrypted or not."""
+    name = f"{folder}/{name_of(number)}"
+    return name + SUFFIX if volume.size(name + SUFFIX) is not None else name
+
+
+def on_volume(volume: Volume, folder: str, number: int, keys: Identities = ()) -> Iterator[Entry]:
     """The entries of an index on the volume, once it is known to be as it was written.
 
-    Raises FileNotFoundError, TapeReadError, SetUnreadable.
+    Raises FileNotFoundError, TapeReadError, SetUnreadable, KeyNeeded.
     """
-    name = f"{folder}/{name_of(number)}"
+    name = found_on(volume, folder, number)
     with spooling():
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
     with copy:
-        _fetch(volume, name, copy)
+        _fetch(volume, name, copy, keys)
         yield from IndexReader(copy, name)
 
 
-def _fetch(volume: Volume, name: str, copy: BinaryIO) -> None:
+def _fetch(volume: Volume, name: str, copy: BinaryIO, keys: Identities) -> None:
     """Copy an index to the host's disk, and compare it with its checksum: a tape goes back slowly."""
     frame = zstandard.ZstdDecompressor().decompressobj()
-    with open_to_read(volume, name) as file:
+    with decrypted(open_to_read(volume, name), name, keys) as file:
         for block in _blocks(file, name):
             with spooling():
                 copy.write(block)
@@ -190,6 +197,8 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
             # Small blocks: a hostile one may unpack to thousands of times its size.
             block = file.read(SMALL)
         except OSError as error:
+            if name.endswith(SUFFIX):
+                raise damaged(name) from error
             raise read_error(name, error) from error
         if not block:
             return
@@ -198,8 +207,8 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 def record_on_volume(volume: Volume, folder: str, number: int) -> ArchiveRecord:
     """The archive that an index on the volume tells of, the whole index being read. Raises as above."""
-    name = f"{folder}/{name_of(number)}"
-    with open_to_read(volume, name) as file:
+    name = found_on(volume, folder, number)
+    with decrypted(open_to_read(volume, name), name, ()) as file:
         reader = IndexReader(file, name)
         for _ in reader:
             pass

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backup import documents, index
+from backup.age import Identities
 from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
 from backup.errors import NoSuchSet
@@ -17,6 +18,8 @@ from backup.sealed import numbers, sealed
 from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
+
+TYPES = frozenset({"full", "incremental", "differential"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Manifest:
     type: str
     parent: str | None
     """The set that this one holds the changes since; None for a full one."""
+    encrypted: bool
     sources: tuple[str, ...]
     """As they were asked for."""
     roots: tuple[str, ...]
@@ -60,7 +64,10 @@ def begin(volume: Volume, request: SetRequest, roots: Collection[bytes]) -> int:
     """
     if documents.read(volume, request.set_id, SET) is not None:
         return 0
-    return documents.write(volume, request.set_id, _set_document(request, roots))[1]
+    written = 0
+    if request.encrypt_to:
+        written = documents.hide(volume, request.set_id, _names(request, roots), request.encrypt_to)
+    return written + documents.write(volume, request.set_id, _set_document(request, roots))[1]
 
 
 def finish(
@@ -92,14 +99,22 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "set_id": request.set_id,
         "type": request.type,
         "parent": request.parent,
-        "sources": [name_to_json(source) for source in request.sources],
-        "roots": [name_to_json(text(root)) for root in roots],
+        "encrypted": bool(request.encrypt_to),
         "compression": request.compression,
         "level": request.level,
         "archive_bytes": request.archive_bytes,
         "frame_bytes": request.frame_bytes,
         "label": request.label,
         "started_at": request.started_at.isoformat(),
+        **({} if request.encrypt_to else _names(request, roots)),
+    }
+
+
+def _names(request: SetRequest, roots: Collection[bytes]) -> dict[str, Any]:
+    """What tells of the content: of an encrypted set it is encrypted as well."""
+    return {
+        "sources": [name_to_json(source) for source in request.sources],
+        "roots": [name_to_json(text(root)) for root in roots],
         "excludes": _excludes(request.excludes),
         "about": request.about,
     }
@@ -115,25 +130,30 @@ def sets_on(volume: Volume) -> list[SetOnTape]:
     return [SetOnTape(set_id, documents.is_complete(volume, set_id)) for set_id in volume.names("sets")]
 
 
-def read_manifest(volume: Volume, set_id: str) -> Manifest:
-    """What the volume says of a set. Raises NoSuchSet, SetUnreadable, TapeReadError."""
+def read_manifest(volume: Volume, set_id: str, keys: Identities = ()) -> Manifest:
+    """What the volume says of a set; of an encrypted one without its key no names.
+
+    Raises NoSuchSet, SetUnreadable, TapeReadError, KeyNeeded.
+    """
     if set_id not in volume.names("sets"):
         raise NoSuchSet(
             M("The tape has no backup set '{set}'.", set=set_id), M("'tapeline sets' lists the sets.")
         )
     complete = documents.read(volume, set_id, COMPLETE)
     try:
-        if complete is not None:
-            return _complete(complete)
-        return _incomplete(volume, set_id)
+        names = documents.reveal(volume, set_id, keys) if keys else {}
+        found = _complete(complete, names) if complete is not None else _incomplete(volume, set_id, names)
+        if found.set_id != set_id or found.type not in TYPES:
+            raise ValueError(found.set_id)  # noqa: TRY301 - as any other field that is not what it should be
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise index.damaged(folder_of(set_id)) from error
+    return found
 
 
-def _complete(document: dict[str, Any]) -> Manifest:
+def _complete(document: dict[str, Any], names: dict[str, Any]) -> Manifest:
     archives = tuple(ArchiveRecord.from_json(record) for record in document["archives"])
     return _manifest(
-        document["set"],
+        document["set"] | names,
         archives,
         complete=True,
         finished_at=datetime.fromisoformat(document["finished_at"]),
@@ -141,12 +161,12 @@ def _complete(document: dict[str, Any]) -> Manifest:
     )
 
 
-def _incomplete(volume: Volume, set_id: str) -> Manifest:
+def _incomplete(volume: Volume, set_id: str, names: dict[str, Any]) -> Manifest:
     document = documents.read(volume, set_id, SET)
     if document is None:
         raise index.damaged(f"{folder_of(set_id)}/set.json")
     archives = tuple(sealed(volume, set_id))
-    return _manifest(document, archives, complete=False, finished_at=None, warnings=None)
+    return _manifest(document | names, archives, complete=False, finished_at=None, warnings=None)
 
 
 def _manifest(
@@ -161,12 +181,13 @@ def _manifest(
         set_id=document["set_id"],
         type=document["type"],
         parent=document["parent"],
-        sources=tuple(map(name_from_json, document["sources"])),
-        roots=tuple(map(name_from_json, document["roots"])),
+        encrypted=document["encrypted"],
+        sources=tuple(map(name_from_json, document.get("sources", ()))),
+        roots=tuple(map(name_from_json, document.get("roots", ()))),
         compression=document["compression"],
         label=document["label"],
         started_at=datetime.fromisoformat(document["started_at"]),
-        about=document["about"],
+        about=document.get("about", {}),
         complete=complete,
         finished_at=finished_at,
         archives=archives,
@@ -183,6 +204,7 @@ def entries_on(
     *,
     archives: Collection[int] | None = None,
     damaged: Callable[[int, TapelineError], None] | None = None,
+    keys: Identities = (),
 ) -> Iterator[Entry]:
     """The entries of a set in tape order, from its indexes on this volume; of some archives, or all.
 
@@ -194,7 +216,7 @@ def entries_on(
         if record.number not in present or (archives is not None and record.number not in archives):
             continue
         try:
-            yield from index.on_volume(volume, folder_of(set_id), record.number)
+            yield from index.on_volume(volume, folder_of(set_id), record.number, keys)
         except FileNotFoundError:
             _tell(
                 record.number, index.damaged(f"{folder_of(set_id)}/{index.name_of(record.number)}"), damaged

@@ -6,12 +6,10 @@ import os
 import stat
 from typing import NamedTuple
 
-from backup import attributes, holes
+from backup import attributes, holes, system
 from backup.entry import Entry, FileType, text
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
 from policy.message import M
-
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Member(NamedTuple):
@@ -34,7 +32,7 @@ class Member(NamedTuple):
 def examine(path: bytes, warn: Warn) -> Member | None:
     """Look at a path; None, and a warning, when it cannot be backed up."""
     try:
-        status = os.lstat(path)
+        status = os.lstat(system.native(path))
         if stat.S_ISREG(status.st_mode):
             return _regular(path, status, warn)
         if unsupported(status.st_mode):
@@ -47,16 +45,16 @@ def examine(path: bytes, warn: Warn) -> Member | None:
 
 
 def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
-    fd = os.open(path, _OPEN)
+    fd = os.open(system.native(path), system.READ)
     try:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != (seen.st_dev, seen.st_ino):
             warn(path, M("Not backed up: another file took its place while it was opened."))
             os.close(fd)
             return None
-        parts = holes.find(fd, status.st_size) if status.st_blocks * 512 < status.st_size else None
+        parts = holes.find(fd, status.st_size) if system.has_holes(status) else None
         # One byte now: a file that cannot be read at all gets no member.
-        os.pread(fd, 1, parts[0][0] if parts else 0)
+        system.probe(fd, parts[0][0] if parts else 0)
         entry = _entry(path, FileType.FILE, status, _attributes(path, fd, warn))
     except BaseException:
         os.close(fd)
@@ -74,7 +72,7 @@ def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
 
 
 def _said(link: bytes) -> str:
-    return text(os.readlink(link))  # noqa: PTH115 - a Path cannot hold bytes
+    return text(os.readlink(system.native(link)))  # noqa: PTH115 - a Path cannot hold bytes
 
 
 def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Attributes:

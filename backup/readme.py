@@ -24,6 +24,9 @@ README = """\
     zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /恢复到/这里 home/user/文件
     硬链接的内容存放在它的第一个名字下（清单中的 "target"），可能在编号更小的归档里，请一并恢复。
 
+加密的备份集（文件名以 .age 结尾，密钥不在备份主机上）
+    age -d -i key.txt data-000001.tar.zst.age | zstd -d | tar -xipf - -C /恢复到/这里
+
 增量和差异备份集（set.json 中有 "parent"）
     先恢复它的上级，再依次在同一目录恢复后面的备份集，最后删除清单中标为 deleted 的路径：
     zstd -dc index-*.jsonl.zst | grep -F '"type":"deleted"'
@@ -55,6 +58,9 @@ Restore one file (paths in an archive have no leading /)
     zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /restore/here home/user/file
     The content of a hard link lies under its first name ("target" in the list of files), perhaps in an
     archive of a lower number: restore that too.
+
+An encrypted set (names end with .age; the key is not on the host that wrote it)
+    age -d -i key.txt data-000001.tar.zst.age | zstd -d | tar -xipf - -C /restore/here
 
 An incremental or differential set (its set.json has a "parent")
     Restore the parent first, then each following set over it, and remove the paths that are called deleted:

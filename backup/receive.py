@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 from blake3 import blake3
 
-from backup import metadata
+from backup import metadata, system
 from backup.contents import Contents, Damaged
 from backup.entry import Entry
 from backup.holes import MapReader, Segments
 from backup.tar import BLOCK
 from policy.message import M, Message
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.WITHIN
 
 
 def receive(

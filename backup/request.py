@@ -100,6 +100,8 @@ class SetRequest:
     """A frame ends with the file that makes it at least this long, uncompressed."""
     reserve_bytes: int = 0
     """Left free on the volume, besides what the index of the archive under way needs."""
+    encrypt_to: tuple[str, ...] = ()
+    """Public keys of age; none: it is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` as they are."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backup import metadata
+from backup.age import Identities
 from backup.contents import Contents, Damaged
 from backup.documents import folder_of
 from backup.entry import Entry, FileType, raw, shown
@@ -46,6 +47,7 @@ def restore(
     *,
     select: Iterable[str] = (),
     overwrite: bool = False,
+    keys: Identities = (),
     on_progress: Callable[[int, int], None] | None = None,
     check: Callable[[], None] | None = None,
 ) -> RestoreReport:
@@ -54,7 +56,9 @@ def restore(
     ``select``: paths, each with all that is in it; none means everything.
     """
     selection = Selection(select)
-    with Restoration(target, overwrite=overwrite, on_progress=on_progress, check=check) as restoration:
+    with Restoration(
+        target, overwrite=overwrite, keys=keys, on_progress=on_progress, check=check
+    ) as restoration:
         restoration.take(volume, set_id, (entry for entry in entries if selection.wants(entry.path)))
         report = restoration.finish()
     report.missing = [shown(path) for path in selection.unmet]
@@ -85,9 +89,11 @@ class Restoration:
         *,
         state: Path | None = None,
         overwrite: bool = False,
+        keys: Identities = (),
         on_progress: Callable[[int, int], None] | None = None,
         check: Callable[[], None] | None = None,
     ) -> None:
+        self._keys = keys
         self._restored = Restored(state)
         self.report = RestoreReport()
         self.report.files, self.report.size, self._kept_before = self._restored.totals()
@@ -110,7 +116,7 @@ class Restoration:
     def take(self, volume: Volume, set_id: str, entries: Iterable[Entry]) -> None:
         """Restore entries of one set, in tape order."""
         self._set_id = set_id
-        self._contents = Contents(volume, folder_of(set_id))
+        self._contents = Contents(volume, folder_of(set_id), self._keys)
         try:
             for entry in entries:
                 self._one(entry)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from backup import system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter
@@ -65,15 +66,15 @@ def _real_paths(sources: Iterable[str], *, some_may_miss: bool) -> set[bytes]:
 
 
 def _real(source: str) -> bytes:
-    path = raw(source)
+    path = system.absolute(source)
     if not path.startswith(b"/") or b"\0" in path:
         raise SourceUnusable(
-            M("The source '{path}' is not an absolute path.", path=shown(path)),
+            M("The source '{path}' is not an absolute path.", path=shown(raw(source))),
             M("Write it from the root of the file system of the drive's host."),
         )
     try:
-        real = os.path.realpath(path, strict=True)
-        mode = os.lstat(real).st_mode
+        real = system.real(path)
+        mode = os.lstat(system.native(real)).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissing(
             M("The source '{path}' does not exist.", path=shown(path)),
@@ -128,7 +129,7 @@ class Scan:
 
     def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
         try:
-            rules = Filter(self._excludes, root, os.lstat(root).st_dev)
+            rules = Filter(self._excludes, root, os.lstat(system.native(root)).st_dev)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             self._warn(root, SOURCE_MISSING if missing else unreadable(error))
@@ -156,7 +157,7 @@ class Scan:
     def _look(self, path: bytes, rules: Filter) -> Found | None:
         """None: for this backup it is not there."""
         try:
-            status = os.lstat(path)
+            status = os.lstat(system.native(path))
         except OSError as error:
             self._warn(path, unreadable(error))
             return None if isinstance(error, FileNotFoundError) else Found(path, None)
@@ -203,7 +204,7 @@ class Scan:
         return (base + name for name in names)
 
     def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
-        with os.scandir(folder) as entries:
+        with os.scandir(system.native(folder)) as entries:
             names = (entry.name for entry in entries)
             run = sorted(islice(names, RUN))
             if len(run) < RUN:

@@ -6,7 +6,7 @@ import re
 
 from backup import index
 from backup.documents import folder_of
-from backup.errors import SetUnreadable
+from backup.errors import KeyNeeded, SetUnreadable
 from backup.request import ArchiveRecord
 from tape.drive import Volume
 
@@ -34,10 +34,10 @@ def sealed(volume: Volume, set_id: str) -> list[ArchiveRecord]:
 def _whole(volume: Volume, set_id: str, number: int) -> ArchiveRecord | None:
     """The archive, if its index is whole and its data have the size that the index tells."""
     folder = folder_of(set_id)
-    if volume.size(f"{folder}/{index.name_of(number)}") is None:
+    if volume.size(index.found_on(volume, folder, number)) is None:
         return None
     try:
         record = index.record_on_volume(volume, folder, number)
-    except SetUnreadable:
+    except (SetUnreadable, KeyNeeded):
         return None
     return record if volume.size(f"{folder}/{record.name}") == record.bytes else None

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from backup import system
 from backup.entry import raw, shown
 from backup.errors import TargetFailed
 from policy.message import M, Message
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | system.FOLDER | system.WITHIN
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -63,9 +64,14 @@ class Target:
     def __init__(self, root: Path, on_make: Callable[[bytes], None] = lambda _path: None) -> None:
         """``on_make`` is told of each folder, by its path from the target, before it is made."""
         self._on_make = on_make
+        if not system.WALKS_BY_DESCRIPTOR:
+            raise TargetFailed(
+                M("Windows cannot restore safely into a folder: it knows no folder by its descriptor."),
+                M("Restore on a Linux host, or by tar and zstd as README.txt on the tape says."),
+            )
         with _opening(root):
             root.mkdir(parents=True, exist_ok=True)
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = os.open(root, os.O_RDONLY | system.FOLDER)
         self._parts: tuple[bytes, ...] = ()
         self._fd = os.dup(self._root)
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from backup import documents, frames, index, manifest, tar
+from backup import age, documents, frames, index, manifest, tar
 from backup.archive import Archive
 from backup.changes import Change, since
 from backup.documents import folder_of
@@ -100,6 +100,7 @@ class _Writing:
         self._folder = folder_of(request.set_id)
         self._phases = Phases()
         self._zstd = frames.compressor(request.level) if request.compression == "zstd" else None
+        self._keys = age.recipients(request.encrypt_to)
         self._archive: Archive | None = None
         self._archives = list(resume.archives)
         self._number = self._last_number()
@@ -268,6 +269,7 @@ class _Writing:
                 number=self._number,
                 spool=self._spool,
                 zstd=self._zstd,
+                keys=self._keys,
                 phases=self._phases,
             )
         return archive
@@ -295,9 +297,10 @@ class _Writing:
         record = self._archive.finish(follows=self._archives[-1].number if self._archives else None)
         path = self._archive.index.path
         self._archive = None
-        written, digest = self._put_index(path)
+        name = f"{self._folder}/{path.name}" + (age.SUFFIX if self._keys else "")
+        written, digest = self._put_index(path, name)
         record = replace(record, index_sha256=digest)
-        sealed = {f"{self._folder}/{record.name}": record.bytes, f"{self._folder}/{path.name}": written}
+        sealed = {f"{self._folder}/{record.name}": record.bytes, name: written}
         self._seal_volume(sealed)
         self._archives.append(record)
         self._written += record.bytes + written
@@ -307,10 +310,12 @@ class _Writing:
         with spooling():
             path.unlink()
 
-    def _put_index(self, path: Path) -> tuple[int, str]:
+    def _put_index(self, path: Path, name: str) -> tuple[int, str]:
         started = perf_counter()
         digest = hashlib.sha256()
-        written = put(self._volume, f"{self._folder}/{path.name}", hashed(blocks_of(path), digest))
+        if self._keys:
+            return age.put(self._volume, name, blocks_of(path), self._keys)
+        written = put(self._volume, name, hashed(blocks_of(path), digest))
         self._phases.write += perf_counter() - started
         return written, digest.hexdigest()
 

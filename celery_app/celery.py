@@ -26,10 +26,15 @@ def _make() -> Celery:
             "tasks.run_backup",
             "tasks.restore",
             "tasks.verify",
+            "tasks.import_tape",
             "tasks.notify",
             "tasks.retry",
             "tasks.recover",
             "tasks.look",
+            "tasks.check_drive",
+            "tasks.watch",
+            "tasks.remind",
+            "tasks.eject",
         ],
     )
     transport.install()

@@ -77,6 +77,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         "beat_schedule": {
             "recover": {"task": "tapeline.recover", "schedule": schedule(settings.recover_seconds)},
+            "watch": {"task": "tapeline.watch", "schedule": schedule(settings.recover_seconds)},
+            "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
         },
         # What is due is in the database; beat keeps no file of its own.

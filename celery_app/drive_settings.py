@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tape.ltfs_windows_setup import READER
+
 Seconds = Annotated[float, Field(gt=0)]
 Command = Annotated[list[str], Field(min_length=1)]
 
@@ -88,6 +90,9 @@ class WindowsCommands(Section):
     seal: list[str] = []
     """None is needed where the tool writes its index at each close of a file."""
     label: Command = ["label.exe", "{letter}:", "{label}"]
+    read: Command = list(READER)
+    fsutil: Command = ["fsutil.exe", "fsinfo", "volumeinfo", "{letter}:"]
+    vol: Command = ["cmd.exe", "/d", "/c", "vol", "{letter}:"]
 
 
 class LtfsWindowsDriveSettings(DriveSettings):

@@ -136,6 +136,16 @@ class Settings(BaseSettings):
     """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
     """How often an operator is reminded of a run that waits for a tape."""
+    reminder_before_seconds: float = Field(default=24 * 3600, gt=0)
+    """How long before a run is due an operator is told that it needs another tape."""
+    reminder_again_seconds: float = Field(default=4 * 3600, gt=0)
+    """How long before it is due the drive is looked at once more."""
+    drive_silent_seconds: float = Field(default=300, gt=0)
+    """How long the worker of a drive may be silent before an operator is told."""
+    capacity_warning_percent: float = Field(default=90, gt=0, le=100)
+    """How full a tape is when an operator is told."""
+    clock_tolerance_seconds: float = Field(default=300, gt=0)
+    """How far the clock of a drive's host may be from the database's before no run goes on there."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
     drive_patience_seconds: float = Field(default=300, ge=0)
@@ -264,8 +274,9 @@ def _check_variables() -> None:
 
 def _explain(error: ValidationError, where: str) -> BadConfiguration:
     first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    place = _place(first)
+    field = ".".join(place)
+    variable = PREFIX + "__".join(place).upper()
     if variable in os.environ:
         where = variable
     more = error.error_count() - 1
@@ -275,7 +286,21 @@ def _explain(error: ValidationError, where: str) -> BadConfiguration:
     )
 
 
+def _place(error: Any) -> list[str]:
+    """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
+    place = [str(part) for part in error["loc"]]
+    if place[0] in {"drives", "channels"} and len(place) > 2:
+        del place[2]
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append(error["ctx"]["discriminator"].strip("'"))
+    return place
+
+
 def _problem(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such setting"
+    if error["type"] == "union_tag_invalid":
+        return f"'{error['ctx']['tag']}' is none of {error['ctx']['expected_tags']}"
+    if error["type"] == "union_tag_not_found":
+        return "Field required"
     return str(error["msg"]).removeprefix("Value error, ")

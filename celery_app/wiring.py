@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import cache
 
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from celery_app.settings import AppriseSettings, ChannelSettings
 from db.engine import Database
+from db.models import now
 from embedded.postgres import Postgres
 from notify.channel import Channel
 from notify.dingtalk import DingTalk
@@ -91,6 +93,11 @@ def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
         encoding=found.code_page,
     )
     return WindowsDrive(name, setup)
+
+
+def is_silent(last_seen_at: datetime) -> bool:
+    """Whether a drive's worker that was seen then has been silent for longer than the setting allows."""
+    return now() - last_seen_at > timedelta(seconds=settings.load().drive_silent_seconds)
 
 
 @cache

@@ -11,11 +11,11 @@ import typer
 
 from cli import output, stack
 from cli.output import AsJson
-from db import forecast
+from db import calendar as tapes_ahead
 from db.models import now
 from policy import units
 from policy.calendar import Entry
-from policy.clock import zone_named
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import PolicyKind
 
@@ -31,7 +31,7 @@ def calendar(
     """
     with stack.database() as database, database.transaction() as session:
         moment = now()
-        entries = forecast.calendar(session, moment, moment + timedelta(days=days))
+        entries = tapes_ahead.entries(session, moment, moment + timedelta(days=days))
     if as_json:
         output.print_json([_json(entry) for entry in entries])
         return
@@ -71,7 +71,9 @@ def _local(entry: Entry) -> Any:
 
 
 def state(entry: Entry) -> str:
-    """What is to be said of the tape: loaded, known, expired, or blank."""
+    """What is to be said of the tape: loaded, known, expired, blank, or none where no tape will do."""
+    if entry.label is None:
+        return "none"
     if entry.tape_id is None:
         return "blank"
     if entry.erases:
@@ -97,6 +99,8 @@ def _needs(entry: Entry) -> Message:
 
 
 def _needs_blank(entry: Entry) -> Message:
+    if entry.label is None:
+        return M("a tape that it can be appended to: run a full backup first")
     if not entry.insert:
         return M("the blank tape in the drive: it is formatted")
     if entry.planned.policy.kind is PolicyKind.POOL:
@@ -126,7 +130,7 @@ def _print_remarks(entries: list[Entry]) -> None:
                     schedule=entry.planned.schedule,
                     day=f"{_local(entry):%Y-%m-%d}",
                     size=units.size((entry.used_after or 0) - (entry.capacity or 0)),
-                    tape=entry.label,
+                    tape=entry.label or "",
                 ),
                 style="yellow",
             )

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,11 @@ import typer
 from sqlalchemy import text
 
 from celery_app import health, settings, wiring
-from cli import output, stack
+from cli import drive_checks, output, stack
+from cli.drive_checks import Wrong
 from cli.output import AsJson
+from cli.schedules import trouble
+from db import schedules
 from db.models import now
 from policy import units
 from policy.errors import TapelineError
@@ -65,8 +67,10 @@ def _all() -> Iterator[Finding]:
         yield _checked(M("Database"), _database)
         yield _checked(M("Broker"), _broker)
         yield _checked(M("Workers"), _workers)
+        yield _checked(M("Schedules"), _schedules)
     for name in found.drive_names:
-        yield _checked(M("Drive {name}", name=name), partial(_drive, name))
+        for title, check in drive_checks.checks(name):
+            yield _checked(title, check)
 
 
 def _checked(name: Message, check: Callable[[], Message]) -> Finding:
@@ -74,10 +78,6 @@ def _checked(name: Message, check: Callable[[], Message]) -> Finding:
         return Finding(name, check())
     except TapelineError as error:
         return Finding(name, error.message, error.remedy, ok=False)
-
-
-class Wrong(TapelineError):
-    """A check that failed."""
 
 
 def _state_folder(folder: Path) -> Message:
@@ -131,11 +131,17 @@ def _workers() -> Message:
     return M("{names}", names=", ".join(names))
 
 
-def _drive(name: str) -> Message:
-    medium = wiring.drive(name).look()
-    return M(
-        "{driver}: {tape}", driver=settings.load().drive(name).driver, tape=medium.label or medium.state.value
-    )
+def _schedules() -> Message:
+    with wiring.database().transaction() as session:
+        found = [schedules.as_json(row) for row in schedules.present(session)]
+    for each in found:
+        wrong = trouble(each)
+        if wrong is not None:
+            raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
+    due = sorted(each["next_run_time"] for each in found if each["next_run_time"])
+    if not due:
+        return M("nothing is due by itself")
+    return M("next run {at}", at=output.local(due[0]))
 
 
 def _json(finding: Finding) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def _json(finding: Finding) -> dict[str, Any]:
 def _print(finding: Finding) -> None:
     words = wiring.words()
     mark, style = ("✓", "green") if finding.ok else ("✗", "red")
-    line = f"{mark} {words.text(finding.name):<14} {words.text(finding.detail)}"
+    line = f"{mark} {words.text(finding.name):<18} {words.text(finding.detail)}"
     if finding.remedy:
         line += f" {words.text(finding.remedy)}"
     output.console.print(line, style=style, markup=False, soft_wrap=True)

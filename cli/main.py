@@ -17,7 +17,10 @@ from cli import (
     calendar,
     demo,
     doctor,
+    drives,
+    labels,
     notify,
+    precheck,
     processes,
     runs,
     schedules,
@@ -40,6 +43,11 @@ app = typer.Typer(
 )
 app.add_typer(runs.app, name="runs")
 app.add_typer(sets.app, name="sets")
+tapes.app.command(epilog=examples("tapeline tape register --pool yearly"))(labels.register)
+tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.label)
+tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
+tapes.drives.command(epilog=examples("tapeline drive eject tape0"))(drives.eject)
+tapes.drives.command(epilog=examples("tapeline drive check tape0"))(drives.check)
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
@@ -61,6 +69,11 @@ app.command(
     short_help="Try Tapeline on a virtual tape.",
     epilog=examples("tapeline run", "tapeline run /home/me/documents"),
 )(demo.run)
+app.command(
+    "precheck",
+    short_help="Say whether a schedule could run now.",
+    epilog=examples("tapeline precheck monthly-full", "tapeline precheck monthly-full --manual --json"),
+)(precheck.precheck)
 app.command("up", short_help="Run everything on this machine.")(processes.up)
 app.command(
     "calendar",

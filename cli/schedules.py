@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -61,27 +61,28 @@ def _print_list(found: list[dict[str, Any]]) -> None:
         M("No schedule has been made yet."),
     )
     for each in found:
-        _warn(each)
+        warn(each)
 
 
-def _warn(schedule: dict[str, Any]) -> None:
-    """What keeps a schedule from firing."""
+def warn(schedule: dict[str, Any]) -> None:
+    """Say in red what keeps a schedule from firing, if anything does."""
+    found = trouble(schedule)
+    if found is not None:
+        output.say(found, style="red")
+
+
+def trouble(schedule: dict[str, Any]) -> Message | None:
+    """What keeps a schedule from firing, or None."""
     if schedule["problem"]:
-        line = f"{schedule['name']}: {output.message(schedule['problem'])}"
-        output.console.print(line, style="red", markup=False, soft_wrap=True)
-    elif _is_overdue(schedule["next_run_time"]):
-        output.say(
-            M(
-                "{name} was due {at} and has not started: is beat running?",
-                name=schedule["name"],
-                at=output.local(schedule["next_run_time"]),
-            ),
-            style="red",
-        )
-
-
-def _is_overdue(moment: str | None) -> bool:
-    return moment is not None and now() - datetime.fromisoformat(moment) > timedelta(minutes=1)
+        return M("{name}: {problem}", name=schedule["name"], problem=schedule["problem"])
+    due = schedule["next_run_time"]
+    if due is None or now() - datetime.fromisoformat(due) <= planner.PUNCTUAL:
+        return None
+    return M(
+        "{name} was due {at} and has not started: is beat running?",
+        name=schedule["name"],
+        at=output.local(due),
+    )
 
 
 Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
@@ -99,10 +100,14 @@ def show(name: Name, as_json: AsJson = False) -> None:
         return
     output.say(M("Schedule {name}", name=name), style="bold")
     times = ("next_run_time", "last_run_time", "last_success_time", "last_failure_time")
-    output.print_facts([(field, written(value)) for field, value in fields.items()])
-    output.print_facts([(_TIMES[each], output.local(found[each]) or "-") for each in times])
-    output.print_facts([(_COUNTS[each], count) for each, count in found["counts"].items()])
-    _warn(found)
+    output.print_facts(
+        [
+            *((field, written(value)) for field, value in fields.items()),
+            *((_TIMES[each], output.local(found[each]) or "-") for each in times),
+            *((_COUNTS[each], count) for each, count in found["counts"].items()),
+        ]
+    )
+    warn(found)
 
 
 _TIMES = {
@@ -147,7 +152,7 @@ def _switch(name: str, *, on: bool) -> None:
         shown = schedules.as_json(row)
     if on:
         output.say(next_run(row))
-        _warn(shown)
+        warn(shown)
     else:
         output.say(M("{name} is disabled.", name=name))
 

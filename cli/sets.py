@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from celery_app import settings
+from celery_app import settings, wiring
 from cli import moment, output, stack, watch
 from cli.output import AsJson, examples
-from db import catalog, lineage, restores, runs, schedules
+from db import catalog, expiry, lineage, restores, runs, schedules
 from db.errors import NotFound
-from db.models import BackupFile, BackupSet
+from db.models import BackupFile, BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -135,6 +135,12 @@ def restore(
         str | None, typer.Option(help="As it was then, e.g. '2026-11-20 18:00'.", metavar="TIME")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with the secret key, on the drive host, if it is encrypted.", metavar="FILE"
+        ),
+    ] = None,
     drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
@@ -152,6 +158,9 @@ def restore(
             restores.check_paths(session, set_id, wanted, patterns)
             found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
             plan = found.to_json(set_id)
+            rate = restores.pace(session, drive or settings.load().default_drive)
+            plan["seconds"] = round(plan["bytes"] / rate) if rate else None
+            is_closed = any(stored.encrypted for stored in lineage.chain(session, set_id))
         if dry_run:
             _show_plan(plan, as_json)
             return
@@ -160,8 +169,14 @@ def restore(
             "paths": wanted,
             "patterns": patterns,
             "overwrite": overwrite,
+            "identity": str(identity.absolute()) if identity else None,
         }
         options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
+        if is_closed and identity is None:
+            raise UsageError(
+                M("Set {set} is encrypted.", set=set_id),
+                M("Name the file with the secret key: --identity FILE, on the drive's host."),
+            )
         run_id = _start(database, set_id, to, options, drive)
         if as_json or not wait:
             _say_started(run_id, as_json)
@@ -197,12 +212,11 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             sets=", ".join(plan["sets"]) or plan["set"],
         )
     )
-    output.say(
-        M(
-            "Tapes, in this order: {tapes}.",
-            tapes=", ".join(plan["tapes"]) or "–",
-        )
-    )
+    output.say(M("Tapes, in this order: {tapes}.", tapes=", ".join(plan["tapes"]) or "–"))
+    if plan["seconds"] is not None:
+        words = wiring.words()
+        told = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
+        output.say(told)
 
 
 @app.command(
@@ -242,6 +256,44 @@ def verify(
         M("Run {id}: {state}", id=run.id, state=ended["state"]), style=output.STYLES.get(ended["state"])
     )
     raise typer.Exit(output.ENDING_CODES.get(ended["state"], 1))
+
+
+@app.command(
+    short_help="Mark the sets that are past retention.",
+    epilog=examples("tapeline sets expire --dry-run", "tapeline sets expire"),
+)
+def expire(
+    dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
+    restored until a run formats their tape, which it may with or without this mark; but no increment is taken
+    against a marked set."""
+    with stack.database() as database, database.transaction() as session:
+        moment = now()
+        found = (expiry.expirable if dry_run else expiry.expire)(session, moment)
+        session.flush()
+        rows = [catalog.as_json(session, stored) for stored in found]
+    if as_json:
+        output.print_json(rows)
+        return
+    output.print_table(
+        [M("Set"), M("Type"), M("Tapes"), M("Files"), M("Finished"), M("Kept until")],
+        (
+            [
+                stored["id"],
+                stored["type"],
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]),
+            ]
+            for stored in rows
+        ),
+        M("No set is past retention."),
+    )
+    if rows and dry_run:
+        output.say(M("They would be marked; nothing was changed."))
 
 
 def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:

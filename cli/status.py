@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 
 from cli import output, stack
 from cli.output import AsJson
-from cli.tapes import drive_json
-from db import outbox, views
-from db.models import ChainRun, Drive, Notification, ScheduledTask
+from cli.schedules import trouble, warn
+from cli.tapes import drive_json, seen
+from db import outbox, schedules, views
+from db.models import ChainRun, Drive, Notification
 from db.states import ACTIVE
 from policy.message import M
 
@@ -35,18 +36,23 @@ def _collect(session: Any) -> dict[str, Any]:
     active = session.scalars(select(ChainRun).where(ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id))
     last = session.scalar(select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).order_by(ChainRun.id.desc()))
     unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
+    planned = [schedules.as_json(row) for row in schedules.present(session)]
     return {
         "active": [views.run_json(run) for run in active],
         "last": views.run_json(last) if last else None,
         "drives": [
             drive_json(session, drive) for drive in session.scalars(select(Drive).order_by(Drive.name))
         ],
-        "schedules": session.scalar(
-            select(func.count()).select_from(ScheduledTask).where(ScheduledTask.enabled)
-        ),
+        "schedules": sum(each["enabled"] for each in planned),
+        "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
+        "trouble": [each for each in planned if trouble(each)],
         "unsent_messages": session.scalar(unsent),
         "channels": outbox.troubles(session),
     }
+
+
+def _due(schedule: dict[str, Any]) -> str:
+    return str(schedule["next_run_time"])
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -84,16 +90,22 @@ def _print(found: dict[str, Any]) -> None:
                 name=drive["name"],
                 host=drive["host"],
                 tape=medium.get("label") or medium.get("state") or "?",
-                seen=output.local(drive["last_seen_at"]),
-            )
+                seen=seen(drive),
+            ),
+            style="red" if drive["silent"] else None,
         )
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
+    if found["next"]:
+        following = found["next"]
+        output.say(M("{name}: next run {at}", name=following["name"], at=output.local(_due(following))))
+    for each in found["trouble"]:
+        warn(each)
     if found["unsent_messages"]:
         output.say(
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
         )
-    for name, trouble in found["channels"].items():
-        _print_trouble(name, trouble)
+    for name, held_up in found["channels"].items():
+        _print_trouble(name, held_up)
 
 
 def _print_trouble(name: str, trouble: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -10,16 +12,16 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
-from cli import output, stack
+from celery_app import settings, wiring
+from cli import output, stack, watch
 from cli.output import AsJson, examples
-from db import cartridges, catalog, permits, schedules, views
+from db import cartridges, catalog, permits, runs, schedules, views
 from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Drive, TapeCartridge, now
 from db.states import ACTIVE, RunState
 from policy import units
 from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState
 
@@ -89,6 +91,8 @@ def show(
                 percent=round(100 * used / capacity),
             )
         )
+    if tape["health"]["at"]:
+        output.print_facts(condition(tape["health"]))
     output.print_table(
         [M("Set"), M("Type"), M("State"), M("Files"), M("Size"), M("Finished")],
         (
@@ -158,6 +162,57 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
             )
 
 
+@app.command(
+    name="import",
+    short_help="Make the catalogue of a tape from the tape alone.",
+    epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
+)
+def import_tape(
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with the secret key, on the drive host.", metavar="FILE")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the tape in a drive, its sets and their files into the catalogue, from what the tape says of
+    itself: after the database was lost, or for a tape that was written elsewhere. What is known already stays
+    as it is.
+    """
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            options = {"identity": str(identity.absolute())} if identity else {}
+            run = runs.start_import(session, drive=name, options=options, requested_by=getpass.getuser())
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            if as_json:
+                output.print_json({"run": run.id})
+            else:
+                output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run.id))
+            return
+        state = watch.follow(run.id, story=True)["state"]
+    output.say(M("Run {id}: {state}", id=run.id, state=state), style=output.STYLES.get(state))
+    raise typer.Exit(output.ENDING_CODES.get(state, 1))
+
+
+def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
+    """The condition of a cartridge, as far as the drive tells it."""
+    written = health["written_bytes"]
+    told = [
+        (M("Loads"), health["loads"]),
+        (M("Written in all"), None if written is None else units.size(written)),
+        (M("Write errors"), health["write_errors"]),
+        (M("Read errors"), health["read_errors"]),
+        (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
+        (M("Condition as of"), output.local(health["at"])),
+    ]
+    return [(name, value) for name, value in told if value is not None]
+
+
 @drives.command(name="list")
 def list_drives(as_json: AsJson = False) -> None:
     """List the drives with their workers, what is in them and what they do."""
@@ -172,7 +227,7 @@ def list_drives(as_json: AsJson = False) -> None:
             [
                 drive["name"],
                 drive["host"],
-                output.local(drive["last_seen_at"]),
+                seen(drive),
                 (drive["medium"] or {}).get("label") or (drive["medium"] or {}).get("state"),
                 output.local(drive["medium_at"]),
                 drive["run"],
@@ -182,6 +237,12 @@ def list_drives(as_json: AsJson = False) -> None:
         ),
         M("No drive has registered yet: its worker does so when it starts."),
     )
+
+
+def seen(drive: dict[str, Any]) -> str | None:
+    """When the worker of a drive was seen, marked if that is too long ago."""
+    moment = output.local(drive["last_seen_at"])
+    return wiring.words().text(M("{moment} SILENT", moment=moment)) if drive["silent"] else moment
 
 
 def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
@@ -194,6 +255,7 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
         "worker": drive.worker,
         "queue": drive.queue,
         "last_seen_at": views.iso(drive.last_seen_at),
+        "silent": wiring.is_silent(drive.last_seen_at),
         "medium": drive.medium,
         "medium_at": views.iso(drive.medium_at),
         "run": session.scalar(of_drive.where(ChainRun.state == RunState.RUNNING)),
@@ -302,7 +364,12 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
     active = (
         select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
     )
-    return {**drive_json(session, drive), "runs": [views.run_json(run) for run in session.scalars(active)]}
+    cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
+    return {
+        **drive_json(session, drive),
+        "health": views.health_json(cartridge) if cartridge else None,
+        "runs": [views.run_json(run) for run in session.scalars(active)],
+    }
 
 
 def _print_status(drive: dict[str, Any]) -> None:
@@ -313,7 +380,8 @@ def _print_status(drive: dict[str, Any]) -> None:
             (M("Tape"), medium.get("label") or medium.get("state")),
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
-            (M("Worker seen"), output.local(drive["last_seen_at"])),
+            (M("Worker seen"), seen(drive)),
+            *(condition(drive["health"]) if drive["health"] and drive["health"]["at"] else []),
         ]
     )
     for run in drive["runs"]:

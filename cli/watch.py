@@ -18,6 +18,7 @@ from rich.progress import (
 from celery_app import wiring
 from cli import output
 from db import drives, runs, views
+from db.models import now
 from db.states import RunState
 from policy.message import M
 
@@ -69,6 +70,7 @@ class Watcher:
         self._begun: set[str] = set()
         self._ended: set[str] = set()
         self._task: Any = None
+        self._minutes = 0
         self._quiet_since = time.monotonic()
         self._complained = False
 
@@ -127,11 +129,21 @@ class Watcher:
     def _show_progress(self, run: dict[str, Any]) -> None:
         progress = run["progress"] or {}
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), None)
+        if working == "format_tape":
+            self._show_minutes(next(s for s in run["steps"] if s["name"] == working))
         if "bytes_total" not in progress or working not in {"run_backup", "restore", "verify"}:
             return
         if self._task is None:
             self._task = self._bar.add_task(working, total=progress["bytes_total"])
         self._bar.update(self._task, completed=progress["bytes"], total=progress["bytes_total"])
+
+    def _show_minutes(self, step: dict[str, Any]) -> None:
+        """A format tells nothing of how far it is; that it goes on is said once a minute."""
+        minutes = int(views.seconds_between(step["started_at"], views.iso(now()) or "") // 60)
+        if minutes > self._minutes:
+            self._minutes = minutes
+            told = M("formatting for {minutes} min; a new LTO-9 tape may take two hours", minutes=minutes)
+            self._print(f"  · {wiring.words().text(told)}")
 
 
 def _ending(step: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,6 +13,8 @@ from db import cartridges, catalog, permits
 from db.models import BackupSet, ChainRun, FormatPermit
 from db.states import Kind
 from policy import units
+from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import SetState, described
 
@@ -44,9 +47,16 @@ def _after_a_format(permit: FormatPermit) -> Message:
     if outcome and outcome["ok"]:
         return M("Tape {label} was formatted for this run; nothing is on it yet.", label=permit.label)
     found = _named(permit.identity)
-    if outcome and cartridges.identity(outcome["after"]) == cartridges.identity(permit.identity):
+    if outcome and _changed_nothing(permit, outcome):
         return M("The format changed nothing: {tape} holds what it held.", tape=found)
     return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=found)
+
+
+def _changed_nothing(permit: FormatPermit, outcome: dict[str, Any]) -> bool:
+    if not outcome.get("started", True):
+        return True
+    after = outcome.get("after")
+    return after is not None and cartridges.identity(after) == cartridges.identity(permit.identity)
 
 
 def _untouched(run: ChainRun) -> Message:
@@ -63,7 +73,7 @@ def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
     """What to do, as the error said it; a run that waits needs the tape and nothing else."""
     if event != "waiting_for_tape" or run.wait_until is None or run.schedule is None:
         return said
-    until = run.wait_until.astimezone(ZoneInfo(run.schedule.time_zone))
+    until = _local(run.wait_until, run.schedule.time_zone)
     return M(
         "Change the tape: the run goes on by itself. It waits until {until}.", until=f"{until:%Y-%m-%d %H:%M}"
     )
@@ -83,17 +93,20 @@ def newest(session: Session, run: ChainRun, event: str) -> Message | None:
         return M("none yet")
     return M(
         "{day}, on tape {tapes} (set {set})",
-        day=f"{stored.finished_at.astimezone(ZoneInfo(run.schedule.time_zone)):%Y-%m-%d}",
+        day=f"{_local(stored.finished_at, run.schedule.time_zone):%Y-%m-%d}",
         tapes=", ".join(tape.label or tape.tape_id for tape in catalog.tapes(session, stored.id)) or "?",
         set=stored.id,
     )
 
 
-def command(session: Session, run: ChainRun, event: str) -> str | None:
+def command(run: ChainRun, event: str) -> str | None:
     """The command that goes on after an event."""
     match event:
-        case "failed" | "tape_error":
-            return _after_a_failure(session, run, event)
+        case "failed":
+            return f"tapeline runs retry {run.id}"
+        case "tape_error":
+            # A set goes on where it was begun: one that was begun on a bad tape cannot.
+            return _anew(run.schedule.name) if run.schedule else f"tapeline runs retry {run.id}"
         case "missed" if run.schedule:
             return _anew(run.schedule.name)
         case "waiting_for_tape":
@@ -103,14 +116,13 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
     return None
 
 
-def _after_a_failure(session: Session, run: ChainRun, event: str) -> str:
-    """A part formats once: where its tape is lost to it, only a new run can take another one."""
-    permit = permits.used(session, run.id, run.part)
-    format_failed = permit is not None and not (permit.outcome and permit.outcome["ok"])
-    if run.schedule and (event == "tape_error" or format_failed):
-        return _anew(run.schedule.name)
-    return f"tapeline runs retry {run.id}"
-
-
 def _anew(schedule: str) -> str:
     return f"tapeline schedule run {shlex.quote(schedule)}"
+
+
+def _local(moment: datetime, time_zone: str) -> datetime:
+    """On the schedule's clock; a time zone that somebody broke is no reason to lose a message."""
+    try:
+        return moment.astimezone(zone_named(time_zone))
+    except UsageError:
+        return moment

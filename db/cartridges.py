@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
+from policy.message import M
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
 
 Medium = Mapping[str, Any]
@@ -238,6 +240,58 @@ def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
     session.execute(
         update(TapeCartridge).where(TapeCartridge.id == cartridge_id).values(state=state, updated_at=now())
     )
+
+
+def condition(session: Session, cartridge: TapeCartridge, health: Mapping[str, Any]) -> None:
+    """Note the condition that drive and chip told of; what they do not tell keeps its last value."""
+    for name in ("loads", "written_bytes", "write_errors", "read_errors"):
+        if health.get(name) is not None:
+            setattr(cartridge, name, health[name])
+    cartridge.tape_alerts = list(health.get("tape_alerts") or ())
+    cartridge.health_at = now()
+    session.flush()
+
+
+def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -> TapeCartridge:
+    """Enter the cartridge that is in a drive, or put one that is known into a pool.
+
+    Raises NotAllowed where another row has the name, or where the cartridge could not be recognised again.
+    """
+    cartridge = recognise(session, medium)
+    if cartridge is None:
+        _check_new(session, medium, tape_id)
+        cartridge = TapeCartridge(
+            tape_id=tape_id, label=medium.get("label"), state=CartridgeState.ACTIVE, bytes_used=0
+        )
+        cartridge.generation = 0 if medium["state"] == "blank" else 1
+        session.add(cartridge)
+        _take_over(cartridge, medium)
+    if pool is not None:
+        cartridge.pool = _pool(session, pool)
+    cartridge.updated_at = now()
+    session.flush()
+    return cartridge
+
+
+def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
+    if find(session, tape_id):
+        raise NotAllowed(
+            M("There is a tape '{name}' already, and it is not the one in the drive.", name=tape_id),
+            M("Give another name with --id."),
+        )
+    if not any(medium.get(name) for name in ("label", "volume_uuid", "medium_serial")):
+        raise NotAllowed(
+            M("The tape in the drive has no label and no serial number: it could not be recognised again."),
+            M("Format it first, or write a label on it: tapeline tape label NAME"),
+        )
+
+
+def _pool(session: Session, name: str) -> TapePool:
+    found = session.scalar(select(TapePool).where(TapePool.name == name))
+    if found is None:
+        found = TapePool(name=name)
+        session.add(found)
+    return found
 
 
 def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:

@@ -245,6 +245,7 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "bytes": stored.bytes,
         "archives": len(stored.archives),
         "warnings": stored.warnings,
+        "encrypted": stored.encrypted,
         "run": stored.run_id,
         "sources": stored.sources,
         "started_at": stored.started_at.isoformat(),

@@ -33,6 +33,7 @@ class Live(NamedTuple):
     ctime_ns: int
     inode: int
     partial: bool
+    blake3: bytes | None
 
 
 def chain(session: Session, set_id: str) -> list[BackupSet]:
@@ -129,6 +130,7 @@ def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) 
             BackupFile.ctime_ns,
             BackupFile.inode,
             BackupFile.partial,
+            BackupFile.blake3,
         )
         .where(BackupFile.set_id == set_id, condition if condition is not None else true())
         .order_by(BackupFile.archive, BackupFile.position)
@@ -142,4 +144,6 @@ def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) 
 def _live(
     set_id: str, archive: int, position: int, path: str, raw_path: memoryview | bytes | None, *facts: Any
 ) -> Live:
-    return Live(set_id, archive, position, bytes(raw_path) if raw_path else path.encode(), *facts)
+    name = bytes(raw_path) if raw_path else path.encode()
+    blake3 = bytes(facts[-1]) if facts[-1] else None
+    return Live._make((set_id, archive, position, name, *facts[:-1], blake3))

@@ -84,6 +84,8 @@ class ScheduledTask(Base):
     unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    after_run: Mapped[str] = mapped_column(server_default="keep", default="keep")
+    """What becomes of the cartridge when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
     last_run_time: Mapped[datetime | None]
     last_success_time: Mapped[datetime | None]
     """When the newest success was due: a run that ends after midnight counts for its own period."""
@@ -106,6 +108,7 @@ class ScheduledTask(Base):
         CheckConstraint("unreadable_label in ('refuse', 'continue')", name="unreadable_label_known"),
         CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
         CheckConstraint("grace_seconds >= 60", name="grace_is_a_minute"),
+        CheckConstraint("after_run in ('keep', 'eject')", name="after_run_known"),
     )
 
 
@@ -307,6 +310,13 @@ class TapeCartridge(Base):
     barcode: Mapped[str | None]
     capacity: Mapped[int | None]
     bytes_used: Mapped[int] = mapped_column(default=0, server_default="0")
+    loads: Mapped[int | None]
+    """This and what follows: as drive and chip said after the last run; None: they do not say."""
+    written_bytes: Mapped[int | None]
+    write_errors: Mapped[int | None]
+    read_errors: Mapped[int | None]
+    tape_alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    health_at: Mapped[datetime | None]
     formatted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from heapq import merge
 from itertools import islice
 
@@ -15,9 +16,10 @@ from db import events, runs
 from db.models import ChainRun, ScheduledTask
 from db.states import RunState, Trigger
 from policy import when
-from policy.clock import zone_named
 from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
+from policy.period import ScheduleType
 from policy.recurrence import COUNTED, Overdue, Rule, occurrences, overdue
 from policy.tapes import TapePolicy
 
@@ -27,9 +29,13 @@ PUNCTUAL = timedelta(seconds=60)
 
 def rule_of(schedule: ScheduledTask) -> Rule:
     """When a schedule fires. Raises UsageError that names the field of ``schedule_config``."""
-    return when.rule(
-        schedule.schedule_type, schedule.schedule_config, schedule.time_zone, where="schedule_config"
-    )
+    return _rule(schedule.schedule_type, json.dumps(schedule.schedule_config), schedule.time_zone)
+
+
+# Beat asks for every rule every two seconds.
+@lru_cache(maxsize=1024)
+def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Rule:
+    return when.rule(schedule_type, json.loads(config), time_zone, where="schedule_config")
 
 
 def problem_of(schedule: ScheduledTask) -> Message | None:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from db import catalog, lineage
 from db.errors import NotFound
 from db.lineage import Live
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.models import BackupArchive, BackupSet, ChainRun, ChainStep, TapeCartridge
+from db.states import Step, StepState
 from policy.message import M
 from policy.tapes import SetState
 
@@ -66,6 +67,38 @@ def plan(
         archive for archive in lineage.archives_of(sets) if (archive.set_id, archive.number) in needed
     ]
     return found
+
+
+def pace(session: Session, drive: str) -> float | None:
+    """Bytes a second that a drive's latest restores came to; where there are none, its latest backups; None
+    where there is nothing to tell by."""
+    for step in (Step.RESTORE, Step.RUN_BACKUP):
+        query = (
+            select(ChainStep)
+            .join(ChainRun, ChainRun.id == ChainStep.run_id)
+            .where(ChainRun.drive == drive, ChainStep.step == step, ChainStep.state == StepState.SUCCEEDED)
+            .order_by(ChainStep.finished_at.desc())
+            .limit(LATEST)
+        )
+        done = [(_bytes(row), _seconds(row)) for row in session.scalars(query)]
+        size, seconds = sum(each[0] for each in done), sum(each[1] for each in done)
+        if size and seconds:
+            return size / seconds
+    return None
+
+
+LATEST = 5
+"""So many restores, or backups, tell the pace of a drive."""
+
+
+def _bytes(step: ChainStep) -> int:
+    return int((step.result or {}).get("bytes") or 0)
+
+
+def _seconds(step: ChainStep) -> float:
+    if step.started_at is None or step.finished_at is None:
+        return 0.0
+    return (step.finished_at - step.started_at).total_seconds()
 
 
 def check_on_tape(sets: Iterable[BackupSet]) -> None:

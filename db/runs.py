@@ -46,6 +46,7 @@ def transition(
             M("Run {id} is {state} and cannot become {to}.", id=run.id, state=expected.value, to=to.value)
         )
     moment = now()
+    is_first_start = to is RunState.RUNNING and run.started_at is None
     changed = session.execute(
         update(ChainRun)
         .where(ChainRun.id == run.id, ChainRun.state == expected)
@@ -61,7 +62,6 @@ def transition(
     ).scalar_one_or_none()
     if changed is None:
         return False
-    is_first_start = to is RunState.RUNNING and run.started_at is None
     session.refresh(run)
     _after_transition(session, run, expected, reason, remedy)
     if is_first_start:
@@ -159,7 +159,7 @@ def announce(
         "remedy": _json(advice.remedy(run, event, remedy)),
         "safe": _json(advice.safe(session, run, event)),
         "newest": _json(advice.newest(session, run, event)),
-        "next_command": advice.command(session, run, event),
+        "next_command": advice.command(run, event),
         "at": ended.isoformat(),
         # A schedule whose own zone is wrong has that said on a clock that is right.
         "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
@@ -325,6 +325,14 @@ def start_verify(
     cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
     options = {"percent": percent, "cartridges": cartridges}
     run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_import(
+    session: Session, *, drive: str, options: dict[str, Any], requested_by: str | None
+) -> ChainRun:
+    """Queue an import of the tape in a drive."""
+    run = ChainRun(kind=Kind.IMPORT, drive=drive, options=options, requested_by=requested_by)
     return _queue(session, run)
 
 

@@ -69,15 +69,12 @@ def _set(row: Any, values: dict[str, Any]) -> None:
 
 def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
     """How many runs a schedule has had, and how they ended."""
-    of_state = dict(
-        session.execute(
-            select(ChainRun.state, func.count())
-            .where(ChainRun.schedule_id == schedule.id)
-            .group_by(ChainRun.state)
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        select(ChainRun.state, func.count())
+        .where(ChainRun.schedule_id == schedule.id)
+        .group_by(ChainRun.state)
     )
+    of_state = {row[0]: row[1] for row in rows}
     missed = session.scalar(
         select(func.count())
         .select_from(Notification)

@@ -79,6 +79,7 @@ class Kind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     VERIFY = "verify"
+    IMPORT = "import"
 
 
 class Step(StrEnum):
@@ -91,6 +92,7 @@ class Step(StrEnum):
     RUN_BACKUP = "run_backup"
     RESTORE = "restore"
     VERIFY = "verify"
+    IMPORT_TAPE = "import_tape"
     NOTIFY = "notify"
 
 
@@ -105,9 +107,12 @@ STEPS: dict[Kind, tuple[Step, ...]] = {
     ),
     Kind.RESTORE: (Step.PRECHECK, Step.RESTORE, Step.NOTIFY),
     Kind.VERIFY: (Step.PRECHECK, Step.VERIFY, Step.NOTIFY),
+    Kind.IMPORT: (Step.PRECHECK, Step.IMPORT_TAPE, Step.NOTIFY),
 }
 
-AT_THE_DRIVE = frozenset({Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE, Step.VERIFY})
+AT_THE_DRIVE = frozenset(
+    {Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE, Step.VERIFY, Step.IMPORT_TAPE}
+)
 """Steps that run on the tape worker; the others run on any control worker."""
 
 

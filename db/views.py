@@ -138,7 +138,20 @@ def tape_json(session: Session, cartridge: TapeCartridge) -> dict[str, Any]:
         "bytes_used": cartridge.bytes_used,
         "capacity": cartridge.capacity,
         "formatted_at": iso(cartridge.formatted_at),
+        "health": health_json(cartridge),
         "sets": [catalog.as_json(session, stored) for stored in _sets_of(session, cartridge.id)],
+    }
+
+
+def health_json(cartridge: TapeCartridge) -> dict[str, Any]:
+    """The condition of a cartridge after its last run; null where the drive does not say."""
+    return {
+        "loads": cartridge.loads,
+        "written_bytes": cartridge.written_bytes,
+        "write_errors": cartridge.write_errors,
+        "read_errors": cartridge.read_errors,
+        "tape_alerts": cartridge.tape_alerts,
+        "at": iso(cartridge.health_at),
     }
 
 

@@ -99,7 +99,7 @@ def _of_runs() -> list[Facts]:
             _STOPPED,
             event=Event.FAILED,
             reason=_WRONG_TAPE,
-            remedy=M("Change the tape, then: tapeline runs retry {run}", run=12),
+            remedy=M("With the right tape in the drive: tapeline runs retry {run}", run=12),
             safe=_UNTOUCHED,
             next_command="tapeline runs retry 12",
         ),

@@ -9,7 +9,6 @@ from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
@@ -17,6 +16,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 from policy.errors import TapelineError, UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 
 Language = Literal["zh_CN", "en"]
@@ -103,7 +103,7 @@ class Words:
         """
         if moment.tzinfo is None:
             raise ValueError("a moment without a time zone")
-        return f"{moment.astimezone(_zone(time_zone)):%Y-%m-%d %H:%M} ({time_zone})"
+        return f"{moment.astimezone(zone_named(time_zone)):%Y-%m-%d %H:%M} ({time_zone})"
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Message):
@@ -111,13 +111,3 @@ class Words:
         if isinstance(value, Mapping) and value.keys() == {"id", "params"}:
             return self.text(Message.from_json(dict(value)))
         return value
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            M("time_zone: '{name}' is not a time zone.", name=name),
-            M("Use a name such as Asia/Shanghai or Europe/Berlin."),
-        ) from error

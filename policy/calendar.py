@@ -29,6 +29,8 @@ class Planned:
     policy: TapePolicy
     template_id: int
     retention_days: int | None
+    is_full: bool
+    """A full backup formats its tape if the permit allows; any other is appended to one."""
     size: int | None
     """What it writes to tape, in bytes, as earlier runs suggest; None: there was none."""
 
@@ -49,15 +51,15 @@ class Entry:
     planned: Planned
     tape_id: str | None
     """The cartridge; None: a blank tape."""
-    label: str
-    """What the tape is called when the run writes on it."""
+    label: str | None
+    """What the tape is called when the run writes on it; None: there is no tape that it could write on."""
     insert: bool
     """Whether another tape has to be put into the drive before."""
     format: bool
     erases: tuple[str, ...]
     used_before: int
-    used_after: int | None
-    capacity: int | None
+    used_after: int | None = None
+    capacity: int | None = None
 
     @property
     def fits(self) -> bool | None:
@@ -86,23 +88,35 @@ def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
         local = run.at.astimezone(ZoneInfo(run.time_zone))
         inside = stock.loaded.get(run.drive)
         chosen = inside if inside and _usable(stock, run, inside, local) else _fetch(stock, run, local)
-        decision = _decision(stock, run, chosen, local)
-        name = chosen.facts.label or ""
-        if decision.allowed:
-            name = label.to_ask_for(local, stock.labels - {name})
-        before = 0 if decision.allowed else chosen.used
-        yield Entry(
-            planned=run,
-            tape_id=chosen.facts.known.tape_id if chosen.facts.known else None,
-            label=name,
-            insert=chosen is not inside,
-            format=decision.allowed,
-            erases=decision.sets_lost if decision.allowed else (),
-            used_before=before,
-            used_after=None if run.size is None else before + run.size,
-            capacity=chosen.capacity,
-        )
-        _write(stock, run, chosen, name, before, formatted=decision.allowed)
+        if chosen is None:
+            yield Entry(run, None, None, insert=True, format=False, erases=(), used_before=0)
+            continue
+        yield _entry(stock, run, chosen, local)
+
+
+def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
+    """The run on this tape; afterwards the tape is in the drive, with the set on it."""
+    decision = _decision(stock, run, tape, local)
+    formats = run.is_full and decision.allowed
+    name = (
+        label.to_ask_for(local, stock.labels - {tape.facts.label or ""})
+        if formats
+        else tape.facts.label or ""
+    )
+    before = 0 if formats else tape.used
+    found = Entry(
+        planned=run,
+        tape_id=tape.facts.known.tape_id if tape.facts.known else None,
+        label=name,
+        insert=tape is not stock.loaded.get(run.drive),
+        format=formats,
+        erases=decision.sets_lost if formats else (),
+        used_before=before,
+        used_after=None if run.size is None else before + run.size,
+        capacity=tape.capacity,
+    )
+    _write(stock, run, tape, name, before, formatted=formats)
+    return found
 
 
 def _decision(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Decision:
@@ -122,18 +136,22 @@ def _decision(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Decisi
 def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
     if not run.policy.accepts(tape.facts, local):
         return False
+    if not run.is_full:
+        return run.policy.may_append(tape.facts, local)
     decision = _decision(stock, run, tape, local)
     return decision.allowed or decision.append
 
 
-def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape:
+def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
     """The tape that somebody has to insert: one from the shelf that the rules allow, else a blank one."""
     found = next((tape for tape in stock.shelf if _usable(stock, run, tape, local)), None)
-    if found is None:
-        blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=None)
-        return Tape(blank, 0, stock.capacity)
-    stock.shelf.remove(found)
-    return found
+    if found is not None:
+        stock.shelf.remove(found)
+        return found
+    if not run.is_full:
+        return None
+    blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=None)
+    return Tape(blank, 0, stock.capacity)
 
 
 def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
@@ -142,13 +160,14 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         id=f"({run.schedule} {run.at:%Y-%m-%d})",
         template_id=run.template_id,
         run_id=None,
-        type="full",
+        type="full" if run.is_full else "increment",
         state=SetState.COMPLETE,
         period=period.key(run.schedule_type, run.at, run.time_zone),
         started_at=run.at,
         retention_until=retention.until(run.at, run.retention_days),
     )
-    stock.newest_full[run.template_id] = written.id
+    if run.is_full:
+        stock.newest_full[run.template_id] = written.id
     known = tape.facts.known or CartridgeFacts(0, name, name, CartridgeState.ACTIVE, run.policy.pool, None)
     kept = () if formatted else known.sets
     facts = replace(

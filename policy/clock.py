@@ -1,45 +1,36 @@
-"""Local times as moments, right on the days when the clock changes."""
+"""Whether a clock can be believed: a wrong one names the wrong month, and lets kept sets look expired."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime, timedelta
 
-from policy.errors import UsageError
-from policy.message import M
+from policy.message import M, Message
 
 
-def zone_named(name: str) -> ZoneInfo:
-    """A time zone by its name. Raises UsageError where this host knows none."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            M("time_zone: '{name}' is not a time zone.", name=str(name)),
-            M("Write a time zone's name, for instance Asia/Shanghai or Europe/Berlin."),
-        ) from error
+def doubt(
+    now: datetime, *, database: datetime, newest_event: datetime | None, made: datetime, tolerance: timedelta
+) -> Message | None:
+    """Why the clock of a host cannot be right, or None.
 
-
-def moment_of(day: date, at: time, zone: ZoneInfo) -> datetime:
-    """The moment, in UTC, at which a clock in ``zone`` shows this date and time.
-
-    A time that the clock skips stands for the moment just after the gap; of a time that comes twice it is
-    the first.
+    ``database``: the clock of the database at the same moment; ``newest_event``: when something happened
+    last; ``made``: when this version was installed.
     """
-    local = datetime.combine(day, at, zone)
-    moment = local.astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return moment
-    return _end_of_gap(local.replace(fold=1).astimezone(UTC), moment, zone)
+    apart = abs(now - database)
+    if apart > tolerance:
+        return M(
+            "The clocks of this host and the database are {seconds} s apart.",
+            seconds=round(apart.total_seconds()),
+        )
+    if newest_event is not None and now < newest_event - tolerance:
+        return M(
+            "The clock says {now}, but the newest run was told of at {event}.",
+            now=_utc(now),
+            event=_utc(newest_event),
+        )
+    if now < made - tolerance:
+        return M("The clock says {now}, which is before this version was made.", now=_utc(now))
+    return None
 
 
-def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The moment between the two at which the zone's offset changes, to the second."""
-    offset = before.astimezone(zone).utcoffset()
-    while after - before > timedelta(seconds=1):
-        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
-        if middle.astimezone(zone).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    return after
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from policy.clock import zone_named
+from policy.local_time import zone_named
 
 
 class ScheduleType(StrEnum):

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from policy.clock import moment_of
 from policy.days import Days
+from policy.local_time import moment_of
 
 
 class Rule(Protocol):

@@ -116,14 +116,26 @@ SCHEDULE = (
         "Whether a run goes on when the tape cannot be formatted.",
         default="continue",
     ),
+    Field(
+        "after_run",
+        values.choice(("keep", "eject")),
+        "Whether the tape is ejected after a run.",
+        default="keep",
+    ),
 )
 """Columns of ``scheduled_tasks``."""
 
-BACKUP_TYPES = ("full",)
+BACKUP_TYPES = ("full", "incremental", "differential")
 
 BACKUP = (
     Field("sources", values.FOLDERS, "The folders to back up, as the drive's host sees them."),
-    Field("type", values.choice(BACKUP_TYPES), "What a run backs up: full is everything.", default="full"),
+    Field(
+        "type",
+        values.choice(BACKUP_TYPES),
+        "full is everything, incremental what changed since the last set,"
+        " differential what changed since the last full one.",
+        default="full",
+    ),
     Field("compression", values.choice(("zstd", "none")), "How archives are compressed.", default="zstd"),
     Field(
         "compression_level", values.integer(1, 19), "1 is fast, 19 is small (Zstandard's levels).", default=3
@@ -140,6 +152,58 @@ BACKUP = (
         values.integer(1, 36500),
         "How many days a set is kept at least; for ever if left out.",
         default=None,
+    ),
+    Field(
+        "keep_sets",
+        values.integer(1, 1000),
+        "Of the sets of each type, so many of the newest are kept.",
+        default=None,
+    ),
+    Field(
+        "excludes",
+        values.texts(".+", M("Write a list of patterns as in .gitignore, each once.")),
+        "What is left out: patterns as in .gitignore.",
+        default=[],
+    ),
+    Field(
+        "exclude_caches",
+        values.BOOLEAN,
+        "Whether folders with a CACHEDIR.TAG are left out.",
+        default=False,
+    ),
+    Field(
+        "one_file_system",
+        values.BOOLEAN,
+        "Whether other file systems below the sources are left out.",
+        default=False,
+    ),
+    Field(
+        "max_file_size",
+        values.SIZE,
+        "Larger files are left out; none if left out.",
+        default=None,
+        column="max_file_bytes",
+    ),
+    Field(
+        "max_file_age_days",
+        values.integer(1, 36500),
+        "Files that were changed last before so many days are left out; none if left out.",
+        default=None,
+    ),
+    Field(
+        "verify_percent",
+        values.integer(1, 100),
+        "After each backup so much of it is read back; nothing if left out.",
+        default=None,
+    ),
+    Field(
+        "encrypt_to",
+        values.texts(
+            "(age1[0-9a-z]+|ssh-(ed25519|rsa) .+)",
+            M("Write a list of public keys of age, each once: age1..."),
+        ),
+        "Public keys of age that can read it; it is not encrypted if left out.",
+        default=[],
     ),
 )
 """Columns of ``backup_tasks``: the template."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from cronsim import CronSim, CronSimError
 
-from policy.clock import zone_named
 from policy.days import ALL_DAYS, ORDINALS, WEEKDAYS, WORKDAYS, DayOfMonth
 from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import TapePolicy
 
@@ -263,6 +263,21 @@ def _folders(value: Any) -> list[str]:
     if not all(isinstance(path, str) and re.fullmatch(_FOLDER, path) for path in value):
         raise Wrong(remedy)
     return value
+
+
+def texts(pattern: str, remedy: Message) -> Kind:
+    """A list of texts, each once, that match a pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def read(value: Any) -> list[str]:
+        if not isinstance(value, list) or len(set(map(str, value))) < len(value):
+            raise Wrong(remedy)
+        if not all(isinstance(each, str) and compiled.fullmatch(each) for each in value):
+            raise Wrong(remedy)
+        return value
+
+    items = {"type": "string", "pattern": f"^(?:{pattern})$"}
+    return Kind(read, {"type": "array", "uniqueItems": True, "items": items})
 
 
 FOLDERS = Kind(

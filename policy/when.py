@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from policy import schedule_fields as fields
 from policy import values
-from policy.clock import moment_of, zone_named
 from policy.days import WEEKDAYS, EveryDay, EveryMonth, EveryWeek, EveryYear
+from policy.local_time import moment_of, zone_named
 from policy.period import ScheduleType
 from policy.recurrence import Calendar, Cron, Interval, Never, Once, Rule
 

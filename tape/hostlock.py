@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,10 @@ from tape.errors import DriveBusy, DriveError
 NOTE_BYTES = 1000
 NOTE_AT = 1
 """Windows locks the first byte, so that nobody else can read it."""
+
+
+# Windows does not always say why it gives no lock; the file is open by then, so somebody has it.
+BUSY = portalocker.LockException if sys.platform == "win32" else portalocker.AlreadyLocked
 
 
 class HostLock:
@@ -48,7 +53,7 @@ class HostLock:
         descriptor = self._open()
         try:
             portalocker.lock(descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
-        except portalocker.AlreadyLocked as error:
+        except BUSY as error:
             holder = _read_note(descriptor)
             os.close(descriptor)
             raise self._busy(holder) from error

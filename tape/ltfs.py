@@ -14,6 +14,7 @@ from tape.ltfs_mounting import Blank, Mounting
 from tape.ltfs_setup import Setup
 from tape.ltfs_volume import LtfsVolume
 from tape.scsi import LOAD, UNLOAD, Scsi
+from tape.volume import reading
 
 
 class LtfsDrive:
@@ -31,7 +32,8 @@ class LtfsDrive:
             return self._look_at_chip()
         mounted = self._mounting.mounted()
         if mounted:
-            return ltfs_medium.of_volume(mounted)
+            with reading(mounted.point):
+                return ltfs_medium.of_volume(mounted)
         with self._lock():
             return self._look_by_mounting()
 
@@ -120,7 +122,8 @@ class LtfsDrive:
         """As the mounted volume tells it, else the drive's log pages and the chip; see tape.drive."""
         mounted = self._mounting.mounted()
         if mounted:
-            return ltfs_volume.health(mounted.point)
+            with reading(mounted.point):
+                return ltfs_volume.health(mounted.point)
         if not self._setup.is_scsi or not self._scsi.look().is_loaded():
             return Health()
         return self._scsi.health()
@@ -151,7 +154,8 @@ class LtfsDrive:
             return Medium(MediumState.UNREADABLE)
         try:
             mounted = self._mounting.mounted()
-            return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
+            with reading(self._mounting.point):
+                return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
         finally:
             self._mounting.unmount()
 

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup.age import recipients
+from backup.excludes import check_patterns
 from db import events, lineage
 from db.models import BackupTask, ChainRun
 from db.states import BackupType, RecordState, Step
@@ -35,7 +37,7 @@ _COPIED = (
 
 @step(Step.CREATE_RECORD)
 def create_record(work: Work) -> Done:
-    """Done again, it finds the record that it made."""
+    """Done again, it finds the record that it made. Raises BadRequest before a tape is formatted for it."""
     return Done({"record": work.db(_record)})
 
 
@@ -59,6 +61,8 @@ def _record(session: Session, run: ChainRun) -> int:
         state=RecordState.PENDING,
         **values,
     )
+    check_patterns(record.excludes)
+    recipients(record.encrypt_to)
     session.add(record)
     _settle_type(session, run, record)
     session.flush()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,8 @@ from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
 from tasks.tape_rules import local_now, policy_of, wrong_tape
 from tasks.work import Work, WrongTape
+
+log = structlog.get_logger("tapeline.step")
 
 
 class CutOff(TapelineError):
@@ -107,6 +110,7 @@ def _format(work: Work, order: Order) -> Done | NotNeeded:
             expected=order.identity,
             serial=labels.serial_for(order.label, order.generation + 1),
             read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
+            on_output=lambda line: log.info("format", line=line),
             inherit=(held.descriptor,) if held else (),
         )
     except DriveError as error:
@@ -288,9 +292,10 @@ def _differs(permit: FormatPermit, medium: Medium) -> bool:
 
 
 def _lasting(identity: Mapping[str, str | None], medium: Medium) -> list[tuple[str, str]]:
-    """What survives a format and is known of both."""
+    """What survives a format and is known of both: the chip's serial; else the barcode, which some format
+    programs write anew."""
     known = [
         (identity.get("medium_serial"), medium.medium_serial),
         (identity.get("barcode"), medium.barcode),
     ]
-    return [(before, after) for before, after in known if before and after]
+    return [(before, after) for before, after in known if before and after][:1]

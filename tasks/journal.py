@@ -49,7 +49,7 @@ class Journal:
     ) -> None:
         if session.get(BackupArchive, (self._set_id, archive.number)):
             return
-        catalog.add_archive(session, self._row(archive), _rows(entries), deleted=archive.deleted)
+        catalog.add_archive(session, self._row(archive), rows(entries), deleted=archive.deleted)
         # No heartbeat gets through while this transaction lasts, which may be long.
         steps.beat(session, self._work.held)
         events.record(
@@ -142,7 +142,8 @@ def _in_words(now: dict[str, Any]) -> str:
     return f"{percent:.1f}% of {total / 1e9:.2f} GB, {rate:.0f} MB/s"
 
 
-def _rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
+def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
+    """The entries of an archive as the catalogue keeps them."""
     for position, entry in enumerate(entries):
         path = shown(entry.path)
         yield catalog.FileRow(

@@ -14,7 +14,7 @@ from db.states import PASSED, RunState, Step, StepState
 from db.steps import Claim
 from notify.deliver import deliver_due
 from policy.message import M
-from tasks import chain, recover
+from tasks import chain, eject, recover
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -30,6 +30,7 @@ def notify(work: Work) -> Done:
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
+    eject.ask(work.held.run_id)
     # A channel that does not answer keeps no drive waiting.
     chain.release(drive)
     _deliver(work.held.run_id)

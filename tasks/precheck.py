@@ -7,21 +7,33 @@ from sqlalchemy.orm import Session
 from backup.scan import roots
 from db import cartridges, drives, events, runs
 from db.models import ChainRun
-from db.states import Step, Trigger
+from db.states import Kind, Step, Trigger
+from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import TapeFacts
 from tape.drive import Medium
+from tasks.host_clock import clock_doubt
+from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import refusal
+from tasks.tape_rules import local_now, refusal
 from tasks.work import Work, WrongTape
+
+
+class ClockWrong(TapelineError):
+    """The host's clock names a time that cannot be: the wrong tapes would look right."""
 
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises SourceMissing, WrongTape, DriveError."""
-    refusal = work.db(lambda _session, run: _period(run))
-    if refusal:
-        return SkipRun(refusal)
+    """Raises ClockWrong, SourceMissing, WrongTape, DriveError."""
+    done = work.db(lambda _session, run: _period(run))
+    if done:
+        return SkipRun(done)
+    wrong_clock = work.db(_clock)
+    if wrong_clock:
+        raise ClockWrong(
+            wrong_clock, M("Set the clocks by NTP, then: tapeline runs retry {run}", run=work.held.run_id)
+        )
     sources = work.db(lambda _session, run: _sources(run))
     if sources:
         # Before a tape is formatted for them: is at least one there? The backup warns of the others.
@@ -37,6 +49,10 @@ def _period(run: ChainRun) -> Message | None:
     if run.schedule is None or run.trigger is not Trigger.SCHEDULE:
         return None
     return runs.period_refusal(run.schedule, run.due_at)
+
+
+def _clock(session: Session, run: ChainRun) -> Message | None:
+    return clock_doubt(session, run.id) if run.kind is Kind.BACKUP else None
 
 
 def _sources(run: ChainRun) -> list[str]:
@@ -57,7 +73,21 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    return _refused(session, run, facts)
+    wrong = _refused(session, run, facts)
+    if wrong is None and run.kind is Kind.BACKUP:
+        _warn_of_room(session, run, said)
+    return wrong
+
+
+def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> None:
+    """A tape on which the backup may not fit is no failure, but somebody should have another one ready."""
+    if run.schedule is None:
+        return
+    doubt = room_doubt(session, run.schedule, said, local_now(run))
+    if doubt is None or events.last_announced(session, run, "capacity"):
+        return
+    events.record(session, run, doubt, step=Step.PRECHECK, level="warning")
+    runs.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
@@ -73,4 +103,4 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
-    return WrongTape(wrong, M("Change the tape, then: tapeline runs retry {run}", run=run.id))
+    return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backup import chosen
+from backup.age import Identities, identities
 from backup.chosen import Choice, Choices
 from backup.entry import shown
 from backup.errors import Ended
 from backup.restore import Restoration
 from backup.spool import spooling
-from db import cartridges, catalog, events, lineage, restores
+from db import cartridges, catalog, events, lineage, restores, runs
 from db.lineage import Live
 from db.models import BackupArchive, ChainRun
 from db.restores import RestorePlan
@@ -46,6 +47,7 @@ class Wanted:
 
     target: Path
     overwrite: bool
+    keys: Identities
     plan: RestorePlan
     choices: dict[str, Choices]
     """Of each set."""
@@ -60,7 +62,11 @@ def restore(work: Work) -> Done:
     folder = spool_of(work) / f"restore-{work.held.run_id}"
     with spooling():
         folder.mkdir(mode=0o700, exist_ok=True)
-    wanted = work.db(lambda session, run: _wanted(session, run, folder))
+    # Without a lock on the run: the catalogue may be large, and the heart has to beat meanwhile.
+    wanted = work.database.attempt(
+        lambda session: _wanted(session, runs.get(session, work.held.run_id), folder),
+        patience=work.settings.database_patience_seconds,
+    )
     began = time.monotonic()
     with _restoration(work, wanted, folder) as restoration:
         with work.drive().mount(read_only=True) as volume:
@@ -99,13 +105,15 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
     def choose(file: Live) -> None:
         if file.set_id not in choices:
             choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
-        choices[file.set_id].add(Choice(file.archive, file.position, file.path))
+        choices[file.set_id].add(Choice(file.archive, file.position, file.path, file.blake3 or b""))
 
     condition = catalog.wanted(run.options["paths"], run.options.get("patterns", []))
     plan = restores.plan(session, run.set_id, condition, choose)
     for of_set in choices.values():
         of_set.end()
-    return Wanted(Path(run.options["target"]), run.options["overwrite"], plan, choices)
+    identity = run.options.get("identity")
+    keys = identities(Path(identity)) if identity else []
+    return Wanted(Path(run.options["target"]), run.options["overwrite"], keys, plan, choices)
 
 
 def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
@@ -121,6 +129,7 @@ def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
         wanted.target,
         state=folder / "restored.sqlite",
         overwrite=wanted.overwrite,
+        keys=wanted.keys,
         on_progress=progress,
         check=partial(_check, work),
     )
@@ -148,9 +157,8 @@ def _take(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tu
         for number, choices in wanted.choices[set_id].by_archive():
             if (set_id, number) not in here or restoration.is_done(set_id, number):
                 continue
-            restoration.take(
-                volume, set_id, chosen.entries(volume, set_id, number, choices, restoration.lose)
-            )
+            found = chosen.entries(volume, (set_id, number, choices), restoration.lose, wanted.keys)
+            restoration.take(volume, set_id, found)
             restoration.archive_done(set_id, number)
 
 

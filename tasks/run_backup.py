@@ -18,8 +18,10 @@ from policy import retention, units
 from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import CartridgeState, SetState
-from tape.drive import Medium
-from tape.errors import TapeChanged, TapeFull
+from tape.drive import Drive, Medium
+from tape.errors import DriveError, TapeChanged, TapeFull
+from tasks import condition
+from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
 from tasks.step import Done, NextPart, step
@@ -52,17 +54,29 @@ def run_backup(work: Work) -> Done | NextPart:
         raise target
     target = replace(target, request=with_known_files(work, target.request))
     try:
-        with drive.mount() as volume:
-            for note in volume.notes:
-                work.tell(note, level="warning")
-            _refuse_another(medium, volume.medium)
-            summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
-            free, capacity = volume.free(), volume.medium.capacity
+        summary, free, capacity = _mount_and_write(work, drive, medium, target)
     except TapeFull as error:
+        condition.note(work, drive)
         return _next_tape(work, target, error)
+    except DriveError:
+        condition.note(work, drive)
+        raise
     work.db(lambda session, run: _complete(session, run, target, summary))
-    work.db(lambda session, _run: cartridges.used(session, target.cartridge_id, capacity, free))
+    work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
+    condition.note(work, drive)
     return Done(_result(target, summary))
+
+
+def _mount_and_write(
+    work: Work, drive: Drive, medium: Medium, target: Target
+) -> tuple[SetSummary, int, int | None]:
+    """The set's summary, and how many bytes are free, and fit in all, on the volume after it."""
+    with drive.mount() as volume:
+        for note in volume.notes:
+            work.tell(note, level="warning")
+        _refuse_another(medium, volume.medium)
+        summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
+        return summary, volume.free(), volume.medium.capacity
 
 
 def _refuse_another(judged: Medium, mounted: Medium) -> None:
@@ -113,7 +127,8 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
-            wrong_tape(run, tape), M("Change the tape, then: tapeline runs retry {run}", run=run.id)
+            wrong_tape(run, tape),
+            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     if not _parent_is_whole(session, record):
         return ParentGone(
@@ -182,6 +197,7 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         type=record.type,
         parent_id=record.parent_id,
         keep_sets=record.keep_sets,
+        encrypted=bool(record.encrypt_to),
         state=SetState.WRITING,
         period=run.period,
         sources=record.sources,

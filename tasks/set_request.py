@@ -45,6 +45,7 @@ def request_for(
         label=medium.label or "",
         reserve_bytes=min(LARGEST_RESERVE, (medium.capacity or LARGEST_RESERVE * 100) // 100),
         started_at=stored.started_at,
+        encrypt_to=tuple(record.encrypt_to),
         excludes=_excludes(record, stored.started_at),
         about={
             "run": run.id,
@@ -54,6 +55,7 @@ def request_for(
             "host": socket.gethostname(),
             "tapeline": version("tapeline"),
             "retention_days": record.retention_days,
+            "keep_sets": record.keep_sets,
         },
         resume=resume_point(session, stored),
         parent=stored.parent_id,

@@ -8,14 +8,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from db import cartridges, lineage
-from db.models import BackupSet, ChainRun, TapeCartridge, now
+from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy import label as labels
 from policy.message import M, Message
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
-
-READING = frozenset({Kind.RESTORE, Kind.VERIFY})
-"""What only reads, and needs the tapes of one set."""
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
@@ -34,38 +31,22 @@ def wanted_type(run: ChainRun) -> BackupType:
     return BackupType(run.options.get("type") or run.schedule.template.type)
 
 
-def is_full(session: Session, run: ChainRun) -> bool:
-    """Whether the run makes a full set, because it was asked for or because nothing is there to follow."""
-    wanted = wanted_type(run)
-    assert run.schedule is not None
-    return wanted is BackupType.FULL or lineage.parent_for(session, run.schedule.template_id, wanted) is None
-
-
-def accepts(session: Session, run: ChainRun, tape: TapeFacts) -> bool:
-    """Whether a run may go on with this tape: an increment begins on one that it can be appended to."""
-    policy = policy_of(run)
-    if run.part > 1 or is_full(session, run):
-        return policy.accepts(tape, local_now(run))
-    return policy.may_append(tape, local_now(run))
+def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bool:
+    """Whether a run makes a full set, because it is asked for or because nothing is there to follow."""
+    return wanted is BackupType.FULL or lineage.parent_for(session, schedule.template_id, wanted) is None
 
 
 def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
-    known = tape.known
-    if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-        return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
-    if run.kind in READING:
-        return _not_needed(session, run, tape)
-    if known and _is_full(known, local_now(run)):
-        return M(
-            "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
-            tape=tape.describe(),
-            drive=run.drive,
-            label=labels.to_ask_for(local_now(run), cartridges.labels_of_others(session, {})),
-        )
+    if run.kind is not Kind.BACKUP:
+        return _no_use_for(session, run, tape)
+    moment = local_now(run)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment)
+    if wrong is not None:
+        return wrong
     begun = begun_on(session, run)
     if begun is not None:
-        if known and known.id == begun.id:
+        if tape.known and tape.known.id == begun.id:
             return None
         return M(
             "Set {set} goes on where it was begun, on tape {tape} (in drive {drive}: {found}).",
@@ -74,7 +55,48 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
-    return None if accepts(session, run, tape) else wrong_tape(run, tape)
+    assert run.schedule is not None
+    begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
+    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(run, tape)
+
+
+def refusal_at_first(
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime
+) -> Message | None:
+    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time."""
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment)
+    if wrong is not None:
+        return wrong
+    policy = TapePolicy.parse(schedule.tape_policy)
+    begins = is_full(session, schedule, schedule.template.type)
+    return (
+        None
+        if _accepts(policy, tape, moment, begins=begins)
+        else _wrong(schedule.drive, tape, policy, moment)
+    )
+
+
+def _accepts(policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool) -> bool:
+    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first."""
+    return policy.accepts(tape, moment) if begins else policy.may_append(tape, moment)
+
+
+def _unusable(tape: TapeFacts) -> Message | None:
+    known = tape.known
+    if known is None or known.state in {CartridgeState.ACTIVE, CartridgeState.FULL}:
+        return None
+    return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
+
+
+def _no_room(session: Session, drive: str, tape: TapeFacts, moment: datetime) -> Message | None:
+    if tape.known is None or not _is_full(tape.known, moment):
+        return None
+    return M(
+        "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
+        tape=tape.describe(),
+        drive=drive,
+        label=labels.to_ask_for(moment, cartridges.labels_of_others(session, {})),
+    )
 
 
 def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
@@ -82,8 +104,13 @@ def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
     return known.state is CartridgeState.FULL and not all(s.may_be_lost(moment) for s in known.sets)
 
 
-def _not_needed(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
-    """Why a run that reads has no use for this tape, or None."""
+def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+    """Why a run that only reads has no use for this tape, or None."""
+    if run.kind is Kind.IMPORT:
+        if tape.state == "formatted":
+            return None
+        found = tape.describe()
+        return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
     # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
     needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
     if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
@@ -108,10 +135,14 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
 
 def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
+    return _wrong(run.drive, tape, policy_of(run), local_now(run))
+
+
+def _wrong(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message:
     return M(
         "The tape in the drive is not this month's: change it and retry"
         " (in drive {drive}: {found}; expected: {expected}).",
-        drive=run.drive,
+        drive=drive,
         found=tape.describe(),
-        expected=policy_of(run).expects(local_now(run)).to_json(),
+        expected=policy.expects(moment).to_json(),
     )

@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of what takes as long as one likes; ``make soak`` asks for more."""
     group = parser.getgroup("tapeline")
-    group.addoption("--histories", type=int, default=240, help="how many random histories")
+    group.addoption("--histories", type=int, default=200, help="how many random histories")
     group.addoption("--histories-seed", type=int, default=1, help="what they are made from")
     group.addoption("--soak-minutes", type=float, default=10, help="how long processes die at random")
     group.addoption(

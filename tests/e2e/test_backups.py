@@ -8,6 +8,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from backup.compare import compare_trees
@@ -103,8 +104,10 @@ def test_increments_restore_the_source_as_it_was_at_any_time(
     gone = system.cli("sets", "restore", ids[2], str(source / "old.name"), "--to", str(target), code=2)
     assert "old.name" in gone.stderr
     plan = system.json("sets", "restore", ids[4], "--match", "*.txt", "--to", str(target), "--dry-run")
-    assert plan["sets"] == [ids[0], ids[3], ids[4]]
+    assert plan["sets"] == ids[3:]
     assert plan["tapes"] == [LABEL]
+    assert plan["bytes"] > 0
+    assert plan["seconds"] >= 0
 
 
 def _change(source: Path, number: int) -> None:
@@ -193,7 +196,9 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
 ) -> None:
     """The tape is full: the run waits, asks for the next label of the month, and goes on by itself as part 2
     with a permit of its own; the set is restored and verified from both tapes, each asked for in its turn."""
-    sample.make(source, large=6 << 20, small=30)
+    sample.make(source / "mixed", large=1 << 20, small=30)
+    for number in range(8):
+        (source / f"large{number}").write_bytes(os.urandom(1 << 20))
     for number in (1, 2):
         virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
     virtual_shelf.insert(system.drive.path, "A00001L9")
@@ -226,3 +231,24 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
         assert read["state"] == "SUCCEEDED", read
     assert compare_trees(source, target / source.relative_to("/")) == []
     assert system.json("sets", "list")[0]["damaged"] == 0
+
+
+def test_an_encrypted_backup_is_restored_with_its_key(
+    system: System, source: Path, volume: Path, short_path: Path
+) -> None:
+    """The host holds the public key alone; without the secret one a restore says so before it begins."""
+    fill(source, a_txt="the secret text")
+    key = pyrage.x25519.Identity.generate()
+    (short_path / "key.txt").write_text(f"{key}\n")
+    system.schedule("monthly", source, template={"encrypt_to": [str(key.to_public())]})
+    system.start("control", "tape")
+    run = back_up(system)
+    assert not any(b"a.txt" in path.read_bytes() for path in volume.rglob("*") if path.is_file())
+    target = short_path / "restored"
+    command = ("sets", "restore", str(run["set_id"]), "--to", str(target))
+    refused = system.cli(*command, code=2)
+    assert "--identity" in refused.stderr
+    system.cli(*command, "--identity", str(short_path / "key.txt"))
+    assert compare_trees(source, target / source.relative_to("/")) == []
+    wrong = system.cli(*command, "--identity", str(source / "a.txt"), code=1)
+    assert "a.txt" in wrong.stdout

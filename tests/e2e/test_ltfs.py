@@ -106,3 +106,24 @@ def test_a_drive_on_another_host(ltfs: System, short_path: Path) -> None:
     assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", story(ltfs, run_id)
     [drive] = ltfs.json("drive", "list")
     assert (drive["name"], drive["driver"], drive["queue"]) == ("tape0", "ltfs", "tape.tape0")
+
+
+def test_doctor_on_a_drive_host(ltfs: System) -> None:
+    """Programs, device, mounting, index and tape of the drive, each with what to do where it fails."""
+    good = {finding["check"]: finding for finding in ltfs.json("doctor")}
+    for check in (
+        "Programs of tape0",
+        "Device of tape0",
+        "Mounting for tape0",
+        "Index of tape0",
+        "Drive tape0",
+    ):
+        assert good[check]["ok"], good[check]
+    drive = json.loads(ltfs.environment["TAPELINE_DRIVES"])["tape0"]
+    drive |= {"device": "/dev/none", "sync_type": "unmount", "programs": {"mkltfs": "/none/mkltfs"}}
+    ltfs.environment["TAPELINE_DRIVES"] = json.dumps({"tape0": drive})
+    bad = {finding["check"]: finding for finding in ltfs.json("doctor")}
+    for check in ("Programs of tape0", "Device of tape0", "Index of tape0", "Drive tape0"):
+        assert not bad[check]["ok"]
+        assert bad[check]["remedy"]
+    assert "mkltfs" in bad["Programs of tape0"]["detail"]

@@ -75,7 +75,7 @@ def connection_lost(world: World) -> Strike:
         process = world.points.process
         assert process
         if name not in {truth.COMMIT, truth.COMMITTED}:
-            process.postpone(strike)
+            process.plan.postpone(strike)
             return
         world.counts["connections lost"] += 1
         world.parts.mailbox.struck()
@@ -92,7 +92,7 @@ def _beside(world: World, what: Callable[[Letter], None]) -> Strike:
         assert process
         assert letter
         if name == truth.COMMIT:
-            process.postpone(strike)
+            process.plan.postpone(strike)
             return
         world.counts["interludes"] += 1
         with world.points.outside():
@@ -121,6 +121,7 @@ def taken_for_dead(world: World) -> Strike:
     """The process gets no processor for three minutes; others take it for dead and go on without it."""
 
     def late(_: Letter) -> None:
+        world.parts.mailbox.paused += 1
         world.clock.move(timedelta(minutes=3))
         world.tick()
         world.drain()

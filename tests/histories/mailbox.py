@@ -8,7 +8,7 @@ from notify.notice import Notice
 
 
 class Mailbox:
-    """Takes every message. One whose sender dies before it has noted that may come once more."""
+    """Takes every message. One whose sender dies or sleeps before it has noted that may come once more."""
 
     name = "mailbox"
 
@@ -19,6 +19,8 @@ class Mailbox:
         """No message was sent."""
         self.sent: Counter[str] = Counter()
         self.doubtful: Counter[str] = Counter()
+        self.paused = 0
+        """How often somebody slept for longer than the lease of what it delivers."""
         self._unconfirmed: str | None = None
 
     def send(self, notice: Notice) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,12 +16,39 @@ Strike = Callable[[str], None]
 """What happens at a point, which it is told by name; it may raise, as the thing that passes it would."""
 
 
+Place = tuple[str | None, int]
+"""The how-manieth point of this name; None: of any."""
+
+
+class Plan:
+    """What strikes at which points; they are counted over all processes that share the plan."""
+
+    def __init__(self, strikes: Mapping[Place, Strike] | None = None) -> None:
+        self._strikes = dict(strikes or {})
+        self._passed: Counter[str | None] = Counter()
+
+    @property
+    def passed(self) -> int:
+        """How many points have been passed."""
+        return self._passed[None]
+
+    def at(self, name: str) -> Strike | None:
+        """Count a point; what strikes there."""
+        kind = name.split()[0]
+        self._passed.update([None, kind])
+        found = [self._strikes.pop((key, self._passed[key]), None) for key in (None, kind)]
+        return next((strike for strike in found if strike), None)
+
+    def postpone(self, strike: Strike) -> None:
+        """Strike at the next point instead of this one."""
+        self._strikes.setdefault((None, self.passed + 1), strike)
+
+
 @dataclass
 class Process:
-    """One process at work: how many points it has passed, and what strikes it at which."""
+    """One process at work."""
 
-    plan: dict[int, Strike] = field(default_factory=dict)
-    passed: int = 0
+    plan: Plan = field(default_factory=Plan)
     struck: bool = False
     """Something has happened to it or beside it."""
     dead: bool = False
@@ -31,10 +59,6 @@ class Process:
         """End the process here: everything that it does from now on does nothing."""
         self.dead, self.death = True, death
         raise Killed
-
-    def postpone(self, strike: Strike) -> None:
-        """Strike at the next point instead of this one."""
-        self.plan.setdefault(self.passed + 1, strike)
 
 
 class Points:
@@ -73,8 +97,7 @@ class Points:
             return
         if process.dead:
             raise Killed
-        process.passed += 1
-        strike = process.plan.pop(process.passed, None)
+        strike = process.plan.at(name)
         if strike:
             process.struck = True
             strike(name)

@@ -26,10 +26,13 @@ from policy.tapes import SetState
 from tape import virtual_shelf
 from tests import cartridges
 from tests.histories import checks, fates, shelf
+from tests.histories.points import Place, Plan
 from tests.histories.world import DRIVES, Parts, World
 
 STEPS = 12
 """Of a history; a step is an operator's or beat's, and often lets a whole run pass."""
+
+Fates = dict[Place, fates.Fate]
 
 SCHEDULES = {"s0": "tape0", "s1": "tape0", "s2": "tape1"}
 FIRST_SHELF = (*shelf.GOOD, *shelf.OTHERS)
@@ -54,7 +57,24 @@ barcodes = st.sampled_from([cartridge.name for cartridge in (*FIRST_SHELF, *SECO
 places = st.sampled_from([0, 1, 2] * 3 + list(range(len(FIRST_SHELF))))
 """Of a cartridge on a shelf; the good ones stand first."""
 numbers = st.integers(0, 5)
-strikes = st.dictionaries(st.integers(1, 170), st.sampled_from(fates.FATES), min_size=1, max_size=3)
+NAMES = [
+    "commit",
+    "committed",
+    "look",
+    "looked",
+    "mount",
+    "unmounted",
+    "create",
+    "seal",
+    "sealed",
+    "format",
+    "wiped",
+    "labelled",
+    "send",
+    "sent",
+]
+points = st.tuples(st.none(), st.integers(1, 170)) | st.tuples(st.sampled_from(NAMES), st.integers(1, 6))
+strikes = st.dictionaries(points, st.sampled_from(fates.FATES), min_size=1, max_size=3)
 pauses = st.sampled_from(
     [
         timedelta(minutes=2),
@@ -86,6 +106,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.parts)
         self.failed = False
+        self.checked = -1
 
     @initialize(first=plans, second=plans, third=plans)
     def set_up(self, first: Any, second: Any, third: Any) -> None:
@@ -97,14 +118,12 @@ class Histories(RuleBasedStateMachine):
     # Runs
 
     @rule(schedule=schedules, place=places, planned=strikes)
-    def back_up_and_be_struck(self, schedule: str, place: int, planned: dict[int, fates.Fate]) -> None:
+    def back_up_and_be_struck(self, schedule: str, place: int, planned: Fates) -> None:
         """A tape is put in, a run begins and is struck on its way."""
         self._back_up(schedule, place, planned)
 
     @rule(schedule=schedules, place=places, first=strikes, then=strikes)
-    def back_up_and_be_struck_again(
-        self, schedule: str, place: int, first: dict[int, fates.Fate], then: dict[int, fates.Fate]
-    ) -> None:
+    def back_up_and_be_struck_again(self, schedule: str, place: int, first: Fates, then: Fates) -> None:
         """As before, and what is done to mend it is struck too."""
         self._back_up(schedule, place, first)
         self.work_and_be_struck(then)
@@ -113,15 +132,15 @@ class Histories(RuleBasedStateMachine):
     def back_up(self, schedule: str, place: int) -> None:
         self._back_up(schedule, place, {})
 
-    def _back_up(self, schedule: str, place: int, planned: dict[int, fates.Fate]) -> None:
+    def _back_up(self, schedule: str, place: int, planned: Fates) -> None:
         drive = SCHEDULES[schedule]
         on_shelf = FIRST_SHELF if drive == "tape0" else SECOND_SHELF
         self.world.insert(drive, on_shelf[place % len(on_shelf)].name)
         self.world.begin(schedule)
         self._drain(planned)
 
-    def _drain(self, planned: dict[int, fates.Fate]) -> None:
-        self.world.drain({at: fate(self.world) for at, fate in planned.items()})
+    def _drain(self, planned: Fates) -> None:
+        self.world.drain(Plan({at: fate(self.world) for at, fate in planned.items()}))
 
     @rule(schedule=schedules, named=st.booleans())
     def run_by_hand(self, schedule: str, named: bool) -> None:
@@ -190,7 +209,7 @@ class Histories(RuleBasedStateMachine):
         self.world.drain()
 
     @rule(planned=strikes)
-    def work_and_be_struck(self, planned: dict[int, fates.Fate]) -> None:
+    def work_and_be_struck(self, planned: Fates) -> None:
         self.world.clock.move(timedelta(minutes=2))
         self.world.tick()
         self._drain(planned)
@@ -229,7 +248,10 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         self.parts.counts["steps"] += 1
-        self._check(checks.check)
+        if self.checked != self.world.counts["messages"]:
+            # Without a message nobody has done anything but an operator.
+            self._check(checks.check)
+            self.checked = self.world.counts["messages"]
 
     def teardown(self) -> None:
         try:

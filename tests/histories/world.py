@@ -31,10 +31,12 @@ from tests.histories.clock import Clock
 from tests.histories.drive import Formatter
 from tests.histories.ledger import Ledger
 from tests.histories.mailbox import Mailbox
-from tests.histories.points import Killed, Points, Process, Strike
+from tests.histories.points import Killed, Plan, Points, Process
 
 DRIVES = ("tape0", "tape1")
 ARCHIVE_BYTES = 14_000
+MOST_ROUNDS = 40
+"""More minutes than any sound history needs to come to rest."""
 MOST_LETTERS = 400
 """More than any sound history needs to come to rest."""
 
@@ -179,16 +181,14 @@ class World:
     taken: Letter | None = None
     """The message that is worked on."""
 
-    def deliver(self, letter: Letter, plan: Mapping[int, Strike] | None = None) -> Process:
+    def deliver(self, letter: Letter, plan: Plan | None = None) -> Process:
         """Let a worker take a message and work on it; ``plan``: what strikes it, at which of its points."""
         worker = self._consumer(letter)
         assert worker is not False
         self.bus.take(letter)
         self.taken = letter
-        process = Process(dict(plan or {}))
-        self.counts[letter.task] += 1
+        process = Process(plan or Plan())
         self._work(letter, worker if isinstance(worker, Worker) else None, process)
-        self.counts["points " + letter.task] += process.passed
         if process.dead and process.death:
             process.death()
         return process
@@ -208,15 +208,14 @@ class World:
         if worker and worker.ending:
             self.stop_worker(worker.drive)
 
-    def drain(self, plan: Mapping[int, Strike] | None = None, most: int = MOST_LETTERS) -> None:
+    def drain(self, plan: Plan | None = None, most: int = MOST_LETTERS) -> None:
         """Let the workers take all there is, first come first served; strikes count over all of it."""
-        passed, plan = 0, dict(plan or {})
+        plan = plan or Plan()
         for _ in range(most):
             waiting = self.deliverable()
             if not waiting:
                 return
-            moved = {at - passed: strike for at, strike in plan.items() if at > passed}
-            passed += self.deliver(waiting[0], moved).passed
+            self.deliver(waiting[0], plan)
         self.ledger.violation(f"still {len(list(self.bus.letters()))} messages after {most}")
 
     def tick(self) -> None:
@@ -321,15 +320,16 @@ class World:
         """Mend everything and let time pass until every run has ended."""
         self.parts.formatter.end_orphan()
         self.bus.away = False
-        for step in range(40):
+        for _ in range(MOST_ROUNDS):
             for name in DRIVES:
                 self.start_worker(name)
                 self.workers[name].ending = False
             self.tick()
             self.drain()
-            if step > 1 and not self.run_ids(*ACTIVE) and self._all_sent():
+            under_way = self.run_ids(RunState.QUEUED, RunState.RUNNING)
+            if not self.run_ids(*ACTIVE) and self._all_sent():
                 return
-            self.clock.move(timedelta(minutes=2) if step % 4 else timedelta(hours=8))
+            self.clock.move(timedelta(minutes=2) if under_way else timedelta(hours=9))
         self.ledger.violation("a run hangs, or a message was never delivered")
 
     def _all_sent(self) -> bool:

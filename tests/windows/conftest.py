@@ -21,17 +21,16 @@ class Rig:
         self.tools = folder / "tools"
         self.root = folder / "letter"
         if sys.platform == "win32":
-            self.root = Path(os.environ["TAPELINE_TEST_LETTER_FOLDER"])
+            self.root = Path(os.environ["LTFS_TEST_LETTER"])
             self.clean()
         self.root.mkdir(exist_ok=True)
         programs.install(self.tools, self.root)
         self.setup = WindowsSetup(
             "O", self.tools, folder / "host", limits=WindowsLimits(label=20, format=30, check=30, move=3)
         )
-        if sys.platform == "win32":
-            self.setup = replace(self.setup, file_system=None)
-        else:
-            self.setup = replace(self.setup, root=self.root, commands=Commands(read=("read",)))
+        self.setup = replace(self.setup, commands=Commands(read=("LtfsRead.exe",)))
+        if sys.platform != "win32":
+            self.setup = replace(self.setup, root=self.root)
         self.drive = WindowsDrive("tape", self.setup)
 
     def say(self, file: str, text: str) -> None:

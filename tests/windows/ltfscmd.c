@@ -47,19 +47,43 @@ static void wipe(const char *folder) {
 }
 
 static void format(int count, char **words) {
-    char root[MAX_PATH], path[MAX_PATH + 32];
+    char root[MAX_PATH];
     snprintf(root, sizeof root, "%s", read_file("root"));
     wipe(root);
     for (int at = 1; at < count; at++) {
         if (strncmp(words[at], "/N:", 3)) continue;
+        char path[MAX_PATH + 32], label[256];
         snprintf(path, sizeof path, "%s\\.windows-label", root);
-        char label[256];
         snprintf(label, sizeof label, "%s\n", words[at] + 3);
         write_path(path, label);
     }
     write_path(beside("status"), "LTFS_MEDIA");
     puts("LTFS15013I Volume UUID is: 3248e492-19de-4516-b98a-1a27d011b6b3.");
     puts("LTFS15024I Medium formatted successfully.");
+}
+
+/* wine goes on showing the first label of a letter, so this reads it where a format wrote it. */
+static int tell(void) {
+    char root[MAX_PATH], path[MAX_PATH + 32], label[256] = "";
+    int files = 0;
+    ULARGE_INTEGER free, all;
+    WIN32_FIND_DATAA found;
+    snprintf(root, sizeof root, "%s", read_file("root"));
+    snprintf(path, sizeof path, "%s\\.windows-label", root);
+    FILE *opened = fopen(path, "rb");
+    if (opened) {
+        fgets(label, sizeof label, opened);
+        fclose(opened);
+    }
+    label[strcspn(label, "\n")] = 0;
+    snprintf(path, sizeof path, "%s\\*", root);
+    HANDLE each = FindFirstFileA(path, &found);
+    if (each == INVALID_HANDLE_VALUE || !GetDiskFreeSpaceExA(root, &free, &all, NULL)) return 2;
+    do files += found.cFileName[0] != '.';
+    while (FindNextFileA(each, &found));
+    printf("{\"label\": \"%s\", \"file_system\": \"LTFS\", \"empty\": %s, ", label, files ? "false" : "true");
+    printf("\"capacity\": %.0f, \"free\": %.0f}\n", (double)all.QuadPart, (double)free.QuadPart);
+    return 0;
 }
 
 int main(int count, char **words) {
@@ -74,6 +98,7 @@ int main(int count, char **words) {
     fputs("\n", calls);
     fclose(calls);
     if (read_file("hang")) Sleep((DWORD)(atof(text) * 1000));
+    if (!strcmp(name, "LtfsRead")) return tell();
     if (strcmp(name, "LtfsCmdDrives") && read_file("refuse")) {
         puts(strchr(text, '\n') + 1);
         return atoi(text);

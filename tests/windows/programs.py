@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("LtfsCmdDrives", "LtfsCmdFormat", "LtfsCmdLoad", "LtfsCmdEject", "LtfsCmdCheck")
+READER_NAME = "LtfsRead"
 LABEL = ".windows-label"
 SOURCE = Path(__file__).with_name("ltfscmd.c")
 
@@ -73,7 +74,7 @@ def install(tools: Path, root: Path) -> None:
         return
     for name in NAMES:
         _write(tools / f"{name}.exe", SCRIPT.format(python=sys.executable, tools=str(tools), root=str(root)))
-    _write(tools / "read", READER.format(python=sys.executable, root=str(root)))
+    _write(tools / f"{READER_NAME}.exe", READER.format(python=sys.executable, root=str(root)))
 
 
 def calls(tools: Path) -> list[list[str]]:
@@ -88,6 +89,6 @@ def _write(path: Path, text: str) -> None:
 
 def _compiled(tools: Path) -> None:
     """The programs that ``make test-windows`` compiled for this run."""
-    program = os.environ["TAPELINE_TEST_LTFSCMD"]
-    for name in NAMES:
+    program = os.environ["LTFS_TEST_PROGRAM"]
+    for name in (*NAMES, READER_NAME):
         shutil.copy(program, tools / f"{name}.exe")

@@ -154,6 +154,7 @@ def test_a_letter_that_moved(rig: Rig) -> None:
         rig.drive.look()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the letter itself cannot be taken away here")
 def test_a_volume_that_vanishes(rig: Rig) -> None:
     """A letter whose folder has gone is noticed before the next file begins, and when the label is read."""
     rig.drive.format("TP20251101")
@@ -270,3 +271,14 @@ def test_a_letter_of_another_file_system(rig: Rig) -> None:
     drive = WindowsDrive("tape", replace(rig.setup, file_system="OTHER"))
     with pytest.raises(DriveError, match=r"letter O is no volume of LTFS"):
         drive.look()
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has drive letters")
+def test_the_label_by_windows_itself(rig: Rig) -> None:
+    """GetVolumeInformationW says the label and the file system of the letter, and how much room there is."""
+    rig.drive.format("TP20251101")
+    commands = replace(rig.setup.commands, read=Commands().read)
+    medium = WindowsDrive("tape", replace(rig.setup, commands=commands, file_system=None)).look()
+    assert medium.state is MediumState.FORMATTED
+    assert medium.capacity
+    assert medium.empty is True

@@ -69,3 +69,29 @@ def test_only_postgresql_with_its_driver_named_is_taken(url: str) -> None:
     """Any other address is a usage error that names the setting."""
     with pytest.raises(UsageError, match="database_url"):
         Database(url)
+
+
+def test_schedules_from_before_they_could_fire_are_run_by_hand(database: Database) -> None:
+    """One that names no time does not become a broken one; one that names a time keeps it."""
+    config = alembic_config()
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO backup_tasks (is_template, name, type, sources) VALUES (true, 't', 'full', '[]')"
+            )
+        )
+        for name, when in (("demo", "{}"), ("nightly", '{"day": 1, "at": "02:00"}')):
+            connection.execute(
+                text(
+                    "INSERT INTO scheduled_tasks (name, template_id, drive, schedule_type, schedule_config)"
+                    " SELECT :name, id, 'tape0', 'monthly', CAST(:when AS jsonb) FROM backup_tasks"
+                ),
+                {"name": name, "when": when},
+            )
+        connection.commit()
+    database.upgrade()
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT name, schedule_type FROM scheduled_tasks")).all()
+    assert {row[0]: row[1] for row in found} == {"demo": "manual", "nightly": "monthly"}

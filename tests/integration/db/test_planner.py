@@ -54,7 +54,8 @@ def end(database: Database, run: ChainRun, state: RunState = RunState.SUCCEEDED)
 
 def events(database: Database) -> list[str]:
     with database.transaction() as session:
-        return list(session.scalars(select(Notification.event).order_by(Notification.id)))
+        said = select(Notification.event).where(Notification.event != "started").order_by(Notification.id)
+        return list(session.scalars(said))
 
 
 def test_a_schedule_fires_when_it_is_due_and_is_planned_for_the_next_time(database: Database) -> None:

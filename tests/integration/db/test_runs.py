@@ -45,6 +45,18 @@ def claimed(database: Database, run: ChainRun, step: Step = Step.PRECHECK) -> st
     return held
 
 
+def test_a_start_is_announced_once(database: Database) -> None:
+    """When a run gets its drive for the first time, and not again when it goes on after a failure."""
+    run = running(database)
+    with database.transaction() as session:
+        found = runs.get(session, run.id)
+        runs.transition(session, found, RunState.FAILED)
+        runs.retry(session, run.id, None, "li", None)
+        runs.admit(session, "tape0")
+        said = session.scalars(select(Notification.event).order_by(Notification.id)).all()
+    assert said == ["started", "failed"]
+
+
 def test_an_occurrence_is_decided_once(database: Database) -> None:
     """Announced twice, an occurrence is one run."""
     with database.transaction() as session:

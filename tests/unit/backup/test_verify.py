@@ -108,3 +108,11 @@ def test_a_sample_reads_about_its_part(bench: Any) -> None:
     for path in bench.file("").glob("data-*"):
         path.write_bytes(bytes(path.stat().st_size))
     assert len(verify(bench, percent=10).damaged) == reports[0].files
+
+
+def test_the_smallest_sample_reads_a_file_of_each_archive(bench: Any) -> None:
+    """Whoever asks for one percent of a few files is not told that nothing is damaged by reading nothing."""
+    fill(bench.source, 4, 4000)
+    bench.back_up(compression="none", archive_bytes=6_000)
+    assert len(bench.log.archives) == 5  # the first holds the folder alone
+    assert verify(bench, percent=1).files == 4

@@ -54,7 +54,7 @@ def test_a_failure_says_all_that_is_needed_at_six_in_the_morning() -> None:
         "用时：12 秒\n"
         "数据状况：未写入任何数据：TP20261101 上的内容与之前完全一样。\n"
         "最近一次完整备份：2026-11-01，在磁带 TP20261101 上（备份集 20261031T180001Z-77b0）\n"
-        "处理办法：请更换磁带，然后执行：tapeline runs retry 12\n"
+        "处理办法：放入正确的磁带后执行：tapeline runs retry 12\n"
         "运行：12，按计划\n"
         "时间：2026-12-01 06:05 (Asia/Shanghai)"
     )

@@ -12,7 +12,14 @@ from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, Tap
 TB = 10**12
 
 
-def run(at: str, *, policy: str = "current_month", size: int | None = TB, days: int | None = 400) -> Planned:
+def run(
+    at: str,
+    *,
+    policy: str = "current_month",
+    size: int | None = TB,
+    days: int | None = 400,
+    is_full: bool = True,
+) -> Planned:
     return Planned(
         at=datetime.fromisoformat(at).replace(tzinfo=UTC),
         schedule="monthly",
@@ -22,6 +29,7 @@ def run(at: str, *, policy: str = "current_month", size: int | None = TB, days: 
         policy=TapePolicy.parse(policy),
         template_id=1,
         retention_days=days,
+        is_full=is_full,
         size=size,
     )
 
@@ -57,7 +65,7 @@ def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -
     )
 
 
-def brief(entry: Entry) -> tuple[str | None, str, bool, bool, tuple[str, ...]]:
+def brief(entry: Entry) -> tuple[str | None, str | None, bool, bool, tuple[str, ...]]:
     return entry.tape_id, entry.label, entry.insert, entry.format, entry.erases
 
 
@@ -100,6 +108,23 @@ def test_a_cartridge_that_must_not_be_written_is_never_asked_for() -> None:
     for state in (CartridgeState.UNKNOWN, CartridgeState.RETIRED, CartridgeState.ERROR):
         [entry] = play(stock(tape("TP20261201", state=state)), [run("2026-12-01")])
         assert brief(entry) == (None, "TP20261202", True, True, ())
+
+
+def test_only_a_full_backup_formats_the_others_are_appended() -> None:
+    """Before the month's full backup there is no tape for an increment; after it there is."""
+    found = play(
+        stock(tape("TP20251101", "2026-01-01")),
+        [
+            run("2026-12-01", policy="rotate", is_full=False),
+            run("2026-12-02", policy="rotate"),
+            run("2026-12-03", policy="rotate", is_full=False),
+        ],
+    )
+    assert [brief(entry) for entry in found] == [
+        (None, None, True, False, ()),
+        ("TP20251101", "TP20261201", True, True, ("TP20251101-0",)),
+        ("TP20261201", "TP20261201", False, False, ()),
+    ]
 
 
 def test_a_pool_gives_its_own_tapes_only() -> None:

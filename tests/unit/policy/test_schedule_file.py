@@ -52,7 +52,7 @@ def test_the_example_is_read_and_names_every_field() -> None:
     assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
     full = example["schedules"]["monthly-full"]
     assert {field.name for field in schedule_fields.SCHEDULE} <= full.keys()
-    assert {field.name for field in schedule_fields.BACKUP} <= full["backup"].keys()
+    assert all(f"{field.name} = " in text for field in schedule_fields.BACKUP)
     assert all(f'type = "{each.value}"' in text for each in ScheduleType)
     assert wanted["monthly-full"].schedule["wait_for_tape_seconds"] == 86400
     assert wanted["monthly-full"].template["retention_days"] == 400
@@ -63,7 +63,7 @@ def test_the_example_says_the_defaults() -> None:
     example = tomllib.loads((DOCS / "schedules.example.toml").read_text())["schedules"]["monthly-full"]
     for table, fields in ((example, schedule_fields.SCHEDULE), (example["backup"], schedule_fields.BACKUP)):
         for field in fields:
-            if field.default not in {None, schedule_fields.REQUIRED}:
+            if field.default is not None and field.default is not schedule_fields.REQUIRED:
                 assert table[field.name] == field.show(field.default), field.name
 
 
@@ -180,4 +180,5 @@ def test_what_is_read_is_shown_as_it_was_written() -> None:
     when = {"type": "monthly", "day": "last weekday", "at": "02:00"}
     [want] = schedule_file.read(document(when=when, backup=backup, **fields), DEFAULTS)
     shown = dict(schedule_file.shown(want.schedule, want.template))
-    assert shown == {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
+    given = {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
+    assert {name: shown[name] for name in given} == given

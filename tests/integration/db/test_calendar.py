@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, drives, forecast, schedules
+from db import calendar, cartridges, catalog, drives, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.states import BackupType
@@ -69,7 +69,7 @@ def test_the_calendar_knows_the_tapes_and_the_median_of_earlier_sets(
 ) -> None:
     """The only tape holds the newest full backup, so December needs a blank one and January takes it."""
     with database.transaction() as session:
-        december, january = forecast.calendar(session, NOW, NOW + timedelta(days=40))
+        december, january = calendar.entries(session, NOW, NOW + timedelta(days=40))
     assert december.planned.at == datetime(2026, 11, 30, 18, tzinfo=UTC)
     assert (december.tape_id, december.label, december.planned.size) == (None, "TP20261201", 20 * GB)
     assert (december.used_before, december.used_after, december.capacity) == (0, 20 * GB, 200 * GB)
@@ -87,7 +87,7 @@ def test_what_is_in_the_drive_counts_as_loaded(database: Database, row: Schedule
         drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
         drives.looked(session, "tape0", medium)
     with database.transaction() as session:
-        [december] = forecast.calendar(session, NOW, NOW + timedelta(days=10))
+        [december] = calendar.entries(session, NOW, NOW + timedelta(days=10))
         assert cartridges.recognise(session, medium) is None
     assert (december.tape_id, december.insert, december.format) == (None, False, True)
     assert december.capacity == 300 * GB
@@ -101,5 +101,5 @@ def test_broken_and_disabled_schedules_are_not_in_the_calendar(
         schedules.put(session, "broken", drive="tape0", sources=["/data"], schedule_config={"day": 77})
         schedules.put(session, "off", drive="tape0", sources=["/data"], enabled=False)
     with database.transaction() as session:
-        found = forecast.calendar(session, NOW, NOW + timedelta(days=10))
+        found = calendar.entries(session, NOW, NOW + timedelta(days=10))
     assert [entry.planned.schedule for entry in found] == ["monthly"]

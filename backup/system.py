@@ -1,0 +1,93 @@
+"""The operating system as sources are read from it: the one place where the engine knows of Windows.
+
+Paths of the engine are bytes with ``/`` from the root; on Windows the drive letter comes first: ``/C:/data``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if sys.platform == "win32":
+    READ = os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT
+    FOLDER = WITHIN = 0
+    WALKS_BY_DESCRIPTOR = False
+    """Whether a folder can be entered by its descriptor, past no link: what a safe restore stands on."""
+
+    def native(path: bytes) -> bytes:
+        """A path of the engine as the system's calls take it."""
+        return path[1:] + b"/" if path.endswith(b":") else path[1:]
+
+    def absolute(source: str) -> bytes:
+        """A source as an operator writes it, as a path of the engine; empty without a letter."""
+        written = Path(source)
+        return b"/" + os.fsencode(written.as_posix()).rstrip(b"/") if written.is_absolute() else b""
+
+    def real(path: bytes) -> bytes:
+        """The path without links. Raises OSError."""
+        found = os.path.realpath(native(path), strict=True)
+        return b"/" + found.removeprefix(b"\\\\?\\").replace(b"\\", b"/").rstrip(b"/")
+
+    def read_into(fd: int, room: memoryview) -> int:
+        """Read into a buffer; returns how many bytes. Raises OSError."""
+        data = os.read(fd, len(room))
+        room[: len(data)] = data
+        return len(data)
+
+    def probe(fd: int, offset: int) -> None:
+        """Read one byte, to see whether it can be read. Raises OSError."""
+        os.lseek(fd, offset, os.SEEK_SET)
+        os.read(fd, 1)
+        os.lseek(fd, 0, os.SEEK_SET)
+
+    def has_holes(_status: os.stat_result) -> bool:
+        """Holes are not looked for here: they are read as the zeros that they stand for."""
+        return False
+
+    def user_name(_uid: int) -> str:
+        """Owners have no numbers here."""
+        return ""
+
+    group_name = user_name
+
+else:
+    import grp
+    import pwd
+
+    WITHIN = os.O_NOFOLLOW | os.O_CLOEXEC
+    FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
+    READ = os.O_RDONLY | os.O_NONBLOCK | WITHIN
+    WALKS_BY_DESCRIPTOR = True
+
+    def native(path: bytes) -> bytes:
+        """A path of the engine as the system's calls take it."""
+        return path
+
+    def absolute(source: str) -> bytes:
+        """A source as an operator writes it, as a path of the engine."""
+        return source.encode("utf-8", "surrogateescape")
+
+    def real(path: bytes) -> bytes:
+        """The path without links. Raises OSError."""
+        return os.path.realpath(path, strict=True)
+
+    def read_into(fd: int, room: memoryview) -> int:
+        """Read into a buffer; returns how many bytes. Raises OSError."""
+        return os.readv(fd, (room,))
+
+    def probe(fd: int, offset: int) -> None:
+        """Read one byte, to see whether it can be read. Raises OSError."""
+        os.pread(fd, 1, offset)
+
+    def has_holes(status: os.stat_result) -> bool:
+        """Whether a file takes less room than it is long."""
+        return status.st_blocks * 512 < status.st_size
+
+    def user_name(uid: int) -> str:
+        """The name of a user. Raises KeyError if it has none here."""
+        return pwd.getpwuid(uid).pw_name
+
+    def group_name(gid: int) -> str:
+        """The name of a group. Raises KeyError if it has none here."""
+        return grp.getgrgid(gid).gr_name

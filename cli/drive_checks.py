@@ -1,0 +1,126 @@
+"""What ``tapeline doctor`` checks of a drive: its programs, device, mount point, index, and what is in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from celery_app import settings, wiring
+from celery_app.drive_settings import LtfsDriveSettings, LtfsProgram, LtfsWindowsDriveSettings
+from policy.errors import TapelineError
+from policy.message import M, Message
+from tape import command, ltfs_mounts
+
+VERSION_SECONDS = 10.0
+_VERSION = re.compile(r"\d+(?:\.\d+){2,}")
+
+Check = tuple[Message, Callable[[], Message]]
+
+
+class Wrong(TapelineError):
+    """A check that failed."""
+
+
+def checks(name: str) -> Iterator[Check]:
+    """The checks of a drive of this host, in the order in which one needs the other."""
+    found = settings.load().drive(name)
+    if isinstance(found, LtfsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_programs, found)
+        yield M("Device of {drive}", drive=name), partial(_device, found)
+        yield M("Mounting for {drive}", drive=name), partial(_mounting, name, found)
+        yield M("Index of {drive}", drive=name), partial(_sync_type, found)
+    elif isinstance(found, LtfsWindowsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_windows_programs, found)
+        yield M("Index of {drive}", drive=name), partial(_windows_index, found)
+    yield M("Drive {name}", name=name), partial(_tape, name)
+
+
+def _programs(found: LtfsDriveSettings) -> Message:
+    needed = [str(name) for name in get_args(LtfsProgram)]
+    if found.backend != "sg":
+        needed = [name for name in needed if not name.startswith("sg_")]
+    given = {str(name): path for name, path in found.programs.items()}
+    paths = {name: shutil.which(given.get(name, name)) for name in needed}
+    missing = [name for name, path in paths.items() if path is None]
+    if missing:
+        raise Wrong(
+            M("Not installed: {programs}.", programs=", ".join(missing)),
+            M("Install LTFS and sg3-utils, or name their paths under 'programs' of the drive."),
+        )
+    return M("LTFS {version}", version=_version(str(paths["mkltfs"])))
+
+
+def _version(program: str) -> str:
+    told = _VERSION.search(command.run([program, "--version"], limit=VERSION_SECONDS).output)
+    return told[0] if told else "?"
+
+
+def _device(found: LtfsDriveSettings) -> Message:
+    if not Path(found.device).exists():
+        raise Wrong(
+            M("There is no drive at {device}.", device=found.device),
+            M("Switch it on, see its cable, and check the setting 'device' ('lsscsi -g' lists them)."),
+        )
+    if not os.access(found.device, os.R_OK | os.W_OK):
+        raise Wrong(
+            M("This user may not open {device}.", device=found.device),
+            M("Add the worker's user to the group that owns it, e.g. 'tape'."),
+        )
+    return M("{device}, backend {backend}", device=found.device, backend=found.backend)
+
+
+def _mounting(name: str, found: LtfsDriveSettings) -> Message:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise Wrong(
+            M("This user cannot mount: /dev/fuse is missing or closed to it."),
+            M("Load the module fuse, and give the worker's user access to /dev/fuse."),
+        )
+    point = found.mount_point or settings.load().drive_folder(name) / "mount"
+    mounted = ltfs_mounts.of(found.device)
+    if mounted is None and point.is_dir() and any(point.iterdir()):
+        raise Wrong(
+            M("{folder} is no empty folder to mount at.", folder=str(point)),
+            M("Empty it, or change the setting 'mount_point'."),
+        )
+    return M("at {folder}", folder=str(mounted.point if mounted else point))
+
+
+def _sync_type(found: LtfsDriveSettings) -> Message:
+    if found.sync_type == "unmount":
+        raise Wrong(
+            M("LTFS writes its index at the unmount alone (sync_type = unmount)."),
+            M("Set sync_type to time@5: what is written between two seals is lost with the power otherwise."),
+        )
+    return M("written as {sync_type} and after each archive", sync_type=found.sync_type)
+
+
+def _windows_programs(found: LtfsWindowsDriveSettings) -> Message:
+    commands = found.commands
+    named = (commands.format, commands.drives, commands.load, commands.eject, commands.check)
+    missing = [words[0] for words in named if not (found.tools / words[0]).exists()]
+    if missing:
+        raise Wrong(
+            M("Not in {folder}: {programs}.", folder=str(found.tools), programs=", ".join(missing)),
+            M("Set 'tools' to the folder of LtfsCmdFormat.exe."),
+        )
+    return M("in {folder}", folder=str(found.tools))
+
+
+def _windows_index(found: LtfsWindowsDriveSettings) -> Message:
+    if found.commands.seal:
+        return M("written by {command}", command=" ".join(found.commands.seal))
+    return M("written by LTFS itself: see that it is set to sync at the close of a file")
+
+
+def _tape(name: str) -> Message:
+    driver = settings.load().drive(name).driver
+    if driver == "ltfs_windows" and sys.platform != "win32":
+        raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
+    medium = wiring.drive(name).look()
+    return M("{driver}: {tape}", driver=driver, tape=medium.label or medium.state.value)

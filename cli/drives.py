@@ -1,0 +1,100 @@
+"""``tapeline drive load|eject|check``: moving and checking the cartridge, on the drive's host."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import select
+
+from celery_app import settings, wiring
+from cli import output, stack
+from cli.output import AsJson
+from db import drives
+from db.engine import Database
+from db.errors import NotAllowed
+from db.models import ChainRun
+from db.states import RunState
+from policy.message import M, Message
+from tape.drive import Drive, Medium
+
+DriveName = Annotated[
+    str | None, typer.Argument(help="The drive; the default drive if none is named.", metavar="DRIVE")
+]
+
+
+def load(
+    name: DriveName = None,
+    cartridge: Annotated[
+        str | None, typer.Option("--cartridge", help="Its label, serial or barcode: refuse any other.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load the cartridge that stands in the drive, and say which it is."""
+    with stack.database() as database:
+        drive = idle(database, name)
+        medium = drive.load(cartridge)
+        note(database, drive, medium)
+    _show(drive, medium, M("In the drive: {tape}", tape=medium.label or medium.state.value), as_json=as_json)
+
+
+def eject(name: DriveName = None, as_json: AsJson = False) -> None:
+    """Take the cartridge out of the drive. Refused while a run works at it."""
+    with stack.database() as database:
+        drive = idle(database, name)
+        drive.eject()
+        medium = drive.look()
+        note(database, drive, medium)
+    _show(drive, medium, M("Drive {drive} is empty.", drive=drive.name), as_json=as_json)
+
+
+def check(name: DriveName = None, as_json: AsJson = False) -> None:
+    """Check the volume in the drive, and repair it if it was not unmounted. It may take hours.
+
+    What was sealed stays. Refused while a run works at the drive.
+    """
+    with stack.database() as database:
+        drive = idle(database, name)
+        if not as_json:
+            output.say(M("Checking the volume in drive {drive}: this may take hours …", drive=drive.name))
+        run = drive.check()
+        medium = drive.look()
+        note(database, drive, medium)
+    _show(
+        drive,
+        medium,
+        M(
+            "The volume {label} is sound; the check took {seconds} s.",
+            label=medium.label or "-",
+            seconds=round(run.seconds, 1),
+        ),
+        as_json=as_json,
+    )
+
+
+def idle(database: Database, name: str | None) -> Drive:
+    """A drive of this host that no run works at. Raises BadConfiguration, NotAllowed."""
+    drive = wiring.drive(name or settings.load().default_drive)
+    with database.transaction() as session:
+        running = session.scalar(
+            select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
+        )
+    if running is not None:
+        raise NotAllowed(
+            M("Run {run} works at drive {drive} now.", run=running, drive=drive.name),
+            M("Wait for it or cancel it: tapeline runs cancel {run}", run=running),
+        )
+    return drive
+
+
+def note(database: Database, drive: Drive, medium: Medium) -> None:
+    """Let everybody see what is in the drive now."""
+    with database.transaction() as session:
+        drives.looked(session, drive.name, medium.to_json())
+
+
+def _show(drive: Drive, medium: Medium, told: Message, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"drive": drive.name, "medium": medium.to_json()})
+    else:
+        output.say(told, style="green")

@@ -1,0 +1,93 @@
+"""What the calendar is played from: future runs, tapes, and how large earlier sets were."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import takewhile
+from statistics import median
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import cartridges, permits, planner, schedules
+from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.states import BackupType
+from policy.calendar import Entry, Planned, Stock, Tape, play
+from policy.tapes import SetState, TapePolicy
+
+MOST = 1000
+"""Runs that are played ahead at most."""
+LOOKED_AT = 12
+"""Earlier sets of a schedule whose median is taken."""
+
+
+def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
+    """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
+    rows = schedules.present(session)
+    upcoming = takewhile(lambda pair: pair[0] <= until, planner.upcoming(rows, moment, MOST))
+    sizes = {row.id: _size(session, row) for row in rows}
+    runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming]
+    return list(play(_stock(session, rows), runs))
+
+
+def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
+    return Planned(
+        at=at,
+        schedule=row.name,
+        schedule_type=row.schedule_type,
+        time_zone=row.time_zone,
+        drive=row.drive,
+        policy=TapePolicy.parse(row.tape_policy),
+        template_id=row.template_id,
+        retention_days=row.template.retention_days,
+        is_full=row.template.type is BackupType.FULL,
+        size=size,
+    )
+
+
+def _size(session: Session, row: ScheduledTask) -> int | None:
+    """What a run of a schedule puts on tape: the median of its last sets."""
+    found = session.scalars(
+        select(func.sum(BackupArchive.bytes))
+        .join(BackupSet, BackupSet.id == BackupArchive.set_id)
+        .where(
+            BackupSet.template_id == row.template_id,
+            BackupSet.type == row.template.type,
+            BackupSet.state.in_([SetState.COMPLETE, SetState.DESTROYED]),
+            BackupSet.finished_at.is_not(None),
+        )
+        .group_by(BackupSet.id)
+        .order_by(BackupSet.finished_at.desc())
+        .limit(LOOKED_AT)
+    ).all()
+    return int(median(found)) if found else None
+
+
+def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
+    tapes = session.scalars(
+        select(TapeCartridge).order_by(TapeCartridge.formatted_at, TapeCartridge.id)
+    ).all()
+    loaded, inside = {}, set()
+    for drive in session.scalars(select(Drive)):
+        medium = drive.medium
+        if medium and medium["state"] != "no_medium":
+            loaded[drive.name] = _loaded(session, medium)
+            found = cartridges.recognise(session, medium)
+            inside.add(found.id if found else None)
+    return Stock(
+        loaded=loaded,
+        shelf=[_on_the_shelf(session, tape) for tape in tapes if tape.id not in inside],
+        newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
+        capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
+        labels={name for tape in tapes for name in (tape.tape_id, tape.label) if name},
+    )
+
+
+def _loaded(session: Session, medium: cartridges.Medium) -> Tape:
+    capacity, free = medium.get("capacity"), medium.get("free")
+    used = capacity - free if capacity is not None and free is not None else 0
+    return Tape(cartridges.tape_facts(session, medium), used, capacity)
+
+
+def _on_the_shelf(session: Session, tape: TapeCartridge) -> Tape:
+    return Tape(cartridges.shelf_facts(session, tape), tape.bytes_used, tape.capacity)

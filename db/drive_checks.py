@@ -1,0 +1,37 @@
+"""Questions to the worker of a drive, and its answers: rows for the time that somebody waits for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from db.models import DriveCheck, now
+
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""An asker that was killed leaves its question behind."""
+
+
+def ask(session: Session, drive: str, sources: list[str]) -> int:
+    """Put a question; returns its number."""
+    asked = DriveCheck(drive=drive, sources=sources)
+    session.add(asked)
+    session.flush()
+    return asked.id
+
+
+def question(session: Session, number: int) -> DriveCheck | None:
+    """The question, or None: nobody waits for its answer any more."""
+    return session.get(DriveCheck, number)
+
+
+def answer(session: Session, number: int, said: dict[str, Any]) -> None:
+    session.execute(update(DriveCheck).where(DriveCheck.id == number).values(answer=said))
+
+
+def withdraw(session: Session, number: int) -> None:
+    """Take the question back, and those that were forgotten."""
+    forgotten = DriveCheck.asked_at < now() - FORGOTTEN_AFTER
+    session.execute(delete(DriveCheck).where((DriveCheck.id == number) | forgotten))

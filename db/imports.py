@@ -1,0 +1,118 @@
+"""The catalogue made again from what tapes say of themselves. Whatever is told twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from db import catalog
+from db.catalog import FileRow
+from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
+from db.states import BackupType
+from policy import retention
+from policy.tapes import SetState
+
+
+@dataclass(frozen=True, slots=True)
+class SetOnTape:
+    """A set as a tape tells of it."""
+
+    id: str
+    type: BackupType
+    parent: str | None
+    sources: list[str]
+    started_at: datetime
+    finished_at: datetime | None
+    """None: this tape does not say that the set is complete."""
+    warnings: int | None
+    encrypted: bool
+    about: Mapping[str, Any]
+
+
+def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
+    """The row of a set, made if it is not there. Of a set that was made here the catalogue knows more."""
+    stored = session.get(BackupSet, found.id)
+    if stored is None:
+        stored = _place_for(session, found.id, found.type)
+    if stored.run_id is not None:
+        return stored
+    stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
+    stored.encrypted, stored.period = found.encrypted, found.about.get("period")
+    stored.template_id = _template(session, found.about.get("template"))
+    stored.keep_sets = found.about.get("keep_sets")
+    if stored.cartridge_id is None:
+        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+    if found.parent is not None:
+        parent = session.get(BackupSet, found.parent) or _place_for(session, found.parent, BackupType.FULL)
+        stored.parent_id = parent.id
+    if found.finished_at is not None:
+        stored.finished_at, stored.warnings = found.finished_at, found.warnings or 0
+    stored.retention_until = retention.until(
+        stored.finished_at or found.started_at, found.about.get("retention_days")
+    )
+    session.flush()
+    return stored
+
+
+def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
+    """A row for a set that another one follows, until its own tape is imported."""
+    stored = BackupSet(
+        id=set_id, type=kind, state=SetState.INCOMPLETE, sources=[], started_at=datetime.fromtimestamp(0, UTC)
+    )
+    catalog.add_set(session, stored)
+    return stored
+
+
+def _template(session: Session, name: Any) -> int | None:
+    return session.scalar(
+        select(BackupTask.id).where(BackupTask.is_template, BackupTask.name == name) if name else text("NULL")
+    )
+
+
+def add_archive(
+    session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
+) -> bool:
+    """Enter an archive with its files; False, and nothing is read, if it is known or a run writes its set."""
+    if catalog.get(session, archive.set_id).state in {SetState.WRITING, SetState.DESTROYED}:
+        return False
+    if session.get(BackupArchive, (archive.set_id, archive.number)):
+        return False
+    catalog.add_archive(session, archive, files, deleted=deleted)
+    return True
+
+
+def settle(session: Session, set_id: str) -> BackupSet:
+    """Say what a set is worth with the tapes that were imported so far.
+
+    It is complete when a tape said so and its archives follow one another back to the first. What is in no
+    such chain was written again, and does not count.
+    """
+    stored = catalog.get(session, set_id)
+    if stored.run_id is not None or stored.finished_at is None:
+        return stored
+    session.refresh(stored, ["archives"])
+    known = {archive.number: archive for archive in stored.archives}
+    counted, number = set(), max(known, default=None)
+    while number is not None and number in known:
+        counted.add(number)
+        number = known[number].record["follows"]
+    for archive in [known[each] for each in known.keys() - counted]:
+        _forget(session, stored, archive)
+    stored.state = SetState.INCOMPLETE if number is not None else SetState.COMPLETE
+    session.flush()
+    return stored
+
+
+def _forget(session: Session, stored: BackupSet, archive: BackupArchive) -> None:
+    stored.files -= archive.files
+    stored.bytes -= archive.content_bytes
+    stored.deleted -= archive.record["deleted"]
+    session.execute(
+        delete(BackupFile).where(BackupFile.set_id == stored.id, BackupFile.archive == archive.number)
+    )
+    session.delete(archive)

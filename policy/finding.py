@@ -1,0 +1,50 @@
+"""What a precheck finds: each check with its verdict, and what they mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from policy.message import Message
+
+
+class Verdict(StrEnum):
+    """What a finding means for a run that would start now."""
+
+    OK = "ok"
+    """It would go ahead."""
+    WARNING = "warning"
+    """It would go ahead, and somebody should know this."""
+    WAIT = "wait"
+    """Somebody has to change the tape first."""
+    REFUSED = "refused"
+    """It would be skipped, or fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    check: str
+    """Its name for scripts."""
+    detail: Message
+    verdict: Verdict = Verdict.OK
+    remedy: Message | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "detail": str(self.detail),
+            "remedy": str(self.remedy) if self.remedy else None,
+        }
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0: a run would go ahead; 4: it needs another tape and nothing else; 1: it would not."""
+    verdicts = {finding.verdict for finding in findings}
+    if Verdict.REFUSED in verdicts:
+        return 1
+    return 4 if Verdict.WAIT in verdicts else 0

@@ -1,0 +1,26 @@
+"""Whether what a run will write fits on the tape, by what the last one wrote."""
+
+from __future__ import annotations
+
+from policy import units
+from policy.message import M, Message
+
+
+def doubt(expected: int | None, room: int | None, tape: str) -> Message | None:
+    """Why the backup may not fit on the tape; None where it does, or where one of the two is not known.
+
+    ``expected``: bytes on tape of the last backup; ``room``: bytes that the tape will take.
+    """
+    if expected is None or room is None or expected <= room:
+        return None
+    return M(
+        "The last backup took {expected} and tape {tape} has room for {room}: it may not fit.",
+        expected=units.size(expected),
+        tape=tape,
+        room=units.size(room),
+    )
+
+
+def is_nearly_full(used: int, capacity: int, percent: float) -> bool:
+    """Whether more than so many percent of a tape are used."""
+    return used * 100 > capacity * percent

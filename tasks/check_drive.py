@@ -1,0 +1,94 @@
+"""``tapeline.check_drive``: what a run would find at the drive now, for somebody who waits for the answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from backup.scan import roots
+from celery_app import wiring
+from celery_app.celery import app
+from db import drive_checks, drives
+from db.models import Drive
+from policy.errors import TapelineError
+from policy.message import Message
+from tasks import chain
+from tasks.host_clock import clock_doubt
+
+PATIENCE = 30.0
+"""Seconds that an asker waits: the label's own limit is 10."""
+
+
+@app.task(name="tapeline.check_drive", acks_late=False, ignore_result=True)
+def check_drive(number: int) -> str:
+    """Look at the clock, the sources and the tape, and answer. Changes nothing."""
+    database = wiring.database()
+    with database.transaction() as session:
+        asked = drive_checks.question(session, number)
+        wrong_clock = clock_doubt(session)
+    if asked is None:
+        return "nobody waits for this"
+    answer = {
+        "clock": wrong_clock.to_json() if wrong_clock else None,
+        "sources": [_problem(source) for source in asked.sources],
+        **_medium(asked.drive),
+    }
+    with database.transaction() as session:
+        drive_checks.answer(session, number, answer)
+    return "answered"
+
+
+def _problem(source: str) -> dict[str, Any] | None:
+    try:
+        roots([source])
+    except TapelineError as error:
+        return error.message.to_json()
+    return None
+
+
+def _medium(drive: str) -> dict[str, Any]:
+    try:
+        return {"medium": wiring.drive(drive).look().to_json(), "error": None}
+    except TapelineError as error:
+        return {"medium": None, "error": error.message.to_json()}
+
+
+def ask(drive: Drive, sources: list[str], patience: float = PATIENCE) -> dict[str, Any] | None:
+    """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind."""
+    database = wiring.database()
+    with database.transaction() as session:
+        number = drive_checks.ask(session, drive.name, sources)
+    try:
+        chain.ask("tapeline.check_drive", queue=drive.queue, brief=True, number=number)
+        return _wait(number, time.monotonic() + patience)
+    finally:
+        with database.transaction() as session:
+            drive_checks.withdraw(session, number)
+
+
+def _wait(number: int, deadline: float) -> dict[str, Any] | None:
+    while time.monotonic() < deadline:
+        with wiring.database().transaction() as session:
+            asked = drive_checks.question(session, number)
+            if asked is not None and asked.answer is not None:
+                return asked.answer
+        time.sleep(0.1)
+    return None
+
+
+@app.task(name="tapeline.look_in", acks_late=False, ignore_result=True)
+def look_in(drive: str) -> str:
+    """Note what is in a drive before somebody is reminded of it. Raises DriveError."""
+    try:
+        medium = wiring.drive(drive).look()
+    except TapelineError:
+        chain.ask("tapeline.remind", unseen=drive)
+        raise
+    with wiring.database().transaction() as session:
+        drives.looked(session, drive, medium.to_json())
+    chain.ask("tapeline.remind")
+    return medium.label or medium.state.value
+
+
+def said(data: dict[str, Any] | None) -> Message | None:
+    return Message.from_json(data) if data else None

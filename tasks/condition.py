@@ -1,0 +1,47 @@
+"""After a run at a drive: the condition of drive and cartridge into its row, and warnings into the story."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from celery_app import settings
+from db import cartridges, events
+from db.models import ChainRun, Drive
+from policy import health
+from policy.message import M
+from tape import drive
+from tape.errors import DriveError
+from tasks.work import Work
+
+
+def note(work: Work, at: drive.Drive) -> None:
+    """Ask the drive how it and the cartridge are. That it does not say never fails a run.
+
+    Raises LostClaim, DatabaseUnavailable.
+    """
+    try:
+        told_by_drive = at.health()
+    except DriveError as error:
+        told = M("The drive did not tell its condition: {error}", error=error.message.to_json())
+        work.tell(told, level="warning")
+        return
+    if told_by_drive == drive.Health():
+        return
+    said = asdict(told_by_drive)
+    found = settings.load().drive(work.drive_name).warn
+    limits = health.Limits(**found.model_dump())
+    work.db(lambda session, run: _record(session, run, said, limits))
+
+
+def _record(session: Session, run: ChainRun, said: dict[str, Any], limits: health.Limits) -> None:
+    row = session.get(Drive, run.drive)
+    medium = (row.medium if row else None) or run.tape_seen
+    cartridge = cartridges.recognise(session, medium) if medium else None
+    if cartridge is None:
+        return
+    cartridges.condition(session, cartridge, said)
+    for warning in health.warnings(cartridge.tape_id, said, limits):
+        events.record(session, run, warning, level="warning")

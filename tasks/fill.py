@@ -1,0 +1,34 @@
+"""How full a tape is after a backup, and the word when it is nearly full."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from celery_app import settings
+from db import cartridges, events, runs
+from db.models import ChainRun, TapeCartridge
+from db.states import Step
+from policy import units
+from policy.message import M
+from policy.room import is_nearly_full
+
+
+def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int | None, free: int) -> None:
+    """Note how full a cartridge is; announced by the run that takes it over the setting's limit."""
+    before = session.get_one(TapeCartridge, cartridge_id).bytes_used
+    cartridges.used(session, cartridge_id, capacity, free)
+    limit = settings.load().capacity_warning_percent
+    if capacity is None or not is_nearly_full(capacity - free, capacity, limit):
+        return
+    if is_nearly_full(before, capacity, limit):
+        return
+    cartridge = session.get_one(TapeCartridge, cartridge_id)
+    reason = M(
+        "Tape {tape} is {percent} % full: {used} of {capacity}.",
+        tape=cartridge.label or cartridge.tape_id,
+        percent=round(100 * (capacity - free) / capacity),
+        used=units.size(capacity - free),
+        capacity=units.size(capacity),
+    )
+    events.record(session, run, reason, step=Step.RUN_BACKUP)
+    runs.announce(session, run, "capacity", reason, M("Have another tape ready for the next backup."))

@@ -1,0 +1,224 @@
+"""All prechecks of a schedule at once, without a run: what a run that started now would find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from db import cartridges, forecast, runs, schedules
+from db.models import ChainRun, Drive, ScheduledTask, now
+from db.states import ACTIVE, RunState
+from policy import units
+from policy.finding import Finding, Verdict
+from policy.local_time import zone_named
+from policy.message import M, Message
+from policy.tapes import TapePolicy
+from tasks import check_drive
+from tasks.check_drive import said
+from tasks.outlook import Outlook, candidates, outlook, room_doubt
+
+
+def findings(name: str, *, by_hand: bool) -> list[Finding]:
+    """Check everything for a run of a schedule that started now; changes nothing. Raises NotFound,
+    UsageError (the schedule has a value that cannot be).
+
+    ``by_hand``: the period check does not hold. What the drive's host sees is asked of the drive's worker.
+    """
+    with wiring.database().transaction() as session:
+        schedule = schedules.get(session, name)
+        found = list(_of_the_schedule(session, schedule, by_hand=by_hand))
+        drive = session.get(Drive, schedule.drive)
+        busy = _busy(session, schedule)
+        sources = list(schedule.template.sources)
+    if drive is None or busy or wiring.is_silent(drive.last_seen_at):
+        return [*found, busy or _no_worker(schedule.drive, drive)]
+    answer = check_drive.ask(drive, sources)
+    if answer is None:
+        return [*found, _no_answer(drive)]
+    with wiring.database().transaction() as session:
+        schedule = schedules.get(session, name)
+        return [*found, *_at_the_drive(session, schedule, drive, answer)]
+
+
+def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool) -> Iterator[Finding]:
+    if schedule.enabled:
+        yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
+    else:
+        yield Finding(
+            "schedule",
+            M("Schedule '{schedule}' is disabled.", schedule=schedule.name),
+            Verdict.REFUSED,
+            M("Enable it."),
+        )
+    yield _period(schedule, by_hand=by_hand)
+    yield _running(session, schedule)
+
+
+def _period(schedule: ScheduledTask, *, by_hand: bool) -> Finding:
+    zone_named(schedule.time_zone)
+    refusal = runs.period_refusal(schedule, now())
+    if refusal is None:
+        return Finding("period", M("This period has no backup yet."))
+    if by_hand:
+        return Finding("period", M("This period has its backup already; a run by hand makes another."))
+    return Finding("period", refusal, Verdict.REFUSED, M("A run by hand is exempt: --manual."))
+
+
+def _running(session: Session, schedule: ScheduledTask) -> Finding:
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    if active is None:
+        return Finding("running", M("No other run of it is under way."))
+    return Finding(
+        "running",
+        M("Run {run} of schedule '{schedule}' is not finished yet.", run=active, schedule=schedule.name),
+        Verdict.REFUSED,
+        M("Wait for it or cancel it: tapeline runs cancel {run}", run=active),
+    )
+
+
+def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
+    running = session.scalar(
+        select(ChainRun.id).where(ChainRun.drive == schedule.drive, ChainRun.state == RunState.RUNNING)
+    )
+    if running is None:
+        return None
+    return Finding(
+        "drive",
+        M(
+            "Drive {drive} is at work for run {run}: a run now would wait for it.",
+            drive=schedule.drive,
+            run=running,
+        ),
+        Verdict.REFUSED,
+        M("Look again when it has ended: tapeline runs watch {run}", run=running),
+    )
+
+
+def _no_worker(name: str, drive: Drive | None) -> Finding:
+    remedy = M("Start its worker on the drive's host: tapeline worker QUEUE, or tapeline up.")
+    if drive is None:
+        return Finding(
+            "drive", M("Drive {drive} has never had a worker.", drive=name), Verdict.REFUSED, remedy
+        )
+    return Finding(
+        "drive",
+        M(
+            "The worker of drive {drive} on {host} was last heard of at {moment}.",
+            drive=name,
+            host=drive.host,
+            moment=f"{drive.last_seen_at.astimezone():%Y-%m-%d %H:%M}",
+        ),
+        Verdict.REFUSED,
+        remedy,
+    )
+
+
+def _no_answer(drive: Drive) -> Finding:
+    return Finding(
+        "drive",
+        M(
+            "The worker of drive {drive} gave no answer in {seconds} s.",
+            drive=drive.name,
+            seconds=round(check_drive.PATIENCE),
+        ),
+        Verdict.REFUSED,
+        M("Read its log on {host}; check that the broker is up: tapeline doctor", host=drive.host),
+    )
+
+
+def _at_the_drive(
+    session: Session, schedule: ScheduledTask, drive: Drive, answer: dict[str, Any]
+) -> Iterator[Finding]:
+    wrong_clock = said(answer["clock"])
+    if wrong_clock:
+        yield Finding("clock", wrong_clock, Verdict.REFUSED, M("Set the clocks by NTP."))
+    else:
+        yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
+    yield from _sources(schedule, answer["sources"])
+    error = said(answer["error"])
+    if error:
+        yield Finding(
+            "drive",
+            error,
+            Verdict.REFUSED,
+            M("See to the drive: tapeline doctor, on {host}", host=drive.host),
+        )
+        return
+    yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
+    moment = now().astimezone(zone_named(schedule.time_zone))
+    yield from _tape(session, schedule, answer["medium"], moment)
+
+
+def _sources(schedule: ScheduledTask, problems: list[dict[str, Any] | None]) -> Iterator[Finding]:
+    """One that is missing is a warning of the backup; without any there is nothing to back up."""
+    verdict = Verdict.REFUSED if all(problems) else Verdict.WARNING
+    remedy = M("Correct the path, or mount what holds it.")
+    for problem in filter(None, problems):
+        yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
+    if not any(problems):
+        sources = ", ".join(schedule.template.sources)
+        yield Finding("sources", M("{sources}: there and readable.", sources=sources))
+
+
+def _tape(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Iterator[Finding]:
+    found = outlook(session, schedule, medium, moment)
+    if found.wrong is None:
+        yield Finding("tape", _good(session, schedule, medium, found))
+        yield _erased(found)
+        yield _room(session, schedule, medium, moment)
+    elif medium["state"] == "unreadable" and schedule.unreadable_label == "continue":
+        yield Finding(
+            "tape",
+            M("The label cannot be read; going on because the schedule says unreadable_label: continue."),
+            Verdict.WARNING,
+        )
+    else:
+        yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, moment))
+
+
+def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, found: Outlook) -> Message:
+    tape = cartridges.tape_facts(session, medium).describe()
+    if found.is_formatted:
+        return M("In drive {drive}: {tape}. A run would format it.", drive=schedule.drive, tape=tape)
+    return M("In drive {drive}: {tape}. A run would append to it.", drive=schedule.drive, tape=tape)
+
+
+def _erased(found: Outlook) -> Finding:
+    if not found.erased:
+        return Finding("erased", M("Nothing would be erased."))
+    return Finding(
+        "erased",
+        M(
+            "{count} expired sets would be erased: {sets}.",
+            count=len(found.erased),
+            sets=", ".join(found.erased),
+        ),
+        Verdict.WARNING,
+    )
+
+
+def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime) -> Finding:
+    doubt = room_doubt(session, schedule, medium, moment)
+    if doubt is not None:
+        return Finding("room", doubt, Verdict.WARNING, M("Have another tape ready for it."))
+    expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
+    if expected is None:
+        return Finding("room", M("There is no earlier backup to judge the room by."))
+    return Finding("room", M("The last backup took {expected}: it fits.", expected=units.size(expected)))
+
+
+def _change(session: Session, schedule: ScheduledTask, moment: datetime) -> Message:
+    expected = TapePolicy.parse(schedule.tape_policy).expects(moment).to_json()
+    known = candidates(session, schedule, moment)
+    if known:
+        return M("Insert {expected}; of the known tapes: {tapes}.", expected=expected, tapes=", ".join(known))
+    return M("Insert {expected}.", expected=expected)

@@ -1,0 +1,31 @@
+"""The clock of this host, against everything that is known of the time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from celery_app import settings
+from db.models import RunEvent
+from policy import clock
+from policy.message import Message
+
+
+def clock_doubt(session: Session, run_id: int | None = None) -> Message | None:
+    """Why the clock of this host cannot be right, or None.
+
+    ``run_id``: what this run has told of itself proves nothing. After a clock that was ahead has been set
+    right, one run is refused for it, and the next compares itself with that one.
+    """
+    told = select(RunEvent.at).order_by(RunEvent.id.desc()).limit(1)
+    newest = session.scalar(told if run_id is None else told.where(RunEvent.run_id != run_id))
+    return clock.doubt(
+        datetime.now(UTC),
+        database=session.scalars(text("SELECT clock_timestamp()")).one(),
+        newest_event=newest,
+        made=datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC),
+        tolerance=timedelta(seconds=settings.load().clock_tolerance_seconds),
+    )

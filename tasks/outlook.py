@@ -1,0 +1,107 @@
+"""What a run of a schedule would find in its drive: now, or when it is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import cartridges, forecast, permits
+from db.models import BackupSet, ScheduledTask, TapeCartridge
+from policy import room
+from policy.message import Message
+from policy.permit import Decision
+from policy.tapes import CartridgeState, TapePolicy
+from tasks.tape_rules import is_full, refusal_at_first
+
+CANDIDATES = 5
+"""How many tapes that would do are named at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Whether the run could go on with a tape, and what would become of what is on it."""
+
+    wrong: Message | None
+    """Why it could not; None: it could."""
+    on_tape: tuple[str, ...]
+    """The sets that are on the tape."""
+    erased: tuple[str, ...]
+    """Those that it would erase."""
+    is_formatted: bool
+    """Whether the run would format the tape."""
+
+
+def outlook(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Outlook:
+    """Judge a tape for a run at a local time, by the rules of the run itself. Stores nothing."""
+    tape = cartridges.tape_facts(session, medium)
+    policy = TapePolicy.parse(schedule.tape_policy)
+    on_tape = tuple(stored.id for stored in tape.known.sets) if tape.known else ()
+    wrong = refusal_at_first(session, schedule, tape, moment)
+    if wrong is not None:
+        return Outlook(wrong, on_tape, (), is_formatted=False)
+    decision = _permit(session, schedule, medium, moment)
+    if decision is not None and decision.allowed:
+        return Outlook(None, on_tape, decision.sets_lost, is_formatted=True)
+    if policy.may_append(tape, moment):
+        return Outlook(None, on_tape, (), is_formatted=False)
+    reason = decision.reasons[0] if decision else None
+    return Outlook(reason, on_tape, (), is_formatted=False)
+
+
+def _permit(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Decision | None:
+    """What the format permit would say; None: an increment does not ask for one."""
+    if not is_full(session, schedule, schedule.template.type):
+        return None
+    return permits.preview(session, schedule, medium, now_local=moment)
+
+
+def room_doubt(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Message | None:
+    """Why the backup may not fit on the tape in the drive, by the size of the last one; None: it does."""
+    found = outlook(session, schedule, medium, moment)
+    expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
+    free = medium.get("capacity") if found.is_formatted else medium.get("free")
+    return room.doubt(expected, free, medium.get("label") or "-")
+
+
+def candidates(session: Session, schedule: ScheduledTask, moment: datetime) -> list[str]:
+    """Known tapes that would do for a run at a local time, those that were formatted longest ago first."""
+    usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
+    rows = session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at))
+    found = [row.tape_id for row in rows if _would_do(session, schedule, row, moment)]
+    return found[:CANDIDATES]
+
+
+def _would_do(session: Session, schedule: ScheduledTask, cartridge: TapeCartridge, moment: datetime) -> bool:
+    return outlook(session, schedule, as_if_loaded(cartridge), moment).wrong is None
+
+
+def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:
+    """What a drive would say of a cartridge, by its row."""
+    return {
+        "state": "formatted",
+        "label": cartridge.label,
+        "volume_uuid": cartridge.volume_uuid,
+        "serial": cartridge.serial,
+        "medium_serial": cartridge.medium_serial,
+        "barcode": cartridge.barcode,
+        "write_protected": False,
+        "empty": cartridge.bytes_used == 0,
+        "capacity": cartridge.capacity,
+        "free": cartridge.capacity - cartridge.bytes_used if cartridge.capacity else None,
+    }
+
+
+def sets_named(session: Session, ids: tuple[str, ...]) -> list[BackupSet]:
+    """The sets of an outlook, oldest first."""
+    return list(
+        session.scalars(select(BackupSet).where(BackupSet.id.in_(ids)).order_by(BackupSet.started_at))
+    )

@@ -1,0 +1,108 @@
+"""``tapeline notify`` through its front door, and what a run's failure sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from notify.events import Event
+from tests.faults.catcher import Catcher
+from tests.system import System
+
+
+@pytest.fixture
+def catcher() -> Iterator[Catcher]:
+    found = Catcher()
+    yield found
+    found.close()
+
+
+def configure(system: System, catcher: Catcher, **settings: str) -> None:
+    """A channel that works and is told of starts, and one where nobody listens."""
+    lines = [f'{name} = "{value}"' for name, value in settings.items()]
+    lines += ["[channels.ops]", 'type = "apprise"', f'url = "{catcher.url}"', "events = { started = true }"]
+    lines += ["[channels.dead]", 'type = "apprise"', 'url = "json://127.0.0.1:1/"']
+    (system.folder / "tapeline.toml").write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_a_test_message_is_sent_and_the_answers_are_said(system: System, catcher: Catcher) -> None:
+    """Each channel's answer is shown; exit code 1 if one did not take it; a wrong name is one line."""
+    assert "No channel is set up" in system.cli("notify", "test", code=2).stderr
+    configure(system, catcher, language="zh_CN")
+    shown = system.cli("notify", "test", code=1).stdout
+    assert "✓ ops：消息已被接收。" in shown
+    assert "✗ dead：" in shown
+    [message] = catcher.messages
+    assert message["title"] == "Tapeline · 测试消息"
+    assert system.json("notify", "test", "--channel", "ops") == [
+        {"channel": "ops", "ok": True, "error": None}
+    ]
+    assert "没有通道“nobody”" in system.cli("notify", "test", "--channel", "nobody", code=2).stderr
+    ops, dead = system.json("notify", "channels")
+    assert "started" in ops["on"]
+    assert dead["off"] == ["started", "ready"]
+
+
+def test_every_message_can_be_looked_at_and_rewritten(
+    system: System, catcher: Catcher, short_path: Path
+) -> None:
+    """Sample messages in both languages; a template of one's own shows, a broken one says so."""
+    templates = short_path / "templates"
+    system.cli("notify", "templates", "--copy", str(templates))
+    configure(system, catcher, templates_dir=str(templates))
+    shown = system.json("notify", "preview", "--language", "zh_CN")
+    assert [each["event"] for each in shown] == list(Event)
+    assert {each["template"]: each["own"] for each in system.json("notify", "templates")}["failed"]
+
+    (templates / "en" / "failed.md.j2").write_text("Wake up\n{{ reason }}\n")
+    assert system.cli("notify", "preview", "failed").stdout.splitlines()[1] == "Tapeline · Wake up"
+    (templates / "en" / "failed.md.j2").write_text("Wake up\n{{ raison }}\n")
+    broken = system.cli("notify", "preview", "failed").stdout
+    assert "Tapeline · Backup failed: monthly-full" in broken
+    assert "'raison' is undefined" in broken
+    assert "Events: started" in system.cli("notify", "preview", "exploded", code=2).stderr
+    assert "en." in system.cli("notify", "preview", "--language", "de", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('templates_dir = "/no/such/folder"', "templates_dir: there is no folder"),
+        ('dashboard_url = "backup.example"', "dashboard_url: write the whole address"),
+        ('[channels.x]\ntype = "apprise"\nurl = "json://h"\nevents = { faild = true }', "events.faild"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(system: System, line: str, problem: str) -> None:
+    """It names the field, and nothing is sent."""
+    (system.folder / "tapeline.toml").write_text(line)
+    assert problem in system.cli("notify", "channels", code=2).stderr
+
+
+def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
+    system: System, catcher: Catcher, short_path: Path
+) -> None:
+    """The message says what is safe, what to do and where to look; the channel that is down blocks nothing,
+    and stands in the status with the reason."""
+    configure(system, catcher, dashboard_url="https://backup.example")
+    (short_path / "source").mkdir()
+    system.schedule("monthly", short_path / "source")
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "FAILED")
+    system.wait_for(lambda: len(catcher.messages) == 2, "two messages")
+    started, failed = catcher.messages
+    assert started["title"] == "Tapeline · Backup started: monthly"
+    assert failed["title"] == "Tapeline · Backup failed: monthly"
+    for line in (
+        "Safe: Nothing was written on any tape.",
+        "Newest complete backup: none yet",
+        f"What to do: With the right tape in the drive: tapeline runs retry {run_id}",
+        f"Details: https://backup.example/runs/{run_id}",
+    ):
+        assert line in failed["message"].splitlines()
+    trouble = system.json("status")["channels"]
+    assert trouble["dead"]["waiting"] == 1
+    assert "Apprise could not deliver" in trouble["dead"]["error"]
+    assert "Channel dead since" in system.cli("status").stdout

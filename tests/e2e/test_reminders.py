@@ -1,0 +1,131 @@
+"""Reminders before a run, and a drive host that stops answering: said once, in time, by real processes."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.models import Drive, Notification, TapeCartridge
+from policy.tapes import CartridgeState
+from tape import virtual_shelf
+from tests.faults.catcher import Catcher
+from tests.system import System
+
+GB = 10**9
+
+
+@pytest.fixture
+def catcher(system: System) -> Any:
+    """A channel that is told of everything, and keeps it."""
+    found = Catcher()
+    (system.folder / "tapeline.toml").write_text(
+        f'[channels.ops]\ntype = "apprise"\nurl = "{found.url}"\nevents = {{ ready = true }}\n'
+    )
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def source(short_path: Path) -> Path:
+    folder = short_path / "source"
+    folder.mkdir()
+    return folder
+
+
+def titles(catcher: Catcher, word: str) -> list[str]:
+    return [message["title"] for message in catcher.messages if word in message["title"]]
+
+
+def due_in(system: System, name: str, **how: float) -> None:
+    system.change_schedule(name, next_run_time=datetime.now(UTC) + timedelta(**how))
+
+
+def insert(system: System, barcode: str, label: str | None = None) -> None:
+    virtual_shelf.new_cartridge(system.drive.path, barcode, capacity=GB)
+    virtual_shelf.insert(system.drive.path, barcode)
+    if label:
+        assert system.drive.format(label).return_code == 0
+
+
+def said(system: System) -> list[Notification]:
+    query = select(Notification).where(Notification.about.startswith("schedule:")).order_by(Notification.id)
+    return list(system.ask(lambda session: session.scalars(query).all()))
+
+
+def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is_ready(
+    system: System, source: Path, catcher: Catcher
+) -> None:
+    """Once each: which tape to insert, what is in the drive, which known ones would do; with the right tape
+    in, word that all is ready, for those who asked for it."""
+    insert(system, "A00001L9", "TP20200101")
+    system.schedule("monthly", source, tape_policy="rotate")
+    system.schedule("weekly", source)
+
+    def know_an_expired_one(session: Any) -> None:
+        session.add(
+            TapeCartridge(tape_id="TP20190101", label="TP20190101", generation=1, state=CartridgeState.ACTIVE)
+        )
+
+    system.ask(know_an_expired_one)
+    due_in(system, "monthly", hours=25)
+    system.start("control", "tape")
+    system.start_beat()
+    system.wait_for(lambda: b"tapeline.remind" in system.log("control"), "a look at what is due")
+    assert said(system) == []
+
+    due_in(system, "monthly", hours=23)
+    [message] = system.wait_for(lambda: titles(catcher, "Change the tape") and catcher.messages, "a reminder")
+    assert message["title"].endswith(": monthly")
+    assert "Insert: a blank tape, one labelled TP" in message["message"]
+    assert "Known tapes that would do: TP20190101." in message["message"]
+    assert "In drive tape0: TP20200101, as of " in message["message"]
+    assert "tapeline precheck monthly" in message["message"]
+    assert [row.event for row in said(system)] == ["reminder"]
+
+    forget_the_drive(system)
+    virtual_shelf.remove(system.drive.path)
+    due_in(system, "monthly", hours=3)
+    system.wait_for(lambda: len(titles(catcher, "Change the tape")) == 2, "the second reminder")
+    assert "There is no tape in drive tape0." in catcher.messages[-1]["message"]
+
+    insert(system, "A00002L9")
+    forget_the_drive(system)
+    due_in(system, "weekly", hours=20)
+    system.wait_for(lambda: titles(catcher, "All is ready"), "word that all is ready")
+    assert catcher.messages[-1]["title"].endswith(": weekly")
+    assert [row.event for row in said(system)] == ["reminder", "reminder", "ready"]
+
+
+def forget_the_drive(system: System) -> None:
+    """What is known of the drive's content is too old to go by."""
+
+    def forget(session: Any) -> None:
+        session.get_one(Drive, "tape0").medium_at = datetime.now(UTC) - timedelta(hours=1)
+
+    system.ask(forget)
+
+
+def test_a_drive_that_falls_silent_is_said_once_and_so_is_its_return(
+    system: System, source: Path, catcher: Catcher
+) -> None:
+    """One message when its worker has been silent for the setting's time, one when it is back; the drive is
+    marked meanwhile."""
+    system.environment["TAPELINE_DRIVE_SILENT_SECONDS"] = "20"
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    system.start_beat()
+    assert not system.json("drive", "list")[0]["silent"]
+    system.kill("tape", signal.SIGTERM)
+    system.wait_for(lambda: titles(catcher, "does not answer"), "word of the silence", patience=90)
+    assert system.json("status")["drives"][0]["silent"]
+    assert "SILENT" in system.cli("drive", "list").stdout
+    assert "start its tape worker" in catcher.messages[-1]["message"]
+    system.start("tape")
+    system.wait_for(lambda: titles(catcher, "answers again"), "word of its return")
+    assert len(catcher.messages) == 2
+    assert not system.json("drive", "status", "tape0")[0]["silent"]
