@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, authenticated
 
@@ -16,6 +17,8 @@ from db.models import now
 from policy.message import M, Message
 from tasks import chain
 from tasks.retry import step_named
+
+log = structlog.get_logger("tapeline.dashboard")
 
 
 class Button(Page):
@@ -127,6 +130,7 @@ class Switch(Button):
     @authenticated
     async def post(self, name: str, way: str) -> None:
         await self.ask(lambda session: _switch(session, name, on=way == "enable"))
+        log.info("a schedule was switched", schedule=name, to=way, by=self.user)
         self.redirect(self.link("schedules"), status=HTTPStatus.SEE_OTHER)
 
 
