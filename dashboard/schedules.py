@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from dashboard.page import Page
-from db import forecast, planner, schedules
+from db import calendar, planner, schedules
 from db.models import ChainRun, ScheduledTask, now
 from policy.calendar import Entry
-from policy.clock import zone_named
+from policy.local_time import zone_named
 
 WEEKS = 5
 TIMES = 3
@@ -32,7 +32,7 @@ class Schedules(Page):
 
 def _found(session: Session) -> dict[str, Any]:
     moment = now()
-    ahead = forecast.calendar(session, moment, moment + timedelta(weeks=WEEKS))
+    ahead = calendar.entries(session, moment, moment + timedelta(weeks=WEEKS))
     return {
         "schedules": [_shown(session, row) for row in schedules.present(session)],
         "calendar": [_day(entry) for entry in ahead],

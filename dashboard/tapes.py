@@ -12,7 +12,7 @@ from dashboard import charts
 from dashboard.page import Page
 from db import cartridges, permits, schedules, views
 from db.models import BackupArchive, Drive, ScheduledTask, TapeCartridge, now
-from policy.clock import zone_named
+from policy.local_time import zone_named
 from policy.permit import Decision
 
 MONTHS = 24
