@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 SOURCE ?=
 SEED   ?= $(shell date +%Y%m%d)
 # As it was typed: neither make nor the shell may expand what a folder's name holds.

@@ -28,7 +28,7 @@ STATES: dict[str, tuple[Message, str]] = {
 }
 """How a state is called, and the colour that it has."""
 
-KINDS = {"backup": M("backup"), "restore": M("restore"), "verify": M("verification")}
+KINDS = {"backup": M("backup"), "restore": M("restore"), "verify": M("verification"), "import": M("import")}
 
 
 class Show:

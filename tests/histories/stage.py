@@ -20,6 +20,7 @@ from celery_app import celery, settings, wiring
 from celery_app.queues import queue
 from db.engine import Database
 from db.errors import LostClaim
+from notify.outlet import Outlet
 from tape import virtual
 from tasks import patience, run_backup, work
 from tests.histories.bus import Bus
@@ -68,7 +69,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)
         patch.setattr(wiring, "drive", lambda name: _drive(parts, name))
-        patch.setattr(wiring, "channels", lambda: {parts.mailbox.name: parts.mailbox})
+        patch.setattr(wiring, "outlets", lambda: {parts.mailbox.name: Outlet(parts.mailbox)})
         patch.setattr(WatchedDrive, "points", points, raising=False)
         patch.setattr(WatchedVolume, "points", points, raising=False)
         patch.setattr(virtual, "VirtualVolume", WatchedVolume)

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import func, select
 
 from db.models import BackupSet, FormatPermit, Notification, RunEvent, TapeCartridge
+from notify.events import OFF_BY_DEFAULT, Event
 from notify.facts import Facts
-from notify.notice import compose
+from notify.notice import Composer
 from notify.words import Words
 from policy.tapes import CartridgeState, SetState
 from tape import virtual_record, virtual_shelf
@@ -127,8 +128,9 @@ def _check_messages(storm: Storm) -> None:
     storm.site.wait_for(lambda: not _unsent(storm), "the messages to go out", 200)
     with storm.site.database.transaction() as session:
         due = Counter(
-            compose(Facts.from_json(notification.facts), Words("en")).title
+            Composer(Words("en")).compose(Facts.from_json(notification.facts)).title
             for notification in session.scalars(select(Notification))
+            if Event(notification.event) not in OFF_BY_DEFAULT
         )
     sent = Counter(message["title"] for message in storm.site.catcher.messages)
     storm.counts["messages"] = sum(due.values())
