@@ -243,4 +243,5 @@ COMPLETE = Place(
     table="backup_tasks",
     closed_when=_one_catalogued,
 )
-NOTIFY = Place("notify", Step.NOTIFY, table="notifications")
+# The beginning of a run goes through the same outbox.
+NOTIFY = Place("notify", Step.NOTIFY, tape=WRITING, table="notifications", closed_when=_one_catalogued)
