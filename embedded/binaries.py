@@ -128,7 +128,8 @@ def redis() -> RedisProgram:
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         if on_path:
-            return RedisProgram(Path(on_path).resolve())
+            # By this name: Debian's is a link to redis-check-rdb, which does what it is called by.
+            return RedisProgram(Path(on_path).absolute())
     for package in REDIS_WHEELS:
         wheel = _wheel(package)
         if wheel is not None and (wheel.package / "bin" / "redis-server").is_file():

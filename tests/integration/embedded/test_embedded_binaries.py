@@ -42,8 +42,10 @@ def test_missing_redis_is_told_in_one_line() -> None:
 @pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
 def test_server_on_the_path_is_taken(tmp_path: Path, name: str) -> None:
     """A Redis or a Valkey that the operator installed is used."""
+    # As in Debian's package: what the link leads to does what it is called by.
+    (tmp_path / "redis-check-rdb").touch(0o755)
     program = tmp_path / name
-    program.touch(0o755)
+    program.symlink_to("redis-check-rdb")
 
     assert binaries.redis().path == program
 
