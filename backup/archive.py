@@ -13,14 +13,19 @@ from blake3 import blake3
 
 from backup import index, system, tar
 from backup.age import SUFFIX, EncryptedFile
-from backup.entry import Entry, FileType, Place
+from backup.buffer import Buffer, BufferedFile
+from backup.entry import Entry, FileType, Place, line_tail
 from backup.errors import SpoolFailed
 from backup.frames import FrameWriter
 from backup.member import Member
+from backup.pack import Pack, length_of
 from backup.request import ArchiveRecord, Phases
 from backup.tapefile import close_after
 from policy.message import M, Message
-from tape.drive import TapeFile, Volume
+from tape.drive import Volume
+
+AHEAD = 8 << 20
+"""So many bytes of a long file are asked of the disk before they are needed."""
 
 Read = Callable[[int], None]
 """Told after each block how many bytes were read; may raise to end the writing."""
@@ -38,6 +43,7 @@ class Archive:
         spool: Path,
         zstd: zstandard.ZstdCompressor | None,
         keys: list[Any],
+        buffer: Buffer,
         phases: Phases,
     ) -> None:
         self.number = number
@@ -48,11 +54,12 @@ class Archive:
         self._phases = phases
         self.index = index.IndexWriter(spool / index.name_of(number), folder.rpartition("/")[2], number)
         try:
-            self._file = _created(volume, f"{folder}/{self.name}", keys)
+            self._buffered = BufferedFile(volume.create(f"{folder}/{self.name}"), buffer, phases)
         except BaseException:
             self.index.close()
             raise
-        self._out = FrameWriter(self._file, zstd, phases)
+        self._file = EncryptedFile(self._buffered, keys) if keys else self._buffered
+        self._out = FrameWriter(self._file, zstd, phases, take=None if keys else buffer.take)
 
     @property
     def frame_length(self) -> int:
@@ -66,12 +73,12 @@ class Archive:
 
     @property
     def pending(self) -> int:
-        """The most that is still on its way to the volume: the frame under way, and the index."""
-        return self._out.frame_length + self.index.length
+        """The most that is still on its way to the volume: the frame under way, the buffer, and the index."""
+        return self._out.frame_length + self._buffered.held + self.index.length
 
-    def length_with(self, head: bytes, length: int) -> int:
+    def length_with(self, head: int, length: int) -> int:
         """How long the uncompressed tar would be with one more member."""
-        return self._out.offset + len(head) + length + tar.padding(length) + len(tar.END)
+        return self._out.offset + head + length + tar.padding(length) + len(tar.END)
 
     def add(self, member: Member, head: bytes, read: Read) -> tuple[Entry, Message | None]:
         """Write a member with its content; returns its entry, and why it is partial if it is."""
@@ -84,6 +91,21 @@ class Archive:
             entry = entry._replace(blake3=digest, partial=problem is not None)
         self._enter(entry)
         return entry, problem
+
+    def add_pack(self, pack: Pack) -> int:
+        """Write files that were made ready before; returns the bytes of their content."""
+        data, files = pack
+        at = size = 0
+        for packed in files:
+            assert packed is not None
+            head, length, line = packed
+            self.index.add_line(line + line_tail((self.number, *self._out.position(at), head, length)))
+            at += length_of(packed)
+            size += length
+        self._out.write(data)
+        self.files += len(files)
+        self.size += size
+        return size
 
     def add_link(self, entry: Entry, head: bytes) -> None:
         """Write one more name of a file that is stored already; it takes the place of its first name."""
@@ -120,6 +142,7 @@ class Archive:
 
     def abandon(self, error: BaseException) -> None:
         """Close what is open, because of ``error``."""
+        self._buffered.drop()
         close_after(self._file, error)
         try:
             self.index.close()
@@ -153,17 +176,24 @@ class Archive:
         """Read a part of a file into the stream; returns how many bytes are missing at its end, and why."""
         out, phases = self._out, self._phases
         os.lseek(fd, offset, os.SEEK_SET)
+        end = offset + left
+        asked = offset
         while left:
             room = out.room()[:left]
             started = perf_counter()
             try:
+                if asked < min(end - left + AHEAD, end):
+                    system.read_soon(fd, asked, AHEAD)
+                    asked += AHEAD
                 count = system.read_into(fd, room)
             except OSError as error:
                 return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
             if not count:
                 return left, M("It shrank while it was read; the rest is zeros.")
+            has_read = perf_counter()
             hasher.update(room[:count])
-            phases.read += perf_counter() - started
+            phases.read += has_read - started
+            phases.hash += perf_counter() - has_read
             out.filled(count)
             left -= count
             read(count)
@@ -193,11 +223,6 @@ def found_on(volume: Volume, folder: str, number: int) -> str:
         for encrypted in (False, True)
     ]
     return next((name for name in names if volume.size(name) is not None), names[0])
-
-
-def _created(volume: Volume, name: str, keys: list[Any]) -> TapeFile:
-    file = volume.create(name)
-    return EncryptedFile(file, keys) if keys else file
 
 
 def _changed(fd: int, entry: Entry) -> Message | None:

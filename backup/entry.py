@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from enum import StrEnum
+from json.encoder import encode_basestring as json_string
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 
@@ -103,7 +106,8 @@ def name_to_json(name: str) -> Any:
 def name_from_json(value: Any) -> str:
     """The name that ``name_to_json`` wrote. Raises ValueError."""
     if isinstance(value, str):
-        value.encode()  # a lone surrogate is no name: it would be written as bytes
+        if not value.isascii():
+            value.encode()  # a lone surrogate is no name: it would be written as bytes
         return value
     if isinstance(value, dict):
         return text(base64.b64decode(value["b64"], validate=True))
@@ -115,44 +119,68 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 def to_line(entry: Entry) -> bytes:
     """The entry as one line of JSON; what is empty is left out."""
-    fields: dict[str, Any] = {"path": name_to_json(entry.path)}
     if entry.type is FileType.DELETED:
-        fields["type"] = entry.type
-        return _encode(fields).encode() + b"\n"
-    fields.update(zip(_PLAIN, entry[1:10], strict=True))
-    fields["uname"], fields["gname"] = name_to_json(entry.uname), name_to_json(entry.gname)
-    if entry.target is not None:
-        fields["target"] = name_to_json(entry.target)
+        return _encode({"path": name_to_json(entry.path), "type": entry.type}).encode() + b"\n"
+    return line_head(entry) + line_tail(entry.place)
+
+
+def line_head(entry: Entry) -> bytes:
+    """The line of what is there, up to its place."""
+    optional = _optional(entry)
+    return (
+        f'{{"path":{_name(entry.path)},"type":"{entry.type.value}","size":{entry.size},'
+        f'"mtime_ns":{entry.mtime_ns},"ctime_ns":{entry.ctime_ns},"inode":{entry.inode},'
+        f'"nlink":{entry.nlink},"mode":{entry.mode},"uid":{entry.uid},"gid":{entry.gid},'
+        f'"uname":{_name(entry.uname)},"gname":{_name(entry.gname)},{optional}"place":'
+    ).encode()
+
+
+def line_tail(place: tuple[int, ...]) -> bytes:
+    """The rest of a line: the numbers of a place."""
+    return b"[%d,%d,%d,%d,%d,%d]}\n" % place
+
+
+def _optional(entry: Entry) -> str:
+    found = "" if entry.target is None else f'"target":{_name(entry.target)},'
     if entry.xattrs:
-        fields["xattrs"] = [[name_to_json(n), base64.b64encode(v).decode()] for n, v in entry.xattrs]
-    for flag in ("sparse", "partial"):
-        if getattr(entry, flag):
-            fields[flag] = True
+        values = [[name_to_json(name), base64.b64encode(value).decode()] for name, value in entry.xattrs]
+        found += f'"xattrs":{_encode(values)},'
+    if entry.sparse:
+        found += '"sparse":true,'
+    if entry.partial:
+        found += '"partial":true,'
     if entry.blake3 is not None:
-        fields["blake3"] = entry.blake3.hex()
-    fields["place"] = entry.place
-    return _encode(fields).encode() + b"\n"
+        found += f'"blake3":"{entry.blake3.hex()}",'
+    return found
 
 
-_PLAIN = ("type", "size", "mtime_ns", "ctime_ns", "inode", "nlink", "mode", "uid", "gid")
+def _name(name: str) -> str:
+    return json_string(name) if name.isascii() else _encode(name_to_json(name))
+
+
+_TYPES = {kind.value: kind for kind in FileType}
+_numbers = itemgetter("size", "mtime_ns", "ctime_ns", "inode", "nlink", "mode", "uid", "gid")
 
 
 def from_json(fields: dict[str, Any]) -> Entry:
     """The entry of a line. Raises KeyError, TypeError, ValueError when it is not one."""
-    if fields["type"] == FileType.DELETED:
+    kind = _TYPES[fields["type"]]
+    if kind is FileType.DELETED:
         return deletion(name_from_json(fields["path"]))
-    file_type, *numbers = (fields[name] for name in _PLAIN)
-    size, mtime_ns, ctime_ns, inode, nlink, mode, uid, gid = (_number(value) for value in numbers)
+    size, mtime_ns, ctime_ns, inode, nlink, mode, uid, gid = _checked(_numbers(fields))
+    place = Place(*_checked(fields["place"]))
+    if size < 0 or mode < 0 or min(place) < 0:
+        raise ValueError(fields)
     digest = fields.get("blake3")
     return Entry(
         path=name_from_json(fields["path"]),
-        type=FileType(file_type),
-        size=_positive(size),
+        type=kind,
+        size=size,
         mtime_ns=mtime_ns,
         ctime_ns=ctime_ns,
         inode=inode,
         nlink=nlink,
-        mode=_positive(mode) & 0o7777,
+        mode=mode & 0o7777,
         uid=uid,
         gid=gid,
         uname=name_from_json(fields["uname"]),
@@ -164,17 +192,15 @@ def from_json(fields: dict[str, Any]) -> Entry:
         sparse=bool(fields.get("sparse")),
         partial=bool(fields.get("partial")),
         blake3=None if digest is None else bytes.fromhex(digest),
-        place=Place(*(_positive(_number(value)) for value in fields["place"])),
+        place=place,
     )
 
 
-def _number(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(value)
-    return value
+def _checked(numbers: Sequence[Any]) -> Sequence[int]:
+    """Whole numbers, and nothing that only looks like them. Raises TypeError."""
+    if set(map(type, numbers)) != _INTEGERS:
+        raise TypeError(numbers)
+    return numbers
 
 
-def _positive(value: int) -> int:
-    if value < 0:
-        raise ValueError(value)
-    return value
+_INTEGERS = {int}

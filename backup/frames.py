@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from time import perf_counter
 
 import zstandard
@@ -30,14 +31,24 @@ def compressor(level: int) -> zstandard.ZstdCompressor:
 
 
 class FrameWriter:
-    """Fill ``room()``, say how much with ``filled()``; the data go on when a block is full."""
+    """Fill ``room()``, say how much with ``filled()``; the data go on when a block is full.
 
-    def __init__(self, file: TapeFile, zstd: zstandard.ZstdCompressor | None, phases: Phases) -> None:
+    ``take``: gives a new block of ``BLOCK`` bytes, where the file keeps those that it is given.
+    """
+
+    def __init__(
+        self,
+        file: TapeFile,
+        zstd: zstandard.ZstdCompressor | None,
+        phases: Phases,
+        take: Callable[[], memoryview] | None = None,
+    ) -> None:
         self._file = file
+        self._take = take if zstd is None else None
         self._zstd = zstd
         self._phases = phases
         self._frame: zstandard.ZstdCompressionObj | None = None
-        self._block = memoryview(bytearray(BLOCK))
+        self._block = take() if take else memoryview(bytearray(BLOCK))
         self._used = 0
         self._sha256 = hashlib.sha256()
         self.offset = 0
@@ -52,11 +63,13 @@ class FrameWriter:
         """Uncompressed bytes in the frame under way."""
         return self.offset - self._frame_offset
 
-    def position(self) -> tuple[int, int, int]:
-        """Where a member that begins now lies: frame, skip, offset; without frames it is its own."""
+    def position(self, ahead: int = 0) -> tuple[int, int, int]:
+        """Where a member lies that begins after ``ahead`` more bytes of this frame: frame, skip, offset;
+        without compression it is its own frame."""
+        offset = self.offset + ahead
         if self._zstd is None:
-            return self.offset, 0, self.offset
-        return self._frame_at, self.frame_length, self.offset
+            return offset, 0, offset
+        return self._frame_at, self.frame_length + ahead, offset
 
     def room(self) -> memoryview:
         """Free space to read into; never empty."""
@@ -103,8 +116,12 @@ class FrameWriter:
 
     def _flush(self) -> None:
         data = self._block[: self._used]
+        if not data:
+            return
         self._used = 0
-        self._put(self._compressed(data) if self._zstd and data else data)
+        self._put(self._compressed(data) if self._zstd else data)
+        if self._take:
+            self._block = self._take()
 
     def _compressed(self, data: memoryview) -> bytes:
         assert self._zstd is not None
@@ -119,6 +136,6 @@ class FrameWriter:
         if data:
             started = perf_counter()
             self._sha256.update(data)
+            self._phases.hash += perf_counter() - started
             self._file.write(data)
             self.bytes += len(data)
-            self._phases.write += perf_counter() - started

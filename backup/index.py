@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import orjson
 import zstandard
 
 from backup.age import SUFFIX, Identities, decrypted
@@ -23,6 +24,8 @@ from tape.drive import Volume
 FORMAT = "tapeline-index"
 VERSION = 1
 SMALL = 16384
+LINES = 256
+"""So many are handed to the compressor at once."""
 
 
 class IndexWriter:
@@ -31,26 +34,38 @@ class IndexWriter:
     @spooled
     def __init__(self, path: Path, set_id: str, number: int) -> None:
         self.path = path
+        self._lines: list[bytes] = []
         self.length = 0
         """Bytes before they are compressed; what it takes on the volume is less."""
-        self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(write_checksum=True))
+        self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=1, write_checksum=True))
         self._line({"format": FORMAT, "version": VERSION, "set_id": set_id, "archive": number})
 
-    @spooled
     def add(self, entry: Entry) -> None:
-        line = to_line(entry)
+        """Raises SpoolFailed."""
+        self.add_line(to_line(entry))
+
+    def add_line(self, line: bytes) -> None:
+        """Add an entry as the line that it makes. Raises SpoolFailed."""
         self.length += len(line)
-        self._sink.write(line)
+        self._lines.append(line)
+        if len(self._lines) == LINES:
+            self._flush()
 
     @spooled
     def finish(self, record: ArchiveRecord) -> None:
         """Write the last line, and end the file."""
+        self._flush()
         self._line({"end": record.to_json()})
         self._sink.close()
 
     @spooled
     def close(self) -> None:
         self._sink.close()
+
+    @spooled
+    def _flush(self) -> None:
+        self._sink.write(b"".join(self._lines))
+        self._lines.clear()
 
     def _line(self, document: dict[str, Any]) -> None:
         self._sink.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
@@ -87,9 +102,9 @@ class IndexReader:
         reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
         lines = io.BufferedReader(reader)
         try:
-            check_version(json.loads(lines.readline()), FORMAT, VERSION, self._name)
+            check_version(orjson.loads(lines.readline()), FORMAT, VERSION, self._name)
             while line := lines.readline():
-                yield json.loads(line)
+                yield orjson.loads(line)
         except OSError as error:
             raise read_error(self._name, error) from error
         except (ValueError, TypeError, zstandard.ZstdError) as error:

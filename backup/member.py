@@ -9,6 +9,7 @@ from typing import NamedTuple
 from backup import attributes, holes, system
 from backup.entry import Entry, FileType, text
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
+from backup.status import entry_of
 from policy.message import M
 
 
@@ -55,7 +56,7 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
         parts = holes.find(fd, status.st_size) if system.has_holes(status) else None
         # One byte now: a file that cannot be read at all gets no member.
         system.probe(fd, parts[0][0] if parts else 0)
-        entry = _entry(path, FileType.FILE, status, _attributes(path, fd, warn))
+        entry = entry_of(path, FileType.FILE, status, _attributes(path, fd, warn))
     except BaseException:
         os.close(fd)
         raise
@@ -67,8 +68,8 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
 def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
     xattrs = _attributes(path, path, warn)
     if stat.S_ISLNK(status.st_mode):
-        return _entry(path, FileType.SYMLINK, status, xattrs, target=_said(path))
-    return _entry(path, FileType.FOLDER if stat.S_ISDIR(status.st_mode) else FileType.FIFO, status, xattrs)
+        return entry_of(path, FileType.SYMLINK, status, xattrs, target=_said(path))
+    return entry_of(path, FileType.FOLDER if stat.S_ISDIR(status.st_mode) else FileType.FIFO, status, xattrs)
 
 
 def _said(link: bytes) -> str:
@@ -81,28 +82,3 @@ def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Attrib
     except OSError as error:
         warn(path, M("Its extended attributes could not be read: {reason}.", reason=error.strerror))
         return ()
-
-
-def _entry(
-    path: bytes,
-    kind: FileType,
-    status: os.stat_result,
-    xattrs: attributes.Attributes,
-    target: str | None = None,
-) -> Entry:
-    return Entry(
-        path=text(path),
-        type=kind,
-        size=status.st_size if kind is FileType.FILE else 0,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        nlink=status.st_nlink,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        uname=attributes.user_name(status.st_uid),
-        gname=attributes.group_name(status.st_gid),
-        target=target,
-        xattrs=xattrs,
-    )

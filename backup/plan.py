@@ -5,16 +5,36 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 from backup.changes import Change
 from backup.links import LinkTable
+from backup.pack import is_small
 from backup.scan import split
 from backup.spool import spooling
 
-_STORE, _GONE = b"+", b"-"
+
+class Kind(Enum):
+    """What is to be done with a path."""
+
+    STORE = b"+"
+    SMALL = b"s"
+    """Store it, too: when the scan saw it, it was a file that can be packed whole."""
+    GONE = b"-"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+class Planned(NamedTuple):
+    """One change."""
+
+    path: bytes
+    kind: Kind
 
 
 class Plan:
@@ -25,41 +45,54 @@ class Plan:
         self.files = 0
         self.deleted = 0
         self.size = 0
+        self.small = 0
+        """Files that can be packed whole."""
 
     def write(self, changes: Iterable[Change], links: LinkTable, check: Callable[[], None]) -> None:
         """Write down every change; ``check`` is called now and then."""
         with spooling():
             sink = zstandard.open(self._path, "wb")
         try:
+            lines: list[bytes] = []
             for number, (path, status) in enumerate(changes):
-                if status is None:
-                    self.deleted += 1
-                else:
-                    self._count(status, links)
-                with spooling():
-                    sink.write((_GONE if status is None else _STORE) + path + b"\0")
+                lines.append(self._kind(status, links).value + path)
                 if number % 1000 == 0:
                     check()
+                    self._flush(sink, lines)
+            self._flush(sink, lines)
         finally:
             with spooling():
                 sink.close()
 
-    def _count(self, status: os.stat_result, links: LinkTable) -> None:
+    @staticmethod
+    def _flush(sink: BinaryIO, lines: list[bytes]) -> None:
+        with spooling():
+            sink.write(b"".join(line + b"\0" for line in lines))
+        lines.clear()
+
+    def _kind(self, status: os.stat_result | None, links: LinkTable) -> Kind:
+        if status is None:
+            self.deleted += 1
+            return Kind.GONE
         self.files += 1
         if not stat.S_ISREG(status.st_mode):
-            return
+            return Kind.STORE
         if status.st_nlink == 1 or links.count(status.st_dev, status.st_ino):
             self.size += status.st_size
+        if not is_small(status):
+            return Kind.STORE
+        self.small += 1
+        return Kind.SMALL
 
-    def paths(self) -> Iterator[tuple[bytes, bool]]:
-        """Read the paths back; with each, whether it is gone."""
+    def changes(self) -> Iterator[Planned]:
+        """Read the changes back."""
         with spooling():
             source = zstandard.open(self._path, "rb")
         with source:
-            names = split(source)
+            lines = split(source)
             while True:
                 with spooling():
-                    name = next(names, None)
-                if name is None:
+                    line = next(lines, None)
+                if line is None:
                     return
-                yield name[1:], name[:1] == _GONE
+                yield Planned(line[1:], _KINDS[line[:1]])

@@ -100,6 +100,12 @@ class SetRequest:
     """A frame ends with the file that makes it at least this long, uncompressed."""
     reserve_bytes: int = 0
     """Left free on the volume, besides what the index of the archive under way needs."""
+    buffer_bytes: int = 64 * MIB
+    """Of memory, between the source and the drive."""
+    in_bursts: bool = False
+    """The drive is one that has to stop where data fail to come: it is fed in long bursts."""
+    readers: int = 0
+    """Processes that read small files ahead."""
     encrypt_to: tuple[str, ...] = ()
     """Public keys of age; none: it is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)
@@ -166,15 +172,22 @@ class Journal(Protocol):
 
 @dataclass(slots=True)
 class Phases:
-    """Seconds spent in each kind of work."""
+    """Where the time went: seconds, one after the other but for ``drive``."""
 
+    total: float = 0.0
     scan: float = 0.0
     read: float = 0.0
-    """Sources, with the hash of each file."""
+    """Waiting for the sources: for what is read here, and for the processes that read ahead."""
+    hash: float = 0.0
     compress: float = 0.0
-    write: float = 0.0
-    """The volume, with the hash of each archive."""
+    wait: float = 0.0
+    """Waiting for the drive: the buffer is full, or the last of it has to be on tape."""
     seal: float = 0.0
+    catalogue: float = 0.0
+    drive: float = 0.0
+    """The drive at work, at the same time as all of the above."""
+    starved: int = 0
+    """How often the drive had to stop for data in the middle of an archive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ if sys.platform == "win32":
         os.read(fd, 1)
         os.lseek(fd, 0, os.SEEK_SET)
 
+    def read_soon(_fd: int, _offset: int, _length: int) -> None:
+        """Windows has no word for it."""
+
     def has_holes(_status: os.stat_result) -> bool:
         """Holes are not looked for here: they are read as the zeros that they stand for."""
         return False
@@ -79,6 +82,11 @@ else:
     def probe(fd: int, offset: int) -> None:
         """Read one byte, to see whether it can be read. Raises OSError."""
         os.pread(fd, 1, offset)
+
+    def read_soon(fd: int, offset: int, length: int) -> None:
+        """Ask the disk for a part of a file, without waiting for it. Raises OSError."""
+        if sys.platform == "linux":
+            os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
 
     def has_holes(status: os.stat_result) -> bool:
         """Whether a file takes less room than it is long."""

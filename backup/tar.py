@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from backup.entry import Entry, FileType, raw
@@ -10,7 +11,7 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 """What ends an archive."""
 
-_USTAR = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x")
+_REST = struct.Struct("1s100s6s2s32s32s8s8s155s12x")
 _TYPES = {
     FileType.FILE: b"0",
     FileType.HARDLINK: b"1",
@@ -137,22 +138,22 @@ def _block(
     gname: str,
 ) -> bytes:
     uid, gid, size, mtime = numbers
-    block = _USTAR.pack(
-        name[:100],
-        b"%07o" % mode,
-        b"%07o" % uid,
-        b"%07o" % gid,
-        b"%011o" % size,
-        b"%011o" % mtime,
-        b"        ",
-        kind,
-        link[:100],
-        b"ustar",
-        b"00",
-        raw(uname)[:31],
-        raw(gname)[:31],
-        b"%07o" % 0,
-        b"%07o" % 0,
-        b"",
+    before, rest, total = _constant(kind, mode, link, (uid, gid, uname, gname))
+    name = name[:100]
+    moving = b"%011o\0%011o\0" % (size, mtime)
+    total += sum(name) + sum(moving)
+    return b"".join((name.ljust(100, b"\0"), before, moving, b"%06o\0 " % total, rest))
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant(
+    kind: bytes, mode: int, link: bytes, owner: tuple[int, int, str, str]
+) -> tuple[bytes, bytes, int]:
+    """What many members have in common: the fields before and behind the moving ones, and their sum, with
+    the checksum's own field as spaces."""
+    uid, gid, uname, gname = owner
+    before = b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
+    rest = _REST.pack(
+        kind, link[:100], b"ustar", b"00", raw(uname)[:31], raw(gname)[:31], b"0000000", b"0000000", b""
     )
-    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+    return before, rest, sum(before) + sum(rest) + 8 * ord(" ")

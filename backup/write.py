@@ -13,13 +13,16 @@ from time import perf_counter
 
 from backup import age, documents, frames, index, manifest, tar
 from backup.archive import Archive
+from backup.buffer import Buffer
 from backup.changes import Change, since
 from backup.documents import folder_of
 from backup.entry import Entry, FileType, deletion, raw, shown, text
 from backup.errors import Ended, SetExists
 from backup.links import First, LinkTable
 from backup.member import Member, examine
-from backup.plan import Plan
+from backup.pack import Pack
+from backup.plan import Kind, Plan
+from backup.readers import Batch, Readers
 from backup.readme import README
 from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
 from backup.room import Room
@@ -101,6 +104,7 @@ class _Writing:
         self._phases = Phases()
         self._zstd = frames.compressor(request.level) if request.compression == "zstd" else None
         self._keys = age.recipients(request.encrypt_to)
+        self._buffer = Buffer(request.buffer_bytes, in_bursts=request.in_bursts)
         self._archive: Archive | None = None
         self._archives = list(resume.archives)
         self._number = self._last_number()
@@ -115,13 +119,16 @@ class _Writing:
         return max(on_volume | {archive.number for archive in self._archives}, default=0)
 
     def run(self, sources: tuple[bytes, ...]) -> SetSummary:
+        started = perf_counter()
         # A link goes only to what this cartridge holds: each can be read by itself.
         here = numbers(self._volume, self._request.set_id)
         self._links.keep({archive.number for archive in self._archives} & here)
         plan = self._scan(sources)
         self._begin(sources)
-        self._pack(plan.paths())
+        self._pack(plan)
         self._finish(sources)
+        self._phases.starved = self._buffer.starved
+        self._phases.total = perf_counter() - started
         return SetSummary(
             files=sum(archive.files for archive in self._archives),
             size=sum(archive.size for archive in self._archives),
@@ -168,30 +175,48 @@ class _Writing:
         if self._volume.size("README.txt") is None:
             self._written += put(self._volume, "README.txt", [README.encode()])
         self._written += manifest.begin(self._volume, self._request, sources)
-        self._phases.write += perf_counter() - started
+        self._phases.wait += perf_counter() - started
 
-    def _pack(self, paths: Iterable[tuple[bytes, bool]]) -> None:
+    def _pack(self, plan: Plan) -> None:
         try:
-            for path, is_gone in paths:
-                if is_gone:
-                    self._forget(path)
-                    continue
-                member = examine(path, self._warn)
-                if member is not None:
-                    self._take(member)
+            with Readers(self._request.readers, self._phases) as readers:
+                for batch in readers.ahead(plan.changes(), plan.small):
+                    self._take_batch(batch)
             self._seal()
         except BaseException as error:
             if self._archive is not None:
                 self._archive.abandon(error)
             raise
 
-    def _forget(self, path: bytes) -> None:
-        archive = self._archive_for(b"", 0)
-        archive.add_deletion(deletion(text(path)))
-        if archive.deleted % 1000 == 0:
-            self._look_up()
+    def _take_batch(self, batch: Batch) -> None:
+        if batch.is_whole and self._has_room_for(len(batch.pack[0])):
+            self._take_pack(batch.pack)
+            return
+        for planned, pack in batch.each():
+            if planned.kind is Kind.GONE:
+                self._forget(planned.path)
+            elif pack is None:
+                self._examine(planned.path)
+            elif self._make_room(planned.path, len(pack[0])):
+                self._archive_for(len(pack[0]), 0)
+                self._take_pack(pack)
+            else:
+                self._taken()
 
-    def _take(self, member: Member) -> None:
+    def _has_room_for(self, length: int) -> bool:
+        """Whether so much goes into the frame under way, with nothing else to be seen to."""
+        archive = self._archive
+        return (
+            archive is not None
+            and archive.frame_length + length < self._request.frame_bytes
+            and archive.length_with(length, 0) <= self._request.archive_bytes
+            and self._room.has(length, archive.pending + len(tar.END))
+        )
+
+    def _examine(self, path: bytes) -> None:
+        member = examine(path, self._warn)
+        if member is None:
+            return
         try:
             first = self._first_name(member)
             if first is None:
@@ -201,7 +226,21 @@ class _Writing:
         finally:
             if member.fd is not None:
                 os.close(member.fd)
-        self._files += 1
+        self._taken()
+
+    def _take_pack(self, pack: Pack) -> None:
+        assert self._archive
+        self._read(self._archive.add_pack(pack))
+        self._taken(len(pack[1]))
+
+    def _forget(self, path: bytes) -> None:
+        archive = self._archive_for(0, 0)
+        archive.add_deletion(deletion(text(path)))
+        if archive.deleted % 1000 == 0:
+            self._look_up()
+
+    def _taken(self, files: int = 1) -> None:
+        self._files += files
         self._end_frame_if_long()
         if self._journal.is_ending():
             self._seal()
@@ -216,9 +255,11 @@ class _Writing:
 
     def _store(self, member: Member) -> None:
         head = tar.header(member.entry, member.length)
-        if not self._make_room(member, len(head)):
+        if not self._make_room(
+            raw(member.entry.path), len(head) + member.length + tar.padding(member.length)
+        ):
             return
-        archive = self._archive_for(head, member.length)
+        archive = self._archive_for(len(head), member.length)
         entry, problem = archive.add(member, head, self._read)
         self._size += _holes(member)
         if problem is not None:
@@ -226,19 +267,18 @@ class _Writing:
         elif entry.type is FileType.FILE and entry.nlink > 1:
             self._links.add(member.dev, entry)
 
-    def _make_room(self, member: Member, head: int) -> bool:
+    def _make_room(self, path: bytes, needed: int) -> bool:
         """See that a member fits on this volume; one that fits on none is passed over. Raises TapeFull."""
-        needed = head + member.length + tar.padding(member.length)
         archive = self._archive
         pending = archive.pending if archive else 0
         if self._room.has(needed, pending + len(tar.END)):
             return True
         if not self._room.could_ever(needed):
-            self._warn(raw(member.entry.path), M("Not backed up: it is larger than a whole tape."))
+            self._warn(path, M("Not backed up: it is larger than a whole tape."))
             return False
         self._seal()
         raise TapeFull(
-            M("The tape is full: {path} does not fit any more.", path=shown(member.entry.path)),
+            M("The tape is full: {path} does not fit any more.", path=shown(path)),
             M("Put in another tape: what was sealed stays readable."),
         )
 
@@ -251,9 +291,9 @@ class _Writing:
             place=first.place,
         )
         head = tar.header(link, 0)
-        self._archive_for(head, 0).add_link(link, head)
+        self._archive_for(len(head), 0).add_link(link, head)
 
-    def _archive_for(self, head: bytes, length: int) -> Archive:
+    def _archive_for(self, head: int, length: int) -> Archive:
         """The archive that the next member goes into: a new one if this one would become too long."""
         archive, most = self._archive, self._request.archive_bytes
         # What is too long for any archive goes into this one: a new one would be too long as well.
@@ -270,6 +310,7 @@ class _Writing:
                 spool=self._spool,
                 zstd=self._zstd,
                 keys=self._keys,
+                buffer=self._buffer,
                 phases=self._phases,
             )
         return archive
@@ -305,7 +346,9 @@ class _Writing:
         self._archives.append(record)
         self._written += record.bytes + written
         self._links.commit()
+        started = perf_counter()
         self._journal.sealed(record, index.Again(partial(index.in_spool, path)))
+        self._phases.catalogue += perf_counter() - started
         self._journal.progress(self._files, self._size)
         with spooling():
             path.unlink()
@@ -316,7 +359,7 @@ class _Writing:
         if self._keys:
             return age.put(self._volume, name, blocks_of(path), self._keys)
         written = put(self._volume, name, hashed(blocks_of(path), digest))
-        self._phases.write += perf_counter() - started
+        self._phases.wait += perf_counter() - started
         return written, digest.hexdigest()
 
     def _seal_volume(self, sizes: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -37,11 +37,19 @@ class DriveSettings(Section):
     format_limit_seconds: Seconds = 9000
     """A new LTO-9 cartridge is first calibrated, for up to two hours."""
     warn: Health = Health()
+    buffer_bytes: int | None = Field(default=None, ge=16 << 20)
+    """Memory between the sources and the drive; None: 1 GiB, or a quarter of this host's memory."""
+    readers: int | None = Field(default=None, ge=0, le=64)
+    """Processes that read small files ahead; None: as many as there are processors, at the most four, and
+    none on Windows."""
+    in_bursts: ClassVar[bool] = True
+    """Whether it has to stop where data fail to come."""
 
 
 class VirtualDriveSettings(DriveSettings):
     """A drive that is a folder: for trying things out, and for tests."""
 
+    in_bursts: ClassVar[bool] = False
     driver: Literal["virtual"]
     path: Path
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
@@ -20,8 +19,7 @@ from policy.tapes import SetState
 _SET_ID = re.compile(r"[0-9TZ]+-[0-9a-f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One file of an archive, as the catalogue keeps it."""
 
     position: int
@@ -95,25 +93,15 @@ def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) ->
 
 def _line(file: FileRow) -> str:
     return (
-        "\t".join(
-            (
-                str(file.position),
-                _escape(file.path),
-                _bytes(file.raw_path),
-                file.type,
-                str(file.size),
-                str(file.mtime_ns),
-                str(file.ctime_ns),
-                str(file.inode),
-                "t" if file.partial else "f",
-                _bytes(file.blake3),
-            )
-        )
-        + "\n"
+        f"{file.position}\t{_escape(file.path)}\t{_bytes(file.raw_path)}\t{file.type}\t{file.size}"
+        f"\t{file.mtime_ns}\t{file.ctime_ns}\t{file.inode}\t{'t' if file.partial else 'f'}"
+        f"\t{_bytes(file.blake3)}\n"
     )
 
 
 def _escape(value: str) -> str:
+    if value.isprintable() and "\\" not in value:
+        return value
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 from policy.message import M
 from tape import group as process_group
@@ -21,6 +22,9 @@ TERMINATE_SECONDS = 2.0
 KILL_SECONDS = 5.0
 """How long a killed one is waited for: a program that hangs in a drive cannot be killed at all."""
 LONGEST_PAUSE = 0.1
+if sys.platform == "linux":
+    import fcntl
+
 PLATFORM_ENCODING = "oem" if sys.platform == "win32" else "utf-8"
 
 
@@ -124,6 +128,49 @@ class Process:
     def kill(self) -> None:
         """End it at once, and every process of its group."""
         process_group.kill(self._process.pid)
+
+
+class Companion:
+    """Another process of our own at the same work: a module, run by this Python, asked by its standard
+    input and answers by its standard output. As a context it is ended by closing its input.
+    """
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+
+    def __init__(self, module: str) -> None:
+        """Raises OSError if it cannot be started."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self.stdin = cast("BinaryIO", self._process.stdin)
+        self.stdout = cast("BinaryIO", self._process.stdout)
+        _widen(self.stdout)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Companion:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self.stdout, self.stdin):
+            with suppress(OSError):  # it may have ended before us, with what was on its way
+                pipe.close()
+        if _wait(self._process, TERMINATE_SECONDS) is None:
+            self._process.kill()
+            _wait(self._process, KILL_SECONDS)
+
+
+def _widen(pipe: BinaryIO) -> None:
+    """Let a pipe hold as much as anybody may ask for, so that both sides work in longer turns."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # the user's share of pipes is used up: it works as it is
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _start(

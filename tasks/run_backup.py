@@ -20,7 +20,7 @@ from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Drive, Medium
 from tape.errors import DriveError, TapeChanged, TapeFull
-from tasks import condition
+from tasks import condition, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
@@ -52,7 +52,7 @@ def run_backup(work: Work) -> Done | NextPart:
     target = work.db(lambda session, run: _target(session, run, medium))
     if isinstance(target, TapelineError):
         raise target
-    target = replace(target, request=with_known_files(work, target.request))
+    target = replace(target, request=pace.fed(work, with_known_files(work, target.request)))
     try:
         summary, free, capacity = _mount_and_write(work, drive, medium, target)
     except TapeFull as error:
@@ -224,6 +224,7 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
     record.finished_at = now()
     seconds = max((_elapsed(record.started_at, record.finished_at)), 0.001)
     run.progress = {**(run.progress or {}), "seconds": seconds, "phases": asdict(summary.seconds)}
+    pace.tell(session, run, summary)
     events.record(
         session,
         run,

@@ -1,0 +1,96 @@
+"""Small files made ready for the archive: headers, content and hash, all but their place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from blake3 import blake3
+
+from backup import attributes, system, tar
+from backup.entry import FileType, line_head
+from backup.status import entry_of
+
+SMALL = 256 * 1024
+"""Bytes of content of the largest file that is packed whole."""
+
+Packed = tuple[int, int, bytes]
+"""Of one file: the length of its headers, that of its content, and its line in the index up to its place."""
+
+Pack = tuple[bytes, list[Packed | None]]
+"""What stands in the tar for several files, one behind the other (headers, content, padding), and what each
+of them is; None stands for one that is not in it. Plain tuples: they cross to another process."""
+
+
+_ZEROS = bytes(tar.BLOCK)
+
+
+def is_small(status: os.stat_result) -> bool:
+    """Whether a file is one to be packed: plain, with one name and without holes."""
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_nlink == 1
+        and status.st_size <= SMALL
+        and not system.has_holes(status)
+    )
+
+
+def pack(paths: Sequence[bytes]) -> Pack:
+    """Pack files, in their order; all of them are asked of the disk before the first is read.
+
+    One that is not as it should be (gone, changed, larger, unreadable, with a second name) is left out:
+    whoever asks looks at it by himself, and says what is wrong with it.
+    """
+    files = [_opened(path) for path in paths]
+    parts: list[bytes] = []
+    try:
+        packed = [_packed(path, fd, parts) for path, fd in zip(paths, files, strict=True)]
+    finally:
+        _close(fd for fd in files if fd is not None)
+    return b"".join(parts), packed
+
+
+def length_of(packed: Packed) -> int:
+    """The bytes that a file takes in the tar."""
+    head, length, _ = packed
+    return head + length + tar.padding(length)
+
+
+def _opened(path: bytes) -> int | None:
+    try:
+        # What has become a fifo or a device meanwhile must not be opened.
+        if not is_small(os.lstat(system.native(path))):
+            return None
+        fd = os.open(system.native(path), system.READ)
+    except OSError:
+        return None
+    with suppress(OSError):  # a file system that takes no advice is read all the same
+        system.read_soon(fd, 0, SMALL)
+    return fd
+
+
+def _packed(path: bytes, fd: int | None, parts: list[bytes]) -> Packed | None:
+    if fd is None:
+        return None
+    try:
+        status = os.fstat(fd)
+        xattrs = attributes.read(fd)
+        # One byte more than there should be: a file that grows is seen here.
+        content = os.read(fd, status.st_size + 1)
+        after = os.fstat(fd)
+    except OSError:
+        return None
+    length = status.st_size
+    if len(content) != length or not is_small(status) or after.st_mtime_ns != status.st_mtime_ns:
+        return None
+    entry = entry_of(path, FileType.FILE, status, xattrs)._replace(blake3=blake3(content).digest())
+    head = tar.header(entry, length)
+    parts += head, content, _ZEROS[: tar.padding(length)]
+    return len(head), length, line_head(entry)
+
+
+def _close(files: Iterable[int]) -> None:
+    for fd in files:
+        os.close(fd)

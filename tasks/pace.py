@@ -1,0 +1,90 @@
+"""What feeds the drive, and what a backup's time went into: the operator sees what limits the night."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from operator import itemgetter
+
+import psutil
+from sqlalchemy.orm import Session
+
+from backup.request import GIB, Phases, SetRequest, SetSummary
+from db import events
+from db.models import ChainRun
+from db.states import Step
+from policy import units
+from policy.message import M, Message
+from tasks.work import Work
+
+MOST_READERS = 4
+
+
+def fed(work: Work, request: SetRequest) -> SetRequest:
+    """The request with buffer and readers as the settings of the run's drive say."""
+    found = work.settings.drive(work.drive_name)
+    return replace(
+        request,
+        buffer_bytes=found.buffer_bytes or min(GIB, psutil.virtual_memory().total // 4),
+        in_bursts=found.in_bursts,
+        readers=_readers() if found.readers is None else found.readers,
+    )
+
+
+def _readers() -> int:
+    return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MOST_READERS)
+
+
+def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:
+    """Add to the story where the seconds went, and what would have to be faster."""
+    spent = summary.seconds
+    facts = {
+        "total": _seconds(spent.total),
+        "scan": _seconds(spent.scan),
+        "read": _seconds(spent.read),
+        "hash": _seconds(spent.hash),
+        "compress": _seconds(spent.compress),
+        "wait": _seconds(spent.wait + spent.seal),
+        "catalogue": _seconds(spent.catalogue),
+    }
+    _record(
+        session,
+        run,
+        M(
+            "Time: {total}, of it scan {scan}, reading {read}, hashes {hash}, compression {compress}, "
+            "waiting for the tape {wait}, catalogue {catalogue}.",
+            **facts,
+        ),
+    )
+    _record(
+        session,
+        run,
+        M(
+            "The drive wrote for {busy}, at {rate}. What limits this backup: {limit}.",
+            rate=f"{units.size(summary.written / spent.drive)}/s" if spent.drive else "-",
+            busy=_seconds(spent.drive),
+            limit=limit(spent).to_json(),
+        ),
+    )
+    if spent.starved:
+        _record(session, run, M("The drive had to stop {count} times for data.", count=spent.starved))
+
+
+def _seconds(count: float) -> str:
+    return f"{count:.1f} s"
+
+
+def limit(spent: Phases) -> Message:
+    """What took the most of a backup's time; what no phase counts is work of the processor."""
+    parts = (
+        (spent.scan + spent.read, M("the sources")),
+        (spent.wait + spent.seal, M("the drive")),
+        (spent.catalogue, M("the database")),
+    )
+    rest = spent.total - sum(part for part, _ in parts)
+    return max((*parts, (rest, M("the processor"))), key=itemgetter(0))[1]
+
+
+def _record(session: Session, run: ChainRun, message: Message) -> None:
+    events.record(session, run, message, step=Step.RUN_BACKUP)
