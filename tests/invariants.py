@@ -23,7 +23,7 @@ from tests import cartridges
 
 ENDINGS = {
     "SUCCEEDED": ("success", "warnings"),
-    "FAILED": ("failed",),
+    "FAILED": ("failed", "tape_error"),
     "SKIPPED": ("skipped",),
     "CANCELLED": ("cancelled",),
 }
