@@ -10,7 +10,7 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test test-windows faults soak lint format clean
+.PHONY: help install run up test test-windows faults soak bench lint format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ faults: install ## The table of faults: kills, lost and repeated messages, broke
 
 soak: install ## What takes long: 10,000 random histories, ten minutes of random kills, long outages (an hour)
 	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
+
+bench: install ## Tapeline beside tar, borg and restic on this machine: tables, half an hour; a part of it: make bench ARGS=stream
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

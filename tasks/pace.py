@@ -28,11 +28,12 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
         request,
         buffer_bytes=found.buffer_bytes or min(GIB, psutil.virtual_memory().total // 4),
         in_bursts=found.in_bursts,
-        readers=_readers() if found.readers is None else found.readers,
+        readers=readers_of_this_host() if found.readers is None else found.readers,
     )
 
 
-def _readers() -> int:
+def readers_of_this_host() -> int:
+    """How many processes read small files ahead, where no setting says so."""
     return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MOST_READERS)
 
 

@@ -1,0 +1,243 @@
+"""One piece of Tapeline's work in a process of its own: ``python -m benchmarks.job KIND FACTS``.
+
+The time is that of the work, with hashes, seals and catalogue, and without the start of Python: in service
+the worker runs already.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backup.changes import Known, KnownFiles
+from backup.entry import Entry
+from backup.manifest import entries_on
+from backup.request import GIB, ArchiveRecord, SetRequest
+from backup.restore import restore
+from backup.write import write_set
+from db import catalog, lineage
+from db.engine import Database
+from db.models import BackupArchive, BackupSet
+from db.states import BackupType
+from policy.message import Message
+from policy.tapes import SetState
+from tape.drive import Medium, MediumState
+from tape.volume import FolderVolume
+from tasks.journal import rows
+from tasks.pace import readers_of_this_host
+
+MOMENT = datetime(2026, 11, 1, 2, tzinfo=UTC)
+
+
+class Journal:
+    """Puts what is sealed into a real catalogue, and keeps no counts."""
+
+    def __init__(self, database: Database, set_id: str) -> None:
+        self._database = database
+        self._set_id = set_id
+
+    def planned(self, files: int, size: int, left_out: int) -> None:
+        """Nobody watches."""
+
+    def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
+        row = BackupArchive(
+            set_id=self._set_id,
+            number=archive.number,
+            cartridge_id=1,
+            generation=1,
+            name=archive.name,
+            bytes=archive.bytes,
+            sha256=archive.sha256,
+            files=archive.files,
+            content_bytes=archive.size,
+            record=archive.to_json(),
+        )
+        with self._database.transaction() as session:
+            catalog.add_archive(session, row, rows(entries), deleted=archive.deleted)
+
+    def progress(self, files: int, size: int) -> None:
+        """Nobody watches."""
+
+    def warned(self, path: str, reason: Message) -> None:
+        raise AssertionError(f"{path}: {reason}")
+
+    def is_ending(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        """Nobody asks for an end."""
+
+
+def back_up(facts: dict[str, Any]) -> dict[str, Any]:
+    """Write a set, full or against a parent."""
+    database = Database(facts["database"])
+    set_id, parent = facts["set_id"], facts.get("parent")
+    with database.transaction() as session:
+        catalog.add_set(
+            session,
+            BackupSet(
+                id=set_id,
+                type=BackupType.INCREMENTAL if parent else BackupType.FULL,
+                state=SetState.WRITING,
+                sources=[facts["source"]],
+                started_at=MOMENT,
+                generation=1,
+                parent_id=parent,
+            ),
+        )
+    spool = Path(facts["spool"])
+    started = time.perf_counter()
+    known: Iterable[Known] = _known(database, parent, spool / "known.zst") if parent else ()
+    request = SetRequest(
+        set_id=set_id,
+        type="incremental" if parent else "full",
+        sources=(facts["source"],),
+        compression=facts["compression"],
+        level=facts.get("level", 3),
+        label="TP20261101",
+        started_at=MOMENT,
+        buffer_bytes=facts.get("buffer_bytes", GIB),
+        readers=readers_of_this_host(),
+        parent=parent,
+        known=known,
+    )
+    volume = FolderVolume(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
+    summary = write_set(volume, request, Journal(database, set_id), spool)
+    seconds = time.perf_counter() - started
+    with database.transaction() as session:
+        catalog.complete(session, set_id, warnings=summary.warnings, retention_days=None)
+    return {
+        "seconds": seconds,
+        "phases": asdict(summary.seconds),
+        "files": summary.files,
+        "bytes": summary.size,
+    }
+
+
+def _known(database: Database, parent: str, path: Path) -> KnownFiles:
+    """As a run does it: what the parent has goes to the disk first."""
+    known = KnownFiles(path)
+    with database.transaction() as session:
+        known.write(
+            Known(file.path, file.type, file.size, file.mtime_ns, file.ctime_ns, file.inode, file.partial)
+            for file in lineage.tree(session, lineage.chain(session, parent))
+        )
+    return known
+
+
+def bring_back(facts: dict[str, Any]) -> dict[str, Any]:
+    """Restore a set, or one path of it."""
+    volume = _Counting(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
+    target = Path(facts["target"])
+    paths = facts.get("paths", [])
+    started = time.perf_counter()
+    found = entries_on(volume, facts["set_id"], archives=facts.get("archives"))
+    report = restore(volume, facts["set_id"], found, target, select=paths)
+    seconds = time.perf_counter() - started
+    assert not report.failures
+    return {"seconds": seconds, "files": report.files, "bytes": report.size, "read": volume.read}
+
+
+class _Counting(FolderVolume):
+    """Knows how many bytes were asked of the tape."""
+
+    read = 0
+
+    def open(self, name: str) -> Any:
+        return _CountingFile(super().open(name), self)
+
+
+class _CountingFile:
+    def __init__(self, file: Any, volume: _Counting) -> None:
+        self._file = file
+        self._volume = volume
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._file.read(size)
+        self._volume.read += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _CountingFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def load(facts: dict[str, Any]) -> dict[str, Any]:
+    """Fill the catalogue with a set of so many files, find one path, drop the set."""
+    database = Database(facts["database"])
+    set_id, count = facts["set_id"], facts["rows"]
+    with database.transaction() as session:
+        catalog.add_set(
+            session,
+            BackupSet(
+                id=set_id, type=BackupType.FULL, state=SetState.WRITING, sources=["/data"], started_at=MOMENT
+            ),
+        )
+    archive = ArchiveRecord(1, "data-000001.tar", 1, "0" * 64, count, 0, count, None)
+    started = time.perf_counter()
+    with database.transaction() as session:
+        row = BackupArchive(
+            set_id=set_id, number=1, cartridge_id=1, generation=1, name=archive.name, bytes=1,
+            sha256=archive.sha256, files=count, content_bytes=count, record=archive.to_json(),
+        )  # fmt: skip
+        catalog.add_archive(session, row, _rows(count))
+    loaded = time.perf_counter() - started
+    with database.transaction() as session:
+        catalog.complete(session, set_id, warnings=0, retention_days=None)
+    found = []
+    for number in range(0, count, max(count // 50, 1)):
+        started = time.perf_counter()
+        with database.transaction() as session:
+            path = _path(number)
+            live = list(lineage.tree(session, lineage.chain(session, set_id), catalog.wanted([path])))
+        found.append(time.perf_counter() - started)
+        assert [file.path for file in live] == [path.encode()]
+    started = time.perf_counter()
+    with database.transaction() as session:
+        catalog.drop_files(session, set_id)
+    dropped = time.perf_counter() - started
+    return {"rows_per_second": count / loaded, "found": sorted(found), "dropped": dropped}
+
+
+def _path(number: int) -> str:
+    return f"/data/department {number // 100_000:03d}/project {number // 1000:06d}/document {number:08d}.dat"
+
+
+def _rows(count: int) -> Iterator[catalog.FileRow]:
+    digest = bytes(range(32))
+    for number in range(count):
+        yield catalog.FileRow(
+            number, _path(number), None, "file", 4096, 1_760_000_000_123_456_789, 1_760_000_000_123_456_789,
+            number, digest,
+        )  # fmt: skip
+
+
+KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "backup": back_up,
+    "restore": bring_back,
+    "catalogue": load,
+}
+
+
+def main() -> None:
+    """Do it, and print what was measured."""
+    result = KINDS[sys.argv[1]](json.loads(sys.argv[2]))
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    helper = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(json.dumps({**result, "peak_mib": own / 1024, "helper_mib": helper / 1024}))
+
+
+if __name__ == "__main__":
+    main()

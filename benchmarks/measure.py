@@ -1,0 +1,99 @@
+"""How long things take: in turns, several rounds, the median; and what the machine's memory holds before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Timed = Callable[[], float]
+"""Does something once; returns its seconds."""
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+def in_turns(things: Mapping[str, Timed], rounds: int, before: Callable[[], None]) -> dict[str, float]:
+    """The median seconds of each, all of them once in every round: what the machine does meets all alike."""
+    found: dict[str, list[float]] = {name: [] for name in things}
+    for number in range(rounds):
+        for name, thing in things.items():
+            before()
+            found[name].append(thing())
+            say(f"  round {number + 1}: {name}: {found[name][-1]:.2f} s")
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def say(line: str) -> None:
+    """Progress, for whoever waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def can_drop_caches() -> bool:
+    """Whether this process may have the kernel forget what it has read."""
+    return os.access(DROP_CACHES, os.W_OK)
+
+
+def cold() -> None:
+    """Nothing of the data is in memory."""
+    os.sync()
+    DROP_CACHES.write_text("3")
+
+
+def warm(*folders: Path) -> Callable[[], None]:
+    """All of the data is in memory, and nothing is left to be written."""
+
+    def read() -> None:
+        for folder in folders:
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    with path.open("rb", buffering=0) as file:
+                        while file.read(1 << 20):
+                            pass
+        os.sync()
+
+    return read
+
+
+def command(
+    argv: Sequence[str | Path], *, written: Path | None = None, env: Mapping[str, str] | None = None
+) -> float:
+    """The seconds that a program takes, and until what it wrote is on the disk, as a seal is."""
+    started = time.perf_counter()
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    if written is not None:
+        sync(written)
+    return time.perf_counter() - started
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or all files of a folder, are on the disk."""
+    for file in [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def job(kind: str, **facts: Any) -> dict[str, Any]:
+    """Have ``benchmarks.job`` do something in a process of its own; what it measured."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.job", kind, json.dumps(facts)],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def empty(folder: Path) -> Path:
+    """The folder, new and empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

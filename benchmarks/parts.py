@@ -1,0 +1,275 @@
+"""What is measured, part by part, each with the table that it prints."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks import data, streaming
+from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
+from benchmarks.rivals import Rival, installed
+from db import cartridges
+from db.engine import Database
+from embedded.postgres import Postgres
+
+MIB = 1 << 20
+OURS = "tapeline"
+
+
+class Stage:
+    """The folder with the data, and a PostgreSQL for the catalogue. ``scale``: everything is so much less."""
+
+    def __init__(self, folder: Path, *, rounds: int, scale: int) -> None:
+        self.folder = folder
+        self.rounds = rounds
+        self.scale = scale
+        self.server = Postgres(folder / "state")
+        self._numbers = itertools.count(1)
+        self._made: dict[str, Path] = {}
+
+    def __enter__(self) -> Stage:
+        (self.folder / "state").mkdir(mode=0o755)
+        self.server.start()
+        database = Database(self.server.url)
+        database.upgrade()
+        with database.transaction() as session:
+            blank = {"state": "blank", "volume_uuid": None, "medium_serial": "BENCH1"}
+            cartridges.formatted(session, None, blank, {**blank, "state": "formatted", "label": "TP20261101"})
+        database.close()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.stop()
+
+    def tree(self, name: str) -> Path:
+        """One of the data sets, made when it is first asked for."""
+        if name not in self._made:
+            say(f"  making the data: {name}")
+            self._made[name] = self.folder / "data" / name
+            TREES[name](self._made[name], self.scale)
+        return self._made[name]
+
+    def back_up(self, source: Path, **facts: Any) -> dict[str, Any]:
+        """A backup by Tapeline; what it measured, with ``set_id`` and ``volume``."""
+        number = next(self._numbers)
+        set_id = f"20261101T{number:06d}Z-0001"
+        volume = facts.pop("volume", None) or empty(self.folder / "volume")
+        measured = job(
+            "backup",
+            database=self.server.url,
+            set_id=set_id,
+            source=str(source),
+            volume=str(volume),
+            spool=str(empty(self.folder / "spool")),
+            **facts,
+        )
+        return {**measured, "set_id": set_id, "volume": str(volume)}
+
+
+TREES: dict[str, Callable[[Path, int], None]] = {
+    "large files": lambda root, scale: data.large(root, 8, 256 * MIB // scale),
+    "small files": lambda root, scale: data.small(root, 50_000 // scale),
+    "mixed files": lambda root, scale: data.mixed(root, 5_000 // scale, 1024 * MIB // scale),
+}
+
+
+def table(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Print a table that reads well as text and as Markdown."""
+    rows = [tuple(head), tuple("---" for _ in head), *map(tuple, lines)]
+    print(f"### {title}\n")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(flush=True)
+
+
+def against(title: str, found: Mapping[str, float], *, size: int | None = None) -> list[str]:
+    """A line of a table: seconds of all, and ours as a part of the first rival's."""
+    ours = found[OURS]
+    rivals = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items() if name != OURS)
+    first = next(seconds for name, seconds in found.items() if name != OURS)
+    rate = f"{size / ours / 1e6:.0f} MB/s" if size else ""
+    return [title, f"{ours:.2f} s", rate, rivals, f"{ours / first:.2f}"]
+
+
+HEAD = ("", OURS, "rate", "others", "ratio to the first")
+
+
+def full(stage: Stage) -> None:
+    """Full backups, uncompressed and compressed, cold and warm."""
+    lines = []
+    phases: dict[str, Any] = {}
+    for name, (compression, level, rivals), is_cold in itertools.product(
+        TREES,
+        (("none", 3, ("tar",)), ("zstd", 1, ("tar | zstd -1", "borg", "restic"))),
+        (True, False),
+    ):
+        if is_cold and not can_drop_caches():
+            continue
+        source = stage.tree(name)
+        title = f"{name}, {compression}, {'cold' if is_cold else 'warm'}"
+        say(f" {title}")
+
+        def ours(
+            source: Path = source, compression: str = compression, level: int = level, title: str = title
+        ) -> float:
+            phases[title] = stage.back_up(source, compression=compression, level=level)
+            return float(phases[title]["seconds"])
+
+        others = {rival.name: partial(rival.full, source) for rival in installed(stage.folder, rivals)}
+        found = in_turns({**others, OURS: ours}, stage.rounds, cold if is_cold else warm(source))
+        lines.append(against(title, found, size=phases[title]["bytes"]))
+    table("Full backup", HEAD, lines)
+    names = ("scan", "read", "hash", "compress", "wait", "seal", "catalogue", "drive")
+    table(
+        "Where the time of each last round went, in seconds",
+        ("", "total", *names, "peak MiB"),
+        (
+            [title, *(f"{one['phases'][name]:.2f}" for name in ("total", *names)), f"{one['peak_mib']:.0f}"]
+            for title, one in phases.items()
+        ),
+    )
+
+
+def changes(stage: Stage) -> None:
+    """An increment of a tree of which one file in a hundred has changed, beside find over the same tree."""
+    count = 1_000_000 // stage.scale
+    root = stage.folder / "data" / "many"
+    say(f"  making the data: {count} files")
+    data.small(root, count, 64, 256)
+    parent = stage.back_up(root, compression="none")
+    say(f"  the full backup took {parent['seconds']:.1f} s")
+    data.change(root, 100)
+
+    def find() -> float:
+        return command(["find", root, "-printf", "%p %s %T@ %C@ %i %y\\n"])
+
+    def ours() -> float:
+        return float(stage.back_up(root, compression="none", parent=parent["set_id"])["seconds"])
+
+    lines = []
+    for title, before in (("cold", cold), ("warm", lambda: None)):
+        if before is cold and not can_drop_caches():
+            continue
+        found = in_turns({"find": find, OURS: ours}, stage.rounds, before)
+        lines.append(against(f"{count} files, 1 % changed, {title}", found))
+    table("Incremental backup", HEAD, lines)
+    shutil.rmtree(root)
+
+
+def restore(stage: Stage) -> None:
+    """All of a set, and one file of it."""
+    lines = []
+    for name in TREES:
+        source = stage.tree(name)
+        kept = stage.folder / "kept"
+        shutil.rmtree(kept, ignore_errors=True)
+        made = stage.back_up(source, compression="none", volume=empty(kept))
+        rival = Rival("tar", stage.folder)
+        rival.full(source)
+        target = stage.folder / "restored"
+
+        def ours(made: dict[str, Any] = made, target: Path = target) -> float:
+            empty(target)
+            found = job("restore", set_id=made["set_id"], volume=made["volume"], target=str(target))
+            started = time.perf_counter()
+            sync(target)
+            return float(found["seconds"]) + time.perf_counter() - started
+
+        def tar(rival: Rival = rival, target: Path = target) -> float:
+            return rival.restore(empty(target))
+
+        found = in_turns({"tar": tar, OURS: ours}, stage.rounds, cold if can_drop_caches() else lambda: None)
+        lines.append(against(f"all of {name}", found, size=made["bytes"]))
+    table("Restore", HEAD, lines)
+    one_file(stage)
+
+
+def one_file(stage: Stage) -> None:
+    """What is read of the tape for one file: the index of its archive, and its frames."""
+    lines = []
+    for name, compression in itertools.product(("small files", "mixed files"), ("none", "zstd")):
+        source = stage.tree(name)
+        made = stage.back_up(source, compression=compression, level=1, volume=empty(stage.folder / "kept"))
+        path = max((path for path in source.rglob("*") if path.is_file()), key=str)
+        folder = Path(made["volume"]) / "sets" / made["set_id"]
+        found = job(
+            "restore", set_id=made["set_id"], volume=made["volume"], paths=[str(path)],
+            target=str(empty(stage.folder / "restored")),
+        )  # fmt: skip
+        index = sum(each.stat().st_size for each in folder.glob("index-*"))
+        archive = sum(each.stat().st_size for each in folder.glob("data-*"))
+        lines.append(
+            (
+                f"{name}, {compression}", f"{path.stat().st_size:,}", f"{index:,}",
+                f"{found['read'] - index:,}", f"{archive:,}", f"{found['seconds']:.2f} s",
+            )
+        )  # fmt: skip
+    table(
+        "One file, bytes",
+        ("set", "of the file", "of the index", "read besides the index", "of the archive", "time"),
+        lines,
+    )
+
+
+def memory(stage: Stage) -> None:
+    """Memory beside the buffer, for few files and for many."""
+    lines = []
+    for count in (10_000 // stage.scale, 1_000_000 // stage.scale):
+        root = stage.folder / "data" / f"{count} files"
+        say(f"  making the data: {count} files")
+        data.small(root, count, 0, 16)
+        made = stage.back_up(root, compression="none", buffer_bytes=16 * MIB)
+        lines.append((f"{count:,}", f"{made['peak_mib']:.0f}", f"{made['helper_mib']:.0f}"))
+        shutil.rmtree(root)
+    table(
+        "Memory, MiB, with a buffer of 16 MiB",
+        ("files", "the process that writes", "the largest of those that read ahead"),
+        lines,
+    )
+
+
+def catalogue(stage: Stage) -> None:
+    """Five million files into PostgreSQL, one found, the set dropped."""
+    count = 5_000_000 // stage.scale
+    found = job("catalogue", database=stage.server.url, set_id="20261101T999999Z-0001", rows=count)
+    times = found["found"]
+    table(
+        f"Catalogue of {count:,} files",
+        ("rows a second", "a path found, median", "a path found, slowest", "the set dropped"),
+        [
+            (
+                f"{found['rows_per_second']:,.0f}", f"{1000 * times[len(times) // 2]:.1f} ms",
+                f"{1000 * times[-1]:.1f} ms", f"{found['dropped']:.2f} s",
+            )
+        ],
+    )  # fmt: skip
+
+
+def stream(stage: Stage) -> None:
+    """Stops of a drive of 400 MB/s that is fed by a slower source."""
+    size = 4096 * MIB // stage.scale
+    lines = []
+    for rate in (100e6, 200e6, 350e6):
+        for title, buffer in (("none", None), ("256 MiB", 256 * MIB), ("1 GiB", 1024 * MIB)):
+            say(f"  source of {rate / 1e6:.0f} MB/s, buffer {title}")
+            found = streaming.feed(size, rate, buffer)
+            lines.append((f"{rate / 1e6:.0f} MB/s", title, str(found.stops), f"{found.seconds:.1f} s"))
+    table(f"A drive of 400 MB/s, {size // MIB} MiB", ("source", "buffer", "stops", "time"), lines)
+
+
+PARTS: dict[str, Callable[[Stage], None]] = {
+    "full": full,
+    "changes": changes,
+    "restore": restore,
+    "memory": memory,
+    "catalogue": catalogue,
+    "stream": stream,
+}

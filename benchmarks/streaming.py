@@ -1,0 +1,63 @@
+"""A drive that must stream: fed by a slow source, with the buffer and without it.
+
+The drive is simulated in real time: it takes 400 MB/s from a small memory of its own, and each time that
+memory is empty it has to stop, go back and start again, as a tape does.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from backup.buffer import BLOCK, LEAST, Buffer, BufferedFile
+from backup.request import Phases
+
+RATE = 400e6
+"""Bytes a second."""
+OWN_MEMORY = 4 * BLOCK
+"""Of the drive: so much it can wait for."""
+STOP_SECONDS = 0.25
+"""A stop, the way back and the start; a real one takes some seconds."""
+
+
+class StreamingDrive:
+    """Takes data as fast as a tape moves, and counts how often it had to stop."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self._ready_at = time.monotonic()
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> None:
+        now = time.monotonic()
+        if now - self._ready_at > OWN_MEMORY / RATE:
+            self.stops += 1
+            self._ready_at = now + STOP_SECONDS
+        self._ready_at = max(self._ready_at, now) + len(data) / RATE
+        time.sleep(max(self._ready_at - now - OWN_MEMORY / RATE, 0))
+
+    def close(self) -> None:
+        """The tape stops anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """How it went."""
+
+    stops: int
+    seconds: float
+
+
+def feed(size: int, source_rate: float, buffer_bytes: int | None) -> Streamed:
+    """Write so many bytes, which come at ``source_rate`` bytes a second; without a buffer for None."""
+    drive = StreamingDrive()
+    buffer = Buffer(buffer_bytes or LEAST, in_bursts=buffer_bytes is not None)
+    file = BufferedFile(drive, buffer, Phases()) if buffer_bytes else drive
+    data = os.urandom(BLOCK)
+    started = time.monotonic()
+    for number in range(size // BLOCK):
+        due = started + number * BLOCK / source_rate
+        time.sleep(max(due - time.monotonic(), 0))
+        file.write(data)
+    file.close()
+    return Streamed(drive.stops, time.monotonic() - started)
