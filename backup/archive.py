@@ -72,9 +72,14 @@ class Archive:
         return self._out.offset
 
     @property
-    def pending(self) -> int:
-        """The most that is still on its way to the volume: the frame under way, the buffer, and the index."""
-        return self._out.frame_length + self._buffered.held + self.index.length
+    def on_the_way(self) -> int:
+        """The most that the volume has still to get of what was added."""
+        return self._out.held + self._buffered.held
+
+    @property
+    def beside(self) -> int:
+        """The most that its end and its index will take."""
+        return self.index.length + len(tar.END)
 
     def length_with(self, head: int, length: int) -> int:
         """How long the uncompressed tar would be with one more member."""

@@ -63,6 +63,11 @@ class FrameWriter:
         """Uncompressed bytes in the frame under way."""
         return self.offset - self._frame_offset
 
+    @property
+    def held(self) -> int:
+        """The most that the file has still to get of what was written here."""
+        return self.frame_length if self._zstd else self._used
+
     def position(self, ahead: int = 0) -> tuple[int, int, int]:
         """Where a member lies that begins after ``ahead`` more bytes of this frame: frame, skip, offset;
         without compression it is its own frame."""

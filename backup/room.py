@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from backup import tar
+from backup.archive import Archive
 from tape.drive import Volume
 
 
 class Room:
-    """Asks the volume only when what was handed to it since might have filled it."""
+    """Asks the volume only when what was promised of it since might have filled it."""
 
     def __init__(self, volume: Volume, reserve: int) -> None:
         self._volume = volume
         self._reserve = reserve
         self._left = 0
 
-    def has(self, needed: int, pending: int) -> bool:
-        """Whether so many bytes fit, with the reserve left over.
-
-        ``pending``: bytes that are on their way to the volume, or to be written beside them.
-        """
-        if needed + pending > self._left:
-            self._left = self._volume.free() - self._reserve
-        if needed + pending > self._left:
+    def has(self, needed: int, archive: Archive | None) -> bool:
+        """Whether so many bytes fit beside what the archive under way will still take and the reserve."""
+        beside = archive.beside if archive else len(tar.END)
+        if needed + beside > self._left:
+            # Asked in this order: what reaches the volume in between is counted twice, and never not at all.
+            on_the_way = archive.on_the_way if archive else 0
+            self._left = self._volume.free() - self._reserve - on_the_way
+        if needed + beside > self._left:
             return False
         self._left -= needed
         return True
+
+    def ask_anew(self) -> None:
+        """More was written than what was asked for: an index, documents."""
+        self._left = 0
 
     def could_ever(self, needed: int) -> bool:
         """Whether so much would fit on a cartridge like this one if it were empty."""

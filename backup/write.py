@@ -210,7 +210,7 @@ class _Writing:
             archive is not None
             and archive.frame_length + length < self._request.frame_bytes
             and archive.length_with(length, 0) <= self._request.archive_bytes
-            and self._room.has(length, archive.pending + len(tar.END))
+            and self._room.has(length, archive)
         )
 
     def _examine(self, path: bytes) -> None:
@@ -269,9 +269,7 @@ class _Writing:
 
     def _make_room(self, path: bytes, needed: int) -> bool:
         """See that a member fits on this volume; one that fits on none is passed over. Raises TapeFull."""
-        archive = self._archive
-        pending = archive.pending if archive else 0
-        if self._room.has(needed, pending + len(tar.END)):
+        if self._room.has(needed, self._archive):
             return True
         if not self._room.could_ever(needed):
             self._warn(path, M("Not backed up: it is larger than a whole tape."))
@@ -343,6 +341,7 @@ class _Writing:
         record = replace(record, index_sha256=digest)
         sealed = {f"{self._folder}/{record.name}": record.bytes, name: written}
         self._seal_volume(sealed)
+        self._room.ask_anew()
         self._archives.append(record)
         self._written += record.bytes + written
         self._links.commit()

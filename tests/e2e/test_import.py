@@ -52,8 +52,8 @@ def catalogue(system: System) -> Any:
 
 def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Path, short_path: Path) -> None:
     """A full set over two tapes and an increment: imported in any order, twice; then it restores."""
-    for number in (1, 2):
-        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
+    for number, capacity in ((1, 6 << 20), (2, 24 << 20)):
+        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=capacity)
     virtual_shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
     system.start("control", "tape")

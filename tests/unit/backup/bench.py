@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ class FolderFile:
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         self._volume.hit(f"write {self._name}")
+        time.sleep(self._volume.slowness)
         if self._volume.full_on == "write" and self._volume.used + len(data) > self._volume.capacity:
             raise full()
         self._volume.used += self._file.write(data)
@@ -58,6 +60,8 @@ class FolderVolume:
     root: Path
     capacity: int = 1 << 40
     full_on: str = "write"
+    slowness: float = 0.0
+    """Seconds that each write takes."""
     used: int = 0
     seals: int = 0
     faults: dict[str, Exception] = field(default_factory=dict)

@@ -23,20 +23,20 @@ def fill(folder: Path, count: int = 12, size: int = 3000) -> None:
         (folder / f"f{number:02}").write_bytes(os.urandom(size))
 
 
-def volume(bench: Any, number: int, capacity: int) -> FolderVolume:
+def volume(bench: Any, number: int, capacity: int, slowness: float = 0.0) -> FolderVolume:
     """A new tape that holds so much."""
     root = bench.volume.root.parent / f"volume{number}"
     root.mkdir()
     medium = Medium(MediumState.FORMATTED, label=f"TP2026110{number}", capacity=capacity)
-    return FolderVolume(root, capacity=capacity, medium=medium)
+    return FolderVolume(root, capacity=capacity, medium=medium, slowness=slowness)
 
 
-def span(bench: Any, capacity: int, **changes: Any) -> list[FolderVolume]:
+def span(bench: Any, capacity: int, *, slowness: float = 0.0, **changes: Any) -> list[FolderVolume]:
     """Back up on one tape after the other, until the set is complete."""
     tapes: list[FolderVolume] = []
     resume = None
     while True:
-        bench.volume = volume(bench, len(tapes) + 1, capacity)
+        bench.volume = volume(bench, len(tapes) + 1, capacity, slowness)
         tapes.append(bench.volume)
         assert len(tapes) < 20
         try:
@@ -73,6 +73,19 @@ def test_a_set_spans_tapes_and_comes_back(bench: Any, reserve: int, compression:
     assert all(tape.free() >= reserve - 3000 for tape in tapes)
     assert restore(bench, tapes).failures == []
     assert bench.differences() == []
+
+
+@pytest.mark.parametrize("size", [700_000, 3_000_000])
+def test_no_archive_is_begun_in_vain_while_the_buffer_holds_what_the_tape_has_not_got(
+    bench: Any, size: int
+) -> None:
+    """What waits in memory for a slow drive counts as written: every archive is sealed where it was begun."""
+    fill(bench.source, 42_000_000 // size, size)
+    tapes = span(bench, 14 << 20, slowness=0.002, compression="none", archive_bytes=8 << 20)
+    assert len(tapes) <= 4
+    sealed = {archive.name for archive in bench.summary.archives}
+    begun = [path.name for tape in tapes for path in tape.root.glob("sets/*/data-*")]
+    assert sorted(begun) == sorted(sealed)
 
 
 def test_each_tape_is_readable_by_itself(bench: Any, tmp_path: Path) -> None:
