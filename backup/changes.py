@@ -1,20 +1,32 @@
-"""What has changed since the parent of a set: two sorted streams, merged in constant memory."""
+"""What has changed since the parent of a set: two sorted streams, merged in constant memory.
+
+What the sets before have is a stream of rows: lines of bytes as PostgreSQL's COPY writes them, of path,
+raw_path, type, size, mtime_ns, ctime_ns, inode and partial (``db.catalog.copy_known``). The row of a file
+that has not changed is equal to the one that the scan makes of it, and is not even taken apart.
+"""
 
 from __future__ import annotations
 
+import heapq
+import io
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
-from backup.scan import Found, split
-from backup.spool import spooled, spooling
+from backup.scan import Found
+from backup.spool import spooling
 from policy.paths import is_below, order
 
 FOLDER, SYMLINK, FIFO, FILE = "folder", "symlink", "fifo", "file"
+DELETED = "deleted"
+_ROW = b"%b\t\\N\t%b\t%d\t%d\t%d\t%d\tf\n"
+_ESCAPED = re.compile(rb"\\(.)")
+_MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 class Known(NamedTuple):
@@ -31,6 +43,18 @@ class Known(NamedTuple):
     """What is on tape is no single state of the file."""
 
 
+def known(row: bytes) -> Known:
+    """A row, taken apart."""
+    path, raw_path, kind, size, mtime_ns, ctime_ns, inode, partial = row.rstrip(b"\n").split(b"\t")
+    # In this format the \\x of a bytea has its own backslash doubled.
+    name = _plain(path) if raw_path == b"\\N" else bytes.fromhex(raw_path[3:].decode())
+    return Known(name, kind.decode(), int(size), int(mtime_ns), int(ctime_ns), int(inode), partial == b"t")
+
+
+def _plain(field: bytes) -> bytes:
+    return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), field) if b"\\" in field else field
+
+
 class Change(NamedTuple):
     """What has to be written."""
 
@@ -44,20 +68,25 @@ def signed(inode: int) -> int:
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
-def since(known: Iterable[Known], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
+def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
     """The changes, in the order of the set. Both streams are in this order.
 
     A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. What was not
     looked at, and all below it, stays as it was. ``after``: the key of the point of resuming.
     """
-    rest = _Ahead(known if after is None else (each for each in known if order(each.path) > after))
+    rest = _Ahead(rows)
+    while after is not None and rest.key is not None and rest.key <= after:
+        rest.step()
     for path, status in found:
+        if status is not None and rest.row == _row(path, status):
+            rest.step()
+            continue
         key = order(path)
         while rest.key is not None and rest.key < key:
             yield Change(rest.take().path, None)
         if status is None:
             while rest.key is not None and is_below(rest.key, key):
-                rest.take()
+                rest.step()
         elif rest.key != key or _has_changed(rest.take(), status):
             yield Change(path, status)
     while rest.key is not None:
@@ -65,23 +94,41 @@ def since(known: Iterable[Known], found: Iterable[Found], after: bytes | None = 
 
 
 class _Ahead:
-    """A stream whose next element's key is known."""
+    """A stream of which the next row is known."""
 
-    def __init__(self, known: Iterable[Known]) -> None:
-        self._known = iter(known)
-        self._next: Known | None = None
-        self.key: bytes | None = None
-        self._step()
+    def __init__(self, rows: Iterable[bytes]) -> None:
+        self._rows = iter(rows)
+        self._known: Known | None = None
+        self.row = next(self._rows, None)
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of the next one; None at the end."""
+        if self.row is None:
+            return None
+        if self._known is None:
+            self._known = known(self.row)
+        return order(self._known.path)
 
     def take(self) -> Known:
-        taken = self._next
-        assert taken is not None
-        self._step()
+        assert self.row is not None
+        taken = self._known or known(self.row)
+        self.step()
         return taken
 
-    def _step(self) -> None:
-        self._next = next(self._known, None)
-        self.key = None if self._next is None else order(self._next.path)
+    def step(self) -> None:
+        self._known = None
+        self.row = next(self._rows, None)
+
+
+def _row(path: bytes, status: os.stat_result) -> bytes:
+    """The row of a file that has not changed; nothing where its name would have to be escaped."""
+    if b"\\" in path or b"\t" in path:
+        return b""
+    kind = _kind(status.st_mode)
+    size = status.st_size if kind == FILE else 0
+    inode = signed(status.st_ino)
+    return _ROW % (path, kind.encode(), size, status.st_mtime_ns, status.st_ctime_ns, inode)
 
 
 def _has_changed(known: Known, status: os.stat_result) -> bool:
@@ -101,41 +148,50 @@ def _kind(mode: int) -> str:
 
 
 class KnownFiles:
-    """The files of the sets before, on disk: written once, read as often as it takes. Raises SpoolFailed."""
+    """What several sets make up, on disk: written once, read as often as it takes. Raises SpoolFailed."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: list[Path] = []
 
-    def write(self, known: Iterable[Known]) -> None:
-        """Put them down in the order of the set."""
+    def write(self, newest_first: Iterable[Callable[[BinaryIO], None]]) -> None:
+        """Have each set put its rows, in its order, into a file that it is given."""
+        self._paths = []
         with spooling():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sink = zstandard.open(self._path, "wb")
-        try:
-            for each in known:
-                self._put(sink, each)
-        finally:
-            with spooling():
-                sink.close()
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for age, put in enumerate(newest_first):
+            path = self._folder / f"known-{age}.zst"
+            with spooling(), _opened(path, "wb") as sink:
+                put(sink)
+            self._paths.append(path)
 
-    @spooled
-    def _put(self, sink: zstandard.ZstdCompressionWriter, known: Known) -> None:
-        # For an increment, one more name of a file is a file like any other.
-        kind = FILE if known.type == "hardlink" else known.type
-        facts = f"{kind} {known.size} {known.mtime_ns} {known.ctime_ns} {known.inode} {int(known.partial)}"
-        sink.write(known.path + b"\0" + facts.encode() + b"\0")
+    def __iter__(self) -> Iterator[bytes]:
+        """Of each path the row of the newest set, unless it says that the file is gone."""
+        if len(self._paths) == 1:
+            yield from (row for row in _rows(self._paths[0]) if not _is_gone(row))
+            return
+        last = None
+        for key, _age, row in heapq.merge(*map(_keyed, self._paths, range(len(self._paths)))):
+            if key != last and not _is_gone(row):
+                yield row
+            last = key
 
-    def __iter__(self) -> Iterator[Known]:
-        with spooling():
-            source = zstandard.open(self._path, "rb")
-        with source:
-            fields = split(source)
-            while True:
-                with spooling():
-                    path = next(fields, None)
-                    facts = next(fields, b"")
-                if path is None:
-                    return
-                kind, *numbers, partial = facts.split()
-                size, mtime_ns, ctime_ns, inode = map(int, numbers)
-                yield Known(path, kind.decode(), size, mtime_ns, ctime_ns, inode, partial == b"1")
+
+def _opened(path: Path, mode: str) -> BinaryIO:
+    zstd = zstandard.ZstdCompressor(level=1)
+    file = zstandard.open(path, mode, cctx=zstd if mode == "wb" else None)
+    return cast("BinaryIO", (io.BufferedWriter if mode == "wb" else io.BufferedReader)(file, 1 << 18))
+
+
+def _rows(path: Path) -> Iterator[bytes]:
+    with spooling(), _opened(path, "rb") as rows:
+        yield from rows
+
+
+def _keyed(path: Path, age: int) -> Iterator[tuple[bytes, int, bytes]]:
+    for row in _rows(path):
+        yield order(known(row).path), age, row
+
+
+def _is_gone(row: bytes) -> bool:
+    return b"\tdeleted\t" in row

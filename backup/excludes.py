@@ -62,6 +62,8 @@ class Filter:
         self._excludes = excludes
         self._start = len(root.rstrip(b"/")) + 1
         self._device = device
+        self.takes_every_file = not excludes.patterns and excludes.max_bytes is excludes.older_than_ns is None
+        """No rule leaves out a file that is looked at."""
 
     def matches(self, path: bytes, mode: int) -> bool:
         """Whether a pattern leaves out this path, and thereby all below it. The source itself stays."""

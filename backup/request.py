@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from backup.changes import Known
 from backup.entry import Entry
 from backup.errors import BadRequest
 from backup.excludes import Excludes
@@ -114,9 +113,9 @@ class SetRequest:
     resume: ResumePoint | None = None
     parent: str | None = None
     """The set that this one holds the changes since; None for a full one."""
-    known: Iterable[Known] = ()
-    """What the parent, and the sets that it needs in its turn, make up: in the order of a set, read again on
-    each iteration."""
+    known: Iterable[bytes] = ()
+    """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.changes`` takes
+    them: in the order of a set, read again on each iteration."""
 
     def __post_init__(self) -> None:
         if not _SET_ID.fullmatch(self.set_id):

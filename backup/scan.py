@@ -161,6 +161,11 @@ class Scan:
         except OSError as error:
             self._warn(path, unreadable(error))
             return None if isinstance(error, FileNotFoundError) else Found(path, None)
+        if rules.takes_every_file and stat.S_ISREG(status.st_mode):
+            return Found(path, status)
+        return self._judged(path, status, rules)
+
+    def _judged(self, path: bytes, status: os.stat_result, rules: Filter) -> Found | None:
         if rules.matches(path, status.st_mode):
             self.left_out += 1
             return None

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backup.changes import Known, KnownFiles
+from backup.changes import KnownFiles
 from backup.entry import Entry
 from backup.manifest import entries_on
 from backup.request import GIB, ArchiveRecord, SetRequest
@@ -94,7 +95,7 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
         )
     spool = Path(facts["spool"])
     started = time.perf_counter()
-    known: Iterable[Known] = _known(database, parent, spool / "known.zst") if parent else ()
+    known: Iterable[bytes] = _known(database, parent, spool / set_id) if parent else ()
     request = SetRequest(
         set_id=set_id,
         type="incremental" if parent else "full",
@@ -121,14 +122,12 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known(database: Database, parent: str, path: Path) -> KnownFiles:
+def _known(database: Database, parent: str, folder: Path) -> KnownFiles:
     """As a run does it: what the parent has goes to the disk first."""
-    known = KnownFiles(path)
+    known = KnownFiles(folder)
     with database.transaction() as session:
-        known.write(
-            Known(file.path, file.type, file.size, file.mtime_ns, file.ctime_ns, file.inode, file.partial)
-            for file in lineage.tree(session, lineage.chain(session, parent))
-        )
+        sets = reversed(lineage.chain(session, parent))
+        known.write(partial(catalog.copy_known, session, stored.id) for stored in sets)
     return known
 
 

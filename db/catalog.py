@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+from psycopg2 import sql
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
@@ -107,6 +108,23 @@ def _escape(value: str) -> str:
 
 def _bytes(value: bytes | None) -> str:
     return "\\N" if value is None else "\\\\x" + value.hex()
+
+
+_COPY_KNOWN = sql.SQL(
+    "COPY (SELECT path, raw_path, CASE type WHEN 'hardlink' THEN 'file' ELSE type END,"
+    " CASE WHEN type IN ('file', 'hardlink') THEN size ELSE 0 END, mtime_ns, ctime_ns, inode, partial"
+    " FROM backup_files WHERE set_id = {set} ORDER BY archive, position) TO STDOUT"
+)
+
+
+def copy_known(session: Session, set_id: str, sink: BinaryIO) -> None:
+    """Write what an increment compares with: a row for each file of a set, in its order, as COPY writes it.
+
+    Its columns are path, raw_path, type, size, mtime_ns, ctime_ns, inode, partial. For an increment, one more
+    name of a file is a file like any other, and only files have a size.
+    """
+    query = _COPY_KNOWN.format(set=sql.Literal(set_id))
+    session.connection().connection.cursor().copy_expert(query, sink)
 
 
 class _Lines(io.RawIOBase):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg2
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
@@ -60,6 +61,9 @@ class Database:
             if translated is None:
                 raise
             raise translated from error
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            # Of a COPY, which passes SQLAlchemy by.
+            raise self._unavailable() from error
 
     def attempt(self, work: Callable[[Session], T], *, patience: float) -> T:
         """Do ``work`` in a transaction, again with growing pauses while the database is away.
@@ -79,13 +83,16 @@ class Database:
 
     def _translate(self, error: DBAPIError) -> TapelineError | None:
         if isinstance(error, OperationalError) or error.connection_invalidated:
-            return DatabaseUnavailable(
-                M("The database does not answer ({url}).", url=self.shown_url),
-                M("Start it with 'tapeline up', or check the setting database_url."),
-            )
+            return self._unavailable()
         if isinstance(error, ProgrammingError) and getattr(error.orig, "pgcode", None) == "42P01":
             return _not_migrated()
         return None
+
+    def _unavailable(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            M("The database does not answer ({url}).", url=self.shown_url),
+            M("Start it with 'tapeline up', or check the setting database_url."),
+        )
 
     def close(self) -> None:
         """Close all connections of this process."""

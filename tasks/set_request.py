@@ -5,15 +5,16 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backup.changes import Known, KnownFiles
+from backup.changes import KnownFiles
 from backup.excludes import Excludes
 from backup.request import SetRequest
-from db import lineage
+from db import catalog, lineage
 from db.models import BackupSet, BackupTask, ChainRun
 from tape.drive import Medium
 from tasks.journal import resume_point
@@ -80,12 +81,11 @@ def with_known_files(work: Work, request: SetRequest) -> SetRequest:
     parent = request.parent
     if parent is None:
         return request
-    known = KnownFiles(spool_of(work) / request.set_id / "known.zst")
-    work.database.attempt(
-        lambda session: known.write(
-            Known(file.path, file.type, file.size, file.mtime_ns, file.ctime_ns, file.inode, file.partial)
-            for file in lineage.tree(session, lineage.chain(session, parent))
-        ),
-        patience=work.settings.database_patience_seconds,
-    )
+    known = KnownFiles(spool_of(work) / request.set_id)
+
+    def write(session: Session) -> None:
+        sets = reversed(lineage.chain(session, parent))
+        known.write(partial(catalog.copy_known, session, stored.id) for stored in sets)
+
+    work.database.attempt(write, patience=work.settings.database_patience_seconds)
     return replace(request, known=known)

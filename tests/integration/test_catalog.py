@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
+from backup.changes import Known, known
+from backup.entry import shown
+from backup.entry import text as text_of
 from db import cartridges, catalog, lineage, permits, schedules
 from db.catalog import FileRow
 from db.engine import Database
@@ -208,3 +212,34 @@ def test_a_part_of_a_run_consumes_one_permit(database: Database) -> None:
         used = permits.used(session, run_id, 1)
         assert used
         assert used.outcome == {"ok": True}
+
+
+def test_an_increment_is_told_every_name_exactly(database: Database) -> None:
+    """What COPY writes of the files of a set is read back as it was entered, whatever its names are."""
+    set_id = make_set(database)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.binary(min_size=1, max_size=12).filter(lambda name: 0 not in name), max_size=8))
+    def check(names: list[bytes]) -> None:
+        rows = [
+            FileRow(number, *_as_text(name), "file", 7, 8, 9, -1, None) for number, name in enumerate(names)
+        ]
+        sink = io.BytesIO()
+        with database.transaction() as session:
+            cartridge = session.scalars(select(TapeCartridge)).one()
+            row = BackupArchive(
+                set_id=set_id, number=1, cartridge_id=cartridge.id, generation=1, name="data-000001.tar",
+                bytes=1, sha256="0" * 64, files=len(names), content_bytes=1, record={},
+            )  # fmt: skip
+            catalog.add_archive(session, row, rows)
+            catalog.copy_known(session, set_id, sink)
+            session.rollback()
+        read = [known(row) for row in sink.getvalue().splitlines(keepends=True)]
+        assert read == [Known(name, "file", 7, 8, 9, -1, partial=False) for name in names]
+
+    check()
+
+
+def _as_text(name: bytes) -> tuple[str, bytes | None]:
+    path = shown(text_of(name))
+    return path, name if path != text_of(name) else None

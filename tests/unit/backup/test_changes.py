@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup.changes import Change, Known, KnownFiles, signed, since
+from backup.changes import Change, Known, KnownFiles, known, signed, since
 from backup.entry import Entry, raw
 from backup.errors import BadRequest, Ended
 from backup.excludes import Excludes
@@ -28,18 +30,46 @@ Tree = dict[bytes, Any]
 CHILD = "20261102T020000Z-0a1b2c"
 
 
-def known(entries: list[Entry]) -> list[Known]:
+def row(known: Known) -> bytes:
+    """As COPY writes it."""
+    path, is_text = known.path, is_utf8(known.path)
+    for plain, escaped in (
+        (b"\\", b"\\\\"),
+        (b"\t", b"\\t"),
+        (b"\n", b"\\n"),
+        (b"\r", b"\\r"),
+        (b"\v", b"\\v"),
+    ):
+        path = path.replace(plain, escaped)
+    raw_path = b"\\N" if is_text else b"\\\\x" + known.path.hex().encode()
+    kind = "file" if known.type == "hardlink" else known.type
+    numbers = (known.size if kind == "file" else 0, known.mtime_ns, known.ctime_ns, known.inode)
+    fields = [path if is_text else b"?", raw_path, kind.encode(), *(b"%d" % number for number in numbers)]
+    return b"\t".join([*fields, b"t" if known.partial else b"f"]) + b"\n"
+
+
+def is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def remembered(bench: Any, entries: list[Entry]) -> KnownFiles:
     """What the catalogue would say of the entries of a set."""
-    return [
-        Known(raw(e.path), e.type.value, e.size, e.mtime_ns, e.ctime_ns, signed(e.inode), e.partial)
+    base = KnownFiles(bench.spool / "known")
+    rows = [
+        row(Known(raw(e.path), e.type.value, e.size, e.mtime_ns, e.ctime_ns, signed(e.inode), e.partial))
         for e in entries
     ]
+    base.write([lambda sink: sink.writelines(rows)])
+    return base
 
 
 def increment(bench: Any, **changes: Any) -> dict[str, str]:
     """Back up what has changed since the set of ``bench.log``; what the new set says of each path."""
-    base = KnownFiles(bench.spool / "known.zst")
-    base.write(known(bench.log.entries))
+    base = remembered(bench, bench.log.entries)
     log = Log()
     facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
     bench.summary = bench.back_up(log=log, **(facts | changes))
@@ -153,8 +183,7 @@ def test_an_increment_that_was_cut_off_goes_on(bench: Any) -> None:
         (bench.source / f"f{number:02}").unlink()
     for number in range(1, 12, 2):
         (bench.source / f"f{number:02}").write_text("changed")
-    base = KnownFiles(bench.spool / "known.zst")
-    base.write(known(bench.log.entries))
+    base = remembered(bench, bench.log.entries)
     facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
     first = Log(ends_after=3)
     with pytest.raises(Ended):
@@ -236,8 +265,11 @@ def walk(tree: Any, path: bytes = b"/s") -> Iterator[tuple[bytes, int]]:
 
 def status(state: int) -> os.stat_result:
     mode = 0o100644 if state >= 0 else 0o040755
-    # The inode tells one state from another: made from ten numbers, such a result has no nanoseconds.
-    return os.stat_result((mode, 6 + state, 0, 1, 0, 0, 9, 0, 0, 0))
+    # The inode tells one state from another.
+    return os.stat_result(
+        (mode, 6 + state, 0, 1, 0, 0, 9, 0, 0, 0),
+        {"st_mtime_ns": 1_000_000_007, "st_ctime_ns": 2_000_000_009},
+    )
 
 
 @given(before=trees, after=trees, resumed=st.integers(0, 20))
@@ -245,7 +277,7 @@ def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resum
     """Applied to what was, they give what is; nothing that is the same is among them; from any point on."""
     old, new = dict(walk(before)), dict(walk(after))
     base = [
-        Known(path, "folder" if state < 0 else "file", 9, *_times(state), 6 + state, partial=False)
+        row(Known(path, "folder" if state < 0 else "file", 9, *_times(state), 6 + state, partial=False))
         for path, state in old.items()
     ]
     found = [Found(path, status(state)) for path, state in new.items()]
@@ -271,10 +303,44 @@ def _times(state: int) -> tuple[int, int]:
     return seen.st_mtime_ns, seen.st_ctime_ns
 
 
+@given(base=trees, later=st.lists(trees, max_size=3))
+def test_several_sets_make_up_one_state(base: Tree, later: list[Tree]) -> None:
+    """Of each path the newest row counts, and none that says that the file is gone."""
+    state, sets = dict(walk(base)), [dict(walk(base))]
+    for tree in later:
+        new = dict(walk(tree))
+        changed = {path: number for path, number in new.items() if state.get(path) != number}
+        sets.append(changed | dict.fromkeys(state.keys() - new.keys(), GONE))
+        state = new
+    with tempfile.TemporaryDirectory() as folder:
+        known_files = KnownFiles(Path(folder))
+        known_files.write([partial(put, made) for made in reversed(sets)])
+        found = {each.path: each.inode for each in map(known, known_files)}
+        assert list(found) == sorted(found, key=order)
+    assert found == state
+
+
+GONE = -2
+
+
+def put(made: dict[bytes, int], sink: Any) -> None:
+    for path in sorted(made, key=order):
+        kind = {GONE: "deleted", -1: "folder"}.get(made[path], "file")
+        sink.write(row(Known(path, kind, 0, 0, 0, made[path], partial=False)))
+
+
+def test_a_name_that_looks_like_the_escaped_row_of_another_is_another_file() -> None:
+    """Two backslashes are not one: the row of the one would read like the name of the other."""
+    before, now = b"/s/a\\b", b"/s/a\\\\b"
+    base = [row(Known(before, "file", 9, *_times(1), 7, partial=False))]
+    changes = list(since(base, [Found(now, status(1))]))
+    assert {(change.path, change.status is None) for change in changes} == {(before, True), (now, False)}
+
+
 def test_a_place_that_was_not_looked_at_changes_nothing() -> None:
     """Neither itself nor what is below it counts as gone; its neighbours do."""
     base = [
-        Known(path, "file", 9, *_times(1), 5, partial=False)
+        row(Known(path, "file", 9, *_times(1), 5, partial=False))
         for path in (b"/s/a", b"/s/b", b"/s/b/x", b"/s/b.txt")
     ]
     assert list(since(base, [Found(b"/s/b", None)])) == [Change(b"/s/a", None), Change(b"/s/b.txt", None)]
