@@ -18,7 +18,7 @@ from cli import sample
 from db.models import BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
 from db.states import STEPS, Kind
 from tape import virtual_shelf
-from tests.system import System
+from tests.system import System, is_alive
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
 GB = 10**9
@@ -252,20 +252,25 @@ def test_killing_the_tape_worker_leaves_a_run_that_is_explained_and_resumed(
 
 
 def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Path, short_path: Path) -> None:
-    """SIGTERM: the worker seals what it has, ends within seconds, and the next one goes on from there."""
-    sample.make(source / "more", large=6 << 20, small=200)
-    volume = insert_blank(system, speed=4 << 20)
+    """SIGTERM: the worker seals what it has, ends within seconds with its readers, and the next one goes on
+    from there."""
+    sample.make(source / "more", large=1 << 20, small=1200)
+    volume = insert_blank(system, speed=12 << 20)
+    # A buffer that held all of it would leave nothing to hand over.
+    system.configure_drive(buffer_bytes=16 << 20, readers=2)
     system.schedule("monthly", source, template={"compression": "none"})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for(lambda: list(volume.glob("sets/*/data-*")), "the first archive")
-    time.sleep(1)
+    readers = system.child_of("tape").children()
+    assert len(readers) == 2
     system.kill("tape", signal.SIGTERM)
     run = system.json("runs", "show", str(run_id))
     assert run["state"] == "RUNNING"
     assert next(s["state"] for s in run["steps"] if s["name"] == "run_backup") == "PENDING"
     assert system.json("sets", "list")[0]["archives"] == 1
     assert len(list(volume.glob("sets/*/index-*"))) == 1
+    assert not any(map(is_alive, readers))
 
     system.start("tape")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
@@ -274,6 +279,31 @@ def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Pa
     restored = short_path / "restored"
     system.cli("sets", "restore", done["set_id"], "--to", str(restored))
     assert compare_trees(source, restored / source.relative_to("/")) == []
+
+
+@pytest.mark.parametrize("killed", ["the child", "the worker"])
+def test_no_reader_outlives_the_worker_that_was_killed(system: System, source: Path, killed: str) -> None:
+    """kill -9 in the middle of the backup: the processes that read ahead end with it and hold nothing, so
+    that the next worker has the drive at once and the run goes on."""
+    sample.make(source / "more", large=1 << 20, small=600)
+    volume = insert_blank(system, speed=12 << 20)
+    system.configure_drive(buffer_bytes=16 << 20, readers=2)
+    system.schedule("monthly", source, template={"compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: list(volume.glob("sets/*/data-*")), "the first archive")
+    child = system.child_of("tape")
+    readers = child.children()
+    assert len(readers) == 2
+    if killed == "the child":
+        child.kill()
+    else:
+        system.kill("tape")
+    system.wait_for(lambda: not any(map(is_alive, readers)), "the readers to end", patience=5)
+    if killed == "the worker":
+        system.start("tape")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
 
 
 def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
