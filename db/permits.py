@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import cartridges, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import BackupType, Step
+from db.states import ACTIVE, BackupType, Step
+from policy import label as labels
 from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
@@ -68,6 +69,29 @@ def judge(
     )
 
 
+def outlook(
+    session: Session,
+    run: ChainRun,
+    medium: cartridges.Medium,
+    *,
+    policy: TapePolicy,
+    now_local: datetime,
+) -> Decision:
+    """What the rules would say to a run whose precheck saw this medium now. Stores nothing."""
+    return decide(
+        FormatFacts(
+            tape=cartridges.tape_facts(session, medium),
+            seen_by_precheck=cartridges.identity(medium),
+            policy=policy,
+            now_local=now_local,
+            run_id=run.id,
+            period=run.period,
+            newest_full_set=newest_full(session, run.schedule.template_id if run.schedule else None),
+            named_label=run.options.get("erase_label"),
+        )
+    )
+
+
 def preview(
     session: Session,
     schedule: ScheduledTask,
@@ -89,6 +113,29 @@ def preview(
             named_label=named_label,
         )
     )
+
+
+def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_local: datetime) -> str:
+    """The label to ask for: no other cartridge has it, and no run at another drive is about to write it.
+
+    Until the transaction ends nobody else is given a label. Raises UsageError when the month has none left.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
+    taken = cartridges.labels_of_others(session, medium) | _promised(session, run, medium)
+    return labels.to_ask_for(now_local, taken)
+
+
+def _promised(session: Session, run: ChainRun, medium: cartridges.Medium) -> set[str]:
+    """The labels that other permits have been given for other cartridges: no row may say so yet."""
+    is_open = FormatPermit.outcome.is_(None) & ChainRun.state.in_(ACTIVE)
+    was_written = FormatPermit.outcome["ok"].as_boolean()
+    rows = session.execute(
+        select(FormatPermit.label, FormatPermit.identity)
+        .join(ChainRun, ChainRun.id == FormatPermit.run_id)
+        .where(FormatPermit.allowed, FormatPermit.run_id != run.id, is_open | was_written)
+    )
+    mine = medium.get("medium_serial")
+    return {label for label, identity in rows if mine is None or identity.get("medium_serial") != mine}
 
 
 def store(
@@ -113,12 +160,23 @@ def store(
     return permit
 
 
+def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool | None:
+    """Whether a medium is the cartridge that a permit was for, by what survives a format: the chip's serial;
+    else the barcode, which some format programs write anew. None: nothing tells."""
+    for name in ("medium_serial", "barcode"):
+        before, after = permit.identity.get(name), medium.get(name)
+        if before and after:
+            return bool(before == after)
+    return None
+
+
 def consume(session: Session, permit_id: int, moment: datetime) -> None:
     """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed.
 
     ``moment``: made once by the step that wants to format. Whoever comes again with the same moment is that
     step, whose connection broke after the commit.
     """
+    session.execute(_DURABLE)
     permit = session.get(FormatPermit, permit_id, populate_existing=True)
     if permit is not None and permit.consumed_at == moment:
         return
@@ -137,6 +195,13 @@ def consume(session: Session, permit_id: int, moment: datetime) -> None:
         raise _spent() from error
     if consumed is None:
         raise _spent()
+
+
+# Where somebody has set the server to say "committed" before it is on disk, a crash would forget the use.
+_DURABLE = text(
+    "SELECT set_config('synchronous_commit', 'on', true)"
+    " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+)
 
 
 def _spent() -> NotAllowed:

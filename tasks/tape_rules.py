@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage
-from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
+from db import cartridges, lineage, permits
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy import label as labels
 from policy.message import M, Message
+from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
 
 
@@ -136,6 +138,53 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
 def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
     return _wrong(run.drive, tape, policy_of(run), local_now(run))
+
+
+def denied(run: ChainRun, tape: TapeFacts, decision: Decision) -> Message:
+    """The refusal of a run whose format permit is denied, with the first of the permit's reasons."""
+    return M(
+        "{wrong} The format permit is denied: {reason}",
+        wrong=wrong_tape(run, tape).to_json(),
+        reason=decision.reasons[0].to_json(),
+    )
+
+
+def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
+    """Why a run that begins its part anew with this tape would come to stand again, or None.
+
+    By its precheck, its format permit, or the format that was tried: a run that waits goes on only with a
+    tape that gets past all of them.
+    """
+    tape = cartridges.tape_facts(session, medium)
+    wrong = refusal(session, run, tape)
+    if wrong is not None or not _may_format(session, run):
+        return wrong
+    permit = permits.used(session, run.id, run.part)
+    if permit is not None:
+        return tried(tape.describe()) if _is_spent_on(permit, medium) else None
+    decision = permits.outlook(session, run, medium, policy=policy_of(run), now_local=local_now(run))
+    return None if decision.allowed or decision.append else denied(run, tape, decision)
+
+
+def _may_format(session: Session, run: ChainRun) -> bool:
+    if run.kind is not Kind.BACKUP or run.schedule is None or begun_on(session, run) is not None:
+        return False
+    return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
+
+
+def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
+    """The format of this cartridge was tried, and its label is not the one that was asked for."""
+    failed = permit.outcome is not None and permit.outcome["started"] and not permit.outcome["ok"]
+    is_done = medium.get("label") == permit.label and medium.get("empty")
+    return bool(failed and permits.is_same_cartridge(permit, medium) and not is_done)
+
+
+def tried(found: str | dict[str, Any]) -> Message:
+    """A part of a run formats once, whatever came of it."""
+    return M(
+        "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
+        found=found,
+    )
 
 
 def _wrong(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notify.words import Words
 from policy.permit import Denial, FormatFacts, decide
 from policy.tapes import CartridgeFacts, CartridgeState, PolicyKind, SetFacts, SetState, TapeFacts, TapePolicy
 
@@ -101,6 +104,21 @@ def test_each_line_that_does_not_hold_denies(
     assert not decision.allowed
     assert denial in decision.denials
     assert len(decision.reasons) == len(decision.denials)
+
+
+def test_each_denial_has_reasons_of_its_own_in_both_languages() -> None:
+    """None is missing, no two share a text, and the Chinese ones are Chinese."""
+    texts: dict[Denial, set[str]] = {}
+    for denial, inserted, changes in DENIED:
+        decision = decide(facts(inserted, **changes))
+        reason = decision.reasons[decision.denials.index(denial)]
+        texts.setdefault(denial, set()).add(reason.id)
+        chinese = Words("zh_CN").text(reason)
+        assert re.search("[\u4e00-\u9fff]", chinese), chinese
+        assert chinese != Words("en").text(reason)
+    assert set(texts) == set(Denial)
+    for one, other in combinations(texts.values(), 2):
+        assert not one & other
 
 
 def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
