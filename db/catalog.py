@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
@@ -40,6 +40,12 @@ def get(session: Session, set_id: str) -> BackupSet:
     if stored is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
     return stored
+
+
+def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
+    """Those of some sets that the catalogue does not have, sorted."""
+    known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))
+    return tuple(sorted(set(ids) - set(known)))
 
 
 def add_set(session: Session, new: BackupSet) -> None:
@@ -246,6 +252,7 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
         "keep_sets": stored.keep_sets,
         "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "destroyed_at": stored.destroyed_at.isoformat() if stored.destroyed_at else None,
         "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
         "verified_percent": stored.verified_percent,
         "damaged": stored.damaged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, events
+from db import cartridges, catalog, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import ACTIVE, BackupType, Step
@@ -51,8 +52,12 @@ def judge(
     template_id: int | None,
     policy: TapePolicy,
     now_local: datetime,
+    sets_on_tape: Collection[str] = (),
 ) -> Decision:
-    """Ask the rules whether the run may format what is in the drive now. Stores nothing."""
+    """Ask the rules whether the run may format what is in the drive now. Stores nothing.
+
+    ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
+    """
     seen = run.tape_seen
     return decide(
         FormatFacts(
@@ -65,6 +70,7 @@ def judge(
             newest_full_set=newest_full(session, template_id),
             named_label=run.options.get("erase_label"),
             permit_used=used(session, run.id, run.part) is not None,
+            unknown_sets=catalog.unknown(session, sets_on_tape),
         )
     )
 
@@ -118,10 +124,14 @@ def preview(
 def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_local: datetime) -> str:
     """The label to ask for: no other cartridge has it, and no run at another drive is about to write it.
 
-    Until the transaction ends nobody else is given a label. Raises UsageError when the month has none left.
+    The tape's own, where an operator wants to keep it; else the next of the month. Until the transaction ends
+    nobody else is given a label. Raises UsageError when the month has none left, or when the label to keep is
+    none that Tapeline writes.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
     taken = cartridges.labels_of_others(session, medium) | _promised(session, run, medium)
+    if run.options.get("keep_label") and medium.get("label") and medium["label"] not in taken:
+        return labels.check(medium["label"])
     return labels.to_ask_for(now_local, taken)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup import manifest
 from celery_app import guards
 from db import cartridges, drives, events, permits
 from db.models import BackupTask, ChainRun, FormatPermit, now
@@ -19,7 +20,7 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import described
-from tape.drive import Medium
+from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.patience import wait_out
@@ -51,7 +52,8 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     if used is not None:
         return _entered_again(work, used)
     medium = work.drive().look()
-    decided = work.db(lambda session, run: _decide(session, run, medium))
+    shown = _sets_shown(work, medium)
+    decided = work.db(lambda session, run: _decide(session, run, medium, shown))
     if isinstance(decided, WrongTape):
         raise decided
     if isinstance(decided, NotNeeded):
@@ -62,10 +64,36 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     return _format(work, decided)
 
 
-def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeeded | WrongTape:
-    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+def _sets_shown(work: Work, medium: Medium) -> tuple[str, ...]:
+    """What the volume itself shows, if a format would destroy data: the catalogue alone might be too old."""
+    if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
+        return ()
+    with work.drive().mount(read_only=True) as volume:
+        return tuple(each.set_id for each in manifest.sets_on(volume))
+
+
+def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
+    def ask(session: Session, run: ChainRun) -> bool:
+        if _appended_type(session, run) is not None:
+            return False
+        said, moment = medium.to_json(), local_now(run)
+        return permits.outlook(session, run, said, policy=policy_of(run), now_local=moment).allowed
+
+    return ask
+
+
+def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
+    """The type of a backup that formats nothing."""
     kind = session.scalar(select(BackupTask.type).where(BackupTask.run_id == run.id))
-    if kind is not None and kind is not BackupType.FULL and run.part == 1:
+    return kind if kind is not BackupType.FULL and run.part == 1 else None
+
+
+def _decide(
+    session: Session, run: ChainRun, medium: Medium, sets_on_tape: tuple[str, ...]
+) -> Order | NotNeeded | WrongTape:
+    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+    kind = _appended_type(session, run)
+    if kind is not None:
         return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=kind.value))
     said = medium.to_json()
     decision = permits.judge(
@@ -75,6 +103,7 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
         template_id=run.schedule.template_id if run.schedule else None,
         policy=policy_of(run),
         now_local=local_now(run),
+        sets_on_tape=sets_on_tape,
     )
     label = permits.label_for(session, run, said, local_now(run))
     permit = permits.store(session, run, said, label, decision)

@@ -43,7 +43,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     if run.kind is not Kind.BACKUP:
         return _no_use_for(session, run, tape)
     moment = local_now(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, run.options.get("erase_label"))
     if wrong is not None:
         return wrong
     begun = begun_on(session, run)
@@ -59,28 +59,39 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
         )
     assert run.schedule is not None
     begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
-    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(run, tape)
+    named = run.options.get("erase_label")
+    is_good = _accepts(policy_of(run), tape, moment, begins=begins, named=named)
+    return None if is_good else wrong_tape(run, tape)
 
 
 def refusal_at_first(
-    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> Message | None:
-    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time."""
-    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment)
+    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time.
+
+    ``named``: the label of the tape that an operator has said may be erased.
+    """
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, named)
     if wrong is not None:
         return wrong
     policy = TapePolicy.parse(schedule.tape_policy)
     begins = is_full(session, schedule, schedule.template.type)
     return (
         None
-        if _accepts(policy, tape, moment, begins=begins)
+        if _accepts(policy, tape, moment, begins=begins, named=named)
         else _wrong(schedule.drive, tape, policy, moment)
     )
 
 
-def _accepts(policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool) -> bool:
-    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first."""
-    return policy.accepts(tape, moment) if begins else policy.may_append(tape, moment)
+def _accepts(
+    policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool, named: str | None
+) -> bool:
+    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first, and one
+    of a known tape that an operator has named is his decision."""
+    if not begins:
+        return policy.may_append(tape, moment)
+    is_named = named is not None and tape.known is not None and named == tape.label
+    return is_named or policy.accepts(tape, moment)
 
 
 def _unusable(tape: TapeFacts) -> Message | None:
@@ -90,8 +101,10 @@ def _unusable(tape: TapeFacts) -> Message | None:
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
 
 
-def _no_room(session: Session, drive: str, tape: TapeFacts, moment: datetime) -> Message | None:
-    if tape.known is None or not _is_full(tape.known, moment):
+def _no_room(
+    session: Session, drive: str, tape: TapeFacts, moment: datetime, named: str | None
+) -> Message | None:
+    if tape.known is None or named == tape.label or not _is_full(tape.known, moment):
         return None
     return M(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",

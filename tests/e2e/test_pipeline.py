@@ -9,19 +9,21 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from backup.compare import compare_trees
 from cli import sample
-from db.models import BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
+from db.models import BackupSet, ChainRun, Drive, FormatPermit, Notification, TapeCartridge
 from db.states import STEPS, Kind
 from tape import virtual_shelf
 from tests.system import System, is_alive
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
 GB = 10**9
+OLD = datetime(2024, 10, 15, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -167,18 +169,7 @@ def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     system.schedule("monthly", source, template={"retention_days": 30})
     system.start("control", "tape")
     first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
-    old = datetime(2024, 10, 15, tzinfo=UTC)
-
-    def age(session: object) -> None:
-        row = session.scalars(select(TapeCartridge)).one()  # type: ignore[attr-defined]
-        row.tape_id = row.label = "TP20241001"
-        stored = session.scalars(select(BackupSet)).one()  # type: ignore[attr-defined]
-        stored.started_at = stored.finished_at = stored.retention_until = old
-        stored.period = "2024-10"
-        # A younger full backup exists elsewhere, so that this one may go.
-        session.add(_younger_full(stored))  # type: ignore[attr-defined]
-
-    system.ask(age)
+    system.ask(_age)
     system.drive.relabel("TP20241001")
     refused = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
     assert refused["state"] == "FAILED"
@@ -191,8 +182,19 @@ def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     assert (tape["tape_id"], tape["label"], tape["generation"]) == (LABEL, LABEL, 2)
     states = {stored["id"]: stored["state"] for stored in tape["sets"]}
     assert states == {first["set_id"]: "destroyed", done["set_id"]: "complete"}
-    gone = system.cli("sets", "restore", first["set_id"], "--to", "/tmp/x", code=2)
-    assert "destroyed" in gone.stderr
+    _is_shown_as_destroyed(system, first["set_id"])
+
+
+def _age(session: Any, retention_until: datetime | None = OLD) -> None:
+    """The one tape and its set are of October 2024."""
+    row = session.scalars(select(TapeCartridge)).one()
+    row.tape_id = row.label = "TP20241001"
+    stored = session.scalars(select(BackupSet)).one()
+    stored.started_at = stored.finished_at = OLD
+    stored.retention_until = retention_until
+    stored.period = "2024-10"
+    # A younger full backup exists elsewhere, so that this one may go.
+    session.add(_younger_full(stored))
 
 
 def _younger_full(stored: BackupSet) -> BackupSet:
@@ -365,15 +367,20 @@ def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: Sys
 
 
 def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: System, source: Path) -> None:
-    """Blank: permitted. With this month's data: it would append. With the label named: what would be lost."""
+    """Blank: permitted. With this month's data: it would append. For any drive: its worker looks, and where
+    several schedules use it, one is to be named."""
     insert_blank(system)
+    dry = ("format", "--dry-run")
+    assert "No schedule is for drive tape0" in system.cli(*dry, code=2).stderr
     system.schedule("monthly", source)
-    dry = ("tape", "format", "--schedule", "monthly", "--dry-run")
-    system.cli("tape", "format", "--schedule", "monthly", code=2)
+    system.cli("format", "--schedule", "monthly", code=2)
     assert "permitted" in system.cli(*dry).stdout
+    assert "permitted" in system.cli("tape", *dry, "--schedule", "monthly").stdout
     system.start("control", "tape")
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
-    assert "append" in system.cli(*dry, code=4).stdout
+    # The tape is on another host now, as far as this command can tell.
+    system.environment["TAPELINE_STATE_DIR"] = str(system.folder / "elsewhere")
+    assert "append" in system.cli(*dry, "--drive", "tape0", code=4).stdout
     answer = system.json(*dry)
     assert (answer["allowed"], answer["append"]) == (False, True)
     assert [lost["id"] for lost in answer["sets_lost"]] == [run["set_id"]]
@@ -382,6 +389,52 @@ def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: Sys
     assert len(system.json("runs", "show", str(run["id"]))["permits"]) == 1
     [drive] = system.json("drive", "status")
     assert drive["medium"]["label"] == LABEL
+    system.schedule("weekly", source)
+    assert "monthly, weekly" in system.cli(*dry, code=2).stderr
+    system.kill("tape")
+    with system.database.transaction() as session:
+        row = session.get_one(Drive, "tape0")
+        row.host, row.last_seen_at = "backup-host", datetime(2026, 1, 1, tzinfo=UTC)
+    silent = system.cli(*dry, "--schedule", "weekly", code=1)
+    assert "The worker of drive tape0 on backup-host was last heard of" in silent.stderr
+
+
+def test_a_tape_is_erased_only_by_its_name(system: System, source: Path) -> None:
+    """A kept set on a tape of another month: refused; a run by hand that names its label erases it, and keeps
+    the label where that is wished. What was lost is listed as destroyed everywhere."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    system.ask(lambda session: _age(session, retention_until=None))
+    system.drive.relabel("TP20241001")
+    other = ("schedule", "run", "monthly", "--no-wait", "--json", "--erase-label")
+    for named, state in (("TP20241002", "FAILED"), ("TP20241001", "SUCCEEDED")):
+        dry = system.cli("format", "--dry-run", "--erase-label", named, code=0 if state == "SUCCEEDED" else 4)
+        assert ("would be lost" in dry.stdout) is (state == "SUCCEEDED")
+        run_id = json.loads(system.cli(*other, named, "--keep-label").stdout)["run"]
+        run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+        assert run["state"] == state, run
+    [tape] = system.json("tape", "list")
+    assert (tape["tape_id"], tape["label"], tape["generation"]) == ("TP20241001", "TP20241001", 2)
+    _is_shown_as_destroyed(system, first["set_id"])
+
+
+def _is_shown_as_destroyed(system: System, set_id: str) -> None:
+    """In every list that had the set, and by every command that would need it."""
+    [of_tape] = [each for each in system.json("tape", "list")[0]["sets"] if each["id"] == set_id]
+    [listed] = [each for each in system.json("sets", "list") if each["id"] == set_id]
+    assert of_tape == listed
+    assert listed["state"] == "destroyed"
+    assert listed["destroyed_at"]
+    tape = system.json("tape", "list")[0]["tape_id"]
+    for command in (("sets", "list"), ("tape", "show", tape)):
+        [line] = [line for line in system.cli(*command).stdout.splitlines() if set_id in line]
+        assert "destroyed" in line
+    assert set_id not in {found["set"] for found in system.json("sets", "find", "文件-0001")}
+    for command in (("sets", "restore", set_id, "--to", "/tmp/x"), ("sets", "verify", set_id)):
+        gone = system.cli(*command, code=2).stderr
+        assert f"Set {set_id} is destroyed: its tape was formatted on" in gone
 
 
 def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:

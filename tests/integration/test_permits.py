@@ -43,8 +43,7 @@ def consumed(database: Database) -> int:
     with database.transaction() as session:
         permit = permits.store(session, run_at(session, "tape0"), tape("m1"), "TP20251101", ALLOWED)
         permits.consume(session, permit.id, NOVEMBER)
-        number = permit.id
-    return number
+        return permit.id
 
 
 @pytest.mark.parametrize(

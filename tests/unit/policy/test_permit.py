@@ -77,6 +77,7 @@ DENIED = [
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=False), {}),
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=None), {}),
     (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
+    (Denial.UNKNOWN_SETS, tape(stored()), {"unknown_sets": ("S7",)}),
     (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
     (Denial.RETAINED_SETS, tape(stored(keep_sets=3, newer=2)), {}),
@@ -126,6 +127,7 @@ def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
     inserted = tape(stored(id="S9", retention_until=None))
     assert decide(facts(inserted, named_label="TP20241015")).allowed
     assert not decide(facts(inserted, named_label="TP20241016")).allowed
+    assert decide(facts(inserted, named_label="TP20241015", unknown_sets=("S7",))).allowed
 
 
 @pytest.mark.parametrize(
