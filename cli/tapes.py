@@ -96,7 +96,7 @@ def show(
             [
                 s["id"],
                 s["type"],
-                s["state"],
+                output.set_state(s),
                 s["files"],
                 units.size(s["bytes"]),
                 output.local(s["finished_at"]),

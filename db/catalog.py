@@ -231,6 +231,16 @@ def _verbatim(text_: str) -> str:
     return re.sub(r"([!%_])", r"!\1", text_)
 
 
+def lost_parent(session: Session, stored: BackupSet) -> str | None:
+    """The destroyed set that an increment needs, directly or further back; None: all are there."""
+    found = stored
+    while found.parent_id is not None:
+        found = get(session, found.parent_id)
+        if found.state is SetState.DESTROYED:
+            return found.id
+    return None
+
+
 def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
     """A set as scripts see it (design section 9)."""
     return {
@@ -239,6 +249,7 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "state": stored.state.value,
         "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
         "parent": stored.parent_id,
+        "lost_parent": lost_parent(session, stored),
         "files": stored.files,
         "deleted": stored.deleted,
         "bytes": stored.bytes,

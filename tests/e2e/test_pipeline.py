@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import json
 import signal
@@ -208,6 +209,29 @@ def _younger_full(stored: BackupSet) -> BackupSet:
         started_at=moment,
         finished_at=moment,
     )
+
+
+def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> None:
+    """The last of each schedule; what a later run has replaced stays. The story says who asked, and why."""
+    system.schedule("a", source)
+    system.schedule("b", source)
+    system.start("control", "tape")
+    ids = []
+    for name in ("a", "a", "b"):
+        ids.append(system.run_schedule(name))
+        system.wait_for_state(ids[-1], "FAILED")
+    insert_blank(system)
+    retried = system.json("runs", "retry", "--all-failed", "--why", "the tape is in")
+    assert retried == {
+        "retried": [{"id": run_id, "state": "QUEUED"} for run_id in ids[1:]],
+        "refused": [],
+    }
+    for run_id in ids[1:]:
+        assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+        who = getpass.getuser()
+        assert f"by {who}: the tape is in" in system.cli("runs", "show", str(run_id)).stdout
+    assert system.json("runs", "show", str(ids[0]))["state"] == "FAILED"
+    assert "No run has failed" in system.cli("runs", "retry", "--all-failed").stdout
 
 
 def test_a_schedule_that_was_done_is_skipped_with_exit_code_3(system: System, source: Path) -> None:

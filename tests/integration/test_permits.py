@@ -10,8 +10,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, permits, runs, schedules, steps
+from cli import output
+from db import cartridges, catalog, permits, restores, runs, schedules, steps
 from db.engine import Database
+from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCartridge, now
 from db.states import BackupType, RunState, Step, Trigger
 from policy.message import M
@@ -133,6 +135,30 @@ def test_a_drive_that_tells_a_label_alone_grows_generations_too(database: Databa
         session.refresh(stored)
         assert stored.state is SetState.DESTROYED
         assert stored.destroyed_at
+
+
+def test_an_increment_is_shown_as_lost_with_the_full_set_that_it_needs(database: Database) -> None:
+    """Its own tape is as it was; the list names what is gone, and so does the refusal to restore it."""
+    full_id, first_id, second_id = (f"20241015T000000Z-000{number}" for number in (1, 2, 3))
+    with database.transaction() as session:
+        tapes = [
+            cartridges.update_label(session, original=None, medium={**LABEL_ALONE, "label": label})[0]
+            for label in ("TP20241015", "TP20241016")
+        ]
+        stored_on(session, tapes[0], full_id)
+        for set_id, parent in ((first_id, full_id), (second_id, first_id)):
+            stored_on(session, tapes[1], set_id).parent_id = parent
+        last = catalog.get(session, second_id)
+        assert catalog.as_json(session, last)["lost_parent"] is None
+        after = {**LABEL_ALONE, "label": "TP20251101", "empty": True}
+        cartridges.formatted(session, None, LABEL_ALONE, after, permit_id=7)
+        session.expire_all()
+        assert last.state is SetState.COMPLETE
+        shown = catalog.as_json(session, last)
+        assert shown["lost_parent"] == full_id
+        assert output.set_state(shown) == f"complete, but {full_id} is lost"
+        with pytest.raises(NotFound, match=f"Set {full_id} is destroyed"):
+            restores.plan(session, second_id, None)
 
 
 def test_an_empty_tape_of_the_same_label_is_not_the_one_with_the_data(database: Database) -> None:
