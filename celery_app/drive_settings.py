@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -45,6 +46,11 @@ class DriveSettings(Section):
     in_bursts: ClassVar[bool] = True
     """Whether it has to stop where data fail to come."""
 
+    @property
+    def place(self) -> str:
+        """Where the drive is on its host: two drives cannot be at one."""
+        raise NotImplementedError
+
 
 class VirtualDriveSettings(DriveSettings):
     """A drive that is a folder: for trying things out, and for tests."""
@@ -52,6 +58,10 @@ class VirtualDriveSettings(DriveSettings):
     in_bursts: ClassVar[bool] = False
     driver: Literal["virtual"]
     path: Path
+
+    @property
+    def place(self) -> str:
+        return os.path.realpath(self.path)
 
 
 class LtfsDriveSettings(DriveSettings):
@@ -72,6 +82,10 @@ class LtfsDriveSettings(DriveSettings):
     unmount_limit_seconds: Seconds = 3600
     check_limit_seconds: Seconds = 6 * 3600
     move_limit_seconds: Seconds = 180
+
+    @property
+    def place(self) -> str:
+        return os.path.realpath(self.device)
 
 
 LtfsProgram = Literal[
@@ -117,6 +131,10 @@ class LtfsWindowsDriveSettings(DriveSettings):
     """Of what the programs print, as ``cp936``; None: the console's."""
     check_limit_seconds: Seconds = 6 * 3600
     move_limit_seconds: Seconds = 300
+
+    @property
+    def place(self) -> str:
+        return self.letter
 
     @field_validator("code_page")
     @classmethod

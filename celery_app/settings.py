@@ -158,6 +158,17 @@ class Settings(BaseSettings):
             raise ValueError(f"'{name}' is not a time zone; write it as Asia/Shanghai")
         return name
 
+    @field_validator("drives")
+    @classmethod
+    def _are_apart(cls, drives: dict[str, AnyDriveSettings]) -> dict[str, AnyDriveSettings]:
+        """One drive under two names would have two workers, and so a format while something is written."""
+        names: dict[str, str] = {}
+        for name, drive in drives.items():
+            other = names.setdefault(drive.place, name)
+            if other != name:
+                raise ValueError(f"'{name}' and '{other}' are the same drive, {drive.place}; name it once")
+        return drives
+
     @field_validator("dashboard_url")
     @classmethod
     def _is_a_web_address(cls, address: str | None) -> str | None:

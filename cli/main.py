@@ -18,6 +18,7 @@ from cli import (
     demo,
     doctor,
     drives,
+    formats,
     labels,
     notify,
     precheck,
@@ -45,6 +46,16 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(sets.app, name="sets")
 tapes.app.command(epilog=examples("tapeline tape register --pool yearly"))(labels.register)
 tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.label)
+tapes.app.command(
+    "format",
+    short_help="Say whether a run would format the tape.",
+    epilog=examples("tapeline tape format --dry-run", "tapeline tape format --schedule monthly --dry-run"),
+)(formats.format_tape)
+app.command(
+    "format",
+    short_help="Say whether a run would format the tape.",
+    epilog=examples("tapeline format --dry-run", "tapeline format --drive tape1 --dry-run --json"),
+)(formats.format_tape)
 tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
 tapes.drives.command(epilog=examples("tapeline drive eject tape0"))(drives.eject)
 tapes.drives.command(epilog=examples("tapeline drive check tape0"))(drives.check)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from celery_app import wiring
-from policy.message import Message
+from policy.message import M, Message
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -89,6 +89,13 @@ def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
     for name, value in named:
         padding = " " * (width - cell_len(name))
         console.print(f"  {name}{padding}  {value}", markup=False, soft_wrap=True)
+
+
+def set_state(stored: Mapping[str, Any]) -> str:
+    """The state of a set; one that needs a destroyed set cannot be restored, whatever its own state."""
+    if stored["state"] == "destroyed" or stored["lost_parent"] is None:
+        return str(stored["state"])
+    return in_words(M("{state}, but {set} is lost", state=stored["state"], set=stored["lost_parent"]))
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

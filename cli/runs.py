@@ -6,7 +6,8 @@ import getpass
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import exists, select
+from sqlalchemy.orm import aliased
 
 from celery_app import wiring
 from cli import output, stack, watch
@@ -161,7 +162,10 @@ def retry(
         str | None, typer.Option("--from", help="An earlier step to go on from.", metavar="STEP")
     ] = None,
     why: Annotated[str | None, typer.Option(help="For the run's story.")] = None,
-    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed run.")] = False,
+    all_failed: Annotated[
+        bool,
+        typer.Option("--all-failed", help="Every failed run that no later one of its schedule has replaced."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a failed run from its failed step, or from an earlier one.
@@ -198,8 +202,16 @@ def retry(
 
 
 def _failed(database: Any) -> list[int]:
+    """Every failed run that no later one of its schedule has replaced, oldest first."""
+    later = aliased(ChainRun)
+    replaced = exists().where(
+        later.schedule_id == ChainRun.schedule_id,
+        later.id > ChainRun.id,
+        later.state.not_in([RunState.SKIPPED, RunState.CANCELLED]),
+    )
+    failed = select(ChainRun.id).where(ChainRun.state == RunState.FAILED, ~replaced).order_by(ChainRun.id)
     with database.transaction() as session:
-        return list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.FAILED)))
+        return list(session.scalars(failed))
 
 
 def _say_retried(done: list[dict[str, Any]], refused: list[TapelineError]) -> None:

@@ -213,6 +213,7 @@ def _on_its_clock(schedule: ScheduledTask, moment: datetime) -> datetime:
         "tapeline schedule run monthly-full",
         "tapeline schedule run monthly-full --type incremental",
         "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
+        "tapeline schedule run monthly-full --erase-label TP20240301",
     ),
 )
 def run(
@@ -226,14 +227,31 @@ def run(
             help="Leave this out too: a pattern as in .gitignore; may be repeated.", metavar="PATTERN"
         ),
     ] = None,
+    erase_label: Annotated[
+        str | None,
+        typer.Option(
+            help="The known tape of this label may be formatted, even if sets on it are kept.",
+            metavar="LABEL",
+        ),
+    ] = None,
+    keep_label: Annotated[
+        bool, typer.Option("--keep-label", help="A tape that is formatted keeps its label.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do."""
+    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do.
+
+    See beforehand what --erase-label would lose: tapeline format --dry-run --erase-label LABEL
+    """
     check_patterns(exclude or [])
-    options: dict[str, Any] = {"excludes": exclude} if exclude else {}
-    if kind:
-        options["type"] = kind.value
+    asked = {
+        "excludes": exclude,
+        "type": kind.value if kind else None,
+        "erase_label": erase_label,
+        "keep_label": keep_label,
+    }
+    options = {option: value for option, value in asked.items() if value}
     with stack.database() as database:
         run_id, state = start(database, name, options)
         if as_json:

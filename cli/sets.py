@@ -58,7 +58,7 @@ def list_sets(
             [
                 stored["id"],
                 stored["type"],
-                stored["state"],
+                output.set_state(stored),
                 ", ".join(stored["tapes"]),
                 stored["files"],
                 units.size(stored["bytes"]),

@@ -6,7 +6,6 @@ import getpass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 from sqlalchemy import select
@@ -15,14 +14,12 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from cli import output, stack, watch
 from cli.output import AsJson, examples
-from db import cartridges, catalog, permits, runs, schedules, views
+from db import cartridges, runs, views
 from db.errors import NotAllowed, NotFound
-from db.models import ChainRun, Drive, TapeCartridge, now
+from db.models import ChainRun, Drive, TapeCartridge
 from db.states import ACTIVE, RunState
 from policy import units
-from policy.errors import UsageError
 from policy.message import M, Message
-from policy.permit import Decision
 from policy.tapes import CartridgeState
 
 app = typer.Typer(help="Tapes: what is known of each cartridge.", no_args_is_help=True)
@@ -99,7 +96,7 @@ def show(
             [
                 s["id"],
                 s["type"],
-                s["state"],
+                output.set_state(s),
                 s["files"],
                 units.size(s["bytes"]),
                 output.local(s["finished_at"]),
@@ -263,75 +260,6 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
             session.scalars(of_drive.where(ChainRun.state.in_([RunState.QUEUED, RunState.WAITING_FOR_TAPE])))
         ),
     }
-
-
-@app.command(
-    name="format",
-    short_help="Say whether a run would format the tape.",
-    epilog=examples("tapeline tape format --schedule monthly --dry-run"),
-)
-def format_tape(
-    schedule: Annotated[str, typer.Option("--schedule", help="As a run of this schedule would ask.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the permit says; nothing is touched.")
-    ] = False,
-    erase_label: Annotated[
-        str | None, typer.Option("--erase-label", help="The old label, if its sets may be lost.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say whether a run of a schedule may format the tape in its drive now, why, and what would be lost.
-
-    Run it on the drive's host. Exit code 0 if the permit would be given, 4 if not."""
-    if not dry_run:
-        raise UsageError(
-            M("A tape is formatted by a run, under its permit."),
-            M("Add --dry-run to see what the permit says; 'tapeline schedule run NAME' starts a run."),
-        )
-    with stack.database() as database:
-        with database.transaction() as session:
-            drive = schedules.get(session, schedule).drive
-        medium = wiring.drive(drive).look().to_json()
-        with database.transaction() as session:
-            row = schedules.get(session, schedule)
-            now_local = now().astimezone(ZoneInfo(row.time_zone))
-            decision = permits.preview(session, row, medium, now_local=now_local, named_label=erase_label)
-            lost = [catalog.as_json(session, catalog.get(session, set_id)) for set_id in decision.sets_lost]
-    _show_decision(decision, medium, lost, as_json=as_json)
-    raise typer.Exit(0 if decision.allowed else 4)
-
-
-def _show_decision(
-    decision: Decision, medium: dict[str, Any], lost: list[dict[str, Any]], *, as_json: bool
-) -> None:
-    if as_json:
-        output.print_json(
-            {
-                "allowed": decision.allowed,
-                "append": decision.append,
-                "denials": [denial.value for denial in decision.denials],
-                "reasons": [wiring.words().text(reason) for reason in decision.reasons],
-                "medium": medium,
-                "sets_lost": lost,
-            }
-        )
-        return
-    output.say(M("In the drive: {tape}", tape=medium["label"] or medium["state"]), style="bold")
-    if decision.allowed:
-        output.say(M("A run now would be permitted to format it."), style="yellow")
-    elif decision.append:
-        output.say(M("A run now would not format it: it would append to it."), style="green")
-    else:
-        output.say(M("A run now would not be permitted to format it."), style="green")
-    for reason in decision.reasons:
-        output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
-    if lost and decision.allowed:
-        output.say(M("These sets would be lost:"), style="bold red")
-        for stored in lost:
-            output.console.print(
-                f"  {stored['id']}  {stored['type']}  {units.size(stored['bytes'])}  {stored['finished_at']}",
-                markup=False,
-            )
 
 
 @drives.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from sqlalchemy import exists, func, or_, select, update
@@ -22,7 +23,7 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     """The row of the cartridge that the drive describes, or None.
 
     The volume's UUID decides; then the serial of the cartridge itself, which survives a format; a label
-    alone only where the drive says neither.
+    alone only where the drive says neither, and not for an empty tape if the row has data on it.
     """
     for column in ("volume_uuid", "medium_serial"):
         if medium.get(column):
@@ -33,7 +34,14 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
                 return found
     if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
         return None
-    return find(session, medium["label"])
+    found = find(session, medium["label"])
+    is_another = found is not None and medium.get("empty") and _has_archives(session, found)
+    return None if is_another else found
+
+
+def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
+    on_it = (BackupArchive.cartridge_id == cartridge.id) & (BackupArchive.generation == cartridge.generation)
+    return session.scalar(select(BackupArchive.set_id).where(on_it).limit(1)) is not None
 
 
 def find(session: Session, name: str) -> TapeCartridge | None:
@@ -156,16 +164,25 @@ def labels_of_others(session: Session, medium: Medium) -> set[str]:
     }
 
 
-def formatted(session: Session, cartridge_id: int | None, before: Medium, after: Medium) -> TapeCartridge:
+def formatted(
+    session: Session,
+    cartridge_id: int | None,
+    before: Medium,
+    after: Medium,
+    *,
+    permit_id: int | None = None,
+) -> TapeCartridge:
     """Record a format that was read back: the row of the cartridge, its new volume, one generation more.
 
-    Sets of earlier generations become DESTROYED. Recording the same volume twice changes nothing.
+    Sets of earlier generations become DESTROYED. Recording the same permit, or without one the same volume,
+    twice changes nothing.
     """
     cartridge = session.get(TapeCartridge, cartridge_id) if cartridge_id else recognise(session, before)
     cartridge = cartridge or recognise(session, after) or _new(session, after)
-    if cartridge.generation and cartridge.volume_uuid == after["volume_uuid"]:
+    if _is_recorded(cartridge, after, permit_id):
         return cartridge
     cartridge.generation += 1
+    cartridge.permit_id = permit_id
     cartridge.formatted_at = now()
     cartridge.state = CartridgeState.ACTIVE
     cartridge.bytes_used = 0
@@ -175,16 +192,32 @@ def formatted(session: Session, cartridge_id: int | None, before: Medium, after:
     return cartridge
 
 
+def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None) -> bool:
+    """A drive that does not say which volume it has would have every volume look like the last one."""
+    if permit_id is not None:
+        return cartridge.permit_id == permit_id
+    said = after.get("volume_uuid")
+    return bool(cartridge.generation and said and cartridge.volume_uuid == said)
+
+
 def _new(session: Session, medium: Medium) -> TapeCartridge:
     """A row for a tape whose label was read back from it."""
     name = medium["label"]
     if session.scalar(select(TapeCartridge.id).where(TapeCartridge.tape_id == name)):
-        name = f"{name}-{(medium.get('barcode') or medium.get('volume_uuid') or '')[:12]}"
+        name = _free_name(session, name, medium.get("barcode") or medium.get("volume_uuid"))
     cartridge = TapeCartridge(
         tape_id=name, label=medium["label"], state=CartridgeState.ACTIVE, generation=0, bytes_used=0
     )
     session.add(cartridge)
     return cartridge
+
+
+def _free_name(session: Session, label: str, told: str | None) -> str:
+    """A name for another cartridge of the same label: by what the drive tells of it, else by its number."""
+    if told:
+        return f"{label}-{told[:12]}"
+    taken = set(session.scalars(select(TapeCartridge.tape_id).where(TapeCartridge.tape_id.startswith(label))))
+    return next(name for number in count(2) if (name := f"{label}-{number}") not in taken)
 
 
 def _take_over(cartridge: TapeCartridge, medium: Medium) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from psycopg2 import sql
@@ -41,6 +41,12 @@ def get(session: Session, set_id: str) -> BackupSet:
     if stored is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
     return stored
+
+
+def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
+    """Those of some sets that the catalogue does not have, sorted."""
+    known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))
+    return tuple(sorted(set(ids) - set(known)))
 
 
 def add_set(session: Session, new: BackupSet) -> None:
@@ -243,6 +249,16 @@ def _verbatim(text_: str) -> str:
     return re.sub(r"([!%_])", r"!\1", text_)
 
 
+def lost_parent(session: Session, stored: BackupSet) -> str | None:
+    """The destroyed set that an increment needs, directly or further back; None: all are there."""
+    found = stored
+    while found.parent_id is not None:
+        found = get(session, found.parent_id)
+        if found.state is SetState.DESTROYED:
+            return found.id
+    return None
+
+
 def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
     """A set as scripts see it (design section 9)."""
     return {
@@ -251,6 +267,7 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "state": stored.state.value,
         "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
         "parent": stored.parent_id,
+        "lost_parent": lost_parent(session, stored),
         "files": stored.files,
         "deleted": stored.deleted,
         "bytes": stored.bytes,
@@ -264,6 +281,7 @@ def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
         "keep_sets": stored.keep_sets,
         "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "destroyed_at": stored.destroyed_at.isoformat() if stored.destroyed_at else None,
         "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
         "verified_percent": stored.verified_percent,
         "damaged": stored.damaged,

@@ -57,5 +57,12 @@ def announce_once(session: Session, about: str, event: str, facts: dict[str, Any
 
 def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:
     """When an event of a run was said last."""
+    last = last_of(session, run, event)
+    return last.created_at if last else None
+
+
+def last_of(session: Session, run: ChainRun, event: str) -> Notification | None:
+    """What was said of a run last, of an event."""
     of_event = (Notification.run_id == run.id) & (Notification.event == event)
-    return session.scalar(select(func.max(Notification.created_at)).where(of_event))
+    newest_first = Notification.occurrence.desc()
+    return session.scalar(select(Notification).where(of_event).order_by(newest_first).limit(1))

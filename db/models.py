@@ -302,6 +302,8 @@ class TapeCartridge(Base):
     label: Mapped[str | None] = mapped_column(index=True)
     generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """How many times it has been formatted; sets of earlier generations are gone."""
+    permit_id: Mapped[int | None]
+    """The format permit that its present generation was made under: a format is recorded once."""
     state: Mapped[CartridgeState] = mapped_column(_enum(CartridgeState, "cartridge_state"))
     pool_id: Mapped[int | None] = mapped_column(ForeignKey("tape_pools.id"))
     volume_uuid: Mapped[str | None] = mapped_column(unique=True)
@@ -325,7 +327,8 @@ class TapeCartridge(Base):
 
 
 class FormatPermit(Base):
-    """The answer to "may this run format this cartridge now?", and what came of it: an audit trail."""
+    """The answer to "may this run format this cartridge now?", and what came of it: an audit trail, in which
+    the database lets nothing change but use and outcome, each of them once."""
 
     __tablename__ = "format_permits"
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, events
+from db import cartridges, catalog, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import BackupType, Step
+from db.states import ACTIVE, BackupType, Step
+from policy import label as labels
 from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
@@ -50,8 +52,12 @@ def judge(
     template_id: int | None,
     policy: TapePolicy,
     now_local: datetime,
+    sets_on_tape: Collection[str] = (),
 ) -> Decision:
-    """Ask the rules whether the run may format what is in the drive now. Stores nothing."""
+    """Ask the rules whether the run may format what is in the drive now. Stores nothing.
+
+    ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
+    """
     seen = run.tape_seen
     return decide(
         FormatFacts(
@@ -64,6 +70,30 @@ def judge(
             newest_full_set=newest_full(session, template_id),
             named_label=run.options.get("erase_label"),
             permit_used=used(session, run.id, run.part) is not None,
+            unknown_sets=catalog.unknown(session, sets_on_tape),
+        )
+    )
+
+
+def outlook(
+    session: Session,
+    run: ChainRun,
+    medium: cartridges.Medium,
+    *,
+    policy: TapePolicy,
+    now_local: datetime,
+) -> Decision:
+    """What the rules would say to a run whose precheck saw this medium now. Stores nothing."""
+    return decide(
+        FormatFacts(
+            tape=cartridges.tape_facts(session, medium),
+            seen_by_precheck=cartridges.identity(medium),
+            policy=policy,
+            now_local=now_local,
+            run_id=run.id,
+            period=run.period,
+            newest_full_set=newest_full(session, run.schedule.template_id if run.schedule else None),
+            named_label=run.options.get("erase_label"),
         )
     )
 
@@ -91,6 +121,33 @@ def preview(
     )
 
 
+def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_local: datetime) -> str:
+    """The label to ask for: no other cartridge has it, and no run at another drive is about to write it.
+
+    The tape's own, where an operator wants to keep it; else the next of the month. Until the transaction ends
+    nobody else is given a label. Raises UsageError when the month has none left, or when the label to keep is
+    none that Tapeline writes.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
+    taken = cartridges.labels_of_others(session, medium) | _promised(session, run, medium)
+    if run.options.get("keep_label") and medium.get("label") and medium["label"] not in taken:
+        return labels.check(medium["label"])
+    return labels.to_ask_for(now_local, taken)
+
+
+def _promised(session: Session, run: ChainRun, medium: cartridges.Medium) -> set[str]:
+    """The labels that other permits have been given for other cartridges: no row may say so yet."""
+    is_open = FormatPermit.outcome.is_(None) & ChainRun.state.in_(ACTIVE)
+    was_written = FormatPermit.outcome["ok"].as_boolean()
+    rows = session.execute(
+        select(FormatPermit.label, FormatPermit.identity)
+        .join(ChainRun, ChainRun.id == FormatPermit.run_id)
+        .where(FormatPermit.allowed, FormatPermit.run_id != run.id, is_open | was_written)
+    )
+    mine = medium.get("medium_serial")
+    return {label for label, identity in rows if mine is None or identity.get("medium_serial") != mine}
+
+
 def store(
     session: Session, run: ChainRun, medium: cartridges.Medium, label: str, decision: Decision
 ) -> FormatPermit:
@@ -113,12 +170,23 @@ def store(
     return permit
 
 
+def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool | None:
+    """Whether a medium is the cartridge that a permit was for, by what survives a format: the chip's serial;
+    else the barcode, which some format programs write anew. None: nothing tells."""
+    for name in ("medium_serial", "barcode"):
+        before, after = permit.identity.get(name), medium.get(name)
+        if before and after:
+            return bool(before == after)
+    return None
+
+
 def consume(session: Session, permit_id: int, moment: datetime) -> None:
     """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed.
 
     ``moment``: made once by the step that wants to format. Whoever comes again with the same moment is that
     step, whose connection broke after the commit.
     """
+    session.execute(_DURABLE)
     permit = session.get(FormatPermit, permit_id, populate_existing=True)
     if permit is not None and permit.consumed_at == moment:
         return
@@ -137,6 +205,13 @@ def consume(session: Session, permit_id: int, moment: datetime) -> None:
         raise _spent() from error
     if consumed is None:
         raise _spent()
+
+
+# Where somebody has set the server to say "committed" before it is on disk, a crash would forget the use.
+_DURABLE = text(
+    "SELECT set_config('synchronous_commit', 'on', true)"
+    " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+)
 
 
 def _spent() -> NotAllowed:

@@ -121,7 +121,15 @@ def _announce_state(
         event = "warnings"
     if run.state is RunState.FAILED and _has_bad_tape(session, run, stored):
         event = "tape_error"
+    if run.state is RunState.WAITING_FOR_TAPE and _is_said(session, run, reason):
+        return
     announce(session, run, event, reason, remedy)
+
+
+def _is_said(session: Session, run: ChainRun, reason: Message | None) -> bool:
+    """A run that comes to wait again for the same reason is no news; reminders have a time of their own."""
+    last = events.last_of(session, run, "waiting_for_tape")
+    return last is not None and last.created_at >= run.queued_at and last.facts["reason"] == _json(reason)
 
 
 def _has_bad_tape(session: Session, run: ChainRun, stored: BackupSet | None) -> bool:
@@ -463,6 +471,7 @@ def retry(
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
     run.cancel_requested_at = None
     run.recoveries = 0
+    run.wait_until = None
     run.queued_at = now()
     if not transition(session, run, RunState.QUEUED, reason):
         raise NotAllowed(M("Run {id} was changed by somebody else just now.", id=run.id))

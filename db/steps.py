@@ -27,6 +27,8 @@ class Claim:
     attempt: int
     dispatch: int
     worker: str
+    cancelled: bool = False
+    """An operator asked the run to stop before this step began, and there is something left to stop."""
 
 
 def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str) -> Claim | None:
@@ -57,7 +59,8 @@ def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str)
     ).scalar_one_or_none()
     if attempt is None:
         return None
-    return Claim(run_id, run.part, step, attempt, dispatch, worker)
+    cancelled = run.cancel_requested_at is not None and step is not Step.NOTIFY
+    return Claim(run_id, run.part, step, attempt, dispatch, worker, cancelled)
 
 
 def _is_next(session: Session, run: ChainRun, step: Step) -> bool:

@@ -21,6 +21,7 @@ class Denial(StrEnum):
     NO_MEDIUM = "no_medium"
     UNREADABLE = "unreadable"
     FOREIGN_DATA = "foreign_data"
+    UNKNOWN_SETS = "unknown_sets"
     RETAINED_SETS = "retained_sets"
     PERIOD_DATA = "period_data"
     OWN_SET = "own_set"
@@ -51,6 +52,8 @@ class FormatFacts:
     """The old label, where an operator named it and so allowed its sets to be lost."""
     permit_used: bool = False
     """A permit of this part of the run was consumed before."""
+    unknown_sets: tuple[str, ...] = ()
+    """The sets that the volume itself shows and the catalogue does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,21 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
             )
         for kept in _kept_sets(facts):
             yield Denial.RETAINED_SETS, kept
+    yield from _unknown_sets(facts)
+
+
+def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """A database that was restored from an older copy does not know the latest sets of a tape."""
+    if facts.unknown_sets and not _is_named(facts):
+        yield (
+            Denial.UNKNOWN_SETS,
+            M(
+                "Tape {tape} holds sets that the catalogue does not know: {sets}."
+                " Enter them: tapeline tape import",
+                tape=facts.tape.describe(),
+                sets=", ".join(facts.unknown_sets),
+            ),
+        )
 
 
 def _is_free_to_format(facts: FormatFacts) -> bool:

@@ -36,10 +36,10 @@ def findings(name: str, *, by_hand: bool) -> list[Finding]:
         busy = _busy(session, schedule)
         sources = list(schedule.template.sources)
     if drive is None or busy or wiring.is_silent(drive.last_seen_at):
-        return [*found, busy or _no_worker(schedule.drive, drive)]
+        return [*found, busy or no_worker(schedule.drive, drive)]
     answer = check_drive.ask(drive, sources)
     if answer is None:
-        return [*found, _no_answer(drive)]
+        return [*found, no_answer(drive)]
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
         return [*found, *_at_the_drive(session, schedule, drive, answer)]
@@ -101,7 +101,8 @@ def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
     )
 
 
-def _no_worker(name: str, drive: Drive | None) -> Finding:
+def no_worker(name: str, drive: Drive | None) -> Finding:
+    """Nobody can say what is in a drive: its worker is silent, or there was never one."""
     remedy = M("Start its worker on the drive's host: tapeline worker QUEUE, or tapeline up.")
     if drive is None:
         return Finding(
@@ -120,7 +121,8 @@ def _no_worker(name: str, drive: Drive | None) -> Finding:
     )
 
 
-def _no_answer(drive: Drive) -> Finding:
+def no_answer(drive: Drive) -> Finding:
+    """The worker of a drive lives and did not say in time what is in it."""
     return Finding(
         "drive",
         M(

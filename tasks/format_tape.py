@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup import manifest
 from celery_app import guards
 from db import cartridges, drives, events, permits
 from db.models import BackupTask, ChainRun, FormatPermit, now
@@ -19,12 +20,12 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import described
-from tape.drive import Medium
+from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import denied, local_now, policy_of, tried
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")
@@ -51,7 +52,8 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     if used is not None:
         return _entered_again(work, used)
     medium = work.drive().look()
-    decided = work.db(lambda session, run: _decide(session, run, medium))
+    shown = _sets_shown(work, medium)
+    decided = work.db(lambda session, run: _decide(session, run, medium, shown))
     if isinstance(decided, WrongTape):
         raise decided
     if isinstance(decided, NotNeeded):
@@ -62,10 +64,36 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     return _format(work, decided)
 
 
-def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeeded | WrongTape:
-    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+def _sets_shown(work: Work, medium: Medium) -> tuple[str, ...]:
+    """What the volume itself shows, if a format would destroy data: the catalogue alone might be too old."""
+    if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
+        return ()
+    with work.drive().mount(read_only=True) as volume:
+        return tuple(each.set_id for each in manifest.sets_on(volume))
+
+
+def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
+    def ask(session: Session, run: ChainRun) -> bool:
+        if _appended_type(session, run) is not None:
+            return False
+        said, moment = medium.to_json(), local_now(run)
+        return permits.outlook(session, run, said, policy=policy_of(run), now_local=moment).allowed
+
+    return ask
+
+
+def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
+    """The type of a backup that formats nothing."""
     kind = session.scalar(select(BackupTask.type).where(BackupTask.run_id == run.id))
-    if kind is not None and kind is not BackupType.FULL and run.part == 1:
+    return kind if kind is not BackupType.FULL and run.part == 1 else None
+
+
+def _decide(
+    session: Session, run: ChainRun, medium: Medium, sets_on_tape: tuple[str, ...]
+) -> Order | NotNeeded | WrongTape:
+    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+    kind = _appended_type(session, run)
+    if kind is not None:
         return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=kind.value))
     said = medium.to_json()
     decision = permits.judge(
@@ -75,16 +103,17 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
         template_id=run.schedule.template_id if run.schedule else None,
         policy=policy_of(run),
         now_local=local_now(run),
+        sets_on_tape=sets_on_tape,
     )
-    label = labels.to_ask_for(local_now(run), cartridges.labels_of_others(session, said))
+    label = permits.label_for(session, run, said, local_now(run))
     permit = permits.store(session, run, said, label, decision)
     _tell_decision(session, run, permit, decision)
     if decision.append:
         return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
     if not decision.allowed:
         return WrongTape(
-            wrong_tape(run, cartridges.tape_facts(session, said)),
-            M("The permit's reasons: tapeline runs show {run}", run=run.id),
+            denied(run, cartridges.tape_facts(session, said), decision),
+            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     known = cartridges.recognise(session, said)
     return Order(permit.id, label, known.generation if known else 0, permit.identity)
@@ -131,7 +160,7 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
     permits.close(session, order.permit_id, _outcome_json(outcome))
     before, after = outcome.before.to_json(), outcome.after.to_json()
     if outcome.ok:
-        cartridge = cartridges.formatted(session, None, before, after)
+        cartridge = cartridges.formatted(session, None, before, after, permit_id=order.permit_id)
         events.record(
             session,
             run,
@@ -234,7 +263,9 @@ def _limit(work: Work, permit: FormatPermit) -> float:
 def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> None:
     said = medium.to_json()
     permits.close(session, permit.id, {"ok": True, "started": True, "after": said, "recovered": True})
-    cartridges.formatted(session, permit.cartridge_id, permit.identity, said)
+    # A label alone tells no cartridge: if that was all, the decision has said already which row it is.
+    before = permit.identity if _is_told(permit.identity) else {}
+    cartridges.formatted(session, permit.cartridge_id, before, said, permit_id=permit.id)
     events.record(
         session,
         run,
@@ -243,18 +274,20 @@ def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium:
     )
 
 
+def _is_told(identity: Mapping[str, str | None]) -> bool:
+    return bool(identity.get("volume_uuid") or identity.get("medium_serial"))
+
+
 def _cut_off(work: Work, permit: FormatPermit, medium: Medium) -> CutOff:
     found = _named(medium)
-    if permit.outcome is None:
-        message = M(
+    message = (
+        tried(found)
+        if permit.outcome
+        else M(
             "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
             found=found,
         )
-    else:
-        message = M(
-            "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
-            found=found,
-        )
+    )
     return CutOff(
         message,
         M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=work.held.run_id),
@@ -273,7 +306,7 @@ def _is_new(permit: FormatPermit, medium: Medium) -> bool:
     """A new volume on the cartridge that the permit was for; another tape may carry the same label."""
     if permit.outcome is not None and permit.outcome["ok"]:
         return False
-    return not _differs(permit, medium) and (
+    return permits.is_same_cartridge(permit, medium.to_json()) is not False and (
         medium.volume_uuid is None or medium.volume_uuid != permit.identity.get("volume_uuid")
     )
 
@@ -281,21 +314,7 @@ def _is_new(permit: FormatPermit, medium: Medium) -> bool:
 def _is_another_cartridge(permit: FormatPermit, medium: Medium) -> bool:
     """Surely not the one that the permit was for. Where nothing tells, only a format that is known to have
     succeeded does: what is in the drive then is not its volume."""
-    if _lasting(permit.identity, medium):
-        return _differs(permit, medium)
+    is_same = permits.is_same_cartridge(permit, medium.to_json())
+    if is_same is not None:
+        return not is_same
     return permit.outcome is not None and bool(permit.outcome["ok"])
-
-
-def _differs(permit: FormatPermit, medium: Medium) -> bool:
-    """Something that survives a format tells this cartridge from the one that the permit was for."""
-    return any(before != after for before, after in _lasting(permit.identity, medium))
-
-
-def _lasting(identity: Mapping[str, str | None], medium: Medium) -> list[tuple[str, str]]:
-    """What survives a format and is known of both: the chip's serial; else the barcode, which some format
-    programs write anew."""
-    known = [
-        (identity.get("medium_serial"), medium.medium_serial),
-        (identity.get("barcode"), medium.barcode),
-    ]
-    return [(before, after) for before, after in known if before and after][:1]

@@ -25,7 +25,7 @@ from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_known_files
 from tasks.step import Done, NextPart, step
-from tasks.tape_rules import begun_on, local_now, policy_of, wrong_tape
+from tasks.tape_rules import begun_on, local_now, policy_of, refusal_of_all, wrong_tape
 from tasks.work import Work, WrongTape
 
 
@@ -127,7 +127,7 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
-            wrong_tape(run, tape),
+            refusal_of_all(session, run, medium.to_json()) or wrong_tape(run, tape),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     if not _parent_is_whole(session, record):

@@ -211,28 +211,45 @@ def _leave(work: Work, state: str, event: str, text: str) -> None:
 
 def _fail(work: Work, error: TapelineError) -> None:
     """The class of the error decides: wait for an operator where the schedule allows it, else fail."""
-    if error.consequence is Consequence.WAIT_FOR_OPERATOR and _wait(work, error):
-        _leave(work, "WAITING", "task-waiting", str(error))
-        raise Ignore from error
+    if error.consequence is Consequence.WAIT_FOR_OPERATOR:
+        became = _wait(work, error)
+        if became is not None:
+            _leave(work, *_LEFT[became], str(error))
+            raise Ignore from error
     _end_run(work, RunState.FAILED, error)
     raise StepFailed(str(error)) from None
 
 
-def _wait(work: Work, error: TapelineError) -> bool:
-    """Put the run to WAITING_FOR_TAPE if its schedule has a ``wait_for_tape`` that is not used up."""
+_LEFT = {
+    RunState.WAITING_FOR_TAPE: ("WAITING", "task-waiting"),
+    RunState.CANCELLED: ("CANCELLED", "task-cancelled"),
+}
+"""What the dashboard shows of a step whose run has left its chain for such a state."""
 
-    def wait(session: Session, run: ChainRun) -> bool:
+
+def _wait(work: Work, error: TapelineError) -> RunState | None:
+    """Put the run to WAITING_FOR_TAPE if its schedule has a ``wait_for_tape`` that is not used up.
+
+    One that an operator asked to stop waits for nothing. Returns the run's new state; None: it has to fail.
+    """
+
+    def wait(session: Session, run: ChainRun) -> RunState | None:
+        if run.cancel_requested_at:
+            steps.finish(session, work.held, StepState.FAILED, error=error)
+            runs.transition(session, run, RunState.CANCELLED, M("cancelled before it waited for a tape"))
+            return run.state
         seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
         if run.part > 1 or run.options.get("next_tape"):
             # What has begun needs its next tape, whatever the schedule says of a wrong first one.
             seconds = seconds or NEXT_TAPE_SECONDS
         if not seconds:
-            return False
+            return None
         run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)
         if run.wait_until <= now():
-            return False
+            return None
         runs.reopen(session, run, Step.PRECHECK)
-        return runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
+        runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
+        return run.state
 
     return work.db(wait)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage
-from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
+from db import cartridges, lineage, permits
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy import label as labels
 from policy.message import M, Message
+from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
 
 
@@ -41,7 +43,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     if run.kind is not Kind.BACKUP:
         return _no_use_for(session, run, tape)
     moment = local_now(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, run.options.get("erase_label"))
     if wrong is not None:
         return wrong
     begun = begun_on(session, run)
@@ -57,28 +59,39 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
         )
     assert run.schedule is not None
     begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
-    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(run, tape)
+    named = run.options.get("erase_label")
+    is_good = _accepts(policy_of(run), tape, moment, begins=begins, named=named)
+    return None if is_good else wrong_tape(run, tape)
 
 
 def refusal_at_first(
-    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> Message | None:
-    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time."""
-    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment)
+    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time.
+
+    ``named``: the label of the tape that an operator has said may be erased.
+    """
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, named)
     if wrong is not None:
         return wrong
     policy = TapePolicy.parse(schedule.tape_policy)
     begins = is_full(session, schedule, schedule.template.type)
     return (
         None
-        if _accepts(policy, tape, moment, begins=begins)
+        if _accepts(policy, tape, moment, begins=begins, named=named)
         else _wrong(schedule.drive, tape, policy, moment)
     )
 
 
-def _accepts(policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool) -> bool:
-    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first."""
-    return policy.accepts(tape, moment) if begins else policy.may_append(tape, moment)
+def _accepts(
+    policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool, named: str | None
+) -> bool:
+    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first, and one
+    of a known tape that an operator has named is his decision."""
+    if not begins:
+        return policy.may_append(tape, moment)
+    is_named = named is not None and tape.known is not None and named == tape.label
+    return is_named or policy.accepts(tape, moment)
 
 
 def _unusable(tape: TapeFacts) -> Message | None:
@@ -88,8 +101,10 @@ def _unusable(tape: TapeFacts) -> Message | None:
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
 
 
-def _no_room(session: Session, drive: str, tape: TapeFacts, moment: datetime) -> Message | None:
-    if tape.known is None or not _is_full(tape.known, moment):
+def _no_room(
+    session: Session, drive: str, tape: TapeFacts, moment: datetime, named: str | None
+) -> Message | None:
+    if tape.known is None or named == tape.label or not _is_full(tape.known, moment):
         return None
     return M(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
@@ -136,6 +151,53 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
 def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
     return _wrong(run.drive, tape, policy_of(run), local_now(run))
+
+
+def denied(run: ChainRun, tape: TapeFacts, decision: Decision) -> Message:
+    """The refusal of a run whose format permit is denied, with the first of the permit's reasons."""
+    return M(
+        "{wrong} The format permit is denied: {reason}",
+        wrong=wrong_tape(run, tape).to_json(),
+        reason=decision.reasons[0].to_json(),
+    )
+
+
+def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
+    """Why a run that begins its part anew with this tape would come to stand again, or None.
+
+    By its precheck, its format permit, or the format that was tried: a run that waits goes on only with a
+    tape that gets past all of them.
+    """
+    tape = cartridges.tape_facts(session, medium)
+    wrong = refusal(session, run, tape)
+    if wrong is not None or not _may_format(session, run):
+        return wrong
+    permit = permits.used(session, run.id, run.part)
+    if permit is not None:
+        return tried(tape.describe()) if _is_spent_on(permit, medium) else None
+    decision = permits.outlook(session, run, medium, policy=policy_of(run), now_local=local_now(run))
+    return None if decision.allowed or decision.append else denied(run, tape, decision)
+
+
+def _may_format(session: Session, run: ChainRun) -> bool:
+    if run.kind is not Kind.BACKUP or run.schedule is None or begun_on(session, run) is not None:
+        return False
+    return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
+
+
+def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
+    """The format of this cartridge was tried, and its label is not the one that was asked for."""
+    failed = permit.outcome is not None and permit.outcome["started"] and not permit.outcome["ok"]
+    is_done = medium.get("label") == permit.label and medium.get("empty")
+    return bool(failed and permits.is_same_cartridge(permit, medium) and not is_done)
+
+
+def tried(found: str | dict[str, Any]) -> Message:
+    """A part of a run formats once, whatever came of it."""
+    return M(
+        "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
+        found=found,
+    )
 
 
 def _wrong(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message:

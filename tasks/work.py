@@ -56,7 +56,7 @@ class Work:
         self.database = wiring.database()
         self.progress: dict[str, Any] | None = None
         self._ended = threading.Event()
-        self._cancelled = False
+        self._cancelled = held.cancelled
         self._lost = False
         self._event_sent = 0.0
         self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)

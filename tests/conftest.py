@@ -117,6 +117,10 @@ def broker_url(servers: Servers) -> str:
     return servers.broker_url
 
 
+FAULTS_HEAD = (
+    "| case | run | formats | cartridge | set | messages |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
 COUNTED = "tapeline: "
 """Properties of a test that begin so are summed up for the last lines of the report."""
 
@@ -124,12 +128,19 @@ COUNTED = "tapeline: "
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How much was tried: the counts of all tests, whichever process ran them."""
     counts: Counter[str] = Counter()
+    faults: list[str] = []
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
     for report in reports:
         if getattr(report, "when", "") == "call":
             for name, value in report.user_properties:
                 if name.startswith(COUNTED):
                     counts[name.removeprefix(COUNTED)] += int(value)
+                elif name == "fault":
+                    faults.append(value)
+    if faults:
+        terminalreporter.section("the table of faults: each run ended so, the tape and the catalogue are so")
+        for line in (*FAULTS_HEAD, *sorted(faults)):
+            terminalreporter.write_line(line)
     if counts:
         terminalreporter.section("how much was tried")
         terminalreporter.write_line(", ".join(f"{value} {name}" for name, value in counts.items()))

@@ -60,6 +60,11 @@ class System:
                 **settings,
             )
 
+    def configure_drive(self, **settings: Any) -> None:
+        """Let the workers that are started from now on have a drive with these settings."""
+        drive = {"driver": "virtual", "path": str(self.drive.path), **settings}
+        self.environment["TAPELINE_DRIVES"] = json.dumps({"tape0": drive})
+
     def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers as the README says, and wait until they are ready."""
         for queue in queues:
@@ -108,7 +113,7 @@ class System:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
         process.wait(PATIENCE)
-        self.wait_for(lambda: not any(map(_is_alive, children)), "the pool to end")
+        self.wait_for(lambda: not any(map(is_alive, children)), "the pool to end")
         # A worker that is started again under this name has to say anew that it is ready.
         log = self.folder / f"{name}.log"
         log.rename(self.folder / f"{name}.{process.pid}.log")
@@ -187,6 +192,6 @@ class System:
         self.database.close()
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Whether a process works; one that nobody has reaped yet does not."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import requests
 from flower import urls
+from sqlalchemy import select
 from tornado.web import URLSpec
 
 from dashboard.routes import ROUTES
+from db.models import BackupSet
+from policy.tapes import SetState
 from tests.dashboard.conftest import insert_blank
 from tests.dashboard.site import Site
 from tests.system import System
@@ -62,10 +67,18 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     assert f'href="/runs/{run_id}"' in site.get(f"/task/run{run_id}-2-1-precheck")
     for path in ("/tapes", "/drives", "/schedules", "/runs?state=SUCCEEDED&schedule=monthly&drive=tape0"):
         assert "monthly" in site.get(path) or path == "/drives"
+    site.system.ask(_destroy)
+    assert "destroyed: the tape was formatted on 2026-01-02" in site.get("/tapes")
     figures = site.get("/metrics")
     assert 'tapeline_runs{state="SUCCEEDED"} 1.0' in figures
     assert 'tapeline_drive_up{drive="tape0"} 1.0' in figures
     assert "flower_events_total" in figures
+
+
+def _destroy(session: Any) -> None:
+    """As if the tape had been formatted since."""
+    stored = session.scalars(select(BackupSet)).one()
+    stored.state, stored.destroyed_at = SetState.DESTROYED, datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:

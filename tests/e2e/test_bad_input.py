@@ -50,6 +50,10 @@ def test_what_does_not_exist_is_named(system: System, arguments: list[str], says
         ("[flower]\naddress = '0.0.0.0'", "basic_auth"),
         ("heartbeat_seconds = -1", "heartbeat_seconds"),
         ("state_dir = 5", "state_dir"),
+        (
+            "".join(f"[drives.{name}]\ndriver = 'ltfs'\ndevice = '/dev/sg3'\n" for name in ("a", "b")),
+            "'b' and 'a' are the same drive",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["tapeline", "celery"])

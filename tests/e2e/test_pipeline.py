@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import json
 import signal
@@ -9,19 +10,21 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from backup.compare import compare_trees
 from cli import sample
-from db.models import BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
+from db.models import BackupSet, ChainRun, Drive, FormatPermit, Notification, TapeCartridge
 from db.states import STEPS, Kind
 from tape import virtual_shelf
-from tests.system import System
+from tests.system import System, is_alive
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
 GB = 10**9
+OLD = datetime(2024, 10, 15, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -167,18 +170,7 @@ def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     system.schedule("monthly", source, template={"retention_days": 30})
     system.start("control", "tape")
     first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
-    old = datetime(2024, 10, 15, tzinfo=UTC)
-
-    def age(session: object) -> None:
-        row = session.scalars(select(TapeCartridge)).one()  # type: ignore[attr-defined]
-        row.tape_id = row.label = "TP20241001"
-        stored = session.scalars(select(BackupSet)).one()  # type: ignore[attr-defined]
-        stored.started_at = stored.finished_at = stored.retention_until = old
-        stored.period = "2024-10"
-        # A younger full backup exists elsewhere, so that this one may go.
-        session.add(_younger_full(stored))  # type: ignore[attr-defined]
-
-    system.ask(age)
+    system.ask(_age)
     system.drive.relabel("TP20241001")
     refused = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
     assert refused["state"] == "FAILED"
@@ -191,8 +183,19 @@ def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     assert (tape["tape_id"], tape["label"], tape["generation"]) == (LABEL, LABEL, 2)
     states = {stored["id"]: stored["state"] for stored in tape["sets"]}
     assert states == {first["set_id"]: "destroyed", done["set_id"]: "complete"}
-    gone = system.cli("sets", "restore", first["set_id"], "--to", "/tmp/x", code=2)
-    assert "destroyed" in gone.stderr
+    _is_shown_as_destroyed(system, first["set_id"])
+
+
+def _age(session: Any, retention_until: datetime | None = OLD) -> None:
+    """The one tape and its set are of October 2024."""
+    row = session.scalars(select(TapeCartridge)).one()
+    row.tape_id = row.label = "TP20241001"
+    stored = session.scalars(select(BackupSet)).one()
+    stored.started_at = stored.finished_at = OLD
+    stored.retention_until = retention_until
+    stored.period = "2024-10"
+    # A younger full backup exists elsewhere, so that this one may go.
+    session.add(_younger_full(stored))
 
 
 def _younger_full(stored: BackupSet) -> BackupSet:
@@ -206,6 +209,29 @@ def _younger_full(stored: BackupSet) -> BackupSet:
         started_at=moment,
         finished_at=moment,
     )
+
+
+def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> None:
+    """The last of each schedule; what a later run has replaced stays. The story says who asked, and why."""
+    system.schedule("a", source)
+    system.schedule("b", source)
+    system.start("control", "tape")
+    ids = []
+    for name in ("a", "a", "b"):
+        ids.append(system.run_schedule(name))
+        system.wait_for_state(ids[-1], "FAILED")
+    insert_blank(system)
+    retried = system.json("runs", "retry", "--all-failed", "--why", "the tape is in")
+    assert retried == {
+        "retried": [{"id": run_id, "state": "QUEUED"} for run_id in ids[1:]],
+        "refused": [],
+    }
+    for run_id in ids[1:]:
+        assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+        who = getpass.getuser()
+        assert f"by {who}: the tape is in" in system.cli("runs", "show", str(run_id)).stdout
+    assert system.json("runs", "show", str(ids[0]))["state"] == "FAILED"
+    assert "No run has failed" in system.cli("runs", "retry", "--all-failed").stdout
 
 
 def test_a_schedule_that_was_done_is_skipped_with_exit_code_3(system: System, source: Path) -> None:
@@ -252,20 +278,25 @@ def test_killing_the_tape_worker_leaves_a_run_that_is_explained_and_resumed(
 
 
 def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Path, short_path: Path) -> None:
-    """SIGTERM: the worker seals what it has, ends within seconds, and the next one goes on from there."""
-    sample.make(source / "more", large=6 << 20, small=200)
-    volume = insert_blank(system, speed=4 << 20)
+    """SIGTERM: the worker seals what it has, ends within seconds with its readers, and the next one goes on
+    from there."""
+    sample.make(source / "more", large=1 << 20, small=1200)
+    volume = insert_blank(system, speed=12 << 20)
+    # A buffer that held all of it would leave nothing to hand over.
+    system.configure_drive(buffer_bytes=16 << 20, readers=2)
     system.schedule("monthly", source, template={"compression": "none"})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for(lambda: list(volume.glob("sets/*/data-*")), "the first archive")
-    time.sleep(1)
+    readers = system.child_of("tape").children()
+    assert len(readers) == 2
     system.kill("tape", signal.SIGTERM)
     run = system.json("runs", "show", str(run_id))
     assert run["state"] == "RUNNING"
     assert next(s["state"] for s in run["steps"] if s["name"] == "run_backup") == "PENDING"
     assert system.json("sets", "list")[0]["archives"] == 1
     assert len(list(volume.glob("sets/*/index-*"))) == 1
+    assert not any(map(is_alive, readers))
 
     system.start("tape")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
@@ -274,6 +305,31 @@ def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Pa
     restored = short_path / "restored"
     system.cli("sets", "restore", done["set_id"], "--to", str(restored))
     assert compare_trees(source, restored / source.relative_to("/")) == []
+
+
+@pytest.mark.parametrize("killed", ["the child", "the worker"])
+def test_no_reader_outlives_the_worker_that_was_killed(system: System, source: Path, killed: str) -> None:
+    """kill -9 in the middle of the backup: the processes that read ahead end with it and hold nothing, so
+    that the next worker has the drive at once and the run goes on."""
+    sample.make(source / "more", large=1 << 20, small=600)
+    volume = insert_blank(system, speed=12 << 20)
+    system.configure_drive(buffer_bytes=16 << 20, readers=2)
+    system.schedule("monthly", source, template={"compression": "none"})
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: list(volume.glob("sets/*/data-*")), "the first archive")
+    child = system.child_of("tape")
+    readers = child.children()
+    assert len(readers) == 2
+    if killed == "the child":
+        child.kill()
+    else:
+        system.kill("tape")
+    system.wait_for(lambda: not any(map(is_alive, readers)), "the readers to end", patience=5)
+    if killed == "the worker":
+        system.start("tape")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
 
 
 def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
@@ -335,15 +391,20 @@ def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: Sys
 
 
 def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: System, source: Path) -> None:
-    """Blank: permitted. With this month's data: it would append. With the label named: what would be lost."""
+    """Blank: permitted. With this month's data: it would append. For any drive: its worker looks, and where
+    several schedules use it, one is to be named."""
     insert_blank(system)
+    dry = ("format", "--dry-run")
+    assert "No schedule is for drive tape0" in system.cli(*dry, code=2).stderr
     system.schedule("monthly", source)
-    dry = ("tape", "format", "--schedule", "monthly", "--dry-run")
-    system.cli("tape", "format", "--schedule", "monthly", code=2)
+    system.cli("format", "--schedule", "monthly", code=2)
     assert "permitted" in system.cli(*dry).stdout
+    assert "permitted" in system.cli("tape", *dry, "--schedule", "monthly").stdout
     system.start("control", "tape")
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
-    assert "append" in system.cli(*dry, code=4).stdout
+    # The tape is on another host now, as far as this command can tell.
+    system.environment["TAPELINE_STATE_DIR"] = str(system.folder / "elsewhere")
+    assert "append" in system.cli(*dry, "--drive", "tape0", code=4).stdout
     answer = system.json(*dry)
     assert (answer["allowed"], answer["append"]) == (False, True)
     assert [lost["id"] for lost in answer["sets_lost"]] == [run["set_id"]]
@@ -352,6 +413,52 @@ def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: Sys
     assert len(system.json("runs", "show", str(run["id"]))["permits"]) == 1
     [drive] = system.json("drive", "status")
     assert drive["medium"]["label"] == LABEL
+    system.schedule("weekly", source)
+    assert "monthly, weekly" in system.cli(*dry, code=2).stderr
+    system.kill("tape")
+    with system.database.transaction() as session:
+        row = session.get_one(Drive, "tape0")
+        row.host, row.last_seen_at = "backup-host", datetime(2026, 1, 1, tzinfo=UTC)
+    silent = system.cli(*dry, "--schedule", "weekly", code=1)
+    assert "The worker of drive tape0 on backup-host was last heard of" in silent.stderr
+
+
+def test_a_tape_is_erased_only_by_its_name(system: System, source: Path) -> None:
+    """A kept set on a tape of another month: refused; a run by hand that names its label erases it, and keeps
+    the label where that is wished. What was lost is listed as destroyed everywhere."""
+    insert_blank(system)
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    system.ask(lambda session: _age(session, retention_until=None))
+    system.drive.relabel("TP20241001")
+    other = ("schedule", "run", "monthly", "--no-wait", "--json", "--erase-label")
+    for named, state in (("TP20241002", "FAILED"), ("TP20241001", "SUCCEEDED")):
+        dry = system.cli("format", "--dry-run", "--erase-label", named, code=0 if state == "SUCCEEDED" else 4)
+        assert ("would be lost" in dry.stdout) is (state == "SUCCEEDED")
+        run_id = json.loads(system.cli(*other, named, "--keep-label").stdout)["run"]
+        run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+        assert run["state"] == state, run
+    [tape] = system.json("tape", "list")
+    assert (tape["tape_id"], tape["label"], tape["generation"]) == ("TP20241001", "TP20241001", 2)
+    _is_shown_as_destroyed(system, first["set_id"])
+
+
+def _is_shown_as_destroyed(system: System, set_id: str) -> None:
+    """In every list that had the set, and by every command that would need it."""
+    [of_tape] = [each for each in system.json("tape", "list")[0]["sets"] if each["id"] == set_id]
+    [listed] = [each for each in system.json("sets", "list") if each["id"] == set_id]
+    assert of_tape == listed
+    assert listed["state"] == "destroyed"
+    assert listed["destroyed_at"]
+    tape = system.json("tape", "list")[0]["tape_id"]
+    for command in (("sets", "list"), ("tape", "show", tape)):
+        [line] = [line for line in system.cli(*command).stdout.splitlines() if set_id in line]
+        assert "destroyed" in line
+    assert set_id not in {found["set"] for found in system.json("sets", "find", "文件-0001")}
+    for command in (("sets", "restore", set_id, "--to", "/tmp/x"), ("sets", "verify", set_id)):
+        gone = system.cli(*command, code=2).stderr
+        assert f"Set {set_id} is destroyed: its tape was formatted on" in gone
 
 
 def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:

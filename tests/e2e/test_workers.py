@@ -8,11 +8,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
+from sqlalchemy import select
 
+from celery_app.config import KEY_PREFIX
+from db.models import BackupSet
 from tape import virtual_shelf
 from tests.system import System
 
@@ -72,29 +78,46 @@ def test_without_its_database_a_worker_says_so(system: System) -> None:
     assert "secret" not in line
 
 
-def test_the_pool_cannot_be_changed_from_outside(system: System) -> None:
-    """Growing the pool or adding a queue over remote control is refused; ping and inspect answer."""
-    system.start("tape")
-    for command in (["pool_grow", "1"], ["add_consumer", "control"], ["autoscale", "3", "1"]):
-        control(system, "control", *command)
-    [child] = [system.child_of("tape")]
-    assert child.is_running()
-    queues = control(system, "inspect", "active_queues").stdout
-    assert "'name': 'tape'" in queues
-    assert "'name': 'control'" not in queues
-    assert "pong" in control(system, "inspect", "ping").stdout
+def test_a_worker_answers_while_it_backs_up_and_its_pool_cannot_be_changed(system: System) -> None:
+    """Ping, inspect and revoke are answered in the middle of a backup; growing the pool or adding a queue is
+    refused."""
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9, speed=10_000)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    source = a_file(system)
+    (source / "slow").write_bytes(bytes(2_000_000))
+    system.schedule("monthly", source, template={"compression": "none"})
+    system.start("tape", "control")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: system.ask(lambda s: s.scalars(select(BackupSet.id)).all()), "the backup")
+    with remote(system) as control:
+        for command, arguments in (
+            ("pool_grow", {"n": 1}),
+            ("add_consumer", {"queue": "control"}),
+            ("autoscale", {"max": 3, "min": 1}),
+        ):
+            control.broadcast(command, arguments=arguments, destination=[TAPE])
+        asked = control.inspect(destination=[TAPE], timeout=10)
+        assert control.ping(destination=[TAPE], timeout=10) == [{TAPE: {"ok": "pong"}}]
+        assert [queue["name"] for queue in asked.active_queues()[TAPE]] == ["tape"]
+        assert [task["id"] for task in asked.active()[TAPE]] == [f"run{run_id}-1-5-run_backup"]
+        control.revoke("another-message", destination=[TAPE], reply=True, timeout=10)
+        assert asked.revoked()[TAPE] == ["another-message"]
+    assert system.child_of("tape").is_running()
+    assert system.json("runs", "show", str(run_id))["state"] == "RUNNING"
 
 
-def control(system: System, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "celery_app", *command],
-        env=system.environment,
-        cwd=system.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+TAPE = "tape@test"
+
+
+@contextmanager
+def remote(system: System) -> Iterator[Any]:
+    """Remote control of the system's workers, as Flower has it."""
+    app = Celery("tests", broker=system.environment["TAPELINE_BROKER_URL"], set_as_current=False)
+    app.conf.broker_transport_options = {"global_keyprefix": KEY_PREFIX}
+    try:
+        yield app.control
+    finally:
+        app.close()
 
 
 def test_a_drive_is_registered_by_its_worker(system: System, short_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import proof
 from tests.faults.site import Site
 
 HERE = Path(__file__).parent
@@ -45,6 +46,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("faults")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What a case proves becomes a line of the table that the report ends with."""
+    proof.proved.clear()
+    result = yield
+    if proof.proved and item.path.is_relative_to(HERE):
+        case = item.name.removeprefix("test_").replace("_", " ").replace("|", "/")
+        item.user_properties.append(("fault", proof.row(case, proof.proved)))
+    return result
 
 
 @pytest.hookimpl(trylast=True)

@@ -56,6 +56,21 @@ class End:
 
 SUCCESS = End()
 
+proved: list[End] = []
+"""What the test under way has proved so far: for the table that is printed at the end."""
+
+
+def row(case: str, ends: list[End]) -> str:
+    """A line of the table: what was looked at, after the last fault of a case and those before it."""
+    columns = (
+        " → ".join(end.state for end in ends),
+        str(ends[-1].formats),
+        ends[-1].cartridge or "not known",
+        ends[-1].stored or "none",
+        ", ".join(ends[-1].messages),
+    )
+    return f"| {case} | {' | '.join(columns)} |"
+
 
 def prove(scene: Scene, end: End) -> None:
     """Wait for the run's end, then look at the run, the tape, the catalogue and the messages."""
@@ -65,6 +80,8 @@ def prove(scene: Scene, end: End) -> None:
     _check_cartridge(scene, end)
     _check_set(scene, run, end)
     _check_messages(scene, run, end)
+    if end not in proved[-1:]:
+        proved.append(end)
 
 
 def _ended(scene: Scene, end: End) -> ChainRun:

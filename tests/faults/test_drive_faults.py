@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from db.models import Drive
 from tape import virtual_shelf
 from tests.faults.proof import SUCCESS, End, prove
 from tests.faults.scene import LABEL, MB, RECORD, Place, Scene
@@ -23,6 +25,8 @@ def failed(
 
 WENT_ON = End(formats=0, messages=("format_warning", "success"))
 NOT_THIS_MONTHS = "not this month's"
+TRIED = "has been tried"
+UNKNOWN = "in state 'unknown'"
 HANG = {"at": "format", "error": "hang", "seconds": 60.0}
 SLOW = {"at": "format", "error": "slow", "seconds": 60.0}
 HANG_AFTER = {"at": "format", "error": "hang_after", "seconds": 60.0}
@@ -33,11 +37,11 @@ def fault(error: str) -> dict[str, Any]:
 
 
 FORMATS: list[tuple[dict[str, Any], str, bool, End]] = [
-    (fault("eio"), "continue", BLANK, failed(NOT_THIS_MONTHS, "format_warning")),
+    (fault("eio"), "continue", BLANK, failed(TRIED, "format_warning")),
     (fault("eio"), "fail", BLANK, failed("The format failed")),
     (fault("eio"), "continue", KNOWN, WENT_ON),
     (fault("eio"), "fail", KNOWN, failed("The format failed", cartridge="active")),
-    (fault("lie_ok"), "continue", BLANK, failed(NOT_THIS_MONTHS, "format_warning")),
+    (fault("lie_ok"), "continue", BLANK, failed(TRIED, "format_warning")),
     (fault("lie_ok"), "fail", BLANK, failed("The format failed")),
     (fault("lie_ok"), "continue", KNOWN, WENT_ON),
     (fault("lie_ok"), "fail", KNOWN, failed("not a new, empty one", cartridge="active")),
@@ -45,7 +49,7 @@ FORMATS: list[tuple[dict[str, Any], str, bool, End]] = [
     (fault("lie_error"), "fail", KNOWN, SUCCESS),
     (fault("half"), "continue", BLANK, failed(NOT_THIS_MONTHS, "format_warning")),
     (fault("half"), "fail", BLANK, failed("The format failed")),
-    (fault("half"), "continue", KNOWN, failed(NOT_THIS_MONTHS, "format_warning", cartridge="unknown")),
+    (fault("half"), "continue", KNOWN, failed(UNKNOWN, "format_warning", cartridge="unknown")),
     (fault("half"), "fail", KNOWN, failed("The format failed", cartridge="unknown")),
     (
         fault("wrong_label"),
@@ -61,7 +65,7 @@ FORMATS: list[tuple[dict[str, Any], str, bool, End]] = [
         failed(NOT_THIS_MONTHS, "format_warning", formats=1, cartridge="unknown"),
     ),
     (fault("wrong_label"), "fail", KNOWN, failed("The format failed", formats=1, cartridge="unknown")),
-    (HANG, "continue", BLANK, failed(NOT_THIS_MONTHS, "format_warning")),
+    (HANG, "continue", BLANK, failed(TRIED, "format_warning")),
     (HANG, "fail", KNOWN, failed("The format failed", cartridge="active")),
     (HANG_AFTER, "fail", BLANK, SUCCESS),
     (HANG_AFTER, "continue", KNOWN, SUCCESS),
@@ -157,7 +161,7 @@ def test_a_full_tape(site: Site, faults: list[dict[str, Any]], tape: dict[str, A
     prove(scene, End("WAITING_FOR_TAPE", "full", 1, "full", "writing", ("waiting_for_tape",)))
 
 
-WAITS = End("WAITING_FOR_TAPE", NOT_THIS_MONTHS, 0, "unknown", None, ("format_warning", "waiting_for_tape"))
+WAITS = End("WAITING_FOR_TAPE", UNKNOWN, 0, "unknown", None, ("format_warning", "waiting_for_tape"))
 
 
 def test_a_format_cut_half_way_where_the_run_may_wait(site: Site) -> None:
@@ -165,6 +169,36 @@ def test_a_format_cut_half_way_where_the_run_may_wait(site: Site) -> None:
     scene = Scene(site, tape={}, faults=[fault("half")], known=True, wait_for_tape_seconds=3600)
     scene.begin()
     prove(scene, WAITS)
+    _looked_at_again(site)
+    prove(scene, WAITS)
+
+
+def _looked_at_again(site: Site) -> None:
+    """Beat has the same tape looked at, which is no news."""
+    before = datetime.now(UTC)
+    site.wait_for(lambda: site.ask(_last_look) > before, "another look")
+    site.settle()
+
+
+def _last_look(session: Any) -> datetime:
+    moment = session.get_one(Drive, "tape0").medium_at
+    assert moment
+    return moment
+
+
+def test_a_tape_that_gets_past_precheck_and_gets_no_permit_is_waited_out(site: Site) -> None:
+    """A blank tape will do, but this one is write-protected: the run waits, says so once with the permit's
+    reason, and goes on by itself with another one."""
+    scene = Scene(site, tape={"write_protected": True}, wait_for_tape_seconds=3600)
+    scene.begin()
+    waits = End("WAITING_FOR_TAPE", "write-protect switch", 0, None, None, ("waiting_for_tape",))
+    prove(scene, waits)
+    _looked_at_again(site)
+    prove(scene, waits)
+    scene.barcode += "B"
+    scene.insert(scene.barcode)
+    site.wait_for(lambda: scene.state != "WAITING_FOR_TAPE", "the run to go on")
+    prove(scene, End(messages=("waiting_for_tape", "success")))
 
 
 def test_the_next_tape_after_a_format_cut_half_way(site: Site) -> None:

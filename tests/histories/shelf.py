@@ -15,7 +15,6 @@ from db.states import BackupType
 from policy.tapes import SetState
 from tape import virtual_record, virtual_shelf
 from tape.virtual_record import VOLUME, VolumeRecord
-from tests.histories.clock import START
 
 CAPACITY = 1 << 20
 OLD_FILE = b"written long ago" * 8
@@ -54,7 +53,7 @@ OTHERS = (
 )
 
 
-def put(session: Session, drive: Path, kind: Cartridge) -> None:
+def put(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> None:
     """Make a cartridge on the shelf of a drive and, if it has a history, its rows."""
     virtual_shelf.new_cartridge(
         drive, kind.name, capacity=kind.capacity, write_protected=kind.write_protected
@@ -65,7 +64,7 @@ def put(session: Session, drive: Path, kind: Cartridge) -> None:
     if kind.torn:
         _change(folder, lambda record: setattr(record, "formatting", True))
     if kind.kept_for is not None:
-        _known(session, drive, kind, START + kind.kept_for)
+        _known(session, drive, kind, first_day)
 
 
 def _change(folder: Path, change: Callable[[virtual_record.Record], None]) -> None:
@@ -96,7 +95,7 @@ def _set_id(kind: Cartridge) -> str:
     return f"20300301T000000Z-{kind.name.encode().hex()[:8]}"
 
 
-def _known(session: Session, drive: Path, kind: Cartridge, kept_until: datetime) -> None:
+def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> None:
     """The cartridge's row, and the set of a run of an earlier year."""
     record = virtual_record.read(virtual_shelf.folder_of(drive, kind.name))
     said = {
@@ -108,7 +107,8 @@ def _known(session: Session, drive: Path, kind: Cartridge, kept_until: datetime)
         "capacity": record.capacity,
     }
     row, _ = cartridges.update_label(session, original=None, medium=said)
-    long_ago = START - timedelta(days=375)
+    assert kind.kept_for is not None
+    long_ago = first_day - timedelta(days=375)
     session.add(
         BackupSet(
             id=_set_id(kind),
@@ -116,10 +116,10 @@ def _known(session: Session, drive: Path, kind: Cartridge, kept_until: datetime)
             generation=row.generation,
             type=BackupType.FULL,
             state=SetState.COMPLETE,
-            period="2030-03",
+            period=f"{long_ago:%Y-%m}",
             sources=[],
             started_at=long_ago,
             finished_at=long_ago,
-            retention_until=kept_until,
+            retention_until=first_day + kind.kept_for,
         )
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tape.virtual import VirtualDrive
 from tasks import chain
 from tests.histories import shelf, truth
 from tests.histories.bus import Bus, Letter
-from tests.histories.clock import Clock
+from tests.histories.clock import START, Clock
 from tests.histories.drive import Formatter
 from tests.histories.ledger import Ledger
 from tests.histories.mailbox import Mailbox
@@ -86,19 +86,21 @@ class World:
     def drive_path(self, name: str) -> Path:
         return self.parts.folder / "drives" / name
 
-    def set_up(self, cartridges: Mapping[str, tuple[shelf.Cartridge, ...]]) -> None:
+    def set_up(
+        self, cartridges: Mapping[str, tuple[shelf.Cartridge, ...]], first_day: datetime = START
+    ) -> None:
         """Empty the database and the shelves; put these cartridges there; start the workers."""
         truth.clear(self.parts.database)
         shutil.rmtree(self.parts.folder / "drives", ignore_errors=True)
         self.bus.clear()
         self.bus.away = False
         self.parts.mailbox.empty()
-        self.clock.__init__()  # type: ignore[misc]
+        self.clock.moment = first_day
         with self.session() as session:
             for name in DRIVES:
                 self.drive_path(name).mkdir(parents=True)
                 for cartridge in cartridges.get(name, ()):
-                    shelf.put(session, self.drive_path(name), cartridge)
+                    shelf.put(session, self.drive_path(name), cartridge, first_day)
         for name in DRIVES:
             self.start_worker(name)
 

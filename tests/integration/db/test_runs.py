@@ -15,6 +15,7 @@ from db.engine import Database
 from db.errors import LostClaim, NotAllowed, NotFound
 from db.models import ChainRun, Notification, RunEvent, ScheduledTask
 from db.states import STEPS, TRANSITIONS, Kind, RunState, Step, StepState, Trigger
+from policy.message import M
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 
@@ -55,6 +56,32 @@ def test_a_start_is_announced_once(database: Database) -> None:
         runs.admit(session, "tape0")
         said = session.scalars(select(Notification.event).order_by(Notification.id)).all()
     assert said == ["started", "failed"]
+
+
+def test_a_reason_to_wait_is_announced_once(database: Database) -> None:
+    """A run that tries, and comes to wait again for the same, is no news; another reason is, and so is the
+    same one after an operator has retried the run, which may wait as long as the first time."""
+    run = running(database)
+    told = [("the write-protect switch", 1), ("the write-protect switch", 1), ("another tape", 2)]
+    with database.transaction() as session:
+        found = runs.get(session, run.id)
+        for reason, times in told:
+            runs.transition(session, found, RunState.WAITING_FOR_TAPE, M(reason))
+            assert _waits_announced(session) == times
+            runs.transition(session, found, RunState.QUEUED)
+            runs.admit(session, "tape0")
+        found.wait_until = datetime.now(UTC)
+        runs.transition(session, found, RunState.FAILED)
+        runs.retry(session, run.id, None, "li", None)
+        assert found.wait_until is None
+        runs.admit(session, "tape0")
+        runs.transition(session, found, RunState.WAITING_FOR_TAPE, M("another tape"))
+        assert _waits_announced(session) == 3
+
+
+def _waits_announced(session: Session) -> int:
+    rows = session.scalars(select(Notification).where(Notification.event == "waiting_for_tape"))
+    return len(rows.all())
 
 
 def test_an_occurrence_is_decided_once(database: Database) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notify.words import Words
 from policy.permit import Denial, FormatFacts, decide
 from policy.tapes import CartridgeFacts, CartridgeState, PolicyKind, SetFacts, SetState, TapeFacts, TapePolicy
 
@@ -74,6 +77,7 @@ DENIED = [
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=False), {}),
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=None), {}),
     (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
+    (Denial.UNKNOWN_SETS, tape(stored()), {"unknown_sets": ("S7",)}),
     (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
     (Denial.RETAINED_SETS, tape(stored(keep_sets=3, newer=2)), {}),
@@ -103,11 +107,27 @@ def test_each_line_that_does_not_hold_denies(
     assert len(decision.reasons) == len(decision.denials)
 
 
+def test_each_denial_has_reasons_of_its_own_in_both_languages() -> None:
+    """None is missing, no two share a text, and the Chinese ones are Chinese."""
+    texts: dict[Denial, set[str]] = {}
+    for denial, inserted, changes in DENIED:
+        decision = decide(facts(inserted, **changes))
+        reason = decision.reasons[decision.denials.index(denial)]
+        texts.setdefault(denial, set()).add(reason.id)
+        chinese = Words("zh_CN").text(reason)
+        assert re.search("[\u4e00-\u9fff]", chinese), chinese
+        assert chinese != Words("en").text(reason)
+    assert set(texts) == set(Denial)
+    for one, other in combinations(texts.values(), 2):
+        assert not one & other
+
+
 def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
     """An operator who names the old label may lose its sets; another label lifts nothing."""
     inserted = tape(stored(id="S9", retention_until=None))
     assert decide(facts(inserted, named_label="TP20241015")).allowed
     assert not decide(facts(inserted, named_label="TP20241016")).allowed
+    assert decide(facts(inserted, named_label="TP20241015", unknown_sets=("S7",))).allowed
 
 
 @pytest.mark.parametrize(

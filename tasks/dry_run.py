@@ -1,0 +1,136 @@
+"""What the format permit would say now, of the tape that is in a drive, on whatever host; nothing changes."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from db import cartridges, catalog, permits, schedules
+from db.errors import NotAllowed
+from db.models import ChainRun, Drive, ScheduledTask, now
+from db.states import RunState
+from policy.errors import TapelineError, UsageError
+from policy.local_time import zone_named
+from policy.message import M, Message
+from policy.permit import Denial
+from tasks import check_drive, findings
+from tasks.tape_rules import is_full, refusal_at_first
+
+
+class NoAnswer(TapelineError):
+    """Nobody who could look into the drive answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Whether a run that started now would format the tape in its drive, and why."""
+
+    schedule: str
+    drive: str
+    medium: dict[str, Any]
+    allowed: bool
+    append: bool
+    """It would not format but append."""
+    denials: tuple[Denial, ...]
+    reasons: tuple[Message, ...]
+    sets_lost: list[dict[str, Any]]
+    """The sets that are on the tape: a format would destroy them."""
+
+
+def dry_run(schedule: str | None, drive: str | None, *, named_label: str | None = None) -> DryRun:
+    """Ask the rules for a run of a schedule, or of the one schedule that a drive has.
+
+    ``named_label``: the label of the tape that the operator says may be erased. Raises NotFound, UsageError,
+    NotAllowed (a run works at the drive), NoAnswer, DriveError.
+    """
+    with wiring.database().transaction() as session:
+        row = _schedule(session, schedule, drive)
+        name, at = row.name, row.drive
+        _refuse_busy(session, at)
+        registered = session.get(Drive, at)
+    medium = _look(at, registered)
+    with wiring.database().transaction() as session:
+        return _judge(session, schedules.get(session, name), medium, named_label)
+
+
+def _schedule(session: Session, name: str | None, drive: str | None) -> ScheduledTask:
+    if name is not None:
+        found = schedules.get(session, name)
+        if drive not in {None, found.drive}:
+            raise UsageError(
+                M("Schedule '{schedule}' is for drive {drive}.", schedule=name, drive=found.drive),
+                M("Leave --drive out."),
+            )
+        return found
+    rows = [row for row in schedules.present(session) if row.drive == drive]
+    if len(rows) == 1:
+        return rows[0]
+    if not rows:
+        raise UsageError(
+            M("No schedule is for drive {drive}: nothing would format what is in it.", drive=drive),
+            M("'tapeline schedule list' shows them; name another drive with --drive."),
+        )
+    raise UsageError(
+        M("Drive {drive} has several schedules, each with its own rules.", drive=drive),
+        M("Name one with --schedule: {schedules}.", schedules=", ".join(row.name for row in rows)),
+    )
+
+
+def _refuse_busy(session: Session, drive: str) -> None:
+    running = session.scalar(
+        select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
+    )
+    if running is not None:
+        raise NotAllowed(
+            M("Run {run} works at drive {drive} now.", run=running, drive=drive),
+            M("Look again when it has ended: tapeline runs watch {run}", run=running),
+        )
+
+
+def _look(name: str, drive: Drive | None) -> dict[str, Any]:
+    """By the drive's worker, wherever it is; without one by this host, if the drive is here."""
+    if drive is not None and not wiring.is_silent(drive.last_seen_at):
+        return _asked(drive)
+    if drive is None or drive.host == socket.gethostname():
+        return wiring.drive(name).look().to_json()
+    trouble = findings.no_worker(name, drive)
+    raise NoAnswer(trouble.detail, trouble.remedy)
+
+
+def _asked(drive: Drive) -> dict[str, Any]:
+    answer = check_drive.ask(drive, [])
+    if answer is None:
+        trouble = findings.no_answer(drive)
+        raise NoAnswer(trouble.detail, trouble.remedy)
+    error = check_drive.said(answer["error"])
+    if error is not None:
+        raise NoAnswer(error, M("See to the drive: tapeline doctor, on {host}", host=drive.host))
+    medium: dict[str, Any] = answer["medium"]
+    return medium
+
+
+def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], named: str | None) -> DryRun:
+    moment = now().astimezone(zone_named(schedule.time_zone))
+    tape = cartridges.tape_facts(session, medium)
+    decision = permits.preview(session, schedule, medium, now_local=moment, named_label=named)
+    wrong = refusal_at_first(session, schedule, tape, moment, named)
+    formats = is_full(session, schedule, schedule.template.type)
+    before = [wrong] if wrong else []
+    if not formats:
+        kind = schedule.template.type.value
+        before.append(M("A backup of type {type} is appended: only a full one formats.", type=kind))
+    return DryRun(
+        schedule=schedule.name,
+        drive=schedule.drive,
+        medium=medium,
+        allowed=decision.allowed and not before,
+        append=wrong is None and (decision.append or not formats),
+        denials=decision.denials,
+        reasons=(*before, *(decision.reasons if formats and not (wrong and decision.allowed) else ())),
+        sets_lost=[catalog.as_json(session, catalog.get(session, each)) for each in decision.sets_lost],
+    )
