@@ -50,9 +50,12 @@ def judge(
     template_id: int | None,
     policy: TapePolicy,
     now_local: datetime,
+    seen: cartridges.Medium | None,
 ) -> Decision:
-    """Ask the rules whether the run may format what is in the drive now. Stores nothing."""
-    seen = run.tape_seen
+    """Ask the rules whether the run may format what is in the drive now. Stores nothing.
+
+    ``seen``: what precheck saw in the drive.
+    """
     return decide(
         FormatFacts(
             tape=cartridges.tape_facts(session, medium),

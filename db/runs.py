@@ -159,7 +159,7 @@ def announce(
         "remedy": _json(advice.remedy(run, event, remedy)),
         "safe": _json(advice.safe(session, run, event)),
         "newest": _json(advice.newest(session, run, event)),
-        "next_command": advice.command(run, event),
+        "next_command": advice.command(session, run, event),
         "at": ended.isoformat(),
         # A schedule whose own zone is wrong has that said on a clock that is right.
         "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
@@ -490,7 +490,7 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
     run = get(session, run_id, lock=True)
     if run.state in ENDED:
         raise NotAllowed(M("Run {id} has ended already: {state}.", id=run.id, state=run.state.value))
-    reason = M("cancelled by {who}", who=requested_by)
+    reason = M("Cancelled by {who}.", who=requested_by)
     step_running = session.scalar(
         select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
     )

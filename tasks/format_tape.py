@@ -24,7 +24,7 @@ from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import local_now, policy_of, wrong_tape
+from tasks.tape_rules import expected, local_now, not_to_format, policy_of
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")
@@ -75,6 +75,7 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
         template_id=run.schedule.template_id if run.schedule else None,
         policy=policy_of(run),
         now_local=local_now(run),
+        seen=run.tape_seen,
     )
     label = labels.to_ask_for(local_now(run), cartridges.labels_of_others(session, said))
     permit = permits.store(session, run, said, label, decision)
@@ -83,8 +84,8 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
         return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
     if not decision.allowed:
         return WrongTape(
-            wrong_tape(run, cartridges.tape_facts(session, said)),
-            M("The permit's reasons: tapeline runs show {run}", run=run.id),
+            not_to_format(run.drive, cartridges.tape_facts(session, said), decision, expected(session, run)),
+            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     known = cartridges.recognise(session, said)
     return Order(permit.id, label, known.generation if known else 0, permit.identity)

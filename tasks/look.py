@@ -10,9 +10,8 @@ from db import cartridges, drives, events, runs
 from db.models import ChainRun
 from db.states import RunState
 from policy.message import M
-from policy.tapes import TapeFacts
 from tasks import chain
-from tasks.tape_rules import refusal
+from tasks.tape_rules import still_wrong
 
 
 @app.task(name="tapeline.look", acks_late=False, ignore_result=True)
@@ -28,7 +27,7 @@ def look(run_id: int) -> str:
         run = runs.get(session, run_id, lock=True)
         drives.looked(session, run.drive, medium)
         if run.state is RunState.WAITING_FOR_TAPE:
-            _consider(session, run, cartridges.tape_facts(session, medium))
+            _consider(session, run, medium)
     if run.state is RunState.QUEUED:
         chain.release(run.drive)
     else:
@@ -36,9 +35,10 @@ def look(run_id: int) -> str:
     return run.state.value
 
 
-def _consider(session: Session, run: ChainRun, tape: TapeFacts) -> None:
+def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> None:
     """Queue the run if this is a tape for it; say so if it is another wrong one than before."""
-    reason = refusal(session, run, tape)
+    tape = cartridges.tape_facts(session, medium)
+    reason = still_wrong(session, run, medium)
     if reason is None:
         runs.transition(session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe()))
         return

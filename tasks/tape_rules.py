@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage
+from db import cartridges, lineage, permits
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy import label as labels
 from policy.message import M, Message
+from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
 
 
@@ -55,9 +56,14 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
+    begins = _begins(session, run)
+    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(session, run, tape)
+
+
+def _begins(session: Session, run: ChainRun) -> bool:
+    """Whether a format may come before what this part of a run writes."""
     assert run.schedule is not None
-    begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
-    return None if _accepts(policy_of(run), tape, moment, begins=begins) else wrong_tape(run, tape)
+    return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
 
 
 def refusal_at_first(
@@ -72,7 +78,7 @@ def refusal_at_first(
     return (
         None
         if _accepts(policy, tape, moment, begins=begins)
-        else _wrong(schedule.drive, tape, policy, moment)
+        else _wrong(schedule.drive, tape, policy.expects(moment, begins=begins))
     )
 
 
@@ -83,6 +89,8 @@ def _accepts(policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: b
 
 def _unusable(tape: TapeFacts) -> Message | None:
     known = tape.known
+    if tape.write_protected:
+        return M("The write-protect switch of the tape is set ({tape}).", tape=tape.describe())
     if known is None or known.state in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return None
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
@@ -133,16 +141,71 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
     return None if cartridge.state is CartridgeState.FULL else cartridge
 
 
-def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
+def wrong_tape(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
-    return _wrong(run.drive, tape, policy_of(run), local_now(run))
+    return _wrong(run.drive, tape, expected(session, run))
 
 
-def _wrong(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message:
+def expected(session: Session, run: ChainRun) -> Message:
+    """Which tape this part of a run would take."""
+    return policy_of(run).expects(local_now(run), begins=_begins(session, run))
+
+
+def _wrong(drive: str, tape: TapeFacts, wanted: Message) -> Message:
     return M(
         "The tape in the drive is not this month's: change it and retry"
         " (in drive {drive}: {found}; expected: {expected}).",
         drive=drive,
         found=tape.describe(),
-        expected=policy.expects(moment).to_json(),
+        expected=wanted.to_json(),
+    )
+
+
+def is_let_pass(run: ChainRun, tape: TapeFacts) -> bool:
+    """Whether the schedule has a run go on to the format with a tape whose label cannot be read."""
+    laxer = run.schedule is not None and run.schedule.unreadable_label == "continue"
+    return laxer and tape.state == "unreadable"
+
+
+def still_wrong(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
+    """Why a run that waits would come to wait again with this tape, in the words of the step that would say
+    it; None: it may go on."""
+    tape = cartridges.tape_facts(session, medium)
+    if is_let_pass(run, tape):
+        return _denial(session, run, medium) or wrong_tape(session, run, tape)
+    return refusal(session, run, tape) or _denial(session, run, medium)
+
+
+def _denial(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
+    """Why the format permit would be denied to the run, where it cannot append instead.
+
+    Once a part has used its permit, the format itself settles what is to become of the tape.
+    """
+    if run.kind is not Kind.BACKUP or run.schedule is None or not _begins(session, run):
+        return None
+    if permits.used(session, run.id, run.part) is not None:
+        return None
+    decision = permits.judge(
+        session,
+        run,
+        medium,
+        template_id=run.schedule.template_id,
+        policy=policy_of(run),
+        now_local=local_now(run),
+        seen=medium,
+    )
+    if decision.allowed or decision.append:
+        return None
+    tape = cartridges.tape_facts(session, medium)
+    return not_to_format(run.drive, tape, decision, expected(session, run))
+
+
+def not_to_format(drive: str, tape: TapeFacts, decision: Decision, wanted: Message) -> Message:
+    """The refusal of a tape that the policy accepts and the format permit does not."""
+    return M(
+        "The tape in drive {drive} ({tape}) may not be formatted: {reason} Expected: {expected}.",
+        tape=tape.describe(),
+        drive=drive,
+        reason=decision.main_reason.to_json(),
+        expected=wanted.to_json(),
     )
