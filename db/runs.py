@@ -105,7 +105,7 @@ def _note_on_schedule(run: ChainRun) -> None:
     if run.schedule is None:
         return
     if run.state is RunState.RUNNING:
-        run.schedule.last_run_time = run.started_at
+        run.schedule.last_run_time = now()
     elif run.state is RunState.SUCCEEDED:
         run.schedule.last_success_time = max(run.due_at, run.schedule.last_success_time or run.due_at)
     elif run.state is RunState.FAILED:
