@@ -9,8 +9,12 @@ class SourceMissing(UsageError):
     """A source is not there; nothing was written."""
 
 
+class SourceUnreadable(UsageError):
+    """A source is there, and the drive's worker may not read it; nothing was written."""
+
+
 class SourceUnusable(UsageError):
-    """A source is relative, out of reach, a socket or a device; nothing was written."""
+    """A source is relative, a socket or a device; nothing was written."""
 
 
 class BadRequest(UsageError):

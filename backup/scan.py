@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from backup import system
 from backup.entry import raw, shown
-from backup.errors import SourceMissing, SourceUnusable
+from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter
 from backup.spool import failed
 from policy.message import M, Message
@@ -40,8 +40,8 @@ SOURCE_MISSING = M("Not backed up: this source does not exist. Is its file syste
 def roots(sources: Iterable[str], *, some_may_miss: bool = False) -> tuple[bytes, ...]:
     """The real paths of the sources, sorted, each once; one inside another is left out.
 
-    ``some_may_miss``: as long as one is there, the others count too; the scan warns of them. Raises
-    SourceMissing, SourceUnusable.
+    ``some_may_miss``: as long as one can be read, the others count too; the scan warns of them. Raises
+    SourceMissing, SourceUnreadable, SourceUnusable.
     """
     kept: list[bytes] = []
     for path in sorted(_real_paths(sources, some_may_miss=some_may_miss), key=order):
@@ -54,11 +54,11 @@ def roots(sources: Iterable[str], *, some_may_miss: bool = False) -> tuple[bytes
 
 def _real_paths(sources: Iterable[str], *, some_may_miss: bool) -> set[bytes]:
     there: set[bytes] = set()
-    missing: dict[bytes, SourceMissing] = {}
+    missing: dict[bytes, SourceMissing | SourceUnreadable] = {}
     for source in sources:
         try:
             there.add(_real(source))
-        except SourceMissing as error:
+        except (SourceMissing, SourceUnreadable) as error:
             missing[os.path.realpath(raw(source))] = error
     if missing and not (some_may_miss and there):
         raise next(iter(missing.values()))
@@ -75,13 +75,14 @@ def _real(source: str) -> bytes:
     try:
         real = system.real(path)
         mode = os.lstat(system.native(real)).st_mode
+        _open(real, mode)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissing(
             M("The source '{path}' does not exist.", path=shown(path)),
             M("Correct the path, or mount the file system that holds it, and run again."),
         ) from error
     except OSError as error:
-        raise SourceUnusable(
+        raise SourceUnreadable(
             M("The source '{path}' cannot be read: {reason}.", path=shown(path), reason=error.strerror),
             M("Give the drive's worker access to it, and run again."),
         ) from error
@@ -91,6 +92,14 @@ def _real(source: str) -> bytes:
             M("Name a folder or a file."),
         )
     return real
+
+
+def _open(path: bytes, mode: int) -> None:
+    """Try it: a file server may refuse what the mode allows. Raises OSError."""
+    if stat.S_ISDIR(mode):
+        os.scandir(system.native(path)).close()
+    elif stat.S_ISREG(mode):
+        os.close(os.open(system.native(path), os.O_RDONLY))
 
 
 def unsupported(mode: int) -> bool:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
+from backup.age import recipients
+from backup.excludes import check_patterns
 from celery_app import settings
 from cli import output, schedule_source, stack
 from cli.output import AsJson
@@ -38,6 +40,8 @@ def apply(
     back with it when a file names it again. A field that the file leaves out gets its default.
     """
     wanted = schedule_file.read(schedule_source.load(file), _defaults())
+    for each in wanted:
+        _check_for_the_engine(each)
     with stack.database() as database:
         with database.transaction() as session:
             changes = declared.differences(session, wanted, prune=prune)
@@ -52,6 +56,18 @@ def apply(
             )
         elif changes and not dry_run:
             _print_next(database, wanted)
+
+
+def _check_for_the_engine(wanted: Wanted) -> None:
+    """Patterns and keys: a run would find them wrong at night. Raises UsageError that names the field."""
+    try:
+        check_patterns(wanted.template["excludes"])
+        recipients(wanted.template["encrypt_to"])
+    except UsageError as error:
+        where = f"schedules.{wanted.name}.backup"
+        raise UsageError(
+            M("{where}.{problem}", where=where, problem=error.message.to_json()), error.remedy
+        ) from error
 
 
 def _defaults() -> dict[str, Any]:

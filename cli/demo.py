@@ -205,7 +205,7 @@ def _start(database: Database, folder: Path) -> int:
             schedule_type=ScheduleType.MANUAL,
             time_zone=found.time_zone,
         )
-    run_id, _ = schedules.start(database, NAME, options={"sources": sources})
+    run_id, *_ = schedules.start(database, NAME, options={"sources": sources})
     return run_id
 
 

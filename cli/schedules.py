@@ -253,28 +253,30 @@ def run(
     }
     options = {option: value for option, value in asked.items() if value}
     with stack.database() as database:
-        run_id, state = start(database, name, options)
+        run_id, state, reason = start(database, name, options)
         if as_json:
-            output.print_json({"run": run_id, "state": state.value})
-        elif wait and state is not RunState.SKIPPED:
-            state = RunState(watch.follow(run_id)["state"])
-            output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=output.STYLES.get(state))
+            output.print_json({"run": run_id, "state": state.value, "reason": reason})
         else:
-            output.say(M("Run {id}: {state}", id=run_id, state=state.value))
+            if reason:
+                output.console.print(reason, markup=False, soft_wrap=True)
+            if wait and state is not RunState.SKIPPED:
+                state = RunState(watch.follow(run_id)["state"])
+            output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=output.STYLES.get(state))
     if state in {RunState.QUEUED, RunState.RUNNING}:
         return
     raise typer.Exit(output.ENDING_CODES.get(state, 1))
 
 
-def start(database: Any, name: str, options: dict[str, Any] | None = None) -> tuple[int, RunState]:
-    """Start a run of a schedule by hand; returns its number and state. ``options`` override the template.
+def start(
+    database: Any, name: str, options: dict[str, Any] | None = None
+) -> tuple[int, RunState, str | None]:
+    """Start a run of a schedule by hand; returns its number, its state, and why it was refused, if it was.
 
-    Raises NotFound.
+    ``options`` override the template. Raises NotFound.
     """
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     run = chain.start(name, requested_by=getpass.getuser(), options=options, brief=True)
-    if run.state is RunState.SKIPPED:
-        output.console.print(output.message(run.reason), markup=False, soft_wrap=True)
     with database.transaction() as session:
-        return run.id, runs.get(session, run.id).state
+        state = runs.get(session, run.id).state
+    return run.id, state, output.message(run.reason) if run.state is RunState.SKIPPED else None

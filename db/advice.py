@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import cartridges, catalog, permits
-from db.models import BackupSet, ChainRun, FormatPermit
-from db.states import Kind
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask
+from db.states import ACTIVE, Kind
 from policy import units
 from policy.errors import UsageError
 from policy.local_time import zone_named
@@ -99,21 +99,35 @@ def newest(session: Session, run: ChainRun, event: str) -> Message | None:
     )
 
 
-def command(run: ChainRun, event: str) -> str | None:
+def command(session: Session, run: ChainRun, event: str) -> str | None:
     """The command that goes on after an event."""
+    schedule = run.schedule
+    found: str | None = None
     match event:
         case "failed":
-            return f"tapeline runs retry {run.id}"
+            found = f"tapeline runs retry {run.id}"
         case "tape_error":
             # A set goes on where it was begun: one that was begun on a bad tape cannot.
-            return _anew(run.schedule.name) if run.schedule else f"tapeline runs retry {run.id}"
-        case "missed" if run.schedule:
-            return _anew(run.schedule.name)
+            found = _anew(schedule.name) if schedule else f"tapeline runs retry {run.id}"
+        case "missed" if schedule:
+            found = _anew(schedule.name)
+        case "skipped" if schedule:
+            found = _unblock(session, schedule)
         case "waiting_for_tape":
-            return f"tapeline drive status {run.drive}"
+            found = f"tapeline drive status {run.drive}"
         case "warnings" | "format_warning":
-            return f"tapeline runs show {run.id}"
-    return None
+            found = f"tapeline runs show {run.id}"
+    return found
+
+
+def _unblock(session: Session, schedule: ScheduledTask) -> str | None:
+    """What lets the schedule run again, or shows what is in its way; None: there was nothing to do."""
+    if not schedule.enabled:
+        return f"tapeline schedule enable {shlex.quote(schedule.name)}"
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    return f"tapeline runs show {active}" if active else None
 
 
 def _anew(schedule: str) -> str:

@@ -87,6 +87,7 @@ class ScheduledTask(Base):
     after_run: Mapped[str] = mapped_column(server_default="keep", default="keep")
     """What becomes of the cartridge when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
     last_run_time: Mapped[datetime | None]
+    """When a run of it last got the drive: for the first time, again for a retry, or after it had waited."""
     last_success_time: Mapped[datetime | None]
     """When the newest success was due: a run that ends after midnight counts for its own period."""
     last_failure_time: Mapped[datetime | None]

@@ -105,7 +105,7 @@ def _note_on_schedule(run: ChainRun) -> None:
     if run.schedule is None:
         return
     if run.state is RunState.RUNNING:
-        run.schedule.last_run_time = run.started_at
+        run.schedule.last_run_time = now()
     elif run.state is RunState.SUCCEEDED:
         run.schedule.last_success_time = max(run.due_at, run.schedule.last_success_time or run.due_at)
     elif run.state is RunState.FAILED:
@@ -167,7 +167,7 @@ def announce(
         "remedy": _json(advice.remedy(run, event, remedy)),
         "safe": _json(advice.safe(session, run, event)),
         "newest": _json(advice.newest(session, run, event)),
-        "next_command": advice.command(run, event),
+        "next_command": advice.command(session, run, event),
         "at": ended.isoformat(),
         # A schedule whose own zone is wrong has that said on a clock that is right.
         "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
@@ -499,7 +499,7 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
     run = get(session, run_id, lock=True)
     if run.state in ENDED:
         raise NotAllowed(M("Run {id} has ended already: {state}.", id=run.id, state=run.state.value))
-    reason = M("cancelled by {who}", who=requested_by)
+    reason = M("Cancelled by {who}.", who=requested_by)
     step_running = session.scalar(
         select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
     )

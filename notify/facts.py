@@ -63,6 +63,8 @@ class Facts:
     """What is in the drive."""
     expected: Message | None = None
     """Which tape to insert."""
+    suitable: tuple[Message, ...] = ()
+    """Known tapes that would do, each with what is on it and what would be erased."""
     on_tape: tuple[Message, ...] = ()
     """The backup sets on the tape in the drive."""
     erased: tuple[Message, ...] = ()
@@ -85,7 +87,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "due_at": datetime.fromisoformat,
     **dict.fromkeys(("reason", "remedy", "safe", "newest", "found", "expected"), Message.from_json),
     **dict.fromkeys(
-        ("first_warnings", "on_tape", "erased"), lambda items: tuple(map(Message.from_json, items))
+        ("first_warnings", "suitable", "on_tape", "erased"),
+        lambda items: tuple(map(Message.from_json, items)),
     ),
 }
 

@@ -46,7 +46,7 @@ _WRONG_TAPE = M(
     " (in drive {drive}: {found}; expected: {expected}).",
     drive="tape0",
     found="TP20261101",
-    expected=M("a blank tape, or one labelled {month}..", month="TP202612").to_json(),
+    expected=M("a blank tape, or one labelled {month}", month="TP202612xx").to_json(),
 )
 _UNTOUCHED = M("Nothing was written: {tape} holds what it held.", tape="TP20261101")
 
@@ -64,11 +64,11 @@ _REMINDER = Facts(
     next_command="tapeline precheck monthly-full",
 )
 _SET = M(
-    "set {set}, {type}, {size}, kept until {until}",
-    set="20251201T180003Z-51c2",
-    type="full",
+    "set {set}, {type}, {size}, expired {until}",
+    set="20251101T180003Z-51c2",
+    type=M("full").to_json(),
     size="5.1 TB",
-    until="2026-12-01",
+    until="2026-11-01",
 )
 
 
@@ -147,7 +147,7 @@ def _of_runs() -> list[Facts]:
         replace(
             _STOPPED,
             event=Event.CANCELLED,
-            reason=M("cancelled by {who}", who="li"),
+            reason=M("Cancelled by {who}.", who="li"),
             safe=_UNTOUCHED,
             newest=None,
         ),
@@ -166,11 +166,10 @@ def _of_runs() -> list[Facts]:
             _RUN,
             event=Event.FORMAT_WARNING,
             reason=M(
-                "The format failed (return code {code}): asked for {label}, found {found} ({state}).",
+                "The format failed (return code {code}): asked for {label}, found {found}.",
                 code="1",
                 label="TP20261201",
                 found="TP20261202",
-                state="formatted",
             ),
             next_command="tapeline runs show 12",
         ),
@@ -199,7 +198,13 @@ def _of_drives() -> list[Facts]:
                 moment="2026-12-01 05:58",
             ),
             safe=M("No run is under way on it."),
-            remedy=M("See that host {host} is up, and start its tape worker.", host="backup-01"),
+            remedy=M(
+                "See that host {host} is up, and start the worker there: tapeline worker {queue}",
+                host="backup-01",
+                queue="tape",
+            ),
+            schedule="monthly-full",
+            due_at=_DUE,
             next_command="tapeline drive status tape0",
         ),
         replace(_DRIVE, event=Event.DRIVE_BACK),
@@ -212,14 +217,14 @@ def _of_schedules() -> list[Facts]:
         replace(
             _REMINDER,
             reason=M("The tape in drive {drive} is not one that this run may use.", drive="tape0"),
-            expected=M("a blank tape, one labelled {month}.., or an expired one", month="TP202612"),
-            remedy=M("Known tapes that would do: {tapes}.", tapes="TP20251201"),
+            expected=M("a blank tape, one labelled {month}, or an expired one", month="TP202612xx"),
+            suitable=(M("{tape} (erases {set})", tape="TP20251101", set=_SET.to_json()),),
             found=found,
             on_tape=(
                 M(
                     "set {set}, {type}, {size}, kept until {until}",
                     set="20261031T180001Z-77b0",
-                    type="full",
+                    type=M("full").to_json(),
                     size="5.5 TB",
                     until="2027-10-31",
                 ),
@@ -228,7 +233,7 @@ def _of_schedules() -> list[Facts]:
         replace(
             _REMINDER,
             event=Event.READY,
-            found=M("{tape}, as of {moment}", tape="TP20251201", moment="2026-12-01 01:55"),
+            found=M("{tape}, as of {moment}", tape="TP20251101", moment="2026-12-01 01:55"),
             on_tape=(_SET,),
             erased=(_SET,),
         ),

@@ -139,7 +139,7 @@ def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
     if not run.is_full:
         return run.policy.may_append(tape.facts, local)
     decision = _decision(stock, run, tape, local)
-    return decision.allowed or decision.append
+    return decision.allowed or (decision.append and run.policy.may_append(tape.facts, local))
 
 
 def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:

@@ -71,6 +71,12 @@ class Decision:
         found = set(self.denials)
         return bool(found & {Denial.PERIOD_DATA, Denial.OWN_SET}) and found <= APPENDING
 
+    @property
+    def main_reason(self) -> Message:
+        """The reason that counts most: one that appending would not get round, if there is one."""
+        named = zip(self.denials, self.reasons, strict=False)
+        return next((reason for denial, reason in named if denial not in APPENDING), self.reasons[0])
+
 
 def decide(facts: FormatFacts) -> Decision:
     """Answer the question of the permit; every denial that applies is named, in the order of the design."""
@@ -201,7 +207,7 @@ def _condition(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     if facts.tape.write_protected:
         yield (
             Denial.WRITE_PROTECTED,
-            M("The write-protect switch of tape {tape} is set.", tape=facts.tape.describe()),
+            M("The write-protect switch of the tape is set ({tape}).", tape=facts.tape.describe()),
         )
     known = facts.tape.known
     if known and known.state in {CartridgeState.UNKNOWN, CartridgeState.RETIRED, CartridgeState.ERROR}:

@@ -7,14 +7,15 @@ from policy.message import M, Message
 
 
 def doubt(expected: int | None, room: int | None, tape: str) -> Message | None:
-    """Why the backup may not fit on the tape; None where it does, or where one of the two is not known.
+    """Why the backup will probably span two tapes; None where it does, or where one of the two is not known.
 
     ``expected``: bytes on tape of the last backup; ``room``: bytes that the tape will take.
     """
     if expected is None or room is None or expected <= room:
         return None
     return M(
-        "The last backup took {expected} and tape {tape} has room for {room}: it may not fit.",
+        "The last backup took {expected} and tape {tape} has room for {room}: this one will probably need a"
+        " second tape.",
         expected=units.size(expected),
         tape=tape,
         room=units.size(room),

@@ -174,16 +174,18 @@ class TapePolicy:
             return False
         return self._in_pool(tape) if self.kind is PolicyKind.POOL else _is_this_months(tape, now_local)
 
-    def expects(self, now_local: datetime) -> Message:
-        """What the operator should insert."""
-        month = f"TP{now_local:%Y%m}"
+    def expects(self, now_local: datetime, *, begins: bool) -> Message:
+        """What the operator should insert; ``begins``: a format may come first."""
+        month = f"TP{now_local:%Y%m}xx"
         match self.kind:
-            case PolicyKind.CURRENT_MONTH:
-                return M("a blank tape, or one labelled {month}..", month=month)
-            case PolicyKind.ROTATE:
-                return M("a blank tape, one labelled {month}.., or an expired one", month=month)
             case PolicyKind.POOL:
                 return M("a tape of pool '{pool}'", pool=self.pool)
+            case _ if not begins:
+                return M("a tape labelled {month}", month=month)
+            case PolicyKind.CURRENT_MONTH:
+                return M("a blank tape, or one labelled {month}", month=month)
+            case PolicyKind.ROTATE:
+                return M("a blank tape, one labelled {month}, or an expired one", month=month)
 
     def _in_pool(self, tape: TapeFacts) -> bool:
         return tape.known is not None and tape.known.pool == self.pool

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from policy.errors import TapelineError
 from policy.message import M, Message
+from policy.tapes import described
 from tape.drive import Drive, Medium, MediumState, ProgramRun
 from tape.errors import CommandTimeout, DriveError, FormatFailed, TapeChanged
 
@@ -61,9 +62,8 @@ def format_cartridge(
 def _changed(found: Medium) -> TapeChanged:
     return TapeChanged(
         M(
-            "The tape was changed just before the format: {found} ({state}) is in the drive now.",
-            found=found.label or "-",
-            state=found.state.value,
+            "The tape was changed just before the format: {found} is in the drive now.",
+            found=described(found.state.value, found.label),
         ),
         M("Nothing was formatted. Insert the right tape and start a new run."),
     )
@@ -124,11 +124,10 @@ def _failed(run: ProgramRun, after: Medium, label: str) -> FormatFailed:
         )
     else:
         message = M(
-            "The format failed (return code {code}): asked for {label}, found {found} ({state}).",
+            "The format failed (return code {code}): asked for {label}, found {found}.",
             code=_code(run),
             label=label,
-            found=after.label or "-",
-            state=after.state.value,
+            found=described(after.state.value, after.label),
         )
     return FormatFailed(message, remedy)
 

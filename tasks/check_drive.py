@@ -30,7 +30,8 @@ def check_drive(number: int) -> str:
         return "nobody waits for this"
     answer = {
         "clock": wrong_clock.to_json() if wrong_clock else None,
-        "sources": [_problem(source) for source in asked.sources],
+        "sources": [_problem([source]) for source in asked.sources],
+        "no_source": _problem(asked.sources, some_may_miss=True),
         **_medium(asked.drive),
     }
     with database.transaction() as session:
@@ -38,9 +39,9 @@ def check_drive(number: int) -> str:
     return "answered"
 
 
-def _problem(source: str) -> dict[str, Any] | None:
+def _problem(sources: list[str], *, some_may_miss: bool = False) -> dict[str, Any] | None:
     try:
-        roots([source])
+        roots(sources, some_may_miss=some_may_miss)
     except TapelineError as error:
         return error.message.to_json()
     return None

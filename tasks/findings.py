@@ -9,11 +9,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup.age import recipients
+from backup.excludes import check_patterns
 from celery_app import wiring
 from db import cartridges, forecast, runs, schedules
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.states import ACTIVE, RunState
 from policy import units
+from policy.errors import TapelineError
 from policy.finding import Finding, Verdict
 from policy.local_time import zone_named
 from policy.message import M, Message
@@ -21,6 +24,7 @@ from policy.tapes import TapePolicy
 from tasks import check_drive
 from tasks.check_drive import said
 from tasks.outlook import Outlook, candidates, outlook, room_doubt
+from tasks.tape_rules import is_full
 
 
 def findings(name: str, *, by_hand: bool) -> list[Finding]:
@@ -57,6 +61,7 @@ def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool
         )
     yield _period(schedule, by_hand=by_hand)
     yield _running(session, schedule)
+    yield _template(schedule)
 
 
 def _period(schedule: ScheduledTask, *, by_hand: bool) -> Finding:
@@ -81,6 +86,16 @@ def _running(session: Session, schedule: ScheduledTask) -> Finding:
         Verdict.REFUSED,
         M("Wait for it or cancel it: tapeline runs cancel {run}", run=active),
     )
+
+
+def _template(schedule: ScheduledTask) -> Finding:
+    """What nobody could have checked when it was written into the table."""
+    try:
+        check_patterns(schedule.template.excludes)
+        recipients(schedule.template.encrypt_to)
+    except TapelineError as error:
+        return Finding("template", error.message, Verdict.REFUSED, error.remedy)
+    return Finding("template", M("Patterns and keys of the template are understood."))
 
 
 def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
@@ -143,7 +158,7 @@ def _at_the_drive(
         yield Finding("clock", wrong_clock, Verdict.REFUSED, M("Set the clocks by NTP."))
     else:
         yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
-    yield from _sources(schedule, answer["sources"])
+    yield from _sources(schedule, answer)
     error = said(answer["error"])
     if error:
         yield Finding(
@@ -158,13 +173,15 @@ def _at_the_drive(
     yield from _tape(session, schedule, answer["medium"], moment)
 
 
-def _sources(schedule: ScheduledTask, problems: list[dict[str, Any] | None]) -> Iterator[Finding]:
-    """One that is missing is a warning of the backup; without any there is nothing to back up."""
-    verdict = Verdict.REFUSED if all(problems) else Verdict.WARNING
-    remedy = M("Correct the path, or mount what holds it.")
-    for problem in filter(None, problems):
+def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
+    """One that is missing is a warning of the backup, as long as there is another to back up."""
+    refused = answer["no_source"]
+    verdict = Verdict.REFUSED if refused else Verdict.WARNING
+    remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
+    found = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
+    for problem in found:
         yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
-    if not any(problems):
+    if not found:
         sources = ", ".join(schedule.template.sources)
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 
@@ -180,8 +197,12 @@ def _tape(
     elif medium["state"] == "unreadable" and schedule.unreadable_label == "continue":
         yield Finding(
             "tape",
-            M("The label cannot be read; going on because the schedule says unreadable_label: continue."),
-            Verdict.WARNING,
+            M(
+                "The label cannot be read. As unreadable_label is continue, a run looks once more before it"
+                " formats, and stops if it cannot be read then."
+            ),
+            Verdict.WAIT,
+            _change(session, schedule, moment),
         )
     else:
         yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, moment))
@@ -219,8 +240,9 @@ def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, 
 
 
 def _change(session: Session, schedule: ScheduledTask, moment: datetime) -> Message:
-    expected = TapePolicy.parse(schedule.tape_policy).expects(moment).to_json()
-    known = candidates(session, schedule, moment)
+    begins = is_full(session, schedule, schedule.template.type)
+    expected = TapePolicy.parse(schedule.tape_policy).expects(moment, begins=begins).to_json()
+    known = [tape.tape_id for tape, _ in candidates(session, schedule, moment)]
     if known:
         return M("Insert {expected}; of the known tapes: {tapes}.", expected=expected, tapes=", ".join(known))
     return M("Insert {expected}.", expected=expected)

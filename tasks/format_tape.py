@@ -25,7 +25,7 @@ from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import denied, local_now, policy_of, tried
+from tasks.tape_rules import expected, local_now, not_to_format, policy_of, tried
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")
@@ -112,7 +112,7 @@ def _decide(
         return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
     if not decision.allowed:
         return WrongTape(
-            denied(run, cartridges.tape_facts(session, said), decision),
+            not_to_format(run.drive, cartridges.tape_facts(session, said), decision, expected(session, run)),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     known = cartridges.recognise(session, said)

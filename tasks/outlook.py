@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,10 +15,10 @@ from policy import room
 from policy.message import Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState, TapePolicy
-from tasks.tape_rules import is_full, refusal_at_first
+from tasks.tape_rules import is_full, not_to_format, refusal_at_first
 
-CANDIDATES = 5
-"""How many tapes that would do are named at the most."""
+CANDIDATES = 3
+"""How many tapes that would do are named at the most: they are read on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ def outlook(
     decision = _permit(session, schedule, medium, moment)
     if decision is not None and decision.allowed:
         return Outlook(None, on_tape, decision.sets_lost, is_formatted=True)
-    if policy.may_append(tape, moment):
+    if decision is None or (decision.append and policy.may_append(tape, moment)):
         return Outlook(None, on_tape, (), is_formatted=False)
-    reason = decision.reasons[0] if decision else None
-    return Outlook(reason, on_tape, (), is_formatted=False)
+    wrong = not_to_format(schedule.drive, tape, decision, policy.expects(moment, begins=True))
+    return Outlook(wrong, on_tape, (), is_formatted=False)
 
 
 def _permit(
@@ -72,16 +73,14 @@ def room_doubt(
     return room.doubt(expected, free, medium.get("label") or "-")
 
 
-def candidates(session: Session, schedule: ScheduledTask, moment: datetime) -> list[str]:
+def candidates(
+    session: Session, schedule: ScheduledTask, moment: datetime
+) -> list[tuple[TapeCartridge, Outlook]]:
     """Known tapes that would do for a run at a local time, those that were formatted longest ago first."""
     usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
     rows = session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at))
-    found = [row.tape_id for row in rows if _would_do(session, schedule, row, moment)]
-    return found[:CANDIDATES]
-
-
-def _would_do(session: Session, schedule: ScheduledTask, cartridge: TapeCartridge, moment: datetime) -> bool:
-    return outlook(session, schedule, as_if_loaded(cartridge), moment).wrong is None
+    judged = ((row, outlook(session, schedule, as_if_loaded(row), moment)) for row in rows)
+    return list(islice((pair for pair in judged if pair[1].wrong is None), CANDIDATES))
 
 
 def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:

@@ -15,7 +15,7 @@ from tape.drive import Medium
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import local_now, refusal
+from tasks.tape_rules import is_let_pass, local_now, refusal
 from tasks.work import Work, WrongTape
 
 
@@ -25,7 +25,7 @@ class ClockWrong(TapelineError):
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises ClockWrong, SourceMissing, WrongTape, DriveError."""
+    """Raises ClockWrong, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
         return SkipRun(done)
@@ -35,8 +35,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
             wrong_clock, M("Set the clocks by NTP, then: tapeline runs retry {run}", run=work.held.run_id)
         )
     sources = work.db(lambda _session, run: _sources(run))
-    if sources:
-        # Before a tape is formatted for them: is at least one there? The backup warns of the others.
+    if sources is not None:
+        # Before a tape is formatted for them: can at least one be read? The backup warns of the others.
         roots(sources, some_may_miss=True)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
@@ -55,9 +55,9 @@ def _clock(session: Session, run: ChainRun) -> Message | None:
     return clock_doubt(session, run.id) if run.kind is Kind.BACKUP else None
 
 
-def _sources(run: ChainRun) -> list[str]:
+def _sources(run: ChainRun) -> list[str] | None:
     if run.schedule is None:
-        return []
+        return None
     return list(run.options.get("sources") or run.schedule.template.sources)
 
 
@@ -94,7 +94,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
     wrong = refusal(session, run, facts)
     if wrong is None:
         return None
-    if facts.state == "unreadable" and run.schedule and run.schedule.unreadable_label == "continue":
+    if is_let_pass(run, facts):
         events.record(
             session,
             run,

@@ -129,7 +129,7 @@ def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
         level="warning",
     )
     if run.cancel_requested_at:
-        runs.transition(session, run, RunState.CANCELLED, M("cancelled; its worker had died"))
+        runs.transition(session, run, RunState.CANCELLED, M("Cancelled; its worker had died."))
         return None
     if run.recoveries >= MOST_RECOVERIES:
         steps.fail_dead(session, step)
@@ -156,7 +156,7 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
     if not handed_over and not _is_overdue(session, run):
         return None
     if run.cancel_requested_at:
-        runs.transition(session, run, RunState.CANCELLED, M("cancelled before its next step"))
+        runs.transition(session, run, RunState.CANCELLED, M("Cancelled before its next step."))
         return None
     if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive, timedelta(seconds=60)):
         return None

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, now
-from db.states import RunState
+from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge, now
+from db.states import BackupType, RunState
 from notify.events import Event
 from notify.facts import Facts
 from policy import period, reminder, units
@@ -23,7 +23,8 @@ from policy.local_time import zone_named
 from policy.message import M, Message
 from policy.tapes import TapePolicy, described
 from tasks import chain
-from tasks.outlook import candidates, outlook, sets_named
+from tasks.outlook import Outlook, candidates, outlook, sets_named
+from tasks.tape_rules import is_full
 
 log = structlog.get_logger("tapeline.remind")
 
@@ -133,7 +134,7 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
     medium = drive.medium if drive else None
     found = outlook(session, schedule, medium, local_due) if medium else None
     is_ready = found is not None and found.wrong is None
-    known = candidates(session, schedule, local_due)
+    begins = is_full(session, schedule, schedule.template.type)
     return Facts(
         event=Event.READY if is_ready else Event.REMINDER,
         at=now(),
@@ -142,8 +143,8 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
         drive=schedule.drive,
         due_at=due,
         reason=None if is_ready else _why(schedule.drive, medium),
-        expected=TapePolicy.parse(schedule.tape_policy).expects(local_due),
-        remedy=M("Known tapes that would do: {tapes}.", tapes=", ".join(known)) if known else None,
+        expected=TapePolicy.parse(schedule.tape_policy).expects(local_due, begins=begins),
+        suitable=() if is_ready else _suitable(session, schedule, local_due),
         found=_seen(drive, schedule.time_zone) if drive else None,
         on_tape=_named(session, found.on_tape if found else (), local_due),
         erased=_named(session, found.erased if found else (), local_due),
@@ -169,12 +170,38 @@ def _seen(drive: Drive, time_zone: str) -> Message | None:
     )
 
 
+def _suitable(session: Session, schedule: ScheduledTask, moment: datetime) -> tuple[Message, ...]:
+    return tuple(
+        _would_do(session, tape, found, moment) for tape, found in candidates(session, schedule, moment)
+    )
+
+
+def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:
+    """A tape with what is on it and what would be erased."""
+    on_it = _named(session, found.on_tape, moment)
+    if not on_it:
+        return M("{tape} (nothing is on it)", tape=tape.tape_id)
+    facts = {"tape": tape.tape_id, "count": len(on_it), "set": on_it[-1].to_json()}
+    if not found.is_formatted:
+        return M("{tape} (is appended to, after {set})", **facts)
+    if len(on_it) == 1:
+        return M("{tape} (erases {set})", **facts)
+    return M("{tape} (erases {count} sets; the newest: {set})", **facts)
+
+
 def _named(session: Session, ids: tuple[str, ...], moment: datetime) -> tuple[Message, ...]:
     return tuple(_set(stored, moment) for stored in sets_named(session, ids))
 
 
+_TYPES = {
+    BackupType.FULL: M("full"),
+    BackupType.INCREMENTAL: M("incremental"),
+    BackupType.DIFFERENTIAL: M("differential"),
+}
+
+
 def _set(stored: BackupSet, moment: datetime) -> Message:
-    facts = {"set": stored.id, "type": stored.type.value, "size": units.size(stored.bytes)}
+    facts = {"set": stored.id, "type": _TYPES[stored.type].to_json(), "size": units.size(stored.bytes)}
     if stored.retention_until is None:
         return M("set {set}, {type}, {size}, kept for ever", **facts)
     until = f"{stored.retention_until.astimezone(moment.tzinfo):%Y-%m-%d}"

@@ -127,7 +127,7 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
     if not _may_write(session, run, medium, stored):
         tape = cartridges.tape_facts(session, medium.to_json())
         return WrongTape(
-            refusal_of_all(session, run, medium.to_json()) or wrong_tape(run, tape),
+            refusal_of_all(session, run, medium.to_json()) or wrong_tape(session, run, tape),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     if not _parent_is_whole(session, record):

@@ -57,11 +57,15 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
-    assert run.schedule is not None
-    begins = run.part > 1 or is_full(session, run.schedule, wanted_type(run))
     named = run.options.get("erase_label")
-    is_good = _accepts(policy_of(run), tape, moment, begins=begins, named=named)
-    return None if is_good else wrong_tape(run, tape)
+    is_good = _accepts(policy_of(run), tape, moment, begins=_begins(session, run), named=named)
+    return None if is_good else wrong_tape(session, run, tape)
+
+
+def _begins(session: Session, run: ChainRun) -> bool:
+    """Whether a format may come before what this part of a run writes."""
+    assert run.schedule is not None
+    return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
 
 
 def refusal_at_first(
@@ -79,7 +83,7 @@ def refusal_at_first(
     return (
         None
         if _accepts(policy, tape, moment, begins=begins, named=named)
-        else _wrong(schedule.drive, tape, policy, moment)
+        else _wrong(schedule.drive, tape, policy.expects(moment, begins=begins))
     )
 
 
@@ -96,6 +100,8 @@ def _accepts(
 
 def _unusable(tape: TapeFacts) -> Message | None:
     known = tape.known
+    if tape.write_protected:
+        return M("The write-protect switch of the tape is set ({tape}).", tape=tape.describe())
     if known is None or known.state in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return None
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
@@ -148,18 +154,14 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
     return None if cartridge.state is CartridgeState.FULL else cartridge
 
 
-def wrong_tape(run: ChainRun, tape: TapeFacts) -> Message:
+def wrong_tape(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
-    return _wrong(run.drive, tape, policy_of(run), local_now(run))
+    return _wrong(run.drive, tape, expected(session, run))
 
 
-def denied(run: ChainRun, tape: TapeFacts, decision: Decision) -> Message:
-    """The refusal of a run whose format permit is denied, with the first of the permit's reasons."""
-    return M(
-        "{wrong} The format permit is denied: {reason}",
-        wrong=wrong_tape(run, tape).to_json(),
-        reason=decision.reasons[0].to_json(),
-    )
+def expected(session: Session, run: ChainRun) -> Message:
+    """Which tape this part of a run would take."""
+    return policy_of(run).expects(local_now(run), begins=_begins(session, run))
 
 
 def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
@@ -170,19 +172,21 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
     """
     tape = cartridges.tape_facts(session, medium)
     wrong = refusal(session, run, tape)
-    if wrong is not None or not _may_format(session, run):
+    if not _may_format(session, run) or (wrong is not None and not is_let_pass(run, tape)):
         return wrong
     permit = permits.used(session, run.id, run.part)
     if permit is not None:
         return tried(tape.describe()) if _is_spent_on(permit, medium) else None
     decision = permits.outlook(session, run, medium, policy=policy_of(run), now_local=local_now(run))
-    return None if decision.allowed or decision.append else denied(run, tape, decision)
+    if decision.allowed or decision.append:
+        return wrong
+    return not_to_format(run.drive, tape, decision, expected(session, run))
 
 
 def _may_format(session: Session, run: ChainRun) -> bool:
     if run.kind is not Kind.BACKUP or run.schedule is None or begun_on(session, run) is not None:
         return False
-    return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
+    return _begins(session, run)
 
 
 def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
@@ -200,11 +204,28 @@ def tried(found: str | dict[str, Any]) -> Message:
     )
 
 
-def _wrong(drive: str, tape: TapeFacts, policy: TapePolicy, moment: datetime) -> Message:
+def _wrong(drive: str, tape: TapeFacts, wanted: Message) -> Message:
     return M(
         "The tape in the drive is not this month's: change it and retry"
         " (in drive {drive}: {found}; expected: {expected}).",
         drive=drive,
         found=tape.describe(),
-        expected=policy.expects(moment).to_json(),
+        expected=wanted.to_json(),
+    )
+
+
+def is_let_pass(run: ChainRun, tape: TapeFacts) -> bool:
+    """Whether the schedule has a run go on to the format with a tape whose label cannot be read."""
+    laxer = run.schedule is not None and run.schedule.unreadable_label == "continue"
+    return laxer and tape.state == "unreadable"
+
+
+def not_to_format(drive: str, tape: TapeFacts, decision: Decision, wanted: Message) -> Message:
+    """The refusal of a tape that the policy accepts and the format permit does not."""
+    return M(
+        "The tape in drive {drive} ({tape}) may not be formatted: {reason} Expected: {expected}.",
+        tape=tape.describe(),
+        drive=drive,
+        reason=decision.main_reason.to_json(),
+        expected=wanted.to_json(),
     )

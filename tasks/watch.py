@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import ChainRun, Drive, Notification, now
+from db.models import ChainRun, Drive, Notification, ScheduledTask, now
 from db.states import RunState
 from notify.events import Event
 from notify.facts import Facts
@@ -61,6 +61,7 @@ def _last_silence(session: Session, drive: str) -> Notification | None:
 
 def _silent(session: Session, drive: Drive) -> Facts:
     zone = settings.load().time_zone
+    following = _next_on(session, drive.name)
     return Facts(
         event=Event.DRIVE_SILENT,
         at=now(),
@@ -73,7 +74,13 @@ def _silent(session: Session, drive: Drive) -> Facts:
             moment=f"{drive.last_seen_at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}",
         ),
         safe=_under_way(session, drive.name),
-        remedy=M("See that host {host} is up, and start its tape worker.", host=drive.host),
+        remedy=M(
+            "See that host {host} is up, and start the worker there: tapeline worker {queue}",
+            host=drive.host,
+            queue=drive.queue,
+        ),
+        schedule=following.name if following else None,
+        due_at=following.next_run_time if following else None,
         next_command=f"tapeline drive status {drive.name}",
     )
 
@@ -85,6 +92,16 @@ def _under_way(session: Session, drive: str) -> Message:
     if running is None:
         return M("No run is under way on it.")
     return M("Run {run} is under way on it; it goes on by itself when the worker is back.", run=running)
+
+
+def _next_on(session: Session, drive: str) -> ScheduledTask | None:
+    """The schedule that needs the drive next."""
+    return session.scalar(
+        select(ScheduledTask)
+        .where(ScheduledTask.drive == drive, ScheduledTask.next_run_time.is_not(None))
+        .order_by(ScheduledTask.next_run_time)
+        .limit(1)
+    )
 
 
 def _back(drive: Drive, since: datetime) -> Facts:

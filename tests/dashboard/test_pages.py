@@ -88,7 +88,7 @@ def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
     assert site.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
     site.press(f"/runs/{run_id}/cancel")
     assert site.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
-    assert "cancelled by tapeline" in site.get(f"/runs/{run_id}")
+    assert "Cancelled by tapeline" in site.get(f"/runs/{run_id}")
     site.get("/runs/999999", status=404)
     again = site.press("/schedules/monthly/disable")
     assert "/schedules/monthly/enable" in again.text

@@ -100,14 +100,15 @@ def test_what_is_wrong_is_named_with_its_remedy(system: System, source: Path, sh
 def test_an_unreadable_label_is_refused_unless_the_schedule_says_otherwise(
     system: System, source: Path
 ) -> None:
-    """unreadable_label: continue restores the laxer rule, and says so."""
+    """unreadable_label: continue only puts the refusal off to the format, and precheck says so."""
     system.schedule("monthly", source)
     system.start("tape")
     insert_blank(system)
     (virtual_shelf.folder_of(system.drive.path, "A00001L9") / "cartridge.json").write_text("{damaged")
     assert precheck(system, code=4)["tape"] == "wait"
     system.change_schedule("monthly", unreadable_label="continue")
-    assert precheck(system, code=0)["tape"] == "warning"
+    assert precheck(system, code=4)["tape"] == "wait"
+    assert "looks once more" in system.cli("precheck", "monthly", code=4).stdout
 
 
 def test_a_tape_that_may_be_too_small_is_a_warning(system: System, source: Path) -> None:
@@ -131,7 +132,7 @@ def test_a_tape_that_may_be_too_small_is_a_warning(system: System, source: Path)
     assert second["state"] == "SUCCEEDED", second
     assert announced(system, second["id"]) == ["started", "capacity", "success"]
     story = [event["message"]["id"] for event in second["events"] if event["level"] == "warning"]
-    assert any("it may not fit" in line for line in story)
+    assert any("need a second tape" in line for line in story)
 
 
 def announced(system: System, run_id: int) -> list[str]:

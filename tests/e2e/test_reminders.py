@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.models import Drive, Notification, TapeCartridge
-from policy.tapes import CartridgeState
+from db.models import BackupSet, Drive, Notification, TapeCartridge
+from db.states import BackupType
+from policy.tapes import CartridgeState, SetState
 from tape import virtual_shelf
 from tests.faults.catcher import Catcher
 from tests.system import System
@@ -67,8 +68,25 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     system.schedule("weekly", source)
 
     def know_an_expired_one(session: Any) -> None:
+        tape = TapeCartridge(
+            tape_id="TP20190101", label="TP20190101", generation=1, state=CartridgeState.ACTIVE
+        )
+        session.add(tape)
+        session.flush()
+        long_ago = datetime(2019, 1, 1, tzinfo=UTC)
         session.add(
-            TapeCartridge(tape_id="TP20190101", label="TP20190101", generation=1, state=CartridgeState.ACTIVE)
+            BackupSet(
+                id="old-one",
+                cartridge_id=tape.id,
+                generation=1,
+                type=BackupType.FULL,
+                state=SetState.COMPLETE,
+                sources=[],
+                bytes=1_000_000,
+                started_at=long_ago,
+                finished_at=long_ago,
+                retention_until=long_ago + timedelta(days=365),
+            )
         )
 
     system.ask(know_an_expired_one)
@@ -79,10 +97,12 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     assert said(system) == []
 
     due_in(system, "monthly", hours=23)
-    [message] = system.wait_for(lambda: titles(catcher, "Change the tape") and catcher.messages, "a reminder")
+    [message] = system.wait_for(
+        lambda: titles(catcher, "Insert the right tape") and catcher.messages, "a reminder"
+    )
     assert message["title"].endswith(": monthly")
     assert "Insert: a blank tape, one labelled TP" in message["message"]
-    assert "Known tapes that would do: TP20190101." in message["message"]
+    assert "Would do: TP20190101 (erases set old-one, full, 1.0 MB, expired 2020-01-01)" in message["message"]
     assert "In drive tape0: TP20200101, as of " in message["message"]
     assert "tapeline precheck monthly" in message["message"]
     assert [row.event for row in said(system)] == ["reminder"]
@@ -90,7 +110,7 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     forget_the_drive(system)
     virtual_shelf.remove(system.drive.path)
     due_in(system, "monthly", hours=3)
-    system.wait_for(lambda: len(titles(catcher, "Change the tape")) == 2, "the second reminder")
+    system.wait_for(lambda: len(titles(catcher, "Insert the right tape")) == 2, "the second reminder")
     assert "There is no tape in drive tape0." in catcher.messages[-1]["message"]
 
     insert(system, "A00002L9")

@@ -19,7 +19,7 @@ from db.engine import Database
 from db.models import ChainRun, Notification
 from db.states import Trigger
 from policy.period import ScheduleType
-from tests.integration.year import BY_HAND, EDITS, EXPECTED, GRACE, OUTAGES, SCHEDULES
+from tests.integration.year import BY_HAND, EDITS, EXPECTED, GRACE, NEXT, OUTAGES, SCHEDULES
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2027, 1, 1, tzinfo=UTC)
@@ -159,11 +159,13 @@ def test_a_year_gives_exactly_the_runs_of_the_table(database: Database) -> None:
             if run.schedule
         )
         said = Counter(session.scalars(select(Notification.event)))
+        following = {row.name: row.next_run_time for row in schedules.present(session)}
     table = expected()
     assert sorted((found - table).elements()) == []
     assert sorted((table - found).elements()) == []
     assert {event: count for event, count in said.items() if event != "success"} == {
-        "missed": 4,
+        "missed": 6,
         "skipped": 1,
     }
+    assert following == {name: utc(at) if at else None for name, at in NEXT.items()}
     assert year.restarts > 50

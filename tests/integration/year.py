@@ -14,8 +14,14 @@ SCHEDULES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "b-weekly": ("Europe/Berlin", "weekly", {"day": "sunday", "at": "02:00"}),
     "s-weekly": ("Asia/Shanghai", "weekly", {"day": "friday", "at": "23:00"}),
     "b-last-day": ("Europe/Berlin", "monthly", {"day": 31, "at": "22:00"}),
+    "s-last-day": ("Asia/Shanghai", "monthly", {"day": 31, "at": "22:00"}),
+    "b-first-weekday": ("Europe/Berlin", "monthly", {"day": "first weekday", "at": "06:00"}),
     "s-first-weekday": ("Asia/Shanghai", "monthly", {"day": "first weekday", "at": "06:00"}),
+    "b-last-weekday": ("Europe/Berlin", "monthly", {"day": "last weekday", "at": "01:00"}),
+    "s-last-weekday": ("Asia/Shanghai", "monthly", {"day": "last weekday", "at": "20:30"}),
     "b-last-friday": ("Europe/Berlin", "monthly", {"day": "last friday", "at": "20:00"}),
+    "s-last-friday": ("Asia/Shanghai", "monthly", {"day": "last friday", "at": "20:00"}),
+    "b-monthly": ("Europe/Berlin", "monthly", {"day": 1, "at": "02:00"}),
     "s-monthly": ("Asia/Shanghai", "monthly", {"day": 1, "at": "02:00"}),
     "b-yearly": ("Europe/Berlin", "yearly", {"month": 3, "day": 29, "at": "02:15"}),
     "s-yearly": ("Asia/Shanghai", "yearly", {"month": 1, "day": "first monday", "at": "07:00"}),
@@ -83,6 +89,32 @@ b-last-day       SUCCEEDED 2026-10-31 2026-10-31  1 21:00
 b-last-day       SUCCEEDED 2026-11-30 2026-11-30  1 21:00
 b-last-day       SUCCEEDED 2026-12-31 2026-12-31  1 21:00
 
+s-last-day       SUCCEEDED 2026-01-31 2026-01-31  1 14:00
+s-last-day       SUCCEEDED 2026-02-28 2026-02-28  1 14:00
+s-last-day       SUCCEEDED 2026-03-31 2026-03-31  1 14:00
+s-last-day       SUCCEEDED 2026-04-30 2026-04-30  1 14:00
+s-last-day       SUCCEEDED 2026-05-31 2026-05-31  1 14:00
+s-last-day       SUCCEEDED 2026-06-30 2026-06-30  1 14:00
+s-last-day       SUCCEEDED 2026-07-31 2026-07-31  1 14:00
+s-last-day       SKIPPED   2026-08-31 2026-08-31  1 14:00   # sixteen hours late
+s-last-day       SUCCEEDED 2026-09-30 2026-09-30  1 14:00
+s-last-day       SUCCEEDED 2026-10-31 2026-10-31  1 14:00
+s-last-day       SUCCEEDED 2026-11-30 2026-11-30  1 14:00
+s-last-day       SUCCEEDED 2026-12-31 2026-12-31  1 14:00
+
+b-first-weekday  SUCCEEDED 2026-01-01 2026-01-01  1 05:00
+b-first-weekday  SUCCEEDED 2026-02-02 2026-02-02  1 05:00   # 1 February is a Sunday
+b-first-weekday  SUCCEEDED 2026-03-02 2026-03-02  1 05:00
+b-first-weekday  SUCCEEDED 2026-04-01 2026-04-01  1 04:00
+b-first-weekday  SUCCEEDED 2026-05-01 2026-05-01  1 04:00
+b-first-weekday  SUCCEEDED 2026-06-01 2026-06-01  1 04:00
+b-first-weekday  SUCCEEDED 2026-07-01 2026-07-01  1 04:00
+b-first-weekday  SUCCEEDED 2026-08-03 2026-08-03  1 04:00   # 1 August is a Saturday
+b-first-weekday  SUCCEEDED 2026-09-01 2026-09-01  1 04:00   # caught up two hours late
+b-first-weekday  SUCCEEDED 2026-10-01 2026-10-01  1 04:00
+b-first-weekday  SUCCEEDED 2026-11-02 2026-11-02  1 05:00
+b-first-weekday  SUCCEEDED 2026-12-01 2026-12-01  1 05:00
+
 s-first-weekday  SUCCEEDED 2026-02-01 2026-02-01  1 22:00   # 1 February is a Sunday: Monday, 2 February
 s-first-weekday  SUCCEEDED 2026-03-01 2026-03-01  1 22:00
 s-first-weekday  SUCCEEDED 2026-03-31 2026-03-31  1 22:00
@@ -96,6 +128,32 @@ s-first-weekday  SUCCEEDED 2026-11-01 2026-11-01  1 22:00
 s-first-weekday  SUCCEEDED 2026-11-30 2026-11-30  1 22:00
 s-first-weekday  SUCCEEDED 2026-12-31 2026-12-31  1 22:00   # Friday, 1 January 2027
 
+b-last-weekday   SUCCEEDED 2026-01-30 2026-01-30  1 00:00
+b-last-weekday   SUCCEEDED 2026-02-27 2026-02-27  1 00:00
+b-last-weekday   SUCCEEDED 2026-03-30 2026-03-30  1 23:00   # Tuesday, 31 March in Berlin
+b-last-weekday   SUCCEEDED 2026-04-29 2026-04-29  1 23:00
+b-last-weekday   SUCCEEDED 2026-05-28 2026-05-28  1 23:00
+b-last-weekday   SUCCEEDED 2026-06-29 2026-06-29  1 23:00
+b-last-weekday   SUCCEEDED 2026-07-30 2026-07-30  1 23:00
+b-last-weekday   SUCCEEDED 2026-08-30 2026-08-30  1 23:00
+b-last-weekday   SUCCEEDED 2026-09-29 2026-09-29  1 23:00
+b-last-weekday   SUCCEEDED 2026-10-30 2026-10-30  1 00:00
+b-last-weekday   SUCCEEDED 2026-11-30 2026-11-30  1 00:00
+b-last-weekday   SUCCEEDED 2026-12-31 2026-12-31  1 00:00
+
+s-last-weekday   SUCCEEDED 2026-01-30 2026-01-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-02-27 2026-02-27  1 12:30
+s-last-weekday   SUCCEEDED 2026-03-31 2026-03-31  1 12:30
+s-last-weekday   SUCCEEDED 2026-04-30 2026-04-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-05-29 2026-05-29  1 12:30
+s-last-weekday   SUCCEEDED 2026-06-30 2026-06-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-07-31 2026-07-31  1 12:30
+s-last-weekday   SKIPPED   2026-08-31 2026-08-31  1 12:30   # seventeen and a half hours late
+s-last-weekday   SUCCEEDED 2026-09-30 2026-09-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-10-30 2026-10-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-11-30 2026-11-30  1 12:30
+s-last-weekday   SUCCEEDED 2026-12-31 2026-12-31  1 12:30
+
 b-last-friday    SUCCEEDED 2026-01-30 2026-01-30  1 19:00
 b-last-friday    SUCCEEDED 2026-02-27 2026-02-27  1 19:00
 b-last-friday    SUCCEEDED 2026-03-27 2026-03-27  1 19:00
@@ -108,6 +166,32 @@ b-last-friday    SUCCEEDED 2026-09-25 2026-09-25  1 18:00
 b-last-friday    SUCCEEDED 2026-10-30 2026-10-30  1 19:00
 b-last-friday    SUCCEEDED 2026-11-27 2026-11-27  1 19:00
 b-last-friday    SUCCEEDED 2026-12-25 2026-12-25  1 19:00
+
+s-last-friday    SUCCEEDED 2026-01-30 2026-01-30  1 12:00
+s-last-friday    SUCCEEDED 2026-02-27 2026-02-27  1 12:00
+s-last-friday    SUCCEEDED 2026-03-27 2026-03-27  1 12:00
+s-last-friday    SUCCEEDED 2026-04-24 2026-04-24  1 12:00
+s-last-friday    SUCCEEDED 2026-05-29 2026-05-29  1 12:00
+s-last-friday    SUCCEEDED 2026-06-26 2026-06-26  1 12:00
+s-last-friday    SUCCEEDED 2026-07-31 2026-07-31  1 12:00
+s-last-friday    SUCCEEDED 2026-08-28 2026-08-28  1 12:00
+s-last-friday    SUCCEEDED 2026-09-25 2026-09-25  1 12:00
+s-last-friday    SUCCEEDED 2026-10-30 2026-10-30  1 12:00
+s-last-friday    SUCCEEDED 2026-11-27 2026-11-27  1 12:00
+s-last-friday    SUCCEEDED 2026-12-25 2026-12-25  1 12:00
+
+b-monthly        SUCCEEDED 2026-01-01 2026-01-01  1 01:00
+b-monthly        SUCCEEDED 2026-02-01 2026-02-01  1 01:00
+b-monthly        SUCCEEDED 2026-03-01 2026-03-01  1 01:00
+b-monthly        SUCCEEDED 2026-04-01 2026-04-01  1 00:00
+b-monthly        SUCCEEDED 2026-05-01 2026-05-01  1 00:00
+b-monthly        SUCCEEDED 2026-06-01 2026-06-01  1 00:00
+b-monthly        SUCCEEDED 2026-07-01 2026-07-01  1 00:00
+b-monthly        SUCCEEDED 2026-08-01 2026-08-01  1 00:00
+b-monthly        SUCCEEDED 2026-09-01 2026-09-01  1 00:00   # caught up six hours late
+b-monthly        SUCCEEDED 2026-10-01 2026-10-01  1 00:00
+b-monthly        SUCCEEDED 2026-11-01 2026-11-01  1 01:00
+b-monthly        SUCCEEDED 2026-12-01 2026-12-01  1 01:00
 
 s-monthly        SUCCEEDED 2026-01-31 2026-01-31  1 18:00
 s-monthly        SUCCEEDED 2026-02-28 2026-02-28  1 18:00
@@ -164,3 +248,30 @@ s-cron           SUCCEEDED 2026-11-30 2026-11-30  1 20:00
 s-cron           SUCCEEDED 2026-12-14 2026-12-14  1 20:00
 s-cron           SUCCEEDED 2026-12-31 2026-12-31  1 20:00
 """
+
+NEXT = {
+    "b-daily": "2027-01-01T01:30",
+    "s-daily": "2027-01-01T18:30",
+    "b-weekly": "2027-01-05T02:00",
+    "s-weekly": "2027-01-01T15:00",
+    "b-last-day": "2027-01-31T21:00",
+    "s-last-day": "2027-01-31T14:00",
+    "b-first-weekday": "2027-01-01T05:00",
+    "s-first-weekday": "2027-01-31T22:00",
+    "b-last-weekday": "2027-01-29T00:00",
+    "s-last-weekday": "2027-01-29T12:30",
+    "b-last-friday": "2027-01-29T19:00",
+    "s-last-friday": "2027-01-29T12:00",
+    "b-monthly": "2027-01-01T01:00",
+    "s-monthly": "2027-01-31T18:00",
+    "b-yearly": "2027-03-29T00:15",  # the clocks change on the 28th in 2027
+    "s-yearly": "2027-01-03T23:00",
+    "b-once": None,
+    "s-once": None,
+    "b-interval": "2027-01-10T11:00",
+    "s-interval": "2027-01-06T16:00",
+    "b-cron": "2027-01-03T01:30",
+    "s-cron": "2027-01-14T20:00",
+    "by-hand": None,
+}
+"""When each is due next at the end of the year; UTC."""

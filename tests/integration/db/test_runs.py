@@ -347,3 +347,40 @@ def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database)
         following = start(session)
         assert following
         assert following.state is RunState.QUEUED
+
+
+def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
+    """By hand, by the schedule, skipped, missed, failed and retried: each counts as how it ended, and a run
+    that is retried began last, however old it is."""
+    failed = running(database)
+    with database.transaction() as session:
+        runs.transition(session, runs.get(session, failed.id), RunState.FAILED)
+        due = datetime.now(UTC)
+        night = start(session, due=due)
+        assert night
+        runs.admit(session, "tape0")
+        runs.transition(session, night, RunState.SUCCEEDED)
+    with database.transaction() as session:
+        row = schedules.get(session, "monthly")
+        first = row.last_run_time
+        assert first
+        assert row.last_success_time == due
+        assert row.last_failure_time == runs.get(session, failed.id).finished_at
+        assert row.last_failure_time < first
+        skipped = start(session, due=due + timedelta(seconds=1))
+        runs.record_missed(session, row, due + timedelta(seconds=2), M("nobody was there"))
+        assert skipped
+        assert skipped.state is RunState.SKIPPED
+        assert (row.last_run_time, row.last_success_time) == (first, due)
+        expected = {"runs": 2, "successes": 1, "failures": 1, "skipped": 1, "missed": 1}
+        assert schedules.counts(session, row) == expected
+    with database.transaction() as session:
+        runs.retry(session, failed.id, None, "li", None)
+        again = runs.admit(session, "tape0")
+        assert again
+        runs.transition(session, again, RunState.SUCCEEDED)
+        row = schedules.get(session, "monthly")
+        assert row.last_run_time
+        assert row.last_run_time > first
+        assert row.last_success_time == due, "the newer period stays done"
+        assert schedules.counts(session, row) == {**expected, "successes": 2, "failures": 0}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backup import entry, scan
-from backup.errors import SourceMissing, SourceUnusable
+from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.write import write_set
 from policy.message import M
 from tests.unit.backup.bench import SET, Log, request
@@ -41,6 +42,25 @@ def test_one_missing_source_of_several_is_a_warning(bench: Any) -> None:
     assert summary.warnings == 1
     assert "mounted" in reasons(bench.log)["not mounted"]
     assert [entry.path for entry in bench.log.entries] == [str(bench.source), str(bench.source / "f00")]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can take rights away")
+def test_a_source_that_may_not_be_read_is_refused_unless_another_can(short_path: Path) -> None:
+    """Seen by trying, as the user that the worker runs as: a set of nothing would be no backup."""
+    locked, file, open_ = short_path / "locked", short_path / "file", short_path / "open"
+    locked.mkdir(mode=0o700)
+    file.write_text("secret")
+    file.chmod(0o600)
+    open_.mkdir(mode=0o755)
+    os.seteuid(65534)
+    try:
+        for source in (locked, file, locked / "inside"):
+            with pytest.raises(SourceUnreadable, match=f"{source}.*Permission denied"):
+                scan.roots([str(source)])
+        found = scan.roots([str(locked), str(open_)], some_may_miss=True)
+    finally:
+        os.seteuid(0)
+    assert found == (os.fsencode(locked), os.fsencode(open_))
 
 
 @pytest.mark.parametrize("source", ["relative/path", "/dev/null", "/a\0b"])

@@ -48,7 +48,7 @@ def test_a_failure_says_all_that_is_needed_at_six_in_the_morning() -> None:
     plain = CHINESE.compose(FAILED).plain
     assert plain == (
         "当前磁带非当月，请更换磁带后重试（磁带机 tape0 中：TP20261101；"
-        "应为：空白磁带，或标签为 TP202612.. 的磁带）。\n"
+        "应为：空白磁带，或标签为 TP202612xx 的磁带）。\n"
         "磁带：TP20261101\n"
         "磁带机：tape0\n"
         "用时：12 秒\n"

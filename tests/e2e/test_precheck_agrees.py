@@ -1,0 +1,255 @@
+"""What ``tapeline precheck`` says beforehand is what a real run then decides, case by case."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import select, text, update
+
+from db import cartridges
+from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask, TapeCartridge, TapePool
+from db.states import BackupType
+from policy.tapes import CartridgeState, SetState
+from tape import virtual_record, virtual_shelf
+from tape.virtual_volume import VOLUME
+from tests.shell import Shell
+from tests.system import System
+
+MONTH = f"TP{datetime.now(UTC):%Y%m}01"
+LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
+IN_A_YEAR = datetime.now(UTC) + timedelta(days=365)
+_numbers = itertools.count(1)
+
+
+class Case(NamedTuple):
+    """A situation, and the state in which a run that starts in it ends or comes to rest."""
+
+    state: str
+    arrange: Callable[[Scene], Any] = lambda scene: scene.insert()
+    by_hand: bool = True
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    template: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+class Scene:
+    """A drive host at work, a shelf of tapes, and an operator at the command line."""
+
+    def __init__(self, system: System, shell: Shell, source: Path) -> None:
+        self.system, self.shell, self.source = system, shell, source
+        self.name = ""
+
+    def insert(self, label: str | None = None, *, protected: bool = False) -> str:
+        """Put a new cartridge into the drive, formatted if a label is given; returns its barcode."""
+        path, barcode = self.system.drive.path, f"A{next(_numbers):05}L9"
+        virtual_shelf.remove(path)
+        virtual_shelf.new_cartridge(path, barcode, capacity=10**9)
+        virtual_shelf.insert(path, barcode)
+        if label:
+            assert self.system.drive.format(label).return_code == 0
+        virtual_shelf.set_write_protected(path, barcode, on=protected)
+        return barcode
+
+    def take_out(self) -> None:
+        virtual_shelf.remove(self.system.drive.path)
+
+    def insert_foreign(self, label: str) -> None:
+        """A tape with files that nobody knows."""
+        folder = virtual_shelf.folder_of(self.system.drive.path, self.insert(label))
+        (folder / VOLUME / "photo.jpg").write_bytes(b"x" * 1000)
+        with virtual_record.editing(folder) as record:
+            assert record.volume
+            record.volume.files, record.volume.used = {"photo.jpg": 1000}, 1000
+
+    def insert_unreadable(self) -> None:
+        folder = virtual_shelf.folder_of(self.system.drive.path, self.insert())
+        (folder / "cartridge.json").write_text("{damaged")
+
+    def insert_known(self, label: str, kept_until: datetime | None, **row: Any) -> None:
+        """A tape that the catalogue knows, with one set on it if ``kept_until`` is given."""
+        if kept_until:
+            self.insert_foreign(label)
+        else:
+            self.insert(label)
+        said = self.system.drive.look().to_json()
+
+        def know(session: Any) -> None:
+            known, _ = cartridges.update_label(session, original=None, medium=said)
+            for column, value in row.items():
+                setattr(known, column, value)
+            if kept_until:
+                session.add(_old_set(known, kept_until))
+
+        self.system.ask(know)
+
+    def succeed_before(self) -> None:
+        """The month has its backup already."""
+        self.insert()
+        self.system.change_schedule(self.name, last_success_time=datetime.now(UTC))
+
+    def leave_a_run_waiting(self) -> None:
+        self.take_out()
+        self.shell.json("schedule", "run", self.name)
+        self.rest()
+        self.insert()
+
+    def back_up_first(self) -> None:
+        """A full backup of the schedule, which an increment can follow."""
+        self.insert()
+        self.shell.json("schedule", "run", self.name)
+        assert self.rest() == "SUCCEEDED"
+        self.system.ask(lambda session: session.execute(text(_MAKE_INCREMENTAL), {"name": self.name}))
+
+    def start(self, *, by_hand: bool) -> None:
+        if by_hand:
+            self.shell.json("schedule", "run", self.name)
+        else:
+            self.system.wait_for(self._is_planned, f"beat to plan {self.name}")
+            self.system.change_schedule(self.name, next_run_time=datetime.now(UTC))
+
+    def _is_planned(self) -> bool:
+        planned = select(ScheduledTask.planned_from).where(ScheduledTask.name == self.name)
+        return self.system.ask(lambda session: session.scalar(planned)) is not None
+
+    def runs(self) -> list[ChainRun]:
+        query = select(ChainRun).where(ChainRun.schedule.has(name=self.name)).order_by(ChainRun.id)
+        return list(self.system.ask(lambda session: session.scalars(query).all()))
+
+    def rest(self, *, after: int = 0) -> str:
+        """The state in which the newest run comes to rest; ``after``: so many were there before it."""
+
+        def state() -> str | None:
+            found = self.runs()[after:]
+            is_over = found and found[-1].state.value not in {"QUEUED", "RUNNING"}
+            return found[-1].state.value if is_over else None
+
+        return str(self.system.wait_for(state, f"the run of {self.name} to rest"))
+
+    def clear(self) -> None:
+        """The next case finds a free drive; one that waits is over."""
+        for run in self.runs():
+            if run.state.value == "WAITING_FOR_TAPE":
+                self.shell.run("runs", "cancel", str(run.id))
+        self.system.change_schedule(self.name, enabled=False)
+
+
+_MAKE_INCREMENTAL = """
+UPDATE backup_tasks SET type = 'incremental' FROM scheduled_tasks
+WHERE scheduled_tasks.template_id = backup_tasks.id AND scheduled_tasks.name = :name
+"""
+
+
+def _old_set(on: TapeCartridge, kept_until: datetime) -> BackupSet:
+    return BackupSet(
+        id=f"20190101T000000Z-{next(_numbers):04}",
+        cartridge_id=on.id,
+        generation=on.generation,
+        type=BackupType.FULL,
+        state=SetState.COMPLETE,
+        sources=[],
+        started_at=LONG_AGO,
+        finished_at=LONG_AGO,
+        retention_until=kept_until,
+    )
+
+
+WAIT, DONE, FAIL, SKIP = "WAITING_FOR_TAPE", "SUCCEEDED", "FAILED", "SKIPPED"
+ROTATE, POOL = {"tape_policy": "rotate"}, {"tape_policy": "pool:vault"}
+
+TAPES: dict[str, Case] = {
+    "a blank tape": Case(DONE, by_hand=False),
+    "no tape": Case(WAIT, Scene.take_out, by_hand=False),
+    "another month": Case(WAIT, lambda scene: scene.insert("TP20190101"), by_hand=False),
+    "labelled beforehand": Case(DONE, lambda scene: scene.insert(MONTH)),
+    "a foreign tape": Case(WAIT, lambda scene: scene.insert_foreign("PHOTOS")),
+    "foreign files under this month's label": Case(WAIT, lambda scene: scene.insert_foreign(MONTH)),
+    "write-protected": Case(WAIT, lambda scene: scene.insert(MONTH, protected=True)),
+    "blank, write-protected": Case(WAIT, lambda scene: scene.insert(protected=True)),
+    "unreadable": Case(WAIT, Scene.insert_unreadable),
+    "unreadable, laxer": Case(WAIT, Scene.insert_unreadable, settings={"unreadable_label": "continue"}),
+    "kept": Case(WAIT, lambda scene: scene.insert_known(MONTH, IN_A_YEAR)),
+    "retired": Case(WAIT, lambda scene: scene.insert_known(MONTH, None, state=CartridgeState.RETIRED)),
+    "full and kept": Case(
+        WAIT, lambda scene: scene.insert_known(MONTH, IN_A_YEAR, state=CartridgeState.FULL)
+    ),
+    "rotate, expired": Case(DONE, lambda scene: scene.insert_known("TP20190101", LONG_AGO), settings=ROTATE),
+    "rotate, kept": Case(WAIT, lambda scene: scene.insert_known("TP20190101", IN_A_YEAR), settings=ROTATE),
+    "no tape of the pool": Case(WAIT, settings=POOL),
+    "an expired tape of the pool": Case(
+        DONE, lambda scene: scene.insert_known("VAULT7", LONG_AGO, pool=TapePool(name="vault")), settings=POOL
+    ),
+}
+
+REST: dict[str, Case] = {
+    "the month is done": Case(SKIP, Scene.succeed_before, by_hand=False),
+    "the month is done, by hand": Case(DONE, Scene.succeed_before),
+    "disabled": Case(SKIP, settings={"enabled": False}),
+    "another run of it": Case(SKIP, Scene.leave_a_run_waiting),
+    "no source": Case(FAIL, template={"sources": []}),
+    "the only source is gone": Case(FAIL, template={"sources": ["/no/such/source"]}),
+    "one of two sources is gone": Case(DONE, template={"sources": ["{source}", "/no/such/source"]}),
+    "one of two sources is a device": Case(FAIL, template={"sources": ["{source}", "/dev/null"]}),
+    "a pattern that is none": Case(FAIL, template={"excludes": ["!"]}),
+    "a key that is none": Case(FAIL, template={"encrypt_to": ["age1nonsense"]}),
+    "an increment on the tape of the full one": Case(DONE, Scene.back_up_first),
+    "an increment and a blank tape": Case(WAIT, lambda scene: (scene.back_up_first(), scene.insert())),
+    "a clock that is behind": Case(
+        FAIL,
+        lambda scene: (
+            scene.insert(),
+            scene.system.ask(lambda session: session.execute(update(RunEvent).values(at=IN_A_YEAR))),
+        ),
+    ),
+}
+
+CODES = {DONE: 0, WAIT: 4, FAIL: 1, SKIP: 1}
+
+
+@pytest.fixture
+def scene(system: System, short_path: Path) -> Iterator[Scene]:
+    source = short_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"x" * 10_000)
+    system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
+    system.start("control", "tape")
+    system.start_beat()
+    with Shell(system.environment, system.folder) as shell:
+        yield Scene(system, shell, source)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("cases", [TAPES, REST], ids=["tapes", "rest"])
+def test_a_run_decides_as_precheck_says(scene: Scene, cases: dict[str, Case]) -> None:
+    """Exit code 0: it succeeds; 4: it waits for another tape, and says so once; 1: it fails or is skipped."""
+    for number, (name, case) in enumerate(cases.items()):
+        scene.name = f"s{number}"
+        template = {
+            key: [each.format(source=scene.source) for each in value] for key, value in case.template.items()
+        }
+        settings = {"wait_for_tape_seconds": 3600, "template": template, **case.settings}
+        scene.system.schedule(scene.name, scene.source, **settings)
+        case.arrange(scene)
+        before = len(scene.runs())
+        code, said = scene.shell.json("precheck", scene.name, *["--manual"] * case.by_hand)
+        assert code == CODES[case.state], (name, said)
+        assert said["would_run"] == (code == 0)
+        scene.start(by_hand=case.by_hand)
+        assert scene.rest(after=before) == case.state, (name, said)
+        if case.state == WAIT:
+            nothing_comes_of_waiting(scene, name)
+        scene.clear()
+
+
+def nothing_comes_of_waiting(scene: Scene, name: str) -> None:
+    """The tape is looked at again and again: the run waits on, and has said so once."""
+    [run] = scene.runs()[-1:]
+    looks = scene.system.log("tape").count(b"tapeline.look[")
+    scene.system.wait_for(lambda: scene.system.log("tape").count(b"tapeline.look[") >= looks + 2, "looks")
+    said = select(Notification.event).where(Notification.run_id == run.id)
+    events = list(scene.system.ask(lambda session: session.scalars(said).all()))
+    assert events.count("waiting_for_tape") == 1, (name, events)
+    assert scene.runs()[-1].dispatch == run.dispatch, name
