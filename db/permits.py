@@ -5,18 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import cartridges, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import BackupType, Step
+from db.states import BackupType, RunState, Step
 from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeState, SetState, TapePolicy
+
+_LABELS_LOCK = 0x6C6162656C73
+"""The key of the advisory lock under which labels are given away."""
 
 
 def newest_full(session: Session, template_id: int | None) -> str | None:
@@ -31,6 +34,23 @@ def newest_full(session: Session, template_id: int | None) -> str | None:
         .order_by(BackupSet.finished_at.desc())
         .limit(1)
     )
+
+
+def labels_under_way(session: Session, run: ChainRun) -> set[str]:
+    """The labels that runs at other drives are formatting as. Until the caller commits, no other run is told:
+    two that ask at once do not get the same number."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LABELS_LOCK})
+    found = session.scalars(
+        select(FormatPermit.label)
+        .join(ChainRun, ChainRun.id == FormatPermit.run_id)
+        .where(
+            FormatPermit.allowed,
+            FormatPermit.outcome_at.is_(None),
+            FormatPermit.drive != run.drive,
+            ChainRun.state == RunState.RUNNING,
+        )
+    )
+    return set(found)
 
 
 def used(session: Session, run_id: int, part: int) -> FormatPermit | None:

@@ -78,13 +78,15 @@ class WindowsVolume(FolderVolume):
     def check_size(self, path: Path, written: int) -> None:
         """A file that has been closed holds all that was acknowledged. Raises TapeFull, TapeWriteError.
 
-        Windows tells nobody what goes wrong at the close of a file.
+        Windows tells nobody what goes wrong at the close of a file: where no room is left, its index may
+        not have been written.
         """
         with reading(path):
             found = path.stat().st_size
-        if found == written:
+        left = self.free()
+        if found == written and left:
             return
-        if self.free() == 0:
+        if not left:
             raise TapeFull(
                 M("The tape is full: {path} could not be written to its end.", path=str(path)),
                 M("Put in another tape: what was sealed stays readable."),

@@ -230,7 +230,7 @@ class EmulatedRig(FileRig):
 class WindowsRig(Rig):
     """The driver of LTFS on Windows: a real letter under Windows (or wine), elsewhere a folder."""
 
-    grain = 512
+    grain = 4096
     tells_cartridge = tells_volume = tells_health = tells_why_read_only = False
     seals_at_close = True
 

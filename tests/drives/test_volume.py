@@ -108,7 +108,7 @@ def test_room_shrinks(rig: Rig) -> None:
         assert volume.free() <= before - 100_000
         file.close()
         left = volume.free()
-    assert rig.drive.look().free == left - left % rig.grain
+    assert abs((rig.drive.look().free or 0) - left) < rig.grain
 
 
 def test_the_tape_gets_full(rig: Rig) -> None:
