@@ -20,6 +20,9 @@ from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeState, SetState, TapePolicy
 
+_LABELS_LOCK = 0x6C6162656C73
+"""The key of the advisory lock under which labels are given away."""
+
 
 def newest_full(session: Session, template_id: int | None) -> str | None:
     """The newest complete full backup of a template."""

@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -62,16 +62,34 @@ def run(
     started = time.monotonic()
     with output_file() as (written, read):
         output = Output(written, read, encoding or PLATFORM_ENCODING, on_output)
-        process = _start(argv, written, cwd=cwd, env=env, inherit=inherit, user=user, group=group)
-        try:
-            code = _watch(process, output, started + limit)
-        except BaseException:
-            _end(process)
-            raise
-        seconds = time.monotonic() - started
-        if code is None:
-            raise _timed_out(tuple(argv), limit, seconds, output, ended=_end(process))
+        process = _start(argv, written, cwd=cwd, env=env, inherit=inherit, user=user, group=group, bound=True)
+        with _bound(process):
+            try:
+                code = _watch(process, output, started + limit)
+            except BaseException:
+                _end(process)
+                raise
+            seconds = time.monotonic() - started
+            if code is None:
+                raise _timed_out(tuple(argv), limit, seconds, output, ended=_end(process))
         return Completed(tuple(argv), code, seconds, output.text)
+
+
+@contextmanager
+def _bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """While it lasts the program ends with this process, where it could not hold the drive by itself."""
+    try:
+        bond = process_group.Bond(process.pid)
+    except OSError as error:
+        _end(process)
+        raise DriveError(
+            M("A program could not be tied to this process: {reason}.", reason=error.strerror or str(error)),
+            M("Nothing was done. Start the worker anew, outside of any other program's job."),
+        ) from error
+    try:
+        yield
+    finally:
+        bond.release()
 
 
 def spawn(
@@ -182,6 +200,7 @@ def _start(
     inherit: Sequence[int],
     user: int | None,
     group: int | None,
+    bound: bool = False,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -191,7 +210,7 @@ def _start(
             stderr=subprocess.STDOUT,
             cwd=cwd,
             env=_environment(env),
-            **_platform_options(inherit, user, group),
+            **_platform_options(inherit, user, group, bound=bound),
         )
     except (OSError, ValueError) as error:
         raise _not_started(argv[0], cwd, error) from error
@@ -204,14 +223,19 @@ def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
 
 if sys.platform == "win32":
 
-    def _platform_options(_inherit: Sequence[int], user: int | None, group: int | None) -> dict[str, Any]:
+    def _platform_options(
+        _inherit: Sequence[int], user: int | None, group: int | None, *, bound: bool
+    ) -> dict[str, Any]:
         if user is not None or group is not None:
             raise ValueError("Windows has no user and group numbers")
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        return {"creationflags": process_group.START_BOUND if bound else process_group.START}
 
 else:
 
-    def _platform_options(inherit: Sequence[int], user: int | None, group: int | None) -> dict[str, Any]:
+    def _platform_options(
+        inherit: Sequence[int], user: int | None, group: int | None, *, bound: bool
+    ) -> dict[str, Any]:
+        del bound  # Windows' affair: here a program inherits the lock
         options: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(inherit)}
         if user is not None or group is not None:
             options |= {"user": user, "group": group, "extra_groups": []}

@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from policy.message import M
 from tape import command, ltfs_medium, ltfs_volume, template
 from tape.drive import Health, Medium, MediumState, ProgramRun
-from tape.errors import DriveError, NoMedium, NotMountable, TapeReadError, TapeWriteError, WriteProtected
+from tape.errors import (
+    CommandTimeout,
+    DriveError,
+    LabelReadTimeout,
+    NoMedium,
+    NotMountable,
+    TapeReadError,
+    TapeWriteError,
+    WriteProtected,
+)
 from tape.hostlock import HostLock
 from tape.ltfs_mounting import Blank, Mounting
 from tape.ltfs_setup import Setup
@@ -72,11 +81,9 @@ class LtfsDrive:
         """Mount the volume; see tape.drive. One that a killed worker left mounted is unmounted first."""
         with self._lock():
             notes = self._mounting.clear()
-            medium = self._present()
-            _check_volume(medium)
-            if not read_only:
-                _check_switch(medium)
+            medium = self._on_the_chip(read_only=read_only)
             notes += self._mounting.mount(read_only=read_only)
+            medium = medium or self._of_volume()
             volume = LtfsVolume(self._mounting.point, medium, read_only=read_only, notes=notes)
             try:
                 self._check_writable(volume)
@@ -132,7 +139,8 @@ class LtfsDrive:
         """Run ltfsck; see tape.drive. It returns 1 where all is well: its message decides."""
         with self._lock():
             self._mounting.clear()
-            _check_volume(self._present())
+            if self._setup.is_scsi:
+                _check_volume(self._present())
             return self._mounting.check()
 
     def _look_at_chip(self) -> Medium:
@@ -147,17 +155,39 @@ class LtfsDrive:
     def _look_by_mounting(self) -> Medium:
         """What a volume without a chip says of itself. Raises DriveError where nothing was said of a tape."""
         try:
-            self._mounting.start(read_only=True)
+            self._mounting.start(read_only=True, limit=self._setup.limits.label)
+        except CommandTimeout as error:
+            raise LabelReadTimeout(
+                M("The drive {device} did not answer in time.", device=self._setup.device),
+                M("See that the drive is ready and its cable sound, then try again."),
+            ) from error
         except Blank:
             return Medium(MediumState.BLANK)
         except NotMountable:
             return Medium(MediumState.UNREADABLE)
         try:
-            mounted = self._mounting.mounted()
-            with reading(self._mounting.point):
-                return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
+            return self._of_volume()
         finally:
             self._mounting.unmount()
+
+    def _of_volume(self) -> Medium:
+        """What the volume says of itself that has just been mounted."""
+        mounted = self._mounting.mounted()
+        with reading(self._mounting.point):
+            return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
+
+    def _on_the_chip(self, *, read_only: bool) -> Medium | None:
+        """What is to be mounted; None where there is no chip to say it, and the mount itself will.
+
+        Raises NoMedium, NotMountable, WriteProtected.
+        """
+        if not self._setup.is_scsi:
+            return None
+        medium = self._present()
+        _check_volume(medium)
+        if not read_only:
+            _check_switch(medium)
+        return medium
 
     def _present(self) -> Medium:
         """What is in the drive, while this process holds its lock. Raises NoMedium."""

@@ -45,8 +45,11 @@ class Mounting:
             ]
         return []
 
-    def start(self, *, read_only: bool) -> None:
-        """Mount once, without a repair. Raises Blank, NeedsCheck, NotMountable, DriveError."""
+    def start(self, *, read_only: bool, limit: float | None = None) -> None:
+        """Mount once, without a repair. ``limit``: seconds, else those of a mount.
+
+        Raises Blank, NeedsCheck, NotMountable, CommandTimeout, DriveError.
+        """
         self.point.mkdir(parents=True, exist_ok=True)
         options = [f"devname={self._setup.device}", f"tape_backend={self._setup.backend}"]
         options += [f"sync_type={self._setup.sync_type}", *self._setup.mount_options]
@@ -54,7 +57,7 @@ class Mounting:
             options.append("ro")
         words = [word for option in options for word in ("-o", option)]
         argv = [self._setup.program("ltfs"), *words, str(self.point)]
-        done = command.run(argv, limit=self._setup.limits.mount)
+        done = command.run(argv, limit=limit or self._setup.limits.mount)
         if not self._appeared(done):
             raise self._not_mounted(done)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from policy.message import M
 from tape import command, ltfs_messages, ltfs_windows_label, template
 from tape.command import Completed
 from tape.drive import Health, Medium, MediumState, ProgramRun
-from tape.durable import sync
 from tape.errors import (
     CommandNotFound,
     CommandTimeout,
@@ -27,7 +25,7 @@ from tape.errors import (
 from tape.hostlock import HostLock
 from tape.ltfs_windows_label import AssignedDrive
 from tape.ltfs_windows_setup import WindowsSetup
-from tape.volume import FolderVolume, sealing
+from tape.ltfs_windows_volume import WindowsVolume
 
 EMPTY = frozenset({"NO_MEDIA"})
 BLANK = frozenset({"LTFS_UNFORMATTED"})
@@ -113,7 +111,7 @@ class WindowsDrive:
             _check_volume(medium)
             if not read_only:
                 _check_switch(medium)
-            volume = WindowsVolume(self, self._setup, medium, read_only=read_only)
+            volume = WindowsVolume(self, self._setup.place, medium, read_only=read_only)
             failed = True
             try:
                 yield volume
@@ -169,8 +167,13 @@ class WindowsDrive:
             _check_volume(self._settled())
         return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
 
+    def label(self) -> str | None:
+        """The label that the letter shows now; the program of the drives is not asked. Raises DriveError."""
+        found: str | None = self._volume(time.monotonic() + self._setup.limits.label)["label"]
+        return found
+
     def seal(self) -> None:
-        """Run the command that has the index written, where one is set. Raises DriveError."""
+        """Run the command that has the index written, where one is set. Raises OSError, DriveError."""
         if self._setup.commands.seal:
             done = self._run(self._filled(self._setup.commands.seal), self._setup.limits.move)
             if done.return_code:
@@ -289,55 +292,6 @@ class WindowsDrive:
         return HostLock(self._setup.folder / "mount.lock")
 
 
-class WindowsVolume(FolderVolume):
-    """Files below a drive letter, which is looked at before each file that begins: letters move."""
-
-    def __init__(self, drive: WindowsDrive, setup: WindowsSetup, medium: Medium, *, read_only: bool) -> None:
-        super().__init__(setup.place, medium, read_only=read_only)
-        self._drive = drive
-        self._left = False
-
-    def seal(self) -> None:
-        """Flush every file, and have the index written. Raises TapeFull, SealFailed."""
-        self._check_there()
-        if self.read_only:
-            return
-        with sealing(self.root):
-            for file in self._unsynced:
-                sync(file.path)
-            self._drive.seal()
-        self._unsynced = [file for file in self._unsynced if not file.closed]
-
-    def leave(self, *, failed: bool) -> None:
-        """Close what is open and seal. ``failed``: an error that says more is on its way."""
-        try:
-            for file in self._unsynced:
-                file.close()
-            if self._unsynced:
-                self.seal()
-        except DriveError:
-            if not failed:
-                raise
-        finally:
-            self._left = True
-
-    def _check_writable(self) -> None:
-        self._check_there()
-        super()._check_writable()
-
-    def _check_there(self) -> None:
-        """Raises DriveError unless the letter still shows the volume: a dead mount exists and has nothing."""
-        try:
-            there = not self._left and bool(os.stat(self.root))  # noqa: PTH116 - a Path takes errors for a no
-            os.listdir(self.root)  # noqa: PTH208 - as above
-        except OSError:
-            there = False
-        if not there:
-            raise DriveError(
-                M("The volume {label} is no longer mounted.", label=self.medium.label), M("Mount it again.")
-            )
-
-
 def _check_volume(medium: Medium) -> None:
     if medium.state is not MediumState.FORMATTED:
         raise NotMountable(
@@ -349,6 +303,9 @@ def _check_volume(medium: Medium) -> None:
 def _check_switch(medium: Medium) -> None:
     if medium.write_protected:
         raise WriteProtected(
-            M("Cartridge {barcode} is write-protected.", barcode=medium.label or "-"),
-            M("Move its switch to writable, or put another cartridge in."),
+            M(
+                "The tape {label} is read-only: its switch is set, or a write to it has failed before.",
+                label=medium.label or "-",
+            ),
+            M("If its switch is not set, retire it: 'tapeline tape mark'. Put another cartridge in."),
         )

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,9 @@ from tape.errors import DriveError, SealFailed, TapeFull, TapeReadError, TapeWri
 FULL = {errno.ENOSPC, errno.EDQUOT}
 BROKEN = {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT}
 """What LTFS answers once the drive could not write, and what a drive that has gone answers."""
+if sys.platform == "win32":
+    # The C library there has no word for a device that fails: it is "denied", "invalid" or a "bad file".
+    BROKEN |= {errno.EACCES, errno.EINVAL, errno.EBADF}
 READ_AHEAD = 256 * 1024
 
 

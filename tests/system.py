@@ -48,13 +48,13 @@ class System:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def schedule(self, name: str, *sources: Path, **settings: Any) -> None:
-        """Make a monthly full backup of some folders on the drive."""
+        """Make a monthly full backup of some folders on the drive, or on another that is named."""
         settings.setdefault("schedule_config", {"day": 1, "at": "02:00"})
         with self.database.transaction() as session:
             put(
                 session,
                 name,
-                drive="tape0",
+                drive=settings.pop("drive", "tape0"),
                 sources=[str(source) for source in sources],
                 template=settings.pop("template", None),
                 **settings,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.drives.rig import RIGS, Rig, not_here
+from tests.drives.rig import RIGS, Rig
 
 
 @pytest.fixture(params=sorted(RIGS))
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
-    """A drive under test, empty."""
-    reason = not_here(request.param)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """A drive under test, empty. A test that is marked ``needs`` is for the drives that can do that."""
+    make, missing = RIGS[request.param]
+    reason = missing()
     if reason:
         pytest.skip(f"{request.param}: {reason}")
-    return RIGS[request.param](tmp_path)
+    for mark in request.node.iter_markers("needs"):
+        lacking = [trait for trait in mark.args if not getattr(make, trait)]
+        if lacking:
+            pytest.skip(f"{request.param} has not: {', '.join(lacking)}")
+    made = make(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def virtual(tmp_path: Path) -> Rig:
     """A virtual drive, where many examples take no time."""
-    return RIGS["virtual"](tmp_path)
+    return RIGS["virtual"][0](tmp_path)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tape import ltfs_mounts
 from tape.drive import Drive
 from tape.ltfs import LtfsDrive
 from tape.ltfs_setup import Limits, Setup
+from tape.ltfs_windows import WindowsDrive
+from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
 from tape.virtual import VirtualDrive, insert, new_cartridge, remove, set_faults, set_write_protected
 from tape.virtual_shelf import inserted
 from tests.ltfs import programs
+from tests.windows import programs as windows_programs
 
-CAPACITY = 4 * 1024 * 1024
+if TYPE_CHECKING:
+    from tests.windows.hardware import Keeper
 
 
 class Rig(ABC):
@@ -24,8 +34,32 @@ class Rig(ABC):
     drive: Drive
     recipe: str
     """Python that makes ``drive`` again, in another process."""
+    capacity = 4 * 1024 * 1024
+    overhead = 0
+    """How many bytes of it a format itself may take."""
     grain = 1
     """In how many bytes at a time the drive counts its room when nothing is mounted."""
+
+    tells_empty = True
+    """Whether the drive knows that it is empty."""
+    moves = True
+    """Whether it loads and ejects."""
+    tells_cartridge = True
+    """Whether it knows the cartridge's own number, which survives a format."""
+    tells_volume = True
+    """Whether it knows the volume's UUID and serial, which tell two volumes of one label apart."""
+    tells_health = True
+    """Whether it counts loads, bytes and errors, and has alerts."""
+    tells_why_read_only = True
+    """Whether a switch is told from a write that failed; if not, a broken tape is not formatted either."""
+    seals_at_close = False
+    """Whether the index is written at the close of each file, and not when it is asked for."""
+    breaks = True
+    """Whether its cartridges can be given a fault plan."""
+    protects = True
+    """Whether its cartridges have a switch here."""
+    tells_switch = True
+    """Whether the drive knows of it before it has mounted the volume."""
 
     @abstractmethod
     def insert_blank(self) -> str:
@@ -50,6 +84,9 @@ class Rig(ABC):
     @abstractmethod
     def power_off(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a process that works at the drive, and whatever has the volume mounted for it."""
+
+    def close(self) -> None:  # noqa: B027 - most leave nothing behind
+        """End what the rig has started."""
 
     def insert_formatted(self, label: str = "TP20261101") -> str:
         """Put in a new cartridge with an empty volume."""
@@ -80,7 +117,7 @@ class VirtualRig(Rig):
     def insert_blank(self) -> str:
         self._cartridges += 1
         barcode = f"TAPE{self._cartridges:02d}L8"
-        new_cartridge(self.path, barcode, capacity=CAPACITY)
+        new_cartridge(self.path, barcode, capacity=self.capacity)
         insert(self.path, barcode)
         return barcode
 
@@ -114,32 +151,180 @@ class LtfsRig(VirtualRig):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.path.mkdir(parents=True)
-        setup = {
+        self.setup: dict[str, Any] = {
             "device": str(self.path),
             "folder": folder / "host",
             "programs": programs.install(folder / "bin"),
-            "limits": Limits(label=4, format=20, mount=20, unmount=20, check=20, move=20),
+            "limits": Limits(label=6, format=20, mount=20, unmount=20, check=20, move=20),
         }
-        self.drive = LtfsDrive("tape", Setup(**setup))
+        self._make()
+
+    def _make(self) -> None:
+        self.drive = LtfsDrive("tape", Setup(**self.setup))
         self.recipe = (
             "from pathlib import *\n"
             "from tape.ltfs import LtfsDrive\nfrom tape.ltfs_setup import Limits, Setup\n"
-            f"drive = LtfsDrive('tape', Setup(**{setup!r}))\n"
+            f"drive = LtfsDrive('tape', Setup(**{self.setup!r}))\n"
         )
 
     def power_off(self, process: subprocess.Popen[bytes]) -> None:
         super().power_off(process)
-        for serving in ltfs_mounts.processes("ltfs", str(self.path)):
+        device = self.setup["device"]
+        for serving in ltfs_mounts.processes("ltfs", device):
             serving.kill()
             serving.wait()
-        mounted = ltfs_mounts.of(str(self.path))
+        mounted = ltfs_mounts.of(device)
         if mounted:
             subprocess.run(["umount", str(mounted.point)], check=True)
 
 
-RIGS: dict[str, type[VirtualRig]] = {"virtual": VirtualRig, "ltfs": LtfsRig}
+class FileRig(LtfsRig):
+    """The same driver with LTFS's backend ``file``: a folder is a cartridge, and has no chip."""
+
+    tells_empty = moves = tells_cartridge = tells_switch = tells_health = False
+    grain = 1024 * 1024
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.slot = folder / "slot"
+        self.setup |= {"device": str(self.slot), "backend": "file"}
+        self._make()
+
+    def insert_blank(self) -> str:
+        barcode = super().insert_blank()
+        self.insert(barcode)
+        return barcode
+
+    def insert(self, barcode: str) -> None:
+        self.slot.unlink(missing_ok=True)
+        self.slot.symlink_to(self.path / "cartridges" / barcode)
+
+    def remove(self) -> None:
+        self.slot.unlink()
+
+    def plan(self, *faults: dict[str, Any]) -> None:
+        """It is looked at by mounting."""
+        super().plan(*_all_at("mount", {"look", "mount"}, faults))
 
 
-def not_here(name: str) -> str | None:
-    """Why a driver cannot be tested on this machine, or None if it can."""
-    return programs.missing() if name == "ltfs" else None
+class EmulatedRig(FileRig):
+    """LTFS itself, on emulated cartridges."""
+
+    capacity = 277 * 1024 * 1024
+    overhead = 8 * 1024 * 1024
+    breaks = protects = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.setup |= {"programs": {}, "limits": Limits(label=10, format=60, mount=60, unmount=60, check=60)}
+        self._make()
+
+    def insert_blank(self) -> str:
+        self._cartridges += 1
+        barcode = f"TAPE{self._cartridges:02d}L8"
+        (self.path / "cartridges" / barcode).mkdir(parents=True)
+        self.insert(barcode)
+        return barcode
+
+
+class WindowsRig(Rig):
+    """The driver of LTFS on Windows: a real letter under Windows (or wine), elsewhere a folder."""
+
+    grain = 4096
+    tells_cartridge = tells_volume = tells_health = tells_why_read_only = False
+    seals_at_close = True
+
+    def __init__(self, folder: Path) -> None:
+        self.tools = folder / "tools"
+        on_windows = sys.platform == "win32"
+        self._keeper = None if on_windows else _keeper(folder / "letter")
+        self.root = self._keeper.letter if self._keeper else Path(os.environ["LTFS_TEST_LETTER"])
+        self.port = self._keeper.port if self._keeper else int(os.environ["LTFS_TEST_PORT"])
+        windows_programs.install(self.tools, self.port)
+        self.setup = WindowsSetup(
+            "O",
+            self.tools,
+            folder / "host",
+            limits=WindowsLimits(label=6, format=30, check=30, move=3),
+            root=None if on_windows else self.root,
+            commands=Commands(read=("LtfsRead.exe",)),
+        )
+        self.drive = WindowsDrive("tape", self.setup)
+        self.recipe = (
+            "from pathlib import *\nfrom tape.ltfs_windows import WindowsDrive\n"
+            "from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup\n"
+            f"drive = WindowsDrive('tape', {self.setup!r})\n"
+        )
+
+    def changed(self, **setup: Any) -> WindowsDrive:
+        """The same drive with other settings."""
+        return WindowsDrive("tape", replace(self.setup, **setup))
+
+    def say(self, file: str, text: str) -> None:
+        """Tell the stand-ins what to do."""
+        (self.tools / file).write_text(text)
+
+    def calls(self, program: str) -> list[list[str]]:
+        return [call for call in windows_programs.calls(self.tools) if call[0] == program]
+
+    def by_hand(self, verb: str, *words: str) -> str:
+        return windows_programs.ask(self.tools, self.port, f"@{verb}", *words)
+
+    def insert_blank(self) -> str:
+        return self.by_hand("blank")
+
+    def protect(self) -> None:
+        self.by_hand("protect")
+
+    def remove(self) -> None:
+        self.by_hand("remove")
+
+    def plan(self, *faults: dict[str, Any]) -> None:
+        """LTFS on Windows has mounted what it has loaded: a tape that it cannot mount looks like that."""
+        self.by_hand("plan", json.dumps(_all_at("look", {"look", "mount"}, faults)))
+
+    def insert(self, barcode: str) -> None:
+        self.by_hand("insert", barcode)
+
+    def power_off(self, process: subprocess.Popen[bytes]) -> None:
+        # First the power: a process that ends closes its files, and LTFS would seal them.
+        self.by_hand("power_off")
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        self.by_hand("close")
+        if self._keeper:
+            self._keeper.close()
+
+
+def _keeper(letter: Path) -> Keeper:
+    from tests.windows.hardware import Keeper  # its mounts and processes are Linux's own
+
+    letter.mkdir()
+    return Keeper(letter)
+
+
+def _all_at(place: str, places: set[str], faults: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    """The same faults where several places are one, one after the other."""
+    return [{**fault, "at": place} if fault["at"] in places else fault for fault in faults]
+
+
+def _why_no_emulation() -> str | None:
+    if sys.platform != "linux" or shutil.which("mkltfs") is None:
+        return "mkltfs is not installed"
+    return None if os.geteuid() == 0 else "emulated cartridges are for root alone"
+
+
+def _why_no_mount() -> str | None:
+    return None if sys.platform == "win32" else programs.missing()
+
+
+RIGS: dict[str, tuple[type[Rig], Callable[[], str | None]]] = {
+    "virtual": (VirtualRig, lambda: None),
+    "ltfs": (LtfsRig, programs.missing),
+    "ltfs_file": (FileRig, programs.missing),
+    "ltfs_emulated": (EmulatedRig, _why_no_emulation),
+    "ltfs_windows": (WindowsRig, _why_no_mount),
+}
+"""Each driver, and why it cannot be tested on this machine, or None if it can."""

@@ -12,6 +12,7 @@ from tape.errors import (
     TapeFull,
     TapeReadError,
     TapeWriteError,
+    WriteProtected,
 )
 from tests.drives.rig import Rig
 
@@ -22,6 +23,7 @@ def write(volume: Volume, name: str, data: bytes = b"data") -> None:
     file.close()
 
 
+@pytest.mark.needs("breaks")
 def test_full_on_write(rig: Rig) -> None:
     """The tape may end anywhere in a write: the part before it stays, and nothing more goes on the tape."""
     rig.insert_formatted()
@@ -39,6 +41,7 @@ def test_full_on_write(rig: Rig) -> None:
         assert volume.free() == 0
 
 
+@pytest.mark.needs("breaks")
 def test_full_on_close(rig: Rig) -> None:
     """The tape may end at the close of a file, which is then shorter than what was acknowledged."""
     rig.insert_formatted()
@@ -56,6 +59,7 @@ def test_full_on_close(rig: Rig) -> None:
         assert volume.size("first") == 1_000_000
 
 
+@pytest.mark.needs("breaks")
 def test_full_on_seal(rig: Rig) -> None:
     """The tape may end while the index is written; what was sealed before stays, and a later seal may do."""
     rig.insert_formatted()
@@ -63,17 +67,19 @@ def test_full_on_seal(rig: Rig) -> None:
         write(volume, "first")
         volume.seal()
         rig.plan({"at": "seal", "error": "full"})
-        write(volume, "second")
         with pytest.raises(TapeFull):
-            volume.seal()
+            write_and_seal(volume, "second")
         assert volume.free() == 0
         volume.seal()
     with rig.drive.mount(read_only=True) as volume:
         assert volume.names() == ["first", "second"]
 
 
+@pytest.mark.needs("breaks")
 def test_full_on_the_seal_of_the_unmount(rig: Rig) -> None:
     """Where the index cannot be written at the unmount either, leaving the mount says so."""
+    if rig.seals_at_close:
+        pytest.skip("the index is written at the close of each file, and leaving a mount writes none")
     rig.insert_formatted()
     rig.plan({"at": "seal", "error": "full", "times": 2})
     mount = rig.drive.mount()
@@ -86,21 +92,24 @@ def test_full_on_the_seal_of_the_unmount(rig: Rig) -> None:
 
 @pytest.mark.parametrize("error", ["eio", "erofs"])
 @pytest.mark.parametrize("at", ["write", "close", "seal"])
+@pytest.mark.needs("breaks")
 def test_a_write_error_is_for_ever(rig: Rig, at: str, error: str) -> None:
     """After a write error the volume is read-only for ever, and only what was sealed counts."""
     rig.insert_formatted()
     rig.plan({"at": at, "nth": 2, "error": error})
     with pytest.raises(SealFailed, match="index"):
         write_until_it_breaks(rig, at)
-    with pytest.raises(TapeWriteError, match="read-only"):
+    refusal = TapeWriteError if rig.tells_why_read_only else WriteProtected
+    with pytest.raises(refusal, match="read-only"):
         rig.drive.relabel("TP20261102")
     for _ in range(2):
-        with pytest.raises(TapeWriteError, match="read-only"), rig.drive.mount():
+        with pytest.raises(refusal, match="read-only"), rig.drive.mount():
             raise AssertionError("mounted")
         with rig.drive.mount(read_only=True) as volume:
-            assert volume.names() == ["sealed"]
-    assert rig.drive.health().write_errors == 1
-    assert rig.drive.health().tape_alerts
+            assert "sealed" in volume.names()
+    if rig.tells_health:
+        assert rig.drive.health().write_errors == 1
+        assert rig.drive.health().tape_alerts
 
 
 def write_until_it_breaks(rig: Rig, at: str) -> None:
@@ -109,7 +118,8 @@ def write_until_it_breaks(rig: Rig, at: str) -> None:
         volume.seal()
         with pytest.raises(TapeWriteError) as failed:
             write_and_seal(volume, "lost")
-        assert isinstance(failed.value, SealFailed) == (at == "seal")
+        if not rig.seals_at_close:
+            assert isinstance(failed.value, SealFailed) == (at == "seal")
         with pytest.raises(TapeWriteError):
             volume.create("more")
         with pytest.raises(SealFailed):
@@ -123,6 +133,7 @@ def write_and_seal(volume: Volume, name: str) -> None:
     volume.seal()
 
 
+@pytest.mark.needs("breaks")
 def test_an_error_goes_through_the_unmount(rig: Rig) -> None:
     """The error that ended the work is what leaving the mount raises, not one about the index."""
     rig.insert_formatted()
@@ -132,6 +143,8 @@ def test_an_error_goes_through_the_unmount(rig: Rig) -> None:
     assert not isinstance(failed.value, SealFailed)
 
 
+@pytest.mark.needs("tells_why_read_only")
+@pytest.mark.needs("breaks")
 def test_a_format_makes_a_broken_volume_new(rig: Rig) -> None:
     """Read-only for ever is the volume: a format makes another one."""
     rig.insert_formatted()
@@ -143,6 +156,7 @@ def test_a_format_makes_a_broken_volume_new(rig: Rig) -> None:
     assert rig.drive.look().empty is False
 
 
+@pytest.mark.needs("breaks")
 def test_a_read_error_costs_one_read(rig: Rig) -> None:
     """A place that cannot be read raises TapeReadError, is counted, and the tape goes on."""
     rig.insert_formatted()
@@ -154,9 +168,11 @@ def test_a_read_error_costs_one_read(rig: Rig) -> None:
         assert failed.value.remedy
         with volume.open("file") as file:
             assert file.read() == b"x" * 1000
-    assert rig.drive.health().read_errors == 1
+    if rig.tells_health:
+        assert rig.drive.health().read_errors == 1
 
 
+@pytest.mark.needs("breaks")
 def test_a_label_that_takes_too_long(rig: Rig) -> None:
     """A label that cannot be read within its limit raises LabelReadTimeout, and the next look may do."""
     rig.insert_formatted()
@@ -166,6 +182,7 @@ def test_a_label_that_takes_too_long(rig: Rig) -> None:
     assert rig.drive.look().label == "TP20261101"
 
 
+@pytest.mark.needs("breaks")
 def test_a_slow_label(rig: Rig) -> None:
     """A label that is slow, but within its limit, is read."""
     rig.insert_formatted()
@@ -173,6 +190,7 @@ def test_a_slow_label(rig: Rig) -> None:
     assert rig.drive.look().label == "TP20261101"
 
 
+@pytest.mark.needs("breaks")
 def test_an_unreadable_cartridge(rig: Rig) -> None:
     """A cartridge that cannot be read is neither blank nor mountable, as often as the plan says."""
     rig.insert_formatted()
@@ -189,6 +207,7 @@ def test_an_unreadable_cartridge(rig: Rig) -> None:
         pass
 
 
+@pytest.mark.needs("breaks")
 def test_a_plan_given_while_mounted(rig: Rig) -> None:
     """A fault plan may be given while the volume is written, and ends when it has come."""
     rig.insert_formatted()

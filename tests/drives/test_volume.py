@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.errors import TapelineError
 from tape.drive import TapeFile, Volume
 from tape.errors import DriveError, TapeFull, WriteProtected
-from tests.drives.rig import CAPACITY, Rig
+from tests.drives.rig import Rig
 
 
 def test_written_files_are_read_back(rig: Rig) -> None:
@@ -108,7 +108,7 @@ def test_room_shrinks(rig: Rig) -> None:
         assert volume.free() <= before - 100_000
         file.close()
         left = volume.free()
-    assert rig.drive.look().free == left - left % rig.grain
+    assert abs((rig.drive.look().free or 0) - left) < rig.grain
 
 
 def test_the_tape_gets_full(rig: Rig) -> None:
@@ -118,11 +118,11 @@ def test_the_tape_gets_full(rig: Rig) -> None:
     with rig.drive.mount() as volume:
         file = volume.create("second")
         with pytest.raises(TapeFull) as full:
-            fill(file)
+            fill(file, rig.capacity)
         assert full.value.remedy
         file.close()
         assert volume.free() == 0
-        assert 0 < (volume.size("second") or 0) < CAPACITY
+        assert 0 < (volume.size("second") or 0) < rig.capacity
         with volume.open("first") as reader:
             assert reader.read() == b"x" * 1000
         volume.seal()
@@ -132,8 +132,8 @@ def test_the_tape_gets_full(rig: Rig) -> None:
             volume.create("third").write(b"z")
 
 
-def fill(file: TapeFile) -> None:
-    for _ in range(CAPACITY // 100_000 + 1):
+def fill(file: TapeFile, capacity: int) -> None:
+    for _ in range(capacity // 100_000 + 1):
         file.write(b"y" * 100_000)
 
 

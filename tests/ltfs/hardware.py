@@ -18,10 +18,15 @@ MOUNTED = "mounted"
 
 
 def cartridge(device: str) -> Path | None:
-    """The folder of the cartridge that is in, or None."""
+    """The folder of the cartridge that is in, or None.
+
+    With the backend ``file`` the device is a cartridge itself.
+    """
+    if (Path(device) / virtual_record.FILE).exists():
+        return Path(device).resolve()
     try:
         loaded = json.loads((Path(device) / "drive.json").read_bytes())["loaded"]
-    except FileNotFoundError:
+    except OSError:
         return None
     return Path(device) / "cartridges" / loaded if loaded else None
 

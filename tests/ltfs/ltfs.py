@@ -20,6 +20,8 @@ from tape.virtual_volume import VirtualFile, VirtualVolume
 from tests.ltfs import hardware, samples
 
 MIB = 1024 * 1024
+SECTOR = 512
+"""Windows counts room in no less."""
 ERRNO = {TapeFull: errno.ENOSPC, SealFailed: errno.EIO, TapeWriteError: errno.EROFS, TapeReadError: errno.EIO}
 STATUS = ("st_mode", "st_size", "st_nlink", "st_uid", "st_gid", "st_mtime", "st_ctime", "st_atime")
 
@@ -41,10 +43,10 @@ def main() -> int:
     if fault and fault.error == "unreadable":
         hardware.say("LTFS14013E Cannot mount the volume.")
         return 1
-    return _mount(folder, device, Path(asked.point), read_only="ro" in options)
+    return _mount(folder, device, Path(asked.point), options)
 
 
-def _mount(folder: Path, device: str, point: Path, *, read_only: bool) -> int:
+def _mount(folder: Path, device: str, point: Path, options: dict[str, str]) -> int:
     record = virtual_record.read(folder)
     refused = _refusal(folder, record, point)
     if refused or record.volume is None:
@@ -52,13 +54,13 @@ def _mount(folder: Path, device: str, point: Path, *, read_only: bool) -> int:
     if point.is_dir() and any(point.iterdir()):
         hardware.say(f"LTFS14123W Cannot mount: {point} is not empty.")
         return 0
-    read_only = read_only or record.write_protected or record.volume.read_only
+    read_only = "ro" in options or record.write_protected or record.volume.read_only
     record = virtual_cartridge.recover(folder)
     case = "ltfs_mount_write_protected" if read_only else "ltfs_mount_ok"
     code = samples.play(case, device=device, label=record.volume.label if record.volume else "")
     volume = VirtualVolume(folder, record, virtual_cartridge.medium(folder), read_only=read_only)
     mfusepy.FUSE(
-        Mounted(volume, folder),
+        Mounted(volume, folder, options.get("sync_type", "")),
         str(point),
         fsname=f"ltfs:{device}",
         nothreads=True,
@@ -84,9 +86,10 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
 
     use_ns = True
 
-    def __init__(self, volume: VirtualVolume, folder: Path) -> None:
+    def __init__(self, volume: VirtualVolume, folder: Path, sync_type: str) -> None:
         self.volume = volume
         self.folder = folder
+        self.seals_at_close = sync_type == "close"
         self.files: dict[int, Any] = {}
 
     def init(self, path: str) -> None:
@@ -119,6 +122,7 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
 
     def open(self, path: str, flags: int) -> int:
         if flags & (os.O_WRONLY | os.O_RDWR):
+            self._refuse_what_is_broken()
             return self._handle(None)
         with _errors():
             return self._handle(self.volume.open(path.lstrip("/")))
@@ -134,9 +138,12 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
             return bytes(self.files[fh].read(size))
 
     def flush(self, path: str, fh: int) -> int:
-        if isinstance(self.files[fh], VirtualFile):
+        file = self.files[fh]
+        if isinstance(file, VirtualFile) and not file.closed:
             with _errors():
-                self.files[fh].close()
+                file.close()
+                if self.seals_at_close:
+                    self.volume.seal()
         return 0
 
     def release(self, path: str, fh: int) -> int:
@@ -148,17 +155,18 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
+        self._refuse_what_is_broken()
         return 0
 
     def statfs(self, path: str) -> dict[str, int]:
         free = self.volume.free()
         capacity = self.volume.medium.capacity or 0
         return {
-            "f_bsize": 1,
-            "f_frsize": 1,
-            "f_blocks": capacity,
-            "f_bfree": free,
-            "f_bavail": free,
+            "f_bsize": SECTOR,
+            "f_frsize": SECTOR,
+            "f_blocks": capacity // SECTOR,
+            "f_bfree": free // SECTOR,
+            "f_bavail": free // SECTOR,
             "f_namemax": 255,
         }
 
@@ -182,6 +190,12 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
 
     def _real(self, path: str) -> Path:
         return self.volume.root / path.lstrip("/")
+
+    def _refuse_what_is_broken(self) -> None:
+        """After a write error nothing is written any more, nor opened for it."""
+        record = virtual_record.read(self.folder)
+        if record.volume and record.volume.read_only:
+            raise mfusepy.FuseOSError(errno.EROFS)
 
     def _handle(self, file: Any) -> int:
         number = max(self.files, default=0) + 1

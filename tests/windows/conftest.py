@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tape.ltfs_windows import WindowsDrive
-from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
-from tests.windows import programs
-
-
-class Rig:
-    """The drive, its letter's folder, and the folder of the programs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tools = folder / "tools"
-        self.root = folder / "letter"
-        if sys.platform == "win32":
-            self.root = Path(os.environ["LTFS_TEST_LETTER"])
-            self.clean()
-        self.root.mkdir(exist_ok=True)
-        programs.install(self.tools, self.root)
-        self.setup = WindowsSetup(
-            "O", self.tools, folder / "host", limits=WindowsLimits(label=20, format=30, check=30, move=3)
-        )
-        self.setup = replace(self.setup, commands=Commands(read=("LtfsRead.exe",)))
-        if sys.platform != "win32":
-            self.setup = replace(self.setup, root=self.root)
-        self.drive = WindowsDrive("tape", self.setup)
-
-    def say(self, file: str, text: str) -> None:
-        """Tell the stand-ins what to do."""
-        (self.tools / file).write_text(text)
-
-    def calls(self, program: str) -> list[list[str]]:
-        return [call for call in programs.calls(self.tools) if call[0] == program]
-
-    def clean(self) -> None:
-        import shutil
-
-        for path in self.root.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+from tests.drives.rig import RIGS, WindowsRig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path)
+def rig(tmp_path: Path) -> Iterator[WindowsRig]:
+    """The drive, with a blank cartridge in it."""
+    _, missing = RIGS["ltfs_windows"]
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    made = WindowsRig(tmp_path)
+    made.insert_blank()
+    yield made
+    made.close()

