@@ -83,9 +83,7 @@ def _families(session: Session) -> Iterator[GaugeMetricFamily]:
 
 
 def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:
-    counted = dict(
-        session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).tuples().all()
-    )
+    counted = dict(session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).all())
     runs = GaugeMetricFamily("tapeline_runs", "Runs by state.", labels=["state"])
     for state in RunState:
         runs.add_metric([state.value], counted.get(state, 0))

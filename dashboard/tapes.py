@@ -88,5 +88,5 @@ def _months(session: Session) -> list[tuple[str, int]]:
     month = func.to_char(BackupArchive.sealed_at, "YYYY-MM")
     rows = session.execute(
         select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(MONTHS)
-    ).tuples()
+    )
     return [(name, int(count)) for name, count in reversed(list(rows))]

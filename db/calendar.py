@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.shelf import Shelf
 from db.states import BackupType
 from policy.calendar import Entry, Planned, Stock, Tape, play
 from policy.tapes import SetState, TapePolicy
@@ -64,9 +65,8 @@ def _size(session: Session, row: ScheduledTask) -> int | None:
 
 
 def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
-    tapes = session.scalars(
-        select(TapeCartridge).order_by(TapeCartridge.formatted_at, TapeCartridge.id)
-    ).all()
+    shelf = Shelf(session)
+    tapes = sorted(shelf.cartridges.values(), key=_longest_ago)
     loaded, inside = {}, set()
     for drive in session.scalars(select(Drive)):
         medium = drive.medium
@@ -76,7 +76,11 @@ def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
             inside.add(found.id if found else None)
     return Stock(
         loaded=loaded,
-        shelf=[_on_the_shelf(session, tape) for tape in tapes if tape.id not in inside],
+        shelf=[
+            Tape(shelf.facts(tape.id), tape.bytes_used, tape.capacity)
+            for tape in tapes
+            if tape.id not in inside
+        ],
         newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
         labels={name for tape in tapes for name in (tape.tape_id, tape.label) if name},
@@ -89,5 +93,6 @@ def _loaded(session: Session, medium: cartridges.Medium) -> Tape:
     return Tape(cartridges.tape_facts(session, medium), used, capacity)
 
 
-def _on_the_shelf(session: Session, tape: TapeCartridge) -> Tape:
-    return Tape(cartridges.shelf_facts(session, tape), tape.bytes_used, tape.capacity)
+def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:
+    """The order in which tapes are taken from the shelf; one that was never formatted comes last."""
+    return tape.formatted_at is None, tape.formatted_at or tape.created_at, tape.id
