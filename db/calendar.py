@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from statistics import median
 
 from sqlalchemy import func, select
@@ -25,7 +25,7 @@ LOOKED_AT = 12
 def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
     rows = schedules.present(session)
-    upcoming = takewhile(lambda pair: pair[0] <= until, planner.upcoming(rows, moment, MOST))
+    upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MOST)
     sizes = {row.id: _size(session, row) for row in rows}
     runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming]
     return list(play(_stock(session, rows), runs))
@@ -48,18 +48,21 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
 
 def _size(session: Session, row: ScheduledTask) -> int | None:
     """What a run of a schedule puts on tape: the median of its last sets."""
-    found = session.scalars(
-        select(func.sum(BackupArchive.bytes))
-        .join(BackupSet, BackupSet.id == BackupArchive.set_id)
+    last = (
+        select(BackupSet.id)
         .where(
             BackupSet.template_id == row.template_id,
             BackupSet.type == row.template.type,
             BackupSet.state.in_([SetState.COMPLETE, SetState.DESTROYED]),
             BackupSet.finished_at.is_not(None),
         )
-        .group_by(BackupSet.id)
         .order_by(BackupSet.finished_at.desc())
         .limit(LOOKED_AT)
+    )
+    found = session.scalars(
+        select(func.sum(BackupArchive.bytes))
+        .where(BackupArchive.set_id.in_(last.subquery().select()))
+        .group_by(BackupArchive.set_id)
     ).all()
     return int(median(found)) if found else None
 

@@ -17,6 +17,9 @@ from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, Tap
 Medium = Mapping[str, Any]
 """What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
 
+StoredSet = Any
+"""A set, or a row with those of its columns that the rules ask for."""
+
 FOLLOWING = frozenset({SetState.WRITING, SetState.COMPLETE})
 """States of a set that still holds the changes since another."""
 
@@ -112,13 +115,13 @@ class Kin:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def followers(self, stored: BackupSet) -> Iterable[BackupSet]:
+    def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
         """Sets that hold the changes since a set, and are there."""
         return self._session.scalars(
             select(BackupSet).where(BackupSet.parent_id == stored.id, BackupSet.state.in_(FOLLOWING))
         )
 
-    def newer(self, stored: BackupSet) -> int:
+    def newer(self, stored: StoredSet) -> int:
         """How many complete sets of its template and type were begun after a set."""
         query = select(func.count()).where(
             BackupSet.template_id == stored.template_id,
@@ -129,7 +132,7 @@ class Kin:
         return self._session.scalars(query).one()
 
 
-def set_facts(kin: Kin, stored: BackupSet) -> SetFacts:
+def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
     """A set as the rules see it, with all that follows it."""
     return SetFacts(
         id=stored.id,
