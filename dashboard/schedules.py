@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
@@ -62,12 +62,11 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
 def newest_runs(session: Session, rows: list[ScheduledTask]) -> dict[str, dict[str, Any]]:
     """The newest run of each schedule that was not merely skipped, by the schedule's name."""
     newest = (
-        select(ChainRun.id)
+        select(func.max(ChainRun.id))
         .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
-        .distinct(ChainRun.schedule_id)
-        .order_by(ChainRun.schedule_id, ChainRun.id.desc())
+        .group_by(ChainRun.schedule_id)
     )
-    found = views.runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest.subquery().select())))
+    found = views.runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
     return {run["schedule"]: run for run in found}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from db import outbox, planner, schedules
@@ -83,12 +83,11 @@ def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) ->
 def newest_failures(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
     """Of each of the schedules the newest run that ended, if it has failed."""
     newest = (
-        select(ChainRun.id)
+        select(func.max(ChainRun.id))
         .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state.in_(_DECIDING))
-        .distinct(ChainRun.schedule_id)
-        .order_by(ChainRun.schedule_id, ChainRun.id.desc())
+        .group_by(ChainRun.schedule_id)
     )
-    return _runs(session, ChainRun.id.in_(newest.subquery().select()), ChainRun.state == RunState.FAILED)
+    return _runs(session, ChainRun.id.in_(newest), ChainRun.state == RunState.FAILED)
 
 
 def _runs(session: Session, *conditions: object) -> list[ChainRun]:

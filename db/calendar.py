@@ -61,7 +61,7 @@ def _size(session: Session, row: ScheduledTask) -> int | None:
     )
     found = session.scalars(
         select(func.sum(BackupArchive.bytes))
-        .where(BackupArchive.set_id.in_(last.subquery().select()))
+        .where(BackupArchive.set_id.in_(last))
         .group_by(BackupArchive.set_id)
     ).all()
     return int(median(found)) if found else None
