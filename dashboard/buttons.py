@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -13,10 +14,15 @@ from tornado.web import HTTPError, authenticated
 from dashboard.page import Page
 from dashboard.run import retry_steps
 from db import planner, runs, schedules
-from db.models import now
+from db.errors import NotAllowed
+from db.models import ChainRun, now
+from db.states import RunState
 from policy.message import M, Message
 from tasks import chain
 from tasks.retry import step_named
+
+FRESH = timedelta(minutes=10)
+"""How long the question whether to start a run may be answered."""
 
 log = structlog.get_logger("tapeline.dashboard")
 
@@ -25,15 +31,21 @@ class Button(Page):
     """GET asks, POST does it and leads back."""
 
     def prepare(self) -> None:
+        super().prepare()
         if self.application.options.read_only:
             raise HTTPError(HTTPStatus.FORBIDDEN, "this dashboard is read-only")
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
-        self.page("ask.html", **{"steps": [], "danger": False, **values}, text=text, deed=deed, back=back)
+        """Ask. ``seen``: what the answer is about; if that is no longer so, the answer counts for nothing."""
+        known = {"steps": [], "danger": False, "seen": "", **values}
+        self.page("ask.html", **known, text=text, deed=deed, back=back)
 
     async def press(self, deed: Callable[[], str]) -> None:
         """Do it, and lead to the address that it returns."""
         self.redirect(await self.work(deed), status=HTTPStatus.SEE_OTHER)
+
+    def seen(self) -> str:
+        return str(self.get_body_argument("seen", ""))
 
     def reason(self) -> str | None:
         return self.get_body_argument("why", "").strip()[:500] or None
@@ -46,18 +58,20 @@ class Retry(Button):
 
     @authenticated
     async def get(self, run_id: str) -> None:
-        steps = await self.ask(lambda session: _retry_steps(session, _id(run_id)))
+        steps, seen = await self.ask(lambda session: _retry_steps(session, _id(run_id)))
         self.question(
             M("Go on with run {id}? A format that was done is not done again.", id=_id(run_id)),
             M("Retry"),
             self.link("runs", _id(run_id)),
             steps=steps,
+            seen=seen,
         )
 
     @authenticated
     async def post(self, run_id: str) -> None:
         step = step_named(self.get_body_argument("from", "") or None)
         who, why, back = self.user, self.reason(), self.link("runs", _id(run_id))
+        await self.ask(lambda session: _check_unchanged(session, _id(run_id), self.seen()))
 
         def deed() -> str:
             chain.retry(_id(run_id), step, requested_by=who, why=why, brief=True)
@@ -73,7 +87,7 @@ class Cancel(Button):
 
     @authenticated
     async def get(self, run_id: str) -> None:
-        found = await self.ask(lambda session: runs.get(session, _id(run_id)))
+        found = await self.ask(lambda session: runs.get_active(session, _id(run_id)))
         self.question(
             M("Cancel run {id}? It stops at its next safe point; the tape stays consistent.", id=found.id),
             M("Cancel the run"),
@@ -104,12 +118,15 @@ class RunNow(Button):
             M("Run schedule '{name}' now, on drive {drive}?", name=row.name, drive=row.drive),
             M("Run now"),
             self.link("schedules"),
+            seen=now().isoformat(),
         )
 
     @authenticated
     async def post(self, name: str) -> None:
-        who, link = self.user, self.link
-        await self.press(lambda: link("runs", chain.start(name, requested_by=who, brief=True).id))
+        who, link, asked_at = self.user, self.link, _moment(self.seen())
+        await self.press(
+            lambda: link("runs", chain.start(name, requested_by=who, due_at=asked_at, brief=True).id)
+        )
 
 
 class Switch(Button):
@@ -139,10 +156,37 @@ def _id(given: str) -> int:
     return int(given[:18])
 
 
-def _retry_steps(session: Session, run_id: int) -> list[str]:
+def _retry_steps(session: Session, run_id: int) -> tuple[list[str], str]:
+    """From where a run may go on, and how it was found. Raises NotAllowed for one that has not failed."""
     run = runs.get(session, run_id)
+    if run.state is not RunState.FAILED:
+        raise runs.only_failed(run)
     opened = runs.first_open_step(session, run)
-    return retry_steps(run, opened.step if opened else None)
+    return retry_steps(run, opened.step if opened else None), _as_found(run)
+
+
+def _as_found(run: ChainRun) -> str:
+    return f"{run.dispatch}-{run.part}"
+
+
+def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
+    run = runs.get(session, run_id)
+    if run.state is RunState.FAILED and seen != _as_found(run):
+        raise NotAllowed(
+            M("Run {id} has gone on and failed anew since you were asked.", id=run_id),
+            M("Look at its page, and decide again."),
+        )
+
+
+def _moment(seen: str) -> datetime:
+    """When the question was asked: the run is due then, so that two clicks are one run. Raises NotAllowed."""
+    try:
+        asked_at = datetime.fromisoformat(seen)
+    except ValueError:
+        asked_at = None
+    if asked_at is None or asked_at.tzinfo is None or not timedelta() <= now() - asked_at <= FRESH:
+        raise NotAllowed(M("This question is too old."), M("Press the button again."))
+    return asked_at
 
 
 def _switch(session: Session, name: str, *, on: bool) -> None:

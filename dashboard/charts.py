@@ -36,6 +36,19 @@ def by_month(months: list[tuple[str, int]], show: Show) -> str | None:
     return _drawing(bars, show(M("Put on tape in each month")), most)
 
 
+def filled(months: list[tuple[str, int]], capacity: int | None, show: Show) -> str | None:
+    """Bars: how full a tape was after each month, up to its capacity if that is known. None without any."""
+    if not months:
+        return None
+    top = max(capacity or 0, *(fill for _, fill in months))
+    titles = [
+        f"{month}: {show.size(fill)}" + (f" ({round(100 * fill / capacity)} %)" if capacity else "")
+        for month, fill in months
+    ]
+    bars = _bars([fill for _, fill in months], [month for month, _ in months], titles, top=top)
+    return _drawing(bars, show(M("How full it was after each month")), f"▮ ≤ {show.size(top)}")
+
+
 def _drawing(inside: str, title: str, most: str) -> str:
     """``most`` says what the top of the chart stands for."""
     return (
@@ -45,8 +58,8 @@ def _drawing(inside: str, title: str, most: str) -> str:
     )
 
 
-def _bars(values: list[int], names: list[str], titles: list[str]) -> str:
-    top, slot = max(*values, 1), _slot(values)
+def _bars(values: list[int], names: list[str], titles: list[str], top: int | None = None) -> str:
+    top, slot = max(*values, top or 0, 1), _slot(values)
     drawn = []
     for place, (value, name, title) in enumerate(zip(values, names, titles, strict=True)):
         tall = max((HEIGHT - FOOT - 8) * value / top, 1)

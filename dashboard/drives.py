@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from celery_app import wiring
+from dashboard import inside, verdicts
 from dashboard.page import Page
-from db import drives, views
+from db import cartridges, schedules, views
 from db.models import ChainRun, Drive
 from db.states import ACTIVE
-
-ALIVE_WITHIN = timedelta(seconds=60)
-"""The worker of a drive says more often than that that it lives."""
 
 
 class Drives(Page):
@@ -29,21 +27,38 @@ class Drives(Page):
 
 
 def _found(session: Session) -> list[dict[str, Any]]:
-    return [_shown(session, row) for row in session.scalars(select(Drive).order_by(Drive.name))]
+    loaded = inside.by_drive(session)
+    asking = verdicts.askers(session, schedules.present(session))
+    active = select(ChainRun).where(ChainRun.state.in_(ACTIVE))
+    runs = views.runs_json(session, active)[::-1]
+    return [
+        {
+            **_shown(session, row),
+            "runs": [run for run in runs if run["drive"] == row.name],
+            "answers": _answers(row.name, loaded.get(row.name), asking),
+        }
+        for row in session.scalars(select(Drive).order_by(Drive.name))
+    ]
+
+
+def _answers(drive: str, loaded: inside.Inside | None, asking: list[verdicts.Asker]) -> list[dict[str, Any]]:
+    """What each schedule of a drive would do with the tape in it."""
+    if loaded is None:
+        return []
+    return [{"schedule": each.name, **each.ask(loaded.facts)} for each in asking if each.drive == drive]
 
 
 def _shown(session: Session, drive: Drive) -> dict[str, Any]:
-    active = (
-        select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
-    )
+    medium = drive.medium or {}
+    known = cartridges.recognise(session, medium) if medium else None
     return {
         "name": drive.name,
         "driver": drive.driver,
         "host": drive.host,
         "worker": drive.worker,
-        "is_alive": drives.is_alive(session, drive.name, ALIVE_WITHIN),
+        "is_silent": wiring.is_silent(drive.last_seen_at),
         "last_seen_at": views.iso(drive.last_seen_at),
-        "medium": drive.medium or {},
+        "medium": medium,
         "medium_at": views.iso(drive.medium_at),
-        "runs": [views.run_json(run) for run in session.scalars(active)],
+        "tape": {"id": known.id, "tape_id": known.tape_id, "state": known.state.value} if known else None,
     }

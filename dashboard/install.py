@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flower import urls
 from flower.options import options
+from flower.views import BaseHandler
 
 from celery_app import settings
 from dashboard import login
@@ -17,6 +18,8 @@ def install() -> None:
     found = settings.load().flower
     options.address, options.port = found.address, found.port
     login.require(options)
+    # Whatever the environment says: no call of the API without a login.
+    BaseHandler.unauthenticated_api = False
     # First come, first served; Flower's last route takes everything.
     urls.handlers[:0] = ROUTES
     urls.settings.update(

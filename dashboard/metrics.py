@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from datetime import timedelta
 from http import HTTPStatus
 
 import prometheus_client
@@ -13,38 +14,48 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError
 
-from celery_app import settings
+from celery_app import settings, wiring
 from celery_app.settings import LOOPBACK
-from dashboard.drives import ALIVE_WITHIN
 from dashboard.page import Page
-from db import drives, schedules
+from db import attention, planner, schedules
 from db.errors import DatabaseUnavailable
-from db.models import BackupSet, ChainRun, Drive, TapeCartridge, now
+from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
 from db.states import RunState
+from policy.tapes import CartridgeState
 
 SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
 """Headers of a proxy on this host: who asks is then somebody else."""
+
+
+UNSENT_AFTER = timedelta(minutes=1)
+"""How long after it was due a message may be on its way."""
 
 
 class Metrics(Page):
     """Not marked ``authenticated``: it decides by itself who may ask."""
 
     async def get(self) -> None:
-        if not (self._is_from_here() or self._has_token() or self.current_user):
+        if not (self._is_from_here() or self._has_token() or self._has_login()):
             raise HTTPError(HTTPStatus.UNAUTHORIZED)
         self.application.purge_offline_worker_metrics()
         try:
-            ours = await self.ask(lambda session: list(_families(session)))
+            ours = await self.ask(lambda session: list(families(session)))
         except DatabaseUnavailable:
             ours = []
         ours.append(_one("tapeline_up", "Whether the database answers.", int(bool(ours))))
         self.set_header("Content-Type", prometheus_client.CONTENT_TYPE_LATEST)
         self.write(_text(ours) + prometheus_client.generate_latest())
 
+    def prepare(self) -> None:
+        """Whoever has the token may ask by any name."""
+
     def _is_from_here(self) -> bool:
-        return self.request.remote_ip in LOOPBACK and not any(
-            name in self.request.headers for name in SEEN_BY_PROXY
-        )
+        is_direct = not any(name in self.request.headers for name in SEEN_BY_PROXY)
+        return is_direct and self.request.remote_ip in LOOPBACK and self.is_asked_by_our_name()
+
+    def _has_login(self) -> bool:
+        options = self.application.options
+        return bool((options.basic_auth or options.auth) and self.current_user)
 
     def _has_token(self) -> bool:
         token = settings.load().flower.metrics_token
@@ -72,20 +83,22 @@ def _one(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, meaning, value=value)
 
 
-def _families(session: Session) -> Iterator[GaugeMetricFamily]:
+def families(session: Session) -> Iterator[GaugeMetricFamily]:
+    """Our figures, as they are in the database now."""
     yield from _of_runs(session)
     yield from _of_schedules(session)
     yield from _of_tapes(session)
     up = GaugeMetricFamily("tapeline_drive_up", "Whether the drive's worker lives.", labels=["drive"])
-    for name in session.scalars(select(Drive.name)):
-        up.add_metric([name], int(drives.is_alive(session, name, ALIVE_WITHIN)))
+    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+        up.add_metric([drive.name], int(not wiring.is_silent(drive.last_seen_at)))
     yield up
+    unsent = select(func.count()).where(Notification.next_attempt_at < now() - UNSENT_AFTER)
+    count = session.scalars(unsent).one()
+    yield _one("tapeline_messages_unsent", "Messages that no channel or not each has taken yet.", count)
 
 
 def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:
-    counted = dict(
-        session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).tuples().all()
-    )
+    counted = dict(session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).all())
     runs = GaugeMetricFamily("tapeline_runs", "Runs by state.", labels=["state"])
     for state in RunState:
         runs.add_metric([state.value], counted.get(state, 0))
@@ -105,17 +118,35 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
     rate = GaugeMetricFamily(
         "tapeline_last_backup_bytes_per_second", "How fast the newest backup was.", labels=labels
     )
+    owed = GaugeMetricFamily(
+        "tapeline_backup_owed_seconds",
+        "Seconds since the oldest backup was due that is still owed; 0: none is.",
+        labels=labels,
+    )
+    failed = GaugeMetricFamily(
+        "tapeline_last_run_failed", "Whether the newest run that ended has failed.", labels=labels
+    )
+    following = GaugeMetricFamily(
+        "tapeline_next_run_timestamp_seconds", "When it is due next.", labels=labels
+    )
+    moment = now()
+    in_failure = {run.schedule_id for run in attention.newest_failures(session, schedules.present(session))}
     for row in schedules.present(session):
+        due = planner.owed_since(row, moment)
+        owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)
+        failed.add_metric([row.name], int(row.id in in_failure))
+        if row.next_run_time:
+            following.add_metric([row.name], row.next_run_time.timestamp())
         enabled.add_metric([row.name], int(row.enabled))
         if row.last_success_time:
             success.add_metric([row.name], row.last_success_time.timestamp())
-            since.add_metric([row.name], (now() - row.last_success_time).total_seconds())
+            since.add_metric([row.name], (moment - row.last_success_time).total_seconds())
         newest = _newest(session, row.template_id)
         if newest and newest.finished_at:
             size.add_metric([row.name], newest.bytes)
             seconds = (newest.finished_at - newest.started_at).total_seconds()
             rate.add_metric([row.name], newest.bytes / seconds if seconds > 0 else 0)
-    yield from (success, since, enabled, size, rate)
+    yield from (success, since, owed, failed, following, enabled, size, rate)
 
 
 def _newest(session: Session, template_id: int) -> BackupSet | None:
@@ -136,3 +167,9 @@ def _of_tapes(session: Session) -> Iterator[GaugeMetricFamily]:
         if tape.capacity:
             capacity.add_metric([tape.tape_id, tape.state.value], tape.capacity)
     yield from (used, capacity)
+    count = GaugeMetricFamily("tapeline_tapes", "Tapes by state.", labels=["state"])
+    rows = session.execute(select(TapeCartridge.state, func.count()).group_by(TapeCartridge.state))
+    counted = {state: number for state, number in rows}  # noqa: C416 - rows are no dictionary's items to mypy
+    for state in CartridgeState:
+        count.add_metric([state.value], counted.get(state, 0))
+    yield count

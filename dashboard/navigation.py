@@ -11,11 +11,14 @@ from dashboard.page import address
 from policy.message import M
 
 PLACES = {
+    "today": M("Today"),
     "runs": M("Runs"),
     "tapes": M("Tapes"),
     "schedules": M("Schedules"),
     "drives": M("Drives"),
 }
+THEIRS = {"Workers": M("Workers"), "Tasks": M("Tasks"), "Broker": M("Broker")}
+"""Entries of Flower's own."""
 _TASK = re.compile(r"run([0-9]{1,18})-[0-9]+-[0-9]+-[a-z_]+")
 """As ``tasks.chain.message_id`` writes it."""
 
@@ -24,6 +27,11 @@ def entries(handler: RequestHandler) -> list[tuple[str, str, str]]:
     """Each of our places: its name, its text and its address."""
     words = words_for(handler.request)
     return [(place, words.text(text), address(handler, place)) for place, text in PLACES.items()]
+
+
+def flowers(handler: RequestHandler, name: str) -> str:
+    """How an entry of Flower's is called."""
+    return words_for(handler.request).text(THEIRS[name])
 
 
 def run_of_task(handler: RequestHandler, task_id: str) -> tuple[str, str] | None:

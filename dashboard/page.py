@@ -16,6 +16,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from celery_app import wiring
+from celery_app.settings import LOOPBACK
 from dashboard.headers import POLICY
 from dashboard.language import words_for
 from dashboard.show import Show
@@ -45,6 +46,16 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
         super().set_default_headers()
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Cache-Control", "no-store")
+
+    def prepare(self) -> None:
+        """Where nobody logs in, a name that another site gave to this host opens nothing."""
+        options = self.application.options
+        if not (options.basic_auth or options.auth or self.is_asked_by_our_name()):
+            raise HTTPError(HTTPStatus.FORBIDDEN, "without a login this dashboard answers as localhost alone")
+
+    def is_asked_by_our_name(self) -> bool:
+        """Whether the address that was asked for is this host's own, and not a name that leads here."""
+        return self.request.host_name.strip("[]") in LOOPBACK
 
     def check_xsrf_cookie(self) -> None:
         """A button is pressed on our own page, by whoever is logged in; Flower is content with less."""
@@ -98,11 +109,22 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
-        if not isinstance(error, TapelineError):
+        if isinstance(error, TapelineError):
+            status_code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+        elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+            error = TapelineError(M("The dashboard could not make this page."), M("Its log says why."))
+        else:
             super().write_error(status_code, **kwargs)
             return
-        self.set_status(next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500))
+        self.set_status(status_code)
         self.page("problem.html", error=error)
+
+
+def number(field: str, value: str) -> int:
+    """A whole number of a query, from 1 on. Raises UsageError that names the field."""
+    if not (value.isascii() and value.isdigit() and 0 < len(value) < 18 and int(value) > 0):
+        raise UsageError(M("{field}: '{value}' is not a number.", field=field, value=value))
+    return int(value)
 
 
 def address(handler: Any, *parts: str | int, **query: str | None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 ROUTES: list[tuple[str, str]] = [
+    (r"/", "dashboard.today.Home"),
+    (r"/today", "dashboard.today.Today"),
     (r"/runs", "dashboard.runs.Runs"),
     (r"/runs/([0-9]+)", "dashboard.run.Run"),
     (r"/runs/([0-9]+)/retry", "dashboard.buttons.Retry"),
     (r"/runs/([0-9]+)/cancel", "dashboard.buttons.Cancel"),
     (r"/tapes", "dashboard.tapes.Tapes"),
+    (r"/tapes/([0-9]+)", "dashboard.tape.Tape"),
     (r"/schedules", "dashboard.schedules.Schedules"),
     (r"/schedules/([^/]+)/run", "dashboard.buttons.RunNow"),
     (r"/schedules/([^/]+)/(enable|disable)", "dashboard.buttons.Switch"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from dashboard import outcome
 from dashboard.page import Page
-from db import runs, views
-from db.models import ChainRun
+from db import catalog, runs, views
+from db.models import BackupSet, ChainRun, TapeCartridge
 from db.states import ACTIVE, STEPS, RunState, Step
 from policy.message import M, Message
 from tasks import chain
@@ -26,9 +28,14 @@ EVENTS: dict[str, Message] = {
     "waiting_for_tape": M("waits for a tape"),
     "reminder": M("reminder"),
     "missed": M("missed"),
+    "ready": M("ready"),
     "format_warning": M("warning of the format"),
     "capacity": M("the tape is getting full"),
 }
+
+
+A_STORY = 300
+"""Lines of the story that are shown at first, the newest."""
 
 
 class Run(Page):
@@ -40,17 +47,22 @@ class Run(Page):
     async def get(self, run_id: str) -> None:
         # Flower forgets tasks; a link to one that it does not know would lead nowhere.
         known = self.application.events.state.tasks
-        found = await self.ask(lambda session: _story(session, int(run_id[:18]), known))
-        self.page("run.html", **found, events_named=EVENTS)
+        most = None if self.get_query_argument("story", "") == "whole" else A_STORY
+        found = await self.ask(lambda session: _story(session, int(run_id[:18]), known, most))
+        self.page("run.html", **found, events_named=EVENTS, result=outcome.of_step)
 
 
-def _story(session: Session, run_id: int, known: Container[str]) -> dict[str, Any]:
+def _story(session: Session, run_id: int, known: Container[str], most: int | None) -> dict[str, Any]:
     run = runs.get(session, run_id)
     opened = runs.first_open_step(session, run)
+    events = views.events_json(session, run_id, newest=most)
+    [shown] = views.runs_json(session, select(ChainRun).where(ChainRun.id == run_id))
     return {
-        "run": views.run_json(run),
+        "run": shown,
         "parts": [_with_tasks(run, part, known) for part in views.parts_json(run)],
-        "events": views.events_json(session, run_id),
+        "tapes": [{"id": tape.id, "tape_id": tape.tape_id} for tape in _tapes(session, run)],
+        "events": events,
+        "earlier": views.events_before(session, run_id, events[0]["id"]) if most and events else 0,
         "permits": views.permits_json(session, run_id),
         "messages": views.messages_json(session, run_id),
         "cancelling": run.cancel_requested_at is not None and run.state in ACTIVE,
@@ -59,12 +71,18 @@ def _story(session: Session, run_id: int, known: Container[str]) -> dict[str, An
     }
 
 
+def _tapes(session: Session, run: ChainRun) -> list[TapeCartridge]:
+    known = run.set_id is not None and session.get(BackupSet, run.set_id) is not None
+    return catalog.tapes(session, run.set_id or "") if known else []
+
+
 def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> dict[str, Any]:
     for step in part["steps"]:
         sent = step["dispatch"]
         task = chain.message_id(run, Step(step["name"]), sent) if sent is not None else None
         step["task"] = task if task in known else None
-    return part
+    labels = ((step["result"] or {}) for step in part["steps"] if step["name"] == "update_label")
+    return {**part, "tapes": [each["tape_id"] for each in labels if each.get("tape_id")]}
 
 
 def retry_steps(run: ChainRun, opened: Step | None) -> list[str]:

@@ -8,8 +8,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from dashboard import charts
-from dashboard.page import Page
+from dashboard import charts, outcome
+from dashboard.page import Page, number
 from db import schedules, views
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask
 from db.states import Kind, RunState
@@ -36,13 +36,19 @@ class Runs(Page):
         shown = found["runs"][:A_PAGE]
         older = shown[-1]["id"] if len(found["runs"]) > A_PAGE else None
         chart = charts.written(found["written"], self.show)
-        self.page("runs.html", asked=asked, **{**found, "runs": shown}, older=older, chart=chart)
+        self.page(
+            "runs.html",
+            asked=asked,
+            **{**found, "runs": shown},
+            older=older,
+            chart=chart,
+            outcome=outcome.of_run,
+        )
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
-    query = _filtered(asked).order_by(ChainRun.id.desc()).limit(A_PAGE + 1)
     return {
-        "runs": [views.run_json(run) for run in session.scalars(query)],
+        "runs": views.runs_json(session, _filtered(asked).limit(A_PAGE + 1)),
         "states": list(RunState),
         "kinds": list(Kind),
         "schedules": [row.name for row in schedules.present(session)],
@@ -62,7 +68,7 @@ def _filtered(asked: dict[str, str]) -> Select[ChainRun]:
     if asked["schedule"]:
         query = query.where(ChainRun.schedule.has(ScheduledTask.name == asked["schedule"]))
     if asked["before"]:
-        query = query.where(ChainRun.id < _number("before", asked["before"]))
+        query = query.where(ChainRun.id < number("before", asked["before"]))
     return query
 
 
@@ -74,12 +80,6 @@ def _named(kind: Any, field: str, value: str) -> Any:
             M("{field}: there is no '{value}'.", field=field, value=value),
             M("There are: {names}", names=", ".join(kind)),
         ) from error
-
-
-def _number(field: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 18):
-        raise UsageError(M("{field}: '{value}' is not a number.", field=field, value=value))
-    return int(value)
 
 
 def _written(session: Session, asked: dict[str, str]) -> list[dict[str, Any]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import defaultdict
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from celery_app import settings
 from dashboard.page import Page
-from db import calendar, planner, schedules
+from db import attention, calendar, planner, schedules, views
 from db.models import ChainRun, ScheduledTask, now
+from db.states import RunState
 from policy.calendar import Entry
 from policy.local_time import zone_named
 
@@ -27,37 +30,81 @@ class Schedules(Page):
 
     @authenticated
     async def get(self) -> None:
-        self.page("schedules.html", **await self.ask(_found), weeks=WEEKS)
+        self.page("schedules.html", **await self.ask(_found), horizon=WEEKS)
 
 
 def _found(session: Session) -> dict[str, Any]:
     moment = now()
-    ahead = calendar.entries(session, moment, moment + timedelta(weeks=WEEKS))
+    rows = schedules.present(session)
+    ahead = list(calendar.entries(session, moment, moment + timedelta(weeks=WEEKS)))
+    newest = newest_runs(session, rows)
     return {
-        "schedules": [_shown(session, row) for row in schedules.present(session)],
-        "calendar": [_day(entry) for entry in ahead],
+        "schedules": [_shown(row, moment, newest.get(row.name)) for row in rows],
+        "weeks": _weeks(ahead, moment.astimezone(zone_named(settings.load().time_zone)).date()),
+        "changes": _changes(ahead),
     }
 
 
-def _shown(session: Session, row: ScheduledTask) -> dict[str, Any]:
-    last = session.scalar(
-        select(ChainRun).where(ChainRun.schedule_id == row.id).order_by(ChainRun.id.desc()).limit(1)
-    )
+def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) -> dict[str, Any]:
+    owed = planner.owed_since(row, moment)
     return {
         **schedules.as_json(row),
-        "next": [_local(at, row.time_zone) for at, _ in planner.upcoming([row], now(), TIMES)],
-        "last": {"id": last.id, "state": last.state.value} if last else None,
+        "wait_for_tape_seconds": row.wait_for_tape_seconds,
+        "retention_days": row.template.retention_days,
+        "keep_sets": row.template.keep_sets,
+        "excludes": row.template.excludes,
+        "next": [_local(at, row.time_zone) for at, _ in planner.upcoming([row], moment, TIMES)],
+        "owed": planner.local(row, owed) if owed and moment - owed > planner.PUNCTUAL else None,
+        "last": last,
     }
 
 
-def _day(entry: Entry) -> dict[str, Any]:
+def newest_runs(session: Session, rows: list[ScheduledTask]) -> dict[str, dict[str, Any]]:
+    """The newest run of each schedule that was not merely skipped, by the schedule's name."""
+    newest = (
+        select(func.max(ChainRun.id))
+        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
+        .group_by(ChainRun.schedule_id)
+    )
+    found = views.runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
+    return {run["schedule"]: run for run in found}
+
+
+def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:
+    """The coming weeks, each from Monday to Sunday, with what runs on each day of the page's clock."""
+    monday = today - timedelta(days=today.weekday())
+    of_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    for entry in ahead:
+        local = entry.planned.at.astimezone(zone_named(settings.load().time_zone))
+        of_day[local.date()].append({"time": f"{local:%H:%M}", **_change(entry)})
+    days = [monday + timedelta(days=number) for number in range(7 * WEEKS)]
+    shown = [
+        {"date": day, "is_past": day < today, "is_today": day == today, "runs": of_day[day]} for day in days
+    ]
+    return [shown[first : first + 7] for first in range(0, len(shown), 7)]
+
+
+def _changes(ahead: list[Entry]) -> list[dict[str, Any]]:
+    """The runs that something has to be prepared for; what stays the same for a schedule is said once."""
+    found: list[dict[str, Any]] = []
+    said: dict[str, Any] = {}
+    for entry in ahead:
+        change = _change(entry)
+        same = (change["needs"], change["erases"], change["fits"])
+        if said.get(entry.planned.schedule) != same and (entry.insert or entry.erases or entry.fits is False):
+            found.append(change)
+        said[entry.planned.schedule] = same
+    return found
+
+
+def _change(entry: Entry) -> dict[str, Any]:
     return {
-        "at": _local(entry.planned.at, entry.planned.time_zone),
+        "at": views.iso(entry.planned.at),
         "schedule": entry.planned.schedule,
         "drive": entry.planned.drive,
-        "label": entry.label,
-        "tape": entry.tape_id,
+        "needs": attention.needed(entry),
         "insert": entry.insert,
+        "label": entry.label,
         "format": entry.format,
         "erases": entry.erases,
         "used_after": entry.used_after,
@@ -66,5 +113,6 @@ def _day(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _local(moment: Any, time_zone: str) -> str:
+def _local(moment: datetime, time_zone: str) -> str:
+    """A moment on a schedule's own clock."""
     return f"{moment.astimezone(zone_named(time_zone)):%Y-%m-%d %H:%M}"

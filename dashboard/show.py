@@ -7,7 +7,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_date, get_day_names
+from tornado.escape import xhtml_escape
+
 from celery_app import settings
+from db.models import now
 from db.views import seconds_between
 from notify.words import Words
 from policy.message import M, Message
@@ -22,13 +26,70 @@ STATES: dict[str, tuple[Message, str]] = {
     "CANCELLED": (M("cancelled"), "dark"),
     "PENDING": (M("not yet"), "light"),
     "active": (M("in use"), "success"),
+    "full": (M("full"), "secondary"),
     "unknown": (M("unknown"), "warning"),
     "retired": (M("retired"), "secondary"),
     "error": (M("defective"), "danger"),
+    "writing": (M("being written"), "primary"),
+    "complete": (M("complete"), "success"),
+    "incomplete": (M("incomplete"), "warning"),
+    "destroyed": (M("destroyed"), "secondary"),
 }
 """How a state is called, and the colour that it has."""
 
+MEDIA = {
+    "blank": M("a blank tape"),
+    "no_medium": M("no tape"),
+    "unreadable": M("a tape that cannot be read"),
+    "formatted": M("a tape without a label"),
+}
+"""How what is in a drive is called where it has no label."""
+
+STEPS = {
+    "precheck": M("Check period and tape"),
+    "create_record": M("Make the record"),
+    "format_tape": M("Format the tape"),
+    "update_label": M("Enter the label"),
+    "run_backup": M("Write the backup"),
+    "restore": M("Restore the files"),
+    "verify": M("Read the set back"),
+    "import_tape": M("Read the tape's catalogue"),
+    "notify": M("Tell the operators"),
+}
+"""What each step does."""
+
+TYPES = {"full": M("full backup"), "incremental": M("incremental"), "differential": M("differential")}
+
+REPEATS = {
+    "once": M("once"),
+    "interval": M("at intervals"),
+    "daily": M("daily"),
+    "weekly": M("weekly"),
+    "monthly": M("monthly"),
+    "yearly": M("yearly"),
+    "cron": M("by cron expression"),
+    "manual": M("by hand"),
+}
+"""How a schedule repeats."""
+
+POLICIES = {
+    "current_month": M("tapes of this month"),
+    "rotate": M("tapes of this month, or expired"),
+}
+"""Which tapes a schedule takes."""
+
 KINDS = {"backup": M("backup"), "restore": M("restore"), "verify": M("verification"), "import": M("import")}
+
+
+VERDICTS = {
+    "format": (M("would format it"), "danger"),
+    "append": (M("would append to it"), "success"),
+    "refuse": (M("would not use it"), "secondary"),
+}
+"""What a run would do with a tape."""
+
+_STATED = frozenset({"before", "after", "state", "to"})
+"""Parameters of messages that name the state of a run or a tape."""
 
 
 class Show:
@@ -38,12 +99,16 @@ class Show:
         self.words = words
 
     def __call__(self, text: Message) -> str:
-        """A text of the program."""
-        return self.words.text(text)
+        """A text of the program; a state that stands in it is called as everywhere on the pages."""
+        params = {
+            name: STATES[value][0] if name in _STATED and value in STATES else value
+            for name, value in text.params.items()
+        }
+        return self.words.text(Message(text.id, params))
 
     def message(self, stored: Mapping[str, Any] | None) -> str:
         """A message as it is stored."""
-        return self.words.text(Message.from_json(dict(stored))) if stored else ""
+        return self(Message.from_json(dict(stored))) if stored else ""
 
     def state(self, name: str) -> str:
         return self(STATES[name][0]) if name in STATES else name
@@ -52,20 +117,96 @@ class Show:
         """The class that Bootstrap has for a state."""
         return STATES[name][1] if name in STATES else "secondary"
 
+    def badge(self, name: str, warnings: int = 0) -> str:
+        """A state as a coloured word, in HTML; a success that left something out says so."""
+        text, colour = self.state(name), self.colour(name)
+        if warnings:
+            text, colour = self(M("succeeded, warnings: {count}", count=warnings)), "warning"
+        return f'<span class="badge text-bg-{colour}">{xhtml_escape(text)}</span>'
+
+    def verdict(self, name: str) -> str:
+        return self(VERDICTS[name][0])
+
+    def verdict_colour(self, name: str) -> str:
+        return VERDICTS[name][1]
+
     def kind(self, name: str) -> str:
         return self(KINDS[name])
 
+    def step(self, name: str) -> str:
+        return self(STEPS[name])
+
+    def type(self, name: str) -> str:
+        return self(TYPES[name])
+
+    def repeats(self, name: str) -> str:
+        return self(REPEATS[name])
+
+    def policy(self, text: str) -> str:
+        """Which tapes a schedule takes; what is no policy is shown as it stands in the row."""
+        kind, _, pool = text.partition(":")
+        if pool:
+            return self(M("tapes of pool {pool}", pool=pool))
+        return self(POLICIES[kind]) if kind in POLICIES else text
+
+    def medium(self, said: Mapping[str, Any] | None) -> str:
+        """What was in a drive; nobody has looked yet: a dash."""
+        if not said:
+            return "–"
+        return self.tape(said.get("label") or said["state"])
+
+    def tape(self, name: str) -> str:
+        """A tape by its label; one that has none by its state, in words."""
+        return self(MEDIA[name]) if name in MEDIA else name
+
     def at(self, iso: str | None) -> str:
-        """A stored time on the clock of the setting ``time_zone``."""
+        """A stored time on the page's clock."""
+        return f"{_on_our_clock(iso):%Y-%m-%d %H:%M:%S}" if iso else "–"
+
+    def until_minute(self, iso: str | None) -> str:
+        """A stored time on the page's clock, with the day of the week, without seconds."""
         if not iso:
             return "–"
-        moment = datetime.fromisoformat(iso).astimezone(ZoneInfo(settings.load().time_zone))
-        return f"{moment:%Y-%m-%d %H:%M:%S}"
+        moment = _on_our_clock(iso)
+        return f"{format_date(moment, 'EEE', locale=self.words.language)} {moment:%Y-%m-%d %H:%M}"
+
+    def weekdays(self) -> list[str]:
+        """The days of a week, short, from Monday on."""
+        names = get_day_names("abbreviated", locale=self.words.language)
+        return [names[number] for number in range(7)]
+
+    def day(self, iso: str | None) -> str:
+        """The day of a stored time on the page's clock."""
+        return f"{_on_our_clock(iso):%Y-%m-%d}" if iso else "–"
+
+    def clock(self) -> str:
+        """Whose clock the page's times are of: ``Asia/Shanghai (UTC+08:00)``."""
+        moment = _on_our_clock(now().isoformat())
+        return f"{settings.load().time_zone} (UTC{moment.isoformat()[-6:]})"
+
+    def ago(self, iso: str | None) -> str:
+        """How long ago a stored time is."""
+        if not iso:
+            return "–"
+        seconds = max(seconds_between(iso, now().isoformat()), 0)
+        return self(M("{time} ago", time=self.words.duration(seconds)))
+
+    def kept(self, kept: Mapping[str, Any]) -> str:
+        """How long what is on a tape is kept."""
+        if kept["ever"]:
+            return self(M("for good"))
+        ways = [self.day(kept["until"])] if kept["until"] else []
+        return ", ".join(ways + ([self(M("while among the newest"))] if kept["newest"] else [])) or "–"
 
     def took(self, started: str | None, finished: str | None) -> str:
-        if not started or not finished:
+        """How long something took; what has begun and not ended: up to now."""
+        if not started:
             return "–"
-        return self.words.duration(seconds_between(started, finished))
+        return self.words.duration(max(seconds_between(started, finished or now().isoformat()), 0))
 
     def size(self, count: float | None) -> str:
         return "–" if count is None else self.words.size(count)
+
+
+def _on_our_clock(iso: str) -> datetime:
+    return datetime.fromisoformat(iso).astimezone(ZoneInfo(settings.load().time_zone))

@@ -1,86 +1,117 @@
-"""Every cartridge: what is on it, how full it is, and whether it may be formatted."""
+"""Every cartridge: how full it is, how long it is kept, and what a run would do with it."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from dashboard import charts
-from dashboard.page import Page
-from db import cartridges, permits, schedules, views
-from db.models import BackupArchive, Drive, ScheduledTask, TapeCartridge, now
-from policy.local_time import zone_named
-from policy.permit import Decision
+from dashboard import charts, inside, verdicts
+from dashboard.page import Page, number
+from db import schedules, views
+from db.cartridges import StoredSet
+from db.models import BackupArchive, ScheduledTask, TapeCartridge
+from db.shelf import Shelf
+from policy.tapes import CartridgeState, SetState
 
 MONTHS = 24
 """How many months the chart has."""
+A_PAGE = 50
 
 
 class Tapes(Page):
-    """``/tapes``."""
+    """``/tapes?state=&pool=&name=&for=&page=``; ``for``: the schedule whose run is asked about."""
 
     active = "tapes"
 
     @authenticated
     async def get(self) -> None:
-        found = await self.ask(_found)
-        self.page("tapes.html", **found, chart=charts.by_month(found["months"], self.show))
+        asked = {name: self.get_query_argument(name, "") for name in ("state", "pool", "name", "for", "page")}
+        found = await self.ask(lambda session: _found(session, asked))
+        self.page("tapes.html", asked=asked, **found, chart=charts.by_month(found["months"], self.show))
 
 
-def _found(session: Session) -> dict[str, Any]:
-    rows = session.scalars(select(TapeCartridge).order_by(TapeCartridge.formatted_at.desc().nulls_last()))
-    inside = _inside(session)
+def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
+    shelf, loaded = Shelf(session), inside.by_cartridge(session)
+    chosen = [tape for tape in shelf.cartridges.values() if _is_wanted(tape, asked)]
+    chosen.sort(key=lambda tape: (tape.id not in loaded, _newest_first(tape), tape.id))
+    page = number("page", asked["page"] or "1")
+    asking = verdicts.askers(session, _next_first(schedules.present(session)))
+    asker = next((each for each in asking if each.name == asked["for"]), asking[0] if asking else None)
+    shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
     return {
-        "tapes": [{**views.tape_json(session, row), "inside": inside.get(row.id)} for row in rows],
-        "asked": [_asked(session, row) for row in schedules.present(session) if row.enabled],
+        "tapes": [_shown(shelf, tape, loaded.get(tape.id), asker) for tape in shown],
+        "count": len(chosen),
+        "number": page,
+        "pages": max(-(-len(chosen) // A_PAGE), 1),
+        "states": list(CartridgeState),
+        "pools": sorted({tape.pool.name for tape in shelf.cartridges.values() if tape.pool}),
+        "asker": asker.name if asker else None,
+        "askers": [each.name for each in asking],
         "months": _months(session),
     }
 
 
-def _inside(session: Session) -> dict[int, str]:
-    """In which drive a cartridge was when somebody looked last."""
-    found = {}
-    for drive in session.scalars(select(Drive)):
-        medium = _tape_in(drive)
-        known = cartridges.recognise(session, medium) if medium else None
-        if known:
-            found[known.id] = drive.name
-    return found
+def _next_first(rows: list[ScheduledTask]) -> list[ScheduledTask]:
+    """The schedule that runs next is asked for unless another one is chosen."""
+    return sorted(rows, key=lambda row: row.next_run_time.timestamp() if row.next_run_time else inf)
 
 
-def _tape_in(drive: Drive | None) -> cartridges.Medium | None:
-    """What was in a drive when somebody looked last, if that was a tape."""
-    medium = drive.medium if drive else None
-    return medium if medium and medium["state"] != "no_medium" else None
+def _is_wanted(tape: TapeCartridge, asked: dict[str, str]) -> bool:
+    names = (tape.tape_id, tape.label, tape.barcode)
+    return (
+        asked["state"] in {"", tape.state.value}
+        and asked["pool"] in {"", tape.pool.name if tape.pool else None}
+        and any(asked["name"].lower() in (name or "").lower() for name in names)
+    )
 
 
-def _asked(session: Session, schedule: ScheduledTask) -> dict[str, Any]:
-    """What the permit would say to a run of a schedule now, of the tape that was in its drive last."""
-    drive = session.get(Drive, schedule.drive)
-    medium, decision = _tape_in(drive), None
-    if medium is not None:
-        local = now().astimezone(zone_named(schedule.time_zone))
-        decision = permits.preview(session, schedule, medium, now_local=local)
+def _newest_first(tape: TapeCartridge) -> float:
+    return -tape.formatted_at.timestamp() if tape.formatted_at else 0
+
+
+def _shown(
+    shelf: Shelf, tape: TapeCartridge, loaded: inside.Inside | None, asker: verdicts.Asker | None
+) -> dict[str, Any]:
+    kept = [stored for stored in shelf.sets(tape.id) if stored.state is not SetState.DESTROYED]
+    facts = loaded.facts if loaded else shelf.facts(tape.id)
     return {
-        "schedule": schedule.name,
-        "drive": schedule.drive,
-        "label": medium.get("label") if medium else None,
-        "at": views.iso(drive.medium_at) if drive else None,
-        "decision": _answer(decision),
+        **tape_facts(tape),
+        "drive": loaded.drive if loaded else None,
+        "sets": len(kept),
+        "kept": _kept(kept),
+        "damaged": sum(stored.damaged or 0 for stored in kept),
+        "answer": asker.ask(facts) if asker else None,
     }
 
 
-def _answer(decision: Decision | None) -> dict[str, Any] | None:
-    if decision is None:
-        return None
+def tape_facts(tape: TapeCartridge) -> dict[str, Any]:
+    """A cartridge by itself."""
     return {
-        "allowed": decision.allowed,
-        "append": decision.append,
-        "reasons": [reason.to_json() for reason in decision.reasons],
-        "sets_lost": list(decision.sets_lost),
+        "id": tape.id,
+        "tape_id": tape.tape_id,
+        "label": tape.label,
+        "barcode": tape.barcode,
+        "pool": tape.pool.name if tape.pool else None,
+        "state": tape.state.value,
+        "generation": tape.generation,
+        "bytes_used": tape.bytes_used,
+        "capacity": tape.capacity,
+        "formatted_at": views.iso(tape.formatted_at),
+        "health": views.health_json(tape),
+    }
+
+
+def _kept(sets: list[StoredSet]) -> dict[str, Any]:
+    """How long the sets keep their tape: one of them for ever, or as one of the newest, or until a time."""
+    ends = [stored.retention_until for stored in sets if stored.retention_until]
+    return {
+        "ever": any(stored.retention_until is None and stored.keep_sets is None for stored in sets),
+        "newest": any(stored.keep_sets is not None for stored in sets),
+        "until": views.iso(max(ends)) if ends else None,
     }
 
 
@@ -88,5 +119,5 @@ def _months(session: Session) -> list[tuple[str, int]]:
     month = func.to_char(BackupArchive.sealed_at, "YYYY-MM")
     rows = session.execute(
         select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(MONTHS)
-    ).tuples()
+    )
     return [(name, int(count)) for name, count in reversed(list(rows))]

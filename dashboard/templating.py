@@ -7,6 +7,8 @@ from pathlib import Path
 from flower.urls import settings
 from tornado.template import BaseLoader, Template
 
+from dashboard.navigation import THEIRS
+
 OURS = Path(__file__).parent / "templates"
 FLOWERS = Path(settings["template_path"])
 
@@ -17,6 +19,10 @@ AFTER = {
 }
 """After which text of a template of Flower's what of ours stands. Where Flower has no such text any more the
 page stays as Flower has it."""
+
+
+INSTEAD = {"navbar.html": {f">{name}</a>": f">{{{{ flowers(handler, '{name}') }}}}</a>" for name in THEIRS}}
+"""What of a template of Flower's is said in the browser's language."""
 
 
 class Loader(BaseLoader):
@@ -31,4 +37,6 @@ class Loader(BaseLoader):
         if name in AFTER:
             text, include = AFTER[name]
             source = source.replace(text, f'{text}{{% include "{include}" %}}', 1)
+        for text, other in INSTEAD.get(name, {}).items():
+            source = source.replace(text, other, 1)
         return Template(source, name=name, loader=self)

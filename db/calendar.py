@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from statistics import median
 
 from sqlalchemy import func, select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.shelf import Shelf
 from db.states import BackupType
 from policy.calendar import Entry, Planned, Stock, Tape, play
 from policy.tapes import SetState, TapePolicy
@@ -24,7 +25,7 @@ LOOKED_AT = 12
 def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
     rows = schedules.present(session)
-    upcoming = takewhile(lambda pair: pair[0] <= until, planner.upcoming(rows, moment, MOST))
+    upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MOST)
     sizes = {row.id: _size(session, row) for row in rows}
     runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming]
     return list(play(_stock(session, rows), runs))
@@ -47,26 +48,28 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
 
 def _size(session: Session, row: ScheduledTask) -> int | None:
     """What a run of a schedule puts on tape: the median of its last sets."""
-    found = session.scalars(
-        select(func.sum(BackupArchive.bytes))
-        .join(BackupSet, BackupSet.id == BackupArchive.set_id)
+    last = (
+        select(BackupSet.id)
         .where(
             BackupSet.template_id == row.template_id,
             BackupSet.type == row.template.type,
             BackupSet.state.in_([SetState.COMPLETE, SetState.DESTROYED]),
             BackupSet.finished_at.is_not(None),
         )
-        .group_by(BackupSet.id)
         .order_by(BackupSet.finished_at.desc())
         .limit(LOOKED_AT)
+    )
+    found = session.scalars(
+        select(func.sum(BackupArchive.bytes))
+        .where(BackupArchive.set_id.in_(last))
+        .group_by(BackupArchive.set_id)
     ).all()
     return int(median(found)) if found else None
 
 
 def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
-    tapes = session.scalars(
-        select(TapeCartridge).order_by(TapeCartridge.formatted_at, TapeCartridge.id)
-    ).all()
+    shelf = Shelf(session)
+    tapes = sorted(shelf.cartridges.values(), key=_longest_ago)
     loaded, inside = {}, set()
     for drive in session.scalars(select(Drive)):
         medium = drive.medium
@@ -76,7 +79,11 @@ def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
             inside.add(found.id if found else None)
     return Stock(
         loaded=loaded,
-        shelf=[_on_the_shelf(session, tape) for tape in tapes if tape.id not in inside],
+        shelf=[
+            Tape(shelf.facts(tape.id), tape.bytes_used, tape.capacity)
+            for tape in tapes
+            if tape.id not in inside
+        ],
         newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
         labels={name for tape in tapes for name in (tape.tape_id, tape.label) if name},
@@ -89,5 +96,6 @@ def _loaded(session: Session, medium: cartridges.Medium) -> Tape:
     return Tape(cartridges.tape_facts(session, medium), used, capacity)
 
 
-def _on_the_shelf(session: Session, tape: TapeCartridge) -> Tape:
-    return Tape(cartridges.shelf_facts(session, tape), tape.bytes_used, tape.capacity)
+def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:
+    """The order in which tapes are taken from the shelf; one that was never formatted comes last."""
+    return tape.formatted_at is None, tape.formatted_at or tape.created_at, tape.id

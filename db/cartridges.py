@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -17,6 +17,12 @@ from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, Tap
 
 Medium = Mapping[str, Any]
 """What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
+
+StoredSet = Any
+"""A set, or a row with those of its columns that the rules ask for."""
+
+FOLLOWING = frozenset({SetState.WRITING, SetState.COMPLETE})
+"""States of a set that still holds the changes since another."""
 
 
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
@@ -81,19 +87,6 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     )
 
 
-def shelf_facts(session: Session, cartridge: TapeCartridge) -> TapeFacts:
-    """A known cartridge as it would be found in a drive, if it is still as its row says."""
-    known = _facts(session, cartridge, blank=False)
-    return TapeFacts(
-        state="formatted",
-        label=cartridge.label,
-        empty=not known.sets,
-        write_protected=False,
-        identity=(("tape_id", cartridge.tape_id),),
-        known=known,
-    )
-
-
 def _is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     said = medium.get("volume_uuid")
     return bool(said and cartridge.volume_uuid and said != cartridge.volume_uuid)
@@ -107,6 +100,12 @@ def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
 
 def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> CartridgeFacts:
     sets = () if blank else session.scalars(select(BackupSet).where(on_generation(cartridge)))
+    kin = Kin(session)
+    return described(cartridge, tuple(set_facts(kin, stored) for stored in sets))
+
+
+def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> CartridgeFacts:
+    """A row as the rules see it, with the sets that are on its present generation."""
     return CartridgeFacts(
         id=cartridge.id,
         tape_id=cartridge.tape_id,
@@ -114,17 +113,35 @@ def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> Cartri
         state=cartridge.state,
         pool=cartridge.pool.name if cartridge.pool else None,
         volume_uuid=cartridge.volume_uuid,
-        sets=tuple(set_facts(session, stored) for stored in sets),
+        sets=sets,
     )
 
 
-def set_facts(session: Session, stored: BackupSet) -> SetFacts:
-    """A set as the rules see it, with all that follows it."""
-    followers = session.scalars(
-        select(BackupSet).where(
-            BackupSet.parent_id == stored.id, BackupSet.state.in_([SetState.WRITING, SetState.COMPLETE])
+class Kin:
+    """The sets that another one's keeping depends on, asked for one by one."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
+        """Sets that hold the changes since a set, and are there."""
+        return self._session.scalars(
+            select(BackupSet).where(BackupSet.parent_id == stored.id, BackupSet.state.in_(FOLLOWING))
         )
-    )
+
+    def newer(self, stored: StoredSet) -> int:
+        """How many complete sets of its template and type were begun after a set."""
+        query = select(func.count()).where(
+            BackupSet.template_id == stored.template_id,
+            BackupSet.type == stored.type,
+            BackupSet.state == SetState.COMPLETE,
+            BackupSet.started_at > stored.started_at,
+        )
+        return self._session.scalars(query).one()
+
+
+def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
+    """A set as the rules see it, with all that follows it."""
     return SetFacts(
         id=stored.id,
         template_id=stored.template_id,
@@ -135,21 +152,10 @@ def set_facts(session: Session, stored: BackupSet) -> SetFacts:
         started_at=stored.started_at,
         retention_until=stored.retention_until,
         keep_sets=stored.keep_sets,
-        newer=_newer(session, stored) if stored.keep_sets is not None else 0,
+        newer=kin.newer(stored) if stored.keep_sets is not None else 0,
         expired=stored.expired_at is not None,
-        followed_by=tuple(set_facts(session, follower) for follower in followers),
+        followed_by=tuple(set_facts(kin, follower) for follower in kin.followers(stored)),
     )
-
-
-def _newer(session: Session, stored: BackupSet) -> int:
-    """How many complete sets of its template and type were begun after a set."""
-    query = select(func.count()).where(
-        BackupSet.template_id == stored.template_id,
-        BackupSet.type == stored.type,
-        BackupSet.state == SetState.COMPLETE,
-        BackupSet.started_at > stored.started_at,
-    )
-    return session.scalars(query).one()
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:
@@ -272,6 +278,23 @@ def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
     """Change what may be done with a cartridge."""
     session.execute(
         update(TapeCartridge).where(TapeCartridge.id == cartridge_id).values(state=state, updated_at=now())
+    )
+
+
+def filled(session: Session, cartridge_id: int) -> None:
+    """Nothing more fits on this generation of a cartridge; what is on it is known from its archives."""
+    mine = (BackupArchive.cartridge_id == TapeCartridge.id) & (
+        BackupArchive.generation == TapeCartridge.generation
+    )
+    on_it = select(func.coalesce(func.sum(BackupArchive.bytes), 0)).where(mine).scalar_subquery()
+    session.execute(
+        update(TapeCartridge)
+        .where(TapeCartridge.id == cartridge_id)
+        .values(
+            state=CartridgeState.FULL,
+            bytes_used=func.greatest(TapeCartridge.bytes_used, on_it),
+            updated_at=now(),
+        )
     )
 
 

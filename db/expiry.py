@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges
 from db.models import BackupSet
+from db.shelf import LoadedKin
 from policy.tapes import SetState
 
 KEPT = (SetState.COMPLETE, SetState.INCOMPLETE)
@@ -16,11 +17,12 @@ KEPT = (SetState.COMPLETE, SetState.INCOMPLETE)
 
 def expirable(session: Session, moment: datetime) -> list[BackupSet]:
     """The sets that are past retention, that no kept set follows, not marked yet; oldest first."""
+    kin = LoadedKin(session)
     query = select(BackupSet).where(BackupSet.state.in_(KEPT), BackupSet.expired_at.is_(None))
     return [
         stored
         for stored in session.scalars(query.order_by(BackupSet.started_at))
-        if cartridges.set_facts(session, stored).may_be_lost(moment)
+        if cartridges.set_facts(kin, stored).may_be_lost(moment)
     ]
 
 

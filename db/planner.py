@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db import events, runs
 from db.models import ChainRun, ScheduledTask
 from db.states import RunState, Trigger
-from policy import when
+from policy import period, when
 from policy.errors import UsageError
 from policy.local_time import zone_named
 from policy.message import M, Message
@@ -109,6 +109,22 @@ def _is_planned_late(schedule: ScheduledTask, moment: datetime) -> bool:
     return following is not None and moment + PUNCTUAL < following < schedule.next_run_time
 
 
+def owed_since(schedule: ScheduledTask, moment: datetime) -> datetime | None:
+    """When the oldest run of a schedule was due whose period has no success yet; None if all have theirs.
+
+    Nothing is owed by a schedule that is disabled or cannot be planned.
+    """
+    if not schedule.enabled or schedule.archived_at is not None or problem_of(schedule) is not None:
+        return None
+    success = schedule.last_success_time
+    for due in occurrences(rule_of(schedule), success or schedule.created_at):
+        if due > moment:
+            break
+        if not period.is_done(schedule.schedule_type, due, success, schedule.time_zone):
+            return due
+    return None
+
+
 def next_time(session: Session, after: datetime) -> datetime | None:
     """When the next schedule is due after a moment, as planned."""
     return session.scalar(
@@ -120,7 +136,12 @@ def upcoming(
     schedules: list[ScheduledTask], moment: datetime, count: int
 ) -> list[tuple[datetime, ScheduledTask]]:
     """The next ``count`` moments after ``moment`` at which any of these schedules fires."""
-    return list(islice(merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0]), count))
+    return list(islice(ahead(schedules, moment), count))
+
+
+def ahead(schedules: list[ScheduledTask], moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
+    """All moments after ``moment`` at which any of these schedules fires, ascending."""
+    return merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0])
 
 
 def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
@@ -157,7 +178,7 @@ def _replan(session: Session, schedule: ScheduledTask, moment: datetime) -> list
     plan(schedule, moment)
     made: list[ChainRun] = []
     if old is not None and old + PUNCTUAL < moment:
-        reason = M("It was due {due}; it has been changed since.", due=_local(schedule, old))
+        reason = M("It was due {due}; it has been changed since.", due=local(schedule, old))
         made += _made(runs.record_missed(session, schedule, old, reason))
     if schedule.plan_error is not None:
         made += _report_broken(session, schedule, moment)
@@ -189,7 +210,7 @@ def _decide(session: Session, schedule: ScheduledTask, moment: datetime) -> list
             run,
             M(
                 "Caught up: it was due {due}, and nothing could start it then.",
-                due=_local(schedule, due.latest),
+                due=local(schedule, due.latest),
             ),
         )
     return made + _made(run)
@@ -200,7 +221,7 @@ def _made(run: ChainRun | None) -> list[ChainRun]:
 
 
 def _missed(schedule: ScheduledTask, due: Overdue, count: int) -> Message:
-    first = _local(schedule, due.first)
+    first = local(schedule, due.first)
     if count == 1:
         return M("It was due {due}, and nothing could start it in time.", due=first)
     shown = f"{COUNTED}+" if due.count == COUNTED else str(count)
@@ -209,7 +230,8 @@ def _missed(schedule: ScheduledTask, due: Overdue, count: int) -> Message:
     )
 
 
-def _local(schedule: ScheduledTask, moment: datetime) -> str:
+def local(schedule: ScheduledTask, moment: datetime) -> str:
+    """A moment on the clock of a schedule, with its zone; in UTC where that zone is wrong."""
     if schedule.plan_error:
         return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} (UTC)"
     return f"{moment.astimezone(zone_named(schedule.time_zone)):%Y-%m-%d %H:%M} ({schedule.time_zone})"

@@ -27,6 +27,14 @@ def get(session: Session, run_id: int, *, lock: bool = False) -> ChainRun:
     return run
 
 
+def get_active(session: Session, run_id: int, *, lock: bool = False) -> ChainRun:
+    """A run that has not ended. Raises NotFound, NotAllowed."""
+    run = get(session, run_id, lock=lock)
+    if run.state in ENDED:
+        raise NotAllowed(M("Run {id} has ended already: {state}.", id=run.id, state=run.state.value))
+    return run
+
+
 def transition(
     session: Session,
     run: ChainRun,
@@ -223,6 +231,12 @@ def start(
     if refusal is not None:
         _insert_skipped(session, run, refusal)
     return run
+
+
+def of_moment(session: Session, schedule: ScheduledTask, due_at: datetime) -> ChainRun:
+    """The run of a schedule that was due at a moment."""
+    query = select(ChainRun).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    return session.scalars(query).one()
 
 
 def _refusal(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> Message | None:
@@ -446,10 +460,7 @@ def retry(
     """Queue a failed run again, from its failed step or from an earlier one. Raises NotFound, NotAllowed."""
     run = get(session, run_id, lock=True)
     if run.state is not RunState.FAILED:
-        raise NotAllowed(
-            M("Run {id} is {state}; only a FAILED run can be retried.", id=run.id, state=run.state.value),
-            M("'tapeline runs show {id}' tells its story.", id=run.id),
-        )
+        raise only_failed(run)
     failed = first_open_step(session, run)
     steps = STEPS[run.kind]
     failed_step = failed.step if failed else steps[-1]
@@ -478,6 +489,14 @@ def retry(
     return run
 
 
+def only_failed(run: ChainRun) -> NotAllowed:
+    """What is said to whoever wants to retry a run that has not failed."""
+    return NotAllowed(
+        M("Run {id} is {state}; only a FAILED run can be retried.", id=run.id, state=run.state.value),
+        M("'tapeline runs show {id}' tells its story.", id=run.id),
+    )
+
+
 def _refuse_second_active(session: Session, run: ChainRun) -> None:
     if run.schedule_id is None:
         return
@@ -496,9 +515,9 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
 
     Raises NotFound, NotAllowed (it has ended).
     """
-    run = get(session, run_id, lock=True)
-    if run.state in ENDED:
-        raise NotAllowed(M("Run {id} has ended already: {state}.", id=run.id, state=run.state.value))
+    run = get_active(session, run_id, lock=True)
+    if run.cancel_requested_at is not None:
+        return run
     reason = M("Cancelled by {who}.", who=requested_by)
     step_running = session.scalar(
         select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)

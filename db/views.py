@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import catalog
 from db.models import (
@@ -19,6 +19,25 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
+from policy.tapes import SetState
+
+
+def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
+    """Runs with the number of their warnings, newest first; asks as much for many as for one."""
+    query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
+    found = session.scalars(query.order_by(ChainRun.id.desc())).all()
+    warned = _warnings(session, [run.id for run in found])
+    return [{**run_json(run), "warnings": warned.get(run.id, 0)} for run in found]
+
+
+def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
+    """How much was left out by the runs that ended well and left something out."""
+    rows = session.execute(
+        select(BackupSet.run_id, BackupSet.warnings).where(
+            BackupSet.run_id.in_(run_ids), BackupSet.warnings > 0, BackupSet.state != SetState.WRITING
+        )
+    )
+    return {run_id: count for run_id, count in rows}  # noqa: C416 - rows are no dictionary's items to mypy
 
 
 def run_json(run: ChainRun) -> dict[str, Any]:
@@ -86,11 +105,12 @@ def messages_json(session: Session, run_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def events_json(session: Session, run_id: int, after: int = 0) -> list[dict[str, Any]]:
-    """The story of a run, oldest first, from the event after ``after`` on."""
-    rows = session.scalars(
-        select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > after).order_by(RunEvent.id)
-    )
+def events_json(
+    session: Session, run_id: int, after: int = 0, *, newest: int | None = None
+) -> list[dict[str, Any]]:
+    """The story of a run, oldest first, after the event ``after``; of that the ``newest`` so many lines."""
+    query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > after)
+    rows = session.scalars(query.order_by(RunEvent.id.desc()).limit(newest)).all()[::-1]
     return [
         {
             "id": event.id,
@@ -102,6 +122,12 @@ def events_json(session: Session, run_id: int, after: int = 0) -> list[dict[str,
         }
         for event in rows
     ]
+
+
+def events_before(session: Session, run_id: int, event_id: int) -> int:
+    """How many lines of the story of a run stand before one of them."""
+    earlier = select(func.count()).where(RunEvent.run_id == run_id, RunEvent.id < event_id)
+    return session.scalars(earlier).one()
 
 
 def permits_json(session: Session, run_id: int) -> list[dict[str, Any]]:

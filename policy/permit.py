@@ -173,9 +173,8 @@ def _kept(stored: SetFacts, now: datetime) -> Message:
         )
     if stored.retention_until is None:
         return M("Set {set} on it is kept for ever.", set=stored.id)
-    return M(
-        "Set {set} on it is kept until {until}.", set=stored.id, until=f"{stored.retention_until:%Y-%m-%d}"
-    )
+    until = stored.retention_until.astimezone(now.tzinfo)
+    return M("Set {set} on it is kept until {until}.", set=stored.id, until=f"{until:%Y-%m-%d}")
 
 
 def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -84,22 +85,33 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
 
 
 def start(
-    schedule: str, *, requested_by: str, options: dict[str, Any] | None = None, brief: bool = False
+    schedule: str,
+    *,
+    requested_by: str,
+    options: dict[str, Any] | None = None,
+    due_at: datetime | None = None,
+    brief: bool = False,
 ) -> ChainRun:
     """Start a run of a schedule by hand; ``options`` override the template. Raises NotFound.
 
-    A refusal is a run in state SKIPPED with its reason.
+    A refusal is a run in state SKIPPED with its reason. ``due_at``: when it was asked for, now if not given;
+    whoever asks again with the same moment gets the run of the first time.
     """
+    moment = due_at or now()
     with wiring.database().transaction() as session:
+        row = schedules.get(session, schedule)
+        # Of two that ask at once, the second finds what the first has made.
+        session.refresh(row, with_for_update=True)
         run = runs.start(
             session,
-            schedules.get(session, schedule),
-            due_at=now(),
+            row,
+            due_at=moment,
             trigger=Trigger.MANUAL,
             requested_by=requested_by,
             options=options,
         )
-        assert run is not None, "this moment was never due before"
+        if run is None:
+            return runs.of_moment(session, row, moment)
     if run.state is RunState.SKIPPED:
         ask("tapeline.deliver", brief=brief, run_id=run.id)
     else:

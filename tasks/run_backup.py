@@ -107,7 +107,7 @@ def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
     """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
 
     def close(session: Session, run: ChainRun) -> bool:
-        cartridges.mark(session, target.cartridge_id, CartridgeState.FULL)
+        cartridges.filled(session, target.cartridge_id)
         stored = catalog.get(session, target.set_id)
         session.refresh(stored, ["archives"])
         wrote = any(archive.cartridge_id == target.cartridge_id for archive in stored.archives)

@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -80,14 +81,26 @@ def template_database(servers: Servers) -> str:
     return make_url(servers.database_url).database or ""
 
 
+@pytest.fixture(scope="session")
+def fresh_database(servers: Servers, template_database: str) -> Callable[[], AbstractContextManager[str]]:
+    """Makes a fresh database with tables, for as long as its context lasts."""
+
+    @contextmanager
+    def made() -> Iterator[str]:
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        url = make_url(servers.database_url)
+        _execute(servers, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        yield url.set(database=name).render_as_string(hide_password=False)
+        _execute(servers, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    return made
+
+
 @pytest.fixture
-def database_url(servers: Servers, template_database: str) -> Iterator[str]:
+def database_url(fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The address of a fresh database with tables, for one test."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    url = make_url(servers.database_url)
-    _execute(servers, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
-    yield url.set(database=name).render_as_string(hide_password=False)
-    _execute(servers, f'DROP DATABASE "{name}" WITH (FORCE)')
+    with fresh_database() as url:
+        yield url
 
 
 def _execute(servers: Servers, statement: str) -> None:

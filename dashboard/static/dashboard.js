@@ -2,47 +2,77 @@
 (function () {
   "use strict";
 
-  var EVERY = 2000;
+  var PATIENCE = 30000;
 
   function isRead() {
     var chosen = window.getSelection();
     return document.hidden || (chosen && !chosen.isCollapsed);
   }
 
+  // What the reader opened stays open, and the focus stays where it was.
+  function put(part, newer) {
+    var open = Array.from(part.querySelectorAll("details[open]"), function (each) { return each.id; });
+    var focused = part.contains(document.activeElement) ? document.activeElement : null;
+    var place = focused ? Array.from(part.querySelectorAll("a, summary")).indexOf(focused) : -1;
+    part.innerHTML = newer.innerHTML;
+    open.forEach(function (id) {
+      var again = document.getElementById(id);
+      if (again) { again.open = true; }
+    });
+    var next = place < 0 ? null : part.querySelectorAll("a, summary")[place];
+    if (next) { next.focus({preventScroll: true}); }
+  }
+
   function take(text) {
     var fresh = new DOMParser().parseFromString(text, "text/html");
     document.querySelectorAll("[data-live]").forEach(function (part) {
       var newer = fresh.getElementById(part.id);
-      if (newer && newer.innerHTML !== part.innerHTML) {
-        var open = Array.from(part.querySelectorAll("details[open]"), function (each) { return each.id; });
-        part.innerHTML = newer.innerHTML;
-        open.forEach(function (id) {
-          var again = document.getElementById(id);
-          if (again) { again.open = true; }
-        });
-      }
-      part.classList.toggle("tl-stale", !newer);
+      if (!newer) { throw new Error("another page"); }
+      part.dataset.live = newer.dataset.live;
+      // What the reader opened is no difference.
+      var seen = part.innerHTML.replace(/ open=""/g, "");
+      if (newer.innerHTML !== seen) { put(part, newer); }
     });
   }
 
+  function show(isSilent) {
+    document.getElementById("silent").hidden = !isSilent;
+    document.querySelectorAll("[data-live]").forEach(function (part) {
+      part.classList.toggle("tl-stale", isSilent);
+    });
+  }
+
+  function wait() {
+    var part = document.querySelector("[data-live]");
+    if (part) { window.setTimeout(look, Number(part.dataset.live)); }
+  }
+
   function look() {
-    if (isRead()) {
-      window.setTimeout(look, EVERY);
-      return;
-    }
-    fetch(window.location.href, {cache: "no-store"})
+    if (isRead()) { return wait(); }
+    fetch(window.location.href, {cache: "no-store", signal: AbortSignal.timeout(PATIENCE)})
       .then(function (answer) {
         if (!answer.ok) { throw new Error(answer.status); }
         return answer.text();
       })
       .then(take)
-      .catch(function () {
-        document.querySelectorAll("[data-live]").forEach(function (part) { part.classList.add("tl-stale"); });
-      })
-      .then(function () { window.setTimeout(look, EVERY); });
+      .then(function () { show(false); }, function () { show(true); })
+      .then(wait);
   }
 
+  // A button that is pressed twice is pressed once.
+  function once(event) {
+    event.target.querySelectorAll("button").forEach(function (button) { button.disabled = true; });
+  }
+
+  // Back on a page that the browser kept.
+  window.addEventListener("pageshow", function (event) {
+    if (event.persisted) { document.querySelectorAll("button").forEach(function (each) { each.disabled = false; }); }
+  });
+
   document.addEventListener("DOMContentLoaded", function () {
-    if (document.querySelector("[data-live]")) { window.setTimeout(look, EVERY); }
+    document.querySelectorAll("form[method=post]").forEach(function (form) {
+      form.addEventListener("submit", once);
+    });
+    wait();
   });
 })();

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from embedded.servers import Servers
 from tape import virtual_shelf
+from tests.dashboard import seeds
 from tests.dashboard.site import Site
 from tests.system import System
+
+
+def a_system(folder: Path, database_url: str, broker_url: str) -> System:
+    """Tapeline in a folder, with a schedule and no tape."""
+    found = System(folder, database_url, broker_url)
+    source = found.folder / "source"
+    source.mkdir()
+    (source / "file.txt").write_text("content" * 1000)
+    found.schedule("monthly", source)
+    return found
 
 
 @pytest.fixture
 def system(short_path: Path, database_url: str, broker_url: str) -> Iterator[System]:
     """Tapeline in a folder of its own, with a schedule and no tape; every process ends with the test."""
-    found = System(short_path, database_url, broker_url)
-    source = found.folder / "source"
-    source.mkdir()
-    (source / "file.txt").write_text("content" * 1000)
-    found.schedule("monthly", source)
+    found = a_system(short_path, database_url, broker_url)
     yield found
     found.close()
 
@@ -28,6 +39,21 @@ def system(short_path: Path, database_url: str, broker_url: str) -> Iterator[Sys
 def site(system: System) -> Site:
     """Its dashboard, with the login that was made for it."""
     return Site(system)
+
+
+@pytest.fixture(scope="module")
+def shared(servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Site]:
+    """A dashboard for the tests that only look, with tapes, runs and names as nobody should give them."""
+    folder = Path(tempfile.mkdtemp(prefix="tl-"))
+    folder.chmod(0o755)
+    with fresh_database() as url:
+        found = a_system(folder, url, servers.broker_url)
+        seeds.sow(found.database)
+        try:
+            yield Site(found)
+        finally:
+            found.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def insert_blank(system: System) -> None:

@@ -44,9 +44,11 @@ class Site:
 
     def press(self, path: str, *, status: int = 200, headers: Any = None, **fields: str) -> requests.Response:
         """Fill in the form that a button leads to, and send it."""
-        [token] = re.findall(r'name="_xsrf" value="([^"]+)"', self.get(path))
-        answer = self.session.post(
-            self.url + path, data={"_xsrf": token, **fields}, headers=headers, timeout=20
-        )
+        hidden = self.form(path)
+        answer = self.session.post(self.url + path, data={**hidden, **fields}, headers=headers, timeout=20)
         assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text}"
         return answer
+
+    def form(self, path: str) -> dict[str, str]:
+        """What the form of a page sends without anybody's doing."""
+        return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]+)"', self.get(path)))

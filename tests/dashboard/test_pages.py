@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import yaml
 from flower import urls
 from sqlalchemy import select
 from tornado.web import URLSpec
@@ -15,6 +21,7 @@ from tornado.web import URLSpec
 from dashboard.routes import ROUTES
 from db.models import BackupSet
 from policy.tapes import SetState
+from tests.dashboard import seeds
 from tests.dashboard.conftest import insert_blank
 from tests.dashboard.site import Site
 from tests.system import System
@@ -22,22 +29,20 @@ from tests.system import System
 OPEN = {"/healthcheck", "/metrics", "/logout"}
 """What answers without a login: nothing of it tells or changes anything, but the figures, on loopback."""
 
+OURS = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives")
+THEIRS = ("/workers", "/tasks", "/broker")
+DOCS = Path(__file__).parent.parent.parent / "docs"
 
-def test_no_page_or_api_answers_without_a_login(site: Site) -> None:
+
+def test_no_page_or_api_answers_without_a_login(shared: Site) -> None:
     """Every address of ours and of Flower's asks for the login first, whatever the method."""
     patterns = [pattern for pattern, _ in ROUTES]
     patterns += [each.regex.pattern if isinstance(each, URLSpec) else each[0] for each in urls.handlers]
-    asked = {
-        re.sub(
-            r"\([^)]*\)", "1", pattern.replace("(enable|disable)", "enable").rstrip("$").removesuffix("/?")
-        )
-        for pattern in patterns
-    }
-    for path in sorted(asked - OPEN):
+    for path in sorted({_address(pattern) for pattern in patterns} - OPEN):
         if "static" in path or path in {".*", "/login"}:
             continue
         for method in ("GET", "POST"):
-            status = requests.request(method, site.url + path, timeout=10).status_code
+            status = requests.request(method, shared.url + path, timeout=10).status_code
             # A method that an address does not know is refused either way.
             assert status in {401, 403, 405}, f"{method} {path}: {status}"
 
@@ -56,7 +61,9 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     page = site.get(f"/runs/{run_id}")
     assert 'data-state="FAILED"' in page
     assert "precheck" in page
+    assert f'href="/runs/{run_id}/retry"' in site.get("/")
     insert_blank(system)
+    old = site.form(f"/runs/{run_id}/retry")
     site.press(f"/runs/{run_id}/retry", **{"from": "precheck", "why": "tape <is> in"})
     system.wait_for_state(run_id, "SUCCEEDED")
     page = site.get(f"/runs/{run_id}")
@@ -65,13 +72,18 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     assert "Format permits" in page
     assert f"/task/run{run_id}-2-1-precheck" in page
     assert f'href="/runs/{run_id}"' in site.get(f"/task/run{run_id}-2-1-precheck")
+    again = site.session.post(f"{site.url}/runs/{run_id}/retry", data=old, timeout=20)
+    assert again.status_code == 409
+    assert "only a FAILED run can be retried" in again.text
+    assert 'data-concerns="0"' in site.get("/today")
     for path in ("/tapes", "/drives", "/schedules", "/runs?state=SUCCEEDED&schedule=monthly&drive=tape0"):
-        assert "monthly" in site.get(path) or path == "/drives"
+        assert "monthly" in site.get(path)
     site.system.ask(_destroy)
-    assert "destroyed: the tape was formatted on 2026-01-02" in site.get("/tapes")
+    assert "destroyed 2026-01-02" in site.get("/tapes/1")
     figures = site.get("/metrics")
     assert 'tapeline_runs{state="SUCCEEDED"} 1.0' in figures
     assert 'tapeline_drive_up{drive="tape0"} 1.0' in figures
+    assert 'tapeline_last_run_failed{schedule="monthly"} 0.0' in figures
     assert "flower_events_total" in figures
 
 
@@ -82,18 +94,40 @@ def _destroy(session: Any) -> None:
 
 
 def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
-    """Without a worker it waits in the queue, where it can be cancelled at once."""
+    """Without a worker it waits in the queue, where it can be cancelled at once, and only once."""
     started = site.press("/schedules/monthly/run")
     run_id = int(started.url.rsplit("/", 1)[1])
     assert site.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
     site.press(f"/runs/{run_id}/cancel")
     assert site.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
     assert "Cancelled by tapeline" in site.get(f"/runs/{run_id}")
+    assert "has ended already" in site.get(f"/runs/{run_id}/cancel", status=409)
+    assert "only a FAILED run" in site.get(f"/runs/{run_id}/retry", status=409)
     site.get("/runs/999999", status=404)
     again = site.press("/schedules/monthly/disable")
     assert "/schedules/monthly/enable" in again.text
     site.press("/schedules/monthly/enable")
     assert site.system.json("schedule", "show", "monthly")["enabled"]
+
+
+def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(site: Site) -> None:
+    """Whoever presses twice gets the same run both times; a page of yesterday starts nothing today."""
+    form = site.form("/schedules/monthly/run")
+
+    def click(_: int) -> requests.Response:
+        return site.session.post(f"{site.url}/schedules/monthly/run", data=form, timeout=20)
+
+    with ThreadPoolExecutor(4) as hands:
+        answers = list(hands.map(click, range(4)))
+    assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
+    assert len({answer.url for answer in answers}) == 1
+    assert len(site.system.json("runs")) == 1
+    for seen in ("2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00", "", "now"):
+        answer = site.session.post(
+            f"{site.url}/schedules/monthly/run", data={**form, "seen": seen}, timeout=20
+        )
+        assert (answer.status_code, "too old" in answer.text) == (409, True), seen
+    assert len(site.system.json("runs")) == 1
 
 
 @pytest.mark.parametrize(
@@ -102,57 +136,183 @@ def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://elsewhere.example"},
+        {"Origin": "null"},
     ],
 )
-def test_a_button_pressed_from_another_site_does_nothing(site: Site, headers: dict[str, str]) -> None:
+def test_a_button_pressed_from_another_site_does_nothing(shared: Site, headers: dict[str, str]) -> None:
     """Even with the login and the token of the form."""
-    site.press("/schedules/monthly/run", headers=headers, status=403)
-    assert site.system.json("runs") == []
+    for path in (f"/runs/{seeds.FAILED}/retry", "/schedules/monthly/run", "/schedules/monthly/disable"):
+        shared.press(path, headers=headers, status=403)
+    _check_untouched(shared)
 
 
-def test_a_button_pressed_without_the_forms_token_does_nothing(site: Site) -> None:
-    """The login alone, which a browser sends by itself, is not enough."""
-    answer = site.session.post(f"{site.url}/schedules/monthly/run", timeout=10)
-    assert answer.status_code == 403
-    assert site.system.json("runs") == []
+def test_a_button_is_a_form_with_its_token(shared: Site) -> None:
+    """The login alone, which a browser sends by itself, is not enough; and to look is not to press."""
+    for path in (f"/runs/{seeds.FAILED}/retry", "/schedules/monthly/run", "/schedules/monthly/disable"):
+        shared.get(path)
+        assert shared.session.post(f"{shared.url}{path}", timeout=10).status_code == 403
+    _check_untouched(shared)
 
 
-def test_every_answer_has_its_headers(site: Site) -> None:
+def _check_untouched(shared: Site) -> None:
+    assert [run["state"] for run in shared.system.json("runs")] == ["FAILED"]
+    assert shared.system.json("schedule", "show", "monthly")["enabled"]
+
+
+def test_every_answer_has_its_headers(shared: Site) -> None:
     """Ours and Flower's: no framing, nothing from elsewhere, and on our pages no script within the page."""
-    for path in ("/runs", "/tapes", "/workers", "/runs/999999"):
-        headers = site.session.get(site.url + path, timeout=10).headers
-        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    for path in (*OURS, *THEIRS, "/runs/999999"):
+        headers = shared.session.get(shared.url + path, timeout=10).headers
+        policy = headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert ("script-src 'self';" in policy) == (path not in THEIRS)
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["X-Content-Type-Options"] == "nosniff"
-    assert (
-        "script-src 'self';"
-        in site.session.get(f"{site.url}/runs", timeout=10).headers["Content-Security-Policy"]
-    )
+        assert headers["Referrer-Policy"] == "same-origin"
 
 
-def test_the_pages_speak_the_language_of_the_browser(site: Site) -> None:
+def test_names_are_never_markup(shared: Site) -> None:
+    """Whatever a schedule, a tape, a path, a host or a reason is called, in text and in attributes."""
+    hostile = shared.session.get(shared.url + "/schedules", timeout=10).text
+    [schedule] = set(re.findall(r'href="/schedules/([^"/]+)/run"', hostile)) - {"monthly"}
+    for path in (
+        *OURS,
+        "/runs?before=2",
+        "/tapes?name=%3Cimg",
+        f"/schedules/{schedule}/run",
+        "/runs?state=<b>",
+    ):
+        page = shared.session.get(shared.url + path, timeout=10).text
+        assert "<img src=x" not in page, path
+        assert "alert(1)&gt;&quot;" in page or path == "/runs?state=<b>", path
+        assert '"49"' not in page
+        # Attributes end where they should: no name has broken out of its quotes.
+        assert "onerror=" not in re.sub(r'"[^"]*"|>[^<]*<', "", page), path
+
+
+def test_nothing_is_loaded_from_elsewhere(shared: Site) -> None:
+    """Scripts, style sheets, fonts, pictures: all from this server, on Flower's pages too."""
+    loaded = set()
+    for path in (*OURS, *THEIRS):
+        page = shared.get(path)
+        loaded |= set(re.findall(r'<(?:script|img|link|iframe|use)\b[^>]*?(?:src|href)="([^"]+)"', page))
+    assert loaded
+    for address in loaded:
+        assert re.match(r"/(?!/)|#", address), address
+        if ".css" in address:
+            found = re.findall(r"url\(['\"]?([^)'\"]+)|@import", shared.get(address))
+            assert all(each.startswith(("data:", "/", "#", "..")) for each in found), address
+
+
+def test_the_first_page_says_what_needs_somebody(shared: Site) -> None:
+    """The failure with its way to retry, the tape in doubt, the damaged set."""
+    page = shared.get("/")
+    assert shared.session.get(shared.url + "/", timeout=10).url.endswith("/today")
+    assert f'href="/runs/{seeds.FAILED}/retry"' in page
+    assert "A format of tape" in page
+    assert "its verification found 2 damaged" in page
+    assert int(re.findall(r'data-urgent="(\d+)"', page)[0]) >= 3
+
+
+def test_tapes_are_listed_filtered_and_asked_about(shared: Site) -> None:
+    """A page has fifty; what a run would do with a tape is said with the permit's own reasons."""
+    first, second = shared.get("/tapes"), shared.get("/tapes?page=2")
+    assert [page.count("data-tape=") for page in (first, second)] == [50, 12]
+    assert "page 1 of 2" in first
+    assert shared.get("/tapes?state=unknown").count("data-tape=") == 1
+    assert shared.get("/tapes?pool=vault").count("data-tape=") == 1
+    assert "No tape is like that" in shared.get("/tapes?name=nothing")
+    found = html.unescape(shared.get(f"/tapes?name={seeds.OLD}&for=monthly"))
+    assert "would not use it" in found
+    assert "It takes a blank tape, or one labelled TP" in found
+    assert "Set 20261001T000000Z-0002 on it is kept until" in found
+    assert "The write-protect switch of tape TP20251001 is set." in found
+
+
+def test_a_tape_has_its_story(shared: Site) -> None:
+    """Its condition, and the sets of every generation; those of earlier ones are gone."""
+    tape = re.findall(r'href="/tapes/(\d+)"', shared.get(f"/tapes?name={seeds.OLD}"))[0]
+    page = shared.get(f"/tapes/{tape}")
+    assert re.findall(r'data-set="(\S+)" data-state="(\w+)"', page) == [
+        ("20261001T000000Z-0002", "complete"),
+        ("20251001T000000Z-0001", "destroyed"),
+    ]
+    assert "2 damaged" in page
+    assert "How full it was after each month" in page
+    assert "write-protect" in shared.get("/drives")
+    shared.get("/tapes/999999", status=404)
+
+
+def test_a_long_story_is_shown_from_its_end(shared: Site) -> None:
+    """The newest lines at first, all of them when asked for."""
+    page = shared.get(f"/runs/{seeds.FAILED}")
+    assert "Earlier lines: 1" in page
+    assert "Queued for drive" not in page
+    assert "Queued for drive" in shared.get(f"/runs/{seeds.FAILED}?story=whole")
+
+
+def test_the_pages_speak_the_language_of_the_browser(shared: Site) -> None:
     """Chinese to a Chinese browser, where the setting names no language; Flower's pages have our entries."""
-    assert "所有状态" in site.get("/runs", headers={"Accept-Language": "zh-CN,zh;q=0.9"})
-    assert "Every state" in site.get("/runs", headers={"Accept-Language": "de"})
-    assert 'href="/runs"' in site.get("/workers")
+    chinese = {"Accept-Language": "zh-CN,zh;q=0.9"}
+    assert "所有状态" in shared.get("/runs", headers=chinese)
+    assert "Every state" in shared.get("/runs", headers={"Accept-Language": "de"})
+    theirs = shared.get("/workers", headers=chinese)
+    assert 'href="/runs"' in theirs
+    assert ">今日</a>" in theirs
+    assert ">任务</a>" in theirs
 
 
-def test_bad_input_is_one_line_on_a_page(site: Site) -> None:
+def test_bad_input_is_one_line_on_a_page(shared: Site) -> None:
     """A filter that does not exist is named, with those that do."""
-    assert "WAITING_FOR_TAPE" in site.get("/runs?state=NONSENSE", status=400)
-    assert "is not a number" in site.get("/runs?before=x", status=400)
+    assert "WAITING_FOR_TAPE" in shared.get("/runs?state=NONSENSE", status=400)
+    for path in ("/runs?before=x", "/runs?before=-1", "/tapes?page=0", "/tapes?page=9999999999999999999"):
+        assert "is not a number" in shared.get(path, status=400), path
+    shared.get("/runs/99999999999999999999", status=404)
+    shared.get("/schedules/nothing/run", status=404)
+
+
+def test_the_alert_rules_are_of_figures_that_there_are(shared: Site) -> None:
+    """Each rule has its severity and its words; promtool, where it is installed, finds it as it should be."""
+    [group] = yaml.safe_load((DOCS / "alerts.yaml").read_text())["groups"]
+    given = set(re.findall(r"^(tapeline_\w+)", shared.get("/metrics"), re.MULTILINE))
+    assert group["rules"]
+    for rule in group["rules"]:
+        assert set(re.findall(r"tapeline_\w+", rule["expr"])) <= given, rule["alert"]
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+        assert rule["annotations"]["summary"]
+    promtool = shutil.which("promtool")
+    if promtool:
+        rules = Path(__file__).parent / "alerts_test.yaml"
+        done = subprocess.run([promtool, "test", "rules", rules], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_metrics_answer_another_host_only_with_the_token(system: System) -> None:
     """Behind a proxy on this host everybody comes from loopback: then the login or the token counts."""
     system.environment["TAPELINE_FLOWER__METRICS_TOKEN"] = "figures"
     site = Site(system)
-    behind = {"X-Forwarded-For": "192.0.2.7"}
     metrics = f"{site.url}/metrics"
     assert requests.get(metrics, timeout=10).ok
-    assert requests.get(metrics, headers=behind, timeout=10).status_code == 401
-    token = {**behind, "Authorization": "Bearer figures"}
-    assert "tapeline_up 1.0" in requests.get(metrics, headers=token, timeout=10).text
-    wrong = {**behind, "Authorization": "Bearer wrong"}
-    assert requests.get(metrics, headers=wrong, timeout=10).status_code == 401
+    token = {"Authorization": "Bearer figures"}
+    for elsewhere in ({"X-Forwarded-For": "192.0.2.7"}, {"Host": "backup.example"}):
+        assert requests.get(metrics, headers=elsewhere, timeout=10).status_code == 401
+        assert "tapeline_up 1.0" in requests.get(metrics, headers={**elsewhere, **token}, timeout=10).text
+        wrong = {**elsewhere, "Authorization": "Bearer wrong"}
+        assert requests.get(metrics, headers=wrong, timeout=10).status_code == 401
     assert "figures" not in site.get("/runs")
+
+
+def test_without_a_login_only_this_host_is_answered_and_no_api(system: System) -> None:
+    """A name of another site that leads here opens nothing; the API stays shut whatever is set."""
+    system.environment |= {"TAPELINE_FLOWER__WITHOUT_LOGIN": "true", "FLOWER_UNAUTHENTICATED_API": "true"}
+    site = Site(system)
+    site.session.auth = None
+    assert "monthly" in site.get("/schedules")
+    for path in ("/today", "/schedules/monthly/run", "/metrics"):
+        answer = site.session.get(site.url + path, headers={"Host": "rebound.example"}, timeout=10)
+        assert answer.status_code in {401, 403}, path
+    started = site.press("/schedules/monthly/run")
+    assert "/runs/1" in started.url
+    for path in ("/api/workers", "/api/tasks", "/api/task/async-apply/tapeline.retry"):
+        assert site.session.get(site.url + path, timeout=10).status_code in {401, 405}
+        assert site.session.post(site.url + path, timeout=10).status_code in {401, 405}

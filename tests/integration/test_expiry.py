@@ -77,5 +77,5 @@ def test_a_marked_set_is_no_parent_and_is_not_erased(database: Database) -> None
         assert parent
         assert parent.id == _id(1)
         assert catalog.get(session, _id(2)).state is SetState.COMPLETE
-        assert cartridges.set_facts(session, catalog.get(session, _id(2))).may_be_lost(NOW)
+        assert cartridges.set_facts(cartridges.Kin(session), catalog.get(session, _id(2))).may_be_lost(NOW)
     assert expirable(database) == []

@@ -1,0 +1,38 @@
+"""Which tape is in which drive, as somebody saw it last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import cartridges
+from db.models import Drive
+from policy.tapes import TapeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A drive with a tape in it."""
+
+    drive: str
+    facts: TapeFacts
+
+
+def by_drive(session: Session) -> dict[str, Inside]:
+    """The drives in which a tape was when somebody looked last."""
+    found = {}
+    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+        if drive.medium and drive.medium["state"] != "no_medium":
+            found[drive.name] = Inside(drive.name, cartridges.tape_facts(session, drive.medium))
+    return found
+
+
+def by_cartridge(session: Session) -> dict[int, Inside]:
+    """The cartridges that are known and in a drive, by their id."""
+    return {
+        inside.facts.known.id: inside
+        for inside in by_drive(session).values()
+        if inside.facts.known is not None
+    }

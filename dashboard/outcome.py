@@ -1,0 +1,44 @@
+"""What came of a step or a run, in a few words, from the figures that it left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashboard.show import Show
+from policy.message import M, Message
+
+TELLING = ("run_backup", "restore", "verify", "import_tape")
+"""The steps whose result is that of the run."""
+
+
+def of_step(show: Show, step: dict[str, Any]) -> str:
+    """What a step did; nothing for one that left no figures."""
+    found = _text(show, step["name"], step["result"] or {})
+    return show(found) if found else ""
+
+
+def of_run(show: Show, run: dict[str, Any]) -> str:
+    """What a run did."""
+    return ", ".join(filter(None, (of_step(show, each) for each in run["steps"] if each["name"] in TELLING)))
+
+
+def _text(show: Show, name: str, result: dict[str, Any]) -> Message | None:
+    found = None
+    match name:
+        case "precheck" if result.get("tape"):
+            found = M("in the drive: {tape}", tape=show.tape(result["tape"]))
+        case "format_tape" if result.get("label"):
+            found = M("formatted as {label}", label=result["label"])
+        case "run_backup" if "files" in result:
+            found = M("{files} files, {size}", files=_files(show, result), size=show.size(result["bytes"]))
+        case "restore" if "files" in result:
+            found = M("{files} files to {target}", files=_files(show, result), target=result["target"])
+        case "verify" if "files" in result and not result["damaged"]:
+            found = M("{files} files are as they were written", files=_files(show, result))
+        case "import_tape" if "sets" in result:
+            found = M("sets on the tape: {count}", count=result["sets"])
+    return found
+
+
+def _files(show: Show, result: dict[str, Any]) -> str:
+    return show.words.number(result["files"])

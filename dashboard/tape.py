@@ -1,0 +1,110 @@
+"""One cartridge: its condition, its sets of every generation, how it filled, what a run would do with it."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from tornado.web import authenticated
+
+from dashboard import charts, inside, verdicts
+from dashboard.page import Page
+from dashboard.tapes import tape_facts
+from db import schedules, views
+from db.errors import NotFound
+from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.shelf import Shelf
+from policy.message import M
+
+MOST_SETS = 500
+"""Sets of a cartridge that are listed, the newest first."""
+
+
+class Tape(Page):
+    """``/tapes/3``: by the row's id, for the label changes."""
+
+    active = "tapes"
+
+    @authenticated
+    async def get(self, tape_id: str) -> None:
+        found = await self.ask(lambda session: _found(session, int(tape_id[:18])))
+        chart = charts.filled(found["months"], found["tape"]["capacity"], self.show)
+        self.page("tape.html", **found, chart=chart)
+
+
+def _found(session: Session, tape_id: int) -> dict[str, Any]:
+    tape = session.get(TapeCartridge, tape_id)
+    if tape is None:
+        raise NotFound(M("There is no tape {id}.", id=tape_id), M("The page of the tapes lists them."))
+    loaded = inside.by_cartridge(session).get(tape.id)
+    facts = loaded.facts if loaded else Shelf(session).facts(tape.id)
+    return {
+        "tape": tape_facts(tape),
+        "drive": loaded.drive if loaded else None,
+        "sets": _sets(session, tape),
+        "answers": [
+            {"schedule": each.name, **each.ask(facts)}
+            for each in verdicts.askers(session, schedules.present(session))
+            if loaded is None or each.drive == loaded.drive
+        ],
+        "months": _months(session, tape),
+    }
+
+
+def _sets(session: Session, tape: TapeCartridge) -> list[dict[str, Any]]:
+    """Every set that ever was on it, the newest first; what lies on it of each, and of which generation."""
+    on_tape = (
+        select(
+            BackupArchive.set_id,
+            func.max(BackupArchive.generation).label("generation"),
+            func.sum(BackupArchive.bytes).label("bytes"),
+        )
+        .where(BackupArchive.cartridge_id == tape.id)
+        .group_by(BackupArchive.set_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(BackupSet, on_tape.c.generation, on_tape.c.bytes)
+        .outerjoin(on_tape, on_tape.c.set_id == BackupSet.id)
+        .where((BackupSet.cartridge_id == tape.id) | on_tape.c.set_id.is_not(None))
+        .order_by(BackupSet.started_at.desc())
+        .limit(MOST_SETS)
+    )
+    return [_set(stored, generation, size) for stored, generation, size in rows]
+
+
+def _set(stored: BackupSet, generation: int | None, size: int | None) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "run": stored.run_id,
+        "type": stored.type.value,
+        "state": stored.state.value,
+        "generation": generation or stored.generation,
+        "files": stored.files,
+        "bytes": stored.bytes,
+        "bytes_here": size or 0,
+        "warnings": stored.warnings,
+        "encrypted": stored.encrypted,
+        "started_at": views.iso(stored.started_at),
+        "retention_until": views.iso(stored.retention_until),
+        "keep_sets": stored.keep_sets,
+        "expired_at": views.iso(stored.expired_at),
+        "destroyed_at": views.iso(stored.destroyed_at),
+        "verified_at": views.iso(stored.verified_at),
+        "damaged": stored.damaged,
+    }
+
+
+def _months(session: Session, tape: TapeCartridge) -> list[tuple[str, int]]:
+    """How full the present generation was at the end of each month in which something was written."""
+    month = func.to_char(BackupArchive.sealed_at, "YYYY-MM")
+    rows = session.execute(
+        select(month, func.sum(BackupArchive.bytes))
+        .where(BackupArchive.cartridge_id == tape.id, BackupArchive.generation == tape.generation)
+        .group_by(month)
+        .order_by(month)
+    ).all()
+    fills = accumulate(int(size) for _, size in rows)
+    return [(name, fill) for (name, _), fill in zip(rows, fills, strict=True)]

@@ -1,0 +1,66 @@
+"""The first page: is everything all right, what is there to do, what comes next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tornado.web import authenticated
+
+from celery_app import wiring
+from dashboard.page import Page
+from dashboard.schedules import newest_runs
+from db import attention, calendar, schedules, views
+from db.models import ChainRun, ScheduledTask, now
+from db.states import RunState
+from policy.calendar import Entry
+
+AHEAD = timedelta(weeks=5)
+"""How far ahead it is known which tape a run needs."""
+
+UNDER_WAY = (RunState.RUNNING, RunState.QUEUED)
+
+
+class Home(Page):
+    """``/``, where Flower has its workers; its script would look for them there."""
+
+    @authenticated
+    async def get(self) -> None:
+        self.redirect(self.link("today"))
+
+
+class Today(Page):
+    """``/today``."""
+
+    active = "today"
+
+    @authenticated
+    async def get(self) -> None:
+        self.page("today.html", **await self.ask(_found))
+
+
+def _found(session: Session) -> dict[str, Any]:
+    moment = now()
+    ahead = calendar.entries(session, moment, moment + AHEAD)
+    rows = schedules.present(session)
+    newest = newest_runs(session, rows)
+    return {
+        "concerns": attention.concerns(session, moment, ahead, wiring.is_silent),
+        "under_way": views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(UNDER_WAY))),
+        "schedules": [_shown(row, newest.get(row.name), ahead) for row in rows],
+    }
+
+
+def _shown(row: ScheduledTask, last: dict[str, Any] | None, ahead: list[Entry]) -> dict[str, Any]:
+    entry = next((each for each in ahead if each.planned.schedule == row.name), None)
+    return {
+        "name": row.name,
+        "enabled": row.enabled,
+        "drive": row.drive,
+        "last_success": views.iso(row.last_success_time),
+        "last": last,
+        "next": views.iso(row.next_run_time),
+        "needs": attention.needed(entry) if entry else None,
+    }

@@ -1,0 +1,213 @@
+"""What needs somebody: everything that will not come right by itself, and what has to be done soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from db import outbox, planner, schedules
+from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
+from db.states import ACTIVE, Kind, RunState
+from policy.calendar import Entry
+from policy.local_time import zone_named
+from policy.message import M, Message
+from policy.tapes import CartridgeState, SetState
+
+LATELY = timedelta(days=7)
+"""How long a failure of a run that no schedule asked for is shown."""
+SOON = timedelta(days=2)
+"""How long before a run the tape that it needs is asked for."""
+
+_DECIDING = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing that needs somebody, and what it is about."""
+
+    message: Message
+    is_urgent: bool = True
+    """Something went wrong, or waits; else it is only to be prepared."""
+    run: int | None = None
+    may_retry: bool = False
+    schedule: str | None = None
+    drive: str | None = None
+    tape: int | None = None
+
+
+def concerns(
+    session: Session, moment: datetime, ahead: Iterable[Entry], is_silent: Callable[[datetime], bool]
+) -> list[Concern]:
+    """Everything that needs somebody, the most urgent first.
+
+    ``ahead``: the calendar from ``moment`` on. ``is_silent``: whether a drive's worker that was seen last
+    at that time has been silent for too long.
+    """
+    rows = schedules.present(session)
+    failed = newest_failures(session, rows)
+    return [
+        *_waiting(session),
+        *_failed(session, moment, failed),
+        *_unplanned(rows, moment),
+        *_owed(session, rows, moment, {run.schedule_id for run in failed}),
+        *_silent(session, is_silent),
+        *_doubtful_tapes(session),
+        *_damaged(session),
+        *_channels(session),
+        *_to_prepare(ahead, moment),
+    ]
+
+
+def _waiting(session: Session) -> Iterator[Concern]:
+    for run in _runs(session, ChainRun.state == RunState.WAITING_FOR_TAPE):
+        text = M("{what} waits for a tape: {reason}", what=_what(run), reason=run.reason or "")
+        yield Concern(text, run=run.id, drive=run.drive)
+
+
+def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) -> Iterator[Concern]:
+    by_hand = _runs(
+        session,
+        ChainRun.schedule_id.is_(None),
+        ChainRun.state == RunState.FAILED,
+        ChainRun.finished_at > moment - LATELY,
+    )
+    for run in sorted([*of_schedules, *by_hand], key=lambda run: -run.id):
+        text = M("{what} has failed: {reason}", what=_what(run), reason=run.reason or "")
+        yield Concern(text, run=run.id, may_retry=True)
+
+
+def newest_failures(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
+    """Of each of the schedules the newest run that ended, if it has failed."""
+    newest = (
+        select(func.max(ChainRun.id))
+        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state.in_(_DECIDING))
+        .group_by(ChainRun.schedule_id)
+    )
+    return _runs(session, ChainRun.id.in_(newest), ChainRun.state == RunState.FAILED)
+
+
+def _runs(session: Session, *conditions: object) -> list[ChainRun]:
+    query = select(ChainRun).where(*conditions).options(joinedload(ChainRun.schedule))  # type: ignore[arg-type]
+    return list(session.scalars(query.order_by(ChainRun.id)))
+
+
+def _what(run: ChainRun) -> dict[str, object]:
+    """A run as a part of a sentence."""
+    if run.schedule is not None:
+        return M("Run {id} of schedule '{schedule}'", id=run.id, schedule=run.schedule.name).to_json()
+    kinds = {
+        Kind.BACKUP: M("Backup {id}", id=run.id),
+        Kind.RESTORE: M("Restore {id}", id=run.id),
+        Kind.VERIFY: M("Verification {id}", id=run.id),
+        Kind.IMPORT: M("Import {id}", id=run.id),
+    }
+    return kinds[run.kind].to_json()
+
+
+def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]:
+    for row in rows:
+        problem, due = planner.problem_of(row), row.next_run_time
+        if problem is not None:
+            text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
+            yield Concern(text, schedule=row.name)
+        elif due is not None and moment - due > planner.PUNCTUAL:
+            at = planner.local(row, due)
+            text = M("{name} was due {at} and has not started: is beat running?", name=row.name, at=at)
+            yield Concern(text, schedule=row.name)
+
+
+def _owed(
+    session: Session, rows: list[ScheduledTask], moment: datetime, failed: set[int | None]
+) -> Iterator[Concern]:
+    """A run under way may still bring it, and a failed one is named already."""
+    active = select(ChainRun.schedule_id).where(ChainRun.state.in_(ACTIVE))
+    passed_over = failed | set(session.scalars(active))
+    for row in rows:
+        due = planner.owed_since(row, moment) if row.id not in passed_over else None
+        if due is not None and moment - due > planner.PUNCTUAL:
+            at = planner.local(row, due)
+            text = M("Schedule '{name}' owes a backup that was due {at}.", name=row.name, at=at)
+            yield Concern(text, schedule=row.name)
+
+
+def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator[Concern]:
+    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+        if is_silent(drive.last_seen_at):
+            text = M(
+                "The worker of drive {drive} on {host} is silent: is it running?",
+                drive=drive.name,
+                host=drive.host,
+            )
+            yield Concern(text, drive=drive.name)
+
+
+def _doubtful_tapes(session: Session) -> Iterator[Concern]:
+    query = select(TapeCartridge).where(
+        TapeCartridge.state.in_([CartridgeState.UNKNOWN, CartridgeState.ERROR])
+    )
+    for tape in session.scalars(query.order_by(TapeCartridge.tape_id)):
+        text = (
+            M(
+                "A format of tape {tape} was cut off: look at it, and mark it active or retired.",
+                tape=tape.tape_id,
+            )
+            if tape.state is CartridgeState.UNKNOWN
+            else M("Tape {tape} had a write error: nothing writes on it. Mark it retired.", tape=tape.tape_id)
+        )
+        yield Concern(text, tape=tape.id)
+
+
+def _damaged(session: Session) -> Iterator[Concern]:
+    query = select(BackupSet).where(
+        BackupSet.damaged > 0, BackupSet.state != SetState.DESTROYED, BackupSet.expired_at.is_(None)
+    )
+    for stored in session.scalars(query.order_by(BackupSet.id)):
+        text = M("Set {set}: its verification found {count} damaged.", set=stored.id, count=stored.damaged)
+        yield Concern(text, tape=stored.cartridge_id)
+
+
+def _channels(session: Session) -> Iterator[Concern]:
+    for name, trouble in outbox.troubles(session).items():
+        yield Concern(M("Channel {name} does not take messages: {error}", name=name, error=trouble["error"]))
+
+
+def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Concern]:
+    """The first run of each drive that needs another tape soon; what follows may look different by then."""
+    seen: set[str] = set()
+    for entry in ahead:
+        drive = entry.planned.drive
+        is_soon = entry.planned.at - moment <= SOON
+        if is_soon and drive not in seen and (entry.insert or entry.fits is False):
+            seen.add(drive)
+            yield Concern(preparation(entry), is_urgent=False, schedule=entry.planned.schedule, drive=drive)
+
+
+def needed(entry: Entry) -> Message:
+    """The tape that a future run needs, in a few words."""
+    if entry.label is None:
+        return M("no tape is known that it could write on")
+    if not entry.insert:
+        return M("{label}, in the drive", label=entry.label)
+    if entry.tape_id is None:
+        return M("insert a blank tape")
+    return M("insert {tape}", tape=entry.tape_id)
+
+
+def preparation(entry: Entry) -> Message:
+    """What has to be done before a future run."""
+    local = entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
+    at = f"{local:%Y-%m-%d %H:%M} ({entry.planned.time_zone})"
+    facts = {"at": at, "drive": entry.planned.drive, "schedule": entry.planned.schedule}
+    if entry.label is None:
+        return M("Before {at}: no tape is known that {schedule} could write on in {drive}.", **facts)
+    if not entry.insert:
+        return M(
+            "Before {at}: have another tape ready, {schedule} will not fit on the one in {drive}.", **facts
+        )
+    if entry.tape_id is None:
+        return M("Before {at}: put a blank tape into {drive} for {schedule}.", **facts)
+    return M("Before {at}: put tape {tape} into {drive} for {schedule}.", tape=entry.tape_id, **facts)

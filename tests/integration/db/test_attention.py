@@ -1,0 +1,194 @@
+"""What needs somebody is named, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from db import attention, calendar, catalog, drives, planner, runs, schedules
+from db.engine import Database
+from db.models import BackupSet, ChainRun, Notification, ScheduledTask, TapeCartridge
+from db.states import BackupType, RunState, Trigger
+from policy.message import M
+from policy.period import ScheduleType
+from policy.tapes import CartridgeState, SetState
+
+NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
+DAILY: dict[str, Any] = {
+    "schedule_type": ScheduleType.DAILY, "schedule_config": {"at": "02:00"}, "time_zone": "UTC",
+}  # fmt: skip
+
+
+def concerns(session: Session, moment: datetime = NOW) -> list[attention.Concern]:
+    ahead = calendar.entries(session, moment, moment + timedelta(days=7))
+    return attention.concerns(session, moment, ahead, lambda seen: moment - seen > timedelta(minutes=5))
+
+
+def said(database: Database, moment: datetime = NOW) -> list[str]:
+    with database.transaction() as session:
+        return [str(each.message) for each in concerns(session, moment)]
+
+
+def end(session: Session, run: ChainRun, *states: RunState) -> None:
+    for state in states:
+        assert runs.transition(session, run, state, M("the reason"))
+
+
+def a_run(session: Session, day: int, *states: RunState) -> ChainRun:
+    row = schedules.get(session, "nightly")
+    due = datetime(2026, 11, day, 2, tzinfo=UTC)
+    run = runs.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    assert run is not None
+    end(session, run, *states)
+    return run
+
+
+def a_set(
+    row: ScheduledTask, tape: TapeCartridge, name: str, state: SetState, damaged: int | None = None
+) -> BackupSet:
+    return BackupSet(
+        id=name, template_id=row.template_id, cartridge_id=tape.id, generation=1, type=BackupType.FULL,
+        state=state, sources=[], started_at=datetime(2026, 11, 24, 2, tzinfo=UTC), damaged=damaged,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def nightly(database: Database) -> None:
+    """A daily schedule that has done its duty; its drive is there, with a tape of this month."""
+    medium = {
+        "state": "formatted", "label": "TP20261101", "volume_uuid": "v", "serial": None,
+        "medium_serial": None, "barcode": None, "empty": False,
+        "write_protected": False, "capacity": 10**9, "free": 10**9,
+    }  # fmt: skip
+    with database.transaction() as session:
+        row = schedules.put(session, "nightly", drive="tape0", sources=["/data"], **DAILY)
+        row.created_at = datetime(2026, 11, 1, tzinfo=UTC)
+        row.last_success_time = datetime(2026, 11, 24, 2, tzinfo=UTC)
+        planner.plan(row, NOW)
+        drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
+        drives.looked(session, "tape0", medium)
+        tape = TapeCartridge(
+            tape_id="TP20261101", label="TP20261101", state=CartridgeState.ACTIVE, generation=1,
+            volume_uuid="v", capacity=10**9,
+        )  # fmt: skip
+        session.add(tape)
+        session.flush()
+        catalog.add_set(session, a_set(row, tape, "20261124T020000Z-0001", SetState.COMPLETE))
+        session.query(drives.Drive).update({"last_seen_at": NOW})
+
+
+def test_nothing_is_said_when_all_is_well(database: Database, nightly: None) -> None:
+    assert said(database) == []
+
+
+def test_a_failure_is_named_until_a_run_of_the_schedule_ends_well(database: Database, nightly: None) -> None:
+    """Once, as the failure that it is; that the backup is owed follows from it."""
+    with database.transaction() as session:
+        schedules.get(session, "nightly").last_success_time = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        run = a_run(session, 23, RunState.RUNNING, RunState.FAILED)
+        assert [each.may_retry for each in concerns(session)] == [True]
+    assert said(database) == [f"Run {run.id} of schedule 'nightly' has failed: the reason"]
+    with database.transaction() as session:
+        a_run(session, 24, RunState.RUNNING, RunState.SUCCEEDED)
+    assert said(database) == []
+
+
+def test_a_cancelled_run_leaves_its_backup_owed(database: Database, nightly: None) -> None:
+    """So does one that was skipped or missed; while another is under way nothing is said."""
+    with database.transaction() as session:
+        schedules.get(session, "nightly").last_success_time = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        a_run(session, 23, RunState.CANCELLED)
+    assert said(database) == ["Schedule 'nightly' owes a backup that was due 2026-11-23 02:00 (UTC)."]
+    with database.transaction() as session:
+        a_run(session, 24, RunState.RUNNING)
+    assert said(database) == []
+
+
+def test_a_run_that_waits_for_a_tape_is_named(database: Database, nightly: None) -> None:
+    with database.transaction() as session:
+        run = a_run(session, 24, RunState.RUNNING, RunState.WAITING_FOR_TAPE)
+        [found] = concerns(session)
+    assert (found.run, found.drive, found.is_urgent) == (run.id, "tape0", True)
+    assert "waits for a tape: the reason" in str(found.message)
+
+
+def test_silence_of_a_drive_and_of_beat_is_named(database: Database, nightly: None) -> None:
+    later = NOW + timedelta(days=1)
+    assert said(database, later) == [
+        "nightly was due 2026-11-25 02:00 (UTC) and has not started: is beat running?",
+        "Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC).",
+        "The worker of drive tape0 on h is silent: is it running?",
+    ]
+
+
+def test_tapes_in_doubt_and_damaged_sets_are_named(database: Database, nightly: None) -> None:
+    with database.transaction() as session:
+        for name, state in (("A", "unknown"), ("B", "error"), ("C", "retired"), ("D", "full")):
+            tape = TapeCartridge(tape_id=name, label=name, state=CartridgeState(state), generation=1)
+            session.add(tape)
+            session.flush()
+        row = schedules.get(session, "nightly")
+        for number, state in enumerate((SetState.COMPLETE, SetState.DESTROYED)):
+            damaged = a_set(row, tape, f"20261101T000000Z-000{number}", state, damaged=3)
+            catalog.add_set(session, damaged)
+    assert said(database) == [
+        "A format of tape A was cut off: look at it, and mark it active or retired.",
+        "Tape B had a write error: nothing writes on it. Mark it retired.",
+        "Set 20261101T000000Z-0000: its verification found 3 damaged.",
+    ]
+
+
+def test_a_channel_that_takes_nothing_and_a_broken_schedule_are_named(
+    database: Database, nightly: None
+) -> None:
+    with database.transaction() as session:
+        entry = {"error": "no route", "first_tried_at": NOW.isoformat(), "tried_at": NOW.isoformat()}
+        session.add(Notification(about="x", event="ready", occurrence=1, facts={}, deliveries={"ops": entry}))
+        schedules.get(session, "nightly").schedule_config = {"at": "25:00"}
+    broken, channel = said(database)
+    assert broken.startswith("nightly: schedule_config.at")
+    assert channel == "Channel ops does not take messages: no route"
+
+
+def test_the_tape_of_the_next_run_is_asked_for_in_time(database: Database, nightly: None) -> None:
+    """In the last days of a month; not long before, and as something to prepare."""
+    with database.transaction() as session:
+        schedules.get(session, "nightly").last_success_time = datetime(2026, 11, 30, 2, tzinfo=UTC)
+        session.query(drives.Drive).update({"last_seen_at": NOW + timedelta(days=6)})
+        planner.plan(schedules.get(session, "nightly"), NOW + timedelta(days=6))
+        [found] = concerns(session, NOW + timedelta(days=6))
+    assert not found.is_urgent
+    assert str(found.message) == "Before 2026-12-01 02:00 (UTC): put a blank tape into tape0 for nightly."
+
+
+@pytest.mark.parametrize(
+    ("schedule_type", "config", "success", "owed"),
+    [
+        (ScheduleType.DAILY, {"at": "02:00"}, 24, None),
+        (ScheduleType.DAILY, {"at": "02:00"}, 20, 21),
+        # By hand before its day: that month needs nothing more.
+        (ScheduleType.MONTHLY, {"day": 20, "at": "02:00"}, 3, None),
+        (ScheduleType.MONTHLY, {"day": 20, "at": "02:00"}, None, 20),
+        # A Friday's success; nothing was due on Saturday and Sunday.
+        (ScheduleType.CRON, {"expression": "0 2 * * 1-5"}, 20, 23),
+        (ScheduleType.MANUAL, {}, None, None),
+    ],
+)
+def test_what_a_schedule_owes_follows_its_periods(
+    schedule_type: ScheduleType, config: dict[str, Any], success: int | None, owed: int | None
+) -> None:
+    """Days of November, at two o'clock; whoever is disabled owes nothing."""
+
+    def day(number: int | None) -> datetime | None:
+        return datetime(2026, 11, number, 2, tzinfo=UTC) if number else None
+
+    row = ScheduledTask(
+        name="x", enabled=True, schedule_type=schedule_type, schedule_config=config, time_zone="UTC",
+        tape_policy="rotate", created_at=day(2), last_success_time=day(success),
+    )  # fmt: skip
+    assert planner.owed_since(row, NOW) == day(owed)
+    row.enabled = False
+    assert planner.owed_since(row, NOW) is None
