@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -224,6 +225,9 @@ def drive_host(engine: Engine, system: Project, images: dict[str, str], folder: 
     new_cartridge(hardware, "TAPE01L8", capacity=64 * 1024 * 1024)
     insert(hardware, "TAPE01L8")
     run(["chown", "-R", "10301:10301", str(hardware)], dict(os.environ), 20)
+    # As udev makes it for everybody; a machine without udev keeps it to root.
+    os.mknod(folder / "fuse", 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    (folder / "fuse").chmod(0o666)
     for path in programs.install(programs_folder).values():
         text = Path(path).read_text().replace(sys.executable, IN_IMAGE)
         Path(path).write_text(text.replace(repr(str(ROOT)), "'/opt/stand-in'"))
@@ -253,10 +257,10 @@ def drive_host(engine: Engine, system: Project, images: dict[str, str], folder: 
                     "tape": {
                         "environment": {
                             "TAPELINE_DRIVES__TAPE0__DEVICE": "/hardware",
-                            "TAPELINE_DEFAULT_DRIVE": "none",
                             "TAPELINE_DRIVES__TAPE0__LABEL_LIMIT_SECONDS": "60",
                         },
-                        "command": ["tapeline", "worker", "tape.tape0"],
+                        "command": ["tapeline", "worker", "--drive", "tape0"],
+                        "devices": [f"{folder}/fuse:/dev/fuse"],
                         "volumes": [
                             f"{hardware}:/hardware",
                             f"{ROOT}/tests:/opt/stand-in/tests:ro",
