@@ -10,10 +10,10 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test test-windows faults soak bench lint format clean
+.PHONY: help install run up test test-windows test-containers faults soak bench lint format clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tapeline needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
@@ -37,10 +37,13 @@ lint: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
-	@$(PYTEST) -m "not faults and not soak" $(ARGS)
+	@$(PYTEST) -m "not faults and not soak and not containers" $(ARGS)
 
 test-windows: install ## The driver of LTFS on Windows and one whole chain, under wine with a Python of Windows
 	@$(BIN)/python -m tests.windows.wine
+
+test-containers: install ## docker/ built, brought up and used by a real engine; starts a Docker by itself where it may
+	@$(BIN)/python -m pytest -n 0 -m containers tests/containers $(ARGS)
 
 faults: install ## The table of faults: kills, lost and repeated messages, broken tapes, servers that go away
 	@$(PYTEST) -m "faults and not soak" tests/faults $(ARGS)

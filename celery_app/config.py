@@ -81,6 +81,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
         },
+        # Beat answers a ping as workers do, and is silent when its scheduler hangs.
+        "beat_enable_remote_control": True,
+        "beat_remote_control_max_tick_age": 60.0,
         # What is due is in the database; beat keeps no file of its own.
         "beat_scheduler": "celery_app.scheduler:DatabaseScheduler",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.beat import NODENAME_DEFAULT as BEAT
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -17,6 +18,16 @@ class BrokerUnavailable(TapelineError):
     """The broker does not answer."""
 
 
+def check_broker() -> None:
+    """Raises BrokerUnavailable unless the broker answers."""
+    try:
+        with _connection() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+            connection.default_channel.client.ping()
+    except (OperationalError, OSError) as error:
+        raise _unavailable() from error
+
+
 def broker_facts() -> dict[str, Any]:
     """What Redis says of its version and its persistence. Raises BrokerUnavailable."""
     try:
@@ -26,10 +37,7 @@ def broker_facts() -> dict[str, Any]:
             server, persistence = client.info("server"), client.info("persistence")
             policy = client.config_get("maxmemory-policy")
     except (OperationalError, OSError) as error:
-        raise BrokerUnavailable(
-            M("The broker does not answer."),
-            M("Start it with 'tapeline up', or check the setting broker_url."),
-        ) from error
+        raise _unavailable() from error
     return {
         "version": server.get("redis_version"),
         "append_only": bool(persistence.get("aof_enabled")),
@@ -42,7 +50,14 @@ def workers(timeout: float = 1.5) -> list[str]:
     from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
 
     broker_facts()
-    return sorted(name for answer in app.control.ping(timeout=timeout) or [] for name in answer)
+    answered = [name for answer in app.control.ping(timeout=timeout) or [] for name in answer]
+    return sorted(name for name in answered if not name.startswith(f"{BEAT}@"))
+
+
+def _unavailable() -> BrokerUnavailable:
+    return BrokerUnavailable(
+        M("The broker does not answer."), M("Start it with 'tapeline up', or check the setting broker_url.")
+    )
 
 
 def _connection() -> Connection:

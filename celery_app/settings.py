@@ -32,6 +32,8 @@ from policy.message import M
 
 PREFIX = "TAPELINE_"
 
+HOST_FILE = Path("/etc/tapeline/tapeline.toml")
+
 
 DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 """It is part of the names of a queue and of folders."""
@@ -233,7 +235,8 @@ class Settings(BaseSettings):
 def config_file() -> Path | None:
     """The file that ``TAPELINE_CONFIG`` names, else ``tapeline.toml`` here, else that of the host.
 
-    Raises BadConfiguration when the named file does not exist.
+    A working folder that this user may not enter (that of root, after sudo) has no such file. Raises
+    BadConfiguration when the named file does not exist, or the host's may not be read.
     """
     named = os.environ.get(f"{PREFIX}CONFIG")
     if named:
@@ -243,8 +246,16 @@ def config_file() -> Path | None:
                 M("Create it, or unset the variable."),
             )
         return Path(named)
-    candidates = (Path("tapeline.toml"), Path("/etc/tapeline/tapeline.toml"))
-    return next((path for path in candidates if path.is_file()), None)
+    here, of_host = Path("tapeline.toml"), HOST_FILE
+    if os.access(here, os.F_OK) and here.is_file():
+        return here
+    try:
+        return of_host if of_host.is_file() else None
+    except PermissionError as error:
+        raise BadConfiguration(
+            M("{file} cannot be read: {detail}.", file=str(of_host), detail=str(error.strerror)),
+            M("Correct the file or its permissions."),
+        ) from error
 
 
 @cache

@@ -47,7 +47,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     Exit code 1 if anything is wrong.
     """
-    findings = list(_all())
+    report(list(_all()), as_json=as_json)
+
+
+def report(findings: list[Finding], *, as_json: bool) -> None:
+    """Print what was found, and end the command: with exit code 1 if anything is wrong."""
     if as_json:
         output.print_json([_json(finding) for finding in findings])
     else:
@@ -61,19 +65,20 @@ def _all() -> Iterator[Finding]:
     file = settings.config_file()
     found = settings.load()
     yield Finding(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
-    yield _checked(M("State folder"), lambda: _state_folder(found.state_dir))
+    yield checked(M("State folder"), lambda: _state_folder(found.state_dir))
     with ExitStack() as servers:
-        yield _checked(M("Servers"), lambda: _servers(servers))
-        yield _checked(M("Database"), _database)
-        yield _checked(M("Broker"), _broker)
-        yield _checked(M("Workers"), _workers)
-        yield _checked(M("Schedules"), _schedules)
+        yield checked(M("Servers"), lambda: _servers(servers))
+        yield checked(M("Database"), _database)
+        yield checked(M("Broker"), _broker)
+        yield checked(M("Workers"), _workers)
+        yield checked(M("Schedules"), _schedules)
     for name in found.drive_names:
         for title, check in drive_checks.checks(name):
-            yield _checked(title, check)
+            yield checked(title, check)
 
 
-def _checked(name: Message, check: Callable[[], Message]) -> Finding:
+def checked(name: Message, check: Callable[[], Message]) -> Finding:
+    """What a check says, or which error it ends with."""
     try:
         return Finding(name, check())
     except TapelineError as error:

@@ -15,8 +15,11 @@ from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun
 from db.states import RunState
+from policy import values
+from policy.errors import UsageError
 from policy.message import M, Message
 from tape.drive import Drive, Medium
+from tape.virtual import VirtualDrive, new_cartridge
 
 DriveName = Annotated[
     str | None, typer.Argument(help="The drive; the default drive if none is named.", metavar="DRIVE")
@@ -28,14 +31,34 @@ def load(
     cartridge: Annotated[
         str | None, typer.Option("--cartridge", help="Its label, serial or barcode: refuse any other.")
     ] = None,
+    new: Annotated[
+        str | None,
+        typer.Option("--new", metavar="BARCODE", help="A virtual drive alone: make a blank cartridge first."),
+    ] = None,
+    capacity: Annotated[str, typer.Option(help="How much fits on the new one: 12GB, 2TB, ...")] = "12GB",
     as_json: AsJson = False,
 ) -> None:
     """Load the cartridge that stands in the drive, and say which it is."""
     with stack.database() as database:
         drive = idle(database, name)
-        medium = drive.load(cartridge)
+        if new is not None:
+            _make(drive, new, capacity)
+        medium = drive.load(new or cartridge)
         note(database, drive, medium)
     _show(drive, medium, M("In the drive: {tape}", tape=medium.label or medium.state.value), as_json=as_json)
+
+
+def _make(drive: Drive, barcode: str, capacity: str) -> None:
+    if not isinstance(drive, VirtualDrive):
+        raise UsageError(
+            M("Drive {drive} is a real one.", drive=drive.name),
+            M("Put a cartridge in; --new is for virtual drives."),
+        )
+    try:
+        fits = values.SIZE.read(capacity)
+    except values.Wrong as error:
+        raise UsageError(M("--capacity: {capacity} is no size.", capacity=capacity), error.remedy) from error
+    new_cartridge(drive.path, barcode, capacity=fits)
 
 
 def eject(name: DriveName = None, as_json: AsJson = False) -> None:

@@ -19,6 +19,7 @@ from cli import (
     doctor,
     drives,
     formats,
+    health,
     labels,
     notify,
     precheck,
@@ -93,6 +94,11 @@ app.command(
 )(calendar.calendar)
 app.command("status", short_help="Everything at a glance.")(status.status)
 app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
+app.command(
+    "health",
+    short_help="Ask this host's processes for a sign of life.",
+    epilog=examples("tapeline health", "tapeline health tape beat"),
+)(health.health)
 app.command(
     "worker",
     short_help="Run one worker, as a service does.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from cli import output, stack
 from dashboard import login
 from embedded.program import Event, Program
 from embedded.supervisor import Supervisor
+from policy.errors import UsageError
 from policy.message import M
 
 
@@ -50,12 +52,25 @@ def show(event: Event) -> None:
 
 
 def worker(
-    queue: Annotated[str, typer.Argument(help="control, tape, or tape.DRIVE.")],
+    queue: Annotated[str | None, typer.Argument(help="control, tape, or tape.DRIVE.")] = None,
+    drive: Annotated[str | None, typer.Option("--drive", help="The worker of this drive.")] = None,
     concurrency: Annotated[int, typer.Option("-c", "--concurrency", min=1, help="For control only.")] = 2,
 ) -> None:
-    """Run one worker in the foreground, as a service does."""
+    """Run one worker in the foreground, as a service does: of a queue, or of a drive of this host."""
+    if (queue is None) == (drive is None):
+        raise UsageError(
+            M("A worker is of one queue, or of one drive."),
+            M("Start it with 'tapeline worker control' or 'tapeline worker --drive tape0'."),
+        )
+    queue = queue or _queue_of(drive or "")
     processes = concurrency if queue == "control" else 1
     _become(Program(queue, stack.worker(queue, processes, name=queue)))
+
+
+def _queue_of(drive: str) -> str:
+    """Raises BadConfiguration for a drive that this host does not have."""
+    settings.load().drive(drive)
+    return settings.load().queue_of(drive)
 
 
 def beat() -> None:
@@ -72,6 +87,11 @@ def _become(program: Program) -> None:
     """Become the program: its signals and its exit code are its own."""
     sys.stdout.flush()
     os.environ.update(program.env or {})
+    if sys.platform == "win32":
+        # There exec leaves at once and goes on as another process: a service would be taken for ended.
+        _, _, module, *sys.argv[1:] = program.argv
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
     os.execv(program.argv[0], list(program.argv))  # noqa: S606 - no shell
 
 

@@ -45,6 +45,11 @@ def queue_of(session: Session, name: str) -> str | None:
     return session.scalar(select(Drive.queue).where(Drive.name == name))
 
 
+def keeper(session: Session, name: str) -> str | None:
+    """The worker that registered a drive last, or None if there never was one."""
+    return session.scalar(select(Drive.worker).where(Drive.name == name))
+
+
 def seen(session: Session, name: str) -> None:
     """The worker of a drive lives."""
     session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=now()))

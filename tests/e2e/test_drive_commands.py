@@ -46,6 +46,14 @@ def test_load_eject_and_check(system: System) -> None:
     assert "[drives.none]" in system.cli("drive", "eject", "none", code=2).stderr
 
 
+def test_a_new_cartridge_for_a_virtual_drive(system: System) -> None:
+    """Made with the room that was asked for, and loaded; a size without its unit makes nothing."""
+    assert "4GiB" in system.cli("drive", "load", "--new", "A00001L9", "--capacity", "12", code=2).stderr
+    loaded = system.json("drive", "load", "--new", "A00001L9", "--capacity", "3GB")
+    assert loaded["medium"]["capacity"] == 3_000_000_000
+    assert "already" in system.cli("drive", "load", "--new", "A00001L9", code=2).stderr
+
+
 def test_what_a_run_works_with_is_left_alone(system: System) -> None:
     """While a run has the drive nobody ejects, loads, checks or labels what is in it."""
     insert(system)

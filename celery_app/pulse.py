@@ -1,0 +1,141 @@
+"""Which of Tapeline's processes run on this host, and whether each does its work."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+
+import psutil
+from celery.beat import beat_nodename
+from celery.utils.nodenames import default_nodename, host_format
+
+from celery_app import guards, health, settings, wiring
+from celery_app.queues import CONTROL
+from db import drives
+from policy.errors import TapelineError
+from policy.message import M, Message
+
+ANSWER_SECONDS = 5.0
+"""How long a process is waited for."""
+
+MISSED_BEATS = 4
+"""How many times in a row a tape worker may fail to say that it lives."""
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where the dashboard listens, if it is told to
+"""Addresses to listen on that are none to ask at, and where to ask instead."""
+
+
+class NoPulse(TapelineError):
+    """A process runs and does not do its work, or does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One of Tapeline's processes on this host. ``name``: its queue, or ``beat`` or ``flower``."""
+
+    name: str
+    node: str
+    """What it is called in the broker."""
+
+
+def processes() -> list[Process]:
+    """The processes that run here, however they were started, each once."""
+    found = (_process(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
+    return sorted({process for process in found if process}, key=lambda process: process.name)
+
+
+def named(name: str) -> Process:
+    """The process of this name, or the worker of this node name, that runs here. Raises NoPulse."""
+    for process in processes():
+        if name in {process.name, process.node}:
+            return process
+    raise NoPulse(M("It does not run on this host."), M("Start it, and read its log if it ended by itself."))
+
+
+def check(process: Process) -> Message:
+    """Ask a process for a sign of life. Raises NoPulse, BrokerUnavailable, DatabaseUnavailable."""
+    if process.name == "flower":
+        return _flower()
+    _ping(process)
+    return M("answers") if process.name in {"beat", CONTROL} else _drive(process)
+
+
+def _process(command: Sequence[str]) -> Process | None:
+    """What a command line starts: ``celery -A celery_app worker -Q tape ...``, or None."""
+    words = list(_split(command))
+    if ("-A", "celery_app") not in pairwise(words):
+        return None
+    if "worker" in words:
+        node = host_format(default_nodename(_option(words, "-n", "--hostname")))
+        return Process(_option(words, "-Q", "--queues") or CONTROL, node)
+    name = next((name for name in ("beat", "flower") if name in words), None)
+    return Process(name, beat_nodename() if name == "beat" else name) if name else None
+
+
+def _split(command: Sequence[str]) -> Iterator[str]:
+    for word in command:
+        option, equals, value = word.partition("=")
+        parts = [option, value] if equals and word.startswith("--") else [word]
+        yield from ("-A" if part == "--app" else part for part in parts)
+
+
+def _option(words: Sequence[str], *names: str) -> str:
+    given = [value for name, value in pairwise(words) if name in names]
+    return given[-1] if given else ""
+
+
+def _ping(process: Process) -> None:
+    """A worker answers while its task works; beat is silent once its scheduler hangs for a minute."""
+    from celery_app.celery import app  # noqa: PLC0415 - loading the tasks takes half a second
+
+    health.check_broker()
+    if not app.control.ping(destination=[process.node], timeout=ANSWER_SECONDS):
+        raise NoPulse(
+            M("{node} runs and does not answer.", node=process.node),
+            M("Read its log; if it goes on, start it again."),
+        )
+
+
+def _drive(process: Process) -> Message:
+    """The worker says in the database, too, that it keeps its drive."""
+    name = settings.load().drive_of(process.name)
+    with wiring.database().transaction() as session:
+        keeper = drives.keeper(session, name)
+        within = timedelta(seconds=MISSED_BEATS * guards.SEEN_SECONDS)
+        kept = keeper == process.node and drives.is_alive(session, name, within)
+    if not kept:
+        raise NoPulse(
+            M(
+                "{node} answers, and has not said lately that it keeps drive {drive}.",
+                node=process.node,
+                drive=name,
+            ),
+            M("See that the database can be reached from here; read the worker's log."),
+        )
+    return M("answers, and keeps drive {drive}", drive=name)
+
+
+def _flower() -> Message:
+    found = settings.load().flower
+    address = EVERYWHERE.get(found.address, found.address)
+    connection = http.client.HTTPConnection(address, found.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/healthcheck")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise _no_dashboard(f"{address}:{found.port}", type(error).__name__) from error
+    finally:
+        connection.close()
+    if status != http.HTTPStatus.OK:
+        raise _no_dashboard(f"{address}:{found.port}", str(status))
+    return M("answers at {address}", address=f"{address}:{found.port}")
+
+
+def _no_dashboard(address: str, reason: str) -> NoPulse:
+    return NoPulse(
+        M("The dashboard does not answer at {address} ({reason}).", address=address, reason=reason),
+        M("Read its log; if it goes on, start it again."),
+    )

@@ -1,0 +1,59 @@
+"""The units of systemd/, by systemd itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
+BIN = Path(sys.executable).parent
+EXPOSED = {"tapeline-tape@.service": 7.3}
+"""How far a unit may be open by systemd's own scale of 0 to 10; the others: 2."""
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """A copy of them whose programs are those of this environment: systemd asks whether they exist."""
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/tapeline/bin/tapeline", str(BIN / "tapeline"))
+        (tmp_path / unit.name).write_text(text)
+    return tmp_path
+
+
+def _analyze(*words: str | Path) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_systemd_finds_nothing_to_say(units: Path) -> None:
+    """No unknown option, no wrong value, no program that is not there."""
+    assert _analyze("verify", *sorted(units.iterdir())) == ""
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_how_far_a_unit_is_locked_up(unit: Path, units: Path) -> None:
+    """By the scale of systemd, below what is set for it."""
+    told = _analyze("security", "--offline=true", units / unit.name)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
+    assert found, told
+    assert float(found[1]) <= EXPOSED.get(unit.name, 2.0)
+
+
+def test_a_tape_worker_is_never_killed() -> None:
+    """Nor is what it started: LTFS writes its index when the worker is gone."""
+    text = next(unit for unit in UNITS if "tape@" in unit.name).read_text()
+    for line in ("KillMode=mixed", "SendSIGKILL=no", "TimeoutStopSec=3h", "Restart=always"):
+        assert f"\n{line}\n" in text
+    # What would give the service a table of mounts of its own, or forbid setuid programs.
+    harmful = re.compile("Protect|PrivateTmp|PrivateDevices|PrivateMounts|SystemCall|Restrict[A-Z]")
+    assert not [name for name in re.findall(r"^(\w+)=", text, re.MULTILINE) if harmful.match(name)]
