@@ -25,6 +25,7 @@ from cli import (
     runs,
     schedules,
     sets,
+    settings,
     status,
     tapes,
 )
@@ -82,6 +83,7 @@ app.command(
 )(calendar.calendar)
 app.command("status", short_help="Everything at a glance.")(status.status)
 app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
+app.command("settings", short_help="What is set on this host.")(settings.settings)
 app.command(
     "worker",
     short_help="Run one worker, as a service does.",
