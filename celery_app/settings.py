@@ -166,6 +166,8 @@ class Settings(BaseSettings):
     """How far the clock of a drive's host may be from the database's before no run goes on there."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
+    database_dump_bytes: int = Field(default=16 << 30, ge=0)
+    """The largest dump of Tapeline's own database that goes onto the tape beside each backup; 0: none."""
     drive_patience_seconds: float = Field(default=300, ge=0)
     """How long a step goes on trying when the drive is busy or its label does not come in time."""
 

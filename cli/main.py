@@ -15,6 +15,7 @@ from celery_app import logs
 from cli import (
     apply,
     calendar,
+    database,
     demo,
     doctor,
     drives,
@@ -53,6 +54,7 @@ app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(notify.app, name="notify")
+app.add_typer(database.app, name="database")
 schedules.app.command(
     "apply",
     short_help="Make the schedules what a file says.",
