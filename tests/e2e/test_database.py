@@ -88,7 +88,8 @@ def test_with_zstd_and_psql_alone(lost: System) -> None:
     if shutil.which("zstd") is None:
         pytest.skip("not installed here: zstd")
     url = make_url(lost.database.url)
-    psql = f"'{binaries.postgres().folder / 'psql'}' -q -h '{url.query['host']}' -U '{url.username}' '{url.database}'"
+    program = binaries.postgres().folder / "psql"
+    psql = f"'{program}' -q -h '{url.query['host']}' -U '{url.username}' '{url.database}'"
     command = f"zstd -dc '{dump_on_tape(lost)}' | {psql}"
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
     goes_on(lost)
