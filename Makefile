@@ -10,7 +10,7 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test test-windows test-containers faults soak bench lint format clean
+.PHONY: help install run up test test-windows test-containers faults soak bench lint reference format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ soak: install ## What takes long: 10,000 random histories, ten minutes of random
 
 bench: install ## Tapeline beside tar, borg and restic on this machine: tables, half an hour; a part of it: make bench ARGS=stream
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+reference: install ## Write docs/settings.md and docs/commands.md anew from the code
+	@$(BIN)/python -m cli.reference docs
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

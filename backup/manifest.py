@@ -13,7 +13,7 @@ from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
 from backup.errors import NoSuchSet
 from backup.excludes import Excludes
-from backup.request import ArchiveRecord, SetRequest
+from backup.request import ArchiveRecord, DatabaseRecord, SetRequest
 from backup.sealed import numbers, sealed
 from policy.errors import TapelineError
 from policy.message import M
@@ -55,6 +55,8 @@ class Manifest:
     size: int
     warnings: int | None
     """None: not known, because the set is not complete."""
+    database: DatabaseRecord | None = None
+    """The dump of the database beside it."""
 
 
 def begin(volume: Volume, request: SetRequest, roots: Collection[bytes]) -> int:
@@ -76,6 +78,8 @@ def finish(
     roots: Collection[bytes],
     archives: Collection[ArchiveRecord],
     warnings: int,
+    *,
+    database: DatabaseRecord | None = None,
 ) -> tuple[str, int]:
     """Write ``complete.json``; returns its name and bytes. Raises TapeFull, TapeWriteError."""
     document = {
@@ -87,6 +91,7 @@ def finish(
         "deleted": sum(archive.deleted for archive in archives),
         "bytes": sum(archive.size for archive in archives),
         "warnings": warnings,
+        "database": asdict(database) if database else None,
         "archives": [archive.to_json() for archive in archives],
     }
     return documents.write(volume, request.set_id, document)
@@ -158,6 +163,7 @@ def _complete(document: dict[str, Any], names: dict[str, Any]) -> Manifest:
         complete=True,
         finished_at=datetime.fromisoformat(document["finished_at"]),
         warnings=int(document["warnings"]),
+        database=DatabaseRecord.from_json(document.get("database")),
     )
 
 
@@ -176,6 +182,7 @@ def _manifest(
     complete: bool,
     finished_at: datetime | None,
     warnings: int | None,
+    database: DatabaseRecord | None = None,
 ) -> Manifest:
     return Manifest(
         set_id=document["set_id"],
@@ -195,6 +202,7 @@ def _manifest(
         deleted=sum(archive.deleted for archive in archives),
         size=sum(archive.size for archive in archives),
         warnings=warnings,
+        database=database,
     )
 
 

@@ -12,6 +12,7 @@ README = """\
     sets/<备份集>/index-000001.jsonl.zst     该归档的文件清单，每行一个 JSON
     sets/<备份集>/complete.json              最后写入；没有它，备份集就不完整。
                                              其中 "archives" 列出有效的归档及其 SHA-256
+    sets/<备份集>/database.sql.zst           写入该备份集时 Tapeline 自己的数据库
 
 恢复整个备份集（按编号顺序，只取 complete.json 中列出的归档）
     cd sets/<备份集>
@@ -31,6 +32,9 @@ README = """\
     先恢复它的上级，再依次在同一目录恢复后面的备份集，最后删除清单中标为 deleted 的路径：
     zstd -dc index-*.jsonl.zst | grep -F '"type":"deleted"'
 
+恢复 Tapeline 自己的数据库（取最新的备份集；恢复到空数据库）
+    createdb tapeline && zstd -dc database.sql.zst | psql tapeline
+
 检查归档是否完好
     sha256sum data-000001.tar.zst     与 complete.json 中的值比较
 
@@ -46,6 +50,7 @@ What is where
     sets/<set>/index-000001.jsonl.zst     the files of that archive, one JSON object a line
     sets/<set>/complete.json              written last; a set without it is not complete.
                                           Its "archives" are the archives that count, with their SHA-256
+    sets/<set>/database.sql.zst           Tapeline's own database when the set was written
 
 Restore a whole set (in order of number, only the archives that complete.json lists)
     cd sets/<set>
@@ -65,6 +70,9 @@ An encrypted set (names end with .age; the key is not on the host that wrote it)
 An incremental or differential set (its set.json has a "parent")
     Restore the parent first, then each following set over it, and remove the paths that are called deleted:
     zstd -dc index-*.jsonl.zst | grep -F '"type":"deleted"'
+
+Tapeline's own database (of the newest set; into an empty database)
+    createdb tapeline && zstd -dc database.sql.zst | psql tapeline
 
 See whether an archive is sound
     sha256sum data-000001.tar.zst     and compare with complete.json

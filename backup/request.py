@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from backup.entry import Entry
@@ -113,6 +114,9 @@ class SetRequest:
     resume: ResumePoint | None = None
     parent: str | None = None
     """The set that this one holds the changes since; None for a full one."""
+    dump: Callable[[Path, Callable[[], None]], Message | None] | None = None
+    """Writes a dump of the database into a file of the spool, and says why if there is none. It goes onto the
+    volume before the set is complete. Called with what it has to call every MiB or so, and let through."""
     known: Iterable[bytes] = ()
     """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.changes`` takes
     them: in the order of a set, read again on each iteration."""
@@ -145,6 +149,26 @@ class SetRequest:
             raise BadRequest(
                 M("Archives and frames need a size above zero."), M("Correct the sizes in the settings.")
             )
+
+
+DATABASE = "database.sql.zst"
+"""The name of a dump of the database on the volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRecord:
+    """The dump of the database that a set carries, as ``complete.json`` has it."""
+
+    name: str
+    bytes: int
+    """The size of its file on the volume."""
+    sha256: str
+    """Of that file."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any] | None) -> DatabaseRecord | None:
+        """Raises KeyError, TypeError when it is not one."""
+        return None if data is None else cls(str(data["name"]), int(data["bytes"]), str(data["sha256"]))
 
 
 class Journal(Protocol):

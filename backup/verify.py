@@ -15,6 +15,7 @@ from backup.contents import Contents, Damaged
 from backup.documents import COMPLETE, SET, folder_of
 from backup.entry import Entry, FileType, shown
 from backup.errors import SetUnreadable
+from backup.manifest import read_manifest
 from backup.request import ArchiveRecord
 from backup.tapefile import BLOCK, open_to_read, read_error
 from policy.message import M, Message
@@ -69,6 +70,18 @@ class Verification:
                     self._damaged(name, DAMAGED)
             except (SetUnreadable, TapeReadError) as error:
                 self._damaged(name, error.message)
+
+    def database(self) -> None:
+        """The dump of the database, where the set has one on this volume."""
+        try:
+            found = read_manifest(self._volume, self._set_id)
+        except (SetUnreadable, TapeReadError):
+            return  # told by ``documents``
+        if found.database is None:
+            return
+        name = f"{self._folder}/{found.database.name}"
+        if not self._is_as_written(name, found.database.bytes, found.database.sha256):
+            self._damaged(name, DAMAGED)
 
     def archive(self, record: ArchiveRecord) -> None:
         """One archive with its index, as the catalogue or the manifest records it."""

@@ -6,8 +6,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from time import perf_counter
 
@@ -24,12 +26,21 @@ from backup.pack import Pack
 from backup.plan import Kind, Plan
 from backup.readers import Batch, Readers
 from backup.readme import README
-from backup.request import Journal, Phases, ResumePoint, SetRequest, SetSummary
+from backup.request import (
+    DATABASE,
+    DatabaseRecord,
+    Journal,
+    Phases,
+    ResumePoint,
+    SetRequest,
+    SetSummary,
+)
 from backup.room import Room
 from backup.scan import Found, Scan, roots
 from backup.sealed import numbers
 from backup.spool import spooling
 from backup.tapefile import blocks_of, confirm, hashed, put, read_error
+from policy import units
 from policy.message import M, Message
 from policy.paths import order
 from tape.drive import Volume
@@ -368,9 +379,46 @@ class _Writing:
         self._phases.seal += perf_counter() - started
 
     def _finish(self, sources: tuple[bytes, ...]) -> None:
-        name, size = manifest.finish(self._volume, self._request, sources, self._archives, self._warnings)
-        self._seal_volume({name: size})
-        self._written += size
+        database = self._put_database()
+        name, size = manifest.finish(
+            self._volume, self._request, sources, self._archives, self._warnings, database=database
+        )
+        sizes = {name: size} | ({f"{self._folder}/{database.name}": database.bytes} if database else {})
+        self._seal_volume(sizes)
+        self._written += sum(sizes.values())
+
+    def _put_database(self) -> DatabaseRecord | None:
+        """The database as it is now, beside the archives; the backup is as good without it."""
+        if self._request.dump is None:
+            return None
+        path = self._spool / DATABASE
+        reason = self._request.dump(path, self._journal.check)
+        if reason is None:
+            with spooling():
+                size = path.stat().st_size
+            if self._room.has(size, None):
+                with suppress(TapeFull):
+                    return self._copied(path)
+            reason = M("The tape has no room for it ({size}).", size=units.size(size))
+        self._warn(
+            DATABASE.encode(),
+            M("The backup has no copy of Tapeline's database beside it. {reason}", reason=reason.to_json()),
+        )
+        return None
+
+    def _copied(self, path: Path) -> DatabaseRecord:
+        name = self._name_for_database()
+        place, digest = f"{self._folder}/{name}", hashlib.sha256()
+        if self._keys:
+            return DatabaseRecord(name, *age.put(self._volume, place, blocks_of(path), self._keys))
+        size = put(self._volume, place, hashed(blocks_of(path), digest))
+        return DatabaseRecord(name, size, digest.hexdigest())
+
+    def _name_for_database(self) -> str:
+        """One that a crash cut off keeps its name and does not count."""
+        stem, _, suffix = (DATABASE + (age.SUFFIX if self._keys else "")).partition(".")
+        names = chain([f"{stem}.{suffix}"], (f"{stem}-{number}.{suffix}" for number in count(2)))
+        return next(name for name in names if self._volume.size(f"{self._folder}/{name}") is None)
 
     def _warn(self, path: bytes, reason: Message) -> None:
         self._warnings += 1

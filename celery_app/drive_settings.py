@@ -18,30 +18,35 @@ Command = Annotated[list[str], Field(min_length=1)]
 class Section(BaseModel):
     """A table of the file; an unknown name in it is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Health(Section):
-    """From when on a run warns of a cartridge; None: never."""
+    """From when on a run warns of a cartridge."""
 
     loads: int | None = Field(default=15_000, ge=1)
-    """LTO cartridges are made for about 20,000."""
+    """So many loads; LTO cartridges are made for about 20,000."""
     write_errors: int | None = Field(default=1, ge=1)
+    """So many write errors that the drive could not correct."""
     read_errors: int | None = Field(default=1, ge=1)
+    """So many read errors that the drive could not correct."""
     written_tb: float | None = Field(default=None, gt=0)
+    """So many TB written in its life. Not set: never."""
 
 
 class DriveSettings(Section):
     """What every drive has."""
 
     label_limit_seconds: Seconds = 10
+    """How long reading or writing a label may take."""
     format_limit_seconds: Seconds = 9000
-    """A new LTO-9 cartridge is first calibrated, for up to two hours."""
+    """How long a format may take; a new LTO-9 cartridge is first calibrated, for up to two hours."""
     warn: Health = Health()
+    """From when on a run warns of a cartridge, below."""
     buffer_bytes: int | None = Field(default=None, ge=16 << 20)
-    """Memory between the sources and the drive; None: 1 GiB, or a quarter of this host's memory."""
+    """Memory between the sources and the drive. Not set: 1 GiB, or a quarter of this host's memory."""
     readers: int | None = Field(default=None, ge=0, le=64)
-    """Processes that read small files ahead; None: as many as there are processors, at the most four, and
+    """Processes that read small files ahead. Not set: as many as there are processors, at the most four, and
     none on Windows."""
     in_bursts: ClassVar[bool] = True
     """Whether it has to stop where data fail to come."""
@@ -58,34 +63,11 @@ class VirtualDriveSettings(DriveSettings):
     in_bursts: ClassVar[bool] = False
     driver: Literal["virtual"]
     path: Path
+    """The folder."""
 
     @property
     def place(self) -> str:
         return os.path.realpath(self.path)
-
-
-class LtfsDriveSettings(DriveSettings):
-    """A drive on Linux, by the programs of LTFS."""
-
-    driver: Literal["ltfs"]
-    device: str = Field(pattern=r"^/[^,\s]*$")
-    """``/dev/sgN``; with another backend what that takes: ``file`` takes the folder of a cartridge."""
-    mount_point: Path | None = None
-    """None: ``<state_dir>/drives/<name>/mount``."""
-    backend: str = Field(default="sg", pattern=r"^[a-z][a-z0-9_-]*$")
-    sync_type: str = Field(default="time@5", pattern=r"^(time@[1-9][0-9]*|close|unmount)$")
-    """How often LTFS writes its index by itself; each archive is sealed besides."""
-    mount_options: list[Annotated[str, Field(pattern=r"^[a-z_]+(=[^,\s]+)?$")]] = []
-    programs: dict[LtfsProgram, str] = {}
-    """The path of each program that is not on the PATH."""
-    mount_limit_seconds: Seconds = 1800
-    unmount_limit_seconds: Seconds = 3600
-    check_limit_seconds: Seconds = 6 * 3600
-    move_limit_seconds: Seconds = 180
-
-    @property
-    def place(self) -> str:
-        return os.path.realpath(self.device)
 
 
 LtfsProgram = Literal[
@@ -101,20 +83,59 @@ LtfsProgram = Literal[
 ]
 
 
+class LtfsDriveSettings(DriveSettings):
+    """A drive on Linux, by the programs of LTFS."""
+
+    driver: Literal["ltfs"]
+    device: str = Field(pattern=r"^/[^,\s]*$")
+    """``/dev/sgN``; with another backend what that takes: ``file`` takes the folder of a cartridge."""
+    mount_point: Path | None = None
+    """Where volumes are mounted. Not set: ``<state_dir>/drives/<name>/mount``."""
+    backend: str = Field(default="sg", pattern=r"^[a-z][a-z0-9_-]*$")
+    """LTFS's own name for the kind of device."""
+    sync_type: str = Field(default="time@5", pattern=r"^(time@[1-9][0-9]*|close|unmount)$")
+    """How often LTFS writes its index by itself; each archive is sealed besides."""
+    mount_options: list[Annotated[str, Field(pattern=r"^[a-z_]+(=[^,\s]+)?$")]] = []
+    """Further options of ``ltfs -o``."""
+    programs: dict[LtfsProgram, str] = {}
+    """The path of each program that is not on the PATH."""
+    mount_limit_seconds: Seconds = 1800
+    """How long a mount may take."""
+    unmount_limit_seconds: Seconds = 3600
+    """How long an unmount may take: it writes the index."""
+    check_limit_seconds: Seconds = 6 * 3600
+    """How long ``ltfsck`` may take."""
+    move_limit_seconds: Seconds = 180
+    """How long loading or ejecting may take."""
+
+    @property
+    def place(self) -> str:
+        return os.path.realpath(self.device)
+
+
 class WindowsCommands(Section):
     """The command lines of LTFS on Windows; ``{letter}``, ``{label}``, ``{serial}`` are filled in."""
 
     format: Command = ["LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}"]
+    """Formats."""
     drives: Command = ["LtfsCmdDrives.exe"]
+    """Lists the drives and what is in each."""
     load: Command = ["LtfsCmdLoad.exe", "{letter}"]
+    """Loads what stands in the drive."""
     eject: Command = ["LtfsCmdEject.exe", "{letter}"]
+    """Takes the cartridge out."""
     check: Command = ["LtfsCmdCheck.exe", "{letter}"]
+    """Checks the volume."""
     seal: list[str] = []
     """None is needed where the tool writes its index at each close of a file."""
     label: Command = ["label.exe", "{letter}:", "{label}"]
+    """Changes the label."""
     read: Command = list(READER)
+    """Reads the label."""
     fsutil: Command = ["fsutil.exe", "fsinfo", "volumeinfo", "{letter}:"]
+    """Tells the file system of the letter."""
     vol: Command = ["cmd.exe", "/d", "/c", "vol", "{letter}:"]
+    """Tells label and serial number."""
 
 
 class LtfsWindowsDriveSettings(DriveSettings):
@@ -122,15 +143,19 @@ class LtfsWindowsDriveSettings(DriveSettings):
 
     driver: Literal["ltfs_windows"]
     letter: str = Field(pattern=r"^[A-Z]$")
+    """The drive's letter, without a colon."""
     tools: Path
     """The folder of LtfsCmdFormat.exe."""
     file_system: str | None = "LTFS"
     """What Windows must say of the letter."""
     commands: WindowsCommands = WindowsCommands()
+    """Command lines that differ on this host, below."""
     code_page: str | None = None
-    """Of what the programs print, as ``cp936``; None: the console's."""
+    """Of what the programs print, as ``cp936``. Not set: the console's."""
     check_limit_seconds: Seconds = 6 * 3600
+    """How long a check may take."""
     move_limit_seconds: Seconds = 300
+    """How long loading or ejecting may take."""
 
     @property
     def place(self) -> str:

@@ -47,7 +47,7 @@ class _ChannelSettings(Section):
     """What every channel has."""
 
     events: dict[Event, bool] = Field(default_factory=dict)
-    """Events switched on or off for this channel; the others are as ``notify.events`` has them."""
+    """Events switched on or off for this channel; the others stay as ``tapeline notify channels`` says."""
 
 
 class DingTalkSettings(_ChannelSettings):
@@ -55,8 +55,11 @@ class DingTalkSettings(_ChannelSettings):
 
     type: Literal["dingtalk"]
     token: SecretStr
+    """The ``access_token`` in the robot's address."""
     secret: SecretStr | None = None
+    """``SEC…``, where the robot asks for signed messages."""
     base_url: str = "https://oapi.dingtalk.com"
+    """Where the robot is reached."""
 
 
 class AppriseSettings(_ChannelSettings):
@@ -64,6 +67,7 @@ class AppriseSettings(_ChannelSettings):
 
     type: Literal["apprise"]
     url: SecretStr
+    """As Apprise writes it: ``mailtos://user:password@example.com``."""
 
 
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
@@ -77,7 +81,9 @@ class FlowerSettings(Section):
     """The dashboard."""
 
     address: str = "127.0.0.1"
+    """Where it listens."""
     port: int = Field(default=5555, ge=1, le=65535)
+    """Its port."""
     basic_auth: list[SecretStr] = Field(default=[])
     """``user:password`` of those who may see it; required on any address but loopback. None on loopback: one
     is made, in the file ``dashboard.login`` of the state folder."""
@@ -106,28 +112,40 @@ class Settings(BaseSettings):
     """Everything that can be set. A name in the file is the same in lower case in the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     language: Literal["en", "zh_CN"] = "en"
+    """Of everything that operators read; logs stay English."""
     time_zone: str = Field(default_factory=get_localzone_name)
-    """The time zone of schedules that name none: this host's."""
+    """Of schedules that name none: ``Asia/Shanghai``. Not set: this host's."""
     state_dir: Path = Field(default_factory=default_state_dir)
-    """What Tapeline keeps on this host: the embedded servers, locks, logs, spool."""
+    """What Tapeline keeps on this host: the embedded servers, locks, logs, spool. Not set:
+    ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
     broker_url: SecretStr | None = None
-    """None: the embedded Redis."""
+    """``redis://:password@host:6379/0``. Not set: the embedded Redis."""
     database_url: SecretStr | None = None
-    """None: the embedded PostgreSQL."""
+    """``postgresql+psycopg2://user:password@host/database``, the driver named. Not set: the embedded
+    PostgreSQL."""
     default_drive: str = "tape0"
+    """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}
-    """The drives of this host. None configured: a virtual drive of the default name."""
+    """The drives of this host. Not set: a virtual drive of the default name."""
     channels: dict[str, ChannelSettings] = {}
+    """Where messages go. Not set: nowhere."""
     templates_dir: Path | None = None
-    """The operator's own message templates, in a folder for each language."""
+    """The operator's own message templates, in a folder for each language. Not set: the shipped ones."""
     dashboard_url: str | None = None
-    """Where operators reach the dashboard, for the link in a message: https://backup.example/flower."""
+    """Where operators reach the dashboard: messages link to the run's page, ``<url>/runs/<run>``."""
     flower: FlowerSettings = FlowerSettings()
+    """The dashboard."""
     log_json: bool = False
+    """Logs as JSON lines."""
     heartbeat_seconds: float = Field(default=10, gt=0)
     """How often a running step says that it lives."""
     dead_after_seconds: float = Field(default=90, gt=0)
@@ -150,6 +168,8 @@ class Settings(BaseSettings):
     """How far the clock of a drive's host may be from the database's before no run goes on there."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for a database that has gone away."""
+    database_dump_bytes: int = Field(default=16 << 30, ge=0)
+    """The largest dump of Tapeline's own database that goes onto the tape beside each backup; 0: none."""
     drive_patience_seconds: float = Field(default=300, ge=0)
     """How long a step goes on trying when the drive is busy or its label does not come in time."""
 
@@ -290,7 +310,7 @@ def _check_variables() -> None:
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).split("__")[0].lower() not in known:
             raise BadConfiguration(
                 M("{where}: there is no such setting.", where=name),
-                M("Correct its name, or unset it; docs/operations.md lists them."),
+                M("Correct its name, or unset it; docs/settings.md lists them."),
             )
 
 

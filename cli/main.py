@@ -15,6 +15,7 @@ from celery_app import logs
 from cli import (
     apply,
     calendar,
+    database,
     demo,
     doctor,
     drives,
@@ -27,6 +28,7 @@ from cli import (
     runs,
     schedules,
     sets,
+    settings,
     status,
     tapes,
 )
@@ -64,6 +66,7 @@ app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(notify.app, name="notify")
+app.add_typer(database.app, name="database")
 schedules.app.command(
     "apply",
     short_help="Make the schedules what a file says.",
@@ -94,6 +97,7 @@ app.command(
 )(calendar.calendar)
 app.command("status", short_help="Everything at a glance.")(status.status)
 app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
+app.command("settings", short_help="What is set on this host.")(settings.settings)
 app.command(
     "health",
     short_help="Ask this host's processes for a sign of life.",

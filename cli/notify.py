@@ -100,7 +100,7 @@ def _channels(name: str | None) -> dict[str, Channel]:
     if not known:
         raise UsageError(
             M("No channel is set up."),
-            M("Add [channels.NAME] to tapeline.toml; docs/operations.md shows how."),
+            M("Add [channels.NAME] to tapeline.toml; docs/settings.md shows how."),
         )
     if name is not None and name not in known:
         raise UsageError(

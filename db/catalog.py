@@ -95,7 +95,7 @@ _COPY = (
 def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
     head = f"{archive.set_id}\t{archive.number}\t"
     cursor = session.connection().connection.cursor()
-    cursor.copy_expert(_COPY, _Lines(head + _line(file) for file in files), size=1 << 16)
+    cursor.copy_expert(_COPY, Lines(head + _line(file) for file in files), size=1 << 16)
 
 
 def _line(file: FileRow) -> str:
@@ -133,7 +133,7 @@ def copy_known(session: Session, set_id: str, sink: BinaryIO) -> None:
     session.connection().connection.cursor().copy_expert(query, sink)
 
 
-class _Lines(io.RawIOBase):
+class Lines(io.RawIOBase):
     """Lines as a file that COPY reads, without holding more than one block of them."""
 
     def __init__(self, lines: Iterator[str]) -> None:

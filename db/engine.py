@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -128,6 +131,17 @@ class Database:
             return found
 
     @contextmanager
+    def outside_transactions(self) -> Iterator[Connection]:
+        """A connection whose statements are committed one by one. Raises DatabaseUnavailable."""
+        with self._connect() as connection:
+            try:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            except BaseException:
+                # A transaction that a statement began by itself must not come back with the connection.
+                connection.invalidate()
+                raise
+
+    @contextmanager
     def _connect(self) -> Iterator[Connection]:
         try:
             with self.engine.connect() as connection:
@@ -141,11 +155,22 @@ def newest_version() -> str:
     return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]
 
 
-def alembic_config() -> Config:
-    """Alembic's configuration; the connection is given in its attributes."""
+@cache
+def schema() -> str:
+    """The statements that make the tables of this version in an empty database."""
+    from alembic import command  # noqa: PLC0415 - as above
+
+    statements = StringIO()
+    command.upgrade(alembic_config(statements), "head", sql=True)
+    # It prints its version otherwise, each time that the statements are run.
+    return re.sub(r"\s+RETURNING [^;]*", "", statements.getvalue())
+
+
+def alembic_config(statements: StringIO | None = None) -> Config:
+    """Alembic's configuration; the connection is given in its attributes, or ``statements`` are collected."""
     from alembic.config import Config  # noqa: PLC0415 - as above
 
-    config = Config()
+    config = Config(output_buffer=statements)
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config

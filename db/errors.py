@@ -25,3 +25,7 @@ class NotAllowed(TapelineError):
 
 class LostClaim(TapelineError):
     """Another worker owns the step by now; whoever gets this stops at once and changes nothing more."""
+
+
+class DumpFailed(TapelineError):
+    """The database could not be written into a dump, or not be made from one."""

@@ -23,7 +23,7 @@ from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks import condition, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
-from tasks.set_request import request_for, spool_of, with_known_files
+from tasks.set_request import request_for, spool_of, with_dump, with_known_files
 from tasks.step import Done, NextPart, step
 from tasks.tape_rules import begun_on, local_now, policy_of, refusal_of_all, wrong_tape
 from tasks.work import Work, WrongTape
@@ -52,7 +52,8 @@ def run_backup(work: Work) -> Done | NextPart:
     target = work.db(lambda session, run: _target(session, run, medium))
     if isinstance(target, TapelineError):
         raise target
-    target = replace(target, request=pace.fed(work, with_known_files(work, target.request)))
+    request = with_dump(work, with_known_files(work, target.request))
+    target = replace(target, request=pace.fed(work, request))
     try:
         summary, free, capacity = _mount_and_write(work, drive, medium, target)
     except TapeFull as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,8 +15,10 @@ from sqlalchemy.orm import Session
 from backup.changes import KnownFiles
 from backup.excludes import Excludes
 from backup.request import SetRequest
-from db import catalog, lineage
+from db import catalog, dump, lineage
+from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import BackupSet, BackupTask, ChainRun
+from policy.message import Message
 from tape.drive import Medium
 from tasks.journal import resume_point
 from tasks.work import Work
@@ -74,6 +77,22 @@ def _excludes(record: BackupTask, started_at: datetime) -> Excludes:
         max_bytes=record.max_file_bytes,
         older_than_ns=int(oldest.timestamp()) * 10**9 if oldest else None,
     )
+
+
+def with_dump(work: Work, request: SetRequest) -> SetRequest:
+    """The request with the database's own dump, unless the settings want none."""
+    limit = work.settings.database_dump_bytes
+    return replace(request, dump=partial(_dump, work, limit)) if limit else request
+
+
+def _dump(work: Work, limit: int, path: Path, check: Callable[[], None]) -> Message | None:
+    """Write it; a database that is away is waited for, as in the rest of the step."""
+    patience = work.settings.database_patience_seconds
+    try:
+        dump.write(work.database, path, limit=limit, patience=patience, check=check)
+    except (DumpFailed, DatabaseUnavailable) as error:
+        return error.message
+    return None
 
 
 def with_known_files(work: Work, request: SetRequest) -> SetRequest:

@@ -104,6 +104,8 @@ def _verify(work: Work, volume: Volume, wanted: Wanted) -> VerifyReport:
         volume, wanted.set_id, percent=wanted.percent, seed=work.held.run_id, on_read=on_read, check=check
     )
     verification.documents(complete=wanted.has_manifest)
+    if wanted.has_manifest:
+        verification.database()
     for archive in wanted.archives:
         verification.archive(archive)
     return verification.report

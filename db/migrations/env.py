@@ -15,11 +15,19 @@ def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compare
     return not (kind in {"table", "index"} and partition)
 
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
-    include_object=is_ours,
-    compare_server_default=True,
-)
+def configure() -> None:
+    """Over a connection; without one the statements alone are wanted, and not their transaction."""
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", target_metadata=Base.metadata, transactional_ddl=False)
+    else:
+        context.configure(
+            connection=context.config.attributes["connection"],
+            target_metadata=Base.metadata,
+            include_object=is_ours,
+            compare_server_default=True,
+        )
+
+
+configure()
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,200 @@
+"""The whole database as a file of SQL, of one moment: ``psql`` makes it again in an empty database.
+
+It is written here and not by pg_dump, which many a drive's host does not have in the server's version.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import psycopg2
+import zstandard
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from db.engine import Database, newest_version, schema
+from db.errors import DatabaseUnavailable, DumpFailed
+from db.models import Base
+from policy import units
+from policy.message import M
+
+LEVEL = 3
+ROOM_LEFT = 1 << 30
+"""Bytes; a dump ends rather than leave less than this on its disk, which others work on too."""
+BLOCK = 1 << 20
+TAKEN = "-- Tapeline's database as of "
+END = "-- The dump is whole.\n"
+
+
+def write(
+    database: Database,
+    path: Path,
+    *,
+    limit: int | None = None,
+    patience: float = 0,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a dump, compressed with Zstandard, in place of whatever the file holds.
+
+    ``limit``: bytes of the file. ``patience``: seconds that a database which is away is waited for. ``check``
+    is called every MiB; what it raises goes through. Raises DumpFailed, DatabaseUnavailable.
+    """
+
+    def once(session: Session) -> None:
+        database.check_version()
+        _write(session, bounded)
+
+    try:
+        with path.open("wb") as file:
+            path.chmod(0o600)
+            bounded = _Bounded(file, path, limit, check)
+            database.attempt(once, patience=patience)
+    except OSError as error:
+        raise _no_file(path, error) from error
+    except DBAPIError as error:
+        raise _refused(str(error.orig)) from error
+
+
+class _Bounded(io.RawIOBase):
+    """A file that may become only so long."""
+
+    def __init__(self, file: BinaryIO, path: Path, limit: int | None, check: Callable[[], None]) -> None:
+        self._file = file
+        self._path = path
+        self._limit = limit
+        self._check = check
+        self._unchecked = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, data: Any, /) -> int:
+        written = self._file.write(data)
+        self._unchecked += written
+        if self._unchecked >= BLOCK:
+            self._unchecked = 0
+            self._check()
+            self._see_that_there_is_room()
+        return written
+
+    def _see_that_there_is_room(self) -> None:
+        if self._limit is not None and self._file.tell() > self._limit:
+            raise DumpFailed(
+                M("The dump of the database is larger than {limit}.", limit=units.size(self._limit)),
+                M("Raise database_dump_bytes, or dump it elsewhere: tapeline database dump FILE."),
+            )
+        if shutil.disk_usage(self._path.parent).free < ROOM_LEFT:
+            raise DumpFailed(
+                M("The disk of {folder} is almost full.", folder=str(self._path.parent)),
+                M("Make room on it."),
+            )
+
+
+def _no_file(path: Path, error: OSError) -> DumpFailed:
+    reason = error.strerror or str(error)
+    return DumpFailed(
+        M("The dump {path} cannot be written: {reason}.", path=str(path), reason=reason),
+        M("Name a file in a folder that this user may write to, on a disk with room."),
+    )
+
+
+def _write(session: Session, file: _Bounded) -> None:
+    file.rewind()
+    # All tables as they were at one moment, whatever is committed meanwhile.
+    connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    session.execute(text("SET LOCAL client_encoding = 'UTF8'"))
+    with zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_writer(
+        cast("IO[bytes]", file), closefd=False
+    ) as out:
+        for line in _before(connection):
+            out.write(f"{line}\n".encode())
+        for table in Base.metadata.sorted_tables:
+            _copy(connection, table.name, [column.name for column in table.columns], out)
+        for line in _after(connection):
+            out.write(f"{line}\n".encode())
+        out.write(END.encode())
+
+
+def _before(connection: Connection) -> Iterator[str]:
+    yield f"{TAKEN}{datetime.now(UTC).isoformat(timespec='seconds')}, tables {newest_version()}."
+    yield "-- Into an empty database: createdb tapeline; zstd -dc FILE | psql -q tapeline"
+    yield "\\set ON_ERROR_STOP on"
+    yield "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nBEGIN;"
+    yield schema()
+    partitions = connection.execute(
+        text(
+            "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) FROM pg_inherits"
+            " JOIN pg_class child ON child.oid = inhrelid"
+            " WHERE inhparent = 'backup_files'::regclass ORDER BY 1"
+        )
+    )
+    for name, bound in partitions:
+        yield f'CREATE TABLE "{name}" PARTITION OF backup_files {bound};'
+    # Rows refer to each other in circles: what they refer to is looked at when all are there.
+    for table, name, _ in _references(connection):
+        yield f"ALTER TABLE {table} DROP CONSTRAINT {name};"
+
+
+def _references(connection: Connection) -> list[tuple[str, str, str]]:
+    """Every foreign key: its table, its name, and what it says."""
+    rows = connection.execute(
+        text(
+            "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)"
+            " FROM pg_constraint WHERE contype = 'f' AND conparentid = 0"
+            " AND connamespace = current_schema()::regnamespace ORDER BY 1, 2"
+        )
+    )
+    return [(table, name, definition) for table, name, definition in rows]
+
+
+def _copy(connection: Connection, table: str, columns: list[str], out: Any) -> None:
+    names = ", ".join(f'"{name}"' for name in columns)
+    out.write(f"COPY {table} ({names}) FROM stdin;\n".encode())
+    with translated():
+        # A table with partitions can be copied by a query alone.
+        query = f"COPY (SELECT {names} FROM {table}) TO STDOUT"  # noqa: S608 - names of our own models
+        connection.connection.cursor().copy_expert(query, out)
+    out.write(b"\\.\n")
+
+
+def _after(connection: Connection) -> Iterator[str]:
+    yield "DO $$ BEGIN"
+    for table in Base.metadata.sorted_tables:
+        if any(column.identity for column in table.columns):
+            yield f"PERFORM setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name};"
+    yield "END $$;"
+    for table_name, name, definition in _references(connection):
+        yield f"ALTER TABLE {table_name} ADD CONSTRAINT {name} {definition};"
+    yield "COMMIT;\nANALYZE;"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The errors of a COPY, which go past SQLAlchemy. Raises DatabaseUnavailable, DumpFailed."""
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise DatabaseUnavailable(
+            M("The database went away: {reason}", reason=str(error).strip()), M("Bring it back.")
+        ) from error
+    except psycopg2.Error as error:
+        raise _refused(str(error)) from error
+
+
+def _refused(reason: str) -> DumpFailed:
+    return DumpFailed(
+        M("The database refuses it: {reason}", reason=" ".join(reason.split())),
+        M("Give this user the right to read every table, and load a dump into an empty database."),
+    )

@@ -1,0 +1,106 @@
+"""The database is lost: a new one is made of the dump on the newest tape, and everything goes on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import make_url, text
+
+from backup.compare import compare_trees
+from cli import sample
+from db.engine import Database
+from embedded import binaries
+from tape import virtual_shelf
+from tests.system import System
+
+
+@pytest.fixture
+def lost(system: System, broker_client: redis.Redis) -> Iterator[System]:
+    """An installation whose database and broker were lost after its backup."""
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    sample.make(system.folder / "source", large=1 << 20, small=40)
+    system.schedule("monthly", system.folder / "source")
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    system.kill("tape")
+    system.kill("control")
+    broker_client.flushall()
+
+    url = make_url(system.database.url).set(database=f"{make_url(system.database.url).database}_new")
+    server = Database(url.set(database="postgres").render_as_string(hide_password=False))
+    with server.outside_transactions() as connection:
+        connection.execute(text(f'CREATE DATABASE "{url.database}"'))
+        found = System(
+            system.folder,
+            url.render_as_string(hide_password=False),
+            system.environment["TAPELINE_BROKER_URL"],
+        )
+        yield found
+        found.close()
+        connection.execute(text(f'DROP DATABASE "{url.database}" WITH (FORCE)'))
+    server.close()
+
+
+def dump_on_tape(system: System) -> Path:
+    [found] = (virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume").glob(
+        "sets/*/database.sql.zst"
+    )
+    return found
+
+
+def goes_on(system: System) -> None:
+    """The run that wrote the dump finds its set whole on the tape, and the set restores."""
+    system.start("control", "tape")
+    system.start_beat()
+    run = system.wait_for_state(1, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", system.cli("runs", "show", "1").stdout
+    [stored] = system.json("sets", "list")
+    assert (stored["state"], stored["files"] > 40, stored["warnings"]) == ("complete", True, 0)
+    system.cli("sets", "restore", stored["id"], "--to", str(system.folder / "back"))
+    source = system.folder / "source"
+    assert compare_trees(source, system.folder / "back" / source.relative_to("/")) == []
+    system.cli("sets", "verify", stored["id"])
+
+
+def test_from_the_dump_on_the_tape(lost: System) -> None:
+    """Its schedules stay off until somebody says so; the set that the dump lies in is finished by itself."""
+    told = lost.cli("database", "restore", str(dump_on_tape(lost))).stdout
+    assert "1 sets, 1 tapes, 1 runs" in told
+    assert "tapeline schedule enable monthly" in told
+    assert [each["enabled"] for each in lost.json("schedule", "list")] == [False]
+    goes_on(lost)
+    again = lost.cli("database", "restore", str(dump_on_tape(lost)), code=2)
+    assert "not empty" in again.stderr
+    lost.cli("schedule", "enable", "monthly")
+    lost.cli("database", "dump", str(lost.folder / "by hand.sql.zst"))
+    assert (lost.folder / "by hand.sql.zst").stat().st_size > 1000
+
+
+def test_with_zstd_and_psql_alone(lost: System) -> None:
+    """What README.txt on the tape promises; then Tapeline finds its tables and goes on."""
+    if shutil.which("zstd") is None:
+        pytest.skip("not installed here: zstd")
+    url = make_url(lost.database.url)
+    program = binaries.postgres().folder / "psql"
+    psql = f"'{program}' -q -h '{url.query['host']}' -U '{url.username}' '{url.database}'"
+    command = f"zstd -dc '{dump_on_tape(lost)}' | {psql}"
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+    goes_on(lost)
+
+
+def test_what_is_no_dump_is_refused(system: System) -> None:
+    """One line, and the file that is there stays."""
+    path = system.folder / "x.sql.zst"
+    assert "no file" in system.cli("database", "restore", str(path), code=2).stderr
+    path.write_bytes(b"nonsense")
+    empty = {"TAPELINE_DATABASE_URL": system.database.url.replace("/test_", "/no_test_")}
+    system.environment |= empty
+    assert "does not answer" in system.cli("database", "dump", str(path), code=1).stderr
+    assert path.read_bytes() == b"nonsense"
