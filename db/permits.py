@@ -38,6 +38,11 @@ def newest_full(session: Session, template_id: int | None) -> str | None:
     )
 
 
+def named_label(run: ChainRun) -> str | None:
+    """The label of the tape that an operator has said may be erased: that of the run's first part."""
+    return run.options.get("erase_label") if run.part == 1 else None
+
+
 def used(session: Session, run_id: int, part: int) -> FormatPermit | None:
     """The permit that a part of a run has consumed, or None."""
     return session.scalar(
@@ -71,7 +76,7 @@ def judge(
             run_id=run.id,
             period=run.period,
             newest_full_set=newest_full(session, template_id),
-            named_label=run.options.get("erase_label"),
+            named_label=named_label(run),
             permit_used=used(session, run.id, run.part) is not None,
             unknown_sets=catalog.unknown(session, sets_on_tape),
         )
@@ -96,7 +101,7 @@ def outlook(
             run_id=run.id,
             period=run.period,
             newest_full_set=newest_full(session, run.schedule.template_id if run.schedule else None),
-            named_label=run.options.get("erase_label"),
+            named_label=named_label(run),
         )
     )
 

@@ -43,7 +43,8 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     if run.kind is not Kind.BACKUP:
         return _no_use_for(session, run, tape)
     moment = local_now(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, run.options.get("erase_label"))
+    named = permits.named_label(run)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, named)
     if wrong is not None:
         return wrong
     begun = begun_on(session, run)
@@ -57,7 +58,6 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
             drive=run.drive,
             found=tape.describe(),
         )
-    named = run.options.get("erase_label")
     is_good = _accepts(policy_of(run), tape, moment, begins=_begins(session, run), named=named)
     return None if is_good else wrong_tape(session, run, tape)
 

@@ -84,7 +84,10 @@ class System:
                 *arguments,
             )
         for queue in queues:
-            self.wait_for(lambda queue=queue: b" ready." in self.log(queue), f"{queue} worker ready")
+            # How fast a machine starts programs is not what is tested.
+            self.wait_for(
+                lambda queue=queue: b" ready." in self.log(queue), f"{queue} worker ready", 3 * PATIENCE
+            )
 
     def start_beat(self) -> None:
         self._spawn("beat", "beat")

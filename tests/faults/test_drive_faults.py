@@ -213,6 +213,21 @@ def test_the_next_tape_after_a_format_cut_half_way(site: Site) -> None:
     prove(scene, End(messages=("format_warning", "waiting_for_tape", "success")))
 
 
+def test_the_next_tape_after_a_format_that_failed(site: Site) -> None:
+    """The tape is still blank, but this run has had its format: it waits, says so once, and goes on by itself
+    with another one."""
+    scene = Scene(site, tape={}, faults=[fault("eio")], wait_for_tape_seconds=3600)
+    waits = End("WAITING_FOR_TAPE", TRIED, 0, None, None, ("format_warning", "waiting_for_tape"))
+    scene.begin()
+    prove(scene, waits)
+    _looked_at_again(site)
+    prove(scene, waits)
+    scene.barcode += "B"
+    scene.insert(scene.barcode)
+    site.wait_for(lambda: scene.state != "WAITING_FOR_TAPE", "the run to go on")
+    prove(scene, End(messages=("format_warning", "waiting_for_tape", "success")))
+
+
 CHANGED = [
     (RECORD, failed(NOT_THIS_MONTHS)),
     (LABEL, failed(NOT_THIS_MONTHS, formats=1, cartridge="active")),

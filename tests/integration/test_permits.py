@@ -18,7 +18,7 @@ from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCart
 from db.states import BackupType, RunState, Step, Trigger
 from policy.message import M
 from policy.permit import Decision
-from policy.tapes import SetState
+from policy.tapes import SetState, TapePolicy
 
 NOVEMBER = datetime(2025, 11, 1, 2, tzinfo=UTC)
 ALLOWED = Decision(True, (), (M("blank"),), ())
@@ -105,6 +105,19 @@ def test_two_drives_are_never_given_one_label(database: Database) -> None:
         assert permits.label_for(session, second, tape("m2"), NOVEMBER) == "TP20251101"
         permits.close(session, permit.id, {"ok": True})
         assert permits.label_for(session, second, tape("m2"), NOVEMBER) == "TP20251102"
+
+
+@pytest.mark.parametrize(("part", "allowed"), [(1, True), (2, False)])
+def test_a_label_that_was_named_names_one_tape(database: Database, part: int, allowed: bool) -> None:
+    """The one that the run begins on; a later tape that happens to have the same label is as safe as any."""
+    with database.transaction() as session:
+        cartridge, _ = cartridges.update_label(session, original=None, medium=LABEL_ALONE)
+        stored_on(session, cartridge, "20241015T000000Z-0001").retention_until = None
+        run = run_at(session, "tape0")
+        run.options, run.part = {"erase_label": "TP20241015"}, part
+        session.flush()
+        said = permits.outlook(session, run, LABEL_ALONE, policy=TapePolicy.parse("rotate"), now_local=now())
+        assert said.allowed is allowed
 
 
 def stored_on(session: Session, cartridge: TapeCartridge, set_id: str) -> BackupSet:
