@@ -17,6 +17,7 @@ from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
 from db.states import BackupType, RunState
 from policy.message import M, Message
+from policy.period import ScheduleType
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
 
@@ -166,6 +167,8 @@ def _switch(name: str, *, on: bool) -> None:
 def next_run(schedule: ScheduledTask) -> Message:
     """When a schedule fires next, in a line."""
     if schedule.next_run_time is None:
+        if schedule.enabled and schedule.schedule_type is ScheduleType.ONCE:
+            return M("{name}: its time is over; nothing is due any more.", name=schedule.name)
         return M("{name}: nothing is due by itself.", name=schedule.name)
     at = output.on_named_clock(schedule.next_run_time.isoformat(), schedule.time_zone)
     return M("{name}: next run {at}", name=schedule.name, at=at)
