@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from celery_app import wiring
 from cli import output, stack
 from cli.output import AsJson
 from db import calendar as tapes_ahead
@@ -36,7 +37,7 @@ def calendar(
         output.print_json([_json(entry) for entry in entries])
         return
     output.print_table(
-        [M("When"), M("Time zone"), M("Schedule"), M("Drive"), M("Tape"), M("What it needs"), M("Fill")],
+        [M("When"), M("Schedule"), M("Drive"), M("Tape"), M("What it needs"), M("Fill"), M("Time zone")],
         (_row(list(alike)) for _, alike in groupby(entries, _what_to_do)),
         M("Nothing is due by itself in the next {days} days.", days=days),
     )
@@ -56,13 +57,13 @@ def _row(alike: list[Entry]) -> list[Any]:
         rest = M("{count} runs until {day}", count=len(alike), day=f"{_local(last):%Y-%m-%d}")
         needs = f"{needs} ({output.in_words(rest)})"
     return [
-        f"{_local(first):%Y-%m-%d %a %H:%M}",
-        first.planned.time_zone,
+        wiring.words().clock(_local(first)),
         first.planned.schedule,
         first.planned.drive,
         first.label,
         needs,
         _fill(replace(last, used_before=first.used_before)),
+        first.planned.time_zone,
     ]
 
 

@@ -55,8 +55,9 @@ def report(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
         output.print_json([_json(finding) for finding in findings])
     else:
+        width = output.widest(finding.name for finding in findings)
         for finding in findings:
-            _print(finding)
+            _print(finding, width)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -143,10 +144,10 @@ def _schedules() -> Message:
         wrong = trouble(each)
         if wrong is not None:
             raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
-    due = sorted(each["next_run_time"] for each in found if each["next_run_time"])
+    due = sorted((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"])
     if not due:
         return M("nothing is due by itself")
-    return M("next run {at}", at=output.local(due[0]))
+    return M("next run {at}", at=output.on_named_clock(*due[0]))
 
 
 def _json(finding: Finding) -> dict[str, Any]:
@@ -158,10 +159,7 @@ def _json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _print(finding: Finding) -> None:
-    words = wiring.words()
+def _print(finding: Finding, width: int) -> None:
     mark, style = ("✓", "green") if finding.ok else ("✗", "red")
-    line = f"{mark} {words.text(finding.name):<18} {words.text(finding.detail)}"
-    if finding.remedy:
-        line += f" {words.text(finding.remedy)}"
-    output.console.print(line, style=style, markup=False, soft_wrap=True)
+    text = wiring.words().joined(finding.detail, finding.remedy)
+    output.print_finding(mark, finding.name, width, text, style)

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from celery_app import wiring
+from policy.errors import UsageError
+from policy.local_time import zone_named
 from policy.message import M, Message
 
 console = Console(highlight=False)
@@ -43,9 +45,6 @@ STYLES = {
     "DESTROYED": "red",
 }
 
-WIDEST = 10_000
-"""No line is longer, in characters."""
-
 ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
 """The exit code of a run's state; every other one is a failure."""
 
@@ -67,18 +66,25 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
     """A table, or one line that says why there is none."""
-    words = wiring.words()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(words.text(column), no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    if table.row_count:
-        # Nothing is cut or folded, so that ids and paths can be copied; a narrow terminal wraps the lines.
-        width = Console(width=WIDEST).measure(table).maximum
-        Console(width=max(width, console.width), highlight=False).print(table)
-    else:
+    lines = [[_shown(value) for value in row] for row in rows]
+    if not lines:
         say(empty)
+        return
+    titles = [in_words(column) for column in columns]
+    widths = [max(map(cell_len, cells)) for cells in zip(titles, *lines, strict=True)]
+    _print_row([Text(title, "bold") for title in titles], widths)
+    for line in lines:
+        _print_row([Text(cell, STYLES.get(cell.upper(), "")) for cell in line], widths)
+
+
+def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:
+    """Nothing is cut or folded, so that ids and paths can be copied; a narrow terminal wraps the lines, and
+    the last column has no blanks behind it that would make empty ones."""
+    *others, last = cells
+    row = Text()
+    for cell, width in zip(others, widths, strict=False):
+        row.append_text(cell).append(" " * (width - cell.cell_len + 2))
+    console.print(row.append_text(last), soft_wrap=True)
 
 
 def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
@@ -106,11 +112,20 @@ def clean(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def _cell(value: Any) -> str:
-    shown = "-" if value is None else clean(str(value))
-    style = STYLES.get(shown.upper())
-    escaped = shown.replace("[", r"\[")
-    return f"[{style}]{escaped}[/{style}]" if style else escaped
+def _shown(value: Any) -> str:
+    return "-" if value is None else clean(str(value))
+
+
+def print_finding(mark: str, name: Message, width: int, text: str, style: str) -> None:
+    """A line of a list of checks; ``width``: cells of the longest name."""
+    shown = in_words(name)
+    padding = " " * (width - cell_len(shown))
+    console.print(clean(f"{mark} {shown}{padding}  {text}"), style=style, markup=False, soft_wrap=True)
+
+
+def widest(names: Iterable[Message]) -> int:
+    """The cells of the longest name."""
+    return max(cell_len(in_words(name)) for name in names)
 
 
 def message(data: Mapping[str, Any] | None) -> str | None:
@@ -125,3 +140,20 @@ def local(iso: str | None) -> str | None:
     moment = datetime.fromisoformat(iso).astimezone()
     is_this_year = moment.year == datetime.now(UTC).astimezone().year
     return f"{moment:%m-%d %H:%M:%S}" if is_this_year else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def on_clock(iso: str | None, time_zone: str) -> str | None:
+    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on this host's where the schedule
+    names a zone that does not exist."""
+    if not iso:
+        return None
+    moment = datetime.fromisoformat(iso)
+    try:
+        return wiring.words().clock(moment.astimezone(zone_named(time_zone)))
+    except UsageError:
+        return wiring.words().clock(moment.astimezone())
+
+
+def on_named_clock(iso: str, time_zone: str) -> str:
+    """The same with the zone named: ``2026-12-01 Tue 02:00 (Asia/Shanghai)``."""
+    return f"{on_clock(iso, time_zone)} ({time_zone})"

@@ -10,6 +10,7 @@ from celery_app import wiring
 from cli import output, stack
 from cli.output import AsJson
 from policy.finding import Finding, Verdict, exit_code
+from policy.message import M
 
 _MARKS = {
     Verdict.OK: ("✓", "green"),
@@ -46,10 +47,22 @@ def precheck(
     raise typer.Exit(code)
 
 
+_NAMES = {
+    "schedule": M("schedule"),
+    "period": M("period"),
+    "running": M("running"),
+    "template": M("template"),
+    "clock": M("clock"),
+    "sources": M("sources"),
+    "drive": M("drive"),
+    "tape": M("tape"),
+    "erased": M("erased"),
+    "room": M("room"),
+}
+"""Each check's name, which scripts know by its English one."""
+
+
 def _print(finding: Finding) -> None:
-    words = wiring.words()
     mark, style = _MARKS[finding.verdict]
-    line = f"{mark} {finding.check:<9} {words.text(finding.detail)}"
-    if finding.remedy:
-        line += f" {words.text(finding.remedy)}"
-    output.console.print(output.clean(line), style=style, markup=False, soft_wrap=True)
+    text = wiring.words().joined(finding.detail, finding.remedy)
+    output.print_finding(mark, _NAMES[finding.check], output.widest(_NAMES.values()), text, style)

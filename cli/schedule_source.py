@@ -25,8 +25,9 @@ def load(path: Path) -> Any:
     try:
         return reader(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
         raise UsageError(
-            M("FILE: {path} cannot be read: {detail}.", path=str(path), detail=_reason(error)),
+            M("FILE: {path} cannot be read: {detail}.", path=str(path), detail=reason or _NOT_UTF_8),
             M("Name a text file in UTF-8 that you may read."),
         ) from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
@@ -35,8 +36,7 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+_NOT_UTF_8 = M("it is not text in UTF-8").to_json()
 
 
 def _where(error: Exception) -> str:

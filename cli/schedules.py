@@ -17,6 +17,7 @@ from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
 from db.states import BackupType, RunState
 from policy.message import M, Message
+from policy.period import ScheduleType
 
 app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
 
@@ -41,9 +42,10 @@ def _print_list(found: list[dict[str, Any]]) -> None:
             M("Type"),
             M("Drive"),
             M("Tape policy"),
-            M("Sources"),
-            M("Last success"),
             M("Next run"),
+            M("Last success"),
+            M("Time zone"),
+            M("Sources"),
         ],
         (
             [
@@ -52,9 +54,10 @@ def _print_list(found: list[dict[str, Any]]) -> None:
                 each["type"],
                 each["drive"],
                 each["tape_policy"],
+                output.on_clock(each["next_run_time"], each["time_zone"]),
+                output.on_clock(each["last_success_time"], each["time_zone"]),
+                each["time_zone"],
                 ", ".join(each["sources"]),
-                output.local(each["last_success_time"]),
-                output.local(each["next_run_time"]),
             ]
             for each in found
         ),
@@ -81,7 +84,7 @@ def trouble(schedule: dict[str, Any]) -> Message | None:
     return M(
         "{name} was due {at} and has not started: is beat running?",
         name=schedule["name"],
-        at=output.local(due),
+        at=output.on_named_clock(due, schedule["time_zone"]),
     )
 
 
@@ -103,11 +106,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
     output.print_facts(
         [
             *((field, written(value)) for field, value in fields.items()),
-            *((_TIMES[each], output.local(found[each]) or "-") for each in times),
+            *((_TIMES[each], _time(found[each], row.time_zone)) for each in times),
             *((_COUNTS[each], count) for each, count in found["counts"].items()),
         ]
     )
     warn(found)
+
+
+def _time(iso: str | None, time_zone: str) -> str:
+    return output.on_named_clock(iso, time_zone) if iso else "-"
 
 
 _TIMES = {
@@ -160,8 +167,11 @@ def _switch(name: str, *, on: bool) -> None:
 def next_run(schedule: ScheduledTask) -> Message:
     """When a schedule fires next, in a line."""
     if schedule.next_run_time is None:
+        if schedule.enabled and schedule.schedule_type is ScheduleType.ONCE:
+            return M("{name}: its time is over; nothing is due any more.", name=schedule.name)
         return M("{name}: nothing is due by itself.", name=schedule.name)
-    return M("{name}: next run {at}", name=schedule.name, at=output.local(schedule.next_run_time.isoformat()))
+    at = output.on_named_clock(schedule.next_run_time.isoformat(), schedule.time_zone)
+    return M("{name}: next run {at}", name=schedule.name, at=at)
 
 
 @app.command(
@@ -193,7 +203,7 @@ def next_times(
         (
             [
                 row.name,
-                f"{_on_its_clock(row, at):%Y-%m-%d %a %H:%M}",
+                output.on_clock(at.isoformat(), row.time_zone),
                 row.time_zone,
                 output.local(at.isoformat()),
             ]

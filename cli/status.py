@@ -15,6 +15,7 @@ from db import outbox, schedules, views
 from db.models import ChainRun, Drive, Notification
 from db.states import ACTIVE
 from policy.message import M
+from policy.tapes import described
 
 
 def status(as_json: AsJson = False) -> None:
@@ -83,13 +84,15 @@ def _print(found: dict[str, Any]) -> None:
             style=output.STYLES.get(last["state"]),
         )
     for drive in found["drives"]:
-        medium = drive["medium"] or {}
+        medium = drive["medium"]
         output.say(
             M(
                 "Drive {name} on {host}: {tape}; worker seen {seen}",
                 name=drive["name"],
                 host=drive["host"],
-                tape=medium.get("label") or medium.get("state") or "?",
+                tape=described(medium["state"], medium.get("label"))
+                if medium
+                else M("not looked at yet").to_json(),
                 seen=seen(drive),
             ),
             style="red" if drive["silent"] else None,
@@ -97,7 +100,8 @@ def _print(found: dict[str, Any]) -> None:
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
     if found["next"]:
         following = found["next"]
-        output.say(M("{name}: next run {at}", name=following["name"], at=output.local(_due(following))))
+        at = output.on_named_clock(_due(following), following["time_zone"])
+        output.say(M("{name}: next run {at}", name=following["name"], at=at))
     for each in found["trouble"]:
         warn(each)
     if found["unsent_messages"]:

@@ -9,8 +9,9 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import cartridges, permits, planner, schedules
+from db import cartridges, lineage, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.runs import period_refusal
 from db.shelf import Shelf
 from db.states import BackupType
 from policy.calendar import Entry, Planned, Stock, Tape, play
@@ -23,11 +24,12 @@ LOOKED_AT = 12
 
 
 def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
-    """Every run of an enabled schedule up to ``until``, with the tape that it needs."""
+    """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
+    has its backup already."""
     rows = schedules.present(session)
     upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MOST)
     sizes = {row.id: _size(session, row) for row in rows}
-    runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming]
+    runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming if period_refusal(row, at) is None]
     return list(play(_stock(session, rows), runs))
 
 
@@ -41,7 +43,8 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
         policy=TapePolicy.parse(row.tape_policy),
         template_id=row.template_id,
         retention_days=row.template.retention_days,
-        is_full=row.template.type is BackupType.FULL,
+        keep_sets=row.template.keep_sets,
+        type=row.template.type.value,
         size=size,
     )
 
@@ -85,9 +88,16 @@ def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
             if tape.id not in inside
         ],
         newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
+        newest={row.template_id: _newest(session, row.template_id) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
         labels={name for tape in tapes for name in (tape.tape_id, tape.label) if name},
     )
+
+
+def _newest(session: Session, template_id: int) -> str | None:
+    """What the next increment would follow."""
+    found = lineage.parent_for(session, template_id, BackupType.INCREMENTAL)
+    return found.id if found else None
 
 
 def _loaded(session: Session, medium: cartridges.Medium) -> Tape:

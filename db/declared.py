@@ -27,7 +27,7 @@ class Action(StrEnum):
     DELETE = "delete"
     """It never ran: nothing points to it."""
     ARCHIVE = "archive"
-    """It has runs or sets, which stay; it is listed and fires no more."""
+    """It has runs or sets, which stay; it fires no more and is not listed."""
 
 
 @dataclass(frozen=True, slots=True)

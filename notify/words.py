@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from babel.dates import format_datetime
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -62,10 +63,14 @@ class Words:
 
     def error(self, error: TapelineError) -> str:
         """What happened and what to do, in one line."""
-        message = self.text(error.message)
-        if error.remedy is None:
-            return message
-        return message + ("" if message.endswith("。") else " ") + self.text(error.remedy)
+        return self.joined(error.message, error.remedy)
+
+    def joined(self, message: Message, remedy: Message | None) -> str:
+        """Two sentences, the second if there is one; Chinese has no space between them."""
+        first = self.text(message)
+        if remedy is None:
+            return first
+        return first + ("" if first.endswith("。") else " ") + self.text(remedy)
 
     def number(self, number: int) -> str:
         """A whole number with its thousands apart: ``12,345``."""
@@ -104,6 +109,11 @@ class Words:
         if moment.tzinfo is None:
             raise ValueError("a moment without a time zone")
         return f"{moment.astimezone(zone_named(time_zone)):%Y-%m-%d %H:%M} ({time_zone})"
+
+    def clock(self, moment: datetime) -> str:
+        """A local time with its day of the week: ``2026-11-23 Mon 21:43``."""
+        day = format_datetime(moment, "EEE", locale=self.language)
+        return f"{moment:%Y-%m-%d} {day} {moment:%H:%M}"
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Message):

@@ -16,6 +16,9 @@ from policy.period import ScheduleType
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
 
+_TO_COME = "("
+"""How the id of a set begins that is not written yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -29,8 +32,9 @@ class Planned:
     policy: TapePolicy
     template_id: int
     retention_days: int | None
-    is_full: bool
-    """A full backup formats its tape if the permit allows; any other is appended to one."""
+    keep_sets: int | None
+    type: str
+    """``full``, or ``incremental`` or ``differential``, which is full where there is nothing to follow."""
     size: int | None
     """What it writes to tape, in bytes, as earlier runs suggest; None: there was none."""
 
@@ -76,6 +80,8 @@ class Stock:
     shelf: list[Tape]
     newest_full: dict[int, str | None]
     """The newest complete full set of each template."""
+    newest: dict[int, str | None]
+    """The newest complete set of each template, of whatever type."""
     capacity: int | None = None
     """Of a new tape, in bytes."""
     labels: set[str] = field(default_factory=set)
@@ -94,10 +100,22 @@ def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
         yield _entry(stock, run, chosen, local)
 
 
+def _parent(stock: Stock, run: Planned) -> str | None:
+    """The set that an increment would follow."""
+    if run.type == "full":
+        return None
+    return (stock.newest_full if run.type == "differential" else stock.newest).get(run.template_id)
+
+
+def _is_full(stock: Stock, run: Planned) -> bool:
+    """A full backup formats its tape if the permit allows; any other is appended to one."""
+    return _parent(stock, run) is None
+
+
 def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
     """The run on this tape; afterwards the tape is in the drive, with the set on it."""
     decision = _decision(stock, run, tape, local)
-    formats = run.is_full and decision.allowed
+    formats = _is_full(stock, run) and decision.allowed
     name = (
         label.to_ask_for(local, stock.labels - {tape.facts.label or ""})
         if formats
@@ -136,7 +154,7 @@ def _decision(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Decisi
 def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
     if not run.policy.accepts(tape.facts, local):
         return False
-    if not run.is_full:
+    if not _is_full(stock, run):
         return run.policy.may_append(tape.facts, local)
     decision = _decision(stock, run, tape, local)
     return decision.allowed or (decision.append and run.policy.may_append(tape.facts, local))
@@ -148,26 +166,29 @@ def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
     if found is not None:
         stock.shelf.remove(found)
         return found
-    if not run.is_full:
+    if not _is_full(stock, run):
         return None
     blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=None)
     return Tape(blank, 0, stock.capacity)
 
 
 def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
-    """The world after the run: its set is on the tape, and the tape in its drive."""
+    """The world after the run: its set is on the tape, the tape in its drive, and earlier sets are older."""
+    parent = _parent(stock, run)
     written = SetFacts(
-        id=f"({run.schedule} {run.at:%Y-%m-%d})",
+        id=f"{_TO_COME}{run.schedule} {run.at:%Y-%m-%d %H:%M})",
         template_id=run.template_id,
         run_id=None,
-        type="full" if run.is_full else "increment",
+        type="full" if parent is None else run.type,
         state=SetState.COMPLETE,
         period=period.key(run.schedule_type, run.at, run.time_zone),
         started_at=run.at,
         retention_until=retention.until(run.at, run.retention_days),
+        keep_sets=run.keep_sets,
     )
-    if run.is_full:
+    if parent is None:
         stock.newest_full[run.template_id] = written.id
+    stock.newest[run.template_id] = written.id
     known = tape.facts.known or CartridgeFacts(0, name, name, CartridgeState.ACTIVE, run.policy.pool, None)
     kept = () if formatted else known.sets
     facts = replace(
@@ -181,4 +202,35 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
     before_it = stock.loaded.get(run.drive)
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
-    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity)
+    stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
+    stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
+    stock.loaded[run.drive] = _aged(Tape(facts, before + (run.size or 0), tape.capacity), written, parent)
+
+
+def _aged(tape: Tape, written: SetFacts, parent: str | None) -> Tape:
+    """A tape after a set was written, here or elsewhere: its sets have one that is newer, or follows them."""
+    known = tape.facts.known
+    if known is None:
+        return tape
+    sets = tuple(_older(stored, written, parent) for stored in known.sets)
+    return replace(tape, facts=replace(tape.facts, known=replace(known, sets=sets)))
+
+
+def _older(stored: SetFacts, written: SetFacts, parent: str | None) -> SetFacts:
+    is_followed = parent is not None and parent in {stored.id, *_followers(stored)}
+    followers = [_older(each, written, None) for each in stored.followed_by]
+    if is_followed:
+        # Of those that are yet to come the latest is kept longest: the others need not be asked.
+        followers = [*(each for each in followers if not each.id.startswith(_TO_COME)), written]
+    is_alike = (stored.template_id, stored.type) == (written.template_id, written.type)
+    return replace(
+        stored,
+        newer=stored.newer + (is_alike and stored.id != written.id),
+        followed_by=tuple(followers),
+    )
+
+
+def _followers(stored: SetFacts) -> Iterator[str]:
+    for each in stored.followed_by:
+        yield each.id
+        yield from _followers(each)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, time, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -161,7 +161,7 @@ BACKUP = (
     ),
     Field(
         "excludes",
-        values.texts(".+", M("Write a list of patterns as in .gitignore, each once.")),
+        values.texts(r"[^\x00\n]+", M("Write a list of patterns as in .gitignore, each once.")),
         "What is left out: patterns as in .gitignore.",
         default=[],
     ),
@@ -225,17 +225,20 @@ def _value(field: Field, table: Mapping[str, Any], where: str, defaults: Mapping
     if field.name not in table:
         default = defaults.get(field.name, field.default)
         if default is REQUIRED:
-            raise UsageError(
-                M("{where}: '{field}' is missing.", where=where, field=field.name), _example(field)
-            )
+            raise missing(field.name, field.kind, where)
         return default
     return value_of(field.kind, table[field.name], f"{where}.{field.name}")
 
 
-def _example(field: Field) -> Message | None:
+def missing(name: str, kind: Kind, where: str) -> UsageError:
+    """A field has to be there and is not."""
+    return UsageError(M("{where}: '{field}' is missing.", where=where, field=name), _example(kind))
+
+
+def _example(kind: Kind) -> Message | None:
     """What to write for a field: what its kind says of a value that is none."""
     try:
-        field.kind.read(None)
+        kind.read(None)
     except Wrong as wrong:
         return wrong.remedy
     return None
@@ -247,8 +250,18 @@ def value_of(kind: Kind, value: Any, where: str) -> Any:
         return kind.read(value)
     except Wrong as wrong:
         raise UsageError(
-            M("{where}: {value} is not right here.", where=where, value=repr(value)), wrong.remedy
+            M("{where}: {value} is not right here.", where=where, value=_as_written(value)), wrong.remedy
         ) from wrong
+
+
+def _as_written(value: Any) -> str:
+    """A value as it may stand in the file, not as Python shows it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
+    return repr(value)
 
 
 def as_table(given: Any, where: str) -> Mapping[str, Any]:

@@ -28,7 +28,8 @@ def read(document: Any, defaults: Mapping[str, Any]) -> list[Wanted]:
 
     Raises UsageError that names the first field that is wrong.
     """
-    table = fields.as_table(document, "file")
+    # An empty file of YAML is nothing, one of TOML an empty table.
+    table = fields.as_table({} if document is None else document, "file")
     for name in table:
         if name != "schedules":
             raise fields.unknown(str(name), str(name), ["schedules"])

@@ -253,7 +253,7 @@ def _tape_policy(value: Any) -> str:
 
 TAPE_POLICY = Kind(_tape_policy, {"type": "string", "pattern": r"^(?:current_month|rotate|pool:.+)$"})
 
-_FOLDER = r"(/|[A-Za-z]:[\\/]|\\\\).*"
+_FOLDER = r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*"
 
 
 def _folders(value: Any) -> list[str]:

@@ -27,7 +27,9 @@ def rule(schedule_type: ScheduleType, config: Any, time_zone: str, where: str = 
 def read(given: Any, where: str) -> tuple[ScheduleType, dict[str, Any]]:
     """``{type, ...}`` as the type and the config that is stored. Raises UsageError."""
     table = dict(fields.as_table(given, where))
-    found = ScheduleType(fields.value_of(_TYPE, table.pop("type", None), f"{where}.type"))
+    if "type" not in table:
+        raise fields.missing("type", _TYPE, where)
+    found = ScheduleType(fields.value_of(_TYPE, table.pop("type"), f"{where}.type"))
     config = fields.read(fields.WHEN[found], table, where)
     return found, {
         field.name: field.show(config[field.name])

@@ -175,7 +175,8 @@ def _at_the_drive(
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
     """One that is missing is a warning of the backup, as long as there is another to back up."""
-    refused = answer["no_source"]
+    # A worker of the version before does not say it.
+    refused = answer.get("no_source")
     verdict = Verdict.REFUSED if refused else Verdict.WARNING
     remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
     found = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])

@@ -117,7 +117,7 @@ def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
     if not work.db(close):
         raise TooLarge(
             M("A new tape was full before one archive was on it: {error}", error=error.message.to_json()),
-            M("Use larger tapes, smaller archives (archive_bytes), or leave the file out."),
+            M("Use larger tapes, smaller archives (archive_size), or leave the file out."),
         ) from error
     return NextPart(error.message)
 

@@ -144,7 +144,8 @@ def test_a_drive_that_falls_silent_is_said_once_and_so_is_its_return(
     system.wait_for(lambda: titles(catcher, "does not answer"), "word of the silence", patience=90)
     assert system.json("status")["drives"][0]["silent"]
     assert "SILENT" in system.cli("drive", "list").stdout
-    assert "start its tape worker" in catcher.messages[-1]["message"]
+    assert "start the worker there: tapeline worker tape" in catcher.messages[-1]["message"]
+    assert "Next run on it: monthly, " in catcher.messages[-1]["message"]
     system.start("tape")
     system.wait_for(lambda: titles(catcher, "answers again"), "word of its return")
     assert len(catcher.messages) == 2

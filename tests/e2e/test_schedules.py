@@ -37,6 +37,13 @@ schedules:
 """
 
 
+BAD_BACKUP = """
+[schedules.x]
+when = {{ type = "manual" }}
+backup = {{ sources = ["/srv"], {field} }}
+"""
+
+
 def write(system: System, name: str, text: str) -> str:
     path = system.folder / name
     path.write_text(text)
@@ -117,6 +124,12 @@ def test_a_wrong_file_is_one_line_and_changes_nothing(system: System) -> None:
         ("a.yml", "schedules: {a: {}, a: {}}", "stands here twice"),
         ("b.toml", TOML + '[schedules.z]\nwhen = { type = "daily", at = "26:00" }\nbackup = {}\n', "26:00"),
         ("b.yaml", YAML + "    gracee: 1h\n", "Did you mean 'grace'"),
+        ("c.toml", BAD_BACKUP.format(field='excludes = ["!"]'), "schedules.x.backup.excludes: '!' is not"),
+        (
+            "d.toml",
+            BAD_BACKUP.format(field='encrypt_to = ["age1q"]'),
+            "schedules.x.backup.encrypt_to: 'age1q",
+        ),
     ):
         failed = system.cli("schedule", "apply", write(system, name, text), "--yes", code=2)
         assert said in failed.stderr, failed.stderr

@@ -103,3 +103,12 @@ def test_broken_and_disabled_schedules_are_not_in_the_calendar(
     with database.transaction() as session:
         found = calendar.entries(session, NOW, NOW + timedelta(days=10))
     assert [entry.planned.schedule for entry in found] == ["monthly"]
+
+
+def test_a_period_that_has_its_backup_needs_no_tape(database: Database, row: ScheduledTask) -> None:
+    """December's run was made by hand on its first day, before it was due: the next one is January's."""
+    with database.transaction() as session:
+        schedules.get(session, "monthly").last_success_time = datetime(2026, 11, 30, 17, tzinfo=UTC)
+    with database.transaction() as session:
+        found = calendar.entries(session, NOW, NOW + timedelta(days=40))
+    assert [entry.planned.at for entry in found] == [datetime(2026, 12, 31, 18, tzinfo=UTC)]

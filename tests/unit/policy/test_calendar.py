@@ -18,7 +18,8 @@ def run(
     policy: str = "current_month",
     size: int | None = TB,
     days: int | None = 400,
-    is_full: bool = True,
+    keep: int | None = None,
+    kind: str = "full",
 ) -> Planned:
     return Planned(
         at=datetime.fromisoformat(at).replace(tzinfo=UTC),
@@ -29,7 +30,8 @@ def run(
         policy=TapePolicy.parse(policy),
         template_id=1,
         retention_days=days,
-        is_full=is_full,
+        keep_sets=keep,
+        type=kind,
         size=size,
     )
 
@@ -60,6 +62,7 @@ def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -
         loaded={"tape0": loaded} if loaded else {},
         shelf=list(shelf),
         newest_full={1: newest},
+        newest={1: newest},
         capacity=12 * TB,
         labels={each.facts.label or "" for each in every},
     )
@@ -111,13 +114,14 @@ def test_a_cartridge_that_must_not_be_written_is_never_asked_for() -> None:
 
 
 def test_only_a_full_backup_formats_the_others_are_appended() -> None:
-    """Before the month's full backup there is no tape for an increment; after it there is."""
+    """An increment finds no tape in a new month before the month's full backup; after it there is one."""
+    old = tape("TP20251101", "2026-01-01")
     found = play(
-        stock(tape("TP20251101", "2026-01-01")),
+        stock(old, tape("TP20261101", "2027-12-01"), newest="TP20261101-0"),
         [
-            run("2026-12-01", policy="rotate", is_full=False),
+            run("2026-12-01", policy="rotate", kind="incremental"),
             run("2026-12-02", policy="rotate"),
-            run("2026-12-03", policy="rotate", is_full=False),
+            run("2026-12-03", policy="rotate", kind="differential"),
         ],
     )
     assert [brief(entry) for entry in found] == [
@@ -125,6 +129,28 @@ def test_only_a_full_backup_formats_the_others_are_appended() -> None:
         ("TP20251101", "TP20261201", True, True, ("TP20251101-0",)),
         ("TP20261201", "TP20261201", False, False, ()),
     ]
+
+
+def test_an_increment_with_nothing_to_follow_is_a_full_backup() -> None:
+    """As its first run will be: it formats a blank tape, and the second is appended."""
+    runs_ = [run("2026-12-01", kind="incremental"), run("2026-12-02", kind="incremental")]
+    assert [brief(entry) for entry in play(stock(), runs_)] == [
+        (None, "TP20261201", True, True, ()),
+        ("TP20261201", "TP20261201", False, False, ()),
+    ]
+
+
+def test_a_set_is_kept_while_it_is_one_of_the_newest_or_followed() -> None:
+    """Two of a kind are kept: the third month erases the first tape; with an increment that is kept longer, a
+    blank one is needed."""
+    monthly = [
+        run(f"2026-{month}-01", policy="rotate", days=None, keep=2) for month in ("09", "10", "11", "12")
+    ]
+    labels = [entry.tape_id for entry in play(stock(), monthly)]
+    assert labels == [None, None, None, "TP20260901"]
+    follower = run("2026-09-02", policy="rotate", days=400, kind="incremental")
+    with_follower = [monthly[0], follower, *monthly[1:]]
+    assert [entry.tape_id for entry in play(stock(), with_follower)] == [None, "TP20260901", None, None, None]
 
 
 def test_a_pool_gives_its_own_tapes_only() -> None:

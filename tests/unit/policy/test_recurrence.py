@@ -154,7 +154,7 @@ def test_what_is_overdue_is_what_counting_forward_finds(
         ("daily", ["02:00"], "when: this must be a table of fields."),
         ("weekly", {"day": "funday", "at": "02:00"}, "when.day: 'funday' is not right here. Write one of"),
         ("monthly", {"day": 32, "at": "02:00"}, "when.day: 32 is not right here. Write a day from 1 to 31"),
-        ("monthly", {"day": True, "at": "02:00"}, "when.day: True is not right here."),
+        ("monthly", {"day": True, "at": "02:00"}, "when.day: true is not right here."),
         ("monthly", {"day": "fifth monday", "at": "02:00"}, "when.day: 'fifth monday' is not right here."),
         ("yearly", {"month": 0, "day": 1, "at": "02:00"}, "when.month: 0 is not right here. Write a whole"),
         ("interval", {"every": "30s"}, "when.every: '30s' is not right here. Write a length of time from 1m"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,24 @@ def _only_the_reader_knows(name: str, value: Any) -> bool:
         (document(backup={}), "schedules.nightly.backup: 'sources' is missing. Write a list of folders"),
         (document(backup={**BACKUP, "retantion_days": 3}),
          "schedules.nightly.backup.retantion_days: there is no such field. Did you mean 'retention_days'?"),
-        (document(when={"at": "02:00"}), "schedules.nightly.when.type: None is not right here. Write one of"),
+        (document(when={"at": "02:00"}), "schedules.nightly.when: 'type' is missing. Write one of"),
+        (None, "The file names no schedules. Begin with"),
+        (document(when="daily"), "schedules.nightly.when: this must be a table of fields."),
+        (document(when={"type": "dayly", "at": "02:00"}), "when.type: 'dayly' is not right here."),
+        (document(when={"type": "daily", "at": time(2, 30, 0, 500)}), "when.at: 02:30:00.000500 is"),
+        (document(when={"type": "once", "at": date(2026, 12, 24)}), "when.at: 2026-12-24 is not"),
+        (document(when={"type": "weekly", "day": 5, "at": "20:00"}), "when.day: 5 is not right here."),
+        (document(when={"type": "monthly", "day": 0, "at": "20:00"}), "when.day: 0 is not right"),
+        (document(when={"type": "interval", "every": "6 hours"}), "when.every: '6 hours' is not right here."),
+        (document(when={"type": "cron", "expression": "61 2 * * *"}), "when.expression: '61 2 * * *' is not"),
+        (document(time_zone="Mars/Olympus"), "time_zone: 'Mars/Olympus' is not right here. Write a"),
+        (document(drive="tape 0"), "schedules.nightly.drive: 'tape 0' is not right here. Use 1 to 64"),
+        (document(grace="1000d"), "schedules.nightly.grace: '1000d' is not right here. Write a"),
+        (document(backup={"sources": "/srv"}), "backup.sources: '/srv' is not right here. Write a list"),
+        (document(backup={"sources": ["/a\0b"]}), "backup.sources: ['/a\\x00b'] is not right here."),
+        (document(backup={**BACKUP, "archive_size": "4G"}), "archive_size: '4G' is not right here."),
+        (document(backup={**BACKUP, "retention_days": "400"}), "retention_days: '400' is not right here."),
+        (document(backup={**BACKUP, "excludes": ["a\0"]}), "excludes: ['a\\x00'] is not right here."),
         (document(grace="5s"), "schedules.nightly.grace: '5s' is not right here. Write a length of time"),
         (document(tape_policy="pool:"), "schedules.nightly.tape_policy: 'pool:' is not right here. Use"),
         (document(backup={"sources": ["srv"]}), "schedules.nightly.backup.sources: ['srv'] is not right"),
