@@ -115,6 +115,7 @@ def _decide(
             not_to_format(run.drive, cartridges.tape_facts(session, said), decision, expected(session, run)),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
+    _tell_beforehand(session, run, medium, label)
     known = cartridges.recognise(session, said)
     return Order(permit.id, label, known.generation if known else 0, permit.identity)
 
@@ -126,6 +127,15 @@ def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decisi
         else M("Format permit {id} for label {label}: denied.", id=permit.id, label=permit.label)
     )
     for message in (head, *decision.reasons):
+        events.record(session, run, message, step=Step.FORMAT_TAPE)
+
+
+def _tell_beforehand(session: Session, run: ChainRun, medium: Medium, label: str) -> None:
+    """A format may take two hours and can be cut off: its story has the old label from the beginning."""
+    for message in (
+        M("Label before the format: {label}.", label=_named(medium)),
+        M("Label asked for: {label}.", label=label),
+    ):
         events.record(session, run, message, step=Step.FORMAT_TAPE)
 
 
@@ -154,7 +164,7 @@ def _format(work: Work, order: Order) -> Done | NotNeeded:
 
 def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcome) -> None:
     """The story of the format, and what became of the cartridge, in one transaction."""
-    for message in _story(order, outcome):
+    for message in _story(outcome):
         events.record(session, run, message, step=Step.FORMAT_TAPE)
     drives.looked(session, run.drive, outcome.after.to_json())
     permits.close(session, order.permit_id, _outcome_json(outcome))
@@ -175,11 +185,8 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
         permits.doubt(session, run, before)
 
 
-def _story(order: Order, outcome: FormatOutcome) -> list[Message]:
-    told = [
-        M("Label before the format: {label}.", label=_named(outcome.before)),
-        M("Label asked for: {label}.", label=order.label),
-    ]
+def _story(outcome: FormatOutcome) -> list[Message]:
+    told = []
     if outcome.run:
         told.append(
             M(

@@ -62,6 +62,12 @@ def test_the_chain_on_a_drive_of_ltfs(ltfs: System) -> None:
     told = story(ltfs, first)
     for line in ("Label before the format", "mkltfs", "return code 0", "Label read back", "Cartridge row"):
         assert line in told
+    print(told)  # docs/drives.md shows it: pytest -rP
+    log = ltfs.log("tape").decode() + ltfs.log("control").decode()
+    lines = [line for line in log.splitlines() if "step=format_tape" in line or "step=update_label" in line]
+    print("\n".join(lines))
+    for what in ("Label before the format", "Label asked for", "Command", "LTFS15024I", "Label read back"):
+        assert any(what in line and "run=1" in line for line in lines), what
     second = ltfs.run_schedule("monthly")
     run = ltfs.wait_for_state(second, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", story(ltfs, second)

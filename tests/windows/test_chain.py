@@ -135,6 +135,7 @@ def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> Non
     run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     story = system.cli("runs", "show", str(run_id)).stdout
     assert run["state"] == "SUCCEEDED", story
+    print(story)  # docs/drives.md shows it: pytest -rP
     assert "/N:TP" in story
     assert "Label read back: TP" in story
     [call] = [call for call in programs.calls(worker) if call[0] == "LtfsCmdFormat"]
