@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from tornado.escape import xhtml_escape
@@ -9,7 +10,9 @@ from tornado.escape import xhtml_escape
 from dashboard.show import Show
 from policy.message import M
 
-WIDTH, HEIGHT, FOOT = 720, 150, 18
+WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 20
+NAMED_EVERY = 45
+"""How wide a name under a bar is; where bars stand closer, not each is named."""
 
 
 def written(runs: list[dict[str, Any]], show: Show) -> str | None:
@@ -60,16 +63,18 @@ def _drawing(inside: str, title: str, most: str) -> str:
 
 def _bars(values: list[int], names: list[str], titles: list[str], top: int | None = None) -> str:
     top, slot = max(*values, top or 0, 1), _slot(values)
+    step = ceil(NAMED_EVERY / slot)
     drawn = []
     for place, (value, name, title) in enumerate(zip(values, names, titles, strict=True)):
-        tall = max((HEIGHT - FOOT - 8) * value / top, 1)
+        tall = max((HEIGHT - FOOT - HEAD) * value / top, 1)
         middle = slot * (place + 0.5)
         left, top_edge = middle - slot * 0.35, HEIGHT - FOOT - tall
+        named = name if place % step == (len(names) - 1) % step else ""
         drawn.append(
             f"<g><title>{xhtml_escape(title)}</title>"
             f'<rect class="tl-bar" rx="2" x="{left:.1f}" y="{top_edge:.1f}" '
             f'width="{slot * 0.7:.1f}" height="{tall:.1f}"/>'
-            f'<text class="tl-name" x="{middle:.1f}" y="{HEIGHT - 5}">{xhtml_escape(name)}</text></g>'
+            f'<text class="tl-name" x="{middle:.1f}" y="{HEIGHT - 5}">{xhtml_escape(named)}</text></g>'
         )
     return "".join(drawn)
 
@@ -77,7 +82,7 @@ def _bars(values: list[int], names: list[str], titles: list[str], top: int | Non
 def _line(values: list[float]) -> str:
     top, slot = max(*values, 1.0), _slot(values)
     points = " ".join(
-        f"{slot * (place + 0.5):.1f},{HEIGHT - FOOT - (HEIGHT - FOOT - 8) * value / top:.1f}"
+        f"{slot * (place + 0.5):.1f},{HEIGHT - FOOT - (HEIGHT - FOOT - HEAD) * value / top:.1f}"
         for place, value in enumerate(values)
     )
     return f'<polyline class="tl-line" points="{points}"/>'

@@ -18,7 +18,7 @@ from policy.message import M, Message
 
 STATES: dict[str, tuple[Message, str]] = {
     "QUEUED": (M("queued"), "secondary"),
-    "RUNNING": (M("running"), "primary"),
+    "RUNNING": (M("running"), "info"),
     "WAITING_FOR_TAPE": (M("waiting for a tape"), "warning"),
     "SUCCEEDED": (M("succeeded"), "success"),
     "FAILED": (M("failed"), "danger"),
@@ -30,7 +30,7 @@ STATES: dict[str, tuple[Message, str]] = {
     "unknown": (M("unknown"), "warning"),
     "retired": (M("retired"), "secondary"),
     "error": (M("defective"), "danger"),
-    "writing": (M("being written"), "primary"),
+    "writing": (M("being written"), "info"),
     "complete": (M("complete"), "success"),
     "incomplete": (M("incomplete"), "warning"),
     "destroyed": (M("destroyed"), "secondary"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -46,29 +47,25 @@ class Asker:
             return "refuse", refused + (list(decision.reasons) if not decision.allowed else []), []
         if decision.allowed:
             return "format", list(decision.reasons), list(decision.sets_lost)
-        if not decision.append:
-            return "refuse", list(decision.reasons), []
-        if tape.known and tape.known.state is CartridgeState.FULL:
-            return "refuse", [M("Nothing more fits on it."), *decision.reasons], []
-        return "append", list(decision.reasons), []
+        return "append" if decision.append else "refuse", list(decision.reasons), []
 
-    def _refusals(self, tape: TapeFacts) -> list[Message]:
+    def _refusals(self, tape: TapeFacts) -> Iterator[Message]:
         """What the check at the beginning of a run would say: not what the permit is asked for."""
-        takes = (
-            self._policy.accepts(tape, self._now)
-            if self._formats
-            else self._policy.may_append(tape, self._now)
-        )
-        return (
-            []
-            if takes
-            else [
-                M(
-                    "It takes {expected}.",
-                    expected=self._policy.expects(self._now, begins=self._formats).to_json(),
-                )
-            ]
-        )
+        takes = self._policy.accepts if self._formats else self._policy.may_append
+        if not self._formats and tape.write_protected:
+            yield M("The write-protect switch of tape {tape} is set.", tape=tape.describe())
+        elif not takes(tape, self._now):
+            expected = self._policy.expects(self._now, begins=self._formats)
+            yield M("It takes {expected}.", expected=expected.to_json())
+        known = tape.known
+        if known is None:
+            return
+        if not self._formats and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
+            yield M(
+                "Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value
+            )
+        if known.state is CartridgeState.FULL and not all(s.may_be_lost(self._now) for s in known.sets):
+            yield M("Nothing more fits on it.")
 
     def _facts(self, tape: TapeFacts) -> FormatFacts:
         return FormatFacts(

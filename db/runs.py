@@ -280,8 +280,14 @@ def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | 
         )
         return _active(schedule, active or 0)
     _add_steps(session, run)
-    events.record(session, run, M("Queued for drive {drive}.", drive=run.drive))
+    events.record(session, run, _queued(run))
     return None
+
+
+def _queued(run: ChainRun) -> Message:
+    if run.requested_by:
+        return M("Queued for drive {drive} by {who}.", drive=run.drive, who=run.requested_by)
+    return M("Queued for drive {drive}.", drive=run.drive)
 
 
 def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
@@ -364,7 +370,7 @@ def _queue(session: Session, run: ChainRun) -> ChainRun:
     session.add(run)
     session.flush()
     _add_steps(session, run)
-    events.record(session, run, M("Queued for drive {drive}.", drive=run.drive))
+    events.record(session, run, _queued(run))
     return run
 
 
@@ -516,15 +522,13 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
     Raises NotFound, NotAllowed (it has ended).
     """
     run = get_active(session, run_id, lock=True)
-    if run.cancel_requested_at is not None:
-        return run
     reason = M("Cancelled by {who}.", who=requested_by)
     step_running = session.scalar(
         select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
     )
     if step_running is None:
         transition(session, run, RunState.CANCELLED, reason)
-    else:
+    elif run.cancel_requested_at is None:
         run.cancel_requested_at = now()
         events.record(session, run, M("Asked to stop at the next safe point by {who}.", who=requested_by))
     return run

@@ -98,6 +98,7 @@ def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
     started = site.press("/schedules/monthly/run")
     run_id = int(started.url.rsplit("/", 1)[1])
     assert site.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
+    assert "Queued for drive tape0 by tapeline." in started.text
     site.press(f"/runs/{run_id}/cancel")
     assert site.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
     assert "Cancelled by tapeline" in site.get(f"/runs/{run_id}")
@@ -143,6 +144,8 @@ def test_a_button_pressed_from_another_site_does_nothing(shared: Site, headers: 
     """Even with the login and the token of the form."""
     for path in (f"/runs/{seeds.FAILED}/retry", "/schedules/monthly/run", "/schedules/monthly/disable"):
         shared.press(path, headers=headers, status=403)
+    theirs = shared.session.post(f"{shared.url}/api/worker/shutdown/none", headers=headers, timeout=10)
+    assert theirs.status_code == 403
     _check_untouched(shared)
 
 

@@ -1,0 +1,40 @@
+"""What pages and scripts see of many runs costs no more questions than of one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import event, select
+
+from db import runs, schedules, views
+from db.engine import Database
+from db.models import ChainRun
+from db.states import RunState, Trigger
+
+DUE = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> None:
+    """Runs with their schedules, steps and warnings, newest first."""
+    with database.transaction() as session:
+        for number in range(3):
+            row = schedules.put(session, f"s{number}", drive="tape0", sources=["/data"])
+            run = runs.start(
+                session, row, due_at=DUE + timedelta(days=number), trigger=Trigger.MANUAL, requested_by="me"
+            )
+            assert run is not None
+            assert runs.transition(session, run, RunState.CANCELLED)
+    asked: list[str] = []
+
+    def count(*given: object) -> None:
+        asked.append(str(given[2]))
+
+    for limit in (1, 3):
+        with database.transaction() as session:
+            event.listen(session.get_bind(), "before_cursor_execute", count)
+            found = views.runs_json(session, select(ChainRun).limit(limit))
+            event.remove(session.get_bind(), "before_cursor_execute", count)
+        assert [run["schedule"] for run in found] == ["s2", "s1", "s0"][:limit]
+        assert {len(run["steps"]) for run in found} == {6}
+        assert len(asked) == 3, asked
+        asked.clear()
