@@ -12,8 +12,10 @@ from zoneinfo import available_timezones
 
 from pydantic import (
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -69,8 +71,30 @@ class AppriseSettings(_ChannelSettings):
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
 
 
+def is_encrypted(broker_url: str) -> bool:
+    """Whether the address of a broker asks for TLS."""
+    return broker_url.startswith("rediss://")
+
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Addresses that only this host reaches."""
+
+
+class TlsSettings(Section):
+    """An encrypted connection: whom it believes, and what it shows. The server's name is always checked."""
+
+    ca: FilePath
+    """The certificate that the server's must be signed by."""
+    certificate: FilePath | None = None
+    """This host's own certificate, where the server asks for one."""
+    key: FilePath | None = None
+    """The private key of this host's certificate, readable by the service's user alone."""
+
+    @model_validator(mode="after")
+    def _is_a_pair(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
 
 
 class FlowerSettings(Section):
@@ -115,9 +139,13 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=default_state_dir)
     """What Tapeline keeps on this host: the embedded servers, locks, logs, spool."""
     broker_url: SecretStr | None = None
-    """None: the embedded Redis."""
+    """None: the embedded Redis. ``rediss://`` is encrypted."""
+    broker_tls: TlsSettings | None = None
+    """How a ``rediss://`` broker is checked; None: by the certificates that this host trusts."""
     database_url: SecretStr | None = None
     """None: the embedded PostgreSQL."""
+    database_tls: TlsSettings | None = None
+    """The connection to the database is encrypted, and the server's certificate and name are checked."""
     default_drive: str = "tape0"
     drives: dict[DriveName, AnyDriveSettings] = {}
     """The drives of this host. None configured: a virtual drive of the default name."""
@@ -152,6 +180,21 @@ class Settings(BaseSettings):
     """How long a step waits for a database that has gone away."""
     drive_patience_seconds: float = Field(default=300, ge=0)
     """How long a step goes on trying when the drive is busy or its label does not come in time."""
+
+    @field_validator("broker_tls")
+    @classmethod
+    def _has_an_encrypted_broker(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
+        url = info.data.get("broker_url")
+        if tls is not None and not (url and is_encrypted(url.get_secret_value())):
+            raise ValueError("the address in broker_url has to begin with rediss://")
+        return tls
+
+    @field_validator("database_tls")
+    @classmethod
+    def _has_a_database(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
+        if tls is not None and info.data.get("database_url") is None:
+            raise ValueError("it needs database_url; the embedded database is reached by a socket")
+        return tls
 
     @field_validator("time_zone")
     @classmethod

@@ -23,6 +23,7 @@ from cli import (
     notify,
     precheck,
     processes,
+    rights,
     runs,
     schedules,
     sets,
@@ -49,6 +50,7 @@ tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.labe
 tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
 tapes.drives.command(epilog=examples("tapeline drive eject tape0"))(drives.eject)
 tapes.drives.command(epilog=examples("tapeline drive check tape0"))(drives.check)
+tapes.drives.command(epilog=examples("tapeline drive rights drive_host_1"))(rights.rights)
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
