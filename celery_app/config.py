@@ -7,7 +7,7 @@ from typing import Any
 from celery.schedules import schedule
 
 from celery_app.queues import CONTROL, TAPE, queue
-from celery_app.settings import Settings
+from celery_app.settings import Settings, is_encrypted
 from embedded.redis import Redis
 
 VISIBILITY_SECONDS = 7 * 24 * 3600
@@ -30,11 +30,23 @@ def broker_url(settings: Settings) -> str:
     return Redis(settings.state_dir).url
 
 
+def broker_tls(settings: Settings) -> dict[str, Any] | None:
+    """How an encrypted broker is checked, as redis-py names it; None for one that is not encrypted."""
+    if not is_encrypted(broker_url(settings)):
+        return None
+    checked: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    if tls := settings.broker_tls:
+        files = {"ssl_ca_certs": tls.ca, "ssl_certfile": tls.certificate, "ssl_keyfile": tls.key}
+        checked |= {name: str(path) for name, path in files.items() if path}
+    return checked
+
+
 def celery_config(settings: Settings) -> dict[str, Any]:
     """All settings of the Celery application."""
     drives = dict.fromkeys([TAPE, *(settings.queue_of(name) for name in settings.drive_names)])
     return {
         "broker_url": broker_url(settings),
+        "broker_use_ssl": broker_tls(settings),
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_SECONDS,
             "global_keyprefix": KEY_PREFIX,

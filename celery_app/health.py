@@ -7,6 +7,7 @@ from typing import Any
 from celery.beat import NODENAME_DEFAULT as BEAT
 from kombu import Connection
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from celery_app import settings
 from celery_app.config import broker_url, celery_config
@@ -24,8 +25,8 @@ def check_broker() -> None:
         with _connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
             connection.default_channel.client.ping()
-    except (OperationalError, OSError) as error:
-        raise _unavailable() from error
+    except (OperationalError, OSError, RedisError) as error:
+        raise _unavailable(error) from error
 
 
 def broker_facts() -> dict[str, Any]:
@@ -34,14 +35,14 @@ def broker_facts() -> dict[str, Any]:
         with _connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
             client = connection.default_channel.client
-            server, persistence = client.info("server"), client.info("persistence")
-            policy = client.config_get("maxmemory-policy")
-    except (OperationalError, OSError) as error:
-        raise _unavailable() from error
+            # CONFIG would say it as well, and the password besides: it is for administrators alone.
+            server, kept, memory = (client.info(part) for part in ("server", "persistence", "memory"))
+    except (OperationalError, OSError, RedisError) as error:
+        raise _unavailable(error) from error
     return {
         "version": server.get("redis_version"),
-        "append_only": bool(persistence.get("aof_enabled")),
-        "eviction": policy.get("maxmemory-policy"),
+        "append_only": bool(kept.get("aof_enabled")),
+        "eviction": memory.get("maxmemory_policy"),
     }
 
 
@@ -54,7 +55,18 @@ def workers(timeout: float = 1.5) -> list[str]:
     return sorted(name for name in answered if not name.startswith(f"{BEAT}@"))
 
 
-def _unavailable() -> BrokerUnavailable:
+def _unavailable(error: Exception) -> BrokerUnavailable:
+    reason = str(error)
+    if any(word in reason for word in ("SSL", "certificate")):
+        return BrokerUnavailable(
+            M("The encrypted connection to the broker fails: {reason}", reason=reason),
+            M("Check broker_url, the files of broker_tls, and the name in the server's certificate."),
+        )
+    if any(word in reason for word in ("WRONGPASS", "NOAUTH", "NOPERM", "username-password")):
+        return BrokerUnavailable(
+            M("The broker refuses this host's user: {reason}", reason=reason),
+            M("Correct user and password in broker_url."),
+        )
     return BrokerUnavailable(
         M("The broker does not answer."), M("Start it with 'tapeline up', or check the setting broker_url.")
     )
@@ -63,4 +75,6 @@ def _unavailable() -> BrokerUnavailable:
 def _connection() -> Connection:
     config = celery_config(settings.load())
     options = {**config["broker_transport_options"], "socket_connect_timeout": 3}
-    return Connection(broker_url(settings.load()), transport_options=options)
+    return Connection(
+        broker_url(settings.load()), transport_options=options, ssl=config["broker_use_ssl"] or False
+    )

@@ -12,8 +12,10 @@ from zoneinfo import available_timezones
 
 from pydantic import (
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -73,8 +75,30 @@ class AppriseSettings(_ChannelSettings):
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
 
 
+def is_encrypted(broker_url: str) -> bool:
+    """Whether the address of a broker asks for TLS."""
+    return broker_url.startswith("rediss://")
+
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Addresses that only this host reaches."""
+
+
+class TlsSettings(Section):
+    """An encrypted connection: whom it believes, and what it shows. The server's name is always checked."""
+
+    ca: FilePath
+    """The certificate that the server's must be signed by."""
+    certificate: FilePath | None = None
+    """This host's own certificate, where the server asks for one."""
+    key: FilePath | None = None
+    """The private key of this host's certificate, readable by the service's user alone."""
+
+    @model_validator(mode="after")
+    def _is_a_pair(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
 
 
 class FlowerSettings(Section):
@@ -128,10 +152,14 @@ class Settings(BaseSettings):
     """What Tapeline keeps on this host: the embedded servers, locks, logs, spool. Not set:
     ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
     broker_url: SecretStr | None = None
-    """``redis://:password@host:6379/0``. Not set: the embedded Redis."""
+    """``redis://:password@host:6379/0``; ``rediss://`` is encrypted. Not set: the embedded Redis."""
+    broker_tls: TlsSettings | None = None
+    """How a ``rediss://`` broker is checked. Not set: by the certificates that this host trusts."""
     database_url: SecretStr | None = None
     """``postgresql+psycopg2://user:password@host/database``, the driver named. Not set: the embedded
     PostgreSQL."""
+    database_tls: TlsSettings | None = None
+    """The connection to the database is encrypted, and the server's certificate and name are checked."""
     default_drive: str = "tape0"
     """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}
@@ -172,6 +200,21 @@ class Settings(BaseSettings):
     """The largest dump of Tapeline's own database that goes onto the tape beside each backup; 0: none."""
     drive_patience_seconds: float = Field(default=300, ge=0)
     """How long a step goes on trying when the drive is busy or its label does not come in time."""
+
+    @field_validator("broker_tls")
+    @classmethod
+    def _has_an_encrypted_broker(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
+        url = info.data.get("broker_url")
+        if tls is not None and not (url and is_encrypted(url.get_secret_value())):
+            raise ValueError("the address in broker_url has to begin with rediss://")
+        return tls
+
+    @field_validator("database_tls")
+    @classmethod
+    def _has_a_database(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
+        if tls is not None and info.data.get("database_url") is None:
+            raise ValueError("it needs database_url; the embedded database is reached by a socket")
+        return tls
 
     @field_validator("time_zone")
     @classmethod

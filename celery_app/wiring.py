@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import cache
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
-from celery_app.settings import AppriseSettings, ChannelSettings
+from celery_app.settings import AppriseSettings, ChannelSettings, TlsSettings
 from db.engine import Database
 from db.models import now
 from embedded.postgres import Postgres
@@ -24,10 +27,23 @@ from tape.virtual import VirtualDrive
 
 def database_url() -> str:
     """The database: the setting, else the embedded PostgreSQL."""
-    configured = settings.load().database_url
-    if configured:
-        return configured.get_secret_value()
+    found = settings.load()
+    if found.database_url:
+        return encrypted(found.database_url.get_secret_value(), found.database_tls)
     return Postgres(settings.load().state_dir).url
+
+
+def encrypted(url: str, tls: TlsSettings | None) -> str:
+    """The address, with TLS as it is set: the server's certificate and its name are checked."""
+    if tls is None:
+        return url
+    files = {"sslrootcert": tls.ca, "sslcert": tls.certificate, "sslkey": tls.key}
+    query = {"sslmode": "verify-full", **{name: str(path) for name, path in files.items() if path}}
+    try:
+        return make_url(url).update_query_dict(query).render_as_string(hide_password=False)
+    except ArgumentError:
+        # What is wrong with it is said where it is used.
+        return url
 
 
 @cache

@@ -25,6 +25,7 @@ from cli import (
     notify,
     precheck,
     processes,
+    rights,
     runs,
     schedules,
     sets,
@@ -62,6 +63,7 @@ app.command(
 tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
 tapes.drives.command(epilog=examples("tapeline drive eject tape0"))(drives.eject)
 tapes.drives.command(epilog=examples("tapeline drive check tape0"))(drives.check)
+tapes.drives.command(epilog=examples("tapeline drive rights drive_host_1"))(rights.rights)
 app.add_typer(tapes.app, name="tape")
 app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")

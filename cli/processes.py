@@ -12,6 +12,7 @@ import typer
 from celery_app import settings, wiring
 from cli import output, stack
 from dashboard import login
+from db import rights
 from embedded.program import Event, Program
 from embedded.supervisor import Supervisor
 from policy.errors import UsageError
@@ -99,4 +100,6 @@ def migrate() -> None:
     """Bring the database's tables to this version. Does nothing if they are."""
     with stack.servers():
         wiring.database().upgrade()
+        with wiring.database().transaction() as session:
+            rights.refresh(session)
     output.say(M("The database has the tables of this version."))

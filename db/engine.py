@@ -86,7 +86,7 @@ class Database:
 
     def _translate(self, error: DBAPIError) -> TapelineError | None:
         if isinstance(error, OperationalError) or error.connection_invalidated:
-            return self._unavailable()
+            return self._refusal(str(error.orig).strip()) or self._unavailable()
         if isinstance(error, ProgrammingError) and getattr(error.orig, "pgcode", None) == "42P01":
             return _not_migrated()
         return None
@@ -96,6 +96,20 @@ class Database:
             M("The database does not answer ({url}).", url=self.shown_url),
             M("Start it with 'tapeline up', or check the setting database_url."),
         )
+
+    def _refusal(self, reason: str) -> DatabaseUnavailable | None:
+        """It is there, and this host's way to it is wrong."""
+        if any(word in reason for word in ("SSL", "certificate", "private key")):
+            return DatabaseUnavailable(
+                M("The encrypted connection to the database fails: {reason}", reason=reason),
+                M("Check the files of database_tls, and the name in the server's certificate."),
+            )
+        if "authentication failed" in reason:
+            return DatabaseUnavailable(
+                M("The database refuses this host's user ({url}).", url=self.shown_url),
+                M("Correct user and password in database_url."),
+            )
+        return None
 
     def close(self) -> None:
         """Close all connections of this process."""

@@ -52,7 +52,7 @@ def test_how_far_a_unit_is_locked_up(unit: Path, units: Path) -> None:
 def test_a_tape_worker_is_never_killed() -> None:
     """Nor is what it started: LTFS writes its index when the worker is gone."""
     text = next(unit for unit in UNITS if "tape@" in unit.name).read_text()
-    for line in ("KillMode=mixed", "SendSIGKILL=no", "TimeoutStopSec=3h", "Restart=always"):
+    for line in ("KillMode=process", "SendSIGKILL=no", "TimeoutStopSec=3h", "Restart=always"):
         assert f"\n{line}\n" in text
     # What would give the service a table of mounts of its own, or forbid setuid programs.
     harmful = re.compile("Protect|PrivateTmp|PrivateDevices|PrivateMounts|SystemCall|Restrict[A-Z]")

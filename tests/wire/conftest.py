@@ -1,0 +1,5 @@
+"""A whole installation for each test."""
+
+from tests.e2e.conftest import system
+
+__all__ = ["system"]
