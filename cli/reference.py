@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from celery_app.drive_settings import AnyDriveSettings, DriveSettings, Health, WindowsCommands
 from celery_app.settings import PREFIX, ChannelSettings, FlowerSettings, Settings
+from cli import errors_page
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = "<!-- Made by `make reference` from the code: changes here are lost. -->\n"
@@ -247,7 +249,12 @@ def _examples(command: Any) -> str:
     return "\n" + "".join(f"    {line}\n" for line in lines) if lines else ""
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "guide/errors.md": partial(errors_page.page, "en", MADE),
+    "guide/zh_CN/errors.md": partial(errors_page.page, "zh_CN", MADE),
+}
 
 
 def main(folder: Path) -> None:

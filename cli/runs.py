@@ -134,9 +134,9 @@ def _print_story(run: dict[str, Any]) -> None:
 
 @app.command(name="watch", epilog=examples("tapeline runs watch 12"))
 def watch_run(run_id: RunId) -> None:
-    """Follow a run until it ends. The exit code is that of the run."""
+    """Follow a run until it ends, also while it waits for a tape. The exit code is that of the run."""
     with stack.database():
-        run = watch.follow(run_id)
+        run = watch.follow(run_id, to_its_end=True)
     _exit_as(run)
 
 

@@ -34,13 +34,17 @@ ICONS: dict[str, tuple[str, str | None]] = {
 MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
-def follow(run_id: int, *, story: bool = True) -> dict[str, Any]:
-    """Show a run until it ends or waits for an operator; returns it as JSON names it. Raises NotFound."""
+def follow(run_id: int, *, story: bool = True, to_its_end: bool = False) -> dict[str, Any]:
+    """Show a run until it ends or, unless ``to_its_end``, waits for an operator; returns it as JSON names it.
+
+    Raises NotFound.
+    """
+    waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value}
     with _bar() as bar:
         watcher = Watcher(run_id, bar, story=story)
         while True:
             run = watcher.look()
-            if run["state"] in ENDED or run["state"] == RunState.WAITING_FOR_TAPE:
+            if run["state"] in ENDED | waits:
                 watcher.look()
                 return run
             watcher.complain_of_silence(run)
@@ -92,7 +96,8 @@ class Watcher:
 
     def complain_of_silence(self, run: dict[str, Any]) -> None:
         """Say once that nobody is there to do the work, instead of waiting without a word."""
-        if any(step["state"] == "RUNNING" for step in run["steps"]):
+        waits = run["state"] == RunState.WAITING_FOR_TAPE
+        if waits or any(step["state"] == "RUNNING" for step in run["steps"]):
             self._quiet_since = time.monotonic()
         if self._complained or time.monotonic() - self._quiet_since < QUIET_SECONDS:
             return

@@ -55,11 +55,16 @@ class Words:
         self.language = language
         self._translations = _translations(language)
 
+    def template(self, text: str) -> str:
+        """A text in this language with its fields still open."""
+        # The empty id is that of gettext's own header.
+        return self._translations.gettext(text) if text else ""
+
     def text(self, message: Message) -> str:
         """The message in this language; a parameter that is itself a message is translated too."""
-        # The empty id is that of gettext's own header.
-        translated = self._translations.gettext(message.id) if message.id else ""
-        return translated.format(**{name: self._value(value) for name, value in message.params.items()})
+        return self.template(message.id).format(
+            **{name: self._value(value) for name, value in message.params.items()}
+        )
 
     def error(self, error: TapelineError) -> str:
         """What happened and what to do, in one line."""

@@ -1,0 +1,112 @@
+"""What the guide tells an operator to do works, in the order in which it is told."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.guide.chapters import CHINESE, GUIDE, Step, steps, strangers
+from tests.guide.scene import Scene
+
+DOCS = GUIDE.parent
+CHAPTERS: dict[str, Callable[[Scene], None] | None] = {
+    "install": None,
+    "first-month": Scene.up,
+    "changing-tapes": Scene.backed_up,
+    "messages": Scene.up,
+    "retry": Scene.failed,
+    "restore": Scene.backed_up,
+    "disaster": Scene.backed_up,
+    "database-backup": Scene.backed_up,
+    "upgrade": None,
+}
+"""Each chapter, and what its reader has done before."""
+WRITTEN_ELSEWHERE = {"containers.md", "services.md", "security.md"}
+"""Pages that come with the containers, the services and the security of the wire."""
+PROGRAMS = ("bash", "curl", "zstd", "tar", "diff", "sha256sum")
+"""What the chapters use beside Tapeline."""
+TRANSLATED = ("first-month", "changing-tapes", "messages", "retry", "restore", "disaster")
+
+
+def files() -> list[Path]:
+    return [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_can_be_followed(chapter: str, scene: Scene) -> None:
+    """Every command ends as the chapter says, with real processes, a real broker and a real database."""
+    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+        pytest.skip(f"not installed here: {', '.join(missing)}")
+    before = CHAPTERS[chapter]
+    if before is not None:
+        before(scene)
+    todo = [step for step in steps(GUIDE / f"{chapter}.md") if not step.parsed_only]
+    for step in todo:
+        scene.do(step)
+    assert todo
+
+
+def test_every_chapter_is_followed() -> None:
+    """None is written and then forgotten here; the others have no commands of their own."""
+    with_steps = {path.stem for path in GUIDE.glob("*.md") if steps(path)}
+    assert with_steps == set(CHAPTERS)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_what_is_not_run_exists_at_least(path: Path) -> None:
+    """Each tapeline command in a block or in a sentence of any page has a command and options that exist."""
+    page = path.read_text(encoding="utf-8")
+    typed = [step.text for step in steps(path) if not step.by_hand]
+    said = re.findall(r"(?<!`)`(tapeline [^`]+)`(?!`)", page)
+    assert [problem for command in typed + said for problem in strangers(command)] == []
+
+
+def test_shells_can_read_what_is_not_run() -> None:
+    """A command for root or for another host is at least one for bash."""
+    for path in GUIDE.glob("*.md"):
+        for step in steps(path):
+            if step.parsed_only and "C:\\" not in step.text and not step.text.startswith("setx"):
+                subprocess.run(["bash", "-n", "-c", step.text], check=True)
+
+
+@pytest.mark.parametrize("chapter", TRANSLATED)
+def test_the_chinese_chapter_has_the_same_commands(chapter: str) -> None:
+    """In the same order, with the same exit codes and the same marks: one is as true as the other."""
+
+    def typed(folder: Path) -> list[Step]:
+        return steps(folder / f"{chapter}.md")
+
+    assert typed(CHINESE) == typed(GUIDE)
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    """The guard guards."""
+    assert strangers("sudo -u x tapeline sets nonsense | head") == [
+        "tapeline sets: there is no command nonsense"
+    ]
+    assert strangers("A=1 tapeline sets list --nonsense") == [
+        "tapeline sets list: there is no option --nonsense"
+    ]
+    assert strangers("/opt/bin/tapeline runs retry RUN --why 'it -x'") == []
+    assert strangers("tapeline runs --state FAILED && tapeline nonsense")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """To a file that is there and, within the docs, to a heading of it."""
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if link.startswith(("http:", "https:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name) if name else path
+        assert target.exists() or target.name in WRITTEN_ELSEWHERE, f"{path.name}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+            assert anchor in slugs, f"{path.name}: {link}"
