@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from sqlalchemy import text
 
-from celery_app import health, settings, wiring
+from celery_app import settings, wiring
 from cli import drive_checks, output, stack
 from cli.drive_checks import Wrong
 from cli.output import AsJson
@@ -117,6 +117,8 @@ def _database() -> Message:
 
 
 def _broker() -> Message:
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
     facts = health.broker_facts()
     if not facts["append_only"]:
         raise Wrong(
@@ -131,6 +133,8 @@ def _broker() -> Message:
 
 
 def _workers() -> Message:
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
     names = health.workers()
     if not names:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))

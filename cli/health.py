@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from celery_app import pulse
-from celery_app.pulse import Process
 from cli import doctor
 from cli.doctor import Finding
 from cli.output import AsJson
 from policy.message import M
+
+if TYPE_CHECKING:
+    from celery_app.pulse import Process
 
 
 def health(
@@ -29,15 +30,21 @@ def health(
 
     Exit code 1 if one does not, or if none runs here.
     """
+    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+
     findings = [_of(name) for name in names or []] or [_asked(process) for process in pulse.processes()]
     doctor.report(findings or [_none()], as_json=as_json)
 
 
 def _of(name: str) -> Finding:
+    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+
     return doctor.checked(M("{name}", name=name), lambda: pulse.check(pulse.named(name)))
 
 
 def _asked(process: Process) -> Finding:
+    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+
     return doctor.checked(M("{name}", name=process.name), lambda: pulse.check(process))
 
 

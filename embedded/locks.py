@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import portalocker
-
 from embedded.folders import translated
 
 
@@ -22,14 +20,20 @@ class Lock:
 
     def share(self) -> None:
         """Hold it together with others; waits while somebody holds it alone."""
+        import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
+
         portalocker.lock(self._descriptor, portalocker.LOCK_SH)
 
     def own(self) -> None:
         """Hold it alone; waits for the others."""
+        import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
+
         portalocker.lock(self._descriptor, portalocker.LOCK_EX)
 
     def try_own(self) -> bool:
         """Hold it alone if nobody else holds it; on False nothing is held, not even what was shared."""
+        import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
+
         try:
             portalocker.lock(self._descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.AlreadyLocked:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, unquote
 
-import requests
-
 from notify.channel import ChannelUnavailable, RateLimited
 from notify.dingtalk_answer import Answer
 from notify.dingtalk_message import encode
@@ -72,6 +70,8 @@ class DingTalk:
             raise error
 
     def _post(self, body: bytes) -> Answer:
+        import requests  # noqa: PLC0415 - slow to load, and most commands send nothing
+
         try:
             response = requests.post(
                 self._address(),

@@ -9,18 +9,12 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-import portalocker
-
 from policy.message import M
 from tape.errors import DriveBusy, DriveError
 
 NOTE_BYTES = 1000
 NOTE_AT = 1
 """Windows locks the first byte, so that nobody else can read it."""
-
-
-# Windows does not always say why it gives no lock; the file is open by then, so somebody has it.
-BUSY = portalocker.LockException if sys.platform == "win32" else portalocker.AlreadyLocked
 
 
 class HostLock:
@@ -50,16 +44,17 @@ class HostLock:
         """Take the lock or raise DriveBusy at once, which names the holder. Raises DriveError."""
         if self.held:
             raise self._busy(_note())
+        import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
+
         descriptor = self._open()
         try:
             portalocker.lock(descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
-        except BUSY as error:
-            holder = _read_note(descriptor)
-            os.close(descriptor)
-            raise self._busy(holder) from error
         except portalocker.LockException as error:
+            # Windows does not always say why it gives no lock; the file is open by then, so somebody has it.
+            is_busy = sys.platform == "win32" or isinstance(error, portalocker.AlreadyLocked)
+            refused = self._busy(_read_note(descriptor)) if is_busy else self._unusable(error)
             os.close(descriptor)
-            raise self._unusable(error) from error
+            raise refused from error
         self._descriptor = descriptor
         _write_note(descriptor)
 
