@@ -107,7 +107,7 @@ SCHEDULE = (
     Field(
         "unreadable_label",
         values.choice(("refuse", "continue")),
-        "What happens with a tape whose label cannot be read.",
+        "What happens with a tape whose label cannot be read: refuse it, or try again before the format.",
         default="refuse",
     ),
     Field(
