@@ -7,24 +7,22 @@ from collections.abc import Callable, Iterator
 
 from blake3 import blake3
 
-from backup import metadata, system
+from backup import metadata, within
 from backup.contents import Contents, Damaged
 from backup.entry import Entry
 from backup.holes import MapReader, Segments
 from backup.tar import BLOCK
 from policy.message import M, Message
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.WITHIN
-
 
 def receive(
-    contents: Contents, entry: Entry, folder: int, name: bytes, look_up: Callable[[int], None]
+    contents: Contents, entry: Entry, folder: within.Folder, name: bytes, look_up: Callable[[int], None]
 ) -> list[Message]:
     """Make a new file with the content and the metadata of an entry; returns what is not as it was.
 
     Raises Damaged, and OSError of the disk.
     """
-    fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
+    fd = within.create(folder, name)
     try:
         blocks = _verified(contents, entry, look_up)
         if entry.sparse:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backup import metadata
+from backup import metadata, within
 from backup.age import Identities
 from backup.contents import Contents, Damaged
 from backup.documents import folder_of
@@ -16,7 +15,7 @@ from backup.entry import Entry, FileType, raw, shown
 from backup.receive import receive
 from backup.restored import Restored
 from backup.selection import Selection
-from backup.target import Refused, Target, kind, placed, split, writing
+from backup.target import Refused, Target, placed, split, writing
 from policy.message import M, Message
 from tape.drive import Volume
 
@@ -199,17 +198,17 @@ class Restoration:
         if not parts:
             return True
         parent = self._target.folder(parts[:-1])
-        existing = kind(parent, parts[-1])
+        existing = _existing(parent, parts[-1])
         if existing is not None and not stat.S_ISDIR(existing):
             if not self._overwrite:
                 self.report.kept.append(shown(entry.path))
                 return False
-            os.unlink(parts[-1], dir_fd=parent)
+            within.unlink(parent, parts[-1])
             existing = None
         if existing is None or self._overwrite or self._restored.made(raw(entry.path)):
             self._restored.folder(entry)
         if existing is None:
-            os.mkdir(parts[-1], 0o700, dir_fd=parent)
+            within.mkdir(parent, parts[-1])
         return True
 
     def _finish_folder(self, entry: Entry) -> bool:
@@ -232,8 +231,8 @@ class Restoration:
                 self._restored.name(self._set_id, entry, parts)
         return True
 
-    def _is_kept(self, entry: Entry, parent: int, name: bytes) -> bool:
-        existing = kind(parent, name)
+    def _is_kept(self, entry: Entry, parent: within.Folder, name: bytes) -> bool:
+        existing = _existing(parent, name)
         if existing is None:
             return False
         if not self._overwrite:
@@ -243,7 +242,7 @@ class Restoration:
             raise Refused(M("A folder of the same name is in its way."))
         return False
 
-    def _fill(self, entry: Entry, parent: int, name: bytes) -> None:
+    def _fill(self, entry: Entry, parent: within.Folder, name: bytes) -> None:
         first = self._same_file(entry)
         if first is not None:
             problems = self._link(entry, first, parent, name)
@@ -261,11 +260,13 @@ class Restoration:
             return self._restored.twin_of(self._set_id, entry)
         return None
 
-    def _link(self, entry: Entry, named: tuple[bytes, ...], parent: int, name: bytes) -> list[Message]:
+    def _link(
+        self, entry: Entry, named: tuple[bytes, ...], parent: within.Folder, name: bytes
+    ) -> list[Message]:
         *folders, first = named
         there = self._firsts.folder(tuple(folders))
         try:
-            os.link(first, name, src_dir_fd=there, dst_dir_fd=parent, follow_symlinks=False)
+            within.link(there, first, parent, name)
         except OSError as error:
             problem = M("It could not be linked, and is a file of its own: {reason}.", reason=error.strerror)
             return [problem, *receive(self._contents, entry, parent, name, self._look_up)]
@@ -284,9 +285,17 @@ class Restoration:
         self.report.incomplete.extend((shown(entry.path), problem) for problem in problems)
 
 
-def _make_named(entry: Entry, parent: int, name: bytes) -> list[Message]:
+def _existing(parent: within.Folder, name: bytes) -> int | None:
+    """The type bits of what has this name, or None. Raises Refused where that is another file's."""
+    found = within.kind(parent, name)
+    if found is not None and within.is_another(parent, name):
+        raise Refused(M("A file is in its way whose name differs in capitals alone."))
+    return found
+
+
+def _make_named(entry: Entry, parent: within.Folder, name: bytes) -> list[Message]:
     if entry.type is FileType.SYMLINK:
-        os.symlink(raw(entry.target or ""), name, dir_fd=parent)
+        within.symlink(raw(entry.target or ""), parent, name)
     else:
-        os.mkfifo(name, 0o600, dir_fd=parent)
+        within.mkfifo(parent, name)
     return metadata.apply_named(parent, name, entry)

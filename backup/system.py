@@ -6,14 +6,38 @@ Paths of the engine are bytes with ``/`` from the root; on Windows the drive let
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 if sys.platform == "win32":
     READ = os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT
     FOLDER = WITHIN = 0
-    WALKS_BY_DESCRIPTOR = False
-    """Whether a folder can be entered by its descriptor, past no link: what a safe restore stands on."""
+
+    _NO_NAME = re.compile(
+        # What ends a name, or means a stream of another file; a blank or a dot that would be dropped.
+        rb'[\x00-\x1f<>:"/\\|?*]|[ .]\Z|'
+        # What means a device, whatever comes behind its dot.
+        rb"\A(?:CON|PRN|AUX|NUL|(?:COM|LPT)(?:[0-9]|\xc2[\xb9\xb2\xb3]))[ ]*(?:\.|\Z)",
+        re.IGNORECASE,
+    )
+    _DRIVE = re.compile(rb"[A-Za-z]:")
+
+    def is_name(name: bytes) -> bool:
+        """Whether a file can have this name."""
+        return _NO_NAME.search(name) is None and _is_text(name)
+
+    def _is_text(name: bytes) -> bool:
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def below_a_target(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """A path as folders below another: what came from ``C:`` goes to ``C``."""
+        first = parts[0][:1] if parts and _DRIVE.fullmatch(parts[0]) else None
+        return parts if first is None else (first, *parts[1:])
 
     def native(path: bytes) -> bytes:
         """A path of the engine as the system's calls take it."""
@@ -61,7 +85,14 @@ else:
     WITHIN = os.O_NOFOLLOW | os.O_CLOEXEC
     FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
     READ = os.O_RDONLY | os.O_NONBLOCK | WITHIN
-    WALKS_BY_DESCRIPTOR = True
+
+    def is_name(_name: bytes) -> bool:
+        """Whether a file can have this name; here every one that is no path."""
+        return True
+
+    def below_a_target(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """A path as folders below another."""
+        return parts
 
     def native(path: bytes) -> bytes:
         """A path of the engine as the system's calls take it."""

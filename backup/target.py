@@ -1,25 +1,22 @@
 """The folder that is restored into: nothing is ever written outside it.
 
-Each path is walked folder by folder from the target, with ``dir_fd`` and ``O_NOFOLLOW``, so that no symbolic
-link leads out, be it from the tape or from before.
+Each path is walked folder by folder from the target, past no link, so that none leads out, be it from the
+tape or from before.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from backup import system
+from backup import system, within
 from backup.entry import raw, shown
 from backup.errors import TargetFailed
 from policy.message import M, Message
 
-_FOLDER = os.O_RDONLY | system.FOLDER | system.WITHIN
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -55,51 +52,50 @@ def split(path: str) -> tuple[bytes, ...]:
     parts = () if path == "/" else parts[1:]
     if any(part in (b"", b".", b"..") for part in parts):
         raise Refused(M("Its path would lead out of the folder to restore into."))
+    parts = system.below_a_target(parts)
+    for part in parts:
+        if not system.is_name(part):
+            raise Refused(M("Windows can have no file of the name {name}.", name=shown(part)))
     return parts
 
 
 class Target:
-    """Folders below the target as descriptors; the last one stays open. Raises TargetFailed."""
+    """Folders below the target, of which the last one is held. Raises TargetFailed."""
 
     def __init__(self, root: Path, on_make: Callable[[bytes], None] = lambda _path: None) -> None:
         """``on_make`` is told of each folder, by its path from the target, before it is made."""
         self._on_make = on_make
-        if not system.WALKS_BY_DESCRIPTOR:
-            raise TargetFailed(
-                M("Windows cannot restore safely into a folder: it knows no folder by its descriptor."),
-                M("Restore on a Linux host, or by tar and zstd as README.txt on the tape says."),
-            )
         with _opening(root):
             root.mkdir(parents=True, exist_ok=True)
-            self._root = os.open(root, os.O_RDONLY | system.FOLDER)
+            self._root = within.root(str(root))
         self._parts: tuple[bytes, ...] = ()
-        self._fd = os.dup(self._root)
+        self._held = within.again(self._root)
 
     def close(self) -> None:
-        os.close(self._fd)
-        os.close(self._root)
+        within.close(self._held)
+        within.close(self._root)
 
-    def folder(self, parts: tuple[bytes, ...]) -> int:
-        """A descriptor, good until the next call; what is missing is made. Raises Refused."""
+    def folder(self, parts: tuple[bytes, ...]) -> within.Folder:
+        """A folder, held until the next call; what is missing is made. Raises Refused."""
         if parts[: len(self._parts)] != self._parts:
-            self._go((), os.dup(self._root))
+            self._go((), within.again(self._root))
         for name in parts[len(self._parts) :]:
             self._go((*self._parts, name), self._enter((*self._parts, name)))
-        return self._fd
+        return self._held
 
-    def _go(self, parts: tuple[bytes, ...], fd: int) -> None:
-        os.close(self._fd)
-        self._parts, self._fd = parts, fd
+    def _go(self, parts: tuple[bytes, ...], folder: within.Folder) -> None:
+        within.close(self._held)
+        self._parts, self._held = parts, folder
 
-    def _enter(self, parts: tuple[bytes, ...]) -> int:
+    def _enter(self, parts: tuple[bytes, ...]) -> within.Folder:
         name = parts[-1]
         try:
             with suppress(FileNotFoundError):
-                return os.open(name, _FOLDER, dir_fd=self._fd)
+                return within.enter(self._held, name)
             self._on_make(b"/" + b"/".join(parts))
             with writing():
-                os.mkdir(name, dir_fd=self._fd)
-            return os.open(name, _FOLDER, dir_fd=self._fd)
+                within.mkdir(self._held, name)
+            return within.enter(self._held, name)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise Refused(M("A link or a file is in the way of its folder.")) from error
@@ -123,22 +119,14 @@ def _opening(root: Path) -> Iterator[None]:
         ) from error
 
 
-def kind(folder: int, name: bytes) -> int | None:
-    """The type bits of what has this name now, or None if nothing has."""
-    try:
-        return stat.S_IFMT(os.lstat(name, dir_fd=folder).st_mode)
-    except FileNotFoundError:
-        return None
-
-
 @contextmanager
-def placed(folder: int, name: bytes) -> Iterator[bytes]:
+def placed(folder: within.Folder, name: bytes) -> Iterator[bytes]:
     """Give a name to make something under; it takes its real name, at once, only when the body succeeds."""
     temporary = b".tapeline-" + secrets.token_hex(8).encode()
     try:
         yield temporary
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        within.rename(folder, temporary, name)
     finally:
         # Also after a rename: it does nothing where both names are links to the same file already.
         with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
+            within.unlink(folder, temporary)

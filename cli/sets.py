@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ from db.models import BackupFile, BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
+from policy.paths import as_stored
 
 app = typer.Typer(help="Backup sets: what is on tape, finding files, restoring.")
 
@@ -150,7 +151,7 @@ def restore(
     is everything as it was then: what it follows is read too, and what was deleted is not there. Every file
     is verified; none that exists is touched unless --overwrite says so.
     """
-    wanted = [path.rstrip("/") or "/" for path in paths or []]
+    wanted = [as_stored(path).rstrip("/") or "/" for path in paths or []]
     patterns = match or []
     with stack.database() as database:
         with database.transaction() as session:
@@ -165,11 +166,11 @@ def restore(
             _show_plan(plan, as_json)
             return
         options = {
-            "target": str(to.absolute()),
+            "target": _on_the_drives_host(to),
             "paths": wanted,
             "patterns": patterns,
             "overwrite": overwrite,
-            "identity": str(identity.absolute()) if identity else None,
+            "identity": _on_the_drives_host(identity) if identity else None,
         }
         options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
         if is_closed and identity is None:
@@ -185,6 +186,11 @@ def restore(
         run = watch.follow(run_id)
     output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style=output.STYLES.get(run["state"]))
     raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+
+
+def _on_the_drives_host(path: Path) -> str:
+    """A path as that host has it, which may be one of Windows while this is none."""
+    return str(path if PureWindowsPath(path).is_absolute() else path.absolute())
 
 
 def _set_at(session: Any, schedule: str, at: str) -> str:

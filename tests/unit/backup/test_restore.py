@@ -223,7 +223,7 @@ def test_a_link_that_the_target_refuses_is_a_copy(bench: Any, monkeypatch: pytes
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("backup.restore.os.link", refuse)
+    monkeypatch.setattr("backup.within.os.link", refuse)
     report = bench.restore()
     assert report.failures == []
     assert [Path(path).name for path, _ in report.incomplete] == ["z"]
