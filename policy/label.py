@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from policy.errors import UsageError
 from policy.message import M
@@ -33,6 +34,8 @@ class MonthlyLabel:
         return (self.year, self.month) == (moment.year, moment.month)
 
 
+# Of hundreds of tapes, for each run that is played ahead.
+@lru_cache(maxsize=4096)
 def parse(label: str | None) -> MonthlyLabel | None:
     """Read a monthly label; None if it is not one (a foreign label, no label, sequence 00)."""
     match = _MONTHLY.fullmatch(label or "")
