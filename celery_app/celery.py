@@ -8,7 +8,7 @@ import sys
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
-from celery_app import guards, logs, monitor, settings, transport, wiring
+from celery_app import guards, logs, monitor, settings, signing, transport, wiring
 from celery_app.config import celery_config
 from policy.errors import TapelineError
 
@@ -39,6 +39,7 @@ def _make() -> Celery:
     )
     transport.install()
     made.conf.update(celery_config(settings.load()))
+    signing.install(made, settings.load().signing)
     guards.install(made)
     monitor.extend_flower()
     return made

@@ -74,9 +74,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_publish_retry_policy": STEADY,
         # No result decides anything; the database does.
         "task_ignore_result": True,
-        "task_serializer": "json",
+        "task_serializer": "auth" if settings.signing else "json",
         "result_serializer": "json",
-        "accept_content": ["json"],
+        "accept_content": ["auth"] if settings.signing else ["json"],
         "result_accept_content": ["json"],
         "task_default_queue": CONTROL,
         "task_create_missing_queues": False,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import (
+    DirectoryPath,
     Field,
     FilePath,
     SecretStr,
@@ -101,6 +102,17 @@ class TlsSettings(Section):
         return self
 
 
+class SigningSettings(Section):
+    """Messages are signed, and unsigned ones refused: set it on every host at the same time, or on none."""
+
+    key: FilePath
+    """This host's private RSA key (PEM), readable by the service's user alone."""
+    certificate: FilePath
+    """The certificate of that key."""
+    trusted: DirectoryPath
+    """A folder with the certificates of all hosts whose messages are taken, and nothing else."""
+
+
 class FlowerSettings(Section):
     """The dashboard."""
 
@@ -160,6 +172,8 @@ class Settings(BaseSettings):
     PostgreSQL."""
     database_tls: TlsSettings | None = None
     """The connection to the database is encrypted, and the server's certificate and name are checked."""
+    signing: SigningSettings | None = None
+    """Whether messages are signed; None: whoever may write to the broker may send them."""
     default_drive: str = "tape0"
     """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}

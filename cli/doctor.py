@@ -14,7 +14,7 @@ import typer
 from sqlalchemy import text
 
 from celery_app import settings, wiring
-from cli import drive_checks, output, stack
+from cli import drive_checks, output, stack, wire_checks
 from cli.drive_checks import Wrong
 from cli.output import AsJson
 from cli.schedules import trouble
@@ -71,6 +71,8 @@ def _all() -> Iterator[Finding]:
         yield checked(M("Servers"), lambda: _servers(servers))
         yield checked(M("Database"), _database)
         yield checked(M("Broker"), _broker)
+        yield checked(M("Way to the database"), wire_checks.database)
+        yield checked(M("Way to the broker"), wire_checks.broker)
         yield checked(M("Workers"), _workers)
         yield checked(M("Schedules"), _schedules)
     for name in found.drive_names:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from secrets import token_urlsafe
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from sqlalchemy import make_url
 
-from celery_app import wiring
-from celery_app.config import KEY_PREFIX
+from celery_app import settings, wiring
+from celery_app.config import KEY_PREFIX, broker_url
 from cli import output, stack
 from cli.output import AsJson
 from db import rights as of_database
@@ -30,7 +31,7 @@ def rights(
     url = make_url(wiring.database_url()).set(username=role, password=password, query={})
     found = {
         "database_url": url.render_as_string(hide_password=False),
-        "redis": acl(role, password),
+        "redis": acl(role, password, broker_url(settings.load())),
     }
     if as_json:
         output.print_json(found)
@@ -39,7 +40,14 @@ def rights(
         output.console.print(found["redis"], markup=False, soft_wrap=True)
 
 
-def acl(user: str, password: str) -> str:
+def acl(user: str, password: str, broker: str) -> str:
     """The line that makes the user in Redis: our keys and channels, and nothing of the server's own."""
-    ours = f"~{KEY_PREFIX}* &{KEY_PREFIX}*"
+    # What is subscribed to must stand here letter by letter, also where a wider pattern covers it.
+    topics = (f"/{_number(broker)}.{topic}" for topic in ("celery.pidbox", "celeryev/worker.*", "celeryev/*"))
+    ours = " ".join([f"~{KEY_PREFIX}*", *(f"&{KEY_PREFIX}{topic}" for topic in topics)])
     return f"ACL SETUSER {user} reset on >{password} {ours} +@all -@admin -@dangerous +info"
+
+
+def _number(broker: str) -> str:
+    """The number of the database in the broker's address."""
+    return urlsplit(broker).path.strip("/") or "0"
