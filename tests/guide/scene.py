@@ -209,6 +209,11 @@ class Scene:
         said = "|".join(map(re.escape, meant))
         return re.sub(said, lambda found: meant[found[0]], command)
 
+    def _volume(self) -> Path | None:
+        """The folder of the volume in the drive, None if the drive is empty."""
+        barcode = virtual_shelf.inserted(self.system.drive.path)
+        return virtual_shelf.folder_of(self.system.drive.path, barcode) / "volume" if barcode else None
+
     def _newest_set(self) -> str:
         volume = self._volume()
         assert volume
