@@ -123,7 +123,7 @@ class PolicyKind(StrEnum):
     """Which tapes a schedule accepts."""
 
     CURRENT_MONTH = "current_month"
-    """A label of this month in the schedule's time zone, or a blank tape."""
+    """A label of this month in the schedule's time zone, or a blank tape; none that is in a pool."""
     ROTATE = "rotate"
     """As current_month, and a known cartridge all of whose sets are past retention."""
     POOL = "pool"
@@ -155,24 +155,21 @@ class TapePolicy:
 
         ``now_local``: now, in the schedule's time zone.
         """
-        if tape.state == "blank":
-            # A blank tape belongs to no pool until an operator registers it.
-            return self.kind is not PolicyKind.POOL or self._in_pool(tape)
-        if tape.state != "formatted":
+        if not self._may_have(tape) or tape.state not in {"blank", "formatted"}:
             return False
         match self.kind:
             case PolicyKind.POOL:
-                return self._in_pool(tape)
+                return True
             case PolicyKind.CURRENT_MONTH:
-                return _is_this_months(tape, now_local)
+                return tape.state == "blank" or _is_this_months(tape, now_local)
             case PolicyKind.ROTATE:
-                return _is_this_months(tape, now_local) or _is_free(tape, now_local)
+                return tape.state == "blank" or _is_this_months(tape, now_local) or _is_free(tape, now_local)
 
     def may_append(self, tape: TapeFacts, now_local: datetime) -> bool:
         """Whether a backup may be added to this volume as it is, without a format."""
-        if tape.state != "formatted" or tape.write_protected:
+        if tape.state != "formatted" or tape.write_protected or not self._may_have(tape):
             return False
-        return self._in_pool(tape) if self.kind is PolicyKind.POOL else _is_this_months(tape, now_local)
+        return self.kind is PolicyKind.POOL or _is_this_months(tape, now_local)
 
     def expects(self, now_local: datetime, *, begins: bool) -> Message:
         """What the operator should insert; ``begins``: a format may come first."""
@@ -187,8 +184,10 @@ class TapePolicy:
             case PolicyKind.ROTATE:
                 return M("a blank tape, one labelled {month}, or an expired one", month=month)
 
-    def _in_pool(self, tape: TapeFacts) -> bool:
-        return tape.known is not None and tape.known.pool == self.pool
+    def _may_have(self, tape: TapeFacts) -> bool:
+        """What an operator has put into a pool is for the schedules of this pool alone; a blank tape belongs
+        to none until he registers it."""
+        return (tape.known.pool if tape.known else None) == self.pool
 
 
 def _is_this_months(tape: TapeFacts, now_local: datetime) -> bool:

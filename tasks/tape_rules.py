@@ -44,7 +44,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
         return _no_use_for(session, run, tape)
     moment = local_now(run)
     named = permits.named_label(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, named)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, policy_of(run), named)
     if wrong is not None:
         return wrong
     begun = begun_on(session, run)
@@ -75,10 +75,10 @@ def refusal_at_first(
 
     ``named``: the label of the tape that an operator has said may be erased.
     """
-    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, named)
+    policy = TapePolicy.parse(schedule.tape_policy)
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, policy, named)
     if wrong is not None:
         return wrong
-    policy = TapePolicy.parse(schedule.tape_policy)
     begins = is_full(session, schedule, schedule.template.type)
     return (
         None
@@ -108,10 +108,17 @@ def _unusable(tape: TapeFacts) -> Message | None:
 
 
 def _no_room(
-    session: Session, drive: str, tape: TapeFacts, moment: datetime, named: str | None
+    session: Session, drive: str, tape: TapeFacts, moment: datetime, policy: TapePolicy, named: str | None
 ) -> Message | None:
     if tape.known is None or named == tape.label or not _is_full(tape.known, moment):
         return None
+    if policy.pool is not None:
+        return M(
+            "Tape {tape} in drive {drive} is full. Put in another one of pool '{pool}'.",
+            tape=tape.describe(),
+            drive=drive,
+            pool=policy.pool,
+        )
     return M(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
         tape=tape.describe(),
