@@ -44,7 +44,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
         return _no_use_for(session, run, tape)
     moment = local_now(run)
     named = permits.named_label(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, policy_of(run), named)
+    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, policy=policy_of(run), named=named)
     if wrong is not None:
         return wrong
     begun = begun_on(session, run)
@@ -76,7 +76,7 @@ def refusal_at_first(
     ``named``: the label of the tape that an operator has said may be erased.
     """
     policy = TapePolicy.parse(schedule.tape_policy)
-    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, policy, named)
+    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, policy=policy, named=named)
     if wrong is not None:
         return wrong
     begins = is_full(session, schedule, schedule.template.type)
@@ -108,7 +108,13 @@ def _unusable(tape: TapeFacts) -> Message | None:
 
 
 def _no_room(
-    session: Session, drive: str, tape: TapeFacts, moment: datetime, policy: TapePolicy, named: str | None
+    session: Session,
+    drive: str,
+    tape: TapeFacts,
+    moment: datetime,
+    *,
+    policy: TapePolicy,
+    named: str | None,
 ) -> Message | None:
     if tape.known is None or named == tape.label or not _is_full(tape.known, moment):
         return None
