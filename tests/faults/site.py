@@ -204,7 +204,12 @@ class Site(System):
     def start_refused(self, name: str) -> str:
         """Start a tape worker that has to refuse; what it says."""
         self._spawn(name, "worker", "-Q", name, "-c", "1", "-n", f"{name}@test")
-        assert self.processes.pop(name).wait(30) == 1, self.logs()
+        try:
+            assert self.processes[name].wait(30) == 1, self.logs()
+        except BaseException:
+            self.crash(name)
+            raise
+        del self.processes[name]
         log = self.folder / f"{name}.log"
         said = log.read_text("utf-8")
         log.unlink()
