@@ -52,16 +52,16 @@ def _what_to_do(entry: Entry) -> Any:
 
 def _row(alike: list[Entry]) -> list[Any]:
     first, last = alike[0], alike[-1]
-    needs = output.in_words(_needs(first))
+    needs = _needs(first)
     if len(alike) > 1:
-        rest = M("{count} runs until {day}", count=len(alike), day=f"{_local(last):%Y-%m-%d}")
-        needs = f"{needs} ({output.in_words(rest)})"
+        until = f"{_local(last):%Y-%m-%d}"
+        needs = M("{needs} ({count} runs until {day})", needs=needs.to_json(), count=len(alike), day=until)
     return [
         wiring.words().clock(_local(first)),
         first.planned.schedule,
         first.planned.drive,
         first.label,
-        needs,
+        output.in_words(needs),
         _fill(replace(last, used_before=first.used_before)),
         first.planned.time_zone,
     ]

@@ -84,7 +84,8 @@ def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:
     row = Text()
     for cell, width in zip(others, widths, strict=False):
         row.append_text(cell).append(" " * (width - cell.cell_len + 2))
-    console.print(row.append_text(last), soft_wrap=True)
+    row.append_text(last).rstrip()
+    console.print(row, soft_wrap=True)
 
 
 def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:

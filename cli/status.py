@@ -117,7 +117,10 @@ def _print_trouble(name: str, trouble: dict[str, Any]) -> None:
         M(
             "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
             name=name,
-            **{**trouble, "since": output.local(trouble["since"])},
+            waiting=trouble["waiting"],
+            lost=trouble["lost"],
+            since=output.local(trouble["since"]),
+            error=trouble["said"] or trouble["error"],
         ),
         style="yellow",
     )

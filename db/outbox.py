@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Notification, now
+from policy.errors import TapelineError
 
 LEASE = timedelta(minutes=2)
 """How long a deliverer may take before another one tries; longer than any channel's time-out."""
@@ -48,11 +49,16 @@ def delivered(notification: Notification, channel: str) -> None:
     _note(notification, channel, {"sent_at": now().isoformat()})
 
 
-def refused(notification: Notification, channel: str, error: str, *, final: bool) -> None:
+def refused(notification: Notification, channel: str, error: TapelineError, *, final: bool) -> None:
     """Note why a channel did not take the message; ``final``: it never will."""
     moment = now()
     first = notification.deliveries.get(channel, {}).get("first_tried_at", moment.isoformat())
-    entry = {"error": error, "first_tried_at": first, "tried_at": moment.isoformat()}
+    entry = {
+        "error": str(error),
+        "said": error.in_one().to_json(),
+        "first_tried_at": first,
+        "tried_at": moment.isoformat(),
+    }
     if final:
         entry["failed_at"] = moment.isoformat()
     elif moment - datetime.fromisoformat(first) > GIVE_UP_AFTER:
@@ -88,7 +94,7 @@ def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]
     trouble = found.setdefault(channel, {"waiting": 0, "lost": 0, "since": entry["first_tried_at"]})
     trouble["lost" if _ENDINGS & entry.keys() else "waiting"] += 1
     trouble["since"] = min(trouble["since"], entry["first_tried_at"])
-    trouble["error"] = entry["error"]
+    trouble["error"], trouble["said"] = entry["error"], entry.get("said")
 
 
 def _note(notification: Notification, channel: str, entry: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def problem_of(schedule: ScheduledTask) -> Message | None:
         rule_of(schedule)
         TapePolicy.parse(schedule.tape_policy)
     except UsageError as error:
-        return _one_message(error)
+        return error.in_one()
     return None
 
 
@@ -77,12 +77,6 @@ def _fingerprint(schedule: ScheduledTask) -> str:
         ],
         sort_keys=True,
     )
-
-
-def _one_message(error: UsageError) -> Message:
-    if error.remedy is None:
-        return error.message
-    return M("{message} {remedy}", message=error.message.to_json(), remedy=error.remedy.to_json())
 
 
 def needing_attention(session: Session, moment: datetime) -> list[int]:

@@ -82,7 +82,7 @@ class Delivery:
                 outbox.delivered(notification, channel.name)
             else:
                 final = isinstance(error, ChannelRefused)
-                outbox.refused(notification, channel.name, str(error), final=final)
+                outbox.refused(notification, channel.name, error, final=final)
         return error is None
 
 

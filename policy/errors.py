@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from policy.message import Message
+from policy.message import M, Message
 
 
 class Consequence(StrEnum):
@@ -34,6 +34,12 @@ class TapelineError(Exception):
         super().__init__(message, remedy)
         self.message = message
         self.remedy = remedy
+
+    def in_one(self) -> Message:
+        """What happened and what to do, as one text that is kept."""
+        if self.remedy is None:
+            return self.message
+        return M("{message} {remedy}", message=self.message.to_json(), remedy=self.remedy.to_json())
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}" if self.remedy else str(self.message)

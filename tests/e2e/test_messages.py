@@ -106,3 +106,5 @@ def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
     assert trouble["dead"]["waiting"] == 1
     assert "Apprise could not deliver" in trouble["dead"]["error"]
     assert "Channel dead since" in system.cli("status").stdout
+    system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
+    assert "Apprise 未能送达通道“dead”。" in system.cli("status").stdout

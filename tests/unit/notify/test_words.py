@@ -112,6 +112,13 @@ def test_moment_is_on_the_operators_clock() -> None:
     assert CHINESE.moment(moment, "Asia/Shanghai") == "2026-12-01 02:05 (Asia/Shanghai)"
 
 
+def test_a_local_time_has_its_weekday_in_words_of_the_language() -> None:
+    """A schedule's next time is read against a calendar on the wall."""
+    moment = datetime(2026, 12, 1, 2, 0)  # noqa: DTZ001 - a local time
+    assert ENGLISH.clock(moment) == "2026-12-01 Tue 02:00"
+    assert CHINESE.clock(moment) == "2026-12-01 周二 02:00"
+
+
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "Asia"])
 def test_unknown_time_zone_is_a_usage_error(name: str) -> None:
     """A time zone that does not exist is refused in words."""
