@@ -79,6 +79,8 @@ class Hardware:
         if folder is None:
             return "NO_MEDIA"
         fault = hardware.take_fault(folder, "look")
+        if fault and fault.error == "hang":
+            return "MEDIA_NOT_READY"  # who asked has gone; the letter may be another drive's by now
         try:
             record = virtual_record.read(folder)
         except Damaged:
