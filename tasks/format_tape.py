@@ -76,7 +76,8 @@ def _decide(session: Session, run: ChainRun, medium: Medium) -> Order | NotNeede
         policy=policy_of(run),
         now_local=local_now(run),
     )
-    taken = cartridges.labels_of_others(session, said) | permits.labels_under_way(session, run)
+    # In this order: a format that ends between the two is seen by the second.
+    taken = permits.labels_under_way(session, run) | cartridges.labels_of_others(session, said)
     label = labels.to_ask_for(local_now(run), taken)
     permit = permits.store(session, run, said, label, decision)
     _tell_decision(session, run, permit, decision)
