@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from db.engine import Database
 from embedded.servers import Servers
 from tests.ltfs import programs
+from tests.windows import wine
 
 _numbers = itertools.count(1)
 
@@ -46,6 +47,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     wanted, seed = config.getoption("--histories"), config.getoption("--histories-seed")
     lines = [f"tapeline: {wanted} histories, seed {seed}"]
     lines += [f"NOT TESTED: the driver ltfs with its stand-ins: {missing}"] if missing else []
+    no_windows = wine.missing()
+    lines += [f"NOT TESTED: the driver ltfs_windows on Windows itself: {no_windows}"] if no_windows else []
     if shutil.which("mkltfs") is None:
         lines.append("NOT TESTED: LTFS itself, on emulated cartridges: mkltfs is not installed")
     if not (shutil.which("chromium") and shutil.which("chromedriver")):

@@ -56,6 +56,8 @@ class Rig(ABC):
     """Whether the index is written at the close of each file, and not when it is asked for."""
     breaks = True
     """Whether its cartridges can be given a fault plan."""
+    dies = True
+    """Whether the volume is served by a process, which may die under its mount."""
     protects = True
     """Whether its cartridges have a switch here."""
     tells_switch = True
@@ -76,6 +78,10 @@ class Rig(ABC):
     @abstractmethod
     def plan(self, *faults: dict[str, Any]) -> None:
         """Give the cartridge that is in a fault plan, or skip the test where none can be given."""
+
+    @abstractmethod
+    def die(self) -> None:
+        """Kill the process that serves the mounted volume."""
 
     @abstractmethod
     def insert(self, barcode: str) -> None:
@@ -105,6 +111,8 @@ class Rig(ABC):
 class VirtualRig(Rig):
     """A virtual drive in a temporary folder."""
 
+    dies = False
+
     def __init__(self, folder: Path) -> None:
         self.path = folder / "drive"
         self.drive = VirtualDrive("tape", self.path, label_limit=0.2, format_limit=20)
@@ -130,6 +138,9 @@ class VirtualRig(Rig):
     def plan(self, *faults: dict[str, Any]) -> None:
         set_faults(self.path, self._inside(), faults)
 
+    def die(self) -> None:
+        raise AssertionError("nothing serves it")
+
     def insert(self, barcode: str) -> None:
         insert(self.path, barcode)
 
@@ -147,6 +158,7 @@ class LtfsRig(VirtualRig):
     """The driver of LTFS on Linux, over stand-ins for its programs and a virtual drive for the hardware."""
 
     grain = 1024 * 1024
+    dies = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -169,13 +181,15 @@ class LtfsRig(VirtualRig):
 
     def power_off(self, process: subprocess.Popen[bytes]) -> None:
         super().power_off(process)
-        device = self.setup["device"]
-        for serving in ltfs_mounts.processes("ltfs", device):
-            serving.kill()
-            serving.wait()
-        mounted = ltfs_mounts.of(device)
+        self.die()
+        mounted = ltfs_mounts.of(self.setup["device"])
         if mounted:
             subprocess.run(["umount", str(mounted.point)], check=True)
+
+    def die(self) -> None:
+        for serving in ltfs_mounts.processes("ltfs", self.setup["device"]):
+            serving.kill()
+            serving.wait()
 
 
 class FileRig(LtfsRig):
@@ -286,6 +300,9 @@ class WindowsRig(Rig):
             # wine reads again what it could not read.
             plan = [{**fault, "times": 2} if fault["at"] == "read" else fault for fault in plan]
         self.by_hand("plan", json.dumps(plan))
+
+    def die(self) -> None:
+        self.by_hand("power_off")
 
     def insert(self, barcode: str) -> None:
         self.by_hand("insert", barcode)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tape.errors import DriveBusy
+from tape.errors import DriveBusy, DriveError
 from tests.drives.rig import Rig
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +81,21 @@ def test_the_drive_is_held_until_the_end(rig: Rig, writer: subprocess.Popen[byte
     with rig.drive.mount() as volume:
         assert volume.names() == ["open", "sets"]
         assert volume.names("sets") == ["closed", "sealed"]
+
+
+@pytest.mark.needs("dies")
+def test_a_mount_that_dies(rig: Rig) -> None:
+    """When what serves the volume has died, nothing is written beside it, and the next mount has all that was
+    sealed."""
+    rig.insert_formatted()
+    # Leaving it may say so once more.
+    with suppress(DriveError), rig.drive.mount() as volume:
+        volume.create("sealed").close()
+        volume.seal()
+        rig.die()
+        for verb in (lambda: volume.create("file"), volume.seal):
+            with pytest.raises(DriveError, match="no longer"):
+                verb()
+    with rig.drive.mount() as volume:
+        assert volume.names() == ["sealed"]
+        volume.create("file").close()

@@ -20,7 +20,7 @@ import psutil
 
 from tape import ltfs_mounts, virtual_record, virtual_shelf
 from tape.errors import DriveError
-from tape.virtual_record import Damaged
+from tape.virtual_record import Damaged, Record
 from tests.ltfs import hardware, programs
 
 CAPACITY = 4 * 1024 * 1024
@@ -79,11 +79,18 @@ class Hardware:
         if folder is None:
             return "NO_MEDIA"
         fault = hardware.take_fault(folder, "look")
+        if fault and fault.error == "hang":
+            return "MEDIA_NOT_READY"  # who asked has gone; the letter may be another drive's by now
         try:
             record = virtual_record.read(folder)
         except Damaged:
             return "NO_LTFS_MEDIA"
-        if (fault and fault.error == "unreadable") or record.formatting:
+        if fault and fault.error == "unreadable":
+            return "NO_LTFS_MEDIA"
+        return self._status_of(record)
+
+    def _status_of(self, record: Record) -> str:
+        if record.formatting:
             return "NO_LTFS_MEDIA"
         if record.volume is None:
             return "LTFS_UNFORMATTED"

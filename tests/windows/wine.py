@@ -205,6 +205,8 @@ def main() -> int:
 
 
 def _on_windows(port: int) -> int:
+    # A run that failed may have left names there that Windows itself cannot remove.
+    shutil.rmtree(FOLDER / "temporary", ignore_errors=True)
     here = windows(ROOT)
     words = ["-q", "-p", "no:cacheprovider", "-c", "NUL", "--rootdir", here, "--confcutdir", here]
     words += ["--import-mode=importlib", "-o", "markers=needs", "--basetemp", windows(FOLDER / "temporary")]
