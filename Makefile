@@ -10,7 +10,7 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test test-windows test-containers faults soak bench lint reference format clean
+.PHONY: help install run up test guide test-windows test-containers faults soak bench lint reference format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,7 +37,10 @@ lint: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
-	@$(PYTEST) -m "not faults and not soak and not containers" $(ARGS)
+	@$(PYTEST) -m "not faults and not soak and not guide and not containers" $(ARGS)
+
+guide: install ## Every command of the guide, chapter by chapter, against a real installation (two minutes)
+	@$(PYTEST) -m guide tests/guide $(ARGS)
 
 test-windows: install ## The driver of LTFS on Windows and one whole chain, under wine with a Python of Windows
 	@$(BIN)/python -m tests.windows.wine

@@ -37,6 +37,7 @@ def files() -> list[Path]:
     return [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]
 
 
+@pytest.mark.guide
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_can_be_followed(chapter: str, scene: Scene) -> None:
