@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, select, update
 
 from db.catalog import Lines
 from db.dump import END, TAKEN, translated
-from db.engine import Database, newest_version
+from db.engine import Database, newest_version, schema
 from db.errors import DumpFailed
 from db.models import BackupSet, Base, ChainRun, ScheduledTask, TapeCartridge
 from policy.errors import UsageError
@@ -102,6 +102,10 @@ def _moment(head: str) -> datetime:
 
 
 def _clearing() -> str:
-    """Away with the tables that a program has made here before; the dump brings its own."""
+    """Away with the tables and functions that a program has made here before; the dump brings its own."""
+    functions = "".join(
+        f"DROP FUNCTION IF EXISTS {name} CASCADE;\n"
+        for name in re.findall(r"CREATE FUNCTION (\w+)", schema())
+    )
     names = ", ".join(["alembic_version", *(table.name for table in Base.metadata.sorted_tables)])
-    return f"DROP TABLE IF EXISTS {names} CASCADE;\n"
+    return f"DROP TABLE IF EXISTS {names} CASCADE;\n{functions}"

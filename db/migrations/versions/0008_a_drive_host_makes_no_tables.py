@@ -11,18 +11,17 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # Without a percent sign: printed as a script, for a dump, it would be doubled.
     op.execute(
         r"""
         CREATE FUNCTION add_partition_of_files(of_set text) RETURNS void
         LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
         BEGIN
             IF NOT EXISTS (SELECT FROM backup_sets WHERE id = of_set) OR of_set !~ '^[0-9TZ]+-[0-9a-f]+$' THEN
-                RAISE EXCEPTION 'there is no set %', of_set;
+                RAISE EXCEPTION USING MESSAGE = 'there is no set ' || of_set;
             END IF;
-            EXECUTE format(
-                'CREATE TABLE %I PARTITION OF backup_files FOR VALUES IN (%L)',
-                'backup_files_' || lower(of_set), of_set
-            );
+            EXECUTE 'CREATE TABLE ' || quote_ident('backup_files_' || lower(of_set))
+                || ' PARTITION OF backup_files FOR VALUES IN (' || quote_literal(of_set) || ')';
         END
         $$
         """
