@@ -44,7 +44,7 @@ GOOD = (
 )
 """What a run of the first month may take."""
 OTHERS = (
-    Cartridge("SMALL", capacity=12_000),
+    Cartridge("SMALL", capacity=12_500),
     Cartridge("KEPT", LAST_MONTH, kept_for=timedelta(days=45)),
     Cartridge("FOREIGN", "FAMILY-PHOTOS", foreign=True),
     Cartridge("FORGED", "TP20310308", foreign=True),
