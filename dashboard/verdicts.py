@@ -53,7 +53,7 @@ class Asker:
         """What the check at the beginning of a run would say: not what the permit is asked for."""
         takes = self._policy.accepts if self._formats else self._policy.may_append
         if not self._formats and tape.write_protected:
-            yield M("The write-protect switch of tape {tape} is set.", tape=tape.describe())
+            yield M("The write-protect switch of the tape is set ({tape}).", tape=tape.describe())
         elif not takes(tape, self._now):
             expected = self._policy.expects(self._now, begins=self._formats)
             yield M("It takes {expected}.", expected=expected.to_json())

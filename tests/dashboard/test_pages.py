@@ -229,7 +229,7 @@ def test_tapes_are_listed_filtered_and_asked_about(shared: Site) -> None:
     assert "would not use it" in found
     assert "It takes a blank tape, or one labelled TP" in found
     assert "Set 20261001T000000Z-0002 on it is kept until" in found
-    assert "The write-protect switch of tape TP20251001 is set." in found
+    assert "The write-protect switch of the tape is set (TP20251001)." in found
 
 
 def test_a_tape_has_its_story(shared: Site) -> None:
