@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select, text, update
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db import cartridges
 from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask, TapeCartridge, TapePool
 from db.states import BackupType
 from policy.tapes import CartridgeState, SetState
 from tape import virtual_record, virtual_shelf
+from tape.errors import DriveBusy
 from tape.virtual_volume import VOLUME
 from tests.shell import Shell
 from tests.system import System
@@ -46,7 +48,7 @@ class Scene:
     def insert(self, label: str | None = None, *, protected: bool = False) -> str:
         """Put a new cartridge into the drive, formatted if a label is given; returns its barcode."""
         path, barcode = self.system.drive.path, f"A{next(_numbers):05}L9"
-        virtual_shelf.remove(path)
+        self.take_out()
         virtual_shelf.new_cartridge(path, barcode, capacity=10**9)
         virtual_shelf.insert(path, barcode)
         if label:
@@ -55,7 +57,14 @@ class Scene:
         return barcode
 
     def take_out(self) -> None:
-        virtual_shelf.remove(self.system.drive.path)
+        """As an operator does, who waits while the worker looks at the tape."""
+        waiting = Retrying(
+            retry=retry_if_exception_type(DriveBusy),
+            stop=stop_after_delay(20),
+            wait=wait_fixed(0.1),
+            reraise=True,
+        )
+        waiting(virtual_shelf.remove, self.system.drive.path)
 
     def insert_foreign(self, label: str) -> None:
         """A tape with files that nobody knows."""
