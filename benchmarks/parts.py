@@ -255,7 +255,7 @@ def catalogue(stage: Stage) -> None:
 
 def stream(stage: Stage) -> None:
     """Stops of a drive of 400 MB/s that is fed by a slower source."""
-    size = 4096 * MIB // stage.scale
+    size = 2048 * MIB // stage.scale
     lines = []
     for rate in (100e6, 200e6, 350e6):
         for title, buffer in (("none", None), ("256 MiB", 256 * MIB), ("1 GiB", 1024 * MIB)):

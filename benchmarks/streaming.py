@@ -26,15 +26,19 @@ class StreamingDrive:
 
     def __init__(self) -> None:
         self.stops = 0
-        self._ready_at = time.monotonic()
+        self._dry_at = time.monotonic()
+        """When all that it was given will be on tape."""
+        self._starts_at = self._dry_at
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         now = time.monotonic()
-        if now - self._ready_at > OWN_MEMORY / RATE:
+        if now > self._dry_at:
             self.stops += 1
-            self._ready_at = now + STOP_SECONDS
-        self._ready_at = max(self._ready_at, now) + len(data) / RATE
-        time.sleep(max(self._ready_at - now - OWN_MEMORY / RATE, 0))
+            # While it stops and goes back, its own memory fills.
+            self._starts_at = self._dry_at = now + STOP_SECONDS
+        self._dry_at += len(data) / RATE
+        if (self._dry_at - max(now, self._starts_at)) * RATE > OWN_MEMORY:
+            time.sleep(max(self._dry_at - OWN_MEMORY / RATE - now, 0))
 
     def close(self) -> None:
         """The tape stops anyway."""
@@ -49,14 +53,18 @@ class Streamed:
 
 
 def feed(size: int, source_rate: float, buffer_bytes: int | None) -> Streamed:
-    """Write so many bytes, which come at ``source_rate`` bytes a second; without a buffer for None."""
+    """Write so many bytes, which come at ``source_rate`` bytes a second; without a buffer for None.
+
+    Nobody reads ahead but the buffer: while a block is handed over, the source waits.
+    """
     drive = StreamingDrive()
     buffer = Buffer(buffer_bytes or LEAST, in_bursts=buffer_bytes is not None)
     file = BufferedFile(drive, buffer, Phases()) if buffer_bytes else drive
     data = os.urandom(BLOCK)
     started = time.monotonic()
-    for number in range(size // BLOCK):
-        due = started + number * BLOCK / source_rate
+    due = started
+    for _ in range(size // BLOCK):
+        due = max(due, time.monotonic()) + BLOCK / source_rate
         time.sleep(max(due - time.monotonic(), 0))
         file.write(data)
     file.close()
