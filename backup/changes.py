@@ -23,7 +23,6 @@ from backup.spool import spooling
 from policy.paths import is_below, order
 
 FOLDER, SYMLINK, FIFO, FILE = "folder", "symlink", "fifo", "file"
-DELETED = "deleted"
 _ROW = b"%b\t\\N\t%b\t%d\t%d\t%d\t%d\tf\n"
 _ESCAPED = re.compile(rb"\\(.)")
 _MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}

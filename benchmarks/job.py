@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from backup.changes import KnownFiles
 from backup.entry import Entry
 from backup.manifest import entries_on
@@ -205,7 +207,7 @@ def load(facts: dict[str, Any]) -> dict[str, Any]:
         assert [file.path for file in live] == [path.encode()]
     started = time.perf_counter()
     with database.transaction() as session:
-        catalog.drop_files(session, set_id)
+        session.execute(text(f'DROP TABLE "backup_files_{set_id.lower()}"'))
     dropped = time.perf_counter() - started
     return {"rows_per_second": count / loaded, "found": sorted(found), "dropped": dropped}
 

@@ -171,11 +171,6 @@ def complete(session: Session, set_id: str, *, warnings: int, retention_days: in
     session.execute(text(f"ANALYZE {_partition(set_id)}"))
 
 
-def drop_files(session: Session, set_id: str) -> None:
-    """Forget which files a set had, at once however many they were; the set itself stays listed."""
-    session.execute(text(f"DROP TABLE IF EXISTS {_partition(set_id)}"))
-
-
 def last_file(session: Session, set_id: str) -> BackupFile | None:
     """The last file of the last sealed archive of a set: where an interrupted backup goes on."""
     return session.scalar(

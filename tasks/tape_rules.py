@@ -94,8 +94,11 @@ def _accepts(
     of a known tape that an operator has named is his decision."""
     if not begins:
         return policy.may_append(tape, moment)
-    is_named = named is not None and tape.known is not None and named == tape.label
-    return is_named or policy.accepts(tape, moment)
+    return _is_named(tape, named) or policy.accepts(tape, moment)
+
+
+def _is_named(tape: TapeFacts, named: str | None) -> bool:
+    return named is not None and tape.known is not None and named == tape.label
 
 
 def _unusable(tape: TapeFacts) -> Message | None:
@@ -116,7 +119,7 @@ def _no_room(
     policy: TapePolicy,
     named: str | None,
 ) -> Message | None:
-    if tape.known is None or named == tape.label or not _is_full(tape.known, moment):
+    if tape.known is None or _is_named(tape, named) or not _is_full(tape.known, moment):
         return None
     if policy.pool is not None:
         return M(
