@@ -25,6 +25,7 @@ def failed(
 
 WENT_ON = End(formats=0, messages=("format_warning", "success"))
 NOT_THIS_MONTHS = "not this month's"
+NOT_THE_SAME = "is not the one that precheck saw"
 TRIED = "has been tried"
 UNKNOWN = "in state 'unknown'"
 HANG = {"at": "format", "error": "hang", "seconds": 60.0}
@@ -229,7 +230,7 @@ def test_the_next_tape_after_a_format_that_failed(site: Site) -> None:
 
 
 CHANGED = [
-    (RECORD, failed(NOT_THIS_MONTHS)),
+    (RECORD, failed(NOT_THE_SAME)),
     (LABEL, failed(NOT_THIS_MONTHS, formats=1, cartridge="active")),
 ]
 
