@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from policy.message import M
 from tape import group as process_group
-from tape.errors import CommandNotFound, CommandTimeout, DriveError
+from tape.errors import CommandNotFound, CommandNotStarted, CommandTimeout, DriveError
 from tape.output import Output, output_file
 
 TERMINATE_SECONDS = 2.0
@@ -24,6 +25,11 @@ KILL_SECONDS = 5.0
 LONGEST_PAUSE = 0.1
 if sys.platform == "linux":
     import fcntl
+
+PASSING_ERRORS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+PASSING_ON_WINDOWS = frozenset({8, 32, 1359, 1450, 1455})
+"""Memory, a file that a virus scanner holds, an error inside Windows, resources, the page file: all pass by
+themselves, and CreateProcess started nothing."""
 
 PLATFORM_ENCODING = "oem" if sys.platform == "win32" else "utf-8"
 
@@ -57,7 +63,8 @@ def run(
     open (POSIX; Windows ties locks to a process). ``user``, ``group``: run as them, without other groups.
     ``encoding``: of the output, else the platform's. At the limit the program and its process group are
     ended, unless its return code is there by then. A child that it leaves behind is not waited for.
-    Raises CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started.
+    Raises CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started,
+    CommandNotStarted if it may be in a moment.
     """
     started = time.monotonic()
     with output_file() as (written, read):
@@ -254,11 +261,23 @@ def _not_started(program: str, cwd: Path | None, error: OSError | ValueError) ->
             M("Install it, or give its full path in the settings."),
         )
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if _passes(error):
+        return CommandNotStarted(
+            M("The program {program} cannot be started just now: {reason}.", program=program, reason=reason),
+            M("See what uses up this machine's memory, processes or files; nothing was begun, try again."),
+        )
     kind = CommandNotFound if isinstance(error, (PermissionError, NotADirectoryError)) else DriveError
     return kind(
         M("The program {program} cannot be started: {reason}.", program=program, reason=reason),
         M("Check that it is a program for this machine and that this user may run it."),
     )
+
+
+def _passes(error: OSError | ValueError) -> bool:
+    """Whether a program that could not be started for this reason may be in a moment."""
+    if isinstance(error, OSError) and getattr(error, "winerror", None) is not None:
+        return error.winerror in PASSING_ON_WINDOWS  # type: ignore[attr-defined,unused-ignore]
+    return isinstance(error, OSError) and error.errno in PASSING_ERRORS
 
 
 def _watch(process: subprocess.Popen[bytes], output: Output, deadline: float) -> int | None:

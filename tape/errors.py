@@ -78,6 +78,12 @@ class CommandNotFound(DriveError):
     """A program that the driver needs is not installed."""
 
 
+class CommandNotStarted(DriveError):
+    """The system could not start a program just now: no memory, no process left, or its file in use."""
+
+    consequence = Consequence.RETRY
+
+
 class CommandTimeout(DriveError):
     """A program did not end within its limit and was ended; its effect is unknown until the tape is read."""
 

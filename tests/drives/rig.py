@@ -54,6 +54,8 @@ class Rig(ABC):
     """Whether a switch is told from a write that failed; if not, a broken tape is not formatted either."""
     seals_at_close = False
     """Whether the index is written at the close of each file, and not when it is asked for."""
+    reads_again = False
+    """Whether the system itself reads again, once or more often, what could not be read; a test mends it."""
     breaks = True
     """Whether its cartridges can be given a fault plan."""
     dies = True
@@ -78,9 +80,6 @@ class Rig(ABC):
     @abstractmethod
     def plan(self, *faults: dict[str, Any]) -> None:
         """Give the cartridge that is in a fault plan, or skip the test where none can be given."""
-
-    def read_on(self) -> None:
-        """Mend a place that could not be read, where the system itself reads it again as often as it likes."""
 
     @abstractmethod
     def die(self) -> None:
@@ -250,6 +249,7 @@ class WindowsRig(Rig):
     grain = 4096
     tells_cartridge = tells_volume = tells_health = tells_why_read_only = False
     seals_at_close = True
+    reads_again = sys.platform == "win32"
 
     def __init__(self, folder: Path) -> None:
         self.tools = folder / "tools"
@@ -299,14 +299,9 @@ class WindowsRig(Rig):
     def plan(self, *faults: dict[str, Any]) -> None:
         """LTFS on Windows has mounted what it has loaded: a tape that it cannot mount looks like that."""
         plan = _all_at("look", {"look", "mount"}, faults)
-        if sys.platform == "win32":
-            # wine reads again, once or more often, what it could not read.
+        if self.reads_again:
             plan = [{**fault, "times": 1000} if fault["at"] == "read" else fault for fault in plan]
         self.by_hand("plan", json.dumps(plan))
-
-    def read_on(self) -> None:
-        if sys.platform == "win32":
-            self.by_hand("plan", "[]")
 
     def die(self) -> None:
         self.by_hand("power_off")

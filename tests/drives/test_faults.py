@@ -166,7 +166,8 @@ def test_a_read_error_costs_one_read(rig: Rig) -> None:
         with volume.open("file") as file, pytest.raises(TapeReadError) as failed:
             file.read()
         assert failed.value.remedy
-        rig.read_on()
+        if rig.reads_again:
+            rig.plan()
         with volume.open("file") as file:
             assert file.read() == b"x" * 1000
     if rig.tells_health:

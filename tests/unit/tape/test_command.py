@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from policy.errors import TapelineError
+from policy.errors import Consequence, TapelineError
 from tape import command
-from tape.errors import CommandNotFound, CommandTimeout, DriveError
+from tape.errors import CommandNotFound, CommandNotStarted, CommandTimeout, DriveError
 
 NOBODY = 65534
 
@@ -218,6 +218,18 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
     path.chmod(0o755)
     with pytest.raises(DriveError, match="cannot be started"):
         command.run([str(path)], limit=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux starts no file that is open for writing")
+def test_a_program_that_cannot_be_started_just_now(tmp_path: Path) -> None:
+    """What passes by itself is told apart from what has to be mended: a run waits for it."""
+    path = tmp_path / "program"
+    path.write_text("#!/bin/sh\necho done\n")
+    path.chmod(0o755)
+    with path.open("a"), pytest.raises(CommandNotStarted, match="just now") as failed:
+        command.run([str(path)], limit=5)
+    assert failed.value.consequence is Consequence.RETRY
+    assert command.run([str(path)], limit=5).output == "done\n"
 
 
 def test_a_missing_folder_is_not_a_missing_program(tmp_path: Path) -> None:
