@@ -9,7 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from policy.message import Message
+from policy.message import M, Message
+from policy.tapes import described
+from tape.errors import TapeChanged
 
 
 class MediumState(StrEnum):
@@ -68,8 +70,24 @@ class Medium:
             if mine is not None and theirs is not None
         )
 
+    def check_same(self, found: Medium) -> None:
+        """Raises TapeChanged if another tape was found in the drive than this one."""
+        if not self.is_same_as(found):
+            raise changed(found)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def changed(found: Medium) -> TapeChanged:
+    """The error of another tape in the drive than the one that was to be formatted."""
+    return TapeChanged(
+        M(
+            "The tape was changed just before the format: {found} is in the drive now.",
+            found=described(found.state.value, found.label),
+        ),
+        M("Nothing was formatted. Insert the right tape and start a new run."),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +171,16 @@ class Drive(Protocol):
         self,
         label: str,
         *,
+        only: Medium | None = None,
         serial: str | None = None,
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
     ) -> ProgramRun:
         """Run the format program once and say how it ended, whatever its return code: the caller reads the
-        label back and judges. ``inherit``: descriptors that the program keeps open (the drive's lock).
-        Raises NoMedium, WriteProtected, CommandNotFound before anything was started; CommandTimeout.
+        label back and judges. ``only``: what was looked at; another tape, found while the drive is held, is
+        left as it is. ``inherit``: descriptors that the program keeps open (the drive's lock).
+        Raises NoMedium, TapeChanged, WriteProtected, CommandNotFound, CommandNotStarted before anything was
+        started; CommandTimeout.
         """
 
     def relabel(self, label: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import described
-from tape.drive import Drive, Medium, MediumState, ProgramRun
-from tape.errors import CommandTimeout, DriveError, FormatFailed, TapeChanged
+from tape.drive import Drive, Medium, MediumState, ProgramRun, changed
+from tape.errors import CommandTimeout, DriveError, FormatFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,16 @@ def format_cartridge(
 ) -> FormatOutcome:
     """Format the cartridge in the drive once, read the label back and judge. Never formats twice.
 
-    ``expected``: the identity that the format is permitted for, compared at the last moment. ``read_back``:
-    how the label is read afterwards, where a caller is more patient than the drive. Raises a DriveError only
-    when the first look does, and nothing was started then; what the drive says later is in the outcome.
+    ``expected``: the identity that the format is permitted for, compared at the last moment; the drive
+    compares once more what it holds with what was looked at. ``read_back``: how the label is read
+    afterwards, where a caller is more patient than the drive. Raises a DriveError only when the first look
+    does, and nothing was started then; what the drive says later is in the outcome.
     """
     before = drive.look()
     if expected is not None and before.identity != dict(expected):
-        return FormatOutcome(before, None, before, ok=False, error=_changed(before))
+        return FormatOutcome(before, None, before, ok=False, error=changed(before))
     try:
-        run = drive.format(label, serial=serial, on_output=on_output, inherit=inherit)
+        run = drive.format(label, only=before, serial=serial, on_output=on_output, inherit=inherit)
     except CommandTimeout as error:
         run = ProgramRun(error.argv, None, error.seconds, error.output)
     except DriveError as error:
@@ -57,16 +58,6 @@ def format_cartridge(
     except DriveError as error:
         return _unknown(before, run, label, error)
     return _judge(before, run, after, label, serial)
-
-
-def _changed(found: Medium) -> TapeChanged:
-    return TapeChanged(
-        M(
-            "The tape was changed just before the format: {found} is in the drive now.",
-            found=described(found.state.value, found.label),
-        ),
-        M("Nothing was formatted. Insert the right tape and start a new run."),
-    )
 
 
 def _judge(before: Medium, run: ProgramRun, after: Medium, label: str, serial: str | None) -> FormatOutcome:

@@ -50,6 +50,7 @@ class LtfsDrive:
         self,
         label: str,
         *,
+        only: Medium | None = None,
         serial: str | None = None,
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
@@ -59,6 +60,7 @@ class LtfsDrive:
         with self._lock() as lock:
             self._mounting.clear()
             medium = self._present()
+            (only or medium).check_same(medium)
             _check_switch(medium)
             force = [] if medium.state is MediumState.BLANK else ["-f"]
             place = ["-e", self._setup.backend, "-d", self._setup.device]

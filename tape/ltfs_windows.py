@@ -65,6 +65,7 @@ class WindowsDrive:
         self,
         label: str,
         *,
+        only: Medium | None = None,
         serial: str | None = None,
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
@@ -72,7 +73,9 @@ class WindowsDrive:
         """Run LtfsCmdFormat once in its own folder; see tape.drive. Its return code alone says little."""
         argv = self._filled(self._setup.commands.format, label=label, serial=serial)
         with self._lock():
-            _check_switch(self._present())
+            medium = self._present()
+            (only or medium).check_same(medium)
+            _check_switch(medium)
             done = command.run(
                 argv,
                 limit=self._setup.limits.format,

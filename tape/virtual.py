@@ -61,6 +61,7 @@ class VirtualDrive:
         self,
         label: str,
         *,
+        only: Medium | None = None,
         serial: str | None = None,
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
@@ -68,6 +69,7 @@ class VirtualDrive:
         """Run the format program once; see tape.drive. It holds the drive even if this process is killed."""
         with self._holding() as (lock, barcode):
             medium = virtual_cartridge.medium(self._folder(barcode))
+            (only or medium).check_same(medium)
             _check_switch(medium)
             argv = _format_command(self._folder(barcode), label, serial, medium)
             done = command.run(

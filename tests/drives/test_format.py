@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tape.drive import MediumState
+from tape.errors import TapeChanged
 from tape.judge import format_cartridge
 from tests.drives.rig import Rig
 from tests.drives.test_look import has_all_its_room
@@ -42,6 +43,19 @@ def test_format_again(rig: Rig) -> None:
     assert has_all_its_room(rig)
     with rig.drive.mount() as volume:
         assert volume.names() == []
+
+
+def test_another_tape_than_the_one_that_was_looked_at(rig: Rig) -> None:
+    """What was exchanged between the look and the format is left as it is."""
+    rig.insert_formatted("TP20261001")
+    seen = rig.drive.look()
+    rig.insert_formatted("TP20261002")
+    rig.store("file", b"kept")
+    with pytest.raises(TapeChanged, match="TP20261002"):
+        rig.drive.format("TP20261101", only=seen)
+    with rig.drive.mount(read_only=True) as volume, volume.open("file") as file:
+        assert (volume.medium.label, file.read()) == ("TP20261002", b"kept")
+    assert rig.drive.format("TP20261101", only=rig.drive.look()).return_code == 0
 
 
 @pytest.mark.parametrize(

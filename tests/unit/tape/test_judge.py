@@ -167,6 +167,7 @@ class ScriptedDrive(VirtualDrive):
         self,
         label: str,
         *,
+        only: Medium | None = None,
         serial: str | None = None,
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
