@@ -19,8 +19,8 @@ from db.engine import Database
 from db.models import ScheduledTask
 from db.schedules import put
 from tape.virtual import VirtualDrive
+from tests.preloaded import tapeline
 
-BIN = Path(sys.executable).parent
 PATIENCE = 40.0
 
 
@@ -128,15 +128,7 @@ class System:
 
     def cli(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run ``tapeline``; checks the exit code unless None is given."""
-        done = subprocess.run(
-            [BIN / "tapeline", *arguments],
-            env={**self.environment, "PYTHONWARNINGS": "ignore"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = tapeline(arguments, environment=self.environment, folder=self.folder, limit=PATIENCE)
         assert code is None or done.returncode == code, f"{arguments}: {done}\n{self.logs()}"
         assert "Traceback" not in done.stdout + done.stderr
         return done

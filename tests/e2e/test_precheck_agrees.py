@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,6 @@ from policy.tapes import CartridgeState, SetState
 from tape import virtual_record, virtual_shelf
 from tape.errors import DriveBusy
 from tape.virtual_volume import VOLUME
-from tests.shell import Shell
 from tests.system import System
 
 MONTH = f"TP{datetime.now(UTC):%Y%m}01"
@@ -41,8 +41,8 @@ class Case(NamedTuple):
 class Scene:
     """A drive host at work, a shelf of tapes, and an operator at the command line."""
 
-    def __init__(self, system: System, shell: Shell, source: Path) -> None:
-        self.system, self.shell, self.source = system, shell, source
+    def __init__(self, system: System, source: Path) -> None:
+        self.system, self.source = system, source
         self.name = ""
 
     def insert(self, label: str | None = None, *, protected: bool = False) -> str:
@@ -102,20 +102,20 @@ class Scene:
 
     def leave_a_run_waiting(self) -> None:
         self.take_out()
-        self.shell.json("schedule", "run", self.name)
+        self.system.json("schedule", "run", self.name)
         self.rest()
         self.insert()
 
     def back_up_first(self) -> None:
         """A full backup of the schedule, which an increment can follow."""
         self.insert()
-        self.shell.json("schedule", "run", self.name)
+        self.system.json("schedule", "run", self.name)
         assert self.rest() == "SUCCEEDED"
         self.system.ask(lambda session: session.execute(text(_MAKE_INCREMENTAL), {"name": self.name}))
 
     def start(self, *, by_hand: bool) -> None:
         if by_hand:
-            self.shell.json("schedule", "run", self.name)
+            self.system.json("schedule", "run", self.name)
         else:
             self.system.wait_for(self._is_planned, f"beat to plan {self.name}")
             self.system.change_schedule(self.name, next_run_time=datetime.now(UTC))
@@ -142,7 +142,7 @@ class Scene:
         """The next case finds a free drive; one that waits is over."""
         for run in self.runs():
             if run.state.value == "WAITING_FOR_TAPE":
-                self.shell.run("runs", "cancel", str(run.id))
+                self.system.cli("runs", "cancel", str(run.id), code=None)
         self.system.change_schedule(self.name, enabled=False)
 
 
@@ -219,15 +219,14 @@ CODES = {DONE: 0, WAIT: 4, FAIL: 1, SKIP: 1}
 
 
 @pytest.fixture
-def scene(system: System, short_path: Path) -> Iterator[Scene]:
+def scene(system: System, short_path: Path) -> Scene:
     source = short_path / "source"
     source.mkdir()
     (source / "a").write_bytes(b"x" * 10_000)
     system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
     system.start("control", "tape")
     system.start_beat()
-    with Shell(system.environment, system.folder) as shell:
-        yield Scene(system, shell, source)
+    return Scene(system, source)
 
 
 @pytest.mark.timeout(240)
@@ -243,7 +242,9 @@ def test_a_run_decides_as_precheck_says(scene: Scene, cases: dict[str, Case]) ->
         scene.system.schedule(scene.name, scene.source, **settings)
         case.arrange(scene)
         before = len(scene.runs())
-        code, said = scene.shell.json("precheck", scene.name, *["--manual"] * case.by_hand)
+        done = scene.system.cli("precheck", scene.name, *["--manual"] * case.by_hand, "--json", code=None)
+        said = json.loads(done.stdout)
+        code = done.returncode
         assert code == CODES[case.state], (name, said)
         assert said["would_run"] == (code == 0)
         scene.start(by_hand=case.by_hand)
