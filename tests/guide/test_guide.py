@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ CHAPTERS: dict[str, Callable[[Scene], None] | None] = {
 """Each chapter, and what its reader has done before."""
 PROGRAMS = ("bash", "curl", "zstd", "tar", "diff", "sha256sum")
 """What the chapters use beside Tapeline."""
-TRANSLATED = ("first-month", "changing-tapes", "messages", "retry", "restore", "disaster")
+LANGUAGE = re.compile(r"^language +=.*\n", re.MULTILINE)
+REMARK = re.compile(r" +# .*$", re.MULTILINE)
 
 
 def files() -> list[Path]:
@@ -74,14 +76,39 @@ def test_shells_can_read_what_is_not_run() -> None:
                 subprocess.run(["bash", "-n", "-c", step.text], check=True)
 
 
-@pytest.mark.parametrize("chapter", TRANSLATED)
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_chinese_chapter_has_the_same_commands(chapter: str) -> None:
-    """In the same order, with the same exit codes and the same marks: one is as true as the other."""
+    """In the same order, with the same exit codes and the same marks: one is as true as the other.
+
+    Remarks are in the reader's language, and a settings file names that one.
+    """
 
     def typed(folder: Path) -> list[Step]:
-        return steps(folder / f"{chapter}.md")
+        found = steps(folder / f"{chapter}.md")
+        return [replace(step, text=LANGUAGE.sub("", REMARK.sub("", step.text))) for step in found]
 
     assert typed(CHINESE) == typed(GUIDE)
+
+
+def test_each_language_has_every_page_in_the_same_order() -> None:
+    """No chapter of one is missing in the other, and both contents name all of them, each its own."""
+
+    def listed(folder: Path) -> list[str]:
+        return re.findall(
+            r"^\| \[[^\]]+\]\((\S+\.md)\)", (folder / "README.md").read_text("utf-8"), re.MULTILINE
+        )
+
+    pages = {path.name for path in GUIDE.glob("*.md")}
+    assert {path.name for path in CHINESE.glob("*.md")} == pages
+    assert listed(CHINESE) == listed(GUIDE)
+    assert {*listed(GUIDE), "README.md", "errors.md"} == pages
+
+
+def test_a_chinese_chapter_leads_to_chinese_ones() -> None:
+    """Only the contents lead to the other language; what is not in the guide is there in English alone."""
+    for path in CHINESE.glob("*.md"):
+        others = re.findall(r"\]\(\.\./(?!\.\./)([^)]+)\)", path.read_text("utf-8"))
+        assert others == (["README.md"] if path.name == "README.md" else []), path.name
 
 
 def test_a_command_that_does_not_exist_is_found() -> None:
