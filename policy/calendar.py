@@ -203,8 +203,8 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
     stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
+    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity)
     stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
-    stock.loaded[run.drive] = _aged(Tape(facts, before + (run.size or 0), tape.capacity), written, parent)
 
 
 def _aged(tape: Tape, written: SetFacts, parent: str | None) -> Tape:
@@ -218,15 +218,21 @@ def _aged(tape: Tape, written: SetFacts, parent: str | None) -> Tape:
 
 def _older(stored: SetFacts, written: SetFacts, parent: str | None) -> SetFacts:
     is_followed = parent is not None and parent in {stored.id, *_followers(stored)}
-    followers = [_older(each, written, None) for each in stored.followed_by]
+    followers = tuple(_older(each, written, None) for each in stored.followed_by)
     if is_followed:
         # Of those that are yet to come the latest is kept longest: the others need not be asked.
-        followers = [*(each for each in followers if not each.id.startswith(_TO_COME)), written]
-    is_alike = (stored.template_id, stored.type) == (written.template_id, written.type)
-    return replace(
-        stored,
-        newer=stored.newer + (is_alike and stored.id != written.id),
-        followed_by=tuple(followers),
+        followers = (*(each for each in followers if not each.id.startswith(_TO_COME)), written)
+    newer = stored.newer + (_counts_for(stored, written) and stored.id != written.id)
+    if newer == stored.newer and followers == stored.followed_by:
+        return stored
+    return replace(stored, newer=newer, followed_by=followers)
+
+
+def _counts_for(stored: SetFacts, written: SetFacts) -> bool:
+    """Whether it is one more of the number that is kept; where none is said, nobody counts."""
+    return stored.keep_sets is not None and (stored.template_id, stored.type) == (
+        written.template_id,
+        written.type,
     )
 
 
