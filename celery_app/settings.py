@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     )
 
     language: Literal["en", "zh_CN"] = "en"
-    """Of everything that operators read; logs stay English."""
+    """Of messages, of what commands print and of the dashboard; help and logs stay English."""
     time_zone: str = Field(default_factory=get_localzone_name)
     """Of schedules that name none: ``Asia/Shanghai``. Not set: this host's."""
     state_dir: Path = Field(default_factory=default_state_dir)
