@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks import data, streaming
+from benchmarks import data, pages, streaming
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
 from db import cartridges
@@ -222,7 +222,7 @@ def one_file(stage: Stage) -> None:
 def memory(stage: Stage) -> None:
     """Memory beside the buffer, for few files and for many."""
     lines = []
-    for count in (10_000 // stage.scale, 1_000_000 // stage.scale):
+    for count in (10_000 // stage.scale, 5_000_000 // stage.scale):
         root = stage.folder / "data" / f"{count} files"
         say(f"  making the data: {count} files")
         data.small(root, count, 0, 16)
@@ -265,6 +265,20 @@ def stream(stage: Stage) -> None:
     table(f"A drive of 400 MB/s, {size // MIB} MiB", ("source", "buffer", "stops", "time"), lines)
 
 
+def dashboard(stage: Stage) -> None:
+    """Each page of the dashboard, asked for by a client on this host."""
+    runs, tapes = 5_000 // stage.scale, 500 // stage.scale
+    found = pages.measure(stage.folder, stage.rounds, runs=runs, tapes=tapes)
+    table(
+        f"The dashboard with {runs:,} runs and {tapes:,} tapes",
+        ("page", "median", "slowest", "KiB"),
+        (
+            (page, f"{1000 * median:.0f} ms", f"{1000 * slowest:.0f} ms", f"{size / 1024:.0f}")
+            for page, (median, slowest, size) in found.items()
+        ),
+    )
+
+
 PARTS: dict[str, Callable[[Stage], None]] = {
     "full": full,
     "changes": changes,
@@ -272,4 +286,5 @@ PARTS: dict[str, Callable[[Stage], None]] = {
     "memory": memory,
     "catalogue": catalogue,
     "stream": stream,
+    "dashboard": dashboard,
 }

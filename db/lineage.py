@@ -52,16 +52,18 @@ def is_whole(sets: Iterable[BackupSet]) -> bool:
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
     """What a new set of a type is taken against, or None: the newest set of the template, or its newest full
     one, whose whole chain is on tape and that is not marked as expired."""
-    query = select(BackupSet).where(
+    # Their names alone: years of sets are not loaded to find the newest.
+    query = select(BackupSet.id).where(
         BackupSet.template_id == template_id,
         BackupSet.state == SetState.COMPLETE,
         BackupSet.expired_at.is_(None),
     )
     if wanted is BackupType.DIFFERENTIAL:
         query = query.where(BackupSet.type == BackupType.FULL)
-    for stored in session.scalars(query.order_by(BackupSet.started_at.desc())):
-        if is_whole(chain(session, stored.id)):
-            return stored
+    for set_id in session.scalars(query.order_by(BackupSet.started_at.desc())):
+        sets = chain(session, set_id)
+        if is_whole(sets):
+            return sets[-1]
     return None
 
 
