@@ -46,9 +46,9 @@ def pack(paths: Sequence[bytes]) -> Pack:
     files = [_opened(path) for path in paths]
     parts: list[bytes] = []
     try:
-        packed = [_packed(path, fd, parts) for path, fd in zip(paths, files, strict=True)]
+        packed = [_packed(path, opened, parts) for path, opened in zip(paths, files, strict=True)]
     finally:
-        _close(fd for fd in files if fd is not None)
+        _close(opened[0] for opened in files if opened is not None)
     return b"".join(parts), packed
 
 
@@ -58,37 +58,48 @@ def length_of(packed: Packed) -> int:
     return head + length + tar.padding(length)
 
 
-def _opened(path: bytes) -> int | None:
+def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
     try:
         # What has become a fifo or a device meanwhile must not be opened.
-        if not is_small(os.lstat(system.native(path))):
+        status = os.lstat(system.native(path))
+        if not is_small(status):
             return None
         fd = os.open(system.native(path), system.READ)
     except OSError:
         return None
     with suppress(OSError):  # a file system that takes no advice is read all the same
         system.read_soon(fd, 0, SMALL)
-    return fd
+    return fd, status
 
 
-def _packed(path: bytes, fd: int | None, parts: list[bytes]) -> Packed | None:
-    if fd is None:
+def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[bytes]) -> Packed | None:
+    if opened is None:
         return None
+    fd, status = opened
+    length = status.st_size
     try:
-        status = os.fstat(fd)
         xattrs = attributes.read(fd)
         # One byte more than there should be: a file that grows is seen here.
-        content = os.read(fd, status.st_size + 1)
+        content = os.read(fd, length + 1)
         after = os.fstat(fd)
     except OSError:
         return None
-    length = status.st_size
-    if len(content) != length or not is_small(status) or after.st_mtime_ns != status.st_mtime_ns:
+    if len(content) != length or not _is_as_before(status, after):
         return None
-    entry = entry_of(path, FileType.FILE, status, xattrs)._replace(blake3=blake3(content).digest())
+    entry = entry_of(path, FileType.FILE, status, xattrs, blake3=blake3(content).digest())
     head = tar.header(entry, length)
     parts += head, content, _ZEROS[: tar.padding(length)]
     return len(head), length, line_head(entry)
+
+
+def _is_as_before(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether what was read is the file that was looked at, and nobody wrote it meanwhile."""
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+        and before.st_ino == after.st_ino
+        and before.st_size == after.st_size
+    )
 
 
 def _close(files: Iterable[int]) -> None:

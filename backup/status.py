@@ -14,9 +14,11 @@ def entry_of(
     kind: FileType,
     status: os.stat_result,
     xattrs: attributes.Attributes,
+    *,
     target: str | None = None,
+    blake3: bytes | None = None,
 ) -> Entry:
-    """``target``: what a symbolic link says."""
+    """``target``: what a symbolic link says. ``blake3``: of the content, where it has been read."""
     return Entry(
         path=text(path),
         type=kind,
@@ -32,4 +34,5 @@ def entry_of(
         gname=attributes.group_name(status.st_gid),
         target=target,
         xattrs=xattrs,
+        blake3=blake3,
     )

@@ -44,10 +44,10 @@ def header(entry: Entry, length: int) -> bytes:
         _name(records, b"path", name, 100)
     link = _link(entry)
     _name(records, b"linkpath", link, 100)
-    _name(records, b"uname", raw(entry.uname), 31)
-    _name(records, b"gname", raw(entry.gname), 31)
+    records += _owner(entry.uname, entry.gname)
     numbers = _numbers(records, entry, length)
-    records += [(b"SCHILY.xattr." + _keyword(raw(key)), value) for key, value in entry.xattrs]
+    if entry.xattrs:
+        records += [(b"SCHILY.xattr." + _keyword(raw(key)), value) for key, value in entry.xattrs]
     main = _block(
         _TYPES[entry.type],
         name,
@@ -79,6 +79,15 @@ def _name(records: Records, key: bytes, value: bytes, room: int) -> None:
     """A text that is long or not plain ASCII goes into a record."""
     if len(value) > room or not value.isascii():
         records.append((key, value))
+
+
+@functools.lru_cache(maxsize=1024)
+def _owner(uname: str, gname: str) -> Records:
+    """The names of owners that no fixed field can hold; few of them own all files."""
+    records: Records = []
+    _name(records, b"uname", raw(uname), 31)
+    _name(records, b"gname", raw(gname), 31)
+    return records
 
 
 def _numbers(records: Records, entry: Entry, length: int) -> tuple[int, int, int, int]:
