@@ -213,7 +213,8 @@ def _younger_full(stored: BackupSet) -> BackupSet:
 
 
 def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> None:
-    """The last of each schedule; what a later run has replaced stays. The story says who asked, and why."""
+    """The newest of each schedule; an older one is left and named, and that is no failure (exit code 0). The
+    story says who asked, and why."""
     system.schedule("a", source)
     system.schedule("b", source)
     system.start("control", "tape")
@@ -225,6 +226,13 @@ def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> No
     retried = system.json("runs", "retry", "--all-failed", "--why", "the tape is in")
     assert retried == {
         "retried": [{"id": run_id, "state": "QUEUED"} for run_id in ids[1:]],
+        "left": [
+            {
+                "id": ids[0],
+                "superseded_by": ids[1],
+                "reason": f"Run {ids[0]} is left as it is: run {ids[1]} of its schedule is newer.",
+            }
+        ],
         "refused": [],
     }
     for run_id in ids[1:]:
