@@ -10,7 +10,7 @@ from sqlalchemy import select
 from celery_app import settings, wiring
 from cli import output, stack
 from cli.output import AsJson
-from db import drives
+from db import drives, tries
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun
@@ -111,9 +111,10 @@ def idle(database: Database, name: str | None) -> Drive:
 
 
 def note(database: Database, drive: Drive, medium: Medium) -> None:
-    """Let everybody see what is in the drive now."""
+    """Let everybody see what is in the drive now; a run that waits there tries it anew."""
     with database.transaction() as session:
         drives.looked(session, drive.name, medium.to_json())
+        tries.forget(session, drive.name)
 
 
 def _show(drive: Drive, medium: Medium, told: Message, *, as_json: bool) -> None:

@@ -6,15 +6,16 @@ import getpass
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import select
 
 from celery_app import wiring
 from cli import output, stack, watch
 from cli.output import AsJson, examples
+from db import failures, views
 from db import runs as stored_runs
-from db import views
+from db.engine import Database
 from db.errors import NotAllowed
+from db.failures import Failure
 from db.models import ChainRun
 from db.states import RunState
 from policy.errors import TapelineError, UsageError
@@ -164,7 +165,9 @@ def retry(
     why: Annotated[str | None, typer.Option(help="For the run's story.")] = None,
     all_failed: Annotated[
         bool,
-        typer.Option("--all-failed", help="Every failed run that no later one of its schedule has replaced."),
+        typer.Option(
+            "--all-failed", help="The newest failed run of each schedule; older ones are left and named."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -180,7 +183,7 @@ def retry(
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
         from tasks import retry as task  # noqa: PLC0415 - as above
 
-        ids = [run_id] if run_id is not None else _failed(database)
+        ids, left = ([run_id], []) if run_id is not None else _failed(database)
         step = task.step_named(from_step)
         who = getpass.getuser()
         done: list[dict[str, Any]] = []
@@ -195,31 +198,42 @@ def retry(
                 continue
             done.append({"id": run.id, "state": run.state.value})
     if as_json:
-        output.print_json({"retried": done, "refused": [str(error) for error in refused]})
+        output.print_json(
+            {
+                "retried": done,
+                "left": [_left_json(failure) for failure in left],
+                "refused": [str(error) for error in refused],
+            }
+        )
     else:
-        _say_retried(done, refused)
+        _say_retried(done, left, refused)
     raise typer.Exit(1 if refused else 0)
 
 
-def _failed(database: Any) -> list[int]:
-    """Every failed run that no later one of its schedule has replaced, oldest first."""
-    later = aliased(ChainRun)
-    replaced = exists().where(
-        later.schedule_id == ChainRun.schedule_id,
-        later.id > ChainRun.id,
-        later.state.not_in([RunState.SKIPPED, RunState.CANCELLED]),
-    )
-    failed = select(ChainRun.id).where(ChainRun.state == RunState.FAILED, ~replaced).order_by(ChainRun.id)
+def _failed(database: Database) -> tuple[list[int], list[Failure]]:
+    """The newest failed run of each schedule, to be retried; and those that a later run has superseded."""
     with database.transaction() as session:
-        return list(session.scalars(failed))
+        standing = failures.standing(session)
+    to_retry = [failure.run_id for failure in standing if failure.superseded_by is None]
+    return to_retry, [failure for failure in standing if failure.superseded_by is not None]
 
 
-def _say_retried(done: list[dict[str, Any]], refused: list[TapelineError]) -> None:
+def _left_json(failure: Failure) -> dict[str, Any]:
+    return {
+        "id": failure.run_id,
+        "superseded_by": failure.superseded_by,
+        "reason": str(failure.why_left()),
+    }
+
+
+def _say_retried(done: list[dict[str, Any]], left: list[Failure], refused: list[TapelineError]) -> None:
     for run in done:
         output.say(M("Run {id} is queued again. Follow it: tapeline runs watch {id}", id=run["id"]))
+    for failure in left:
+        output.say(failure.why_left())
     for error in refused:
         output.say(error.message, style="yellow")
-    if not done and not refused:
+    if not done and not left and not refused:
         output.say(M("No run has failed."))
 
 

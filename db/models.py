@@ -189,6 +189,8 @@ class ChainRun(Base):
     progress: Mapped[dict[str, Any] | None]
     tape_seen: Mapped[dict[str, Any] | None]
     """The identity of the tape that precheck saw in this part."""
+    tape_failed: Mapped[dict[str, Any] | None]
+    """What the drive could do nothing with, how often, and when it is tried again (``db.tries``)."""
     cancel_requested_at: Mapped[datetime | None]
     wait_until: Mapped[datetime | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +58,6 @@ def judge(
     run: ChainRun,
     medium: cartridges.Medium,
     *,
-    template_id: int | None,
     policy: TapePolicy,
     now_local: datetime,
     sets_on_tape: Collection[str] = (),
@@ -66,21 +66,13 @@ def judge(
 
     ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
     """
-    seen = run.tape_seen
-    return decide(
-        FormatFacts(
-            tape=cartridges.tape_facts(session, medium),
-            seen_by_precheck=cartridges.identity(seen) if seen else None,
-            policy=policy,
-            now_local=now_local,
-            run_id=run.id,
-            period=run.period,
-            newest_full_set=newest_full(session, template_id),
-            named_label=named_label(run),
-            permit_used=used(session, run.id, run.part) is not None,
-            unknown_sets=catalog.unknown(session, sets_on_tape),
-        )
+    facts = replace(
+        _facts_of(session, run, medium, policy, now_local),
+        seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
+        permit_used=used(session, run.id, run.part) is not None,
+        unknown_sets=catalog.unknown(session, sets_on_tape),
     )
+    return decide(facts)
 
 
 def outlook(
@@ -92,18 +84,7 @@ def outlook(
     now_local: datetime,
 ) -> Decision:
     """What the rules would say to a run whose precheck saw this medium now. Stores nothing."""
-    return decide(
-        FormatFacts(
-            tape=cartridges.tape_facts(session, medium),
-            seen_by_precheck=cartridges.identity(medium),
-            policy=policy,
-            now_local=now_local,
-            run_id=run.id,
-            period=run.period,
-            newest_full_set=newest_full(session, run.schedule.template_id if run.schedule else None),
-            named_label=named_label(run),
-        )
-    )
+    return decide(_facts_of(session, run, medium, policy, now_local))
 
 
 def preview(
@@ -115,17 +96,42 @@ def preview(
     named_label: str | None = None,
 ) -> Decision:
     """What the rules would say to a run of a schedule that started now. Stores nothing."""
-    return decide(
-        FormatFacts(
-            tape=cartridges.tape_facts(session, medium),
-            seen_by_precheck=cartridges.identity(medium),
-            policy=TapePolicy.parse(schedule.tape_policy),
-            now_local=now_local,
-            run_id=None,
-            period=period.key(schedule.schedule_type, now_local, schedule.time_zone),
-            newest_full_set=newest_full(session, schedule.template_id),
-            named_label=named_label,
-        )
+    facts = replace(
+        _facts(session, schedule, medium, TapePolicy.parse(schedule.tape_policy), now_local),
+        period=period.key(schedule.schedule_type, now_local, schedule.time_zone),
+        named_label=named_label,
+    )
+    return decide(facts)
+
+
+def _facts_of(
+    session: Session, run: ChainRun, medium: cartridges.Medium, policy: TapePolicy, now_local: datetime
+) -> FormatFacts:
+    """The facts for a run that has seen this very medium in its precheck, and formatted nothing."""
+    return replace(
+        _facts(session, run.schedule, medium, policy, now_local),
+        run_id=run.id,
+        period=run.period,
+        named_label=named_label(run),
+    )
+
+
+def _facts(
+    session: Session,
+    schedule: ScheduledTask | None,
+    medium: cartridges.Medium,
+    policy: TapePolicy,
+    now_local: datetime,
+) -> FormatFacts:
+    """What is the same whoever asks: the tape, and what must not be lost with it."""
+    return FormatFacts(
+        tape=cartridges.tape_facts(session, medium),
+        seen_by_precheck=cartridges.identity(medium),
+        policy=policy,
+        now_local=now_local,
+        run_id=None,
+        period=None,
+        newest_full_set=newest_full(session, schedule.template_id if schedule else None),
     )
 
 

@@ -443,6 +443,7 @@ def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
     )
     run.part += 1
     run.tape_seen = None
+    run.tape_failed = None
     run.wait_until = None
     _add_steps(session, run)
     session.expire(run, ["steps"])
@@ -488,6 +489,7 @@ def retry(
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
     run.cancel_requested_at = None
     run.recoveries = 0
+    run.tape_failed = None
     run.wait_until = None
     run.queued_at = now()
     if not transition(session, run, RunState.QUEUED, reason):

@@ -100,7 +100,6 @@ def _decide(
         session,
         run,
         said,
-        template_id=run.schedule.template_id if run.schedule else None,
         policy=policy_of(run),
         now_local=local_now(run),
         sets_on_tape=sets_on_tape,

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from celery_app.celery import app
-from db import cartridges, drives, events, runs
+from db import cartridges, drives, events, runs, tries
 from db.models import ChainRun
 from db.states import RunState
 from policy.message import M
@@ -36,8 +36,14 @@ def look(run_id: int) -> str:
 
 
 def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> None:
-    """Queue the run if this is a tape for it; say so if it is another wrong one than before."""
+    """Queue the run if this is a tape for it; say so if it is another wrong one than before.
+
+    One that is for it, and that the drive could do nothing with, is left alone for a while.
+    """
+    may_try = tries.may_try(run, medium)
     reason = refusal_of_all(session, run, medium)
+    if reason is None and not may_try:
+        return
     if reason is None:
         tape = cartridges.tape_facts(session, medium)
         runs.transition(session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe()))

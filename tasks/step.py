@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from backup.errors import Ended
 from celery_app import guards, settings, wiring
 from celery_app.celery import app
-from db import cartridges, events, runs, steps
+from db import cartridges, events, runs, steps, tries
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
@@ -24,6 +24,7 @@ from db.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.tapes import CartridgeState
+from tape.errors import NotMountable, WriteProtected
 from tasks import chain
 from tasks.patience import wait_out
 from tasks.work import Cancelled, Work
@@ -249,9 +250,21 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
             return None
         runs.reopen(session, run, Step.PRECHECK)
         runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
+        if isinstance(error, NotMountable | WriteProtected):
+            _leave_alone(session, run, work.held.step)
         return run.state
 
     return work.db(wait)
+
+
+def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
+    """Whatever the rules say of the tape, the drive could do nothing with it."""
+    minutes = round((tries.failed(session, run) - now()) / timedelta(minutes=1))
+    told = M(
+        "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",
+        minutes=minutes,
+    )
+    events.record(session, run, told, step=step)
 
 
 def _hand_over(work: Work, error: Ended) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text
 
-from backup import documents, manifest
+from backup import manifest
 from backup.compare import compare_trees
-from backup.restore import restore
+from backup.restore import Restoration
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
 from db.states import RunState
 from policy.tapes import CartridgeState, SetState
@@ -71,17 +72,17 @@ def not_announced_once(session: Any) -> list[str]:
 def not_on_tape(session: Any, folders: dict[str, Path]) -> list[str]:
     """Whatever the catalogue has is on the tape, of this generation, sealed, with its size and hash."""
     wrong = []
-    doubtful = _doubtful(session)
+    in_doubt = doubtful(session)
     for stored in session.scalars(select(BackupSet).where(BackupSet.state != SetState.DESTROYED)):
         for archive in stored.archives:
             row = archive.cartridge
-            if row.id in doubtful:
+            if row.id in in_doubt:
                 continue
             if archive.generation != row.generation:
                 wrong.append(f"set {stored.id} is not destroyed, and its cartridge is formatted since")
             elif not _is_on(folders[row.medium_serial], f"sets/{stored.id}/{archive.name}", archive):
                 wrong.append(f"archive {archive.number} of set {stored.id} is not on {row.tape_id}")
-        if stored.state is SetState.COMPLETE and stored.cartridge_id not in doubtful:
+        if stored.state is SetState.COMPLETE and stored.cartridge_id not in in_doubt:
             # Of a set that spans cartridges it is on the last one, which may hold nothing else of it.
             name = f"sets/{stored.id}/complete.json"
             if not any(name in cartridges.sealed(folder) for folder in folders.values()):
@@ -89,7 +90,7 @@ def not_on_tape(session: Any, folders: dict[str, Path]) -> list[str]:
     return wrong
 
 
-def _doubtful(session: Any) -> set[int]:
+def doubtful(session: Any) -> set[int]:
     """Cartridges of which the catalogue claims nothing now: a format is at work, or was cut off."""
     unknown = select(TapeCartridge.id).where(TapeCartridge.state == CartridgeState.UNKNOWN)
     at_work = select(FormatPermit.cartridge_id).where(
@@ -110,19 +111,54 @@ def _sha256(path: Path, _modified: int, _inode: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def not_restored(drive: Drive, stored: BackupSet, target: Path) -> list[str]:
-    """A complete set comes back from the tape in the drive alone, equal in every byte and fact."""
-    with drive.mount(read_only=True) as volume:
-        if not documents.is_complete(volume, stored.id):
-            return [f"set {stored.id} is not complete on its tape"]
+def not_restored(
+    stored: BackupSet, folders: dict[str, Path], load: Callable[[Path], Drive], target: Path
+) -> list[str]:
+    """A complete set comes back from its tapes alone, equal in every byte and fact.
+
+    ``load``: puts a cartridge into its drive. The catalogue says which one is wanted for which archives; the
+    tape that the set ends on says whether that is all of it.
+    """
+    told = [archive.number for archive in stored.archives]
+    if _numbers_at_its_end(stored, folders, load) != told:
+        return [f"set {stored.id} does not say on its last tape that archives {told} are all of it"]
+    with Restoration(target) as restoration:
         try:
-            report = restore(volume, stored.id, manifest.entries_on(volume, stored.id), target)
-            different = list(report.failures)
+            for serial, numbers in _by_cartridge(stored).items():
+                with load(folders[serial]).mount(read_only=True) as volume:
+                    entries = manifest.entries_on(volume, stored.id, archives=numbers)
+                    restoration.take(volume, stored.id, entries)
+            different = [*restoration.finish().failures]
             for source in stored.sources:
                 different += compare_trees(Path(source), target / Path(source).relative_to("/"))
         finally:
             shutil.rmtree(target, ignore_errors=True)
     return [f"set {stored.id} does not restore: {different}"] if different else []
+
+
+def _numbers_at_its_end(
+    stored: BackupSet, folders: dict[str, Path], load: Callable[[Path], Drive]
+) -> list[int] | None:
+    """The archives of a set as the tape that it ends on has them; None: no tape says that it is complete."""
+    name = f"sets/{stored.id}/complete.json"
+    for folder in folders.values():
+        if name in cartridges.sealed(folder):
+            with load(folder).mount(read_only=True) as volume:
+                return [archive.number for archive in manifest.read_manifest(volume, stored.id).archives]
+    return None
+
+
+def _by_cartridge(stored: BackupSet) -> dict[str, list[int]]:
+    """The archives on each cartridge of a set, in the order in which they were written."""
+    found: dict[str, list[int]] = {}
+    for archive in stored.archives:
+        found.setdefault(str(archive.cartridge.medium_serial), []).append(archive.number)
+    return found
+
+
+def spans(stored: BackupSet) -> bool:
+    """Whether a set lies on more than one cartridge."""
+    return len(_by_cartridge(stored)) > 1
 
 
 def active_twice(session: Any) -> list[str]:

@@ -213,7 +213,8 @@ def _younger_full(stored: BackupSet) -> BackupSet:
 
 
 def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> None:
-    """The last of each schedule; what a later run has replaced stays. The story says who asked, and why."""
+    """The newest of each schedule; an older one is left and named, and that is no failure (exit code 0). The
+    story says who asked, and why."""
     system.schedule("a", source)
     system.schedule("b", source)
     system.start("control", "tape")
@@ -225,6 +226,13 @@ def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> No
     retried = system.json("runs", "retry", "--all-failed", "--why", "the tape is in")
     assert retried == {
         "retried": [{"id": run_id, "state": "QUEUED"} for run_id in ids[1:]],
+        "left": [
+            {
+                "id": ids[0],
+                "superseded_by": ids[1],
+                "reason": f"Run {ids[0]} is left as it is: run {ids[1]} of its schedule is newer.",
+            }
+        ],
         "refused": [],
     }
     for run_id in ids[1:]:
@@ -364,6 +372,29 @@ def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, sou
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     system.wait_for(lambda: _events(system)[-1] == "success", "the last message")
+
+
+def test_a_tape_that_cannot_be_mounted_is_not_tried_at_each_look(system: System, source: Path) -> None:
+    """Each try wears it: the run leaves it alone for a while, until an operator has done something at the
+    drive, and then goes on by itself."""
+    system.schedule("monthly", source, wait_for_tape_seconds=3600)
+    system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
+    system.start("control", "tape")
+    insert_blank(system)
+    barcode = virtual_shelf.inserted(system.drive.path)
+    assert barcode
+    cannot = {"at": "mount", "error": "unreadable", "times": 9}
+    virtual_shelf.set_faults(system.drive.path, barcode, [cannot])
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "WAITING_FOR_TAPE")
+    system.start_beat()
+    system.wait_for(lambda: system.log("tape").count(b"tapeline.look[") >= 3, "looks")
+    with virtual_shelf.edit(system.drive.path, barcode) as record:
+        assert [fault.times for fault in record.faults] == [8]
+    assert "is tried again in 10 min" in system.cli("runs", "show", str(run_id)).stdout
+    virtual_shelf.set_faults(system.drive.path, barcode, [])
+    system.cli("drive", "check")
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
 
 
 def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: System, source: Path) -> None:

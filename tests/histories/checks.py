@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from celery_app import wiring
-from db.models import BackupSet, ChainRun, Notification, TapeCartridge
+from db.models import BackupSet, ChainRun, Notification
 from db.states import ENDED
 from notify.events import OFF_BY_DEFAULT, Event
 from notify.facts import Facts
@@ -35,7 +35,7 @@ def check_end(world: World) -> None:
     with world.session() as session:
         wrong += _not_sent_once(session, world)
         for stored in session.scalars(select(BackupSet).where(BackupSet.state == SetState.COMPLETE)):
-            wrong += _not_restored(session, world, stored)
+            wrong += _not_restored(world, stored)
         active = select(ChainRun.id).where(ChainRun.state.not_in(ENDED))
         wrong += [f"run {number} has not ended" for number in session.scalars(active)]
     _stop_if(world, wrong)
@@ -75,11 +75,11 @@ def _folders(world: World) -> dict[str, Path]:
     return invariants.folders_below(world.parts.folder / "drives")
 
 
-def _not_restored(session: Any, world: World, stored: BackupSet) -> list[str]:
+def _not_restored(world: World, stored: BackupSet) -> list[str]:
     if not stored.archives:
         # It is from before the first day, and holds nothing.
         return []
-    row = session.get_one(TapeCartridge, stored.cartridge_id)
-    drive = world.plain_drive(_folders(world)[row.medium_serial])
     world.counts["sets restored"] += 1
-    return invariants.not_restored(drive, stored, world.parts.folder / "checked")
+    world.counts["sets on several tapes restored"] += invariants.spans(stored)
+    folder = world.parts.folder / "checked"
+    return invariants.not_restored(stored, _folders(world), world.plain_drive, folder)

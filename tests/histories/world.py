@@ -37,6 +37,8 @@ DRIVES = ("tape0", "tape1")
 ARCHIVE_BYTES = 14_000
 MOST_ROUNDS = 40
 """More minutes than any sound history needs to come to rest."""
+TAPES_OFFERED = 9
+"""To each run that waits in the end, before it is left to its deadline."""
 MOST_LETTERS = 400
 """More than any sound history needs to come to rest."""
 
@@ -322,17 +324,27 @@ class World:
         """Mend everything and let time pass until every run has ended."""
         self.parts.formatter.end_orphan()
         self.bus.away = False
-        for _ in range(MOST_ROUNDS):
+        for number in range(MOST_ROUNDS):
             for name in DRIVES:
                 self.start_worker(name)
                 self.workers[name].ending = False
+            if is_fed := number < TAPES_OFFERED:
+                self._offer_tapes()
             self.tick()
             self.drain()
             under_way = self.run_ids(RunState.QUEUED, RunState.RUNNING)
             if not self.run_ids(*ACTIVE) and self._all_sent():
                 return
-            self.clock.move(timedelta(minutes=2) if under_way else timedelta(hours=9))
+            self.clock.move(timedelta(minutes=2) if under_way or is_fed else timedelta(hours=9))
         self.ledger.violation("a run hangs, or a message was never delivered")
+
+    def _offer_tapes(self) -> None:
+        """An operator puts one tape after the other into a drive that a run waits at."""
+        waiting = select(ChainRun.drive).where(ChainRun.state == RunState.WAITING_FOR_TAPE).distinct()
+        with self.session() as session:
+            asking = list(session.scalars(waiting))
+        for drive in asking:
+            self.insert_next(drive)
 
     def _all_sent(self) -> bool:
         with self.session() as session:
