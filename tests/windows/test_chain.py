@@ -25,6 +25,11 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
+TAPELINE = "from cli.main import main; main()"
+"""What tapeline.exe runs."""
+SERVICE = ("worker", "--drive", "tape0")
+FILES = 3000
+
 
 class Door:
     """A port on loopback that leads to a socket of this host: wine knows no such sockets."""
@@ -67,65 +72,140 @@ def system(short_path: Path, database_url: str, broker_url: str) -> Iterator[Sys
     found.close()
 
 
-@pytest.fixture
-def worker(system: System, database_url: str, broker_url: str) -> Iterator[Path]:
-    """The tape worker on the Windows host; its tools' folder."""
-    url = make_url(database_url)
-    database = Door(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}")
-    broker = Door(broker_url.removeprefix("redis+socket://").split("?")[0])
-    keeper = Keeper(wine.FOLDER / "letter", capacity=64 * 1024 * 1024)
-    tools = system.folder / "tools"
-    tools.mkdir()
-    programs.compiled(tools, wine.FOLDER / "ltfscmd.exe", keeper.port)
-    for verb in ("@prepare", "@blank"):
-        programs.ask(tools, keeper.port, verb)
-    drive = {
-        "driver": "ltfs_windows",
-        "letter": "O",
-        "tools": wine.windows(tools),
-        "commands": {"read": ["LtfsRead.exe"]},
-    }
-    drive |= {"label_limit_seconds": 60}
-    environment = {
-        name: value for name, value in system.environment.items() if name.startswith("TAPELINE_")
-    } | {
-        "TAPELINE_DATABASE_URL": f"postgresql+psycopg2://{url.username}@127.0.0.1:{database.port}/{url.database}",
-        "TAPELINE_BROKER_URL": f"redis://127.0.0.1:{broker.port}/0",
-        "TAPELINE_STATE_DIR": wine.windows(system.folder / "windows"),
-        "TAPELINE_DRIVES": json.dumps({"tape0": drive}),
-    }
-    words = ["worker", "-Q", "tape", "-c", "1", "-P", "threads", "-n", "tape@windows", "-E"]
-    with (system.folder / "tape.log").open("wb") as log:
-        reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
-        process = subprocess.Popen(
-            wine.python("-m", "celery", "-A", "celery_app", *words, "--without-mingle", "--without-gossip"),
-            env=wine.environment(**environment),
+class Host:
+    """A Windows host with a drive; its worker is a service, with the command line of docs/services.md."""
+
+    def __init__(self, system: System, database_url: str, broker_url: str) -> None:
+        url = make_url(database_url)
+        self._system = system
+        self._database = Door(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}")
+        self._broker = Door(broker_url.removeprefix("redis+socket://").split("?")[0])
+        self._keeper = Keeper(wine.FOLDER / "letter", capacity=64 * 1024 * 1024)
+        self._stop = system.folder / "stop"
+        self._service: subprocess.Popen[bytes] | None = None
+        self.tools = system.folder / "tools"
+        self.tools.mkdir()
+        programs.compiled(self.tools, wine.FOLDER / "ltfscmd.exe", self._keeper.port)
+        for verb in ("@prepare", "@blank"):
+            programs.ask(self.tools, self._keeper.port, verb)
+        drive = {
+            "driver": "ltfs_windows",
+            "letter": "O",
+            "tools": wine.windows(self.tools),
+            "commands": {"read": ["LtfsRead.exe"]},
+            "label_limit_seconds": 60,
+        }
+        self._environment = {
+            name: value for name, value in system.environment.items() if name.startswith("TAPELINE_")
+        } | {
+            "TAPELINE_DATABASE_URL": f"postgresql+psycopg2://{url.username}@127.0.0.1:{self._database.port}"
+            f"/{url.database}",
+            "TAPELINE_BROKER_URL": f"redis://127.0.0.1:{self._broker.port}/0",
+            "TAPELINE_STATE_DIR": wine.windows(system.folder / "windows"),
+            "TAPELINE_DRIVES": json.dumps({"tape0": drive}),
+        }
+
+    def start(self) -> None:
+        """Start the service, and wait until its worker is ready."""
+        self._stop.unlink(missing_ok=True)
+        started = self._system.log("tape").count(b" ready.")
+        self._service = subprocess.Popen(
+            wine.python(
+                "-m",
+                "tests.windows.service",
+                wine.windows(self._stop),
+                wine.windows(wine.PYTHON),
+                "-u",
+                "-c",
+                TAPELINE,
+                *SERVICE,
+            ),
+            env=wine.environment(**self._environment),
             cwd=wine.ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=reader.stdin,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        threading.Thread(target=self._log, args=(self._service,), daemon=True).start()
+        self._system.wait_for(
+            lambda: self._system.log("tape").count(b" ready.") > started,
+            "the worker under wine",
+            patience=120,
+        )
+
+    def _log(self, service: subprocess.Popen[bytes]) -> None:
+        assert service.stdout
+        with (self._system.folder / "tape.log").open("ab", buffering=0) as log:
+            for line in service.stdout:
+                log.write(line)
+
+    def stop(self) -> None:
+        """Stop the service as its manager does, with Ctrl-C; Celery ends well, with 1."""
+        assert self._service
+        self._stop.touch()
+        self._service.wait(90)
+        self._system.wait_for(
+            lambda: b"exit code 1" in self._system.log("tape").split(b"Warm shutdown")[-1], "its end"
+        )
+
+    def close(self) -> None:
+        """End what still runs, and leave nothing mounted."""
+        if self._service:
+            found = psutil.Process(self._service.pid) if self._service.poll() is None else None
+            for child in [*found.children(recursive=True), found] if found else []:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            self._service.wait(20)
+        self._database.close()
+        self._broker.close()
+        programs.ask(self.tools, self._keeper.port, "@close")
+        self._keeper.close()
+
+
+@pytest.fixture
+def host(system: System, database_url: str, broker_url: str) -> Iterator[Host]:
+    found = Host(system, database_url, broker_url)
     try:
-        system.wait_for(lambda: b" ready." in system.log("tape"), "the worker under wine", patience=120)
-        yield tools
+        found.start()
+        yield found
     finally:
-        for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        process.wait(20)
-        assert reader.stdin
-        reader.stdin.close()
-        reader.wait(20)
-        database.close()
-        broker.close()
-        programs.ask(tools, keeper.port, "@close")
-        keeper.close()
+        found.close()
 
 
-def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> None:
-    """A blank tape is formatted by LtfsCmdFormat.exe, labelled, filled, catalogued, and restored."""
-    source = Path(wine.FOLDER / "prefix" / "drive_c" / "data")
+def a_source() -> Path:
+    """``C:\\data``, new and empty."""
+    source = wine.FOLDER / "prefix" / "drive_c" / "data"
     shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    return source
+
+
+def test_a_service_that_is_stopped_in_the_middle_of_a_backup(system: System, host: Host) -> None:
+    """Ctrl-C: the worker seals what it has and ends; the next one goes on from there."""
+    source = a_source()
+    for number in range(FILES):
+        (source / f"{number:05}").write_bytes(bytes([number % 256]) * 5000)
+    system.schedule("monthly", Path("C:\\data"), template={"compression": "none"})
+    system.start("control")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: list((wine.FOLDER / "letter").glob("sets/*/data-*")), "the first archive", 120)
+    host.stop()
+    assert system.json("runs", "show", str(run_id))["state"] == "RUNNING"
+    [sealed] = system.json("sets", "list")
+    assert (sealed["archives"], 0 < sealed["files"] < FILES) == (1, True), sealed
+
+    host.start()
+    run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    story = system.cli("runs", "show", str(run_id)).stdout
+    assert run["state"] == "SUCCEEDED", story
+    assert "died" not in story
+    [done] = system.json("sets", "list")
+    assert (done["state"], done["files"]) == ("complete", FILES + 1)
+
+
+def test_the_chain_with_a_worker_of_windows(system: System, host: Host) -> None:
+    """A blank tape is formatted by LtfsCmdFormat.exe, labelled, filled, catalogued, and restored."""
+    source = a_source()
     (source / "资料").mkdir(parents=True)
     (source / "资料" / "一.txt").write_text("内容")
     (source / "big").write_bytes(bytes(range(256)) * 20_000)
@@ -138,7 +218,7 @@ def test_the_chain_with_a_worker_of_windows(system: System, worker: Path) -> Non
     sys.stdout.write(story)  # docs/drives.md shows it: pytest -rP
     assert "/N:TP" in story
     assert "Label read back: TP" in story
-    [call] = [call for call in programs.calls(worker) if call[0] == "LtfsCmdFormat"]
+    [call] = [call for call in programs.calls(host.tools) if call[0] == "LtfsCmdFormat"]
     assert call[1] == "O"
 
     archive = next((wine.FOLDER / "letter").glob("sets/*/data-000001.tar.zst"))

@@ -22,6 +22,7 @@ from tests.windows.hardware import Keeper
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "wine"
+PYTHON = FOLDER / "python" / "cp311" / "python.exe"
 PROGRAMS = ("wine", "wineboot", "x86_64-w64-mingw32-gcc")
 LABEL = "TP20251101"
 """Of the letter P, where Windows itself is asked for a label: wine tells one label of a letter for ever."""
@@ -75,7 +76,7 @@ def windows(path: Path) -> str:
 
 def python(*arguments: str) -> list[str]:
     """A command line of the Windows Python."""
-    return ["wine", str(FOLDER / "python" / "cp311" / "python.exe"), *arguments]
+    return ["wine", str(PYTHON), *arguments]
 
 
 def set_up() -> None:
