@@ -16,7 +16,7 @@ from db import cartridges, drives, events, permits
 from db.models import BackupTask, ChainRun, FormatPermit, now
 from db.states import BackupType, Step
 from policy import label as labels
-from policy.errors import TapelineError
+from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import described
@@ -139,26 +139,52 @@ def _tell_beforehand(session: Session, run: ChainRun, medium: Medium, label: str
 
 
 def _format(work: Work, order: Order) -> Done | NotNeeded:
-    held = guards.held()
-    drive = work.drive()
-    try:
-        outcome = format_cartridge(
-            drive,
-            order.label,
-            expected=order.identity,
-            serial=labels.serial_for(order.label, order.generation + 1),
-            read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
-            on_output=lambda line: log.info("format", line=line),
-            inherit=(held.descriptor,) if held else (),
-        )
-    except DriveError as error:
-        not_begun = {"ok": False, "started": False, "error": str(error)}
-        work.db(lambda session, _run: permits.close(session, order.permit_id, not_begun))
-        raise
+    outcome = _formatted(work, order)
     work.db(lambda session, run: _record(session, run, order, outcome))
     if outcome.ok:
         return Done({"label": order.label, "summary": f"formatted as {order.label}"})
     return _failed(work, outcome)
+
+
+def _formatted(work: Work, order: Order) -> FormatOutcome:
+    """One format; as long as it cannot begin because of what passes by itself, it is waited for."""
+    may_have_begun = False
+
+    def attempt() -> FormatOutcome:
+        nonlocal may_have_begun
+        may_have_begun = True
+        try:
+            outcome = _attempted(work, order)
+        except DriveError:
+            may_have_begun = False
+            raise
+        if outcome.run is None and outcome.error and outcome.error.consequence is Consequence.RETRY:
+            may_have_begun = False
+            raise outcome.error
+        return outcome
+
+    try:
+        return wait_out(work, attempt, limit=work.settings.drive_patience_seconds)
+    except TapelineError as error:
+        if not may_have_begun:
+            not_begun = {"ok": False, "started": False, "error": str(error)}
+            work.db(lambda session, _run: permits.close(session, order.permit_id, not_begun))
+        raise
+
+
+def _attempted(work: Work, order: Order) -> FormatOutcome:
+    """Raises DriveError where nothing was begun."""
+    held = guards.held()
+    drive = work.drive()
+    return format_cartridge(
+        drive,
+        order.label,
+        expected=order.identity,
+        serial=labels.serial_for(order.label, order.generation + 1),
+        read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
+        on_output=lambda line: log.info("format", line=line),
+        inherit=(held.descriptor,) if held else (),
+    )
 
 
 def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcome) -> None:
@@ -195,7 +221,7 @@ def _story(outcome: FormatOutcome) -> list[Message]:
                 seconds=round(outcome.run.seconds, 1),
             )
         )
-    told.append(M("Label read back: {label}.", label=_named(outcome.after)))
+        told.append(M("Label read back: {label}.", label=_named(outcome.after)))
     if outcome.warning:
         told.append(outcome.warning)
     return told

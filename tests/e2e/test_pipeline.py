@@ -19,7 +19,8 @@ from backup.compare import compare_trees
 from cli import sample
 from db.models import BackupSet, ChainRun, Drive, FormatPermit, Notification, TapeCartridge
 from db.states import STEPS, Kind
-from tape import virtual_shelf
+from tape import virtual_record, virtual_shelf
+from tape.hostlock import HostLock
 from tests.system import System, is_alive
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
@@ -619,6 +620,21 @@ def test_a_label_that_does_not_come_in_time_is_waited_for(system: System, source
     assert run["state"] == "SUCCEEDED", run
     story = [json.dumps(event["message"]) for event in run["events"]]
     assert len([line for line in story if "Trying again" in line]) == 1
+
+
+def test_a_format_that_cannot_begin_is_waited_for(system: System, source: Path) -> None:
+    """Somebody holds the drive: that is no format that failed, whatever the schedule says of those."""
+    insert_blank(system)
+    system.schedule("monthly", source, on_format_failure="continue")
+    system.start("control", "tape")
+    with HostLock(system.drive.path / virtual_shelf.MOUNT_LOCK):
+        run_id = system.run_schedule("monthly")
+        system.wait_for(lambda: "Trying again" in system.cli("runs", "show", str(run_id)).stdout, "patience")
+    run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", run
+    assert virtual_record.read(virtual_shelf.folder_of(system.drive.path, "A00001L9")).formats == 1
+    [permit] = system.ask(lambda session: session.scalars(select(FormatPermit)).all())
+    assert (permit.part, permit.outcome["ok"]) == (1, True)
 
 
 def test_an_operator_says_what_may_be_done_with_a_cartridge(system: System, source: Path) -> None:
