@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+# Most tests wait for processes half of their time: one more than there are processors.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 SOURCE ?=
 SEED   ?= $(shell date +%Y%m%d)
 # As it was typed: neither make nor the shell may expand what a folder's name holds.

@@ -10,8 +10,8 @@ from tornado.escape import xhtml_escape
 from dashboard.show import Show
 from policy.message import M
 
-WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 20
-NAMED_EVERY = 45
+WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 4
+NAMED_EVERY = 75
 """How wide a name under a bar is; where bars stand closer, not each is named."""
 
 
@@ -25,7 +25,13 @@ def written(runs: list[dict[str, Any]], show: Show) -> str | None:
         for run, rate in zip(runs, rates, strict=True)
     ]
     bars = _bars([run["bytes"] for run in runs], [str(run["run"]) for run in runs], titles)
-    most = f"▮ ≤ {show.size(max(run['bytes'] for run in runs))}   ― ≤ {show.size(max(rates))}/s"
+    most = show(
+        M(
+            "Bars: up to {size}; line: up to {rate}.",
+            size=show.size(max(run["bytes"] for run in runs)),
+            rate=f"{show.size(max(rates))}/s",
+        )
+    )
     return _drawing(bars + _line(rates), show(M("Written by each run, and how fast")), most)
 
 
@@ -35,7 +41,7 @@ def by_month(months: list[tuple[str, int]], show: Show) -> str | None:
         return None
     titles = [f"{month}: {show.size(count)}" for month, count in months]
     bars = _bars([count for _, count in months], [month for month, _ in months], titles)
-    most = f"▮ ≤ {show.size(max(count for _, count in months))}"
+    most = show(M("Bars: up to {size}.", size=show.size(max(count for _, count in months))))
     return _drawing(bars, show(M("Put on tape in each month")), most)
 
 
@@ -49,15 +55,17 @@ def filled(months: list[tuple[str, int]], capacity: int | None, show: Show) -> s
         for month, fill in months
     ]
     bars = _bars([fill for _, fill in months], [month for month, _ in months], titles, top=top)
-    return _drawing(bars, show(M("How full it was after each month")), f"▮ ≤ {show.size(top)}")
+    most = show(M("Bars: up to {size}.", size=show.size(top)))
+    return _drawing(bars, show(M("How full it was after each month")), most)
 
 
 def _drawing(inside: str, title: str, most: str) -> str:
     """``most`` says what the top of the chart stands for."""
     return (
-        f'<svg class="tl-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{xhtml_escape(title)}">'
-        f'<line class="tl-axis" x1="0" y1="{HEIGHT - FOOT}" x2="{WIDTH}" y2="{HEIGHT - FOOT}"/>{inside}'
-        f'<text class="tl-most" x="{WIDTH}" y="9">{xhtml_escape(most)}</text></svg>'
+        f'<svg class="tl-chart" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="xMinYMid" role="img" '
+        f'aria-label="{xhtml_escape(title)}">'
+        f'<line class="tl-axis" x1="0" y1="{HEIGHT - FOOT}" x2="{WIDTH}" y2="{HEIGHT - FOOT}"/>{inside}</svg>'
+        f'<p class="tl-quiet mb-0">{xhtml_escape(most)}</p>'
     )
 
 

@@ -29,6 +29,7 @@ class Denial(StrEnum):
     WRITE_PROTECTED = "write_protected"
     BAD_STATE = "bad_state"
     ALREADY_USED = "already_used"
+    FULL = "full"
 
 
 APPENDING = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
@@ -81,9 +82,18 @@ class Decision:
 def decide(facts: FormatFacts) -> Decision:
     """Answer the question of the permit; every denial that applies is named, in the order of the design."""
     found = tuple(_denials(facts))
+    if any(denial in APPENDING for denial, _ in found):
+        found += tuple(_no_room_to_append(facts))
     lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
     reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
     return Decision(not found, tuple(denial for denial, _ in found), reasons, lost)
+
+
+def _no_room_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """What is denied because of its data is not appended to either, once it is full."""
+    known = facts.tape.known
+    if known and known.state is CartridgeState.FULL:
+        yield Denial.FULL, M("Tape {tape} is full.", tape=facts.tape.describe())
 
 
 def _why_allowed(facts: FormatFacts) -> Message:

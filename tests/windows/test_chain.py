@@ -149,17 +149,23 @@ class Host:
         )
 
     def close(self) -> None:
-        """End what still runs, and leave nothing mounted."""
-        if self._service:
-            found = psutil.Process(self._service.pid) if self._service.poll() is None else None
-            for child in [*found.children(recursive=True), found] if found else []:
-                with suppress(psutil.NoSuchProcess):
-                    child.kill()
-            self._service.wait(20)
+        """End what still runs, and leave nothing mounted. What wine starts is nobody's child."""
+        ours = [process for process in psutil.process_iter() if self._is_ours(process)]
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(ours, timeout=20)
         self._database.close()
         self._broker.close()
         programs.ask(self.tools, self._keeper.port, "@close")
         self._keeper.close()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            state = process.environ().get("TAPELINE_STATE_DIR")
+        except psutil.Error:
+            return False
+        return state == self._environment["TAPELINE_STATE_DIR"]
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ DENIED = [
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.RETIRED), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
     (Denial.ALREADY_USED, BLANK, {"permit_used": True}),
+    (Denial.FULL, tape(stored(run_id=12), cartridge=CartridgeState.FULL), {}),
 ]
 
 
@@ -120,6 +121,18 @@ def test_each_denial_has_reasons_of_its_own_in_both_languages() -> None:
     assert set(texts) == set(Denial)
     for one, other in combinations(texts.values(), 2):
         assert not one & other
+
+
+def test_nothing_is_appended_to_a_full_tape() -> None:
+    """Not even by the run whose set is on it, when that set is past its retention by now."""
+    for content in ({"run_id": 12}, {"period": "2026-11"}):
+        inserted = tape(stored(**content))
+        assert decide(facts(inserted)).append
+        assert inserted.known
+        full = replace(inserted, known=replace(inserted.known, state=CartridgeState.FULL))
+        decision = decide(facts(full))
+        assert (decision.allowed, decision.append) == (False, False)
+        assert "is full" in str(decision.main_reason)
 
 
 def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
