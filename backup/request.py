@@ -229,3 +229,5 @@ class SetSummary:
     written: int
     """Bytes that this call wrote to the volume."""
     seconds: Phases
+    finished_at: datetime
+    """As ``complete.json`` on the volume says, whenever this was told."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def lost(system: System, broker_client: redis.Redis) -> Iterator[System]:
     virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
     virtual_shelf.insert(system.drive.path, "A00001L9")
     sample.make(system.folder / "source", large=1 << 20, small=40)
-    system.schedule("monthly", system.folder / "source")
+    system.schedule("monthly", system.folder / "source", template={"retention_days": 30})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
@@ -63,6 +65,10 @@ def goes_on(system: System) -> None:
     assert run["state"] == "SUCCEEDED", system.cli("runs", "show", "1").stdout
     [stored] = system.json("sets", "list")
     assert (stored["state"], stored["files"] > 40, stored["warnings"]) == ("complete", True, 0)
+    finished = json.loads(dump_on_tape(system).with_name("complete.json").read_bytes())["finished_at"]
+    assert stored["finished_at"] == finished
+    kept = datetime.fromisoformat(stored["retention_until"]) - datetime.fromisoformat(finished)
+    assert kept == timedelta(days=30)
     system.cli("sets", "restore", stored["id"], "--to", str(system.folder / "back"))
     source = system.folder / "source"
     assert compare_trees(source, system.folder / "back" / source.relative_to("/")) == []
