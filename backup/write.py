@@ -360,7 +360,7 @@ class _Writing:
         self._archive = None
         name = f"{self._folder}/{path.name}" + (age.SUFFIX if self._keys else "")
         written, digest = self._put_index(path, name)
-        record = replace(record, index_sha256=digest)
+        record = replace(record, index_sha256=digest, label=self._request.label or None)
         sealed = {f"{self._folder}/{record.name}": record.bytes, name: written}
         self._seal_volume(sealed)
         self._room.ask_anew()
