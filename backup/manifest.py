@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from backup import documents, index
@@ -79,6 +79,7 @@ def finish(
     archives: Collection[ArchiveRecord],
     warnings: int,
     *,
+    finished_at: datetime,
     database: DatabaseRecord | None = None,
 ) -> tuple[str, int]:
     """Write ``complete.json``; returns its name and bytes. Raises TapeFull, TapeWriteError."""
@@ -86,7 +87,7 @@ def finish(
         "format": COMPLETE,
         "version": VERSION,
         "set": _set_document(request, roots),
-        "finished_at": datetime.now(UTC).isoformat(),
+        "finished_at": finished_at.isoformat(),
         "files": sum(archive.files for archive in archives),
         "deleted": sum(archive.deleted for archive in archives),
         "bytes": sum(archive.size for archive in archives),

@@ -10,8 +10,9 @@ README = """\
     sets/<备份集>/set.json                   备份集的说明，最先写入
     sets/<备份集>/data-000001.tar[.zst]      归档：POSIX tar (pax)，可能用 zstd 压缩
     sets/<备份集>/index-000001.jsonl.zst     该归档的文件清单，每行一个 JSON
-    sets/<备份集>/complete.json              最后写入；没有它，备份集就不完整。
-                                             其中 "archives" 列出有效的归档及其 SHA-256
+    sets/<备份集>/complete.json              最后写入，在备份集的最后一盘磁带上；任何一盘上都没有它，
+                                             备份集才不完整。其中 "archives" 列出全部有效的归档、
+                                             其 SHA-256 及所在磁带的标签 ("label")
     sets/<备份集>/database.sql.zst           写入该备份集时 Tapeline 自己的数据库
 
 恢复整个备份集（按编号顺序，只取 complete.json 中列出的归档）
@@ -19,6 +20,12 @@ README = """\
     zstd -dc data-000001.tar.zst data-000002.tar.zst ... |
         tar -xipf - --xattrs --xattrs-include='*' -C /恢复到/这里
     未压缩的归档：用 cat 代替 zstd -dc
+
+一个备份集可能跨多盘磁带
+    本卷有 set.json 和归档而没有 complete.json：备份集在另一盘磁带上继续，请勿丢弃本盘。每盘磁带上都有
+    sets/<备份集>，其中是写在该盘上的归档。最后一盘的 complete.json 列出全部归档，"label" 是归档所在磁带
+    写入时的标签。按归档编号的顺序逐盘放入磁带，把每盘上列出的归档用上面的命令解到同一目录。
+    最后一盘遗失时，其余各盘上的归档仍可照样恢复。
 
 只恢复一个文件（归档内的路径不带开头的 /）
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/文件' && echo "$i"; done
@@ -48,8 +55,9 @@ What is where
     sets/<set>/set.json                   what the backup set is; written first
     sets/<set>/data-000001.tar[.zst]      an archive: POSIX tar (pax), perhaps compressed with zstd
     sets/<set>/index-000001.jsonl.zst     the files of that archive, one JSON object a line
-    sets/<set>/complete.json              written last; a set without it is not complete.
-                                          Its "archives" are the archives that count, with their SHA-256
+    sets/<set>/complete.json              written last, on the last tape of the set; a set that has it on none
+                                          of its tapes is not complete. Its "archives" are all archives that
+                                          count, with their SHA-256 and the "label" of the tape they are on
     sets/<set>/database.sql.zst           Tapeline's own database when the set was written
 
 Restore a whole set (in order of number, only the archives that complete.json lists)
@@ -57,6 +65,13 @@ Restore a whole set (in order of number, only the archives that complete.json li
     zstd -dc data-000001.tar.zst data-000002.tar.zst ... |
         tar -xipf - --xattrs --xattrs-include='*' -C /restore/here
     archives that are not compressed: cat in place of zstd -dc
+
+A set may lie on several tapes
+    This volume has set.json and archives but no complete.json: the set goes on on another tape. Keep both.
+    Each tape has sets/<set> with the archives that were written to it. The complete.json on the last tape
+    lists the archives of all of them; "label" is the label that the archive's tape had then. Put the tapes
+    in one after the other, in order of the archives' numbers, and unpack the listed archives of each, as
+    above, into the same folder. If the last tape is lost, the archives on the others still come back so.
 
 Restore one file (paths in an archive have no leading /)
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/file' && echo "$i"; done

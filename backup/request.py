@@ -39,6 +39,8 @@ class ArchiveRecord:
     """The number of the archive before it that counts; None for the first."""
     index_sha256: str | None = field(default=None, compare=False)
     """Of its index; None in the index itself, which cannot hold it."""
+    label: str | None = field(default=None, compare=False)
+    """Of the volume that it was written to; None in the index, and where an older version wrote it."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RECORD}
@@ -46,6 +48,7 @@ class ArchiveRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArchiveRecord:
         """Raises KeyError, TypeError when it is not one."""
+        data = {"label": None} | data
         for name, kind in _RECORD.items():
             if not isinstance(data[name], kind) or isinstance(data[name], bool):
                 raise TypeError(name)
@@ -62,6 +65,7 @@ _RECORD: dict[str, Any] = {
     "size": int,
     "follows": int | None,
     "index_sha256": str | None,
+    "label": str | None,
 }
 
 
@@ -229,3 +233,5 @@ class SetSummary:
     written: int
     """Bytes that this call wrote to the volume."""
     seconds: Phases
+    finished_at: datetime
+    """As ``complete.json`` on the volume says, whenever this was told."""

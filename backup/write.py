@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -95,8 +96,17 @@ def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, jo
         if archive.number not in told:
             read = partial(index.on_volume, volume, folder_of(request.set_id), archive.number)
             journal.sealed(archive, index.Again(read))
-    warnings = known.warnings or 0
-    return SetSummary(known.files, known.size, known.archives, known.deleted, warnings, 0, Phases())
+    assert known.finished_at is not None
+    return SetSummary(
+        files=known.files,
+        size=known.size,
+        archives=known.archives,
+        deleted=known.deleted,
+        warnings=known.warnings or 0,
+        written=0,
+        seconds=Phases(),
+        finished_at=known.finished_at,
+    )
 
 
 class _Writing:
@@ -137,7 +147,7 @@ class _Writing:
         plan = self._scan(sources)
         self._begin(sources)
         self._pack(plan)
-        self._finish(sources)
+        finished = self._finish(sources)
         self._phases.starved = self._buffer.starved
         self._phases.total = perf_counter() - started
         return SetSummary(
@@ -148,6 +158,7 @@ class _Writing:
             warnings=self._warnings,
             written=self._written,
             seconds=self._phases,
+            finished_at=finished,
         )
 
     def _scan(self, sources: tuple[bytes, ...]) -> Plan:
@@ -349,7 +360,7 @@ class _Writing:
         self._archive = None
         name = f"{self._folder}/{path.name}" + (age.SUFFIX if self._keys else "")
         written, digest = self._put_index(path, name)
-        record = replace(record, index_sha256=digest)
+        record = replace(record, index_sha256=digest, label=self._request.label or None)
         sealed = {f"{self._folder}/{record.name}": record.bytes, name: written}
         self._seal_volume(sealed)
         self._room.ask_anew()
@@ -378,14 +389,23 @@ class _Writing:
         confirm(self._volume, sizes)
         self._phases.seal += perf_counter() - started
 
-    def _finish(self, sources: tuple[bytes, ...]) -> None:
+    def _finish(self, sources: tuple[bytes, ...]) -> datetime:
+        """Say on the volume that the set is complete; returns since when."""
         database = self._put_database()
+        finished = datetime.now(UTC)
         name, size = manifest.finish(
-            self._volume, self._request, sources, self._archives, self._warnings, database=database
+            self._volume,
+            self._request,
+            sources,
+            self._archives,
+            self._warnings,
+            finished_at=finished,
+            database=database,
         )
         sizes = {name: size} | ({f"{self._folder}/{database.name}": database.bytes} if database else {})
         self._seal_volume(sizes)
         self._written += sum(sizes.values())
+        return finished
 
     def _put_database(self) -> DatabaseRecord | None:
         """The database as it is now, beside the archives; the backup is as good without it."""

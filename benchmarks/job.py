@@ -115,7 +115,13 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
     summary = write_set(volume, request, Journal(database, set_id), spool)
     seconds = time.perf_counter() - started
     with database.transaction() as session:
-        catalog.complete(session, set_id, warnings=summary.warnings, retention_days=None)
+        catalog.complete(
+            session,
+            set_id,
+            finished_at=summary.finished_at,
+            warnings=summary.warnings,
+            retention_days=None,
+        )
     return {
         "seconds": seconds,
         "phases": asdict(summary.seconds),
@@ -196,7 +202,7 @@ def load(facts: dict[str, Any]) -> dict[str, Any]:
         catalog.add_archive(session, row, _rows(count))
     loaded = time.perf_counter() - started
     with database.transaction() as session:
-        catalog.complete(session, set_id, warnings=0, retention_days=None)
+        catalog.complete(session, set_id, finished_at=MOMENT, warnings=0, retention_days=None)
     found = []
     for number in range(0, count, max(count // 50, 1)):
         started = time.perf_counter()

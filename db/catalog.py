@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
 from psycopg2 import sql
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, upd
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound
-from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, TapeCartridge, now
+from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, TapeCartridge
 from policy import retention
 from policy.message import M
 from policy.tapes import SetState
@@ -153,17 +154,18 @@ class Lines(io.RawIOBase):
         return block
 
 
-def complete(session: Session, set_id: str, *, warnings: int, retention_days: int | None) -> None:
-    """The set is whole, on tape and sealed."""
-    finished = now()
+def complete(
+    session: Session, set_id: str, *, finished_at: datetime, warnings: int, retention_days: int | None
+) -> None:
+    """The set is whole, on tape and sealed: since ``finished_at``, which is what the tape says."""
     session.execute(
         update(BackupSet)
         .where(BackupSet.id == set_id)
         .values(
             state=SetState.COMPLETE,
-            finished_at=finished,
+            finished_at=finished_at,
             warnings=warnings,
-            retention_until=retention.until(finished, retention_days),
+            retention_until=retention.until(finished_at, retention_days),
         )
     )
     # Without it a path is looked for by a guess until autovacuum comes by. A drive host's own user does not

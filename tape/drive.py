@@ -193,7 +193,7 @@ class Drive(Protocol):
         """
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Put a cartridge in (by its barcode where the drive can choose) and look. Raises NoMedium."""
+        """Put a cartridge in and look: by barcode, label or serial. Raises NoMedium."""
 
     def eject(self) -> None:
         """Take the cartridge out. Raises DriveBusy while it is mounted."""

@@ -101,11 +101,17 @@ class VirtualDrive:
                 volume.unmount(failed=failed)
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Put in the cartridge with this barcode, or leave the one that is in, and look. Raises NoMedium."""
+        """Put a cartridge in, or leave the one that is in, and look. Raises NoMedium.
+
+        ``cartridge``: its barcode, label or serial; of several that have it the one that is in stays in.
+        """
         if cartridge is None:
             self._present()
-        elif not self._has(cartridge):
-            insert(self.path, cartridge)
+            return self.look()
+        inside = self._inside()
+        barcode = virtual_shelf.named(self.path, cartridge, inside)
+        if barcode != inside:
+            insert(self.path, barcode)
         return self.look()
 
     def eject(self) -> None:
@@ -168,12 +174,12 @@ class VirtualDrive:
             )
         return barcode
 
-    def _has(self, barcode: str) -> bool:
+    def _inside(self) -> str | None:
         try:
-            return virtual_shelf.inserted(self.path) == barcode
+            return virtual_shelf.inserted(self.path)
         except DriveError:
             # Inserting it anew is the remedy for a drive that does not know what is in it.
-            return False
+            return None
 
     def _folder(self, barcode: str) -> Path:
         return virtual_shelf.folder_of(self.path, barcode)

@@ -71,6 +71,36 @@ def barcodes(path: Path) -> list[str]:
         return sorted(folder.name for folder in folders if folder.is_dir())
 
 
+def named(path: Path, name: str, inside: str | None) -> str:
+    """The barcode of the cartridge that has ``name`` as its barcode, label or serial, else ``name`` itself.
+
+    ``inside``: the barcode of the one in the drive, which is meant where several have the name. Raises
+    NoMedium where several on the shelf have it.
+    """
+    known = barcodes(path)
+    if name in known:
+        return name
+    found = [barcode for barcode in known if name in _names(folder_of(path, barcode))]
+    if inside in found:
+        return str(inside)
+    if len(found) > 1:
+        raise NoMedium(
+            M("Several cartridges are called {name}: {barcodes}.", name=name, barcodes=", ".join(found)),
+            M("Name one by its barcode."),
+        )
+    return found[0] if found else name
+
+
+def _names(folder: Path) -> set[str | None]:
+    """What a cartridge is called beside its barcode; nothing if its record cannot be read."""
+    try:
+        record = virtual_record.read(folder)
+    except Damaged:
+        return set()
+    volume = record.volume
+    return {record.medium_serial} | ({volume.label, volume.serial} if volume else set())
+
+
 def insert(path: Path, barcode: str) -> None:
     """Put a cartridge into the drive; another that is in it goes back to its shelf.
 

@@ -219,7 +219,13 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
 
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
     """Sealed before this; the catalogue says so now, and the run's success comes after."""
-    catalog.complete(session, target.set_id, warnings=summary.warnings, retention_days=target.retention_days)
+    catalog.complete(
+        session,
+        target.set_id,
+        finished_at=summary.finished_at,
+        warnings=summary.warnings,
+        retention_days=target.retention_days,
+    )
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     record.state = RecordState.COMPLETED
     record.finished_at = now()

@@ -144,6 +144,17 @@ def test_load_of_an_unknown_cartridge(rig: Rig) -> None:
     assert rig.drive.look() == before
 
 
+@pytest.mark.needs("moves")
+def test_load_by_label(rig: Rig) -> None:
+    """The cartridge in the drive is known by its label; another label is none of it."""
+    rig.insert_formatted()
+    before = rig.drive.look()
+    assert rig.drive.load("TP20261101").identity == before.identity
+    with pytest.raises(NoMedium, match="TP20261102"):
+        rig.drive.load("TP20261102")
+    assert rig.drive.look() == before
+
+
 @pytest.mark.parametrize("verb", ["mount", "format", "relabel", "eject"])
 def test_a_mounted_drive_is_busy(rig: Rig, verb: str) -> None:
     """While a volume is mounted, nobody else mounts, formats, relabels or ejects it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,8 @@ def lost(system: System, broker_client: redis.Redis) -> Iterator[System]:
     virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
     virtual_shelf.insert(system.drive.path, "A00001L9")
     sample.make(system.folder / "source", large=1 << 20, small=40)
-    system.schedule("monthly", system.folder / "source")
+    template = {"retention_days": 30}
+    system.schedule("monthly", system.folder / "source", template=template, wait_for_tape_seconds=3600)
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
@@ -55,14 +58,19 @@ def dump_on_tape(system: System) -> Path:
     return found
 
 
-def goes_on(system: System) -> None:
+def goes_on(system: System, *, started: bool = False) -> None:
     """The run that wrote the dump finds its set whole on the tape, and the set restores."""
-    system.start("control", "tape")
-    system.start_beat()
+    if not started:
+        system.start("control", "tape")
+        system.start_beat()
     run = system.wait_for_state(1, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", system.cli("runs", "show", "1").stdout
     [stored] = system.json("sets", "list")
     assert (stored["state"], stored["files"] > 40, stored["warnings"]) == ("complete", True, 0)
+    finished = json.loads(dump_on_tape(system).with_name("complete.json").read_bytes())["finished_at"]
+    assert stored["finished_at"] == finished
+    kept = datetime.fromisoformat(stored["retention_until"]) - datetime.fromisoformat(finished)
+    assert kept == timedelta(days=30)
     system.cli("sets", "restore", stored["id"], "--to", str(system.folder / "back"))
     source = system.folder / "source"
     assert compare_trees(source, system.folder / "back" / source.relative_to("/")) == []
@@ -81,6 +89,19 @@ def test_from_the_dump_on_the_tape(lost: System) -> None:
     lost.cli("schedule", "enable", "monthly")
     lost.cli("database", "dump", str(lost.folder / "by hand.sql.zst"))
     assert (lost.folder / "by hand.sql.zst").stat().st_size > 1000
+
+
+def test_its_tape_is_put_in_after_the_start(lost: System) -> None:
+    """The run that was under way holds the drive until it has workers; then it waits for its tape."""
+    lost.cli("database", "restore", str(dump_on_tape(lost)))
+    virtual_shelf.remove(lost.drive.path)
+    load = ("drive", "load", "tape0", "--cartridge", "A00001L9")
+    assert "Run 1 works at drive tape0 now" in lost.cli(*load, code=1).stderr
+    lost.start("control", "tape")
+    lost.start_beat()
+    lost.wait_for_state(1, "WAITING_FOR_TAPE", "FAILED")
+    lost.cli(*load)
+    goes_on(lost, started=True)
 
 
 def test_with_zstd_and_psql_alone(lost: System) -> None:

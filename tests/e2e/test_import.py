@@ -46,7 +46,8 @@ def forget_everything(system: System) -> None:
 def catalogue(system: System) -> Any:
     """What is known of sets, archives and files, without what only a run could know."""
     names = ("id", "type", "state", "parent", "tapes", "files", "deleted", "bytes", "archives", "warnings")
-    sets = [{name: stored[name] for name in names} for stored in system.json("sets", "list")]
+    times = ("finished_at", "retention_until")
+    sets = [{name: stored[name] for name in names + times} for stored in system.json("sets", "list")]
     columns = [column for column in BackupFile.__table__.columns]  # noqa: C416 - a collection of its own kind
     files = system.ask(lambda s: s.execute(select(*columns).order_by(*columns[:3])).all())
     return sets, [tuple(map(str, row)) for row in files]
@@ -57,7 +58,8 @@ def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Pa
     for number, capacity in ((1, 6 << 20), (2, 24 << 20)):
         virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=capacity)
     virtual_shelf.insert(system.drive.path, "A00001L9")
-    system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
+    template = {"compression": "none", "archive_bytes": 2 << 20, "retention_days": 30}
+    system.schedule("monthly", source, template=template)
     system.start("control", "tape")
     system.start_beat()
     first = system.run_schedule("monthly")

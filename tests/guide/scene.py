@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,9 @@ from sqlalchemy import make_url, text
 from db.engine import Database
 from tape import virtual_shelf
 from tests.guide.chapters import Step
-from tests.system import BIN, System
+from tests.system import System
 
+BIN = Path(sys.executable).parent
 SET_ID = "20261201T020000Z-4fc6"
 """What the guide calls the newest set."""
 LIMIT = 120

@@ -11,7 +11,7 @@ TICK = timedelta(milliseconds=1)
 
 
 class Clock:
-    """Stands where ``db.models`` has ``datetime``: every reader of the time asks there."""
+    """Stands where ``db.models`` and ``backup.write`` have ``datetime``: who asks for the time asks there."""
 
     def __init__(self) -> None:
         self.moment = START

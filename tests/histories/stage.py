@@ -16,6 +16,7 @@ import structlog
 from tenacity import nap
 
 import db.models
+from backup import write
 from celery_app import celery, settings, wiring
 from celery_app.queues import queue
 from db.engine import Database
@@ -66,6 +67,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
     watched.engine.pool._pre_ping = parts.database.engine.pool._pre_ping = False
     with pytest.MonkeyPatch.context() as patch, _silence():
         patch.setattr(db.models, "datetime", clock)
+        patch.setattr(write, "datetime", clock)
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)
         patch.setattr(wiring, "drive", lambda name: _drive(parts, name))

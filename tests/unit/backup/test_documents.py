@@ -224,6 +224,17 @@ def test_an_archive_record_reads_back() -> None:
     assert ArchiveRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
+def test_a_record_of_an_earlier_version_has_no_label() -> None:
+    """It is read all the same; a label that is none is damage."""
+    record = ArchiveRecord(1, "data-000001.tar", 10, "ab", 2, 1, 3, None, label="TP20261101")
+    data = record.to_json()
+    assert ArchiveRecord.from_json(data).label == "TP20261101"
+    with pytest.raises(TypeError, match="label"):
+        ArchiveRecord.from_json(data | {"label": 7})
+    del data["label"]
+    assert ArchiveRecord.from_json(data).label is None
+
+
 @pytest.mark.parametrize(
     ("selected", "path", "wanted"),
     [

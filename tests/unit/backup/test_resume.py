@@ -148,6 +148,7 @@ def test_resume_of_a_set_that_was_complete_writes_nothing(bench: Any) -> None:
     before = bench.volume.names(f"sets/{SET}")
     again = bench.back_up(resume=first.resume_point())
     assert (again.files, again.size, again.archives) == (summary.files, summary.size, summary.archives)
+    assert again.finished_at == summary.finished_at == read_manifest(bench.volume, SET).finished_at
     assert bench.volume.names(f"sets/{SET}") == before
     assert bench.log.archives == []
 

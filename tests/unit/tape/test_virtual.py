@@ -218,6 +218,25 @@ def test_insert_changes_the_cartridge(drive: VirtualDrive) -> None:
     assert barcodes(drive.path) == ["TAPE01L8", "TAPE02L8"]
 
 
+def test_load_finds_a_cartridge_by_what_it_is_called(drive: VirtualDrive) -> None:
+    """By label, serial or barcode; a barcode means that one; of two with one label none is guessed."""
+    for barcode, label in (("ONE", "FIRST"), ("TWO", "SECOND"), ("FIRST", "THIRD")):
+        new_cartridge(drive.path, barcode, capacity=1000)
+        insert(drive.path, barcode)
+        drive.format(label, serial=f"S{label[:5]}")
+    assert drive.load("SECOND").barcode == "TWO"
+    assert drive.load("STHIRD").barcode == drive.load("FIRST").barcode == "FIRST"
+    drive.format("SECOND")
+    assert drive.load("SECOND").barcode == "FIRST"
+    loads = drive.health().loads
+    assert drive.load("SECOND").barcode == "FIRST"
+    assert drive.health().loads == loads
+    drive.load("ONE")
+    with pytest.raises(NoMedium, match="SECOND: FIRST, TWO"):
+        drive.load("SECOND")
+    assert drive.look().barcode == "ONE"
+
+
 def test_nobody_changes_a_mounted_cartridge(drive: VirtualDrive) -> None:
     """While a volume is mounted its cartridge is neither taken out nor replaced."""
     new_cartridge(drive.path, "TAPE02L8", capacity=1000)
