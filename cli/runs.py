@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import select
 
 from celery_app import wiring
-from cli import output, stack, watch
+from cli import ending, output, stack, watch
 from cli.output import AsJson, examples
 from db import failures, views
 from db import runs as stored_runs
@@ -85,7 +85,7 @@ def _state(name: str) -> RunState:
 def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Tell the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
-        run = views.run_json(stored_runs.get(session, run_id))
+        run = views.whole_run_json(session, stored_runs.get(session, run_id))
         run["events"] = views.events_json(session, run_id)
         run["permits"] = views.permits_json(session, run_id)
     if as_json:
@@ -108,6 +108,7 @@ def _print_story(run: dict[str, Any]) -> None:
     )
     if run["reason"]:
         output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
+    ending.say_remedy(run)
     output.print_table(
         [M("Step"), M("State"), M("Attempts"), M("Started"), M("Took"), M("Worker")],
         (
@@ -129,8 +130,7 @@ def _print_story(run: dict[str, Any]) -> None:
         at = (output.local(event["at"]) or "")[-8:]
         line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
         output.console.print(line, markup=False, soft_wrap=True, style=style)
-    if run["state"] == RunState.FAILED:
-        output.say(M("To go on: tapeline runs retry {id}", id=run["id"]))
+    ending.say_way_on(run)
 
 
 @app.command(name="watch", epilog=examples("tapeline runs watch 12"))
@@ -138,15 +138,7 @@ def watch_run(run_id: RunId) -> None:
     """Follow a run until it ends, also while it waits for a tape. The exit code is that of the run."""
     with stack.database():
         run = watch.follow(run_id, to_its_end=True)
-    _exit_as(run)
-
-
-def _exit_as(run: dict[str, Any]) -> None:
-    output.say(
-        M("Run {id}: {state}", id=run["id"], state=run["state"]),
-        style=output.STYLES.get(run["state"]),
-    )
-    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    ending.leave(run)
 
 
 @app.command(

@@ -81,7 +81,7 @@ class Watcher:
     def look(self) -> dict[str, Any]:
         """Show what is new; returns the run."""
         with wiring.database().transaction() as session:
-            run = views.run_json(runs.get(session, self._run_id))
+            run = views.whole_run_json(session, runs.get(session, self._run_id))
             events = views.events_json(session, self._run_id, self._shown_event)
         first = min((event["id"] for event in events if event["step"]), default=None)
         of_run = [event for event in events if event["step"] is None]
