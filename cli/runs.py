@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import select
 
 from celery_app import wiring
-from cli import ending, output, stack, watch
+from cli import ending, output, stack, story, watch
 from cli.output import AsJson, examples
 from db import failures, views
 from db import runs as stored_runs
@@ -126,7 +126,7 @@ def _print_story(run: dict[str, Any]) -> None:
     )
     output.console.print()
     for event in run["events"]:
-        icon, style = watch.ICONS[event["level"]]
+        icon, style = story.ICONS[event["level"]]
         at = (output.local(event["at"]) or "")[-8:]
         line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
         output.console.print(line, markup=False, soft_wrap=True, style=style)

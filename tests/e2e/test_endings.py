@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def insert_blank(system: System) -> None:
 
 def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System, source: Path) -> None:
     """By the command that ran it, by the one that follows it, and in its story; a command that the remedy
-    names is named once."""
+    names is named once. Each error stands once, in its place in time, also after a retry."""
     system.schedule("monthly", source)
     system.start("control", "tape")
     ran = system.cli("schedule", "run", "monthly", code=1).stdout
@@ -39,6 +40,31 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
     insert_blank(system)
     shutil.rmtree(source)
     system.cli("runs", "retry", "1")
+    system.wait_for_state(1, "FAILED")
+    system.wait_for(lambda: story(system).count("was told") == 2, "the end of the second chain")
     again = system.cli("runs", "watch", "1", code=1).stdout
-    remedy = system.json("runs", "show", "1")["remedy"]["id"]
-    assert again.endswith(f"{remedy}\nTo go on: tapeline runs retry 1\n")
+    assert [line.split(":")[0] for line in again.splitlines()] == [
+        f"· Queued for drive tape0 by {getpass.getuser()}.",
+        "· QUEUED → RUNNING",
+        "precheck",
+        "  · In drive tape0",
+        "✗ RUNNING → FAILED",
+        "notify",
+        "  · No channel is set up, so nobody was told.",
+        "· FAILED → QUEUED",
+        "· QUEUED → RUNNING",
+        "precheck",
+        "  ✗ failed",
+        "✗ RUNNING → FAILED",
+        "notify",
+        "  · No channel is set up, so nobody was told.",
+        "  ✓ done",
+        "",
+        "Run 1",
+        "Correct the path, or mount the file system that holds it, and run again.",
+        "To go on",
+    ]
+
+
+def story(system: System) -> str:
+    return system.cli("runs", "show", "1").stdout
