@@ -19,10 +19,26 @@ def leave(run: dict[str, Any]) -> None:
 
 def say(run: dict[str, Any]) -> None:
     """The last lines of a command that followed a run."""
-    state = run["state"]
-    output.say(M("Run {id}: {state}", id=run["id"], state=state), style=output.STYLES.get(state))
+    output.say(M("Run {id}: {state}", id=run["id"], state=state(run)), style=style(run))
     say_remedy(run)
     say_way_on(run)
+
+
+def state(run: dict[str, Any]) -> str:
+    """The state of a run; a success that left something out says so."""
+    name, count = str(run["state"]), _warnings(run)
+    if count == 1:
+        return output.in_words(M("{state}, 1 warning", state=name))
+    return output.in_words(M("{state}, {count} warnings", state=name, count=count)) if count else name
+
+
+def style(run: dict[str, Any]) -> str | None:
+    """The colour of a run's state; that of a success that left something out is a warning."""
+    return "yellow" if _warnings(run) else output.STYLES.get(run["state"])
+
+
+def _warnings(run: dict[str, Any]) -> int:
+    return int(run["warnings"]) if run["state"] == RunState.SUCCEEDED else 0
 
 
 def say_remedy(run: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import getpass
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 from sqlalchemy import select
 
 from celery_app import wiring
@@ -39,11 +40,11 @@ def list_runs(
     """List runs, newest first; or name a command."""
     if context.invoked_subcommand:
         return
-    query = select(ChainRun).order_by(ChainRun.id.desc()).limit(limit)
+    query = select(ChainRun).limit(limit)
     if state:
         query = query.where(ChainRun.state == _state(state))
     with stack.database() as database, database.transaction() as session:
-        found = [views.run_json(run) for run in session.scalars(query)]
+        found = views.runs_json(session, query)
     if as_json:
         output.print_json(found)
         return
@@ -54,7 +55,7 @@ def list_runs(
                 run["id"],
                 run["schedule"],
                 run["kind"],
-                run["state"],
+                Text(ending.state(run), ending.style(run) or ""),
                 output.local(run["started_at"]),
                 _took(run),
                 output.message(run["reason"]),
@@ -102,7 +103,7 @@ def _print_story(run: dict[str, Any]) -> None:
             kind=run["kind"],
             schedule=run["schedule"] or "-",
             drive=run["drive"],
-            state=run["state"],
+            state=ending.state(run),
         ),
         style="bold",
     )

@@ -20,7 +20,6 @@ from db.models import (
     TapeCartridge,
 )
 from db.states import RunState
-from policy.tapes import SetState
 
 
 def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
@@ -34,19 +33,21 @@ def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]
 def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
     """How much was left out by the runs that ended well and left something out."""
     rows = session.execute(
-        select(BackupSet.run_id, BackupSet.warnings).where(
-            BackupSet.run_id.in_(run_ids), BackupSet.warnings > 0, BackupSet.state != SetState.WRITING
-        )
+        select(BackupSet.run_id, BackupSet.warnings)
+        .join(ChainRun, ChainRun.id == BackupSet.run_id)
+        .where(ChainRun.id.in_(run_ids), ChainRun.state == RunState.SUCCEEDED, BackupSet.warnings > 0)
     )
     return {run_id: count for run_id, count in rows}  # noqa: C416 - rows are no dictionary's items to mypy
 
 
 def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
-    """A run with what to do about it, as it was said when the run came to its present state."""
+    """A run with the number of its warnings, and what to do about it, as it was said when the run came to
+    its present state."""
     said = _said(session, run)
     facts = said.facts if said else {}
     return {
         **run_json(run),
+        "warnings": _warnings(session, [run.id]).get(run.id, 0),
         "remedy": facts.get("remedy"),
         "next_command": facts.get("next_command") or _way_on(session, run),
     }

@@ -66,5 +66,22 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
     ]
 
 
+def test_a_success_that_left_something_out_says_so(system: System, source: Path, short_path: Path) -> None:
+    """In its last line, in the list and in the overview, for scripts as well; still a success."""
+    insert_blank(system)
+    system.schedule("monthly", source, short_path / "gone")
+    system.start("control", "tape")
+    ran = system.cli("schedule", "run", "monthly").stdout
+    assert ran.endswith("Run 1: SUCCEEDED, 1 warning\n")
+    assert "SUCCEEDED, 1 warning  " in system.cli("runs").stdout
+    assert "(monthly), SUCCEEDED, 1 warning, " in system.cli("status").stdout
+    assert "SUCCEEDED, 1 warning\n" in story(system)
+    [listed] = system.json("runs")
+    assert listed["warnings"] == 1
+    assert system.json("status")["last"]["warnings"] == system.json("runs", "show", "1")["warnings"] == 1
+    system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
+    assert "SUCCEEDED，有 1 条警告" in system.cli("runs").stdout
+
+
 def story(system: System) -> str:
     return system.cli("runs", "show", "1").stdout
