@@ -41,8 +41,9 @@ def list_runs(
     if context.invoked_subcommand:
         return
     query = select(ChainRun).limit(limit)
-    if state:
-        query = query.where(ChainRun.state == _state(state))
+    wanted = _state(state) if state else None
+    if wanted:
+        query = query.where(ChainRun.state == wanted)
     with stack.database() as database, database.transaction() as session:
         found = views.runs_json(session, query)
     if as_json:
@@ -62,7 +63,9 @@ def list_runs(
             ]
             for run in found
         ),
-        M("No runs yet. 'tapeline run' tries one on a virtual tape."),
+        M("No run is {state}.", state=wanted.value)
+        if wanted
+        else M("No runs yet. 'tapeline run' tries one on a virtual tape."),
     )
 
 

@@ -76,6 +76,7 @@ def test_a_success_that_left_something_out_says_so(system: System, source: Path,
     assert "SUCCEEDED, 1 warning  " in system.cli("runs").stdout
     assert "(monthly), SUCCEEDED, 1 warning, " in system.cli("status").stdout
     assert "SUCCEEDED, 1 warning\n" in story(system)
+    assert system.cli("runs", "--state", "failed").stdout == "No run is FAILED.\n"
     [listed] = system.json("runs")
     assert listed["warnings"] == 1
     assert system.json("status")["last"]["warnings"] == system.json("runs", "show", "1")["warnings"] == 1
