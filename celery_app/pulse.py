@@ -12,7 +12,7 @@ import psutil
 from celery.beat import beat_nodename
 from celery.utils.nodenames import default_nodename, host_format
 
-from celery_app import guards, health, settings, wiring
+from celery_app import guards, health, installation, settings, wiring
 from celery_app.queues import CONTROL
 from db import drives
 from policy.errors import TapelineError
@@ -42,9 +42,26 @@ class Process:
 
 
 def processes() -> list[Process]:
-    """The processes that run here, however they were started, each once."""
-    found = (_process(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
-    return sorted({process for process in found if process}, key=lambda process: process.name)
+    """The processes of this installation that run here, however they were started, each once."""
+    ours, _ = _sorted_out()
+    return sorted(ours, key=lambda process: process.name)
+
+
+def of_others() -> int:
+    """How many processes of other installations, which have another broker, run on this host."""
+    _, others = _sorted_out()
+    return len(others)
+
+
+def _sorted_out() -> tuple[set[Process], set[Process]]:
+    """The processes of this installation, and those of others, that run here."""
+    ours: set[Process] = set()
+    others: set[Process] = set()
+    for each in psutil.process_iter(["cmdline"]):
+        process = _process(each.info["cmdline"] or [])
+        if process:
+            (ours if installation.is_ours(each) else others).add(process)
+    return ours, others
 
 
 def named(name: str) -> Process:

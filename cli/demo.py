@@ -17,7 +17,7 @@ from sqlalchemy import select
 from backup.compare import compare_trees
 from backup.entry import shown
 from celery_app import settings, wiring
-from cli import output, processes, sample, schedules, stack, watch
+from cli import ending, output, processes, sample, schedules, stack, watch
 from db import catalog, runs, views
 from db.engine import Database
 from db.models import ChainRun, ScheduledTask
@@ -185,6 +185,7 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
     run = watch.follow(run_id)
     if run["state"] != "SUCCEEDED":
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
+        ending.say_remedy(run)
         output.say(M("Its story: {command}", command=f"{_command()} runs show {run_id}"))
         raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
     _print_result(database, run)
@@ -268,6 +269,7 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
         ended = watch.follow(run.id)
         if ended["state"] != "SUCCEEDED":
             output.say(M("Run {id}: {state}", id=run.id, state=ended["state"]), style="red")
+            ending.say_remedy(ended)
             return False
         left_out = _left_out(database, backup["id"], folder)
         return _compare(folder, Path(target) / folder.relative_to(folder.anchor), left_out)

@@ -26,7 +26,8 @@ def health(
     as_json: AsJson = False,
 ) -> None:
     """Ask the processes of this host for a sign of life: a worker and beat answer through the broker, a tape
-    worker keeps its drive in the database, the dashboard serves a page. Changes nothing.
+    worker keeps its drive in the database, the dashboard serves a page. Those of other installations, which
+    have another broker, are left out. Changes nothing.
 
     Exit code 1 if one does not, or if none runs here.
     """
@@ -49,9 +50,17 @@ def _asked(process: Process) -> Finding:
 
 
 def _none() -> Finding:
+    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+
+    others = pulse.of_others()
     return Finding(
         M("Processes"),
-        M("None of Tapeline's processes runs on this host."),
+        M(
+            "None of this installation's processes runs here; of others, with another broker: {count}.",
+            count=others,
+        )
+        if others
+        else M("None of Tapeline's processes runs on this host."),
         M("Start them with 'tapeline up', or as services."),
         ok=False,
     )

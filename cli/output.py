@@ -66,15 +66,21 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
     """A table, or one line that says why there is none."""
-    lines = [[_shown(value) for value in row] for row in rows]
+    lines = [[_cell(value) for value in row] for row in rows]
     if not lines:
         say(empty)
         return
-    titles = [in_words(column) for column in columns]
-    widths = [max(map(cell_len, cells)) for cells in zip(titles, *lines, strict=True)]
-    _print_row([Text(title, "bold") for title in titles], widths)
-    for line in lines:
-        _print_row([Text(cell, STYLES.get(cell.upper(), "")) for cell in line], widths)
+    titles = [Text(in_words(column), "bold") for column in columns]
+    widths = [max(cell.cell_len for cell in cells) for cells in zip(titles, *lines, strict=True)]
+    for line in (titles, *lines):
+        _print_row(line, widths)
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, Text):
+        return value
+    text = _shown(value)
+    return Text(text, STYLES.get(text.upper(), ""))
 
 
 def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:

@@ -6,10 +6,11 @@ import getpass
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 from sqlalchemy import select
 
 from celery_app import wiring
-from cli import output, stack, watch
+from cli import ending, output, stack, story, watch
 from cli.output import AsJson, examples
 from db import failures, views
 from db import runs as stored_runs
@@ -39,11 +40,12 @@ def list_runs(
     """List runs, newest first; or name a command."""
     if context.invoked_subcommand:
         return
-    query = select(ChainRun).order_by(ChainRun.id.desc()).limit(limit)
-    if state:
-        query = query.where(ChainRun.state == _state(state))
+    query = select(ChainRun).limit(limit)
+    wanted = _state(state) if state else None
+    if wanted:
+        query = query.where(ChainRun.state == wanted)
     with stack.database() as database, database.transaction() as session:
-        found = [views.run_json(run) for run in session.scalars(query)]
+        found = views.runs_json(session, query)
     if as_json:
         output.print_json(found)
         return
@@ -54,14 +56,16 @@ def list_runs(
                 run["id"],
                 run["schedule"],
                 run["kind"],
-                run["state"],
+                Text(ending.state(run), ending.style(run) or ""),
                 output.local(run["started_at"]),
                 _took(run),
                 output.message(run["reason"]),
             ]
             for run in found
         ),
-        M("No runs yet. 'tapeline run' tries one on a virtual tape."),
+        M("No run is {state}.", state=wanted.value)
+        if wanted
+        else M("No runs yet. 'tapeline run' tries one on a virtual tape."),
     )
 
 
@@ -85,7 +89,7 @@ def _state(name: str) -> RunState:
 def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Tell the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
-        run = views.run_json(stored_runs.get(session, run_id))
+        run = views.whole_run_json(session, stored_runs.get(session, run_id))
         run["events"] = views.events_json(session, run_id)
         run["permits"] = views.permits_json(session, run_id)
     if as_json:
@@ -102,12 +106,13 @@ def _print_story(run: dict[str, Any]) -> None:
             kind=run["kind"],
             schedule=run["schedule"] or "-",
             drive=run["drive"],
-            state=run["state"],
+            state=ending.state(run),
         ),
         style="bold",
     )
     if run["reason"]:
         output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
+    ending.say_remedy(run)
     output.print_table(
         [M("Step"), M("State"), M("Attempts"), M("Started"), M("Took"), M("Worker")],
         (
@@ -125,12 +130,11 @@ def _print_story(run: dict[str, Any]) -> None:
     )
     output.console.print()
     for event in run["events"]:
-        icon, style = watch.ICONS[event["level"]]
+        icon, style = story.ICONS[event["level"]]
         at = (output.local(event["at"]) or "")[-8:]
         line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
         output.console.print(line, markup=False, soft_wrap=True, style=style)
-    if run["state"] == RunState.FAILED:
-        output.say(M("To go on: tapeline runs retry {id}", id=run["id"]))
+    ending.say_way_on(run)
 
 
 @app.command(name="watch", epilog=examples("tapeline runs watch 12"))
@@ -138,15 +142,7 @@ def watch_run(run_id: RunId) -> None:
     """Follow a run until it ends, also while it waits for a tape. The exit code is that of the run."""
     with stack.database():
         run = watch.follow(run_id, to_its_end=True)
-    _exit_as(run)
-
-
-def _exit_as(run: dict[str, Any]) -> None:
-    output.say(
-        M("Run {id}: {state}", id=run["id"], state=run["state"]),
-        style=output.STYLES.get(run["state"]),
-    )
-    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    ending.leave(run)
 
 
 @app.command(

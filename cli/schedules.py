@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from backup.excludes import check_patterns
-from cli import output, stack, watch
+from cli import ending, output, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
@@ -270,7 +270,7 @@ def run(
             if reason:
                 output.console.print(reason, markup=False, soft_wrap=True)
             if wait and state is not RunState.SKIPPED:
-                state = RunState(watch.follow(run_id)["state"])
+                ending.leave(watch.follow(run_id))
             output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=output.STYLES.get(state))
     if state in {RunState.QUEUED, RunState.RUNNING}:
         return

@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import select
 
 from celery_app import settings, wiring
-from cli import moment, output, stack, watch
+from cli import ending, moment, output, stack, watch
 from cli.output import AsJson, examples
 from db import catalog, expiry, lineage, restores, runs, schedules
 from db.errors import NotFound
@@ -184,8 +184,7 @@ def restore(
             return
         _show_plan(plan, as_json=False)
         run = watch.follow(run_id)
-    output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style=output.STYLES.get(run["state"]))
-    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    ending.leave(run)
 
 
 def _on_the_drives_host(path: Path) -> str:
@@ -258,10 +257,7 @@ def verify(
             _say_started(run.id, as_json)
             return
         ended = watch.follow(run.id)
-    output.say(
-        M("Run {id}: {state}", id=run.id, state=ended["state"]), style=output.STYLES.get(ended["state"])
-    )
-    raise typer.Exit(output.ENDING_CODES.get(ended["state"], 1))
+    ending.leave(ended)
 
 
 @app.command(

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from sqlalchemy import func, select
 
-from cli import output, stack
+from cli import ending, output, stack
 from cli.output import AsJson
 from cli.schedules import trouble, warn
 from cli.tapes import drive_json, seen
@@ -34,13 +34,13 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _collect(session: Any) -> dict[str, Any]:
-    active = session.scalars(select(ChainRun).where(ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id))
-    last = session.scalar(select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).order_by(ChainRun.id.desc()))
+    active = views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(ACTIVE)))
+    ended = views.runs_json(session, select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).limit(1))
     unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
     planned = [schedules.as_json(row) for row in schedules.present(session)]
     return {
-        "active": [views.run_json(run) for run in active],
-        "last": views.run_json(last) if last else None,
+        "active": active[::-1],
+        "last": ended[0] if ended else None,
         "drives": [
             drive_json(session, drive) for drive in session.scalars(select(Drive).order_by(Drive.name))
         ],
@@ -78,10 +78,10 @@ def _print(found: dict[str, Any]) -> None:
                 "Last run: {id} ({schedule}), {state}, {at}",
                 id=last["id"],
                 schedule=last["schedule"] or last["kind"],
-                state=last["state"],
+                state=ending.state(last),
                 at=output.local(last["finished_at"]),
             ),
-            style=output.STYLES.get(last["state"]),
+            style=ending.style(last),
         )
     for drive in found["drives"]:
         medium = drive["medium"]

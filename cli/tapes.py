@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
-from cli import output, stack, watch
+from cli import ending, output, stack, watch
 from cli.output import AsJson, examples
 from db import cartridges, runs, views
 from db.errors import NotAllowed, NotFound
@@ -191,9 +191,8 @@ def import_tape(
             else:
                 output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run.id))
             return
-        state = watch.follow(run.id, story=True)["state"]
-    output.say(M("Run {id}: {state}", id=run.id, state=state), style=output.STYLES.get(state))
-    raise typer.Exit(output.ENDING_CODES.get(state, 1))
+        ended = watch.follow(run.id)
+    ending.leave(ended)
 
 
 def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:

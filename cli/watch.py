@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,8 @@ from rich.progress import (
 )
 
 from celery_app import wiring
-from cli import output
+from cli import output, story
+from cli.story import Line
 from db import drives, runs, views
 from db.models import now
 from db.states import RunState
@@ -26,22 +28,16 @@ LOOK_SECONDS = 0.3
 QUIET_SECONDS = 10.0
 """How long nothing may happen before that is said."""
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
-ICONS: dict[str, tuple[str, str | None]] = {
-    "info": ("·", None),
-    "warning": ("!", "yellow"),
-    "error": ("✗", "red"),
-}
-MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
-def follow(run_id: int, *, story: bool = True, to_its_end: bool = False) -> dict[str, Any]:
+def follow(run_id: int, *, to_its_end: bool = False) -> dict[str, Any]:
     """Show a run until it ends or, unless ``to_its_end``, waits for an operator; returns it as JSON names it.
 
     Raises NotFound.
     """
     waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value}
     with _bar() as bar:
-        watcher = Watcher(run_id, bar, story=story)
+        watcher = Watcher(run_id, bar)
         while True:
             run = watcher.look()
             if run["state"] in ENDED | waits:
@@ -66,13 +62,12 @@ def _bar() -> Progress:
 class Watcher:
     """Remembers what has been shown of a run."""
 
-    def __init__(self, run_id: int, bar: Progress, *, story: bool) -> None:
+    def __init__(self, run_id: int, bar: Progress) -> None:
         self._run_id = run_id
         self._bar = bar
-        self._story = story
         self._shown_event = 0
-        self._begun: set[str] = set()
-        self._ended: set[str] = set()
+        self._shown: set[Hashable] = set()
+        self._heading: str | None = None
         self._task: Any = None
         self._minutes = 0
         self._quiet_since = time.monotonic()
@@ -81,14 +76,14 @@ class Watcher:
     def look(self) -> dict[str, Any]:
         """Show what is new; returns the run."""
         with wiring.database().transaction() as session:
-            run = views.run_json(runs.get(session, self._run_id))
+            # What a step says and its end are seen together, or the end would come first.
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            run = views.whole_run_json(session, runs.get(session, self._run_id))
             events = views.events_json(session, self._run_id, self._shown_event)
-        first = min((event["id"] for event in events if event["step"]), default=None)
-        of_run = [event for event in events if event["step"] is None]
-        self._show_events([event for event in of_run if first is None or event["id"] < first])
-        for step in run["steps"]:
-            self._show_step(step, [event for event in events if event["step"] == step["name"]])
-        self._show_events([event for event in of_run if first is not None and event["id"] > first])
+        for line in story.lines(run, events):
+            if line.key not in self._shown:
+                self._shown.add(line.key)
+                self._show(line)
         if events:
             self._shown_event = events[-1]["id"]
         self._show_progress(run)
@@ -111,22 +106,13 @@ class Watcher:
         )
         self._print(f"  ! {wiring.words().text(told)}", style="yellow")
 
-    def _show_step(self, step: dict[str, Any], events: list[dict[str, Any]]) -> None:
-        name, state = step["name"], step["state"]
-        if state != "PENDING" and name not in self._begun:
-            self._begun.add(name)
-            self._print(name, style="bold cyan")
-        self._show_events(events)
-        if state in MARKS and name not in self._ended:
-            self._ended.add(name)
-            mark, style = MARKS[state]
-            self._print(f"  {mark} {_ending(step)}", style=style)
-
-    def _show_events(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            if self._story or event["level"] != "info":
-                icon, style = ICONS[event["level"]]
-                self._print(f"  {icon} {output.message(event['message'])}", style=style)
+    def _show(self, line: Line) -> None:
+        """A line of a step stands below the step's name; one of the run has a margin of its own."""
+        if line.step and line.step != self._heading:
+            self._print(line.step, style="bold cyan")
+        self._heading = line.step
+        if line.text:
+            self._print(f"  {line.text}" if line.step else line.text, style=line.style)
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._bar.console.print(line, markup=False, soft_wrap=True, style=style)
@@ -149,15 +135,3 @@ class Watcher:
             self._minutes = minutes
             told = M("formatting for {minutes} min; a new LTO-9 tape may take two hours", minutes=minutes)
             self._print(f"  · {wiring.words().text(told)}")
-
-
-def _ending(step: dict[str, Any]) -> str:
-    words = wiring.words()
-    if step["error"]:
-        return str(output.message(step["error"]["message"]))
-    if (step["result"] or {}).get("reason"):
-        return words.text(M("not needed"))
-    if not step["started_at"]:
-        return words.text(M("done"))
-    seconds = views.seconds_between(step["started_at"], step["finished_at"])
-    return words.text(M("done in {seconds} s", seconds=f"{seconds:.1f}"))

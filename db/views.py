@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import catalog
+from db import advice, catalog, events
 from db.models import (
     BackupArchive,
     BackupSet,
@@ -19,7 +19,7 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
-from policy.tapes import SetState
+from db.states import RunState
 
 
 def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
@@ -33,11 +33,40 @@ def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]
 def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
     """How much was left out by the runs that ended well and left something out."""
     rows = session.execute(
-        select(BackupSet.run_id, BackupSet.warnings).where(
-            BackupSet.run_id.in_(run_ids), BackupSet.warnings > 0, BackupSet.state != SetState.WRITING
-        )
+        select(BackupSet.run_id, BackupSet.warnings)
+        .join(ChainRun, ChainRun.id == BackupSet.run_id)
+        .where(ChainRun.id.in_(run_ids), ChainRun.state == RunState.SUCCEEDED, BackupSet.warnings > 0)
     )
     return {run_id: count for run_id, count in rows}  # noqa: C416 - rows are no dictionary's items to mypy
+
+
+def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
+    """A run with the number of its warnings, and what to do about it, as it was said when the run came to
+    its present state."""
+    said = _said(session, run)
+    facts = said.facts if said else {}
+    return {
+        **run_json(run),
+        "warnings": _warnings(session, [run.id]).get(run.id, 0),
+        "remedy": facts.get("remedy"),
+        "next_command": facts.get("next_command") or _way_on(session, run),
+    }
+
+
+_SAID_OF: dict[RunState, tuple[str, ...]] = {
+    RunState.FAILED: ("failed", "tape_error"),
+    RunState.WAITING_FOR_TAPE: ("waiting_for_tape",),
+}
+"""The events that told of a run which somebody has to do something about."""
+
+
+def _said(session: Session, run: ChainRun) -> Notification | None:
+    told = (events.last_of(session, run, event) for event in _SAID_OF.get(run.state, ()))
+    return max(filter(None, told), key=lambda row: row.id, default=None)
+
+
+def _way_on(session: Session, run: ChainRun) -> str | None:
+    return advice.command(session, run, "failed") if run.state is RunState.FAILED else None
 
 
 def run_json(run: ChainRun) -> dict[str, Any]:

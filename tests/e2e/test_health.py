@@ -35,6 +35,19 @@ def test_each_process_is_asked_in_its_own_way(named: System, short_path: Path) -
     assert "does not answer" in named.cli("health", "flower", code=1).stdout
 
 
+def test_processes_of_another_installation_on_this_host_are_left_out(named: System, tmp_path: Path) -> None:
+    """Whatever else runs on this machine, each installation asks its own, whether a file names the broker or
+    the environment does."""
+    assert _healthy(named) == {"control": True, "tape": True}
+    broker_url = named.environment.pop("TAPELINE_BROKER_URL")
+    file = tmp_path / "tapeline.toml"
+    named.environment["TAPELINE_CONFIG"] = str(file)
+    file.write_text(f'broker_url = "{broker_url}"\n')
+    assert _healthy(named) == {"control": True, "tape": True}
+    file.write_text('broker_url = "redis://127.0.0.1:1/0"\n')
+    assert "None of this installation's processes" in named.cli("health", code=1).stdout
+
+
 def test_what_hangs_or_is_gone_is_named(named: System, short_path: Path) -> None:
     """The others are asked all the same."""
     control, tape = f"control@{short_path.name}", f"tape@{short_path.name}"
