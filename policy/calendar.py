@@ -46,6 +46,8 @@ class Tape:
     facts: TapeFacts
     used: int
     capacity: int | None
+    own: frozenset[str] = frozenset()
+    """The labels that are taken by this tape alone: it may be given them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,7 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
     """The run on this tape; afterwards the tape is in the drive, with the set on it."""
     decision = _decision(stock, run, tape, local)
     formats = _is_full(stock, run) and decision.allowed
-    name = (
-        label.to_ask_for(local, stock.labels - {tape.facts.label or ""})
-        if formats
-        else tape.facts.label or ""
-    )
+    name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
     found = Entry(
         planned=run,
@@ -198,12 +196,12 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         empty=False,
         known=replace(known, tape_id=name if formatted else known.tape_id, label=name, sets=(*kept, written)),
     )
-    stock.labels = (stock.labels - {tape.facts.label or ""}) | {name}
+    stock.labels = stock.labels | {name}
     before_it = stock.loaded.get(run.drive)
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
     stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
-    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity)
+    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity, tape.own | {name})
     stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
 
 

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage, permits
+from db import cartridges, labels, lineage, permits
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
-from policy import label as labels
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
@@ -132,7 +131,7 @@ def _no_room(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
         tape=tape.describe(),
         drive=drive,
-        label=labels.to_ask_for(moment, cartridges.labels_of_others(session, {})),
+        label=labels.of_a_blank_tape(session, moment),
     )
 
 
