@@ -17,6 +17,7 @@ from policy.period import ScheduleType
 from policy.permit import Decision
 from policy.tapes import CartridgeState, SetState
 from tasks import tape_rules
+from tasks.findings import of_the_tape
 
 LAST_YEAR = datetime(2025, 11, 1, 2, tzinfo=UTC)
 WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "empty": False}
@@ -121,3 +122,38 @@ def each_minute(session: Session, time_zone: str) -> None:
         schedule_config={"every": "1m"}, time_zone=time_zone,
     )  # fmt: skip
     planner.plan(row, now())
+
+
+def test_an_empty_drive_is_told_so_and_not_of_a_wrong_month(database: Database) -> None:
+    """What is missing and what to insert, once; by the precheck of a run and by the permit alike."""
+    nothing = {"state": "no_medium", "label": None}
+    with database.transaction() as session:
+        run = run_at_tape0(session)
+        told = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, nothing)))
+        month = f"TP{tape_rules.local_now(run):%Y%m}xx"
+    assert told == f"There is no tape in drive tape0. Insert a blank tape, or one labelled {month}."
+
+
+def test_a_switch_that_is_set_is_moved_where_the_tape_would_do_otherwise(database: Database) -> None:
+    """The tape that was refused is no candidate in its own stead; one of another month stays wrong."""
+    with database.transaction() as session:
+        run = run_at_tape0(session)
+        assert run.schedule
+        local = tape_rules.local_now(run)
+        protected = [
+            {**WITHOUT_LABEL, "label": label, "medium_serial": label, "write_protected": True, "empty": True}
+            for label in (f"TP{local:%Y%m}01", f"TP{local:%Y%m}02", "TP20200101")
+        ]
+        for medium in protected:
+            cartridges.update_label(session, original=None, medium=medium)
+        first, second, old = protected
+        assert tape_rules.is_switch_alone(session, run, first)
+        assert not tape_rules.is_switch_alone(session, run, old)
+        assert not tape_rules.is_switch_alone(session, run, {**first, "write_protected": False})
+        [found] = of_the_tape(session, run.schedule, first, local)
+        assert str(found.remedy) == (
+            "Move the switch of the tape to writable, or insert a blank tape, or one labelled"
+            f" TP{local:%Y%m}xx; of the known tapes: {second['label']}."
+        )
+        [found] = of_the_tape(session, run.schedule, old, local)
+        assert str(found.remedy).startswith("Insert a blank tape")
