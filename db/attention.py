@@ -191,10 +191,21 @@ def needed(entry: Entry) -> Message:
     if entry.label is None:
         return M("no tape is known that it could write on")
     if not entry.insert:
-        return M("{label}, in the drive", label=entry.label)
+        return _in_the_drive(entry, entry.label)
     if entry.tape_id is None:
         return M("insert a blank tape")
     return M("insert {tape}", tape=entry.tape_id)
+
+
+def _in_the_drive(entry: Entry, label: str) -> Message:
+    """A label that nobody has written yet is told as what is to come."""
+    if entry.is_left:
+        return M("{label}, which an earlier run will leave in the drive", label=label)
+    if entry.tape_id is None:
+        return M("the blank tape in the drive: it becomes {label}", label=label)
+    if entry.tape_id != label and entry.format:
+        return M("{tape}, in the drive: it becomes {label}", tape=entry.tape_id, label=label)
+    return M("{label}, in the drive", label=label)
 
 
 def preparation(entry: Entry) -> Message:

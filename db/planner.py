@@ -138,6 +138,20 @@ def ahead(schedules: list[ScheduledTask], moment: datetime) -> Iterator[tuple[da
     return merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0])
 
 
+def to_write(schedule: ScheduledTask, moment: datetime) -> Iterator[datetime]:
+    """The moments after ``moment`` at which a schedule fires, but for periods that have their backup already.
+
+    One whose success is far in the future, by a clock that was wrong, is not followed for ever.
+    """
+    times = islice(ahead([schedule], moment), COUNTED)
+    return (at for at, row in times if runs.period_refusal(row, at) is None)
+
+
+def next_to_write(schedule: ScheduledTask, moment: datetime) -> datetime | None:
+    """When a schedule writes next; None if nothing is due by itself."""
+    return next(to_write(schedule, moment), None)
+
+
 def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
     """What is broken or disabled has no times."""
     if schedule.enabled and problem_of(schedule) is None:

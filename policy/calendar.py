@@ -48,6 +48,8 @@ class Tape:
     capacity: int | None
     own: frozenset[str] = frozenset()
     """The labels that are taken by this tape alone: it may be given them again."""
+    is_played: bool = False
+    """Whether an earlier run, played ahead, has put it where it is or given it its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Entry:
     used_before: int
     used_after: int | None = None
     capacity: int | None = None
+    is_left: bool = False
+    """Whether an earlier run is yet to leave the tape in the drive, or to give it its label."""
 
     @property
     def fits(self) -> bool | None:
@@ -130,6 +134,7 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
         used_before=before,
         used_after=None if run.size is None else before + run.size,
         capacity=tape.capacity,
+        is_left=tape.is_played,
     )
     _write(stock, run, tape, name, before, formatted=formats)
     return found
@@ -198,10 +203,13 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
     )
     stock.labels = stock.labels | {name}
     before_it = stock.loaded.get(run.drive)
+    is_played = tape.is_played or formatted or tape is not before_it
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
     stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
-    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity, tape.own | {name})
+    stock.loaded[run.drive] = Tape(
+        facts, before + (run.size or 0), tape.capacity, tape.own | {name}, is_played=is_played
+    )
     stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
 
 
