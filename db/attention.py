@@ -52,6 +52,7 @@ def concerns(
     return [
         *_waiting(session),
         *_failed(session, moment, failed),
+        *_switched_off(rows),
         *_unplanned(rows, moment),
         *_owed(session, rows, moment, {run.schedule_id for run in failed}),
         *_silent(session, is_silent),
@@ -108,9 +109,22 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
+def _switched_off(rows: list[ScheduledTask]) -> Iterator[Concern]:
+    """As a database that was made again from a dump leaves them."""
+    if rows and not any(row.enabled for row in rows):
+        yield Concern(
+            M(
+                "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
+                " {names}",
+                names=", ".join(row.name for row in rows),
+            ),
+            schedule=rows[0].name,
+        )
+
+
 def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]:
     for row in rows:
-        problem, due = planner.problem_of(row), row.next_run_time
+        problem, due = planner.problem_of(row), planner.planned_time(row)
         if problem is not None:
             text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
             yield Concern(text, schedule=row.name)

@@ -57,6 +57,13 @@ def plan(schedule: ScheduledTask, moment: datetime) -> None:
     schedule.next_run_time = rule_of(schedule).after(moment) if fires else None
 
 
+def planned_time(schedule: ScheduledTask) -> datetime | None:
+    """When a schedule fires next, as planned; None for one that is switched off, also while beat, which would
+    plan it anew, is not running."""
+    is_on = schedule.enabled and schedule.archived_at is None
+    return schedule.next_run_time if is_on else None
+
+
 def replan(schedule: ScheduledTask, moment: datetime) -> None:
     """Plan a schedule that was just edited, so that its next time can be shown; beat would do it else.
 

@@ -237,3 +237,21 @@ def test_a_tape_in_the_drive_that_gets_another_label_is_told_by_what_it_is(
         schedules.get(session, "nightly").tape_policy = "rotate"
         [entry, *_] = calendar.entries(session, NOW + timedelta(days=7), NOW + timedelta(days=8))
         assert str(attention.needed(entry)) == needs
+
+
+def test_that_every_schedule_is_switched_off_is_named(database: Database, nightly: None) -> None:
+    """Nothing is backed up then; what was planned of one that is off is neither shown nor called late."""
+    later = NOW + timedelta(days=1)
+    with database.transaction() as session:
+        schedules.put(session, "other", drive="tape0", sources=["/data"], enabled=False, **DAILY)
+        session.query(drives.Drive).update({"last_seen_at": later})
+        planner.plan(schedules.get(session, "nightly"), later)
+    assert said(database, later) == ["Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC)."]
+    with database.transaction() as session:
+        row = schedules.get(session, "nightly")
+        row.enabled, row.next_run_time = False, NOW
+        assert schedules.as_json(row)["next_run_time"] is None
+    assert said(database, later) == [
+        "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
+        " nightly, other"
+    ]
