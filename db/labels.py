@@ -29,8 +29,10 @@ class Holders:
     def __init__(self, session: Session, run: ChainRun | None = None) -> None:
         """``run``: what was promised to this run itself is free for it."""
         self._of: dict[str, set[Holder]] = defaultdict(set)
+        self._names: dict[Holder, set[str]] = defaultdict(set)
         for name, holder in (*_on_cartridges(session), *_promised(session, run)):
             self._of[name].add(holder)
+            self._names[holder].add(name)
 
     @property
     def labels(self) -> Collection[str]:
@@ -45,7 +47,7 @@ class Holders:
     def own(self, *mine: Holder) -> frozenset[str]:
         """Those that nobody else has than one cartridge."""
         me = set(mine) - {None}
-        return frozenset(name for name, holders in self._of.items() if holders <= me)
+        return frozenset(name for each in me for name in self._names[each] if self._of[name] <= me)
 
 
 def taken(session: Session, medium: cartridges.Medium, run: ChainRun | None = None) -> set[str]:
