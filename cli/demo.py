@@ -30,6 +30,7 @@ from policy import units
 from policy.errors import UsageError
 from policy.message import M
 from policy.period import ScheduleType
+from policy.tapes import described
 from tape import virtual_shelf
 from tape.drive import MediumState
 from tape.virtual import VirtualDrive, insert, new_cartridge
@@ -164,7 +165,7 @@ def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
     """A blank tape, unless one is in the drive already."""
     medium = drive.look()
     if medium.state is not MediumState.NO_MEDIUM:
-        output.say(M("In the virtual drive: {tape}.", tape=medium.label or medium.state.value))
+        output.say(M("In the virtual drive: {tape}.", tape=described(medium.state.value, medium.label)))
         return
     barcode = f"DEMO{len(virtual_shelf.barcodes(drive.path)) + 1:02d}L9"
     new_cartridge(drive.path, barcode, capacity=max(CAPACITY, 4 * _size(folder)))

@@ -151,6 +151,8 @@ def _schedules() -> Message:
         if wrong is not None:
             raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
     due = sorted((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"])
+    if found and not any(each["enabled"] for each in found):
+        return M("all are switched off: {names}", names=", ".join(each["name"] for each in found))
     if not due:
         return M("nothing is due by itself")
     return M("next run {at}", at=output.on_named_clock(*due[0]))

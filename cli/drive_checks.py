@@ -15,6 +15,7 @@ from celery_app import settings, wiring
 from celery_app.drive_settings import LtfsDriveSettings, LtfsProgram, LtfsWindowsDriveSettings
 from policy.errors import TapelineError
 from policy.message import M, Message
+from policy.tapes import described
 from tape import command, ltfs_mounts
 
 VERSION_SECONDS = 10.0
@@ -123,4 +124,4 @@ def _tape(name: str) -> Message:
     if driver == "ltfs_windows" and sys.platform != "win32":
         raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
     medium = wiring.drive(name).look()
-    return M("{driver}: {tape}", driver=driver, tape=medium.label or medium.state.value)
+    return M("{driver}: {tape}", driver=driver, tape=described(medium.state.value, medium.label))

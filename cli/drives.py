@@ -18,6 +18,7 @@ from db.states import RunState
 from policy import values
 from policy.errors import UsageError
 from policy.message import M, Message
+from policy.tapes import described
 from tape.drive import Drive, Medium
 from tape.virtual import VirtualDrive, new_cartridge
 
@@ -45,7 +46,12 @@ def load(
             _make(drive, new, capacity)
         medium = drive.load(new or cartridge)
         note(database, drive, medium)
-    _show(drive, medium, M("In the drive: {tape}", tape=medium.label or medium.state.value), as_json=as_json)
+    _show(
+        drive,
+        medium,
+        M("In the drive: {tape}", tape=described(medium.state.value, medium.label)),
+        as_json=as_json,
+    )
 
 
 def _make(drive: Drive, barcode: str, capacity: str) -> None:

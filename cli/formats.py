@@ -12,6 +12,7 @@ from cli.output import AsJson
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
+from policy.tapes import described
 
 if TYPE_CHECKING:
     from tasks.dry_run import DryRun
@@ -71,7 +72,9 @@ def _print_json(found: DryRun) -> None:
 
 
 def _show(found: DryRun) -> None:
-    output.say(M("In the drive: {tape}", tape=found.medium["label"] or found.medium["state"]), style="bold")
+    output.say(
+        M("In the drive: {tape}", tape=described(found.medium["state"], found.medium["label"])), style="bold"
+    )
     if found.allowed:
         output.say(M("A run now would be permitted to format it."), style="yellow")
     elif found.append:

@@ -12,6 +12,7 @@ from db import cartridges, views
 from db.errors import NotAllowed
 from policy import label as labels
 from policy.message import M
+from policy.tapes import described
 from tape.drive import MediumState
 from tape.errors import NoMedium, NotMountable
 
@@ -70,7 +71,10 @@ def label(
         before = found.look()
         if before.state is not MediumState.FORMATTED:
             raise NotMountable(
-                M("The tape in the drive has no volume ({state}).", state=before.state.value),
+                M(
+                    "The tape in the drive has no volume ({state}).",
+                    state=described(before.state.value, None),
+                ),
                 M("A run that formats it gives it a label."),
             )
         with database.transaction() as session:

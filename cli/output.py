@@ -18,6 +18,7 @@ from celery_app import wiring
 from policy.errors import UsageError
 from policy.local_time import zone_named
 from policy.message import M, Message
+from policy.tapes import described
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -138,6 +139,14 @@ def widest(names: Iterable[Message]) -> int:
 def message(data: Mapping[str, Any] | None) -> str | None:
     """A stored message in the operator's language."""
     return clean(wiring.words().text(Message.from_json(dict(data)))) if data else None
+
+
+def tape(medium: Mapping[str, Any] | None) -> str | None:
+    """What is in a drive, in the operator's language: its label, or its state in words."""
+    if not medium:
+        return None
+    found = described(medium["state"], medium.get("label"))
+    return clean(found) if isinstance(found, str) else message(found)
 
 
 def local(iso: str | None) -> str | None:

@@ -224,7 +224,7 @@ def list_drives(as_json: AsJson = False) -> None:
                 drive["name"],
                 drive["host"],
                 seen(drive),
-                (drive["medium"] or {}).get("label") or (drive["medium"] or {}).get("state"),
+                output.tape(drive["medium"]),
                 output.local(drive["medium_at"]),
                 drive["run"],
                 ", ".join(map(str, drive["waiting"])) or None,
@@ -300,11 +300,10 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
 
 
 def _print_status(drive: dict[str, Any]) -> None:
-    medium = drive["medium"] or {}
     output.say(M("Drive {name} on {host}", name=drive["name"], host=drive["host"]), style="bold")
     output.print_facts(
         [
-            (M("Tape"), medium.get("label") or medium.get("state")),
+            (M("Tape"), output.tape(drive["medium"])),
             (M("Looked at"), output.local(drive["medium_at"])),
             (M("Worker"), drive["worker"]),
             (M("Worker seen"), seen(drive)),

@@ -135,8 +135,9 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         due = planner.owed_since(row, moment)
         owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)
         failed.add_metric([row.name], int(row.id in in_failure))
-        if row.next_run_time:
-            following.add_metric([row.name], row.next_run_time.timestamp())
+        following_time = planner.planned_time(row)
+        if following_time:
+            following.add_metric([row.name], following_time.timestamp())
         enabled.add_metric([row.name], int(row.enabled))
         if row.last_success_time:
             success.add_metric([row.name], row.last_success_time.timestamp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import func, select
@@ -20,7 +21,7 @@ from policy.local_time import zone_named
 
 WEEKS = 5
 TIMES = 3
-"""Next times of each schedule."""
+"""Next times of each schedule at which it writes."""
 
 
 class Schedules(Page):
@@ -53,7 +54,7 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
         "retention_days": row.template.retention_days,
         "keep_sets": row.template.keep_sets,
         "excludes": row.template.excludes,
-        "next": [_local(at, row.time_zone) for at, _ in planner.upcoming([row], moment, TIMES)],
+        "next": [_local(at, row.time_zone) for at in islice(planner.to_write(row, moment), TIMES)],
         "owed": planner.local(row, owed) if owed and moment - owed > planner.PUNCTUAL else None,
         "last": last,
     }

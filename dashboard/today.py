@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from tornado.web import authenticated
 from celery_app import wiring
 from dashboard.page import Page
 from dashboard.schedules import newest_runs
-from db import attention, calendar, schedules, views
+from db import attention, calendar, planner, schedules, views
 from db.models import ChainRun, ScheduledTask, now
 from db.states import RunState
 from policy.calendar import Entry
@@ -49,11 +49,14 @@ def _found(session: Session) -> dict[str, Any]:
     return {
         "concerns": attention.concerns(session, moment, ahead, wiring.is_silent),
         "under_way": views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(UNDER_WAY))),
-        "schedules": [_shown(row, newest.get(row.name), ahead) for row in rows],
+        "schedules": [shown(row, moment, newest.get(row.name), ahead) for row in rows],
     }
 
 
-def _shown(row: ScheduledTask, last: dict[str, Any] | None, ahead: list[Entry]) -> dict[str, Any]:
+def shown(
+    row: ScheduledTask, moment: datetime, last: dict[str, Any] | None, ahead: list[Entry]
+) -> dict[str, Any]:
+    """The next run is the one that the tape is for: one that will be skipped needs none."""
     entry = next((each for each in ahead if each.planned.schedule == row.name), None)
     return {
         "name": row.name,
@@ -61,6 +64,6 @@ def _shown(row: ScheduledTask, last: dict[str, Any] | None, ahead: list[Entry]) 
         "drive": row.drive,
         "last_success": views.iso(row.last_success_time),
         "last": last,
-        "next": views.iso(row.next_run_time),
+        "next": views.iso(entry.planned.at if entry else planner.next_to_write(row, moment)),
         "needs": attention.needed(entry) if entry else None,
     }

@@ -52,6 +52,7 @@ def concerns(
     return [
         *_waiting(session),
         *_failed(session, moment, failed),
+        *_switched_off(rows),
         *_unplanned(rows, moment),
         *_owed(session, rows, moment, {run.schedule_id for run in failed}),
         *_silent(session, is_silent),
@@ -108,9 +109,22 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
+def _switched_off(rows: list[ScheduledTask]) -> Iterator[Concern]:
+    """As a database that was made again from a dump leaves them."""
+    if rows and not any(row.enabled for row in rows):
+        yield Concern(
+            M(
+                "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
+                " {names}",
+                names=", ".join(row.name for row in rows),
+            ),
+            schedule=rows[0].name,
+        )
+
+
 def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]:
     for row in rows:
-        problem, due = planner.problem_of(row), row.next_run_time
+        problem, due = planner.problem_of(row), planner.planned_time(row)
         if problem is not None:
             text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
             yield Concern(text, schedule=row.name)
@@ -191,10 +205,21 @@ def needed(entry: Entry) -> Message:
     if entry.label is None:
         return M("no tape is known that it could write on")
     if not entry.insert:
-        return M("{label}, in the drive", label=entry.label)
+        return _in_the_drive(entry, entry.label)
     if entry.tape_id is None:
         return M("insert a blank tape")
     return M("insert {tape}", tape=entry.tape_id)
+
+
+def _in_the_drive(entry: Entry, label: str) -> Message:
+    """A label that nobody has written yet is told as what is to come."""
+    if entry.is_left:
+        return M("{label}, which an earlier run will leave in the drive", label=label)
+    if entry.tape_id is None:
+        return M("the blank tape in the drive: it becomes {label}", label=label)
+    if entry.tape_id != label and entry.format:
+        return M("{tape}, in the drive: it becomes {label}", tape=entry.tape_id, label=label)
+    return M("{label}, in the drive", label=label)
 
 
 def preparation(entry: Entry) -> Message:

@@ -9,7 +9,7 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage, permits, planner, schedules
+from db import cartridges, labels, lineage, permits, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
 from db.runs import period_refusal
 from db.shelf import Shelf
@@ -71,26 +71,32 @@ def _size(session: Session, row: ScheduledTask) -> int | None:
 
 
 def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
-    shelf = Shelf(session)
+    shelf, holders = Shelf(session), labels.Holders(session)
     tapes = sorted(shelf.cartridges.values(), key=_longest_ago)
     loaded, inside = {}, set()
     for drive in session.scalars(select(Drive)):
         medium = drive.medium
         if medium and medium["state"] != "no_medium":
-            loaded[drive.name] = _loaded(session, medium)
             found = cartridges.recognise(session, medium)
-            inside.add(found.id if found else None)
+            number = found.id if found else None
+            loaded[drive.name] = _loaded(session, medium, holders.own(number, medium.get("medium_serial")))
+            inside.add(number)
     return Stock(
         loaded=loaded,
         shelf=[
-            Tape(shelf.facts(tape.id), tape.bytes_used, tape.capacity)
+            Tape(
+                shelf.facts(tape.id),
+                tape.bytes_used,
+                tape.capacity,
+                holders.own(tape.id, tape.medium_serial),
+            )
             for tape in tapes
             if tape.id not in inside
         ],
         newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
         newest={row.template_id: _newest(session, row.template_id) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
-        labels={name for tape in tapes for name in (tape.tape_id, tape.label) if name},
+        labels=set(holders.labels),
     )
 
 
@@ -100,10 +106,10 @@ def _newest(session: Session, template_id: int) -> str | None:
     return found.id if found else None
 
 
-def _loaded(session: Session, medium: cartridges.Medium) -> Tape:
+def _loaded(session: Session, medium: cartridges.Medium, own: frozenset[str]) -> Tape:
     capacity, free = medium.get("capacity"), medium.get("free")
     used = capacity - free if capacity is not None and free is not None else 0
-    return Tape(cartridges.tape_facts(session, medium), used, capacity)
+    return Tape(cartridges.tape_facts(session, medium), used, capacity, own)
 
 
 def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:

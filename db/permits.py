@@ -11,18 +11,15 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, events
+from db import cartridges, catalog, events, labels
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import ACTIVE, BackupType, Step
-from policy import label as labels
+from db.states import BackupType, Step
+from policy import label as label_rule
 from policy import period
 from policy.message import M
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeState, SetState, TapePolicy
-
-_LABELS_LOCK = 0x6C6162656C73
-"""The key of the advisory lock under which labels are given away."""
 
 
 def newest_full(session: Session, template_id: int | None) -> str | None:
@@ -143,23 +140,10 @@ def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_lo
     none that Tapeline writes.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
-    taken = cartridges.labels_of_others(session, medium) | _promised(session, run, medium)
+    taken = labels.taken(session, medium, run)
     if run.options.get("keep_label") and medium.get("label") and medium["label"] not in taken:
-        return labels.check(medium["label"])
-    return labels.to_ask_for(now_local, taken)
-
-
-def _promised(session: Session, run: ChainRun, medium: cartridges.Medium) -> set[str]:
-    """The labels that other permits have been given for other cartridges: no row may say so yet."""
-    is_open = FormatPermit.outcome.is_(None) & ChainRun.state.in_(ACTIVE)
-    was_written = FormatPermit.outcome["ok"].as_boolean()
-    rows = session.execute(
-        select(FormatPermit.label, FormatPermit.identity)
-        .join(ChainRun, ChainRun.id == FormatPermit.run_id)
-        .where(FormatPermit.allowed, FormatPermit.run_id != run.id, is_open | was_written)
-    )
-    mine = medium.get("medium_serial")
-    return {label for label, identity in rows if mine is None or identity.get("medium_serial") != mine}
+        return label_rule.check(medium["label"])
+    return label_rule.to_ask_for(now_local, taken)
 
 
 def store(

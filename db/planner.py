@@ -57,6 +57,13 @@ def plan(schedule: ScheduledTask, moment: datetime) -> None:
     schedule.next_run_time = rule_of(schedule).after(moment) if fires else None
 
 
+def planned_time(schedule: ScheduledTask) -> datetime | None:
+    """When a schedule fires next, as planned; None for one that is switched off, also while beat, which would
+    plan it anew, is not running."""
+    is_on = schedule.enabled and schedule.archived_at is None
+    return schedule.next_run_time if is_on else None
+
+
 def replan(schedule: ScheduledTask, moment: datetime) -> None:
     """Plan a schedule that was just edited, so that its next time can be shown; beat would do it else.
 
@@ -136,6 +143,20 @@ def upcoming(
 def ahead(schedules: list[ScheduledTask], moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
     """All moments after ``moment`` at which any of these schedules fires, ascending."""
     return merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0])
+
+
+def to_write(schedule: ScheduledTask, moment: datetime) -> Iterator[datetime]:
+    """The moments after ``moment`` at which a schedule fires, but for periods that have their backup already.
+
+    One whose success is far in the future, by a clock that was wrong, is not followed for ever.
+    """
+    times = islice(ahead([schedule], moment), COUNTED)
+    return (at for at, row in times if runs.period_refusal(row, at) is None)
+
+
+def next_to_write(schedule: ScheduledTask, moment: datetime) -> datetime | None:
+    """When a schedule writes next; None if nothing is due by itself."""
+    return next(to_write(schedule, moment), None)
 
 
 def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:

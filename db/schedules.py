@@ -108,7 +108,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "last_run_time": _iso(schedule.last_run_time),
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),
-        "next_run_time": _iso(schedule.next_run_time),
+        "next_run_time": _iso(planner.planned_time(schedule)),
         "problem": problem.to_json() if problem else None,
     }
 

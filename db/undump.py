@@ -41,7 +41,7 @@ def restore(database: Database, file: BinaryIO) -> tuple[datetime, list[str]]:
             taken = _load(cursor, _lines(file))
     database.upgrade()
     with database.transaction() as session:
-        on = update(ScheduledTask).where(ScheduledTask.enabled).values(enabled=False)
+        on = update(ScheduledTask).where(ScheduledTask.enabled).values(enabled=False, next_run_time=None)
         return taken, sorted(session.scalars(on.returning(ScheduledTask.name)))
 
 

@@ -46,6 +46,10 @@ class Tape:
     facts: TapeFacts
     used: int
     capacity: int | None
+    own: frozenset[str] = frozenset()
+    """The labels that are taken by this tape alone: it may be given them again."""
+    is_played: bool = False
+    """Whether an earlier run, played ahead, has put it where it is or given it its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Entry:
     used_before: int
     used_after: int | None = None
     capacity: int | None = None
+    is_left: bool = False
+    """Whether an earlier run is yet to leave the tape in the drive, or to give it its label."""
 
     @property
     def fits(self) -> bool | None:
@@ -116,11 +122,7 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
     """The run on this tape; afterwards the tape is in the drive, with the set on it."""
     decision = _decision(stock, run, tape, local)
     formats = _is_full(stock, run) and decision.allowed
-    name = (
-        label.to_ask_for(local, stock.labels - {tape.facts.label or ""})
-        if formats
-        else tape.facts.label or ""
-    )
+    name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
     found = Entry(
         planned=run,
@@ -132,6 +134,7 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
         used_before=before,
         used_after=None if run.size is None else before + run.size,
         capacity=tape.capacity,
+        is_left=tape.is_played,
     )
     _write(stock, run, tape, name, before, formatted=formats)
     return found
@@ -198,12 +201,15 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         empty=False,
         known=replace(known, tape_id=name if formatted else known.tape_id, label=name, sets=(*kept, written)),
     )
-    stock.labels = (stock.labels - {tape.facts.label or ""}) | {name}
+    stock.labels = stock.labels | {name}
     before_it = stock.loaded.get(run.drive)
+    is_played = tape.is_played or formatted or tape is not before_it
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
     stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
-    stock.loaded[run.drive] = Tape(facts, before + (run.size or 0), tape.capacity)
+    stock.loaded[run.drive] = Tape(
+        facts, before + (run.size or 0), tape.capacity, tape.own | {name}, is_played=is_played
+    )
     stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
 
 

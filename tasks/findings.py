@@ -23,7 +23,7 @@ from policy.message import M, Message
 from policy.tapes import TapePolicy
 from tasks import check_drive
 from tasks.check_drive import said
-from tasks.outlook import Outlook, candidates, outlook, room_doubt
+from tasks.outlook import Outlook, candidates, is_switch_alone, outlook, room_doubt
 from tasks.tape_rules import is_full
 
 
@@ -170,7 +170,7 @@ def _at_the_drive(
         return
     yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
     moment = now().astimezone(zone_named(schedule.time_zone))
-    yield from _tape(session, schedule, answer["medium"], moment)
+    yield from of_the_tape(session, schedule, answer["medium"], moment)
 
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
@@ -187,14 +187,22 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 
 
-def _tape(
+def of_the_tape(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Iterator[Finding]:
+    """What a run would find and do with what is in the drive, at a local time."""
     found = outlook(session, schedule, medium, moment)
     if found.wrong is None:
         yield Finding("tape", _good(session, schedule, medium, found))
         yield _erased(found)
         yield _room(session, schedule, medium, moment)
+    elif medium["state"] == "no_medium":
+        yield Finding(
+            "tape",
+            M("There is no tape in drive {drive}.", drive=schedule.drive),
+            Verdict.WAIT,
+            _change(session, schedule, medium, moment),
+        )
     elif medium["state"] == "unreadable" and schedule.unreadable_label == "continue":
         yield Finding(
             "tape",
@@ -203,10 +211,10 @@ def _tape(
                 " formats, and stops if it cannot be read then."
             ),
             Verdict.WAIT,
-            _change(session, schedule, moment),
+            _change(session, schedule, medium, moment),
         )
     else:
-        yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, moment))
+        yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, medium, moment))
 
 
 def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, found: Outlook) -> Message:
@@ -240,10 +248,27 @@ def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, 
     return Finding("room", M("The last backup took {expected}: it fits.", expected=units.size(expected)))
 
 
-def _change(session: Session, schedule: ScheduledTask, moment: datetime) -> Message:
+def _change(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Message:
+    """What to do about a tape that was refused: the last one to be named would be itself."""
     begins = is_full(session, schedule, schedule.template.type)
-    expected = TapePolicy.parse(schedule.tape_policy).expects(moment, begins=begins).to_json()
-    known = [tape.tape_id for tape, _ in candidates(session, schedule, moment)]
+    facts: dict[str, Any] = {
+        "expected": TapePolicy.parse(schedule.tape_policy).expects(moment, begins=begins).to_json()
+    }
+    known = candidates(session, schedule, moment, instead_of=medium)
+    facts["tapes"] = ", ".join(tape.tape_id for tape, _ in known)
+    if is_switch_alone(session, schedule, medium, moment):
+        return _move_the_switch(facts)
     if known:
-        return M("Insert {expected}; of the known tapes: {tapes}.", expected=expected, tapes=", ".join(known))
-    return M("Insert {expected}.", expected=expected)
+        return M("Insert {expected}; of the known tapes: {tapes}.", **facts)
+    return M("Insert {expected}.", expected=facts["expected"])
+
+
+def _move_the_switch(facts: dict[str, Any]) -> Message:
+    if facts["tapes"]:
+        return M(
+            "Move the switch of the tape to writable, or insert {expected}; of the known tapes: {tapes}.",
+            **facts,
+        )
+    return M("Move the switch of the tape to writable, or insert {expected}.", expected=facts["expected"])

@@ -63,6 +63,15 @@ def _permit(
     return permits.preview(session, schedule, medium, now_local=moment)
 
 
+def is_switch_alone(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> bool:
+    """Whether nothing but its write-protect switch speaks against a tape."""
+    writable = {**medium, "write_protected": False}
+    is_set = bool(medium.get("write_protected"))
+    return is_set and outlook(session, schedule, writable, moment).wrong is None
+
+
 def room_doubt(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Message | None:
@@ -74,12 +83,20 @@ def room_doubt(
 
 
 def candidates(
-    session: Session, schedule: ScheduledTask, moment: datetime
+    session: Session,
+    schedule: ScheduledTask,
+    moment: datetime,
+    *,
+    instead_of: cartridges.Medium | None,
 ) -> list[tuple[TapeCartridge, Outlook]]:
-    """Known tapes that would do for a run at a local time, those that were formatted longest ago first."""
+    """Known tapes that would do for a run at a local time, those that were formatted longest ago first.
+
+    ``instead_of``: what is in the drive and will not do, whatever its row says.
+    """
+    refused = cartridges.recognise(session, instead_of) if instead_of else None
     usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
     rows = session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at))
-    judged = ((row, outlook(session, schedule, as_if_loaded(row), moment)) for row in rows)
+    judged = ((row, outlook(session, schedule, as_if_loaded(row), moment)) for row in rows if row != refused)
     return list(islice((pair for pair in judged if pair[1].wrong is None), CANDIDATES))
 
 

@@ -15,7 +15,7 @@ from tape.drive import Medium
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import is_let_pass, local_now, refusal
+from tasks.tape_rules import is_let_pass, is_switch_alone, local_now, refusal
 from tasks.work import Work, WrongTape
 
 
@@ -73,7 +73,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
         step=Step.PRECHECK,
     )
     run.tape_seen = said
-    wrong = _refused(session, run, facts)
+    wrong = _refused(session, run, facts, said)
     if wrong is None and run.kind is Kind.BACKUP:
         _warn_of_room(session, run, said)
     return wrong
@@ -90,7 +90,7 @@ def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> N
     runs.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
-def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | None:
+def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: cartridges.Medium) -> WrongTape | None:
     wrong = refusal(session, run, facts)
     if wrong is None:
         return None
@@ -103,4 +103,13 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts) -> WrongTape | N
             level="warning",
         )
         return None
+    if is_switch_alone(session, run, said):
+        return WrongTape(
+            wrong,
+            M(
+                "Move the switch of the tape to writable, or insert another one, then:"
+                " tapeline runs retry {run}",
+                run=run.id,
+            ),
+        )
     return WrongTape(wrong, M("With the right tape in the drive: tapeline runs retry {run}", run=run.id))

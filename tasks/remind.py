@@ -144,7 +144,7 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
         due_at=due,
         reason=None if is_ready else _why(schedule.drive, medium),
         expected=TapePolicy.parse(schedule.tape_policy).expects(local_due, begins=begins),
-        suitable=() if is_ready else _suitable(session, schedule, local_due),
+        suitable=() if is_ready else _suitable(session, schedule, medium, local_due),
         found=_seen(drive, schedule.time_zone) if drive else None,
         on_tape=_named(session, found.on_tape if found else (), local_due),
         erased=_named(session, found.erased if found else (), local_due),
@@ -170,10 +170,11 @@ def _seen(drive: Drive, time_zone: str) -> Message | None:
     )
 
 
-def _suitable(session: Session, schedule: ScheduledTask, moment: datetime) -> tuple[Message, ...]:
-    return tuple(
-        _would_do(session, tape, found, moment) for tape, found in candidates(session, schedule, moment)
-    )
+def _suitable(
+    session: Session, schedule: ScheduledTask, medium: dict[str, Any] | None, moment: datetime
+) -> tuple[Message, ...]:
+    found = candidates(session, schedule, moment, instead_of=medium)
+    return tuple(_would_do(session, tape, each, moment) for tape, each in found)
 
 
 def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:

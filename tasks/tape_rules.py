@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, lineage, permits
+from db import cartridges, labels, lineage, permits
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
-from policy import label as labels
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
@@ -132,7 +131,7 @@ def _no_room(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
         tape=tape.describe(),
         drive=drive,
-        label=labels.to_ask_for(moment, cartridges.labels_of_others(session, {})),
+        label=labels.of_a_blank_tape(session, moment),
     )
 
 
@@ -212,6 +211,12 @@ def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
     return bool(failed and permits.is_same_cartridge(permit, medium) and not is_done)
 
 
+def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
+    """Whether nothing but its write-protect switch speaks against a tape."""
+    writable = {**medium, "write_protected": False}
+    return bool(medium.get("write_protected")) and refusal_of_all(session, run, writable) is None
+
+
 def tried(found: str | dict[str, Any]) -> Message:
     """A part of a run formats once, whatever came of it."""
     return M(
@@ -221,6 +226,10 @@ def tried(found: str | dict[str, Any]) -> Message:
 
 
 def _wrong(drive: str, tape: TapeFacts, wanted: Message) -> Message:
+    if tape.state == "no_medium":
+        return M(
+            "There is no tape in drive {drive}. Insert {expected}.", drive=drive, expected=wanted.to_json()
+        )
     return M(
         "The tape in the drive is not this month's: change it and retry"
         " (in drive {drive}: {found}; expected: {expected}).",
@@ -238,6 +247,8 @@ def is_let_pass(run: ChainRun, tape: TapeFacts) -> bool:
 
 def not_to_format(drive: str, tape: TapeFacts, decision: Decision, wanted: Message) -> Message:
     """The refusal of a tape that the policy accepts and the format permit does not."""
+    if tape.state == "no_medium":
+        return _wrong(drive, tape, wanted)
     return M(
         "The tape in drive {drive} ({tape}) may not be formatted: {reason} Expected: {expected}.",
         tape=tape.describe(),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from db import drives
 from db.models import ChainRun
 from tests.system import System
 
@@ -111,7 +112,7 @@ def test_doctor_names_what_is_wrong_and_what_to_do(system: System) -> None:
     assert findings["Workers"]["ok"] is False
     assert "tapeline up" in findings["Workers"]["remedy"]
     assert findings["Database"]["ok"]
-    assert "no_medium" in findings["Drive tape0"]["detail"]
+    assert findings["Drive tape0"]["detail"] == "virtual: no tape"
 
 
 def test_a_source_that_is_missing_fails_the_run_before_anything_is_written(system: System) -> None:
@@ -132,6 +133,13 @@ def test_the_language_is_a_setting(system: System) -> None:
     """Chinese texts, English names in JSON."""
     system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
     assert "计划" in refused(system, "schedule", "run", "nonsense")
+    assert "virtual：没有磁带" in system.cli("doctor", code=1).stdout
+    facts = {"name": "tape0", "driver": "virtual", "host": "h", "worker": "w", "queue": "tape"}
+    system.ask(lambda session: drives.register(session, **facts))
+    for command in (("load", "tape0", "--new", "A00001L9"), ("status", "tape0"), ("list",)):
+        shown = system.cli("drive", *command).stdout
+        assert "空白磁带" in shown
+        assert "blank" not in shown
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,10 @@ def test_from_the_dump_on_the_tape(lost: System) -> None:
     told = lost.cli("database", "restore", str(dump_on_tape(lost))).stdout
     assert "1 sets, 1 tapes, 1 runs" in told
     assert "tapeline schedule enable monthly" in told
-    assert [each["enabled"] for each in lost.json("schedule", "list")] == [False]
+    [listed] = lost.json("schedule", "list")
+    assert (listed["enabled"], listed["next_run_time"]) == (False, None)
+    [doctor] = [each for each in lost.json("doctor") if each["check"] == "Schedules"]
+    assert doctor["detail"] == "all are switched off: monthly"
     goes_on(lost)
     again = lost.cli("database", "restore", str(dump_on_tape(lost)), code=2)
     assert "not empty" in again.stderr

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, runs, schedules
+from db import calendar, cartridges, permits, planner, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, now
-from db.states import BackupType, Trigger
+from db.states import BackupType, RunState, Trigger
+from policy.message import M
+from policy.period import ScheduleType
+from policy.permit import Decision
 from policy.tapes import CartridgeState, SetState
 from tasks import tape_rules
+from tasks.findings import of_the_tape
 
 LAST_YEAR = datetime(2025, 11, 1, 2, tzinfo=UTC)
 WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "empty": False}
@@ -64,3 +68,92 @@ def test_a_full_tape_that_was_named_is_no_longer_too_full(database: Database) ->
         full_and_kept(session, said)
         run = run_at_tape0(session, erase_label="TP20251101")
         assert tape_rules.refusal(session, run, cartridges.tape_facts(session, said)) is None
+
+
+def written_and_relabelled(session: Session, run: ChainRun, serial: str, new: str | None = None) -> str:
+    """A blank tape gets the label that a permit gives it; ``new``: and another one by hand later. Nothing
+    writes on it any more."""
+    said = {**WITHOUT_LABEL, "state": "blank", "medium_serial": serial}
+    label = permits.label_for(session, run, said, tape_rules.local_now(run))
+    permit = permits.store(session, run, said, label, Decision(True, (), (M("blank"),), ()))
+    permits.consume(session, permit.id, now())
+    permits.close(session, permit.id, {"ok": True})
+    written = {**said, "state": "formatted", "label": new or label}
+    row, _ = cartridges.update_label(session, original=None, medium=written)
+    cartridges.mark(session, row.id, CartridgeState.RETIRED)
+    runs.transition(session, run, RunState.FAILED)
+    return label
+
+
+def test_whoever_names_the_label_of_the_next_tape_names_the_one_that_it_gets(database: Database) -> None:
+    """The refusal of a full tape, the calendar and the format: people write it on the cartridge. The label of
+    a tape that was relabelled by hand stays its own: it is on its case still."""
+    with database.transaction() as session:
+        first = run_at_tape0(session)
+        month = f"TP{tape_rules.local_now(first):%Y%m}"
+        assert written_and_relabelled(session, first, "m1", "TP20200101") == f"{month}01"
+        assert written_and_relabelled(session, run_at_tape0(session), "m2") == f"{month}02"
+        run = run_at_tape0(session)
+        local = tape_rules.local_now(run)
+        full_and_kept(session, {**WITHOUT_LABEL, "medium_serial": "m3"})
+        wrong = tape_rules.refusal(
+            session, run, cartridges.tape_facts(session, {**WITHOUT_LABEL, "medium_serial": "m3"})
+        )
+        given = permits.label_for(
+            session, run, {**WITHOUT_LABEL, "state": "blank", "medium_serial": "m4"}, local
+        )
+        assert given == f"{month}03"
+        assert f"it becomes {given}." in str(wrong)
+        # A run that is due at once: the calendar's next tape is the one that the message names.
+        assert run.schedule
+        each_minute(session, run.schedule.time_zone)
+        moment = now()
+        [ahead, *_] = calendar.entries(session, moment, moment + timedelta(minutes=2))
+        assert (ahead.tape_id, ahead.label) == (None, given)
+        # A tape that was relabelled gets its own label back, and no other.
+        back = {**WITHOUT_LABEL, "label": "TP20200101", "medium_serial": "m1"}
+        assert permits.label_for(session, run, back, local) == f"{month}01"
+
+
+def each_minute(session: Session, time_zone: str) -> None:
+    """A schedule that fires each minute, in another drive that is empty."""
+    row = schedules.put(
+        session, "each minute", drive="tape1", sources=["/data"], schedule_type=ScheduleType.INTERVAL,
+        schedule_config={"every": "1m"}, time_zone=time_zone,
+    )  # fmt: skip
+    planner.plan(row, now())
+
+
+def test_an_empty_drive_is_told_so_and_not_of_a_wrong_month(database: Database) -> None:
+    """What is missing and what to insert, once; by the precheck of a run and by the permit alike."""
+    nothing = {"state": "no_medium", "label": None}
+    with database.transaction() as session:
+        run = run_at_tape0(session)
+        told = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, nothing)))
+        month = f"TP{tape_rules.local_now(run):%Y%m}xx"
+    assert told == f"There is no tape in drive tape0. Insert a blank tape, or one labelled {month}."
+
+
+def test_a_switch_that_is_set_is_moved_where_the_tape_would_do_otherwise(database: Database) -> None:
+    """The tape that was refused is no candidate in its own stead; one of another month stays wrong."""
+    with database.transaction() as session:
+        run = run_at_tape0(session)
+        assert run.schedule
+        local = tape_rules.local_now(run)
+        protected = [
+            {**WITHOUT_LABEL, "label": label, "medium_serial": label, "write_protected": True, "empty": True}
+            for label in (f"TP{local:%Y%m}01", f"TP{local:%Y%m}02", "TP20200101")
+        ]
+        for medium in protected:
+            cartridges.update_label(session, original=None, medium=medium)
+        first, second, old = protected
+        assert tape_rules.is_switch_alone(session, run, first)
+        assert not tape_rules.is_switch_alone(session, run, old)
+        assert not tape_rules.is_switch_alone(session, run, {**first, "write_protected": False})
+        [found] = of_the_tape(session, run.schedule, first, local)
+        assert str(found.remedy) == (
+            "Move the switch of the tape to writable, or insert a blank tape, or one labelled"
+            f" TP{local:%Y%m}xx; of the known tapes: {second['label']}."
+        )
+        [found] = of_the_tape(session, run.schedule, old, local)
+        assert str(found.remedy).startswith("Insert a blank tape")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
-from db import attention, calendar, catalog, drives, planner, runs, schedules
+from dashboard.today import shown
+from db import attention, calendar, cartridges, catalog, drives, planner, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Notification, ScheduledTask, TapeCartridge
 from db.states import BackupType, RunState, Trigger
@@ -192,3 +194,64 @@ def test_what_a_schedule_owes_follows_its_periods(
     assert planner.owed_since(row, NOW) == day(owed)
     row.enabled = False
     assert planner.owed_since(row, NOW) is None
+
+
+def test_the_next_run_and_its_tape_are_of_one_run_that_writes(database: Database, nightly: None) -> None:
+    """Whose backup is there already is skipped; a label that nobody has written yet is in no drive."""
+    friday = {"schedule_type": ScheduleType.WEEKLY, "schedule_config": {"day": "friday", "at": "03:00"}}
+    with database.transaction() as session:
+        row = schedules.put(session, "weekly", drive="tape0", sources=["/data"], time_zone="UTC", **friday)
+        row.created_at, row.last_success_time = NOW - timedelta(days=9), NOW - timedelta(hours=20)
+        planner.plan(row, NOW)
+        assert row.next_run_time == datetime(2026, 11, 27, 3, tzinfo=UTC)
+        session.flush()
+        ahead = calendar.entries(session, NOW, NOW + timedelta(days=14))
+        first = {
+            name: shown(schedules.get(session, name), NOW, None, ahead) for name in ("weekly", "nightly")
+        }
+        december = next(each for each in ahead if each.planned.at.month == 12)
+        times = list(islice(planner.to_write(row, NOW), 2))
+    assert first["weekly"]["next"] == "2026-12-04T03:00:00+00:00"
+    assert str(first["weekly"]["needs"]) == "TP20261201, which an earlier run will leave in the drive"
+    assert first["nightly"]["next"] == "2026-11-25T02:00:00+00:00"
+    assert str(first["nightly"]["needs"]) == "TP20261101, in the drive"
+    assert str(attention.needed(december)) == "insert a blank tape"
+    assert [at.day for at in times] == [4, 11]
+
+
+@pytest.mark.parametrize(
+    ("label", "needs"),
+    [
+        (None, "the blank tape in the drive: it becomes TP20261201"),
+        ("TP20251101", "TP20251101, in the drive: it becomes TP20261201"),
+    ],
+)
+def test_a_tape_in_the_drive_that_gets_another_label_is_told_by_what_it_is(
+    database: Database, nightly: None, label: str | None, needs: str
+) -> None:
+    said = {"state": "formatted" if label else "blank", "label": label, "medium_serial": "m", "empty": True}
+    with database.transaction() as session:
+        if label:
+            cartridges.update_label(session, original=None, medium=said)
+        drives.looked(session, "tape0", said)
+        schedules.get(session, "nightly").tape_policy = "rotate"
+        [entry, *_] = calendar.entries(session, NOW + timedelta(days=7), NOW + timedelta(days=8))
+        assert str(attention.needed(entry)) == needs
+
+
+def test_that_every_schedule_is_switched_off_is_named(database: Database, nightly: None) -> None:
+    """Nothing is backed up then; what was planned of one that is off is neither shown nor called late."""
+    later = NOW + timedelta(days=1)
+    with database.transaction() as session:
+        schedules.put(session, "other", drive="tape0", sources=["/data"], enabled=False, **DAILY)
+        session.query(drives.Drive).update({"last_seen_at": later})
+        planner.plan(schedules.get(session, "nightly"), later)
+    assert said(database, later) == ["Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC)."]
+    with database.transaction() as session:
+        row = schedules.get(session, "nightly")
+        row.enabled, row.next_run_time = False, NOW
+        assert schedules.as_json(row)["next_run_time"] is None
+    assert said(database, later) == [
+        "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
+        " nightly, other"
+    ]

@@ -53,7 +53,7 @@ def tape(name: str, *kept_until: str, pool: str | None = None, state: Any = Cart
     )
     known = CartridgeFacts(len(name), name, name, state, pool, f"uuid-{name}", sets)
     facts = TapeFacts("formatted", name, not sets, False, (("label", name),), known)
-    return Tape(facts, len(sets) * TB, 12 * TB)
+    return Tape(facts, len(sets) * TB, 12 * TB, frozenset({name}))
 
 
 def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -> Stock:
