@@ -138,6 +138,7 @@ def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
             run,
             RunState.FAILED,
             M("Step {step} died {count} times.", step=step.step.value, count=run.recoveries + 1),
+            M("See in its worker's log what ends it, then: tapeline runs retry {run}", run=run.id),
         )
         return None
     run.recoveries += 1
@@ -207,7 +208,13 @@ def _look_after_waiting(run_id: int) -> None:
             return
         is_over = run.wait_until is not None and run.wait_until <= now()
         if is_over:
-            runs.transition(session, run, RunState.FAILED, M("The right tape did not come in time."))
+            runs.transition(
+                session,
+                run,
+                RunState.FAILED,
+                M("The right tape did not come in time."),
+                M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
+            )
         else:
             _remind(session, run)
     chain.ask("tapeline.deliver", run_id=run_id)
