@@ -11,9 +11,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import psutil
 import structlog
 from celery import Celery, bootsteps
 from celery.signals import celeryd_init, worker_shutting_down
+from celery.worker import state
 from celery.worker.control import Panel
 from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, NullPool, create_engine
@@ -33,6 +35,8 @@ POOL = "threads" if sys.platform == "win32" else "prefork"
 """Never solo: it answers nobody and acknowledges only at the end. Windows has no fork."""
 
 SEEN_SECONDS = 15.0
+EX_SOFTWARE = 70
+"""The exit code of a worker that does not work; any but 0 and 2 has a service start it anew."""
 
 
 class WorkerRefused(TapelineError):
@@ -211,10 +215,33 @@ def _be_a_tape_worker(app: Celery) -> None:
         Panel.data.pop(command, None)
 
 
+class PoolWatch:
+    """Ends the worker as a crash would when its pool leaves a task for longer than ``patience`` seconds."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self._untaken = 0.0
+
+    def check(self, seconds: float) -> None:
+        """To be called every so many seconds. They are counted, and no clock: while this process itself was
+        stopped nothing could be taken."""
+        if state.active_requests or not state.reserved_requests:
+            self._untaken = 0.0
+            return
+        self._untaken += seconds
+        if self._untaken > self.patience:
+            log.critical("the pool does not take its task; this worker ends, to be started anew")
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+            os._exit(EX_SOFTWARE)
+
+
 class Keeper(threading.Thread):
     """Keeps the drive: says every few seconds that the worker lives, and takes a lost lock again.
 
     A session lock is lost silently with its connection. When another worker has it by then, this one ends.
+    It also ends when its pool does not take the task that it was given: a process that came to stand in its
+    fork looks idle from everywhere, and a run would wait for it all night.
     """
 
     def __init__(self, holding: Held, worker: str, queue: str) -> None:
@@ -223,6 +250,7 @@ class Keeper(threading.Thread):
         self._worker = worker
         self._queue = queue
         self._ended = threading.Event()
+        self._pool = PoolWatch(settings.load().pool_patience_seconds)
 
     def start(self) -> None:
         self._register()
@@ -232,7 +260,9 @@ class Keeper(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
-        while not self._ended.wait(SEEN_SECONDS):
+        pause = min(SEEN_SECONDS, self._pool.patience)
+        while not self._ended.wait(pause):
+            self._pool.check(pause)
             try:
                 self._keep()
             except (TapelineError, SQLAlchemyError) as error:

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from celery_app.config import KEY_PREFIX
 from db.models import BackupSet
 from tape import virtual_shelf
-from tests.system import System
+from tests.system import System, is_alive
 
 
 def refused(system: System, *arguments: str, **environment: str) -> str:
@@ -213,3 +213,25 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_worker_whose_pool_takes_no_task_ends_to_be_started_anew(system: System) -> None:
+    """Its process hangs before the first task: nobody would notice, so it ends; the next one goes on."""
+    source = system.folder / "source"
+    source.mkdir()
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source)
+    system.environment["TAPELINE_POOL_PATIENCE_SECONDS"] = "2"
+    system.start("control", "tape")
+    worker, child = system.processes["tape"], system.child_of("tape")
+    child.suspend()
+    run_id = system.run_schedule("monthly")
+    assert worker.wait(30) == 70
+    assert b"does not take its task" in system.log("tape")
+    system.wait_for(lambda: not is_alive(child), "its process to end as well")
+    del system.processes["tape"]
+    system.environment["TAPELINE_POOL_PATIENCE_SECONDS"] = "60"
+    (system.folder / "tape.log").rename(system.folder / "tape.before.log")
+    system.start("tape")
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
