@@ -101,10 +101,10 @@ class Scene:
         self.system.change_schedule(self.name, last_success_time=datetime.now(UTC))
 
     def leave_a_run_waiting(self) -> None:
+        """The drive stays empty: with a tape in it the first run would go on by itself, and be over."""
         self.take_out()
         self.system.json("schedule", "run", self.name)
         self.rest()
-        self.insert()
 
     def back_up_first(self) -> None:
         """A full backup of the schedule, which an increment can follow."""

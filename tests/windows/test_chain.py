@@ -83,6 +83,8 @@ class Host:
         self._keeper = Keeper(wine.FOLDER / "letter", capacity=64 * 1024 * 1024)
         self._stop = system.folder / "stop"
         self._service: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._readers: list[threading.Thread] = []
         self.tools = system.folder / "tools"
         self.tools.mkdir()
         programs.compiled(self.tools, wine.FOLDER / "ltfscmd.exe", self._keeper.port)
@@ -126,7 +128,10 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        threading.Thread(target=self._log, args=(self._service,), daemon=True).start()
+        self._started.append(self._service)
+        reader = threading.Thread(target=self._log, args=(self._service,), daemon=True)
+        reader.start()
+        self._readers.append(reader)
         self._system.wait_for(
             lambda: self._system.log("tape").count(b" ready.") > started,
             "the worker under wine",
@@ -135,7 +140,7 @@ class Host:
 
     def _log(self, service: subprocess.Popen[bytes]) -> None:
         assert service.stdout
-        with (self._system.folder / "tape.log").open("ab", buffering=0) as log:
+        with (self._system.folder / "tape.log").open("ab", buffering=0) as log, service.stdout:
             for line in service.stdout:
                 log.write(line)
 
@@ -155,6 +160,10 @@ class Host:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(ours, timeout=20)
+        for service in self._started:
+            service.wait(20)
+        for reader in self._readers:
+            reader.join(20)
         self._database.close()
         self._broker.close()
         programs.ask(self.tools, self._keeper.port, "@close")
