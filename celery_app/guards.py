@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import psutil
 import structlog
 from celery import Celery, bootsteps
-from celery.signals import celeryd_init, worker_shutting_down
+from celery.signals import celeryd_init, task_postrun, task_prerun, worker_shutting_down
 from celery.worker import state
 from celery.worker.control import Panel
 from kombu.exceptions import OperationalError
@@ -35,6 +35,7 @@ POOL = "threads" if sys.platform == "win32" else "prefork"
 """Never solo: it answers nobody and acknowledges only at the end. Windows has no fork."""
 
 SEEN_SECONDS = 15.0
+PID_BYTES = 8
 EX_SOFTWARE = 70
 """The exit code of a worker that does not work; any but 0 and 2 has a service start it anew."""
 
@@ -62,11 +63,23 @@ _held: Held | None = None
 
 # One byte that the processes of the pool share with the worker, which says that it is to end.
 _ending = mmap.mmap(-1, 1)
+# The number of the process that does a task, which says so itself; 0: none does.
+_busy = mmap.mmap(-1, PID_BYTES)
 
 
 @worker_shutting_down.connect
 def _note_the_end(**_: Any) -> None:
     _ending[0] = 1
+
+
+@task_prerun.connect
+def _note_a_task(**_: Any) -> None:
+    _busy[:] = os.getpid().to_bytes(PID_BYTES)
+
+
+@task_postrun.connect
+def _note_no_task(**_: Any) -> None:
+    _busy[:] = bytes(PID_BYTES)
 
 
 def is_ending() -> bool:
@@ -225,15 +238,21 @@ class PoolWatch:
     def check(self, seconds: float) -> None:
         """To be called every so many seconds. They are counted, and no clock: while this process itself was
         stopped nothing could be taken."""
-        if state.active_requests or not state.reserved_requests:
+        if state.active_requests or not state.reserved_requests or _is_busy():
             self._untaken = 0.0
             return
         self._untaken += seconds
         if self._untaken > self.patience:
             log.critical("the pool does not take its task; this worker ends, to be started anew")
-            for child in psutil.Process().children(recursive=True):
+            for child in psutil.Process().children():
                 child.kill()
             os._exit(EX_SOFTWARE)
+
+
+def _is_busy() -> bool:
+    """Whether this process or a living child says that it does a task. What the worker itself knows may come
+    late, and one that formats must never be ended for that."""
+    return int.from_bytes(_busy[:]) in {os.getpid(), *(child.pid for child in psutil.Process().children())}
 
 
 class Keeper(threading.Thread):
