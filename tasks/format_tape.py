@@ -152,6 +152,8 @@ def _formatted(work: Work, order: Order) -> FormatOutcome:
 
     def attempt() -> FormatOutcome:
         nonlocal may_have_begun
+        # It may have slept, or been taken for dead, since the permit was consumed: whose run is it by now?
+        work.db(lambda _session, _run: None)
         may_have_begun = True
         try:
             outcome = _attempted(work, order)
