@@ -18,7 +18,9 @@ from db import runs
 from db.engine import Database
 from db.models import ScheduledTask
 from db.schedules import put
+from tape import virtual_shelf
 from tape.virtual import VirtualDrive
+from tape.virtual_volume import VOLUME
 from tests.preloaded import tapeline
 
 PATIENCE = 40.0
@@ -64,6 +66,12 @@ class System:
         """Let the workers that are started from now on have a drive with these settings."""
         drive = {"driver": "virtual", "path": str(self.drive.path), **settings}
         self.environment["TAPELINE_DRIVES"] = json.dumps({"tape0": drive})
+
+    def insert_blank(self, barcode: str = "A00001L9", *, capacity: int = 10**9, **how: Any) -> Path:
+        """Put a new tape into the drive; the folder of its files."""
+        virtual_shelf.new_cartridge(self.drive.path, barcode, capacity=capacity, **how)
+        virtual_shelf.insert(self.drive.path, barcode)
+        return virtual_shelf.folder_of(self.drive.path, barcode) / VOLUME
 
     def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers as the README says, and wait until they are ready."""

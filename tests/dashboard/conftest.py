@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from embedded.servers import Servers
-from tape import virtual_shelf
 from tests.dashboard import seeds
 from tests.dashboard.site import Site
 from tests.system import System
@@ -54,9 +53,3 @@ def shared(servers: Servers, fresh_database: Callable[[], AbstractContextManager
         finally:
             found.close()
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def insert_blank(system: System) -> None:
-    """Put a new tape into the drive."""
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")

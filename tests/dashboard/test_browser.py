@@ -13,7 +13,6 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.dashboard import seeds
-from tests.dashboard.conftest import insert_blank
 from tests.dashboard.site import Site
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -93,7 +92,7 @@ def test_a_failed_run_is_retried_with_clicks_and_the_page_follows_it(site: Site,
     chrome.switch_to.new_window("tab")
     chrome.get(f"{site.url}/runs/{run_id}")
     shoot(chrome, "run-failed")
-    insert_blank(system)
+    system.insert_blank()
     chrome.find_element(By.ID, "retry").click()
     shoot(chrome, "retry")
     chrome.find_element(By.ID, "do").click()

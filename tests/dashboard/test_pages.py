@@ -22,7 +22,6 @@ from dashboard.routes import ROUTES
 from db.models import BackupSet
 from policy.tapes import SetState
 from tests.dashboard import seeds
-from tests.dashboard.conftest import insert_blank
 from tests.dashboard.site import Site
 from tests.system import System
 
@@ -62,7 +61,7 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     assert 'data-state="FAILED"' in page
     assert "precheck" in page
     assert f'href="/runs/{run_id}/retry"' in site.get("/")
-    insert_blank(system)
+    system.insert_blank()
     old = site.form(f"/runs/{run_id}/retry")
     site.press(f"/runs/{run_id}/retry", **{"from": "precheck", "why": "tape <is> in"})
     system.wait_for_state(run_id, "SUCCEEDED")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tape import virtual_shelf
 from tests.system import System
 
 
@@ -18,11 +17,6 @@ def source(short_path: Path) -> Path:
     folder.mkdir()
     (folder / "a.txt").write_text("a")
     return folder
-
-
-def insert_blank(system: System) -> None:
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
 
 
 def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System, source: Path) -> None:
@@ -37,7 +31,7 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
         assert "With the right tape in the drive: tapeline runs retry 1\n" in told
         assert told.count("runs retry 1") == 1
 
-    insert_blank(system)
+    system.insert_blank()
     shutil.rmtree(source)
     system.cli("runs", "retry", "1")
     system.wait_for_state(1, "FAILED")
@@ -68,7 +62,7 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
 
 def test_a_success_that_left_something_out_says_so(system: System, source: Path, short_path: Path) -> None:
     """In its last line, in the list and in the overview, for scripts as well; still a success."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source, short_path / "gone")
     system.start("control", "tape")
     ran = system.cli("schedule", "run", "monthly").stdout

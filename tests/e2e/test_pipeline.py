@@ -36,16 +36,10 @@ def source(short_path: Path) -> Path:
     return folder
 
 
-def insert_blank(system: System, barcode: str = "A00001L9", **how: object) -> Path:
-    virtual_shelf.new_cartridge(system.drive.path, barcode, **{"capacity": GB, **how})  # type: ignore[arg-type]
-    virtual_shelf.insert(system.drive.path, barcode)
-    return virtual_shelf.folder_of(system.drive.path, barcode) / "volume"
-
-
 def test_a_full_backup_passes_through_the_six_steps(system: System, source: Path, short_path: Path) -> None:
     """Formatted under a permit, labelled, written, sealed, catalogued, announced; restored byte for byte;
     readable with tar and zstd alone; run again in the month, it appends and never formats."""
-    volume = insert_blank(system)
+    volume = system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")
 
@@ -98,7 +92,7 @@ def _opens_with_standard_tools(folder: Path, source: Path, target: Path) -> None
 
 def test_one_path_is_restored_and_nothing_else(system: System, source: Path, short_path: Path) -> None:
     """A folder of the set, found by its name; what exists in the target is kept."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
@@ -123,7 +117,7 @@ def test_one_path_is_restored_and_nothing_else(system: System, source: Path, sho
 def test_a_wrong_tape_is_refused_and_not_touched(system: System, source: Path, inserted: str) -> None:
     """Refused with the reason, one message, nothing written; with the right tape the same run goes on."""
     if inserted == "foreign":
-        volume = insert_blank(system)
+        volume = system.insert_blank()
         with_label = system.drive.format("PHOTOS")
         assert with_label.return_code == 0
         with system.drive.mount() as mounted:
@@ -131,10 +125,10 @@ def test_a_wrong_tape_is_refused_and_not_touched(system: System, source: Path, i
             file.write(b"irreplaceable")
             file.close()
     elif inserted == "unreadable":
-        volume = insert_blank(system)
+        volume = system.insert_blank()
         (volume.parent / "cartridge.json").write_text("{damaged")
     elif inserted == "protected":
-        volume = insert_blank(system, write_protected=True)
+        volume = system.insert_blank(write_protected=True)
     system.schedule("monthly", source)
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -148,7 +142,7 @@ def test_a_wrong_tape_is_refused_and_not_touched(system: System, source: Path, i
     assert f"tapeline runs retry {run_id}" in shown
     system.wait_for(lambda: _events(system) == ["failed"], "one message")
 
-    insert_blank(system, "A00002L9")
+    system.insert_blank("A00002L9")
     start = "precheck" if inserted == "protected" else None
     system.cli(
         "runs", "retry", str(run_id), *(["--from", start] if start else []), "--why", "the right tape is in"
@@ -167,7 +161,7 @@ def _events(system: System) -> list[str]:
 def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     """With policy rotate an expired tape is formatted: the same row, a new label, one generation more, and
     its old sets are destroyed and still listed."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source, template={"retention_days": 30})
     system.start("control", "tape")
     first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
@@ -223,7 +217,7 @@ def test_all_failed_runs_are_retried_at_once(system: System, source: Path) -> No
     for name in ("a", "a", "b"):
         ids.append(system.run_schedule(name))
         system.wait_for_state(ids[-1], "FAILED")
-    insert_blank(system)
+    system.insert_blank()
     retried = system.json("runs", "retry", "--all-failed", "--why", "the tape is in")
     assert retried == {
         "retried": [{"id": run_id, "state": "QUEUED"} for run_id in ids[1:]],
@@ -261,7 +255,7 @@ def test_killing_the_tape_worker_leaves_a_run_that_is_explained_and_resumed(
     """kill -9 of the tape worker in the middle of the backup: the story says so, the new worker goes on after
     the last sealed archive, nothing is formatted again, and what is restored is byte-equal."""
     sample.make(source / "more", large=12 << 20, small=10)
-    volume = insert_blank(system, speed=8 << 20)
+    volume = system.insert_blank(speed=8 << 20)
     system.schedule("monthly", source, template={"archive_bytes": 4 << 20, "compression": "none"})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -291,7 +285,7 @@ def test_a_warm_shutdown_seals_and_hands_the_run_over(system: System, source: Pa
     """SIGTERM: the worker seals what it has, ends within seconds with its readers, and the next one goes on
     from there."""
     sample.make(source / "more", large=1 << 20, small=1200)
-    volume = insert_blank(system, speed=12 << 20)
+    volume = system.insert_blank(speed=12 << 20)
     # A buffer that held all of it would leave nothing to hand over.
     system.configure_drive(buffer_bytes=16 << 20, readers=2)
     system.schedule("monthly", source, template={"compression": "none"})
@@ -322,7 +316,7 @@ def test_no_reader_outlives_the_worker_that_was_killed(system: System, source: P
     """kill -9 in the middle of the backup: the processes that read ahead end with it and hold nothing, so
     that the next worker has the drive at once and the run goes on."""
     sample.make(source / "more", large=1 << 20, small=600)
-    volume = insert_blank(system, speed=12 << 20)
+    volume = system.insert_blank(speed=12 << 20)
     system.configure_drive(buffer_bytes=16 << 20, readers=2)
     system.schedule("monthly", source, template={"compression": "none"})
     system.start("control", "tape")
@@ -345,7 +339,7 @@ def test_no_reader_outlives_the_worker_that_was_killed(system: System, source: P
 def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
     """The run ends as cancelled within seconds, the tape keeps what was sealed, the drive is free."""
     sample.make(source / "more", large=12 << 20, small=10)
-    volume = insert_blank(system, speed=4 << 20)
+    volume = system.insert_blank(speed=4 << 20)
     system.schedule("monthly", source, template={"archive_bytes": 2 << 20, "compression": "none"})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -369,7 +363,7 @@ def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, sou
     system.cli("status", code=4)
     assert "waits until" in system.cli("drive", "status", code=4).stdout
     system.start_beat()
-    insert_blank(system)
+    system.insert_blank()
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     system.wait_for(lambda: _events(system)[-1] == "success", "the last message")
@@ -381,7 +375,7 @@ def test_a_tape_that_cannot_be_mounted_is_not_tried_at_each_look(system: System,
     system.schedule("monthly", source, wait_for_tape_seconds=3600)
     system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
     system.start("control", "tape")
-    insert_blank(system)
+    system.insert_blank()
     barcode = virtual_shelf.inserted(system.drive.path)
     assert barcode
     cannot = {"at": "mount", "error": "unreadable", "times": 9}
@@ -405,7 +399,7 @@ def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: Sys
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "WAITING_FOR_TAPE")
-    insert_blank(system)
+    system.insert_blank()
     assert system.drive.format("PHOTOS").return_code == 0
     system.start_beat()
     system.wait_for(lambda: _events(system) == ["waiting_for_tape"] * 2, "word of the other wrong tape")
@@ -426,7 +420,7 @@ def test_who_waits_for_a_tape_is_told_of_each_wrong_one_and_reminded(system: Sys
 def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: System, source: Path) -> None:
     """Blank: permitted. With this month's data: it would append. For any drive: its worker looks, and where
     several schedules use it, one is to be named."""
-    insert_blank(system)
+    system.insert_blank()
     dry = ("format", "--dry-run")
     assert "No schedule is for drive tape0" in system.cli(*dry, code=2).stderr
     system.schedule("monthly", source)
@@ -459,7 +453,7 @@ def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: Sys
 def test_a_tape_is_erased_only_by_its_name(system: System, source: Path) -> None:
     """A kept set on a tape of another month: refused; a run by hand that names its label erases it, and keeps
     the label where that is wished. What was lost is listed as destroyed everywhere."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")
     first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
@@ -496,7 +490,7 @@ def _is_shown_as_destroyed(system: System, set_id: str) -> None:
 
 def test_runs_of_one_drive_never_overlap(system: System, source: Path) -> None:
     """Three schedules at once on one drive: each has its turn, in order of arrival."""
-    insert_blank(system)
+    system.insert_blank()
     for name in ("a", "b", "c"):
         system.schedule(name, source)
     system.start("control", "tape")
@@ -512,7 +506,7 @@ def test_messages_lost_by_the_broker_are_sent_again(
     system: System, source: Path, broker_client: object
 ) -> None:
     """Redis flushed between two steps: recover finds the run and sends it again."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.start("control")
     run_id = system.run_schedule("monthly")
@@ -528,7 +522,7 @@ def test_messages_lost_by_the_broker_are_sent_again(
 
 def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -> None:
     """The names of design section 9."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")
     system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
@@ -555,7 +549,7 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
 ) -> None:
     """The permit was for one cartridge: another, empty and labelled alike, is not taken for its format. It
     gets a part and a permit of its own, and the next free label of the month."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.schedule("other", source)
     system.start("control", "tape")
@@ -565,7 +559,7 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
     kept = system.wait_for_state(system.run_schedule("other"), "SUCCEEDED", "FAILED")
     assert kept["state"] == "SUCCEEDED", kept
 
-    insert_blank(system, "A00002L9")
+    system.insert_blank("A00002L9")
     assert system.drive.format(LABEL).return_code == 0
     system.cli("runs", "retry", str(failed["id"]), "--from", "precheck")
     again = system.wait_for_state(failed["id"], "FAILED", "SUCCEEDED")
@@ -580,7 +574,7 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
 
 def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, short_path: Path) -> None:
     """With archives on one cartridge, the run takes no other, not even a blank one, and formats none."""
-    volume = insert_blank(system, speed=2 << 20)
+    volume = system.insert_blank(speed=2 << 20)
     system.schedule("monthly", source, template={"archive_bytes": 1 << 20, "compression": "none"})
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -588,7 +582,7 @@ def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, sho
         lambda: (volume / "sets").is_dir() and len(list(volume.glob("sets/*/index-*"))) > 1, "archives"
     )
     system.kill("tape", signal.SIGTERM)
-    other = insert_blank(system, "A00002L9")
+    other = system.insert_blank("A00002L9")
     system.start("tape")
     failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
     assert failed["state"] == "FAILED", failed
@@ -607,7 +601,7 @@ def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, sho
 
 def test_a_label_that_does_not_come_in_time_is_waited_for(system: System, source: Path) -> None:
     """The drive does not answer twice; the step tells so once, tries again, and the run succeeds."""
-    insert_blank(system)
+    system.insert_blank()
     slow = [{"at": "look", "error": "slow", "nth": number, "seconds": 60.0} for number in (1, 2)]
     virtual_shelf.set_faults(system.drive.path, "A00001L9", slow)
     system.environment["TAPELINE_CONFIG"] = str(system.folder / "tapeline.toml")
@@ -624,7 +618,7 @@ def test_a_label_that_does_not_come_in_time_is_waited_for(system: System, source
 
 def test_a_format_that_cannot_begin_is_waited_for(system: System, source: Path) -> None:
     """Somebody holds the drive: that is no format that failed, whatever the schedule says of those."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source, on_format_failure="continue")
     system.start("control", "tape")
     with HostLock(system.drive.path / virtual_shelf.MOUNT_LOCK):
@@ -639,7 +633,7 @@ def test_a_format_that_cannot_begin_is_waited_for(system: System, source: Path) 
 
 def test_an_operator_says_what_may_be_done_with_a_cartridge(system: System, source: Path) -> None:
     """A retired one is refused, an active one is used again; what a run works with does not change."""
-    insert_blank(system, speed=300 << 10)
+    system.insert_blank(speed=300 << 10)
     system.schedule("monthly", source)
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")

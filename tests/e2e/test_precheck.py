@@ -26,11 +26,6 @@ def source(short_path: Path) -> Path:
     return folder
 
 
-def insert_blank(system: System, barcode: str = "A00001L9", capacity: int = GB) -> None:
-    virtual_shelf.new_cartridge(system.drive.path, barcode, capacity=capacity)
-    virtual_shelf.insert(system.drive.path, barcode)
-
-
 def precheck(system: System, *arguments: str, code: int) -> dict[str, str]:
     """The verdict of each check; the exit code is checked."""
     found = system.cli("precheck", "monthly", *arguments, code=code).stdout
@@ -62,7 +57,7 @@ def test_it_says_whether_a_run_would_go_ahead_and_changes_nothing(system: System
     system.start("control", "tape")
     before = everything(system)
     assert precheck(system, code=4)["tape"] == "wait"
-    insert_blank(system)
+    system.insert_blank()
     assert set(precheck(system, code=0).values()) == {"ok"}
     assert everything(system) == before
 
@@ -79,7 +74,7 @@ def test_what_is_wrong_is_named_with_its_remedy(system: System, source: Path, sh
     """A source that is gone, a tape of another month, a drive that is at work, a run that is not finished."""
     system.schedule("monthly", source, short_path / "gone")
     system.start("tape")
-    insert_blank(system)
+    system.insert_blank()
     assert system.drive.format("TP20200101").return_code == 0
     found = precheck(system, code=4)
     assert (found["sources"], found["tape"]) == ("warning", "wait")
@@ -103,7 +98,7 @@ def test_an_unreadable_label_is_refused_unless_the_schedule_says_otherwise(
     """unreadable_label: continue only puts the refusal off to the format, and precheck says so."""
     system.schedule("monthly", source)
     system.start("tape")
-    insert_blank(system)
+    system.insert_blank()
     (virtual_shelf.folder_of(system.drive.path, "A00001L9") / "cartridge.json").write_text("{damaged")
     assert precheck(system, code=4)["tape"] == "wait"
     system.change_schedule("monthly", unreadable_label="continue")
@@ -115,7 +110,7 @@ def test_a_tape_that_may_be_too_small_is_a_warning(system: System, source: Path)
     """By the size of the last backup: the run goes ahead, its story says so, and one message goes out; a tape
     that is filled over the limit is one more."""
     system.environment["TAPELINE_CAPACITY_WARNING_PERCENT"] = "1"
-    insert_blank(system, capacity=20_000_000)
+    system.insert_blank(capacity=20_000_000)
     (source / "b").write_bytes(os.urandom(2_000_000))
     system.schedule("monthly", source)
     system.start("control", "tape")
@@ -143,7 +138,7 @@ def announced(system: System, run_id: int) -> list[str]:
 def test_a_clock_that_runs_behind_what_has_happened_stops_a_run(system: System, source: Path) -> None:
     """What was told of an hour from now proves the clock wrong: refused, and nothing is formatted; a clock
     that was ahead and has been set right costs one run."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")
     first = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")

@@ -164,14 +164,9 @@ def a_file(system: System) -> Path:
     return source
 
 
-def insert_blank(system: System) -> None:
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
-
-
 def test_the_dashboard_shows_the_tasks_of_a_run_by_name(system: System) -> None:
     """Flower lists the six tasks with run and step in their ids."""
-    insert_blank(system)
+    system.insert_blank()
     system.schedule("monthly", a_file(system))
     dashboard = Dashboard(system)
     system.start("control", "tape")
@@ -194,7 +189,7 @@ def test_a_failed_run_is_retried_through_flowers_api(system: System) -> None:
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "FAILED")
-    insert_blank(system)
+    system.insert_blank()
     retry = {
         "kwargs": {"run_id": run_id, "requested_by": "dashboard", "why": "tape is in"},
         "queue": "control",
