@@ -60,7 +60,8 @@ class LtfsDrive:
         with self._lock() as lock:
             self._mounting.clear()
             medium = self._present()
-            (only or medium).check_same(medium)
+            if only:
+                only.check_same(medium)
             _check_switch(medium)
             force = [] if medium.state is MediumState.BLANK else ["-f"]
             place = ["-e", self._setup.backend, "-d", self._setup.device]

@@ -74,7 +74,8 @@ class WindowsDrive:
         argv = self._filled(self._setup.commands.format, label=label, serial=serial)
         with self._lock():
             medium = self._present()
-            (only or medium).check_same(medium)
+            if only:
+                only.check_same(medium)
             _check_switch(medium)
             done = command.run(
                 argv,

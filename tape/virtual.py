@@ -69,7 +69,8 @@ class VirtualDrive:
         """Run the format program once; see tape.drive. It holds the drive even if this process is killed."""
         with self._holding() as (lock, barcode):
             medium = virtual_cartridge.medium(self._folder(barcode))
-            (only or medium).check_same(medium)
+            if only:
+                only.check_same(medium)
             _check_switch(medium)
             argv = _format_command(self._folder(barcode), label, serial, medium)
             done = command.run(

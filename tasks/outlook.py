@@ -15,7 +15,7 @@ from policy import room
 from policy.message import Message
 from policy.permit import Decision
 from policy.tapes import CartridgeState, TapePolicy
-from tasks.tape_rules import is_full, not_to_format, refusal_at_first
+from tasks.tape_rules import is_full, not_to_format, refusal_at_first, would_do_writable
 
 CANDIDATES = 3
 """How many tapes that would do are named at the most: they are read on a phone."""
@@ -66,10 +66,8 @@ def _permit(
 def is_switch_alone(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> bool:
-    """Whether nothing but its write-protect switch speaks against a tape."""
-    writable = {**medium, "write_protected": False}
-    is_set = bool(medium.get("write_protected"))
-    return is_set and outlook(session, schedule, writable, moment).wrong is None
+    """Whether nothing but its write-protect switch speaks against a tape, for a run at a local time."""
+    return would_do_writable(medium, lambda writable: outlook(session, schedule, writable, moment).wrong)
 
 
 def room_doubt(

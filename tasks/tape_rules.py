@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -212,9 +213,15 @@ def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
 
 
 def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
-    """Whether nothing but its write-protect switch speaks against a tape."""
-    writable = {**medium, "write_protected": False}
-    return bool(medium.get("write_protected")) and refusal_of_all(session, run, writable) is None
+    """Whether nothing but its write-protect switch speaks against a tape, for a run."""
+    return would_do_writable(medium, lambda writable: refusal_of_all(session, run, writable))
+
+
+def would_do_writable(
+    medium: cartridges.Medium, refused: Callable[[cartridges.Medium], Message | None]
+) -> bool:
+    """Whether a tape whose write-protect switch is set would not be refused without it."""
+    return bool(medium.get("write_protected")) and refused({**medium, "write_protected": False}) is None
 
 
 def tried(found: str | dict[str, Any]) -> Message:
