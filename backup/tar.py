@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import zlib
 
 from backup.entry import Entry, FileType, raw
 
@@ -150,8 +151,13 @@ def _block(
     before, rest, total = _constant(kind, mode, link, (uid, gid, uname, gname))
     name = name[:100]
     moving = b"%011o\0%011o\0" % (size, mtime)
-    total += sum(name) + sum(moving)
+    total += _sum(name) + _sum(moving)
     return b"".join((name.ljust(100, b"\0"), before, moving, b"%06o\0 " % total, rest))
+
+
+def _sum(data: bytes) -> int:
+    """The sum of up to 256 bytes: the lower half of their Adler-32 is one more (RFC 1950)."""
+    return (zlib.adler32(data) & 0xFFFF) - 1
 
 
 @functools.lru_cache(maxsize=1024)
