@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import heapq
 import io
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
+from backup.listing import FILE, Status, kind_of, signed
 from backup.scan import Found
 from backup.spool import spooling
 from policy.paths import is_below, order
 
-FOLDER, SYMLINK, FIFO, FILE = "folder", "symlink", "fifo", "file"
-_ROW = b"%b\t\\N\t%b\t%d\t%d\t%d\t%d\tf\n"
 _ESCAPED = re.compile(rb"\\(.)")
 _MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -58,13 +55,8 @@ class Change(NamedTuple):
     """What has to be written."""
 
     path: bytes
-    status: os.stat_result | None
+    status: Status | None
     """None: it was there, and is no more."""
-
-
-def signed(inode: int) -> int:
-    """An inode as a signed number of 64 bits, which is what the catalogue can hold."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
@@ -77,7 +69,7 @@ def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = N
     while after is not None and rest.key is not None and rest.key <= after:
         rest.step()
     for path, status in found:
-        if status is not None and rest.row == _row(path, status):
+        if status is not None and rest.row == status.row:
             rest.step()
             continue
         key = order(path)
@@ -120,30 +112,12 @@ class _Ahead:
         self.row = next(self._rows, None)
 
 
-def _row(path: bytes, status: os.stat_result) -> bytes:
-    """The row of a file that has not changed; nothing where its name would have to be escaped."""
-    if b"\\" in path or b"\t" in path:
-        return b""
-    kind = _kind(status.st_mode)
-    size = status.st_size if kind == FILE else 0
-    inode = signed(status.st_ino)
-    return _ROW % (path, kind.encode(), size, status.st_mtime_ns, status.st_ctime_ns, inode)
-
-
-def _has_changed(known: Known, status: os.stat_result) -> bool:
-    kind = _kind(status.st_mode)
-    if known.partial or known.type != kind or (kind == FILE and known.size != status.st_size):
+def _has_changed(known: Known, status: Status) -> bool:
+    kind = kind_of(status.mode)
+    if known.partial or known.type != kind or (kind == FILE and known.size != status.size):
         return True
-    seen = (status.st_mtime_ns, status.st_ctime_ns, signed(status.st_ino))
+    seen = (status.mtime_ns, status.ctime_ns, signed(status.inode))
     return seen != (known.mtime_ns, known.ctime_ns, known.inode)
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISREG(mode):
-        return FILE
-    if stat.S_ISDIR(mode):
-        return FOLDER
-    return SYMLINK if stat.S_ISLNK(mode) else FIFO
 
 
 class KnownFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathspec import GitIgnoreSpec
 
 from backup.entry import text
 from backup.errors import BadRequest
+from backup.listing import Status
 from policy.message import M
 
 CACHE_TAG = b"CACHEDIR.TAG"
@@ -72,18 +72,18 @@ class Filter:
             return False
         return self._spec.match_file(text(below) + "/" if stat.S_ISDIR(mode) else text(below))
 
-    def passes_over(self, status: os.stat_result) -> bool:
+    def passes_over(self, status: Status) -> bool:
         """Whether a file is too large or too old. It is there: an increment leaves what it knows of it."""
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.mode):
             return False
         rules = self._excludes
-        return (rules.max_bytes is not None and status.st_size > rules.max_bytes) or (
-            rules.older_than_ns is not None and status.st_mtime_ns < rules.older_than_ns
+        return (rules.max_bytes is not None and status.size > rules.max_bytes) or (
+            rules.older_than_ns is not None and status.mtime_ns < rules.older_than_ns
         )
 
-    def is_foreign(self, status: os.stat_result) -> bool:
+    def is_foreign(self, status: Status) -> bool:
         """Whether a folder is the root of another file system, whose content is left out."""
-        return self._excludes.one_file_system and status.st_dev != self._device
+        return self._excludes.one_file_system and status.device != self._device
 
     def is_cache(self, folder: bytes) -> bool:
         """Whether a folder is tagged as a cache (https://bford.info/cachedir/)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
@@ -13,6 +12,7 @@ import zstandard
 
 from backup.changes import Change
 from backup.links import LinkTable
+from backup.listing import Status
 from backup.pack import is_small
 from backup.scan import split
 from backup.spool import spooling
@@ -70,16 +70,16 @@ class Plan:
             sink.write(b"".join(line + b"\0" for line in lines))
         lines.clear()
 
-    def _kind(self, status: os.stat_result | None, links: LinkTable) -> Kind:
+    def _kind(self, status: Status | None, links: LinkTable) -> Kind:
         if status is None:
             self.deleted += 1
             return Kind.GONE
         self.files += 1
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.mode):
             return Kind.STORE
-        if status.st_nlink == 1 or links.count(status.st_dev, status.st_ino):
-            self.size += status.st_size
-        if not is_small(status):
+        if status.nlink == 1 or links.count(status.device, status.inode):
+            self.size += status.size
+        if not is_small(status.mode, status.nlink, status.size, has_holes=status.has_holes):
             return Kind.STORE
         self.small += 1
         return Kind.SMALL

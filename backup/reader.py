@@ -1,4 +1,4 @@
-"""A process that packs small files: names come in, packed files go out, in their order.
+"""A process that looks at the sources: questions come in, answers go out, in their order.
 
 Run as ``python -m backup.reader``. It ends when nobody asks it any more; a Ctrl-C is its owner's affair.
 """
@@ -8,22 +8,49 @@ from __future__ import annotations
 import marshal
 import signal
 import sys
+from enum import Enum
 from typing import BinaryIO
 
+from backup.listing import Listed, listed
 from backup.pack import Pack, pack
 
 _SIZE = 8
-"""Bytes that say how long a message is."""
+"""Bytes that say how long a part of a message is."""
+
+Answer = tuple[bytes, bytes]
+"""What is said, and the data that go with it."""
 
 
-def ask(pipe: BinaryIO, paths: list[bytes]) -> None:
-    """Send names. Raises OSError."""
-    _send(pipe, b"\0".join(paths))
+class Question(Enum):
+    """What is asked."""
+
+    PACK = b"p"
+    """Pack these files."""
+    LIST = b"l"
+    """What is in this folder?"""
 
 
-def answer(pipe: BinaryIO) -> Pack:
-    """What was packed of the names that were sent first. Raises EOFError when the process has ended."""
-    found: Pack = marshal.loads(_received(pipe))  # noqa: S302 - from our own process
+def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
+    """Send paths. Raises OSError."""
+    _send(pipe, question.value + b"\0".join(paths))
+
+
+def answer(pipe: BinaryIO) -> Answer:
+    """The answer to the question that was sent first. Raises EOFError when the process has ended."""
+    sizes = _exactly(pipe, 2 * _SIZE)
+    facts, data = (int.from_bytes(size, "little") for size in (sizes[:_SIZE], sizes[_SIZE:]))
+    return _exactly(pipe, facts), _exactly(pipe, data)
+
+
+def as_pack(answered: Answer) -> Pack:
+    """What an answer to ``PACK`` says."""
+    facts, data = answered
+    return data, marshal.loads(facts)  # noqa: S302 - from our own process
+
+
+def as_listing(answered: Answer) -> list[Listed] | None:
+    """What an answer to ``LIST`` says; None for a folder that was too large or could not be listed."""
+    found: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
     return found
 
 
@@ -31,20 +58,31 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Answer until there are no more questions."""
     while True:
         try:
-            names = _received(asked)
+            question = _exactly(asked, int.from_bytes(_exactly(asked, _SIZE), "little"))
         except EOFError:
             return
-        _send(answers, marshal.dumps(pack(names.split(b"\0"))))
+        paths = question[1:].split(b"\0")
+        if question[:1] == Question.PACK.value:
+            data, packed = pack(paths)
+            _send(answers, marshal.dumps(packed), data)
+        else:
+            _send(answers, marshal.dumps(_listing(paths[0])), b"")
 
 
-def _send(pipe: BinaryIO, message: bytes) -> None:
-    pipe.write(len(message).to_bytes(_SIZE, "little"))
-    pipe.write(message)
+def _listing(folder: bytes) -> list[Listed] | None:
+    try:
+        return listed(folder)
+    except OSError:
+        # Whoever asks tries it for himself, and says what is wrong with it.
+        return None
+
+
+def _send(pipe: BinaryIO, *parts: bytes) -> None:
+    """Send parts of any length; what is long is not copied once more."""
+    pipe.write(b"".join(len(part).to_bytes(_SIZE, "little") for part in parts))
+    for part in parts:
+        pipe.write(part)
     pipe.flush()
-
-
-def _received(pipe: BinaryIO) -> bytes:
-    return _exactly(pipe, int.from_bytes(_exactly(pipe, _SIZE), "little"))
 
 
 def _exactly(pipe: BinaryIO, size: int) -> bytes:

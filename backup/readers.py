@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from itertools import islice
 from time import perf_counter
-from types import TracebackType
 from typing import NamedTuple
 
 from backup import reader
+from backup.helpers import Helpers
 from backup.pack import Pack, length_of
 from backup.plan import Kind, Planned
 from backup.request import Phases
@@ -22,8 +21,6 @@ BATCH_PATHS = 8192
 """Bytes of their names: the questions of two batches fit into a pipe that nobody reads at the moment."""
 IN_FLIGHT = 2
 """Batches that each process has."""
-FEW = 256
-"""So few small files are not worth a process."""
 
 
 class Batch(NamedTuple):
@@ -56,66 +53,42 @@ NOTHING: Pack = (b"", [])
 
 
 class Readers:
-    """Goes through a plan in its order. As a context it ends its processes.
+    """Goes through a plan in its order. Without processes, the one that writes reads for itself."""
 
-    ``count``: processes; with none, the one that writes reads for itself.
-    """
-
-    def __init__(self, count: int, phases: Phases) -> None:
+    def __init__(self, helpers: Helpers, phases: Phases) -> None:
+        self._helpers = helpers
         self._phases = phases
-        self._stack = ExitStack()
-        self._count = count
-        self._helpers: deque[Companion] = deque()
-
-    def __enter__(self) -> Readers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        self._turn = 0
 
     def ahead(self, plan: Iterable[Planned], small: int) -> Iterator[Batch]:
         """The plan, batch by batch; there are so many ``small`` files in it."""
-        if small >= FEW:
-            self._helpers.extend(
-                self._stack.enter_context(Companion("backup.reader")) for _ in range(self._count)
-            )
+        self._helpers.start_for(small)
         parts = iter(plan)
         waiting: deque[tuple[list[Planned], Companion | None]] = deque()
         while planned := _some(parts):
             waiting.append((planned, self._asked(planned)))
-            if len(waiting) > IN_FLIGHT * len(self._helpers):
+            if len(waiting) > IN_FLIGHT * len(self._helpers.running):
                 yield self._answered(*waiting.popleft())
         while waiting:
             yield self._answered(*waiting.popleft())
 
     def _asked(self, planned: list[Planned]) -> Companion | None:
         paths = [part.path for part in planned if part.kind is Kind.SMALL]
-        while self._helpers and paths:
-            helper = self._helpers[0]
-            try:
-                reader.ask(helper.stdin, paths)
-            except OSError:
-                self._helpers.popleft()
-                continue
-            self._helpers.rotate(-1)
-            return helper
+        while paths and (running := self._helpers.running):
+            self._turn += 1
+            helper = running[self._turn % len(running)]
+            if self._helpers.ask(helper, reader.Question.PACK, paths):
+                return helper
         return None
 
     def _answered(self, planned: list[Planned], helper: Companion | None) -> Batch:
         if helper is None:
             return Batch(planned, NOTHING)
         started = perf_counter()
-        try:
-            return Batch(planned, reader.answer(helper.stdout))
-        except (EOFError, OSError):
-            # It was killed. Whoever writes reads for himself what it has not packed.
-            if helper in self._helpers:
-                self._helpers.remove(helper)
-            return Batch(planned, NOTHING)
-        finally:
-            self._phases.read += perf_counter() - started
+        answered = self._helpers.answer(helper)
+        pack = NOTHING if answered is None else reader.as_pack(answered)
+        self._phases.read += perf_counter() - started
+        return Batch(planned, pack)
 
 
 def _some(parts: Iterator[Planned]) -> list[Planned]:

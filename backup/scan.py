@@ -16,12 +16,17 @@ from backup import system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter
+from backup.helpers import Helpers
+from backup.listing import Status, listed, look
+from backup.listings import Listings
 from backup.spool import failed
 from policy.message import M, Message
 from policy.paths import order
 
 RUN = 100_000
 """So many names of one folder are sorted in memory; more are merged from disk."""
+PART = 1000
+"""So many names of a large folder are looked at in one go."""
 
 Warn = Callable[[bytes, Message], None]
 
@@ -30,7 +35,7 @@ class Found(NamedTuple):
     """A path that is there. Without a status it was not looked at, nor what is below it."""
 
     path: bytes
-    status: os.stat_result | None
+    status: Status | None
 
 
 NOTHING = Excludes()
@@ -110,7 +115,8 @@ def unsupported(mode: int) -> bool:
 class Scan:
     """A walk over the sources, past what need not or cannot be backed up.
 
-    ``own``: device and inode of folders that belong to this very backup.
+    ``own``: device and inode of folders that belong to this very backup. ``helpers`` list folders ahead. What
+    is in a folder is looked at when the folder is listed; whoever reads a file looks at it once more.
     """
 
     def __init__(
@@ -118,12 +124,14 @@ class Scan:
         spool: Path,
         warn: Warn,
         *,
+        helpers: Helpers,
         excludes: Excludes = NOTHING,
         own: Iterable[tuple[int, int]] = (),
         after: str | None = None,
     ) -> None:
         self._spool = spool
         self._warn = warn
+        self._listings = Listings(helpers)
         self._excludes = excludes
         self._own = set(own)
         self._after = None if after is None else order(raw(after))
@@ -135,6 +143,7 @@ class Scan:
         with ExitStack() as open_files:
             for path in paths:
                 yield from self._tree(path, open_files)
+        self._listings.finish()
 
     def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
         try:
@@ -145,49 +154,56 @@ class Scan:
             # Not looked at: an increment must not take its files for deleted.
             yield Found(root, None)
             return
-        stack: list[Iterator[bytes]] = [iter((root,))]
+        stack: list[Iterator[Found]] = [iter((Found(root, None),))]
         while stack:
-            path = next(stack[-1], None)
-            if path is None:
+            found = next(stack[-1], None)
+            if found is None:
                 stack.pop()
                 continue
-            found = self._look(path, rules)
-            if found is None:
+            judged = self._judged(found, rules)
+            if judged is None:
                 continue
-            if found.status is None or self._is_new(path):
-                yield found
-            if found.status is not None and stat.S_ISDIR(found.status.st_mode) and not self._is_done(path):
-                inside = self._inside(path, found.status, rules, open_files)
+            path, status = judged
+            if status is None or self._is_new(path):
+                yield judged
+            if status is not None and stat.S_ISDIR(status.mode) and not self._is_done(path):
+                inside = self._inside(path, status, rules, open_files)
                 if inside is None:
                     yield Found(path, None)
                 else:
                     stack.append(inside)
 
-    def _look(self, path: bytes, rules: Filter) -> Found | None:
-        """None: for this backup it is not there."""
-        try:
-            status = os.lstat(system.native(path))
-        except OSError as error:
-            self._warn(path, unreadable(error))
-            return None if isinstance(error, FileNotFoundError) else Found(path, None)
-        if rules.takes_every_file and stat.S_ISREG(status.st_mode):
-            return Found(path, status)
-        return self._judged(path, status, rules)
+    def _judged(self, found: Found, rules: Filter) -> Found | None:
+        """What is to be said of a path; None: for this backup it is not there."""
+        path, status = found
+        if status is None:
+            try:
+                status = look(path)
+            except OSError as error:
+                self._warn(path, unreadable(error))
+                return None if isinstance(error, FileNotFoundError) else found
+            found = Found(path, status)
+        if rules.takes_every_file and stat.S_ISREG(status.mode):
+            return found
+        return self._ruled(path, status, rules)
 
-    def _judged(self, path: bytes, status: os.stat_result, rules: Filter) -> Found | None:
-        if rules.matches(path, status.st_mode):
+    def _ruled(self, path: bytes, status: Status, rules: Filter) -> Found | None:
+        if rules.matches(path, status.mode):
             self.left_out += 1
             return None
-        if unsupported(status.st_mode):
+        if unsupported(status.mode):
             self._warn(path, SOCKET_OR_DEVICE)
             return None
-        if (status.st_dev, status.st_ino) in self._own:
+        if self._is_own(status):
             self._warn(path, M("Not backed up: the tape or the spool of this very backup."))
             return None
         if rules.passes_over(status):
             self.left_out += 1
             return Found(path, None)
         return Found(path, status)
+
+    def _is_own(self, status: Status) -> bool:
+        return (status.device, status.inode) in self._own
 
     def _is_new(self, path: bytes) -> bool:
         return self._after is None or order(path) > self._after
@@ -200,22 +216,49 @@ class Scan:
         return key < self._after and not self._after.startswith(key + b"\0")
 
     def _inside(
-        self, folder: bytes, status: os.stat_result, rules: Filter, open_files: ExitStack
-    ) -> Iterator[bytes] | None:
-        """The paths in a folder; None when it could not be listed."""
+        self, folder: bytes, status: Status, rules: Filter, open_files: ExitStack
+    ) -> Iterator[Found] | None:
+        """What is in a folder; None when it could not be listed."""
         base = folder.rstrip(b"/") + b"/"
         if rules.is_foreign(status):
             self.left_out += 1
             return iter(())
+        found = self._listings.take(folder)
         if rules.is_cache(folder):
             self.left_out += 1
-            return iter((base + CACHE_TAG,))
+            return iter((Found(base + CACHE_TAG, None),))
         try:
-            names = self._sorted_names(folder, open_files)
+            if found is None:
+                found = listed(folder)
+            if found is None:
+                return self._in_parts(base, self._sorted_names(folder, open_files), rules)
         except OSError as error:
             self._warn(folder, unreadable(error))
             return None
-        return (base + name for name in names)
+        status_of = Status._make
+        return self._wanting(
+            [Found(base + name, status_of(fields) if fields else None) for name, fields in found], rules
+        )
+
+    def _in_parts(self, base: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
+        """What is in a large folder, of which never all is in memory."""
+        while part := [_looked(base + name) for name in islice(names, PART)]:
+            yield from self._wanting(part, rules)
+
+    def _wanting(self, part: list[Found], rules: Filter) -> Iterator[Found]:
+        """Have those folders listed ahead that will be walked."""
+        folders = (
+            path
+            for path, status in part
+            if status is not None
+            and stat.S_ISDIR(status.mode)
+            and not rules.is_foreign(status)
+            and not rules.matches(path, status.mode)
+            and not self._is_own(status)
+            and not self._is_done(path)
+        )
+        self._listings.want(folders, len(part))
+        return iter(part)
 
     def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
         with os.scandir(system.native(folder)) as entries:
@@ -238,6 +281,14 @@ class Scan:
         except OSError as error:
             raise failed(error) from error
         return split(file)
+
+
+def _looked(path: bytes) -> Found:
+    try:
+        return Found(path, look(path))
+    except OSError:
+        # It is looked at once more in its turn: the warning stands in its place then.
+        return Found(path, None)
 
 
 def split(file: IO[bytes]) -> Iterator[bytes]:

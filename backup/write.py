@@ -21,6 +21,7 @@ from backup.changes import Change, since
 from backup.documents import folder_of
 from backup.entry import Entry, FileType, deletion, raw, shown, text
 from backup.errors import Ended, SetExists
+from backup.helpers import Helpers
 from backup.links import First, LinkTable
 from backup.member import Member, examine
 from backup.pack import Pack
@@ -144,9 +145,10 @@ class _Writing:
         # A link goes only to what this cartridge holds: each can be read by itself.
         here = numbers(self._volume, self._request.set_id)
         self._links.keep({archive.number for archive in self._archives} & here)
-        plan = self._scan(sources)
-        self._begin(sources)
-        self._pack(plan)
+        with Helpers(self._request.readers) as helpers:
+            plan = self._scan(sources, helpers)
+            self._begin(sources)
+            self._pack(plan, helpers)
         finished = self._finish(sources)
         self._phases.starved = self._buffer.starved
         self._phases.total = perf_counter() - started
@@ -161,11 +163,12 @@ class _Writing:
             finished_at=finished,
         )
 
-    def _scan(self, sources: tuple[bytes, ...]) -> Plan:
+    def _scan(self, sources: tuple[bytes, ...], helpers: Helpers) -> Plan:
         started = perf_counter()
         scan = Scan(
             self._spool,
             self._warn,
+            helpers=helpers,
             excludes=self._request.excludes,
             own=self._own_folders(),
             after=self._after,
@@ -199,11 +202,10 @@ class _Writing:
         self._written += manifest.begin(self._volume, self._request, sources)
         self._phases.wait += perf_counter() - started
 
-    def _pack(self, plan: Plan) -> None:
+    def _pack(self, plan: Plan, helpers: Helpers) -> None:
         try:
-            with Readers(self._request.readers, self._phases) as readers:
-                for batch in readers.ahead(plan.changes(), plan.small):
-                    self._take_batch(batch)
+            for batch in Readers(helpers, self._phases).ahead(plan.changes(), plan.small):
+                self._take_batch(batch)
             self._seal()
         except BaseException as error:
             if self._archive is not None:

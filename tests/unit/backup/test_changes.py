@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup.changes import Change, Known, KnownFiles, known, signed, since
+from backup.changes import Change, Known, KnownFiles, known, since
 from backup.entry import Entry, raw
 from backup.errors import BadRequest, Ended
 from backup.excludes import Excludes
+from backup.listing import Status, signed, status_of
 from backup.manifest import entries_on
 from backup.restore import Restoration
 from backup.scan import Found
@@ -263,13 +264,14 @@ def walk(tree: Any, path: bytes = b"/s") -> Iterator[tuple[bytes, int]]:
             yield from walk(tree[name], path + b"/" + name)
 
 
-def status(state: int) -> os.stat_result:
+def status(path: bytes, state: int) -> Status:
     mode = 0o100644 if state >= 0 else 0o040755
     # The inode tells one state from another.
-    return os.stat_result(
+    found = os.stat_result(
         (mode, 6 + state, 0, 1, 0, 0, 9, 0, 0, 0),
-        {"st_mtime_ns": 1_000_000_007, "st_ctime_ns": 2_000_000_009},
+        {"st_mtime_ns": 1_000_000_007, "st_ctime_ns": 2_000_000_009, "st_blocks": 8},
     )
+    return status_of(path, found)
 
 
 @given(before=trees, after=trees, resumed=st.integers(0, 20))
@@ -280,7 +282,7 @@ def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resum
         row(Known(path, "folder" if state < 0 else "file", 9, *_times(state), 6 + state, partial=False))
         for path, state in old.items()
     ]
-    found = [Found(path, status(state)) for path, state in new.items()]
+    found = [Found(path, status(path, state)) for path, state in new.items()]
     changes = list(since(base, found))
     state = dict(old)
     for path, now in changes:
@@ -299,8 +301,8 @@ def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resum
 
 
 def _times(state: int) -> tuple[int, int]:
-    seen = status(state)
-    return seen.st_mtime_ns, seen.st_ctime_ns
+    seen = status(b"", state)
+    return seen.mtime_ns, seen.ctime_ns
 
 
 @given(base=trees, later=st.lists(trees, max_size=3))
@@ -333,7 +335,7 @@ def test_a_name_that_looks_like_the_escaped_row_of_another_is_another_file() -> 
     """Two backslashes are not one: the row of the one would read like the name of the other."""
     before, now = b"/s/a\\b", b"/s/a\\\\b"
     base = [row(Known(before, "file", 9, *_times(1), 7, partial=False))]
-    changes = list(since(base, [Found(now, status(1))]))
+    changes = list(since(base, [Found(now, status(now, 1))]))
     assert {(change.path, change.status is None) for change in changes} == {(before, True), (now, False)}
 
 

@@ -1,0 +1,183 @@
+"""Folders that are listed ahead: the scan finds what it would find without, in the same order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup import helpers, listings, scan
+from backup.entry import shown
+from backup.excludes import Excludes
+from backup.helpers import Helpers
+from backup.listing import look
+from backup.scan import Found, Scan
+from policy.message import Message
+from tests.unit.backup.bench import Bench
+
+names = st.sampled_from(["a", "b", "a b", "a.txt", "cache", "x\ny", "back\\slash", "é", "z"])
+trees = st.recursive(
+    st.integers(0, 3), lambda inside: st.dictionaries(names, inside, max_size=5), max_leaves=40
+).filter(lambda made: isinstance(made, dict))
+
+
+def grow(folder: Path, tree: Any) -> None:
+    for name, inside in tree.items():
+        if isinstance(inside, dict):
+            (folder / name).mkdir()
+            grow(folder / name, inside)
+        elif inside == 3:
+            (folder / name).symlink_to("somewhere")
+        else:
+            (folder / name).write_bytes(bytes(inside))
+
+
+class Scanned:
+    """What a scan says of one tree."""
+
+    def __init__(self, root: Path, *, count: int, **rules: Any) -> None:
+        self.warnings: list[tuple[str, Message]] = []
+        with Helpers(count) as running:
+            made = Scan(root.parent, self._warned, helpers=running, **rules)
+            self.found = list(made.walk([os.fsencode(root)]))
+            self.left_out = made.left_out
+            self.helpers = len(running.running)
+
+    def _warned(self, path: bytes, reason: Message) -> None:
+        self.warnings.append((shown(path), reason))
+
+    @property
+    def all(self) -> tuple[Any, ...]:
+        return self.found, self.left_out, self.warnings
+
+
+@pytest.fixture(autouse=True)
+def even_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers, "FEW", 1)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Helpers]:
+    """Two processes for all examples: what one scan leaves unread would come up in the next."""
+    with Helpers(2) as running:
+        running.start_for(helpers.FEW)
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("most", "part", "in_flight", "questions", "held"),
+    [(10_000, 1000, 3, 8, 1 << 24), (2, 1, 1, 1, 1 << 24), (2, 3, 3, 2, 1 << 24), (10_000, 1000, 3, 8, 1)],
+)
+def test_a_scan_with_helpers_finds_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    pair: Helpers,
+    most: int,
+    part: int,
+    in_flight: int,
+    questions: int,
+    held: int,
+) -> None:
+    """Whatever the tree and the limits: large folders, few or many open questions, a full memory."""
+    monkeypatch.setattr("backup.listing.MOST", most)
+    monkeypatch.setattr(scan, "PART", part)
+    monkeypatch.setattr(listings, "IN_FLIGHT", in_flight)
+    monkeypatch.setattr(listings, "QUESTIONS", questions)
+    monkeypatch.setattr(listings, "HELD", held)
+
+    @given(
+        tree=trees, patterns=st.lists(names, max_size=1), caches=st.booleans(), resumed=st.integers(-1, 12)
+    )
+    def check(tree: Any, patterns: list[str], caches: bool, resumed: int) -> None:
+        root = tmp_path_factory.mktemp("tree")
+        grow(root, tree)
+        excluded = tuple(name for name in patterns if name.isalnum())
+        rules: dict[str, Any] = {"excludes": Excludes(patterns=excluded, caches=caches)}
+        plain = Scanned(root, count=0, **rules)
+        if 0 <= resumed < len(plain.found):
+            rules["after"] = os.fsdecode(plain.found[resumed].path)
+            plain = Scanned(root, count=0, **rules)
+        again = Scan(root.parent, lambda *_: None, helpers=pair, **rules)
+        assert list(again.walk([os.fsencode(root)])) == plain.found
+        assert again.left_out == plain.left_out
+
+    check()
+
+
+def wide(root: Path) -> Path:
+    for folder in range(12):
+        for inner in range(4):
+            place = root / f"{folder:02d}" / f"{inner}"
+            place.mkdir(parents=True)
+            for number in range(5):
+                (place / f"{number}").write_bytes(b"x" * number)
+    return root
+
+
+@pytest.mark.parametrize("moment", [0, 1, 7, 60, 200])
+def test_killed_helpers_cost_nothing_but_time(short_path: Path, moment: int) -> None:
+    """Whoever kills them, at whatever moment: the scan lists for itself."""
+    root = wide(short_path / "tree")
+    expected = Scanned(root, count=0)
+    with Helpers(2) as running:
+        walk = Scan(short_path, lambda *_: None, helpers=running).walk([os.fsencode(root)])
+        found = [next(walk) for _ in range(moment + 1)]
+        killed = psutil.Process().children()
+        for child in killed:
+            child.kill()
+            child.wait()
+        found += walk
+    assert found == expected.found
+    assert len(killed) == 2
+
+
+def test_a_cache_that_was_listed_ahead_is_passed_over(bench: Bench) -> None:
+    """Its answer is read and forgotten, and not taken for that to another question."""
+    for folder in wide(bench.source).glob("*/3"):
+        (folder / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    rules = {"excludes": Excludes(caches=True)}
+    assert Scanned(bench.source, count=2, **rules).all == Scanned(bench.source, count=0, **rules).all
+    bench.back_up(readers=2, **rules)
+    assert bench.restore().failures == []
+    inside = [path for path in bench.entries() if "/3/" in path]
+    assert len(inside) == 12
+    assert all(path.endswith("CACHEDIR.TAG") for path in inside)
+
+
+def test_what_vanishes_after_it_was_listed_is_warned_of(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is gone when its turn comes is told, and its neighbours are found."""
+    root = short_path / "tree"
+    (root / "gone").mkdir(parents=True)
+    (root / "there").mkdir()
+    real = scan.listed
+
+    def listed(folder: bytes) -> Any:
+        found = real(folder)
+        if folder == os.fsencode(root):
+            (root / "gone").rmdir()
+        return found
+
+    monkeypatch.setattr(scan, "listed", listed)
+    scanned = Scanned(root, count=0)
+    assert [(path, "vanished" in str(reason)) for path, reason in scanned.warnings] == [
+        (f"{root}/gone", True)
+    ]
+    # Not looked at: an increment leaves what it knows of it.
+    assert scanned.found[-2:] == [Found(os.fsencode(root / "gone"), None), _found(root / "there")]
+
+
+def _found(path: Path) -> Found:
+    return Found(os.fsencode(path), look(os.fsencode(path)))
+
+
+def test_few_files_start_no_process(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers, "FEW", 1000)
+    assert Scanned(wide(short_path / "tree"), count=2).helpers == 0
