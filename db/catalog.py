@@ -99,10 +99,10 @@ def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) ->
 
 
 def _line(file: FileRow) -> str:
+    position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial = file
     return (
-        f"{file.position}\t{_escape(file.path)}\t{_bytes(file.raw_path)}\t{file.type}\t{file.size}"
-        f"\t{file.mtime_ns}\t{file.ctime_ns}\t{file.inode}\t{'t' if file.partial else 'f'}"
-        f"\t{_bytes(file.blake3)}\n"
+        f"{position}\t{_escape(path)}\t{_bytes(raw_path)}\t{kind}\t{size}\t{mtime_ns}\t{ctime_ns}\t{inode}"
+        f"\t{'t' if partial else 'f'}\t{_bytes(blake3)}\n"
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backup.changes import signed
 from backup.entry import Entry, raw, shown, text
+from backup.listing import signed
 from backup.request import ArchiveRecord, ResumePoint
 from db import catalog, events, steps
 from db.models import BackupArchive, BackupSet, ChainRun
@@ -145,18 +145,20 @@ def _in_words(now: dict[str, Any]) -> str:
 def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
     """The entries of an archive as the catalogue keeps them."""
     for position, entry in enumerate(entries):
-        path = shown(entry.path)
+        name = entry.path
+        path = name if name.isascii() else shown(name)
+        # By position: this is done for every file of a set while the drive waits.
         yield catalog.FileRow(
-            position=position,
-            path=path,
-            raw_path=raw(entry.path) if path != entry.path else None,
-            type=entry.type.value,
-            size=entry.size,
-            mtime_ns=entry.mtime_ns,
-            ctime_ns=entry.ctime_ns,
-            inode=signed(entry.inode),
-            partial=entry.partial,
-            blake3=entry.blake3,
+            position,
+            path,
+            None if path == name else raw(name),
+            entry.type.value,
+            entry.size,
+            entry.mtime_ns,
+            entry.ctime_ns,
+            signed(entry.inode),
+            entry.blake3,
+            entry.partial,
         )
 
 
