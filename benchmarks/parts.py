@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ class Stage:
         self.server = Postgres(folder / "state")
         self._numbers = itertools.count(1)
         self._made: dict[str, Path] = {}
+        self._spent = folder / "restored"
 
     def __enter__(self) -> Stage:
         (self.folder / "state").mkdir(mode=0o755)
@@ -56,6 +58,15 @@ class Stage:
             self._made[name] = self.folder / "data" / name
             TREES[name](self._made[name], self.scale)
         return self._made[name]
+
+    def target(self) -> Path:
+        """A new folder to restore into. Of those before, only the content goes: a file system may search long
+        for a free inode where many have just been freed (ext4 leaves them alone for minutes)."""
+        for path in self._spent.rglob("*"):
+            if path.is_file():
+                os.truncate(path, 0)
+        self._spent = empty(self.folder / f"restored {next(self._numbers)}")
+        return self._spent
 
     def back_up(self, source: Path, **facts: Any) -> dict[str, Any]:
         """A backup by Tapeline; what it measured, with ``set_id`` and ``volume``."""
@@ -174,17 +185,16 @@ def restore(stage: Stage) -> None:
         made = stage.back_up(source, compression="none", volume=empty(kept))
         rival = Rival("tar", stage.folder)
         rival.full(source)
-        target = stage.folder / "restored"
 
-        def ours(made: dict[str, Any] = made, target: Path = target) -> float:
-            empty(target)
+        def ours(made: dict[str, Any] = made) -> float:
+            target = stage.target()
             found = job("restore", set_id=made["set_id"], volume=made["volume"], target=str(target))
             started = time.perf_counter()
             sync(target)
             return float(found["seconds"]) + time.perf_counter() - started
 
-        def tar(rival: Rival = rival, target: Path = target) -> float:
-            return rival.restore(empty(target))
+        def tar(rival: Rival = rival) -> float:
+            return rival.restore(stage.target())
 
         found = in_turns({"tar": tar, OURS: ours}, stage.rounds, cold if can_drop_caches() else lambda: None)
         lines.append(against(f"all of {name}", found, size=made["bytes"]))
@@ -202,7 +212,7 @@ def one_file(stage: Stage) -> None:
         folder = Path(made["volume"]) / "sets" / made["set_id"]
         found = job(
             "restore", set_id=made["set_id"], volume=made["volume"], paths=[str(path)],
-            target=str(empty(stage.folder / "restored")),
+            target=str(stage.target()),
         )  # fmt: skip
         index = sum(each.stat().st_size for each in folder.glob("index-*"))
         archive = sum(each.stat().st_size for each in folder.glob("data-*"))
