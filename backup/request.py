@@ -109,7 +109,7 @@ class SetRequest:
     in_bursts: bool = False
     """The drive is one that has to stop where data fail to come: it is fed in long bursts."""
     readers: int = 0
-    """Processes that read small files ahead."""
+    """Processes that list folders and read small files ahead."""
     encrypt_to: tuple[str, ...] = ()
     """Public keys of age; none: it is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)

@@ -46,8 +46,8 @@ class DriveSettings(Section):
     buffer_bytes: int | None = Field(default=None, ge=16 << 20)
     """Memory between the sources and the drive. Not set: 1 GiB, or a quarter of this host's memory."""
     readers: int | None = Field(default=None, ge=0, le=64)
-    """Processes that read small files ahead. Not set: as many as there are processors, at the most four, and
-    none on Windows."""
+    """Processes that list folders and read small files ahead. Not set: as many as there are processors, at
+    the most four, and none on Windows."""
     in_bursts: ClassVar[bool] = True
     """Whether it has to stop where data fail to come."""
 

@@ -33,7 +33,7 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
 
 
 def readers_of_this_host() -> int:
-    """How many processes read small files ahead, where no setting says so."""
+    """How many processes list folders and read small files ahead, where no setting says so."""
     return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MOST_READERS)
 
 
