@@ -175,7 +175,7 @@ def from_json(fields: dict[str, Any]) -> Entry:
     if size < 0 or mode < 0 or min(place) < 0:
         raise ValueError(fields)
     get = fields.get
-    xattrs, digest = get("xattrs"), get("blake3")
+    digest = get("blake3")
     # By position: this is done for every file of every set that is loaded, imported or restored.
     return Entry(
         name_from_json(fields["path"]),
@@ -191,7 +191,7 @@ def from_json(fields: dict[str, Any]) -> Entry:
         name_from_json(fields["uname"]),
         name_from_json(fields["gname"]),
         name_from_json(fields["target"]) if "target" in fields else None,
-        _xattrs(xattrs) if xattrs else (),
+        _xattrs(fields["xattrs"]) if "xattrs" in fields else (),
         bool(get("sparse")),
         bool(get("partial")),
         None if digest is None else bytes.fromhex(digest),

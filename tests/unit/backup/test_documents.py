@@ -111,6 +111,7 @@ GOOD = json.loads(
         {"place": [1, 0, 0, -1, 0, 0]},
         {"place": None},
         {"xattrs": [["a"]]},
+        {"xattrs": None},
         {"uname": None},
     ],
 )
