@@ -1,0 +1,33 @@
+"""What the catalogue gets of an entry."""
+
+from __future__ import annotations
+
+import pytest
+
+from backup.entry import Entry, FileType, text
+from db.catalog import FileRow
+from tasks.journal import rows
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "raw_path"),
+    [
+        (b"/data/plain", "/data/plain", None),
+        ("/data/文件".encode(), "/data/文件", None),
+        (b"/data/\xff", "/data/\\xff", b"/data/\xff"),
+    ],
+)
+@pytest.mark.parametrize("partial", [True, False])
+def test_each_fact_of_a_file_comes_into_its_column(
+    name: bytes, path: str, raw_path: bytes | None, partial: bool
+) -> None:
+    """An increment compares with these: no two of them may change places, and none be left out."""
+    entry = Entry(
+        path=text(name), type=FileType.HARDLINK, size=1, mtime_ns=-2, ctime_ns=3, inode=(1 << 64) - 4,
+        nlink=5, mode=6, uid=7, gid=8, uname="9", gname="10", partial=partial, blake3=b"\x0b" * 32,
+    )  # fmt: skip
+    expected = FileRow(
+        position=1, path=path, raw_path=raw_path, type="hardlink", size=1, mtime_ns=-2, ctime_ns=3, inode=-4,
+        blake3=b"\x0b" * 32, partial=partial,
+    )  # fmt: skip
+    assert list(rows([entry, entry]))[1] == expected
