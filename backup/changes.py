@@ -16,7 +16,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
-from backup.listing import FILE, Status, kind_of, signed
+from backup.entry import FileType
+from backup.listing import Status, kind_of, signed
 from backup.scan import Found
 from backup.spool import spooling
 from policy.paths import is_below, order
@@ -114,7 +115,7 @@ class _Ahead:
 
 def _has_changed(known: Known, status: Status) -> bool:
     kind = kind_of(status.mode)
-    if known.partial or known.type != kind or (kind == FILE and known.size != status.size):
+    if known.partial or known.type != kind or (kind is FileType.FILE and known.size != status.size):
         return True
     seen = (status.mtime_ns, status.ctime_ns, signed(status.inode))
     return seen != (known.mtime_ns, known.ctime_ns, known.inode)

@@ -3,7 +3,7 @@ small files, so that several of them are in flight at once."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 from backup import reader
@@ -20,7 +20,7 @@ class Helpers:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._stack = ExitStack()
         self._has_started = False
         self.running: list[Companion] = []
@@ -34,11 +34,13 @@ class Helpers:
         self._stack.close()
 
     def start_for(self, files: int) -> None:
-        """So many files are to be looked at. Raises OSError where no process can be started."""
+        """So many files are to be looked at."""
         if self._has_started or files < FEW:
             return
         self._has_started = True
-        self.running.extend(self._stack.enter_context(Companion("backup.reader")) for _ in range(self._count))
+        with suppress(OSError):  # the host can start no more just now: with as many as there are, or none
+            while len(self.running) < self.count:
+                self.running.append(self._stack.enter_context(Companion("backup.reader")))
 
     def ask(self, helper: Companion, question: reader.Question, paths: list[bytes]) -> bool:
         """Ask one of those that run; whether it is still there."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from backup import system
+from backup.entry import FileType
 
 MOST = 10_000
 """A folder with more names is no listing: it is gone through part by part."""
 
-FOLDER, SYMLINK, FIFO, FILE = "folder", "symlink", "fifo", "file"
 _FILE = b"%b\t\\N\tfile\t%d\t%d\t%d\t%d\tf\n"
 _OTHER = b"%b\t\\N\t%b\t0\t%d\t%d\t%d\tf\n"
 
@@ -26,13 +28,12 @@ class Status(NamedTuple):
     inode: int
     device: int
     nlink: int
-    has_holes: bool
     row: bytes
     """The row of a file that has not changed since (see ``backup.changes``); empty where its name would have
     to be escaped."""
 
 
-_Fields = tuple[int, int, int, int, int, int, int, bool, bytes]
+_Fields = tuple[int, int, int, int, int, int, int, bytes]
 Listed = tuple[bytes, _Fields | None]
 """A name, and the fields of its status; None for one that could not be looked at. Plain tuples: they cross to
 another process."""
@@ -50,10 +51,14 @@ def status_of(path: bytes, found: os.stat_result) -> Status:
 
 def listed(folder: bytes) -> list[Listed] | None:
     """What is in a folder; None if that is more than ``MOST``. Raises OSError."""
-    names = os.listdir(system.native(folder))  # noqa: PTH208 - names
-    if len(names) > MOST:
-        return None
-    names.sort()
+    with os.scandir(system.native(folder)) as entries:
+        # No more of them: the names of a folder of millions would not fit into memory.
+        names = [entry.name for entry in islice(entries, MOST + 1)]
+    return None if len(names) > MOST else looked_at(folder, sorted(names))
+
+
+def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
+    """What names in a folder are, in their order."""
     base = folder.rstrip(b"/") + b"/"
     return [
         (name, None if found is None else _fields(base + name, found))
@@ -61,13 +66,13 @@ def listed(folder: bytes) -> list[Listed] | None:
     ]
 
 
-def kind_of(mode: int) -> str:
-    """What a path is, as the catalogue says it."""
+def kind_of(mode: int) -> FileType:
+    """What a path is by itself: that a file is one more name of another is not seen here."""
     if stat.S_ISREG(mode):
-        return FILE
+        return FileType.FILE
     if stat.S_ISDIR(mode):
-        return FOLDER
-    return SYMLINK if stat.S_ISLNK(mode) else FIFO
+        return FileType.FOLDER
+    return FileType.SYMLINK if stat.S_ISLNK(mode) else FileType.FIFO
 
 
 def signed(inode: int) -> int:
@@ -84,4 +89,4 @@ def _fields(path: bytes, found: os.stat_result) -> _Fields:
         row = _FILE % (path, size, mtime_ns, ctime_ns, signed(inode))
     else:
         row = _OTHER % (path, kind_of(mode).encode(), mtime_ns, ctime_ns, signed(inode))
-    return mode, size, mtime_ns, ctime_ns, inode, found.st_dev, found.st_nlink, system.has_holes(found), row
+    return mode, size, mtime_ns, ctime_ns, inode, found.st_dev, found.st_nlink, row

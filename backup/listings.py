@@ -45,6 +45,8 @@ class Listings:
 
     def want(self, folders: Iterable[bytes], seen: int) -> None:
         """The scan has found so many names, among them these folders of one parent, and will walk them."""
+        if not self._helpers.count:
+            return
         self._seen += seen
         self._helpers.start_for(self._seen)
         parent = None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backup import attributes, holes, system
 from backup.entry import Entry, FileType, text
+from backup.listing import kind_of
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
 from backup.status import entry_of
 from policy.message import M
@@ -67,9 +68,8 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
 
 def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
     xattrs = _attributes(path, path, warn)
-    if stat.S_ISLNK(status.st_mode):
-        return entry_of(path, FileType.SYMLINK, status, xattrs, target=_said(path))
-    return entry_of(path, FileType.FOLDER if stat.S_ISDIR(status.st_mode) else FileType.FIFO, status, xattrs)
+    kind = kind_of(status.st_mode)
+    return entry_of(path, kind, status, xattrs, target=_said(path) if kind is FileType.SYMLINK else None)
 
 
 def _said(link: bytes) -> str:

@@ -27,9 +27,9 @@ of them is; None stands for one that is not in it. Plain tuples: they cross to a
 _ZEROS = bytes(tar.BLOCK)
 
 
-def is_small(mode: int, nlink: int, size: int, *, has_holes: bool) -> bool:
-    """Whether a file is one to be packed: plain, with one name and without holes."""
-    return stat.S_ISREG(mode) and nlink == 1 and size <= SMALL and not has_holes
+def is_small(mode: int, nlink: int, size: int) -> bool:
+    """Whether a file is one to be packed, unless it has holes: plain, with one name."""
+    return stat.S_ISREG(mode) and nlink == 1 and size <= SMALL
 
 
 def pack(paths: Sequence[bytes]) -> Pack:
@@ -57,8 +57,7 @@ def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
     try:
         # What has become a fifo or a device meanwhile must not be opened.
         status = os.lstat(system.native(path))
-        holes = system.has_holes(status)
-        if not is_small(status.st_mode, status.st_nlink, status.st_size, has_holes=holes):
+        if not is_small(status.st_mode, status.st_nlink, status.st_size) or system.has_holes(status):
             return None
         fd = os.open(system.native(path), system.READ)
     except OSError:

@@ -79,7 +79,7 @@ class Plan:
             return Kind.STORE
         if status.nlink == 1 or links.count(status.device, status.inode):
             self.size += status.size
-        if not is_small(status.mode, status.nlink, status.size, has_holes=status.has_holes):
+        if not is_small(status.mode, status.nlink, status.size):
             return Kind.STORE
         self.small += 1
         return Kind.SMALL

@@ -17,7 +17,7 @@ from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter
 from backup.helpers import Helpers
-from backup.listing import Status, listed, look
+from backup.listing import Listed, Status, listed, look, looked_at
 from backup.listings import Listings
 from backup.spool import failed
 from policy.message import M, Message
@@ -219,34 +219,32 @@ class Scan:
         self, folder: bytes, status: Status, rules: Filter, open_files: ExitStack
     ) -> Iterator[Found] | None:
         """What is in a folder; None when it could not be listed."""
-        base = folder.rstrip(b"/") + b"/"
         if rules.is_foreign(status):
             self.left_out += 1
             return iter(())
         found = self._listings.take(folder)
         if rules.is_cache(folder):
             self.left_out += 1
-            return iter((Found(base + CACHE_TAG, None),))
+            return iter((Found(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
         try:
             if found is None:
                 found = listed(folder)
             if found is None:
-                return self._in_parts(base, self._sorted_names(folder, open_files), rules)
+                return self._in_parts(folder, self._sorted_names(folder, open_files), rules)
         except OSError as error:
             self._warn(folder, unreadable(error))
             return None
-        status_of = Status._make
-        return self._wanting(
-            [Found(base + name, status_of(fields) if fields else None) for name, fields in found], rules
-        )
+        return self._wanting(folder, found, rules)
 
-    def _in_parts(self, base: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
+    def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
         """What is in a large folder, of which never all is in memory."""
-        while part := [_looked(base + name) for name in islice(names, PART)]:
-            yield from self._wanting(part, rules)
+        while part := list(islice(names, PART)):
+            yield from self._wanting(folder, looked_at(folder, part), rules)
 
-    def _wanting(self, part: list[Found], rules: Filter) -> Iterator[Found]:
-        """Have those folders listed ahead that will be walked."""
+    def _wanting(self, folder: bytes, found: list[Listed], rules: Filter) -> Iterator[Found]:
+        """What was found in a folder; those folders of it that will be walked are listed ahead."""
+        base = folder.rstrip(b"/") + b"/"
+        part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in found]
         folders = (
             path
             for path, status in part
@@ -281,14 +279,6 @@ class Scan:
         except OSError as error:
             raise failed(error) from error
         return split(file)
-
-
-def _looked(path: bytes) -> Found:
-    try:
-        return Found(path, look(path))
-    except OSError:
-        # It is looked at once more in its turn: the warning stands in its place then.
-        return Found(path, None)
 
 
 def split(file: IO[bytes]) -> Iterator[bytes]:

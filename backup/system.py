@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -120,10 +121,13 @@ else:
         return os.path.realpath(path, strict=True)
 
     def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
-        """What names in a folder are, past no link; None for one that cannot be looked at. Raises OSError
-        where the folder itself cannot be opened."""
+        """What names in a folder are, past no link; None for one that cannot be looked at."""
         # By the folder's descriptor: the system need not walk the whole path for each name.
-        opened = os.open(folder, os.O_RDONLY | FOLDER)
+        try:
+            opened = os.open(folder, os.O_RDONLY | FOLDER)
+        except OSError:
+            yield from repeat(None, len(names))
+            return
         try:
             for name in names:
                 try:

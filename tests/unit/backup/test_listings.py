@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import helpers, listings, scan
+from backup import helpers, listing, listings, scan
 from backup.entry import shown
 from backup.excludes import Excludes
 from backup.helpers import Helpers
 from backup.listing import look
+from backup.reader import Question
 from backup.scan import Found, Scan
 from policy.message import Message
+from tape.command import Companion
 from tests.unit.backup.bench import Bench
 
 names = st.sampled_from(["a", "b", "a b", "a.txt", "cache", "x\ny", "back\\slash", "é", "z"])
@@ -107,7 +111,12 @@ def test_a_scan_with_helpers_finds_the_same(
         assert list(again.walk([os.fsencode(root)])) == plain.found
         assert again.left_out == plain.left_out
 
+    questions_asked = []
+    real = pair.ask
+    monkeypatch.setattr(pair, "ask", lambda *asked: questions_asked.append(asked) or real(*asked))
     check()
+    assert questions_asked
+    assert len(pair.running) == 2
 
 
 def wide(root: Path) -> Path:
@@ -120,7 +129,7 @@ def wide(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("moment", [0, 1, 7, 60, 200])
+@pytest.mark.parametrize("moment", [1, 2, 7, 60, 200])
 def test_killed_helpers_cost_nothing_but_time(short_path: Path, moment: int) -> None:
     """Whoever kills them, at whatever moment: the scan lists for itself."""
     root = wide(short_path / "tree")
@@ -128,13 +137,40 @@ def test_killed_helpers_cost_nothing_but_time(short_path: Path, moment: int) -> 
     with Helpers(2) as running:
         walk = Scan(short_path, lambda *_: None, helpers=running).walk([os.fsencode(root)])
         found = [next(walk) for _ in range(moment + 1)]
-        killed = psutil.Process().children()
-        for child in killed:
-            child.kill()
-            child.wait()
+        killed = [psutil.Process(helper.pid) for helper in running.running]
+        for process in killed:
+            process.kill()
+            process.wait()
         found += walk
     assert found == expected.found
     assert len(killed) == 2
+
+
+def test_only_what_will_be_walked_is_listed_ahead(
+    short_path: Path, pair: Helpers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the mounted tape, nor what the rules leave out; all else is, and taken from there."""
+    root = wide(short_path / "tree")
+    own = (root / "05").stat()
+    asked = set()
+    real = pair.ask
+
+    def ask(helper: Companion, question: Question, paths: list[bytes]) -> bool:
+        asked.update(paths)
+        return real(helper, question, paths)
+
+    here = []
+    monkeypatch.setattr(pair, "ask", ask)
+    monkeypatch.setattr(scan, "listed", lambda folder: here.append(folder) or listing.listed(folder))
+    rules = {"excludes": Excludes(patterns=("/07",)), "own": [(own.st_dev, own.st_ino)]}
+    list(Scan(short_path, lambda *_: None, helpers=pair, **rules).walk([os.fsencode(root)]))
+    tops = {
+        os.fsdecode(path.rpartition(b"/")[2])
+        for path in asked
+        if path.count(b"/") == str(root).count("/") + 1
+    }
+    assert tops == {f"{number:02d}" for number in range(12)} - {"05", "07"}
+    assert here == [os.fsencode(root)]
 
 
 def test_a_cache_that_was_listed_ahead_is_passed_over(bench: Bench) -> None:
@@ -176,6 +212,51 @@ def test_what_vanishes_after_it_was_listed_is_warned_of(
 
 def _found(path: Path) -> Found:
     return Found(os.fsencode(path), look(os.fsencode(path)))
+
+
+def test_a_folder_of_millions_is_never_in_memory_at_once(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lists a folder takes no more names than a listing may have, to see that it is too large."""
+    root = os.fsencode(wide(short_path / "tree"))
+    scandir, taken = os.scandir, []
+
+    @contextmanager
+    def counting(path: bytes) -> Iterator[Iterator[os.DirEntry[bytes]]]:
+        def each() -> Iterator[os.DirEntry[bytes]]:
+            for entry in entries:
+                taken.append(entry.name)
+                yield entry
+
+        with scandir(path) as entries:
+            yield each()
+
+    monkeypatch.setattr(listing, "MOST", 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", counting)
+        assert listing.listed(root) is None
+    assert len(taken) == 5
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_host_that_can_start_no_process_backs_up_without(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """With those that could be started, or alone."""
+    wide(bench.source)
+    started = []
+
+    def start(module: str) -> Companion:
+        if len(started) == most:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(module)
+        return Companion(module)
+
+    monkeypatch.setattr(helpers, "Companion", start)
+    bench.back_up(readers=2)
+    bench.restore()
+    assert bench.differences() == []
+    assert len(started) == most
 
 
 def test_few_files_start_no_process(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
