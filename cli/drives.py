@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -108,10 +109,13 @@ def idle(database: Database, name: str | None) -> Drive:
         running = session.scalar(
             select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
         )
+        has_worker = drives.is_alive(session, drive.name, timedelta(seconds=60))
     if running is not None:
         raise NotAllowed(
             M("Run {run} works at drive {drive} now.", run=running, drive=drive.name),
-            M("Wait for it or cancel it: tapeline runs cancel {run}", run=running),
+            M("Wait for it or cancel it: tapeline runs cancel {run}", run=running)
+            if has_worker
+            else M("Start the drive's worker, which is not running: the run goes on by itself."),
         )
     return drive
 

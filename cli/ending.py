@@ -27,8 +27,6 @@ def say(run: dict[str, Any]) -> None:
 def state(run: dict[str, Any]) -> str:
     """The state of a run; a success that left something out says so."""
     name, count = str(run["state"]), _warnings(run)
-    if count == 1:
-        return output.in_words(M("{state}, 1 warning", state=name))
     return output.in_words(M("{state}, {count} warnings", state=name, count=count)) if count else name
 
 

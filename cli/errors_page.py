@@ -21,7 +21,7 @@ ROOMS: dict[str, dict[Language, str]] = {
     "cli": {"en": "Commands", "zh_CN": "命令"},
     "celery_app": {"en": "Settings and workers", "zh_CN": "设置与工作进程"},
     "embedded": {"en": "The embedded servers", "zh_CN": "内置服务器"},
-    "notify": {"en": "Channels", "zh_CN": "通知渠道"},
+    "notify": {"en": "Channels", "zh_CN": "通知通道"},
     "dashboard": {"en": "The dashboard", "zh_CN": "控制台"},
 }
 """Where an error comes from, in the order in which operators meet them."""

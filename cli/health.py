@@ -19,7 +19,7 @@ def health(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PROCESS]...",
+            metavar="PROCESS",
             help="control, tape, tape.DRIVE, beat, flower or a worker's name; default: all here.",
         ),
     ] = None,

@@ -46,6 +46,7 @@ def list_sets(
     output.print_table(
         [
             M("Set"),
+            M("Template"),
             M("Type"),
             M("State"),
             M("Tapes"),
@@ -58,6 +59,7 @@ def list_sets(
         (
             [
                 stored["id"],
+                stored["template"],
                 stored["type"],
                 output.set_state(stored),
                 ", ".join(stored["tapes"]),
@@ -133,7 +135,11 @@ def restore(
         typer.Option(help="What matches too: a pattern with * and ?; may be repeated.", metavar="PATTERN"),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(help="As it was then, e.g. '2026-11-20 18:00'.", metavar="TIME")
+        str | None,
+        typer.Option(
+            help="As it was then, e.g. '2026-11-20 18:00' (this host's clock); a date alone: that day's end.",
+            metavar="TIME",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
     identity: Annotated[

@@ -73,10 +73,14 @@ def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
     """What to do, as the error said it; a run that waits needs the tape and nothing else."""
     if event != "waiting_for_tape" or run.wait_until is None or run.schedule is None:
         return said
-    until = _local(run.wait_until, run.schedule.time_zone)
-    return M(
-        "Change the tape: the run goes on by itself. It waits until {until}.", until=f"{until:%Y-%m-%d %H:%M}"
-    )
+    until = f"{_local(run.wait_until, run.schedule.time_zone):%Y-%m-%d %H:%M}"
+    if (run.tape_seen or {}).get("write_protected"):
+        return M(
+            "If it is the right tape, move its switch to writable; else change it. The run goes on by itself."
+            " It waits until {until}.",
+            until=until,
+        )
+    return M("Change the tape: the run goes on by itself. It waits until {until}.", until=until)
 
 
 def newest(session: Session, run: ChainRun, event: str) -> Message | None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, upd
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound
-from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, TapeCartridge
+from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
 from policy import retention
 from policy.message import M
 from policy.tapes import SetState
@@ -260,8 +260,10 @@ def lost_parent(session: Session, stored: BackupSet) -> str | None:
 
 def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
     """A set as scripts see it (design section 9)."""
+    template = session.get(BackupTask, stored.template_id) if stored.template_id is not None else None
     return {
         "id": stored.id,
+        "template": template.name if template else None,
         "type": stored.type.value,
         "state": stored.state.value,
         "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],

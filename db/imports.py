@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from db import catalog
 from db.catalog import FileRow
-from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
-from db.states import BackupType
+from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, ChainRun, TapeCartridge
+from db.states import BackupType, RunState
 from policy import retention
 from policy.tapes import SetState
 
@@ -35,11 +35,11 @@ class SetOnTape:
 
 
 def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
-    """The row of a set, made if it is not there. Of a set that was made here the catalogue knows more."""
+    """The row of a set, made if it is not there. Of one that a run makes here the catalogue knows more."""
     stored = session.get(BackupSet, found.id)
     if stored is None:
         stored = _place_for(session, found.id, found.type)
-    if stored.run_id is not None:
+    if _is_a_runs(session, stored):
         return stored
     stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
     stored.encrypted, stored.period = found.encrypted, found.about.get("period")
@@ -57,6 +57,13 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     )
     session.flush()
     return stored
+
+
+def _is_a_runs(session: Session, stored: BackupSet) -> bool:
+    """Whether a run has finished the set, or may yet. One that was cancelled never will: then the tape's word
+    counts, which may be newer than the database where that was made of a dump."""
+    run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
+    return run is not None and run.state is not RunState.CANCELLED
 
 
 def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
@@ -93,7 +100,7 @@ def settle(session: Session, set_id: str) -> BackupSet:
     such chain was written again, and does not count.
     """
     stored = catalog.get(session, set_id)
-    if stored.run_id is not None or stored.finished_at is None:
+    if stored.finished_at is None or _is_a_runs(session, stored):
         return stored
     session.refresh(stored, ["archives"])
     known = {archive.number: archive for archive in stored.archives}

@@ -1,4 +1,4 @@
-"""Whether the Chinese catalogue fits the program: ``python -m notify.catalogue``."""
+"""Whether the catalogues fit the program: ``python -m notify.catalogue``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from babel.messages.pofile import write_po
 from notify import words
 
 PACKAGES = ("backup", "celery_app", "cli", "dashboard", "db", "embedded", "notify", "policy", "tape", "tasks")
-LANGUAGE = "zh_CN"
+TRANSLATED = "zh_CN"
+"""Every text has to be in it; the catalogue of English has only what is said otherwise for one."""
+LANGUAGES = (TRANSLATED, "en")
 
 _ROOT = Path(__file__).parent.parent
 
@@ -54,17 +56,17 @@ _READERS = {".py": texts, ".html": texts_of_page}
 
 def missing() -> list[str]:
     """Texts of the program that have no Chinese translation, sorted."""
-    return sorted(in_program() - _translated().keys())
+    return sorted(in_program() - _translated(TRANSLATED).keys())
 
 
-def stale() -> list[str]:
-    """Ids of the catalogue that the program no longer has, sorted."""
-    return sorted(_translated().keys() - in_program())
+def stale(language: str) -> list[str]:
+    """Ids of a catalogue that the program no longer has, sorted."""
+    return sorted(_translated(language).keys() - in_program())
 
 
-def broken() -> list[str]:
+def broken(language: str) -> list[str]:
     """Ids whose translation has other ``{fields}`` than the English text, sorted."""
-    return sorted(text for text, chinese in _translated().items() if fields(text) != fields(chinese))
+    return sorted(text for text, said in _translated(language).items() if fields(text) != fields(said))
 
 
 def fields(text: str) -> set[str] | None:
@@ -76,17 +78,18 @@ def fields(text: str) -> set[str] | None:
 
 
 def report() -> Iterator[str]:
-    """What is wrong with the catalogue: missing texts as entries to paste, then stale and broken ids."""
+    """What is wrong with the catalogues: missing texts as entries to paste, then stale and broken ids."""
     if entries := missing():
         yield _as_entries(entries)
-    yield from (f"stale: {text}\n" for text in stale())
-    yield from (f"other fields: {text}\n" for text in broken())
+    for language in LANGUAGES:
+        yield from (f"{language}: stale: {text}\n" for text in stale(language))
+        yield from (f"{language}: other fields: {text}\n" for text in broken(language))
 
 
-def _translated() -> dict[str, str]:
+def _translated(language: str) -> dict[str, str]:
     return {
         str(entry.id): str(entry.string)
-        for entry in words.catalogue(LANGUAGE)
+        for entry in words.catalogue(language)
         if entry.id and entry.string and not entry.fuzzy
     }
 

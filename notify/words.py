@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from gettext import GNUTranslations, NullTranslations
+from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal, get_args
 
 from babel.dates import format_datetime
@@ -34,13 +35,24 @@ def catalogue(language: str) -> Catalog:
 
 
 @cache
-def _translations(language: str) -> NullTranslations:
-    if language == "en":
-        return NullTranslations()  # the English texts are the ids
+def _translations(language: str) -> GNUTranslations:
     compiled = BytesIO()
     write_mo(compiled, catalogue(language))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+class _Counting(Formatter):
+    """What ``str.format`` does, and ``{count:file|files}``: "1 file", "3 files"."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        one, several, many = spec.partition("|")
+        if not several:
+            return str(super().format_field(value, spec))
+        return f"{value} {one if str(value) == '1' else many}"
+
+
+_FORMAT = _Counting()
 
 
 class Words:
@@ -62,9 +74,8 @@ class Words:
 
     def text(self, message: Message) -> str:
         """The message in this language; a parameter that is itself a message is translated too."""
-        return self.template(message.id).format(
-            **{name: self._value(value) for name, value in message.params.items()}
-        )
+        values = {name: self._value(value) for name, value in message.params.items()}
+        return _FORMAT.vformat(self.template(message.id), (), values)
 
     def error(self, error: TapelineError) -> str:
         """What happened and what to do, in one line."""

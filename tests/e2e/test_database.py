@@ -65,6 +65,11 @@ def goes_on(system: System, *, started: bool = False) -> None:
         system.start_beat()
     run = system.wait_for_state(1, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", system.cli("runs", "show", "1").stdout
+    is_whole(system)
+
+
+def is_whole(system: System) -> None:
+    """The set that the dump lies in is what its tape says of it, and restores."""
     [stored] = system.json("sets", "list")
     assert (stored["state"], stored["files"] > 40, stored["warnings"]) == ("complete", True, 0)
     finished = json.loads(dump_on_tape(system).with_name("complete.json").read_bytes())["finished_at"]
@@ -80,7 +85,7 @@ def goes_on(system: System, *, started: bool = False) -> None:
 def test_from_the_dump_on_the_tape(lost: System) -> None:
     """Its schedules stay off until somebody says so; the set that the dump lies in is finished by itself."""
     told = lost.cli("database", "restore", str(dump_on_tape(lost))).stdout
-    assert "1 sets, 1 tapes, 1 runs" in told
+    assert "1 set, 1 tape, 1 run." in told
     assert "tapeline schedule enable monthly" in told
     [listed] = lost.json("schedule", "list")
     assert (listed["enabled"], listed["next_run_time"]) == (False, None)
@@ -105,6 +110,20 @@ def test_its_tape_is_put_in_after_the_start(lost: System) -> None:
     lost.wait_for_state(1, "WAITING_FOR_TAPE", "FAILED")
     lost.cli(*load)
     goes_on(lost, started=True)
+
+
+def test_its_run_is_cancelled_and_its_tape_imported(lost: System) -> None:
+    """A set that is whole on its tape counts, although the run that was to say so never will."""
+    lost.cli("database", "restore", str(dump_on_tape(lost)))
+    lost.cli("runs", "cancel", "1")
+    lost.start("control", "tape")
+    lost.start_beat()
+    assert lost.wait_for_state(1, "CANCELLED", "SUCCEEDED", "FAILED")["state"] == "CANCELLED"
+    [stored] = lost.json("sets", "list")
+    assert stored["state"] == "incomplete"
+    imported = int(lost.json("tape", "import")["run"])
+    assert lost.wait_for_state(imported, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    is_whole(lost)
 
 
 def test_with_zstd_and_psql_alone(lost: System) -> None:

@@ -117,7 +117,7 @@ def test_the_condition_of_a_tape(system: System) -> None:
     assert tape["health"]["loads"] == 1
     assert tape["health"]["written_bytes"] > 0
     assert (tape["health"]["write_errors"], tape["health"]["tape_alerts"]) == (0, [])
-    assert "was loaded 1 times" in system.cli("runs", "show", str(run_id)).stdout
+    assert "was loaded 1 time:" in system.cli("runs", "show", str(run_id)).stdout
     for words in (("tape", "show", tape["tape_id"]), ("drive", "status", "tape0")):
         assert "Written in all" in system.cli(*words).stdout
 
@@ -131,7 +131,7 @@ def test_a_tape_that_breaks_tells_of_it(system: System) -> None:
     run_id = system.run_schedule("monthly")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "FAILED"
     story = system.cli("runs", "show", str(run_id)).stdout
-    assert "1 write errors" in story
+    assert "1 write error:" in story
     assert "Write failure (TapeAlert)" in story
     [tape] = system.json("tape", "list")
     assert (tape["health"]["write_errors"], tape["health"]["tape_alerts"]) == (1, ["Write failure"])

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from db.models import Drive
+from db.models import Drive, Notification
 from tape import virtual_shelf
 from tests.faults.proof import SUCCESS, End, prove
 from tests.faults.scene import LABEL, MB, RECORD, Place, Scene
@@ -194,6 +195,9 @@ def test_a_tape_that_gets_past_precheck_and_gets_no_permit_is_waited_out(site: S
     scene.begin()
     waits = End("WAITING_FOR_TAPE", "write-protect switch", 0, None, None, ("waiting_for_tape",))
     prove(scene, waits)
+    with site.database.transaction() as session:
+        of_waiting = select(Notification).where(Notification.event == "waiting_for_tape")
+        assert "move its switch to writable" in session.scalars(of_waiting).one().facts["remedy"]["id"]
     _looked_at_again(site)
     prove(scene, waits)
     scene.barcode += "B"

@@ -1,4 +1,4 @@
-"""The Chinese catalogue fits the program."""
+"""The catalogues fit the program."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def small_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "zh_CN" / "LC_MESSAGES"
     folder.mkdir(parents=True)
     monkeypatch.setattr("notify.words.LOCALE", tmp_path)
+    monkeypatch.setattr(catalogue, "LANGUAGES", ("zh_CN",))
     monkeypatch.setattr(catalogue, "in_program", lambda: {"Tape {label}", "Set {set}", "Drive {name}", "A"})
     return folder / "tapeline.po"
 
@@ -76,8 +77,8 @@ def test_report_names_what_is_wrong(small_catalogue: Path) -> None:
         encoding="utf-8",
     )
     assert catalogue.missing() == ["A", "Set {set}"]
-    assert catalogue.stale() == ["Gone"]
-    assert catalogue.broken() == ["Drive {name}", "Tape {label}"]
+    assert catalogue.stale("zh_CN") == ["Gone"]
+    assert catalogue.broken("zh_CN") == ["Drive {name}", "Tape {label}"]
     assert 'msgid "A"\nmsgstr ""\n' in "".join(catalogue.report())
 
 

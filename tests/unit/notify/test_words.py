@@ -32,6 +32,22 @@ def test_message_inside_a_message_is_translated(as_stored: bool) -> None:
     assert ENGLISH.text(outer) == "Skipped: There is no tape in the drive."
 
 
+@pytest.mark.parametrize(
+    ("files", "archives", "english"),
+    [
+        (1, 1, "1 file, 2 kB, from 1 archive of A."),
+        ("1", 2, "1 file, 2 kB, from 2 archives of A."),
+        ("1,001", 0, "1,001 files, 2 kB, from 0 archives of A."),
+    ],
+)
+def test_one_is_said_otherwise_than_many(files: int | str, archives: int, english: str) -> None:
+    """English has a singular; Chinese needs none."""
+    params = {"files": files, "size": "2 kB", "archives": archives, "sets": "A"}
+    message = Message("{files} files, {size}, from {archives} archives of {sets}.", params)
+    assert ENGLISH.text(message) == english
+    assert f"{files} 个文件" in CHINESE.text(message)
+
+
 def test_no_text_stays_no_text() -> None:
     """The empty message, which heads a column without a name, is empty in every language."""
     assert CHINESE.text(Message("")) == ENGLISH.text(Message("")) == ""
