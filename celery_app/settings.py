@@ -8,7 +8,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     DirectoryPath,
@@ -159,7 +159,8 @@ class Settings(BaseSettings):
     language: Literal["en", "zh_CN"] = "en"
     """Of messages, of what commands print and of the dashboard; help and logs stay English."""
     time_zone: str = Field(default_factory=get_localzone_name)
-    """Of schedules that name none: ``Asia/Shanghai``. Not set: this host's."""
+    """The clock of what commands and the dashboard show, and of schedules that name none: ``Asia/Shanghai``.
+    Not set: this host's."""
     state_dir: Path = Field(default_factory=default_state_dir)
     """What Tapeline keeps on this host: the embedded servers, locks, logs, spool. Not set:
     ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
@@ -281,6 +282,11 @@ class Settings(BaseSettings):
         file = config_file()
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone whose clock operators read."""
+        return ZoneInfo(self.time_zone)
 
     def drive(self, name: str) -> AnyDriveSettings:
         """The settings of a drive of this host. Raises BadConfiguration."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, time
 
+from celery_app import settings
 from policy.errors import UsageError
 from policy.message import M
 
 
 def parse(option: str, text: str) -> datetime:
-    """A time on this host's clock unless it names a zone; a date alone is the end of that day.
+    """A time on the clock of the setting ``time_zone`` unless it names another; a date alone is the end of
+    that day.
 
     Raises UsageError that names the option.
     """
@@ -22,4 +24,4 @@ def parse(option: str, text: str) -> datetime:
         ) from error
     if len(text) <= len("2026-11-20"):
         moment = datetime.combine(moment, time.max)
-    return moment.astimezone()
+    return moment if moment.tzinfo else moment.replace(tzinfo=settings.load().zone)

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from celery_app import wiring
+from celery_app import settings, wiring
 from policy.errors import UsageError
 from policy.local_time import zone_named
 from policy.message import M, Message
@@ -150,24 +150,25 @@ def tape(medium: Mapping[str, Any] | None) -> str | None:
 
 
 def local(iso: str | None) -> str | None:
-    """A stored time on this host's clock, without the year where it is this one."""
+    """A stored time on the clock of the setting ``time_zone``, without the year where it is this one."""
     if not iso:
         return None
-    moment = datetime.fromisoformat(iso).astimezone()
-    is_this_year = moment.year == datetime.now(UTC).astimezone().year
+    zone = settings.load().zone
+    moment = datetime.fromisoformat(iso).astimezone(zone)
+    is_this_year = moment.year == datetime.now(zone).year
     return f"{moment:%m-%d %H:%M:%S}" if is_this_year else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def on_clock(iso: str | None, time_zone: str) -> str | None:
-    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on this host's where the schedule
-    names a zone that does not exist."""
+    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on that of the
+    setting where the schedule names a zone that does not exist."""
     if not iso:
         return None
     moment = datetime.fromisoformat(iso)
     try:
         return wiring.words().clock(moment.astimezone(zone_named(time_zone)))
     except UsageError:
-        return wiring.words().clock(moment.astimezone())
+        return wiring.words().clock(moment.astimezone(settings.load().zone))
 
 
 def on_named_clock(iso: str, time_zone: str) -> str:

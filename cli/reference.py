@@ -69,7 +69,7 @@ _COMMANDS_HEAD = f"""\
 
 {MADE}
 Exit codes: 0 done, 1 failed, 2 usage, 3 skipped, 4 waiting for an operator. `--help` after a command
-says the same.
+says the same. Times are on the clock of the setting `time_zone`; with `--json` they are UTC.
 """
 
 

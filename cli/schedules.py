@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from backup.excludes import check_patterns
+from celery_app import settings
 from cli import ending, output, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
@@ -186,7 +187,7 @@ def next_times(
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Say when schedules run next, by the clock of each and by this host's."""
+    """Say when schedules run next, by the clock of each and by that of the setting time_zone."""
     with stack.database() as database, database.transaction() as session:
         rows = [schedules.get(session, name)] if name else schedules.present(session)
         found = planner.upcoming(rows, now(), count)
@@ -199,7 +200,7 @@ def next_times(
         )
         return
     output.print_table(
-        [M("Schedule"), M("Its clock"), M("Time zone"), M("This host's clock")],
+        [M("Schedule"), M("Its clock"), M("Time zone"), M("{name}", name=settings.load().time_zone)],
         (
             [
                 row.name,

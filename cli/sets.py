@@ -137,7 +137,7 @@ def restore(
     at: Annotated[
         str | None,
         typer.Option(
-            help="As it was then, e.g. '2026-11-20 18:00' (this host's clock); a date alone: that day's end.",
+            help="As it was then, e.g. '2026-11-20 18:00'; a date alone: the end of that day.",
             metavar="TIME",
         ),
     ] = None,

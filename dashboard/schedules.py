@@ -41,7 +41,7 @@ def _found(session: Session) -> dict[str, Any]:
     newest = newest_runs(session, rows)
     return {
         "schedules": [_shown(row, moment, newest.get(row.name)) for row in rows],
-        "weeks": _weeks(ahead, moment.astimezone(zone_named(settings.load().time_zone)).date()),
+        "weeks": _weeks(ahead, moment.astimezone(settings.load().zone).date()),
         "changes": _changes(ahead),
     }
 
@@ -76,7 +76,7 @@ def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:
     monday = today - timedelta(days=today.weekday())
     of_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
     for entry in ahead:
-        local = entry.planned.at.astimezone(zone_named(settings.load().time_zone))
+        local = entry.planned.at.astimezone(settings.load().zone)
         of_day[local.date()].append({"time": f"{local:%H:%M}", **_change(entry)})
     days = [monday + timedelta(days=number) for number in range(7 * WEEKS)]
     shown = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, get_day_names
 from tornado.escape import xhtml_escape
@@ -209,4 +208,4 @@ class Show:
 
 
 def _on_our_clock(iso: str) -> datetime:
-    return datetime.fromisoformat(iso).astimezone(ZoneInfo(settings.load().time_zone))
+    return datetime.fromisoformat(iso).astimezone(settings.load().zone)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backup.age import recipients
 from backup.excludes import check_patterns
-from celery_app import wiring
+from celery_app import settings, wiring
 from db import cartridges, forecast, runs, schedules
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.states import ACTIVE, RunState
@@ -129,7 +129,7 @@ def no_worker(name: str, drive: Drive | None) -> Finding:
             "The worker of drive {drive} on {host} was last heard of at {moment}.",
             drive=name,
             host=drive.host,
-            moment=f"{drive.last_seen_at.astimezone():%Y-%m-%d %H:%M}",
+            moment=f"{drive.last_seen_at.astimezone(settings.load().zone):%Y-%m-%d %H:%M}",
         ),
         Verdict.REFUSED,
         remedy,
