@@ -16,9 +16,10 @@ from sqlalchemy import text
 from celery_app import settings, wiring
 from cli import drive_checks, output, stack, wire_checks
 from cli.drive_checks import Wrong
+from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
-from db import schedules
+from db import outbox, schedules
 from db.models import now
 from policy import units
 from policy.errors import TapelineError
@@ -75,6 +76,7 @@ def _all() -> Iterator[Finding]:
         yield checked(M("Way to the broker"), wire_checks.broker)
         yield checked(M("Workers"), _workers)
         yield checked(M("Schedules"), _schedules)
+        yield checked(M("Channels"), _channels)
     for name in found.drive_names:
         for title, check in drive_checks.checks(name):
             yield checked(title, check)
@@ -156,6 +158,22 @@ def _schedules() -> Message:
     if not due:
         return M("nothing is due by itself")
     return M("next run {at}", at=output.on_named_clock(*due[0]))
+
+
+def _channels() -> Message:
+    with wiring.database().transaction() as session:
+        for name, trouble_of_it in outbox.troubles(session).items():
+            raise Wrong(
+                in_trouble(name, trouble_of_it),
+                M(
+                    "Send one to see whether it goes through: tapeline notify test --channel {name}",
+                    name=name,
+                ),
+            )
+    names = ", ".join(settings.load().channels)
+    return (
+        M("{names}", names=names) if names else M("none on this host: its workers tell nobody how a run went")
+    )
 
 
 def _json(finding: Finding) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from notify.samples import SAMPLES
 from notify.template import SHIPPED, SUFFIX
 from notify.words import Language
 from policy.errors import TapelineError, UsageError
-from policy.message import M
+from policy.message import M, Message
 
 app = typer.Typer(help="Messages: what they say, and the channels that carry them.", no_args_is_help=True)
 
@@ -191,4 +191,16 @@ def _copy(folder: Path) -> None:
             count=copied,
             folder=str(folder.absolute()),
         )
+    )
+
+
+def in_trouble(name: str, trouble: dict[str, Any]) -> Message:
+    """What does not go through a channel, as ``db.outbox.troubles`` counts it."""
+    return M(
+        "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
+        name=name,
+        waiting=trouble["waiting"],
+        lost=trouble["lost"],
+        since=output.local(trouble["since"]),
+        error=trouble["said"] or trouble["error"],
     )

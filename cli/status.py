@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import func, select
 
 from cli import ending, output, stack
+from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble, warn
 from cli.tapes import drive_json, seen
@@ -109,18 +110,4 @@ def _print(found: dict[str, Any]) -> None:
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
         )
     for name, held_up in found["channels"].items():
-        _print_trouble(name, held_up)
-
-
-def _print_trouble(name: str, trouble: dict[str, Any]) -> None:
-    output.say(
-        M(
-            "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
-            name=name,
-            waiting=trouble["waiting"],
-            lost=trouble["lost"],
-            since=output.local(trouble["since"]),
-            error=trouble["said"] or trouble["error"],
-        ),
-        style="yellow",
-    )
+        output.say(in_trouble(name, held_up), style="yellow")

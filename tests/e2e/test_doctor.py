@@ -42,6 +42,18 @@ def mounted(point: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(point)], check=True)
 
 
+def test_who_is_told(system: System) -> None:
+    """Without a channel nobody is; on the host of a drive alone that is no fault."""
+    [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
+    assert channels["ok"]
+    assert "tell nobody how a run went" in channels["detail"]
+    system.environment["TAPELINE_CHANNELS"] = json.dumps(
+        {"ops": {"type": "apprise", "url": "json://127.0.0.1"}}
+    )
+    [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
+    assert channels["detail"] == "ops"
+
+
 def test_the_database(system: System) -> None:
     """Clocks that are apart, tables of another version, and a database that is away."""
     with system.database.transaction() as session:

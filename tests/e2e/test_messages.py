@@ -84,7 +84,7 @@ def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
     system: System, catcher: Catcher, short_path: Path
 ) -> None:
     """The message says what is safe, what to do and where to look; the channel that is down blocks nothing,
-    and stands in the status with the reason."""
+    and stands in the status with the reason; the doctor finds it."""
     configure(system, catcher, dashboard_url="https://backup.example")
     (short_path / "source").mkdir()
     system.schedule("monthly", short_path / "source")
@@ -106,5 +106,8 @@ def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
     assert trouble["dead"]["waiting"] == 1
     assert "Apprise could not deliver" in trouble["dead"]["error"]
     assert "Channel dead since" in system.cli("status").stdout
+    [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
+    assert not channels["ok"]
+    assert "tapeline notify test --channel dead" in channels["remedy"]
     system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
     assert "Apprise 未能送达通道“dead”。" in system.cli("status").stdout
