@@ -122,7 +122,8 @@ def _refuse(error: TapelineError) -> NoReturn:
 
 
 class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Refuses to start, with one line and exit code 1, unless the worker may have its drive to itself."""
+    """Refuses to start, with one line and exit code 1, unless the worker may have its drive to itself. Ends a
+    worker of any kind whose pool takes no task."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -149,6 +150,12 @@ class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._keeper:
             self._keeper.start()
             _look_after_runs(worker.app)
+        else:
+            # Without it nobody would recover a run, or tell of one. Its own loop looks, not a thread: a fork
+            # beside threads is what pools come to stand in.
+            watch = PoolWatch(settings.load().pool_patience_seconds)
+            pause = min(SEEN_SECONDS, watch.patience)
+            worker.timer.call_repeatedly(pause, watch.check, (pause,))
 
     def stop(self, _worker: Any) -> None:
         if self._keeper:
@@ -243,7 +250,7 @@ class PoolWatch:
             return
         self._untaken += seconds
         if self._untaken > self.patience:
-            log.critical("the pool does not take its task; this worker ends, to be started anew")
+            log.critical("the pool takes no task; this worker ends, to be started anew")
             for child in psutil.Process().children():
                 child.kill()
             os._exit(EX_SOFTWARE)

@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     recover_seconds: float = Field(default=60, gt=0)
     """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
     pool_patience_seconds: float = Field(default=60, gt=0)
-    """How long a tape worker may have a task that its process does not take; then it ends, to start anew."""
+    """How long a worker may have tasks of which its processes take none; then it ends, to start anew."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
     """How often an operator is reminded of a run that waits for a tape."""
     reminder_before_seconds: float = Field(default=24 * 3600, gt=0)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import Celery
 from sqlalchemy import select
@@ -223,10 +224,33 @@ def test_a_worker_whose_pool_takes_no_task_ends_to_be_started_anew(system: Syste
     child.suspend()
     run_id = system.run_schedule("monthly")
     assert worker.wait(30) == 70
-    assert b"does not take its task" in system.log("tape")
+    assert b"takes no task" in system.log("tape")
     system.wait_for(lambda: not is_alive(child), "its process to end as well")
     del system.processes["tape"]
     system.environment["TAPELINE_POOL_PATIENCE_SECONDS"] = "60"
     (system.folder / "tape.log").rename(system.folder / "tape.before.log")
     system.start("tape")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+
+
+def test_a_control_worker_whose_pool_takes_no_task_ends_too(system: System) -> None:
+    """All of its processes hang: no run would be recovered and nobody told, so it ends."""
+    source = system.folder / "source"
+    source.mkdir()
+    system.schedule("monthly", source)
+    system.environment["TAPELINE_POOL_PATIENCE_SECONDS"] = "2"
+    system.start("control")
+    worker = system.processes["control"]
+    children = psutil.Process(worker.pid).children()
+    for child in children:
+        child.suspend()
+    system.start("tape")
+    run_id = system.run_schedule("monthly")
+    assert worker.wait(60) == 70
+    assert b"takes no task" in system.log("control")
+    system.wait_for(lambda: not any(map(is_alive, children)), "its processes to end as well")
+    del system.processes["control"]
+    (system.folder / "control.log").rename(system.folder / "control.before.log")
+    system.start("control")
+    system.start_beat()
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "FAILED"
