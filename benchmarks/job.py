@@ -242,8 +242,7 @@ def main() -> None:
     """Do it, and print what was measured."""
     result = KINDS[sys.argv[1]](json.loads(sys.argv[2]))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    helper = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(json.dumps({**result, "peak_mib": own / 1024, "helper_mib": helper / 1024}))
+    print(json.dumps({**result, "peak_mib": own / 1024}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,31 @@ def sync(path: Path) -> None:
 
 
 def job(kind: str, **facts: Any) -> dict[str, Any]:
-    """Have ``benchmarks.job`` do something in a process of its own; what it measured."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.job", kind, json.dumps(facts)],
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    """Have ``benchmarks.job`` do something in a process of its own; what it measured, and the memory of the
+    largest process that it started (``helper_mib``)."""
+    argv = [sys.executable, "-m", "benchmarks.job", kind, json.dumps(facts)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        helper = 0.0
+        while process.poll() is None:
+            helper = max(helper, _peak_of_children(process.pid))
+            time.sleep(0.1)
+        assert process.stdout is not None
+        said = process.stdout.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return {**json.loads(said), "helper_mib": helper}
+
+
+def _peak_of_children(pid: int) -> float:
+    """MiB of the largest child at its peak. What the kernel tells of children that have ended counts what
+    their parent held when it started them."""
+    peak = 0.0
+    with suppress(OSError):  # they come and go
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            held = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+            peak = max(peak, int(held.split()[1]) / 1024)
+    return peak
 
 
 def empty(folder: Path) -> Path:
