@@ -162,14 +162,13 @@ def _schedules() -> Message:
 
 def _channels() -> Message:
     with wiring.database().transaction() as session:
-        for name, trouble_of_it in outbox.troubles(session).items():
-            raise Wrong(
-                in_trouble(name, trouble_of_it),
-                M(
-                    "Send one to see whether it goes through: tapeline notify test --channel {name}",
-                    name=name,
-                ),
-            )
+        held_up = outbox.troubles(session)
+    if held_up:
+        name = next(iter(held_up))
+        raise Wrong(
+            in_trouble(name, held_up[name]),
+            M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=name),
+        )
     names = ", ".join(settings.load().channels)
     return (
         M("{names}", names=names) if names else M("none on this host: its workers tell nobody how a run went")

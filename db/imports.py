@@ -43,7 +43,8 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
         return stored
     stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
     stored.encrypted, stored.period = found.encrypted, found.about.get("period")
-    stored.template_id = _template(session, found.about.get("template"))
+    # One that was renamed meanwhile is known by its row alone.
+    stored.template_id = _template(session, found.about.get("template")) or stored.template_id
     stored.keep_sets = found.about.get("keep_sets")
     if stored.cartridge_id is None:
         stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
