@@ -102,8 +102,10 @@ class BufferedFile:
         self._file.close()
 
     def drop(self) -> None:
-        """The file does not count any more: nothing of it is to be written from here on."""
+        """The file does not count any more: nothing of it is to be written from here on, and nobody waits."""
         self._stop(dropped=True)
+        self._waiting.clear()
+        self._held = 0
 
     def _stop(self, *, dropped: bool) -> None:
         with self._changed:

@@ -144,3 +144,16 @@ def test_what_does_not_count_any_more_is_not_written() -> None:
     file.close()
     assert len(drive.data) <= BLOCK
     assert drive.closed
+
+
+@pytest.mark.timeout(20)
+def test_nobody_waits_for_a_file_that_was_given_up() -> None:
+    """An encrypted archive writes its end after it was given up: the thread that made room is gone by then."""
+    drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
+    buffer.mark = LEAST  # so that the drive has not begun
+    file = BufferedFile(drive, buffer, Phases())
+    file.write(bytes(LEAST - BLOCK))
+    file.drop()
+    file.write(bytes(2 * BLOCK))
+    file.close()
+    assert (bytes(drive.data), drive.closed, file.held) == (b"", True, 0)
