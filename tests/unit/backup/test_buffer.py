@@ -148,7 +148,7 @@ def test_what_does_not_count_any_more_is_not_written() -> None:
 
 @pytest.mark.timeout(20)
 def test_nobody_waits_for_a_file_that_was_given_up() -> None:
-    """An encrypted archive writes its end after it was given up: the thread that made room is gone by then."""
+    """An encrypted archive writes its end after it was given up, when the thread that made room is gone."""
     drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
     buffer.mark = LEAST  # so that the drive has not begun
     file = BufferedFile(drive, buffer, Phases())
