@@ -64,7 +64,7 @@ class BufferedFile:
         self._phases = phases
         self._waiting: deque[bytes | bytearray | memoryview] = deque()
         self._held = 0
-        self._ended = self._dropped = self._runs = False
+        self._ended = self._dropped = self._runs = self._is_full = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write, name="drive", daemon=True)
@@ -80,7 +80,10 @@ class BufferedFile:
         started = perf_counter()
         with self._changed:
             while self._held and self._held + len(data) > self._buffer.size and self._error is None:
+                self._is_full = True
+                self._changed.notify()
                 self._changed.wait()
+            self._is_full = False
             self._raise()
             if self._dropped:
                 return
@@ -104,14 +107,16 @@ class BufferedFile:
     def drop(self) -> None:
         """The file does not count any more: nothing of it is to be written from here on, and nobody waits."""
         self._stop(dropped=True)
-        self._waiting.clear()
-        self._held = 0
+        with self._changed:
+            self._waiting.clear()
+            self._held = 0
+            self._changed.notify_all()
 
     def _stop(self, *, dropped: bool) -> None:
         with self._changed:
             self._ended = True
             self._dropped = self._dropped or dropped
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _raise(self) -> None:
@@ -149,8 +154,8 @@ class BufferedFile:
             return None
 
     def _is_enough(self) -> bool:
-        # A file that is handed over in large pieces may fill the buffer before it reaches the mark.
-        return self._held >= self._buffer.mark or self._held + BLOCK > self._buffer.size
+        # A large piece may find no room before the mark is reached; it would wait for ever.
+        return self._held >= self._buffer.mark or self._is_full
 
     def _done(self, data: bytes | bytearray | memoryview) -> None:
         with self._changed:

@@ -147,6 +147,38 @@ def test_what_does_not_count_any_more_is_not_written() -> None:
 
 
 @pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", [BLOCK // 2, BLOCK, 2 * BLOCK, 3 * BLOCK, LEAST, 2 * LEAST])
+@pytest.mark.parametrize("mark", [0, LEAST // 2, int(LEAST * HIGHEST_MARK), LEAST])
+def test_pieces_of_any_size_go_through(piece: int, mark: int) -> None:
+    """A frame ends with a piece as large as what its compressor still had: it may not fit beside what has not
+    reached the mark yet."""
+    drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
+    buffer.mark = mark
+    file = BufferedFile(drive, buffer, Phases())
+    parts = [bytes(length) for length in (LEAST * 3 // 4, piece, BLOCK // 3, piece, piece)]
+    for part in parts:
+        file.write(part)
+    file.close()
+    assert len(drive.data) == sum(map(len, parts))
+
+
+@pytest.mark.timeout(20)
+def test_who_waits_for_room_goes_on_when_the_file_is_given_up() -> None:
+    """The thread that encrypts, for instance, whose end is waited for next."""
+    drive = Drive()
+    drive.open.clear()
+    file = BufferedFile(drive, Buffer(LEAST, in_bursts=True), Phases())
+    for _ in range(LEAST // BLOCK):
+        file.write(bytes(BLOCK))
+    waits = threading.Thread(target=file.write, args=(bytes(3 * BLOCK),), daemon=True)
+    waits.start()
+    threading.Timer(0.1, drive.open.set).start()
+    file.drop()
+    waits.join(SECONDS)
+    assert not waits.is_alive()
+
+
+@pytest.mark.timeout(20)
 def test_nobody_waits_for_a_file_that_was_given_up() -> None:
     """An encrypted archive writes its end after it was given up, when the thread that made room is gone."""
     drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
