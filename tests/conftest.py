@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from hypothesis import settings
 from sqlalchemy import make_url
 
 from db.engine import Database
@@ -22,6 +23,10 @@ from tests.ltfs import programs
 from tests.windows import wine
 
 _numbers = itertools.count(1)
+
+# No test fails for the speed of its machine.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
