@@ -56,7 +56,7 @@ faults: install ## The table of faults: kills, lost and repeated messages, broke
 soak: install ## What takes long: 10,000 random histories, ten minutes of random kills, long outages (an hour)
 	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
 
-bench: install ## Tapeline beside tar, borg and restic on this machine: tables, half an hour; a part of it: make bench ARGS=stream
+bench: install ## Tapeline beside tar, borg and restic on this machine: tables, more than an hour; a part of it: make bench ARGS=stream
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 reference: install ## Write docs/settings.md and docs/commands.md anew from the code

@@ -154,8 +154,7 @@ class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
             # Without it nobody would recover a run, or tell of one. Its own loop looks, not a thread: a fork
             # beside threads is what pools come to stand in.
             watch = PoolWatch(settings.load().pool_patience_seconds)
-            pause = min(SEEN_SECONDS, watch.patience)
-            worker.timer.call_repeatedly(pause, watch.check, (pause,))
+            worker.timer.call_repeatedly(watch.pause, watch.check, (watch.pause,))
 
     def stop(self, _worker: Any) -> None:
         if self._keeper:
@@ -240,6 +239,8 @@ class PoolWatch:
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
+        self.pause = min(SEEN_SECONDS, patience)
+        """Seconds from one check to the next."""
         self._untaken = 0.0
 
     def check(self, seconds: float) -> None:
@@ -286,9 +287,8 @@ class Keeper(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
-        pause = min(SEEN_SECONDS, self._pool.patience)
-        while not self._ended.wait(pause):
-            self._pool.check(pause)
+        while not self._ended.wait(self._pool.pause):
+            self._pool.check(self._pool.pause)
             try:
                 self._keep()
             except (TapelineError, SQLAlchemyError) as error:

@@ -39,7 +39,7 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     stored = session.get(BackupSet, found.id)
     if stored is None:
         stored = _place_for(session, found.id, found.type)
-    if _is_a_runs(session, stored):
+    if _is_of_a_run(session, stored):
         return stored
     stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
     stored.encrypted, stored.period = found.encrypted, found.about.get("period")
@@ -60,7 +60,7 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     return stored
 
 
-def _is_a_runs(session: Session, stored: BackupSet) -> bool:
+def _is_of_a_run(session: Session, stored: BackupSet) -> bool:
     """Whether a run has finished the set, or may yet. One that was cancelled never will: then the tape's word
     counts, which may be newer than the database where that was made of a dump."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
@@ -101,7 +101,7 @@ def settle(session: Session, set_id: str) -> BackupSet:
     such chain was written again, and does not count.
     """
     stored = catalog.get(session, set_id)
-    if stored.finished_at is None or _is_a_runs(session, stored):
+    if stored.finished_at is None or _is_of_a_run(session, stored):
         return stored
     session.refresh(stored, ["archives"])
     known = {archive.number: archive for archive in stored.archives}
