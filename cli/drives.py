@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -109,7 +108,7 @@ def idle(database: Database, name: str | None) -> Drive:
         running = session.scalar(
             select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
         )
-        has_worker = drives.is_alive(session, drive.name, timedelta(seconds=60))
+        has_worker = drives.is_alive(session, drive.name)
     if running is not None:
         raise NotAllowed(
             M("Run {run} works at drive {drive} now.", run=running, drive=drive.name),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
-from datetime import timedelta
 from typing import Any
 
 from rich.progress import (
@@ -98,7 +97,7 @@ class Watcher:
             return
         self._complained = True
         with wiring.database().transaction() as session:
-            alive = drives.is_alive(session, run["drive"], timedelta(seconds=60))
+            alive = drives.is_alive(session, run["drive"])
         told = (
             M("Nothing happens: does a control worker run? 'tapeline doctor' checks.")
             if alive

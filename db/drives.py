@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session
 
 from db.models import Drive, now
 
+LATELY = timedelta(minutes=1)
+"""A worker that was heard of no longer ago lives: it says so several times in that time."""
+
 
 def lock_key(name: str) -> int:
     """The key of the advisory lock that the worker of a drive holds."""
@@ -55,7 +58,7 @@ def seen(session: Session, name: str) -> None:
     session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=now()))
 
 
-def is_alive(session: Session, name: str, within: timedelta) -> bool:
+def is_alive(session: Session, name: str, within: timedelta = LATELY) -> bool:
     """Whether the worker of a drive was heard of lately."""
     last = session.scalar(select(Drive.last_seen_at).where(Drive.name == name))
     return last is not None and now() - last <= within

@@ -159,7 +159,7 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
     if run.cancel_requested_at:
         runs.transition(session, run, RunState.CANCELLED, M("Cancelled before its next step."))
         return None
-    if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive, timedelta(seconds=60)):
+    if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive):
         return None
     runs.new_dispatch(run)
     if handed_over:
