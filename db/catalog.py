@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
@@ -12,6 +11,7 @@ from psycopg2 import sql
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from db.copying import copy_in
 from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
 from policy import retention
@@ -95,7 +95,7 @@ _COPY = (
 def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
     head = f"{archive.set_id}\t{archive.number}\t"
     cursor = session.connection().connection.cursor()
-    cursor.copy_expert(_COPY, Lines(head + _line(file) for file in files), size=1 << 16)
+    copy_in(cursor, _COPY, (head + _line(file) for file in files))
 
 
 def _line(file: FileRow) -> str:
@@ -131,27 +131,6 @@ def copy_known(session: Session, set_id: str, sink: BinaryIO) -> None:
     """
     query = _COPY_KNOWN.format(set=sql.Literal(set_id))
     session.connection().connection.cursor().copy_expert(query, sink)
-
-
-class Lines(io.RawIOBase):
-    """Lines as a file that COPY reads, without holding more than one block of them."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._rest = bytearray()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self._rest) < size:
-            line = next(self._lines, None)
-            if line is None:
-                break
-            self._rest += line.encode()
-        block = bytes(self._rest[:size] if size >= 0 else self._rest)
-        del self._rest[: len(block)]
-        return block
 
 
 def complete(

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from db import sqlstate
 from db.engine import Database, newest_version, schema
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import Base
@@ -59,7 +60,7 @@ def write(
     except OSError as error:
         raise _no_file(path, error) from error
     except DBAPIError as error:
-        raise _refused(str(error.orig)) from error
+        raise _refused(sqlstate.reason(error.orig)) from error
 
 
 class _Bounded(io.RawIOBase):
@@ -185,16 +186,16 @@ def translated() -> Iterator[None]:
     """The errors of a COPY, which go past SQLAlchemy. Raises DatabaseUnavailable, DumpFailed."""
     try:
         yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise DatabaseUnavailable(
-            M("The database went away: {reason}", reason=str(error).strip()), M("Bring it back.")
-        ) from error
     except psycopg2.Error as error:
-        raise _refused(str(error)) from error
+        if not sqlstate.is_away(error):
+            raise _refused(sqlstate.reason(error)) from error
+        raise DatabaseUnavailable(
+            M("The database went away: {reason}", reason=sqlstate.reason(error)), M("Bring it back.")
+        ) from error
 
 
 def _refused(reason: str) -> DumpFailed:
     return DumpFailed(
-        M("The database refuses it: {reason}", reason=" ".join(reason.split())),
+        M("The database refuses it: {reason}", reason=reason),
         M("Give this user the right to read every table, and load a dump into an empty database."),
     )

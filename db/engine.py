@@ -16,7 +16,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, Programm
 from sqlalchemy.orm import Session, sessionmaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from db.errors import DatabaseNotMigrated, DatabaseUnavailable
+from db import sqlstate
+from db.errors import DatabaseFailed, DatabaseNotMigrated, DatabaseUnavailable
 from policy.errors import TapelineError, UsageError
 from policy.message import M
 
@@ -53,8 +54,8 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back by an exception.
 
-        Raises DatabaseUnavailable when the server cannot be reached or goes away, DatabaseNotMigrated when
-        the tables are not there.
+        Raises DatabaseUnavailable when the server cannot be reached, goes away, or cannot work just now;
+        DatabaseFailed when it is there and gives up; DatabaseNotMigrated when the tables are not there.
         """
         try:
             with self._sessions.begin() as session:
@@ -64,9 +65,9 @@ class Database:
             if translated is None:
                 raise
             raise translated from error
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        except psycopg2.Error as error:
             # Of a COPY, which passes SQLAlchemy by.
-            raise self._unavailable() from error
+            raise self._trouble(error) from error
 
     def attempt(self, work: Callable[[Session], T], *, patience: float) -> T:
         """Do ``work`` in a transaction, again with growing pauses while the database is away.
@@ -85,11 +86,27 @@ class Database:
         raise AssertionError("unreachable")
 
     def _translate(self, error: DBAPIError) -> TapelineError | None:
-        if isinstance(error, OperationalError) or error.connection_invalidated:
-            return self._refusal(str(error.orig).strip()) or self._unavailable()
+        if error.connection_invalidated:
+            return self._unavailable()
+        if isinstance(error, OperationalError):
+            return self._trouble(error.orig)
         if isinstance(error, ProgrammingError) and getattr(error.orig, "pgcode", None) == "42P01":
             return _not_migrated()
         return None
+
+    def _trouble(self, error: BaseException | None) -> TapelineError:
+        reason = sqlstate.reason(error)
+        if sqlstate.is_away(error):
+            return self._refusal(reason) or self._unavailable()
+        if sqlstate.passes(error):
+            return DatabaseUnavailable(
+                M("The database cannot work just now: {reason}", reason=reason),
+                M("See the database server's log; what waits for it goes on by itself."),
+            )
+        return DatabaseFailed(
+            M("The database refuses it: {reason}", reason=reason),
+            M("See the database server's log."),
+        )
 
     def _unavailable(self) -> DatabaseUnavailable:
         return DatabaseUnavailable(

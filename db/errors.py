@@ -6,9 +6,13 @@ from policy.errors import Consequence, TapelineError, UsageError
 
 
 class DatabaseUnavailable(TapelineError):
-    """The database does not answer."""
+    """The database does not answer, or cannot work just now."""
 
     consequence = Consequence.RETRY
+
+
+class DatabaseFailed(TapelineError):
+    """The database is there and could not do what it was asked: waiting changes nothing."""
 
 
 class DatabaseNotMigrated(TapelineError):

@@ -185,6 +185,8 @@ class ChainRun(Base):
     dispatched_at: Mapped[datetime | None]
     recoveries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """How often it was resumed by itself since an operator last sent it."""
+    resumed: Mapped[dict[str, Any] | None]
+    """Where and why it ended before it was last resumed, and how often it came no further since then."""
     set_id: Mapped[str | None]
     progress: Mapped[dict[str, Any] | None]
     tape_seen: Mapped[dict[str, Any] | None]

@@ -489,6 +489,7 @@ def retry(
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
     run.cancel_requested_at = None
     run.recoveries = 0
+    run.resumed = None
     run.tape_failed = None
     run.wait_until = None
     run.queued_at = now()

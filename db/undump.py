@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import zstandard
 from sqlalchemy import Connection, inspect, select, update
 
-from db.catalog import Lines
+from db.copying import copy_in
 from db.dump import END, TAKEN, translated
 from db.engine import Database, newest_version, schema
 from db.errors import DumpFailed
@@ -83,7 +83,7 @@ def _load(cursor: Any, lines: Iterator[str]) -> datetime:
         if line == END:
             return taken
         if copy:
-            cursor.copy_expert(copy[1], Lines(takewhile(lambda row: row != "\\.\n", lines)), size=1 << 16)
+            copy_in(cursor, copy[1], takewhile(lambda row: row != "\\.\n", lines))
         elif not line.startswith("\\"):
             statements.append(line)
     raise _not_whole("it ends too early")

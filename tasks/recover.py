@@ -13,16 +13,13 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
-from db import drives, events, runs, steps
+from db import drives, events, recoveries, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from policy.message import M, Message
 from tasks import chain
 
 log = structlog.get_logger("tapeline.recover")
-
-MOST_RECOVERIES = 5
-"""How often a run is resumed by itself before an operator has to look at it."""
 
 
 @app.task(name="tapeline.recover", acks_late=False, ignore_result=True)
@@ -56,7 +53,7 @@ def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
         if task_id != chain.message_id(run, step.step):
             return
         log.warning("the process of a step died", task=task_id)
-        resume_at = _resume(session, run, step)
+        resume_at = _resume(session, run, step, _died(step))
     _send(run, resume_at)
 
 
@@ -74,7 +71,7 @@ def adopt(run_id: int) -> None:
 def _taken_over(session: Session, run: ChainRun) -> Step | None:
     step = _running_step(session, run)
     if step is not None:
-        return _resume(session, run, step)
+        return _resume(session, run, step, _died(step))
     opened = runs.first_open_step(session, run)
     runs.new_dispatch(run)
     return opened.step if opened else None
@@ -87,7 +84,8 @@ def _look_after(run_id: int) -> bool:
             return False
         step = _running_step(session, run)
         if step is not None:
-            resume_at = _resume(session, run, step) if _is_dead(session, run, step) else None
+            dead = _why_dead(session, run, step)
+            resume_at = _resume(session, run, step, dead) if dead else None
         else:
             resume_at = _send_again(session, run)
     return _send(run, resume_at)
@@ -109,39 +107,39 @@ def _running_step(session: Session, run: ChainRun) -> ChainStep | None:
     )
 
 
-def _is_dead(session: Session, run: ChainRun, step: ChainStep) -> bool:
+def _why_dead(session: Session, run: ChainRun, step: ChainStep) -> Message | None:
     """Silent for too long while the database was there; or begun before the drive's worker was."""
     registered = drives.registered_at(session, run.drive)
     if step.step in AT_THE_DRIVE and registered and step.started_at and step.started_at < registered:
-        return True
+        return _died(step)
     limit = timedelta(seconds=settings.load().dead_after_seconds)
     database_up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
-    return database_up > limit and steps.is_dead(step, limit)
+    if database_up > limit and steps.is_dead(step, limit):
+        return M(
+            "Step {step} has given no sign of life for {seconds} s ({worker}).",
+            step=step.step.value,
+            seconds=round(limit.total_seconds()),
+            worker=step.worker or "?",
+        )
+    return None
 
 
-def _resume(session: Session, run: ChainRun, step: ChainStep) -> Step | None:
-    """Send the run again from the step that died, or end it; every step is safe to enter again."""
-    events.record(
-        session,
-        run,
-        M("The worker of step {step} died ({worker}).", step=step.step.value, worker=step.worker or "?"),
-        step=step.step,
-        level="warning",
-    )
+def _died(step: ChainStep) -> Message:
+    return M("The worker of step {step} died ({worker}).", step=step.step.value, worker=step.worker or "?")
+
+
+def _resume(session: Session, run: ChainRun, step: ChainStep, reason: Message) -> Step | None:
+    """Send the run again from the step that ended, or end it; every step is safe to enter again."""
+    events.record(session, run, reason, step=step.step, level="warning")
     if run.cancel_requested_at:
         runs.transition(session, run, RunState.CANCELLED, M("Cancelled; its worker had died."))
         return None
-    if run.recoveries >= MOST_RECOVERIES:
+    given_up = recoveries.count(run, step, reason)
+    if given_up is not None:
         steps.fail_dead(session, step)
-        runs.transition(
-            session,
-            run,
-            RunState.FAILED,
-            M("Step {step} died {count} times.", step=step.step.value, count=run.recoveries + 1),
-            M("See in its worker's log what ends it, then: tapeline runs retry {run}", run=run.id),
-        )
+        remedy = M("See in its worker's log what ends it, then: tapeline runs retry {run}", run=run.id)
+        runs.transition(session, run, RunState.FAILED, given_up, remedy)
         return None
-    run.recoveries += 1
     runs.reopen(session, run, step.step)
     runs.new_dispatch(run)
     events.record(session, run, M("Resumed from {step}.", step=step.step.value), step=step.step)

@@ -95,6 +95,10 @@ class Scene:
         wanted = select(ChainStep.attempts).where(ChainStep.run_id == self.run_id, ChainStep.step == step)
         return int(self.site.ask(lambda session: session.scalar(wanted)))
 
+    def progress(self) -> int | None:
+        """How many bytes of content the run shows as done."""
+        return self.site.ask(lambda session: (runs.get(session, self.run_id).progress or {}).get("bytes"))
+
     def catalogued(self) -> int:
         """How many archives of this cartridge the catalogue has."""
         wanted = select(func.count()).where(BackupArchive.set_id.in_(self._sets()))

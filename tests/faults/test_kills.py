@@ -127,8 +127,11 @@ def test_a_step_that_dies_again_and_again(site: Site) -> None:
     scene = Scene(site, tape={"speed": at.MB})
     scene.begin()
     for attempt in range(1, 7):
+        before = scene.progress()
         site.wait_for(partial(_is_at_attempt, scene, attempt), "the next attempt")
         site.wait_for(scene.is_writing, "data")
+        # One that came no further is given up earlier.
+        site.wait_for(lambda last=before: scene.progress() != last, "progress")
         site.kill_pool("tape")
     prove(scene, End("FAILED", "died 6 times", stored="incomplete", messages=("failed",)))
     site.send("retry", scene.run_id)

@@ -1,0 +1,32 @@
+"""What an error of PostgreSQL means: the server is away, cannot work just now, or refuses it."""
+
+from __future__ import annotations
+
+import psycopg2
+
+_AWAY = ("08", "57P")
+"""The connection fails; the server ends, starts, or has crashed."""
+_PASSING = ("40", "53", "55P03")
+"""Two transactions stand in each other's way; memory, disk or connections are used up; a lock is held."""
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the server cannot be reached, which it cannot have reported itself."""
+    if not isinstance(error, psycopg2.Error):
+        return False
+    if error.pgcode is None:
+        # A connection that breaks in the middle of a COPY is an error of no particular kind.
+        broken = type(error) is psycopg2.DatabaseError
+        return broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return error.pgcode.startswith(_AWAY)
+
+
+def passes(error: BaseException | None) -> bool:
+    """Whether the server is there, and the same may succeed when it is asked again."""
+    code = getattr(error, "pgcode", None)
+    return code is not None and code.startswith(_PASSING)
+
+
+def reason(error: BaseException | None) -> str:
+    """What the server reports, in one line."""
+    return " ".join(str(error).split())
