@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import pyrage
 
-from backup.errors import BadRequest, KeyNeeded
+from backup.errors import BadRequest, KeyNeeded, WrongKey
 from backup.tapefile import closed_on_error
 from policy.message import M
 from tape.drive import TapeFile, Volume
@@ -20,6 +20,9 @@ from tape.drive import TapeFile, Volume
 SUFFIX = ".age"
 BLOCKS = 4
 """How many blocks wait between two threads."""
+
+_NO_KEY = "No matching keys found"
+"""The library has one class for all that is wrong with a header."""
 
 Identities = Sequence[Any]
 """Secret keys."""
@@ -135,10 +138,11 @@ def put(volume: Volume, name: str, blocks: Iterable[bytes], keys: list[Any]) -> 
 
 class DecryptedFile:
     """A file of the volume, decrypted in a thread while it is read. It can only be read forwards: going back
-    begins again at its start. Raises OSError where it is damaged."""
+    begins again at its start. Raises OSError where it is damaged, WrongKey."""
 
-    def __init__(self, file: BinaryIO, keys: Identities) -> None:
+    def __init__(self, file: BinaryIO, name: str, keys: Identities) -> None:
         self._file = file
+        self._name = name
         self._keys = keys
         self._begin()
 
@@ -155,6 +159,11 @@ class DecryptedFile:
         data = self._source.read(size)
         self._position += len(data)
         if not data and self._error is not None and size:
+            if str(self._error) == _NO_KEY:
+                raise WrongKey(
+                    M("This key does not open {name}.", name=self._name),
+                    M("Name the file with the secret key that belongs to it: --identity FILE."),
+                ) from self._error
             raise OSError(str(self._error)) from self._error
         return data
 
@@ -247,4 +256,4 @@ def decrypted(file: BinaryIO, name: str, keys: Identities) -> BinaryIO:
             M("{name} is encrypted.", name=name),
             M("Name the file with the secret key: --identity FILE, on the drive's host."),
         )
-    return cast("BinaryIO", DecryptedFile(file, keys))
+    return cast("BinaryIO", DecryptedFile(file, name, keys))

@@ -41,6 +41,10 @@ class KeyNeeded(UsageError):
     """What is encrypted can be read only with a secret key, and this is none of them."""
 
 
+class WrongKey(KeyNeeded):
+    """What is encrypted is not encrypted to this key; it is as sound as ever."""
+
+
 class SpoolFailed(TapelineError):
     """The spool folder on the host's disk could not be written or read."""
 

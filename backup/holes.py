@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
 Segments = list[tuple[int, int]]
 """(offset, length) of the parts with data, in order; the last is (size, 0) where a hole ends the file."""
@@ -27,6 +28,13 @@ def find(fd: int, size: int, most: int = MOST) -> Segments | None:
     if position < size or not segments:
         segments.append((size, 0))
     return segments
+
+
+def data_between(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts (offset, length) of a part of an open file that hold data."""
+    while (part := _next_data(fd, start, end)) is not None:
+        yield part
+        start = part[0] + part[1]
 
 
 def _next_data(fd: int, position: int, size: int) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from backup import documents, index
 from backup.age import Identities
 from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
-from backup.errors import NoSuchSet
+from backup.errors import NoSuchSet, WrongKey
 from backup.excludes import Excludes
 from backup.request import ArchiveRecord, DatabaseRecord, SetRequest
 from backup.sealed import numbers, sealed
@@ -39,6 +40,8 @@ class Manifest:
     parent: str | None
     """The set that this one holds the changes since; None for a full one."""
     encrypted: bool
+    encrypted_to: tuple[str, ...]
+    """Public keys; none where an older version wrote it."""
     sources: tuple[str, ...]
     """As they were asked for."""
     roots: tuple[str, ...]
@@ -106,6 +109,7 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
         "type": request.type,
         "parent": request.parent,
         "encrypted": bool(request.encrypt_to),
+        **({"encrypted_to": list(request.encrypt_to)} if request.encrypt_to else {}),
         "compression": request.compression,
         "level": request.level,
         "archive_bytes": request.archive_bytes,
@@ -190,6 +194,7 @@ def _manifest(
         type=document["type"],
         parent=document["parent"],
         encrypted=document["encrypted"],
+        encrypted_to=tuple(map(str, document.get("encrypted_to", ()))),
         sources=tuple(map(name_from_json, document.get("sources", ()))),
         roots=tuple(map(name_from_json, document.get("roots", ()))),
         compression=document["compression"],
@@ -205,6 +210,19 @@ def _manifest(
         warnings=warnings,
         database=database,
     )
+
+
+@contextmanager
+def naming_keys(volume: Volume, set_id: str) -> Iterator[None]:
+    """Where a key is the wrong one, say of which set, and which are right. Raises WrongKey."""
+    try:
+        yield
+    except WrongKey as error:
+        keys = read_manifest(volume, set_id).encrypted_to
+        told = M("This key does not open set {set}, encrypted to {keys}.", set=set_id, keys=", ".join(keys))
+        raise WrongKey(
+            told if keys else M("This key does not open set {set}.", set=set_id), error.remedy
+        ) from error
 
 
 def entries_on(

@@ -30,6 +30,7 @@ def receive(
         else:
             _write_plain(fd, entry, blocks)
         problems = metadata.apply_open(fd, entry)
+        within.settle(fd)
     finally:
         os.close(fd)
     if entry.partial:
@@ -59,7 +60,7 @@ def _write_sparse(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
     os.ftruncate(fd, entry.size)
     data = _Data(blocks)
     try:
-        segments = _read_map(entry, data)
+        _, segments = _map_of(entry, data)
     except ValueError as error:
         raise Damaged(M("Its map of holes is damaged.")) from error
     for offset, length in segments:
@@ -69,11 +70,20 @@ def _write_sparse(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
     data.end()
 
 
-def _read_map(entry: Entry, data: _Data) -> Segments:
+def read_map(entry: Entry, blocks: Iterator[memoryview]) -> tuple[bytes, Segments]:
+    """The map of holes that the data of an entry begin with, as it stands there and as what it says.
+
+    Raises ValueError, Damaged.
+    """
+    return _map_of(entry, _Data(blocks))
+
+
+def _map_of(entry: Entry, data: _Data) -> tuple[bytes, Segments]:
     reader = MapReader(entry.size)
-    while not reader.feed(b"".join(data.take(BLOCK))):
-        pass
-    return reader.segments
+    blocks = [b"".join(data.take(BLOCK))]
+    while not reader.feed(blocks[-1]):
+        blocks.append(b"".join(data.take(BLOCK)))
+    return b"".join(blocks), reader.segments
 
 
 class _Data:

@@ -11,13 +11,17 @@ from backup import metadata, within
 from backup.age import Identities
 from backup.contents import Contents, Damaged
 from backup.documents import folder_of
-from backup.entry import Entry, FileType, raw, shown
+from backup.entry import Entry, FileType, raw, shown, text
 from backup.receive import receive
-from backup.restored import Restored
+from backup.restored import Count, Restored, There
 from backup.selection import Selection
+from backup.standing import is_as_backed_up
 from backup.target import Refused, Target, placed, split, writing
 from policy.message import M, Message
 from tape.drive import Volume
+
+ROUNDED_NS = 2 * 10**9
+"""As FAT does it."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,9 @@ class RestoreReport:
     incomplete: list[tuple[str, Message]] = field(default_factory=list)
     """What was restored, but not all of it: an attribute, or a content that was no single state."""
     kept: list[str] = field(default_factory=list)
-    """What existed in the target, and was left as it was."""
+    """What existed in the target, and is as in the backup."""
+    differing: list[tuple[str, Message]] = field(default_factory=list)
+    """What existed in the target, is not as in the backup, and was left as it was."""
     missing: list[str] = field(default_factory=list)
     """The paths asked for that the set does not have."""
 
@@ -75,11 +81,12 @@ class _Ended(Exception):
 class Restoration:
     """Restore what several sets hold under ``target``; the path of each file is kept below it.
 
-    What exists stays, unless ``overwrite``; a folder that exists is filled, and keeps its own mode and times
-    without ``overwrite``. ``state``: a file that says how far it is; with it, a restore that was broken off
-    goes on. ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB; what they
-    raise ends the restore without a file half-restored. Raises TargetFailed, SpoolFailed, and what the
-    entries raise; whatever goes wrong with single files is in the report instead.
+    What exists stays, unless ``overwrite``, and is compared; a folder that exists is filled, and keeps its
+    own mode and times without ``overwrite``. ``state``: a file that says how far it is; with it, a restore
+    that was broken off goes on. Of an archive that was done, all is looked for in the target: if something is
+    gone, it is not done. ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB;
+    what they raise ends the restore without a file half-restored. Raises TargetFailed, SpoolFailed, and what
+    the entries raise; whatever goes wrong with single files is in the report instead.
     """
 
     def __init__(
@@ -95,10 +102,13 @@ class Restoration:
         self._keys = keys
         self._restored = Restored(state)
         self.report = RestoreReport()
-        self.report.files, self.report.size, self._kept_before = self._restored.totals()
         self._overwrite = overwrite
         self._on_progress, self._check = on_progress, check
         self._target = Target(target, self._restored.makes)
+        self._forget_what_is_gone()
+        self._before = self._restored.totals()
+        self.report.files, self.report.size = self._before.files, self._before.size
+        self._begun = self._total()
         self._firsts = Target(target)
         self._under_way = 0
         self._set_id = ""
@@ -112,9 +122,28 @@ class Restoration:
         self._target.close()
         self._firsts.close()
 
-    def take(self, volume: Volume, set_id: str, entries: Iterable[Entry]) -> None:
-        """Restore entries of one set, in tape order."""
+    def _forget_what_is_gone(self) -> None:
+        """The target may have been emptied since, or be another disk: what is counted is there now."""
+        for set_id, archive in self._restored.all_done():
+            if not all(self._is_there(found) for found in self._restored.of_archive(set_id, archive)):
+                self._restored.undo(set_id, archive)
+        for path in self._restored.made_folders():
+            if self._target.status(split(text(path))) is None:
+                self._restored.forget_folder(path)
+
+    def _is_there(self, found: There) -> bool:
+        now = self._target.status(tuple(found.path.split(b"/")))
+        if now is None or stat.S_IFMT(now.st_mode) != found.kind:
+            return False
+        # A disk that is mounted again may have rounded the time.
+        same_time = abs(now.st_mtime_ns - found.mtime_ns) <= ROUNDED_NS
+        return found.kind != stat.S_IFREG or (now.st_size == found.size and same_time)
+
+    def take(self, volume: Volume, set_id: str, entries: Iterable[Entry], archive: int = 0) -> None:
+        """Restore entries of one archive of a set, or of a whole set, in tape order."""
         self._set_id = set_id
+        self._restored.begin(set_id, archive)
+        self._begun = self._total()
         self._contents = Contents(volume, folder_of(set_id), self._keys)
         try:
             for entry in entries:
@@ -132,9 +161,14 @@ class Restoration:
         """A file that is wanted cannot be found on the tape."""
         self._fail(shown(path), reason)
 
-    def archive_done(self, set_id: str, archive: int) -> None:
-        """All that is wanted of this archive was given: it is not asked for again after a break."""
-        self._restored.done(set_id, archive, self.report.files, self.report.size, self.kept)
+    def archive_done(self) -> None:
+        """All that is wanted of the archive taken last was given: it is not asked for again after a break."""
+        self._target.sync()
+        now = zip(self._total(), self._begun, strict=True)
+        self._restored.done(Count(*(total - begun for total, begun in now)))
+
+    def _total(self) -> Count:
+        return Count(self.report.files, self.report.size, self.kept, self.differing)
 
     def is_done(self, set_id: str, archive: int) -> bool:
         """Whether an archive was done, perhaps before a break."""
@@ -142,8 +176,13 @@ class Restoration:
 
     @property
     def kept(self) -> int:
-        """How much existed and was left as it was, also before a break."""
-        return self._kept_before + len(self.report.kept)
+        """How much existed and is as in the backup, also before a break."""
+        return self._before.kept + len(self.report.kept)
+
+    @property
+    def differing(self) -> int:
+        """How much existed, is not as in the backup, and was left as it was, also before a break."""
+        return self._before.differing + len(self.report.differing)
 
     @property
     def failures(self) -> int:
@@ -154,6 +193,7 @@ class Restoration:
         """Give the folders their own modes and times: nothing more comes into them."""
         for entry in self._restored.folders():
             self._attempt(entry, self._finish_folder)
+        self._target.sync()
         return self.report
 
     def _one(self, entry: Entry) -> None:
@@ -201,7 +241,7 @@ class Restoration:
         existing = _existing(parent, parts[-1])
         if existing is not None and not stat.S_ISDIR(existing):
             if not self._overwrite:
-                self.report.kept.append(shown(entry.path))
+                self._differs(entry, M("It was there already, is no folder, and was kept."))
                 return False
             within.unlink(parent, parts[-1])
             existing = None
@@ -209,6 +249,7 @@ class Restoration:
             self._restored.folder(entry)
         if existing is None:
             within.mkdir(parent, parts[-1])
+        self._restored.there(There(b"/".join(parts), stat.S_IFDIR, 0, 0))
         return True
 
     def _finish_folder(self, entry: Entry) -> bool:
@@ -221,26 +262,53 @@ class Restoration:
         if not parts:
             raise Refused(M("Only a folder can have this path."))
         parent = self._target.folder(parts[:-1])
-        if self._is_kept(entry, parent, parts[-1]):
+        if self._is_kept(entry, parent, parts):
             return False
         with placed(parent, parts[-1]) as temporary:
             self._fill(entry, parent, temporary)
         if entry.type is FileType.FILE:
             self.report.size += entry.size
-            if entry.nlink > 1:
-                self._restored.name(self._set_id, entry, parts)
+        self._count(entry, parent, parts)
         return True
 
-    def _is_kept(self, entry: Entry, parent: within.Folder, name: bytes) -> bool:
-        existing = _existing(parent, name)
+    def _count(self, entry: Entry, parent: within.Folder, parts: tuple[bytes, ...]) -> None:
+        """What an entry stands for is in the target."""
+        found = within.status(parent, parts[-1])
+        if found is not None:
+            kind = stat.S_IFMT(found.st_mode)
+            self._restored.there(There(b"/".join(parts), kind, found.st_size, found.st_mtime_ns))
+        if entry.type is FileType.FILE and entry.nlink > 1:
+            self._restored.name(self._set_id, entry, parts)
+
+    def _is_kept(self, entry: Entry, parent: within.Folder, parts: tuple[bytes, ...]) -> bool:
+        existing = _existing(parent, parts[-1])
         if existing is None:
             return False
         if not self._overwrite:
-            self.report.kept.append(shown(entry.path))
+            self._keep(entry, parent, parts)
             return True
         if stat.S_ISDIR(existing):
             raise Refused(M("A folder of the same name is in its way."))
         return False
+
+    def _keep(self, entry: Entry, parent: within.Folder, parts: tuple[bytes, ...]) -> None:
+        """Leave what exists, and see whether it is what the backup has."""
+        try:
+            is_same = is_as_backed_up(self._contents, entry, parent, parts[-1], self._look_up)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._differs(
+                entry, M("It was there already and kept; it cannot be read: {reason}.", reason=reason)
+            )
+            return
+        if is_same:
+            self.report.kept.append(shown(entry.path))
+            self._count(entry, parent, parts)
+        else:
+            self._differs(entry, M("It was there already, is not as in the backup, and was kept."))
+
+    def _differs(self, entry: Entry, reason: Message) -> None:
+        self.report.differing.append((shown(entry.path), reason))
 
     def _fill(self, entry: Entry, parent: within.Folder, name: bytes) -> None:
         first = self._same_file(entry)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from backup.entry import Entry, Place, from_json, raw, to_line
 from backup.spool import spooled, spooling
@@ -14,19 +15,53 @@ from policy.paths import order
 
 _SCHEMA = """
     PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = OFF;
+    PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS folders (key BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS named (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS twins (inode TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS failures (path TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS done
-        (set_id TEXT, archive INTEGER, PRIMARY KEY (set_id, archive)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS totals (files INTEGER, size INTEGER, kept INTEGER);
+        (set_id TEXT, archive INTEGER, files INTEGER, size INTEGER, kept INTEGER, differing INTEGER,
+         PRIMARY KEY (set_id, archive)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS there
+        (set_id TEXT, archive INTEGER, path BLOB, kind INTEGER, size INTEGER, mtime_ns INTEGER);
+    CREATE INDEX IF NOT EXISTS there_of ON there (set_id, archive);
+    CREATE TABLE IF NOT EXISTS named
+        (place TEXT PRIMARY KEY, path BLOB, set_id TEXT, archive INTEGER) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS twins
+        (inode TEXT PRIMARY KEY, path BLOB, set_id TEXT, archive INTEGER) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS failures
+        (path TEXT PRIMARY KEY, reason TEXT, set_id TEXT, archive INTEGER) WITHOUT ROWID;
 """
+_OF_ARCHIVES = ("done", "there", "named", "twins", "failures")
+_ROWS = 1000
+"""So many are written at once."""
+
+
+class There(NamedTuple):
+    """What is in the target under a path, and is counted."""
+
+    path: bytes
+    kind: int
+    """Its type bits."""
+    size: int
+    mtime_ns: int
+
+
+class Count(NamedTuple):
+    """What came of the archives that are done."""
+
+    files: int
+    size: int
+    kept: int
+    """What was there already, and is as in the backup."""
+    differing: int
+    """What was there already, is not as in the backup, and stayed."""
 
 
 class Restored:
-    """What a process that ends leaves for the next one; a loss of power may cost it. Raises SpoolFailed."""
+    """What a process that ends leaves for the next one. Raises SpoolFailed.
+
+    Whatever is noted belongs to the archive that was begun last, and is forgotten where that is not done
+    when it is opened again.
+    """
 
     @spooled
     def __init__(self, path: Path | None) -> None:
@@ -35,10 +70,20 @@ class Restored:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or "", isolation_level=None)
         self._db.executescript(_SCHEMA)
+        self._under_way = ("", 0)
+        self._there: list[There] = []
+        done = "SELECT set_id, archive FROM done"
+        for table in _OF_ARCHIVES[1:]:
+            self._db.execute(f"DELETE FROM {table} WHERE (set_id, archive) NOT IN ({done})")  # noqa: S608
 
     @spooled
     def close(self) -> None:
         self._db.close()
+
+    @spooled
+    def begin(self, set_id: str, archive: int) -> None:
+        """What comes now is of this archive."""
+        self._under_way = set_id, archive
 
     @spooled
     def makes(self, path: bytes) -> None:
@@ -70,11 +115,19 @@ class Restored:
             yield from_json(json.loads(row[0]))
 
     @spooled
+    def there(self, found: There) -> None:
+        """This is in the target now, and counts."""
+        self._there.append(found)
+        if len(self._there) == _ROWS:
+            self._write_down()
+
+    @spooled
     def name(self, set_id: str, entry: Entry, parts: tuple[bytes, ...]) -> None:
         """A file with several names is there under this one."""
         path = b"/".join(parts)
-        self._db.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", (_key(set_id, entry.place), path))
-        self._db.execute("INSERT OR REPLACE INTO twins VALUES (?, ?)", (_inode(set_id, entry), path))
+        for table, key in (("named", _key(set_id, entry.place)), ("twins", _inode(set_id, entry))):
+            row = (key, path, *self._under_way)
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", row)  # noqa: S608
 
     @spooled
     def twin_of(self, set_id: str, entry: Entry) -> tuple[bytes, ...] | None:
@@ -91,9 +144,8 @@ class Restored:
 
     @spooled
     def failed(self, path: str, reason: Message) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO failures VALUES (?, ?)", (path, json.dumps(reason.to_json()))
-        )
+        row = (path, json.dumps(reason.to_json()), *self._under_way)
+        self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
 
     @spooled
     def failures(self) -> int:
@@ -101,12 +153,11 @@ class Restored:
         return int(self._db.execute("SELECT count(*) FROM failures").fetchone()[0])
 
     @spooled
-    def done(self, set_id: str, archive: int, files: int, size: int, kept: int) -> None:
-        """All that is wanted of an archive is there, or has failed; the totals so far."""
+    def done(self, count: Count) -> None:
+        """All that is wanted of the archive under way is in the target, and on its disk, or has failed."""
         self._db.execute("BEGIN")
-        self._db.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (set_id, archive))
-        self._db.execute("DELETE FROM totals")
-        self._db.execute("INSERT INTO totals VALUES (?, ?, ?)", (files, size, kept))
+        self._write_down()
+        self._db.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?)", (*self._under_way, *count))
         self._db.execute("COMMIT")
 
     @spooled
@@ -115,10 +166,58 @@ class Restored:
         return found.fetchone() is not None
 
     @spooled
-    def totals(self) -> tuple[int, int, int]:
-        """Files, bytes, and what was kept, when an archive was done last."""
-        found = self._db.execute("SELECT files, size, kept FROM totals").fetchone()
-        return (found[0], found[1], found[2]) if found else (0, 0, 0)
+    def all_done(self) -> list[tuple[str, int]]:
+        """The archives that are done: set and number."""
+        return self._db.execute("SELECT set_id, archive FROM done").fetchall()
+
+    def of_archive(self, set_id: str, archive: int) -> Iterator[There]:
+        """What of an archive counts as being in the target."""
+        query = "SELECT path, kind, size, mtime_ns FROM there WHERE set_id = ? AND archive = ?"
+        with spooling():
+            cursor = self._db.execute(query, (set_id, archive))
+        while True:
+            with spooling():
+                row = cursor.fetchone()
+            if row is None:
+                return
+            yield There(*row)
+
+    @spooled
+    def undo(self, set_id: str, archive: int) -> None:
+        """What came of an archive is not there any more."""
+        self._db.execute("BEGIN")
+        for table in _OF_ARCHIVES:
+            self._db.execute(f"DELETE FROM {table} WHERE set_id = ? AND archive = ?", (set_id, archive))  # noqa: S608
+        self._db.execute("COMMIT")
+
+    @spooled
+    def forget_folder(self, path: bytes) -> None:
+        """A folder that this restore made is gone: another one of its name is not ours."""
+        self._db.execute("DELETE FROM folders WHERE key = ?", (order(path),))
+
+    def made_folders(self) -> Iterator[bytes]:
+        """The paths of the folders that this restore makes or fills."""
+        last = b""
+        while True:
+            with spooling():
+                query = "SELECT key FROM folders WHERE key > ? ORDER BY key LIMIT ?"
+                keys = [row[0] for row in self._db.execute(query, (last, _ROWS))]
+            if not keys:
+                return
+            last = keys[-1]
+            yield from (key.replace(b"\0", b"/") for key in keys)
+
+    @spooled
+    def totals(self) -> Count:
+        """What came of all archives that are done."""
+        sums = "coalesce(sum(files), 0), coalesce(sum(size), 0), coalesce(sum(kept), 0)"
+        query = f"SELECT {sums}, coalesce(sum(differing), 0) FROM done"  # noqa: S608
+        return Count(*self._db.execute(query).fetchone())
+
+    def _write_down(self) -> None:
+        rows = [(*self._under_way, *found) for found in self._there]
+        self._db.executemany("INSERT INTO there VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._there.clear()
 
 
 def _inode(set_id: str, entry: Entry) -> str:

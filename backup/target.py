@@ -7,6 +7,7 @@ tape or from before.
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,13 +36,17 @@ def writing() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FATAL:
-            raise TargetFailed(
-                M("The folder to restore into cannot be written: {reason}.", reason=error.strerror),
-                M("Make room there or choose another folder, and restore again."),
-            ) from error
+            raise _failed(error) from error
         raise Refused(M("It could not be written: {reason}.", reason=error.strerror or str(error))) from error
     except (OverflowError, ValueError, NotImplementedError) as error:
         raise Refused(M("It has a value or a type that this system cannot store.")) from error
+
+
+def _failed(error: OSError) -> TargetFailed:
+    return TargetFailed(
+        M("The folder to restore into cannot be written: {reason}.", reason=error.strerror),
+        M("Make room there or choose another folder, and restore again."),
+    )
 
 
 def split(path: str) -> tuple[bytes, ...]:
@@ -70,10 +75,35 @@ class Target:
             self._root = within.root(str(root))
         self._parts: tuple[bytes, ...] = ()
         self._held = within.again(self._root)
+        self._disks = {within.device(self._root): within.again(self._root)}
 
     def close(self) -> None:
         within.close(self._held)
         within.close(self._root)
+        for folder in self._disks.values():
+            within.close(folder)
+
+    def sync(self) -> None:
+        """Have what was written on the disk, once for many files. Raises TargetFailed."""
+        for folder in self._disks.values():
+            try:
+                within.sync(folder)
+            except OSError as error:
+                raise _failed(error) from error
+
+    def status(self, parts: tuple[bytes, ...]) -> os.stat_result | None:
+        """What is there under a path, past no link and nothing being made; None if nothing is."""
+        here = within.again(self._root)
+        try:
+            for name in parts[:-1]:
+                there = within.enter(here, name)
+                within.close(here)
+                here = there
+            return within.status(here, parts[-1])
+        except OSError:
+            return None
+        finally:
+            within.close(here)
 
     def folder(self, parts: tuple[bytes, ...]) -> within.Folder:
         """A folder, held until the next call; what is missing is made. Raises Refused."""
@@ -86,6 +116,9 @@ class Target:
     def _go(self, parts: tuple[bytes, ...], folder: within.Folder) -> None:
         within.close(self._held)
         self._parts, self._held = parts, folder
+        device = within.device(folder)
+        if device not in self._disks:
+            self._disks[device] = within.again(folder)
 
     def _enter(self, parts: tuple[bytes, ...]) -> within.Folder:
         name = parts[-1]

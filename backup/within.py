@@ -6,6 +6,7 @@ rename or remove it, nor any folder above it; what is in it is then named by its
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 import sys
@@ -13,7 +14,6 @@ import sys
 from backup import system
 
 if sys.platform == "win32":
-    import ctypes
     import errno
     import msvcrt
     from ctypes import wintypes
@@ -103,6 +103,32 @@ if sys.platform == "win32":
             return None
         return stat.S_IFLNK if found.st_reparse_tag else stat.S_IFMT(found.st_mode)
 
+    def status(folder: Folder, name: bytes) -> os.stat_result | None:
+        """What has this name now, past no link; None if nothing has. Raises OSError."""
+        try:
+            return os.lstat(folder.at(name))
+        except FileNotFoundError:
+            return None
+
+    def read(folder: Folder, name: bytes) -> int:
+        """Open a file to read; returns its descriptor. Raises OSError."""
+        return os.open(folder.at(name), os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+
+    def readlink(folder: Folder, name: bytes) -> bytes:
+        """What a symbolic link says. Raises OSError."""
+        return os.fsencode(os.readlink(folder.at(name)))  # noqa: PTH115 - as text
+
+    def device(_folder: Folder) -> int:
+        """Which file system a folder is on; here each file is written through by itself."""
+        return 0
+
+    def sync(_folder: Folder) -> None:
+        """Here ``settle`` has done it."""
+
+    def settle(fd: int) -> None:
+        """Have an open file on the disk: there is no word for many of them at once. Raises OSError."""
+        os.fsync(fd)
+
     def is_another(folder: Folder, name: bytes) -> bool:
         """Whether what has this name here is another one's, which differs in case alone."""
         wanted = os.fsdecode(name)
@@ -155,6 +181,9 @@ if sys.platform == "win32":
 else:
     Folder = int
 
+    _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    """Of Linux: unlike ``sync``, it tells of errors, and waits for one file system alone."""
+
     _FOLDER = os.O_RDONLY | system.FOLDER | system.WITHIN
     _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.WITHIN
 
@@ -188,6 +217,36 @@ else:
             return stat.S_IFMT(os.lstat(name, dir_fd=folder).st_mode)
         except FileNotFoundError:
             return None
+
+    def status(folder: int, name: bytes) -> os.stat_result | None:
+        """What has this name now, past no link; None if nothing has. Raises OSError."""
+        try:
+            return os.lstat(name, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+
+    def read(folder: int, name: bytes) -> int:
+        """Open a file to read; returns its descriptor. Raises OSError; ELOOP for a link."""
+        return os.open(name, os.O_RDONLY | os.O_NONBLOCK | system.WITHIN, dir_fd=folder)
+
+    def readlink(folder: int, name: bytes) -> bytes:
+        """What a symbolic link says. Raises OSError."""
+        return os.readlink(name, dir_fd=folder)
+
+    def device(folder: int) -> int:
+        """Which file system a folder is on. Raises OSError."""
+        return os.fstat(folder).st_dev
+
+    def sync(folder: int) -> None:
+        """Have all that was written to the file system of a folder on its disk. Raises OSError."""
+        if _SYNCFS is None:
+            os.sync()
+        elif _SYNCFS(folder):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def settle(_fd: int) -> None:
+        """Here ``sync`` does it, once for many files."""
 
     def is_another(_folder: int, _name: bytes) -> bool:
         """Here names that differ in case are different names."""

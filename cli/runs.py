@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from db.models import ChainRun
 from db.states import RunState
 from policy.errors import TapelineError, UsageError
 from policy.message import M
+from policy.paths import on_the_drives_host
 
 app = typer.Typer(
     help="Runs: what happened, and going on after a failure.",
@@ -150,6 +152,7 @@ def watch_run(run_id: RunId) -> None:
     epilog=examples(
         "tapeline runs retry 12",
         "tapeline runs retry 12 --from precheck --why 'the right tape is in'",
+        "tapeline runs retry 12 --identity /root/other-key.txt",
         "tapeline runs retry --all-failed",
     ),
 )
@@ -159,6 +162,14 @@ def retry(
         str | None, typer.Option("--from", help="An earlier step to go on from.", metavar="STEP")
     ] = None,
     why: Annotated[str | None, typer.Option(help="For the run's story.")] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="Of a restore: another file with a secret key, on its host.", metavar="FILE"),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Of a restore: another folder, on its host.", metavar="FOLDER"),
+    ] = None,
     all_failed: Annotated[
         bool,
         typer.Option(
@@ -169,11 +180,19 @@ def retry(
 ) -> None:
     """Go on with a failed run from its failed step, or from an earlier one.
 
-    A format that was done is not done again.
+    A format that was done is not done again. A restore looks for what it has restored: what is not in the
+    folder any more is restored again.
     """
     if (run_id is None) == (not all_failed):
         raise UsageError(
             M("RUN: name one run, or give --all-failed."), M("'tapeline runs --state FAILED' lists them.")
+        )
+    instead = {
+        name: on_the_drives_host(path) for name, path in (("identity", identity), ("target", to)) if path
+    }
+    if instead and all_failed:
+        raise UsageError(
+            M("--identity and --to are for one restore."), M("Name its run instead of --all-failed.")
         )
     with stack.database() as database:
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
@@ -186,7 +205,7 @@ def retry(
         refused: list[TapelineError] = []
         for each in ids:
             try:
-                run = chain.retry(each, step, requested_by=who, why=why, brief=True)
+                run = chain.retry(each, step, requested_by=who, why=why, instead=instead, brief=True)
             except NotAllowed as error:
                 if run_id is not None:
                     raise

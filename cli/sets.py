@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ from db.models import BackupFile, BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
-from policy.paths import as_stored
+from policy.paths import as_stored, on_the_drives_host
 
 app = typer.Typer(help="Backup sets: what is on tape, finding files, restoring.")
 
@@ -172,11 +172,11 @@ def restore(
             _show_plan(plan, as_json)
             return
         options = {
-            "target": _on_the_drives_host(to),
+            "target": on_the_drives_host(to),
             "paths": wanted,
             "patterns": patterns,
             "overwrite": overwrite,
-            "identity": _on_the_drives_host(identity) if identity else None,
+            "identity": on_the_drives_host(identity) if identity else None,
         }
         options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
         if is_closed and identity is None:
@@ -191,11 +191,6 @@ def restore(
         _show_plan(plan, as_json=False)
         run = watch.follow(run_id)
     ending.leave(run)
-
-
-def _on_the_drives_host(path: Path) -> str:
-    """A path as that host has it, which may be one of Windows while this is none."""
-    return str(path if PureWindowsPath(path).is_absolute() else path.absolute())
 
 
 def _set_at(session: Any, schedule: str, at: str) -> str:

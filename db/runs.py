@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -125,7 +126,7 @@ def _announce_state(
 ) -> None:
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     event = events.ENDINGS[run.state]
-    if run.state is RunState.SUCCEEDED and stored and run.kind is Kind.BACKUP and stored.warnings:
+    if run.state is RunState.SUCCEEDED and _came_to(session, run, stored).get("warnings"):
         event = "warnings"
     if run.state is RunState.FAILED and _has_bad_tape(session, run, stored):
         event = "tape_error"
@@ -155,7 +156,6 @@ def announce(
     """Put an event of the run into the outbox, with the facts as they are at this moment."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     cartridge = session.get(TapeCartridge, stored.cartridge_id) if stored and stored.cartridge_id else None
-    is_backup = run.kind is Kind.BACKUP
     ended = run.finished_at or now()
     facts = {
         "event": event,
@@ -166,10 +166,8 @@ def announce(
         "drive": run.drive,
         "label": cartridge.label if cartridge else (run.tape_seen or {}).get("label"),
         "set_id": run.set_id,
-        "files": stored.files if stored and is_backup else None,
-        "size": stored.bytes if stored and is_backup else None,
-        "warnings": stored.warnings if stored and is_backup else 0,
-        "first_warnings": _first_warnings(session, run) if is_backup else [],
+        **_came_to(session, run, stored),
+        "first_warnings": _first_warnings(session, run),
         "seconds": (ended - run.started_at).total_seconds() if run.started_at else None,
         "reason": _json(reason),
         "remedy": _json(advice.remedy(run, event, remedy)),
@@ -183,6 +181,21 @@ def announce(
     events.announce(session, run, event, facts)
 
 
+def _came_to(session: Session, run: ChainRun, stored: BackupSet | None) -> dict[str, Any]:
+    """How much a backup has stored, or a restore has brought back and where to."""
+    if run.kind is Kind.BACKUP and stored:
+        return {"files": stored.files, "size": stored.bytes, "warnings": stored.warnings}
+    step = session.get(ChainStep, (run.id, run.part, Step.RESTORE)) if run.kind is Kind.RESTORE else None
+    done = (step.result or {}) if step else {}
+    return {
+        "files": done.get("files"),
+        "size": done.get("bytes"),
+        "kept": done.get("kept", 0),
+        "target": done.get("target"),
+        "warnings": done.get("warnings", 0),
+    }
+
+
 def _json(message: Message | None) -> dict[str, Any] | None:
     return message.to_json() if message else None
 
@@ -191,7 +204,11 @@ def _first_warnings(session: Session, run: ChainRun) -> list[dict[str, Any]]:
     return list(
         session.scalars(
             select(RunEvent.message)
-            .where(RunEvent.run_id == run.id, RunEvent.step == Step.RUN_BACKUP, RunEvent.level == "warning")
+            .where(
+                RunEvent.run_id == run.id,
+                RunEvent.step.in_((Step.RUN_BACKUP, Step.RESTORE)),
+                RunEvent.level == "warning",
+            )
             .order_by(RunEvent.id)
             .limit(3)
         )
@@ -462,12 +479,28 @@ def reopen(session: Session, run: ChainRun, step: Step) -> None:
 
 
 def retry(
-    session: Session, run_id: int, from_step: Step | None, requested_by: str, why: str | None
+    session: Session,
+    run_id: int,
+    from_step: Step | None,
+    requested_by: str,
+    why: str | None,
+    *,
+    instead: Mapping[str, str] | None = None,
 ) -> ChainRun:
-    """Queue a failed run again, from its failed step or from an earlier one. Raises NotFound, NotAllowed."""
+    """Queue a failed run again, from its failed step or from an earlier one.
+
+    ``instead``: options of a restore that are other ones now. Raises NotFound, NotAllowed.
+    """
     run = get(session, run_id, lock=True)
     if run.state is not RunState.FAILED:
         raise only_failed(run)
+    if instead:
+        if run.kind is not Kind.RESTORE:
+            raise NotAllowed(
+                M("Run {id} is no restore: it takes no --identity and no --to.", id=run.id),
+                M("Retry it without: tapeline runs retry {id}", id=run.id),
+            )
+        run.options = {**run.options, **instead}
     failed = first_open_step(session, run)
     steps = STEPS[run.kind]
     failed_step = failed.step if failed else steps[-1]

@@ -41,6 +41,10 @@ class Facts:
     """Files that are sealed and catalogued (or restored), also where the run failed later."""
     size: int | None = None
     """Bytes of those files."""
+    kept: int = 0
+    """Files that a restore found in its folder, as they are in the backup."""
+    target: str | None = None
+    """The folder that was restored into, on the drive's host."""
     seconds: float | None = None
     """How long it took, or how long a drive has been silent."""
     warnings: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 
 def order(path: bytes) -> bytes:
@@ -19,3 +19,8 @@ def as_stored(path: str) -> str:
     """A path as an operator writes it, as sets have it: ``C:\\data`` is ``/C:/data`` there."""
     written = PureWindowsPath(path)
     return f"/{written.as_posix()}" if written.is_absolute() else path
+
+
+def on_the_drives_host(path: Path) -> str:
+    """A path as that host has it, which may be one of Windows while this is none."""
+    return str(path if PureWindowsPath(path).is_absolute() else path.absolute())

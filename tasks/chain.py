@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -125,6 +126,7 @@ def retry(
     *,
     requested_by: str,
     why: str | None = None,
+    instead: Mapping[str, str] | None = None,
     brief: bool = False,
 ) -> ChainRun:
     """Resume a failed run by hand: the one function behind the CLI, the task and the dashboard.
@@ -132,7 +134,7 @@ def retry(
     Raises NotFound, NotAllowed.
     """
     with wiring.database().transaction() as session:
-        run = runs.retry(session, run_id, from_step, requested_by, why)
+        run = runs.retry(session, run_id, from_step, requested_by, why, instead=instead)
     release(run.drive, brief=brief)
     return run
 

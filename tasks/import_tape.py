@@ -85,7 +85,8 @@ def _import_set(source: Source, set_id: str) -> bool:
     """Whether all that the tape has of a set could be read; what could not is told."""
     work, volume = source.work, source.volume
     try:
-        said = manifest.read_manifest(volume, set_id, source.keys)
+        with manifest.naming_keys(volume, set_id):
+            said = manifest.read_manifest(volume, set_id, source.keys)
         work.db(lambda session, _run: _add_set(session, said, source.cartridge))
     except TapelineError as error:
         work.tell(_unreadable(set_id, error), level="error")

@@ -16,7 +16,8 @@ from backup import chosen
 from backup.age import Identities, identities
 from backup.chosen import Choice, Choices
 from backup.entry import shown
-from backup.errors import Ended
+from backup.errors import Ended, WrongKey
+from backup.manifest import naming_keys
 from backup.restore import Restoration
 from backup.spool import spooling
 from db import cartridges, catalog, events, lineage, restores, runs
@@ -29,6 +30,7 @@ from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
 from tasks.journal import Meter
+from tasks.on_tape import see_that_it_has
 from tasks.set_request import spool_of
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
@@ -73,12 +75,15 @@ def restore(work: Work) -> Done:
             for note in volume.notes:
                 work.tell(note, level="warning")
             here = work.db(lambda session, _run: _on_this(session, volume, wanted.plan))
-            _take(volume, wanted, restoration, here)
+            open_ = [each for each in here if not restoration.is_done(*each)]
+            see_that_it_has(work, volume, sorted({set_id for set_id, _ in open_}))
+            _take(work, volume, wanted, restoration, here)
         missing = _missing(restoration, wanted.plan)
         if not missing:
             restoration.finish()
         work.db(lambda session, run: _tell(session, run, restoration, wanted.target))
         failures, report, kept = restoration.failures, restoration.report, restoration.kept
+        warnings = restoration.differing + len(report.incomplete)
     if missing:
         raise _next_tape(work, missing)
     with spooling():
@@ -91,6 +96,7 @@ def restore(work: Work) -> Done:
             "files": report.files,
             "bytes": report.size,
             "kept": kept,
+            "warnings": warnings,
             "seconds": round(time.monotonic() - began, 3),
             "summary": f"{report.files} files to {wanted.target}",
         }
@@ -127,7 +133,7 @@ def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
 
     return Restoration(
         wanted.target,
-        state=folder / "restored.sqlite",
+        state=folder / "there.sqlite",
         overwrite=wanted.overwrite,
         keys=wanted.keys,
         on_progress=progress,
@@ -152,14 +158,27 @@ def _on_this(session: Session, volume: Volume, plan: RestorePlan) -> set[tuple[s
     }
 
 
-def _take(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]) -> None:
+def _take(
+    work: Work, volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]
+) -> None:
+    try:
+        _take_all(volume, wanted, restoration, here)
+    except WrongKey as error:
+        remedy = M(
+            "With the file of another key: tapeline runs retry {run} --identity FILE", run=work.held.run_id
+        )
+        raise WrongKey(error.message, remedy) from error
+
+
+def _take_all(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]) -> None:
     for set_id in dict.fromkeys(archive.set_id for archive in wanted.plan.archives):
         for number, choices in wanted.choices[set_id].by_archive():
             if (set_id, number) not in here or restoration.is_done(set_id, number):
                 continue
             found = chosen.entries(volume, (set_id, number, choices), restoration.lose, wanted.keys)
-            restoration.take(volume, set_id, found)
-            restoration.archive_done(set_id, number)
+            with naming_keys(volume, set_id):
+                restoration.take(volume, set_id, found, number)
+            restoration.archive_done()
 
 
 def _missing(restoration: Restoration, plan: RestorePlan) -> list[BackupArchive]:
@@ -207,7 +226,21 @@ def _tell(session: Session, run: ChainRun, restoration: Restoration, target: Pat
             ),
             "info",
         )
-        for told, level in ((report.failures, "error"), (report.incomplete, "warning")):
+        if report.differing:
+            yield (
+                M(
+                    "{count} files in {target} are not as in the backup, and were kept. To replace them: the"
+                    " same restore with --overwrite.",
+                    count=len(report.differing),
+                    target=shown(str(target)),
+                ),
+                "warning",
+            )
+        for told, level in (
+            (report.failures, "error"),
+            (report.differing, "warning"),
+            (report.incomplete, "warning"),
+        ):
             for path, reason in told[:MOST_TOLD]:
                 yield M("{path}: {reason}", path=path, reason=reason.to_json()), level
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 
 from backup.age import DecryptedFile, identities
 from backup.compare import compare_trees
-from backup.errors import BadRequest, Ended, KeyNeeded
-from backup.manifest import entries_on, read_manifest
+from backup.errors import BadRequest, Ended, KeyNeeded, WrongKey
+from backup.manifest import entries_on, naming_keys, read_manifest
 from backup.verify import Verification
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET, Log, full
@@ -60,6 +61,22 @@ def test_no_name_and_no_content_lies_open_on_the_tape(bench: Any) -> None:
     opened = read_manifest(bench.volume, SET, [KEY])
     assert opened.sources == (str(bench.source),)
     assert opened.about == {"schedule": "the-secret-plan"}
+
+
+def test_a_wrong_key_is_no_damage(bench: Any) -> None:
+    """The set and the keys that open it are named; whatever is read first."""
+    fill(bench.source)
+    back_up(bench)
+    wrong = [pyrage.x25519.Identity.generate()]
+    said = re.escape(f"This key does not open set {SET}, encrypted to {PUBLIC}.")
+    with pytest.raises(WrongKey, match=said), naming_keys(bench.volume, SET):
+        list(entries_on(bench.volume, SET, keys=wrong))
+    with pytest.raises(WrongKey, match=said), naming_keys(bench.volume, SET):
+        read_manifest(bench.volume, SET, wrong)
+    entries = list(entries_on(bench.volume, SET, keys=[KEY]))
+    with pytest.raises(WrongKey):
+        bench.restore(entries, keys=wrong)
+    assert list(bench.restored().iterdir()) == []
 
 
 def test_age_zstd_and_tar_alone_restore_it(bench: Any, tmp_path: Path) -> None:
@@ -122,7 +139,7 @@ def test_one_file_is_read_from_the_middle(bench: Any) -> None:
         wanted = [str(bench.source / f"secret-name-{number:02}")]
         report = bench.restore(entries_on(bench.volume, SET, keys=[KEY]), select=wanted, keys=[KEY])
         assert (report.files, report.failures) == (1, [])
-    with DecryptedFile(bench.file("data-000001.tar.age").open("rb"), [KEY]) as file:
+    with DecryptedFile(bench.file("data-000001.tar.age").open("rb"), "data-000001.tar.age", [KEY]) as file:
         file.seek(1_000_000)
         tail = file.read(10)
         file.seek(0)

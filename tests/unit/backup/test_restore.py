@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,14 @@ def test_a_hard_link_never_goes_to_a_file_that_was_kept(bench: Any) -> None:
     bench.back_up()
     bench.restored().mkdir(parents=True)
     bench.restored("f00").write_text("mine")
-    assert [Path(path).name for path in bench.restore().kept] == ["f00"]
+    assert [Path(path).name for path, _ in bench.restore().differing] == ["f00"]
     assert bench.restored("f00").read_text() == "mine"
     assert bench.restored("z").read_bytes() == (bench.source / "z").read_bytes()
 
 
 def test_what_exists_is_kept_and_recorded(bench: Any) -> None:
-    """Files, links and what stands where a folder should be stay as they are, and are in the report."""
+    """Files, links and what stands where a folder should be stay as they are; what is not as in the backup is
+    named."""
     fill(bench.source, 2)
     (bench.source / "folder").mkdir()
     (bench.source / "folder" / "x").write_text("x")
@@ -108,11 +110,118 @@ def test_what_exists_is_kept_and_recorded(bench: Any) -> None:
     bench.restored("f01").symlink_to("/nowhere")
     bench.restored("folder").write_text("not a folder")
     report = bench.restore()
-    assert sorted(Path(path).name for path in report.kept) == ["f00", "f01", "folder"]
+    assert sorted(Path(path).name for path, _ in report.differing) == ["f00", "f01", "folder"]
+    assert report.kept == []
     assert failed(report) == {"x"}
     assert bench.restored("f00").read_text() == "mine"
     assert bench.restored("f01").readlink() == Path("/nowhere")
     assert bench.restored().stat().st_mode & 0o777 == 0o750
+
+
+def test_what_exists_is_compared_with_the_backup(bench: Any) -> None:
+    """Restored twice, all is as in the backup, holes, links and fifos too; then one byte of each differs."""
+    fill(bench.source, 1)
+    os.link(bench.source / "f00", bench.source / "f01")
+    (bench.source / "link").symlink_to("there")
+    os.mkfifo(bench.source / "pipe")
+    with (bench.source / "sparse").open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"end")
+        file.truncate(3 << 20)
+    bench.back_up()
+    bench.restore()
+    again = bench.restore()
+    assert sorted(Path(path).name for path in again.kept) == ["f00", "f01", "link", "pipe", "sparse"]
+    assert (again.differing, again.failures) == ([], [])
+
+    with bench.restored("f00").open("r+b") as file:
+        file.write(bytes([file.read(1)[0] ^ 1]) if file.seek(0) else bytes(1))
+    with bench.restored("sparse").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"x")
+    bench.restored("link").unlink()
+    bench.restored("link").symlink_to("elsewhere")
+    bench.restored("pipe").unlink()
+    bench.restored("pipe").write_bytes(b"")
+    changed = bench.restore()
+    names = sorted(Path(path).name for path, _ in changed.differing)
+    assert names == ["f00", "f01", "link", "pipe", "sparse"]
+    assert changed.kept == []
+
+
+def in_steps(bench: Any, until: int) -> tuple[restore_module.RestoreReport, int, list[int]]:
+    """Restore so many archives of the set, as a run does; what came of it, what was kept, what was read."""
+    state = bench.spool / "there.sqlite"
+    numbers = [archive.number for archive in bench.log.archives][:until]
+    with restore_module.Restoration(bench.target, state=state) as restoration:
+        read = [number for number in numbers if not restoration.is_done(SET, number)]
+        for number in read:
+            found = entries_on(bench.volume, SET, archives=[number])
+            restoration.take(bench.volume, SET, found, number)
+            restoration.archive_done()
+        return restoration.finish(), restoration.kept, read
+
+
+@pytest.mark.parametrize(
+    ("lost", "again"), [("nothing", []), ("all", [1, 2]), ("a file", [1]), ("a folder", [2])]
+)
+def test_what_is_counted_is_in_the_target_now(bench: Any, lost: str, again: list[int]) -> None:
+    """Broken off after two archives, and the target has lost something since: in the end all is there, and
+    counted once."""
+    (bench.source / "folder").mkdir()
+    fill(bench.source, 4)
+    fill(bench.source / "folder", 6)
+    bench.back_up(archive_bytes=18_000)
+    last = len(bench.log.archives)
+    assert last >= 3
+    in_steps(bench, 2)
+    if lost == "all":
+        bench.target.rename(bench.target.with_name("moved"))
+    elif lost == "a file":
+        bench.restored("f00").unlink()
+    elif lost == "a folder":
+        shutil.rmtree(bench.restored("folder"))
+    report, kept, read = in_steps(bench, last)
+    assert read == [*again, *range(3, last + 1)]
+    assert (report.failures, report.differing, bench.differences()) == ([], [], [])
+    # A folder that is there is filled, and counts as one; the source's own parents are no entries.
+    assert report.files + kept == 12
+    assert report.size + 3000 * kept == 30_000
+
+
+def test_a_file_that_was_changed_after_it_was_restored_is_not_counted(bench: Any) -> None:
+    """It is compared again, named, and left as it is."""
+    fill(bench.source, 6)
+    bench.back_up(archive_bytes=9_000)
+    in_steps(bench, 2)
+    bench.restored("f00").write_text("mine")
+    report, kept, _ = in_steps(bench, len(bench.log.archives))
+    assert [Path(path).name for path, _ in report.differing] == ["f00"]
+    assert report.files + kept == 6
+    assert bench.restored("f00").read_text() == "mine"
+
+
+def test_what_is_restored_is_on_the_disk_before_its_archive_is_done(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for many files; and an error of the disk ends the restore before the archive counts."""
+    fill(bench.source, 3)
+    bench.back_up()
+    state = bench.spool / "there.sqlite"
+    synced: list[bool] = []
+
+    def fail(_folder: int) -> None:
+        synced.append(bench.restored("f02").exists())
+        raise OSError(5, "Input/output error")
+
+    with restore_module.Restoration(bench.target, state=state) as restoration:
+        restoration.take(bench.volume, SET, entries_on(bench.volume, SET), 1)
+        monkeypatch.setattr("backup.within.sync", fail)
+        with pytest.raises(TargetFailed):
+            restoration.archive_done()
+    assert synced == [True]
+    with restore_module.Restoration(bench.target, state=state) as restoration:
+        assert not restoration.is_done(SET, 1)
 
 
 def test_overwrite_replaces_what_exists(bench: Any) -> None:

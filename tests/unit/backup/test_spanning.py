@@ -54,8 +54,8 @@ def restore(bench: Any, tapes: list[FolderVolume]) -> Any:
     state = bench.spool / "restored.sqlite"
     for tape in tapes:
         with Restoration(bench.target, state=state) as restoration:
-            restoration.take(tape, SET, entries_on(tape, SET))
-            restoration.archive_done(SET, 0)
+            restoration.take(tape, SET, entries_on(tape, SET), tapes.index(tape))
+            restoration.archive_done()
     with Restoration(bench.target, state=state) as restoration:
         return restoration.finish()
 

@@ -1,0 +1,147 @@
+"""Restores through real processes: what is counted is there, and each trouble is called by its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from backup.compare import compare_trees
+from db import models
+from policy.message import Message
+from tape import virtual_record, virtual_shelf
+from tests.system import System
+
+
+@pytest.fixture
+def source(short_path: Path) -> Path:
+    folder = short_path / "source"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"file{number}").write_bytes(os.urandom(1 << 20))
+    return folder
+
+
+@pytest.fixture
+def volume(system: System) -> Path:
+    """A blank tape in the drive; where its files will be."""
+    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+
+
+def back_up(system: System, source: Path, **template: object) -> str:
+    """The id of the set that a first backup makes."""
+    system.schedule("monthly", source, template={"compression": "none", **template})
+    system.start("control", "tape")
+    done = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    return str(done["set_id"])
+
+
+def told(system: System, run_id: int) -> dict[str, object]:
+    """The facts of the message at the end of a run."""
+    with system.database.transaction() as session:
+        rows = session.query(models.Notification).filter_by(run_id=run_id).order_by(models.Notification.id)
+        return dict(rows.all()[-1].facts)
+
+
+def reason(run: dict[str, object]) -> str:
+    """Why a run failed, as people read it."""
+    return str(Message.from_json(run["reason"]))
+
+
+def restore(system: System, set_id: str, target: Path, *options: str) -> int:
+    """Begin a restore; its run."""
+    asked = system.json("sets", "restore", set_id, "--to", str(target), *options)
+    return int(asked["run"])
+
+
+def test_a_restore_that_goes_on_in_an_emptied_folder_restores_all(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """Killed after three archives, and what it has restored is taken away meanwhile: in the end every file is
+    there, and so many are counted."""
+    system.insert_blank(speed=4 << 20)
+    set_id = back_up(system, source, archive_bytes=2 << 20)
+    target = short_path / "restored"
+    below = target / source.relative_to("/")
+    run_id = restore(system, set_id, target)
+    system.wait_for((below / "file3").exists, "the third archive")
+    system.kill("tape", signal.SIGKILL)
+    shutil.rmtree(target)
+    system.start("tape")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert compare_trees(source, below) == []
+    facts = told(system, run_id)
+    assert (facts["files"], facts["kept"], facts["target"]) == (7, 0, str(target))
+
+
+@pytest.mark.usefixtures("volume")
+def test_a_restore_onto_changed_files_names_them(system: System, source: Path, short_path: Path) -> None:
+    """What is there is compared: as in the backup, it is kept in silence; otherwise it is kept, named with
+    the remedy, and the message counts it. The message says how many files are where."""
+    set_id = back_up(system, source)
+    target = short_path / "restored"
+    first = restore(system, set_id, target)
+    system.wait_for_state(first, "SUCCEEDED")
+    assert told(system, first)["event"] == "success"
+    changed = target / source.relative_to("/") / "file2"
+    changed.write_text("mine")
+    (changed.parent / "file3").unlink()
+    second = restore(system, set_id, target)
+    assert system.wait_for_state(second, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    facts = told(system, second)
+    assert (facts["event"], facts["warnings"], facts["kept"]) == ("warnings", 1, 4)
+    assert (facts["files"], facts["target"]) == (2, str(target))
+    story = system.cli("runs", "show", str(second)).stdout
+    assert "file2: It was there already, is not as in the backup, and was kept." in story
+    assert "--overwrite" in story
+    assert changed.read_text() == "mine"
+    system.cli("sets", "restore", set_id, "--to", str(target), "--overwrite")
+    assert compare_trees(source, changed.parent) == []
+
+
+@pytest.mark.usefixtures("volume")
+def test_a_wrong_key_is_called_so_and_the_retry_takes_another(
+    system: System, source: Path, short_path: Path
+) -> None:
+    """Nothing is called damaged; the run is retried with the right key, and into another folder."""
+    right, wrong = (pyrage.x25519.Identity.generate() for _ in range(2))
+    for name, key in (("right", right), ("wrong", wrong)):
+        (short_path / name).write_text(f"{key}\n")
+    set_id = back_up(system, source, encrypt_to=[str(right.to_public())])
+    run_id = restore(system, set_id, short_path / "a", "--identity", str(short_path / "wrong"))
+    failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+    assert f"This key does not open set {set_id}, encrypted to {right.to_public()}." in reason(failed)
+    assert "damaged" not in system.cli("runs", "show", str(run_id)).stdout
+    again = ("--identity", str(short_path / "right"), "--to", str(short_path / "b"))
+    system.cli("runs", "retry", str(run_id), *again)
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert compare_trees(source, short_path / "b" / source.relative_to("/")) == []
+    backup = str(system.json("runs")[-1]["id"])
+    system.cli("runs", "retry", backup, "--to", str(short_path / "c"), code=1)
+
+
+def test_an_erased_tape_is_not_called_damaged(
+    system: System, source: Path, volume: Path, short_path: Path
+) -> None:
+    """Neither by a restore nor by a verification; the set is not marked as damaged."""
+    set_id = back_up(system, source)
+    shutil.rmtree(volume / "sets" / set_id)
+    with virtual_record.editing(volume.parent) as record:
+        assert record.volume
+        record.volume.files = {name: size for name, size in record.volume.files.items() if set_id not in name}
+    for command in (("restore", set_id, "--to", str(short_path / "x")), ("verify", set_id)):
+        run_id = int(system.json("sets", *command)["run"])
+        failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
+        assert failed["state"] == "FAILED"
+        assert f"does not have set {set_id}" in reason(failed)
+        assert "damaged" not in system.cli("runs", "show", str(run_id)).stdout
+    assert not system.json("sets", "list")[0]["damaged"]
