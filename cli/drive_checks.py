@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
-from celery_app import settings, wiring
-from celery_app.drive_settings import LtfsDriveSettings, LtfsProgram, LtfsWindowsDriveSettings
+from celery_app import drive_programs, settings, wiring
+from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import described
@@ -43,18 +41,7 @@ def checks(name: str) -> Iterator[Check]:
 
 
 def _programs(found: LtfsDriveSettings) -> Message:
-    needed = [str(name) for name in get_args(LtfsProgram)]
-    if found.backend != "sg":
-        needed = [name for name in needed if not name.startswith("sg_")]
-    given = {str(name): path for name, path in found.programs.items()}
-    paths = {name: shutil.which(given.get(name, name)) for name in needed}
-    missing = [name for name, path in paths.items() if path is None]
-    if missing:
-        raise Wrong(
-            M("Not installed: {programs}.", programs=", ".join(missing)),
-            M("Install LTFS and sg3-utils, or name their paths under 'programs' of the drive."),
-        )
-    return M("LTFS {version}", version=_version(str(paths["mkltfs"])))
+    return M("LTFS {version}", version=_version(drive_programs.of(found)["mkltfs"]))
 
 
 def _version(program: str) -> str:
@@ -102,14 +89,7 @@ def _sync_type(found: LtfsDriveSettings) -> Message:
 
 
 def _windows_programs(found: LtfsWindowsDriveSettings) -> Message:
-    commands = found.commands
-    named = (commands.format, commands.drives, commands.load, commands.eject, commands.check)
-    missing = [words[0] for words in named if not (found.tools / words[0]).exists()]
-    if missing:
-        raise Wrong(
-            M("Not in {folder}: {programs}.", folder=str(found.tools), programs=", ".join(missing)),
-            M("Set 'tools' to the folder of LtfsCmdFormat.exe."),
-        )
+    drive_programs.of(found)
     return M("in {folder}", folder=str(found.tools))
 
 

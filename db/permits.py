@@ -17,7 +17,7 @@ from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import BackupType, Step
 from policy import label as label_rule
 from policy import period
-from policy.message import M
+from policy.message import M, Message
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeState, SetState, TapePolicy
 
@@ -176,6 +176,33 @@ def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool |
         if before and after:
             return bool(before == after)
     return None
+
+
+def has_failed(permit: FormatPermit) -> bool:
+    """Whether the format under a permit is known to have made no volume, begun or not."""
+    return permit.outcome is not None and not permit.outcome["ok"]
+
+
+def is_spent_on(run: ChainRun, permit: FormatPermit, medium: cartridges.Medium) -> bool:
+    """Whether what is in the drive is the tape whose format under this permit has failed.
+
+    Where nothing tells one cartridge from another it is taken for the same, until the drive has shown
+    something else or an operator has had the run retried (``run.tape_failed``).
+    """
+    if permit.outcome is None or not has_failed(permit):
+        return False
+    if medium.get("label") == permit.label and medium.get("empty"):
+        return False
+    is_same = is_same_cartridge(permit, medium)
+    if is_same is None or (is_same and not permit.outcome["started"]):
+        return run.tape_failed is not None
+    return is_same
+
+
+def failure(permit: FormatPermit) -> Message | None:
+    """Why the format under a permit failed, as an operator is to read it; None: it is not known."""
+    said = (permit.outcome or {}).get("failure")
+    return Message.from_json(said) if said else None
 
 
 def consume(session: Session, permit_id: int, moment: datetime) -> None:

@@ -10,6 +10,7 @@ from policy.message import M, Message
 from policy.tapes import described
 from tape.drive import Drive, Medium, MediumState, ProgramRun, changed
 from tape.errors import CommandTimeout, DriveError, FormatFailed
+from tape.ltfs_messages import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,13 @@ def _failed(run: ProgramRun, after: Medium, label: str) -> FormatFailed:
             label=label,
             found=described(after.state.value, after.label),
         )
-    return FormatFailed(message, remedy)
+    return FormatFailed(_with_what_it_reported(message, run.output), remedy)
+
+
+def _with_what_it_reported(message: Message, output: str) -> Message:
+    if not output.strip():
+        return message
+    return M("{failed} The program: {reported}", failed=message.to_json(), reported=reason(output))
 
 
 def _unknown(before: Medium, run: ProgramRun, label: str, error: DriveError) -> FormatOutcome:

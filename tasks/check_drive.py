@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from backup.scan import roots
-from celery_app import wiring
+from celery_app import drive_programs, wiring
 from celery_app.celery import app
 from db import drive_checks, drives
 from db.models import Drive
@@ -32,6 +32,7 @@ def check_drive(number: int) -> str:
         "clock": wrong_clock.to_json() if wrong_clock else None,
         "sources": [_problem([source]) for source in asked.sources],
         "no_source": _problem(asked.sources, some_may_miss=True),
+        "no_format": _no_format(asked.drive),
         **_medium(asked.drive),
     }
     with database.transaction() as session:
@@ -44,6 +45,14 @@ def _problem(sources: list[str], *, some_may_miss: bool = False) -> dict[str, An
         roots(sources, some_may_miss=some_may_miss)
     except TapelineError as error:
         return error.message.to_json()
+    return None
+
+
+def _no_format(drive: str) -> dict[str, Any] | None:
+    try:
+        drive_programs.check_format(drive)
+    except TapelineError as error:
+        return error.in_one().to_json()
     return None
 
 

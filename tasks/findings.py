@@ -170,6 +170,15 @@ def _at_the_drive(
         return
     yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
     moment = now().astimezone(zone_named(schedule.time_zone))
+    # A worker of the version before does not say it.
+    no_format = said(answer.get("no_format"))
+    if no_format and outlook(session, schedule, answer["medium"], moment).is_formatted:
+        yield Finding(
+            "drive",
+            no_format,
+            Verdict.REFUSED,
+            M("See to the drive: tapeline doctor, on {host}", host=drive.host),
+        )
     yield from of_the_tape(session, schedule, answer["medium"], moment)
 
 

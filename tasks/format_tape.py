@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from backup import manifest
 from celery_app import guards
-from db import cartridges, drives, events, permits
+from db import cartridges, drives, events, permits, tries
 from db.models import BackupTask, ChainRun, FormatPermit, now
 from db.states import BackupType, Step
 from policy import label as labels
@@ -25,7 +25,7 @@ from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import expected, local_now, not_to_format, policy_of, tried
+from tasks.tape_rules import another_tape, expected, local_now, not_to_format, policy_of, tried
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")
@@ -169,7 +169,12 @@ def _formatted(work: Work, order: Order) -> FormatOutcome:
         return wait_out(work, attempt, limit=work.settings.drive_patience_seconds)
     except TapelineError as error:
         if not may_have_begun:
-            not_begun = {"ok": False, "started": False, "error": str(error)}
+            not_begun = {
+                "ok": False,
+                "started": False,
+                "error": str(error),
+                "failure": error.message.to_json(),
+            }
             work.db(lambda session, _run: permits.close(session, order.permit_id, not_begun))
         raise
 
@@ -194,6 +199,8 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
     for message in _story(outcome):
         events.record(session, run, message, step=Step.FORMAT_TAPE)
     drives.looked(session, run.drive, outcome.after.to_json())
+    if not outcome.ok:
+        tries.failed(session, run)
     permits.close(session, order.permit_id, _outcome_json(outcome))
     before, after = outcome.before.to_json(), outcome.after.to_json()
     if outcome.ok:
@@ -242,6 +249,7 @@ def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
         "seconds": outcome.run.seconds if outcome.run else None,
         "output": outcome.run.output[-4000:] if outcome.run else None,
         "error": str(outcome.error) if outcome.error else None,
+        "failure": outcome.error.message.to_json() if outcome.error else None,
     }
 
 
@@ -273,17 +281,10 @@ def _entered_again(work: Work, permit: FormatPermit) -> Done | NextPart:
     if medium.label == permit.label and medium.empty and _is_new(permit, medium):
         work.db(lambda session, run: _record_found(session, run, permit, medium))
         return Done({"label": permit.label, "summary": f"formatted as {permit.label}"})
-    if permit.outcome is None:
-        work.db(lambda session, run: permits.doubt(session, run, permit.identity))
-    if _is_another_cartridge(permit, medium):
-        return NextPart(
-            M(
-                "The permit of part {part} was for another tape than {found}.",
-                part=permit.part,
-                found=_named(medium),
-            )
-        )
-    raise _cut_off(work, permit, medium)
+    ending = work.db(lambda session, run: _not_done(session, run, permit, medium))
+    if isinstance(ending, CutOff):
+        raise ending
+    return ending
 
 
 def _limit(work: Work, permit: FormatPermit) -> float:
@@ -312,20 +313,30 @@ def _is_told(identity: Mapping[str, str | None]) -> bool:
     return bool(identity.get("volume_uuid") or identity.get("medium_serial"))
 
 
-def _cut_off(work: Work, permit: FormatPermit, medium: Medium) -> CutOff:
+def _not_done(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> NextPart | CutOff:
+    """What was tried is not tried again on this cartridge; another one gets a part of its own."""
     found = _named(medium)
-    message = (
-        tried(found)
-        if permit.outcome
-        else M(
-            "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
-            found=found,
+    if permit.outcome is None:
+        permits.doubt(session, run, permit.identity)
+    if _is_another_cartridge(run, permit, medium):
+        return NextPart(
+            M("The permit of part {part} was for another tape than {found}.", part=permit.part, found=found)
         )
+    message = tried(found) if permit.outcome else _close_cut_off(session, run, permit, medium)
+    return CutOff(message, another_tape(run))
+
+
+def _close_cut_off(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> Message:
+    """Nobody knows how far the program came, and nobody will: the permit ends with that."""
+    message = M(
+        "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
+        found=_named(medium),
     )
-    return CutOff(
-        message,
-        M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=work.held.run_id),
-    )
+    drives.looked(session, run.drive, medium.to_json())
+    tries.failed(session, run)
+    failed = {"ok": False, "started": True, "error": str(message), "failure": message.to_json()}
+    permits.close(session, permit.id, failed)
+    return message
 
 
 def _is_closed_well(permit: FormatPermit, medium: Medium) -> bool:
@@ -345,10 +356,10 @@ def _is_new(permit: FormatPermit, medium: Medium) -> bool:
     )
 
 
-def _is_another_cartridge(permit: FormatPermit, medium: Medium) -> bool:
-    """Surely not the one that the permit was for. Where nothing tells, only a format that is known to have
-    succeeded does: what is in the drive then is not its volume."""
+def _is_another_cartridge(run: ChainRun, permit: FormatPermit, medium: Medium) -> bool:
+    """Not the one that the permit was for. Where nothing tells, a format that has succeeded does: what is in
+    the drive then is not its volume; and after one that has failed, the operator who had the run retried."""
     is_same = permits.is_same_cartridge(permit, medium.to_json())
     if is_same is not None:
         return not is_same
-    return permit.outcome is not None and bool(permit.outcome["ok"])
+    return permit.outcome is not None and (bool(permit.outcome["ok"]) or run.tape_failed is None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backup.scan import roots
+from celery_app import drive_programs
+from celery_app.drive_programs import ProgramMissing
 from db import cartridges, drives, events, runs
 from db.models import ChainRun
 from db.states import Kind, Step, Trigger
@@ -15,7 +17,7 @@ from tape.drive import Medium
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import is_let_pass, is_switch_alone, local_now, refusal
+from tasks.tape_rules import begun_on, is_let_pass, is_switch_alone, local_now, policy_of, refusal
 from tasks.work import Work, WrongTape
 
 
@@ -25,7 +27,8 @@ class ClockWrong(TapelineError):
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises ClockWrong, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, DriveError."""
+    """Raises ClockWrong, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, ProgramMissing,
+    DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
         return SkipRun(done)
@@ -61,7 +64,7 @@ def _sources(run: ChainRun) -> list[str] | None:
     return list(run.options.get("sources") or run.schedule.template.sources)
 
 
-def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
+def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | ProgramMissing | None:
     """Note what is in the drive, whatever it is; a refusal is returned, so that the note stays."""
     said = medium.to_json()
     drives.looked(session, run.drive, said)
@@ -76,7 +79,19 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | None:
     wrong = _refused(session, run, facts, said)
     if wrong is None and run.kind is Kind.BACKUP:
         _warn_of_room(session, run, said)
+        return _unable_to_format(session, run, facts)
     return wrong
+
+
+def _unable_to_format(session: Session, run: ChainRun, facts: TapeFacts) -> ProgramMissing | None:
+    """A tape that nothing can be appended to needs the format program, which had better be missed now."""
+    if begun_on(session, run) is not None or policy_of(run).may_append(facts, local_now(run)):
+        return None
+    try:
+        drive_programs.check_format(run.drive)
+    except ProgramMissing as error:
+        return error
+    return None
 
 
 def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> None:

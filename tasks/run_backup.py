@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backup.request import SetRequest, SetSummary
 from backup.write import write_set
-from db import cartridges, catalog, drives, events, lineage, permits
+from db import cartridges, catalog, drives, events, lineage, permits, tries
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import RecordState, Step
 from policy import retention, units
@@ -25,7 +25,7 @@ from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_dump, with_known_files
 from tasks.step import Done, NextPart, step
-from tasks.tape_rules import begun_on, local_now, policy_of, refusal_of_all, wrong_tape
+from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
 from tasks.work import Work, WrongTape
 
 
@@ -50,6 +50,8 @@ def run_backup(work: Work) -> Done | NextPart:
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
     target = work.db(lambda session, run: _target(session, run, medium))
+    if isinstance(target, NextPart):
+        return target
     if isinstance(target, TapelineError):
         raise target
     request = with_dump(work, with_known_files(work, target.request))
@@ -122,15 +124,11 @@ def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
     return NextPart(error.message)
 
 
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTape | ParentGone:
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target | NextPart | WrongTape | ParentGone:
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if not _may_write(session, run, medium, stored):
-        tape = cartridges.tape_facts(session, medium.to_json())
-        return WrongTape(
-            refusal_of_all(session, run, medium.to_json()) or wrong_tape(session, run, tape),
-            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
-        )
+        return _not_to_write(session, run, medium.to_json())
     if not _parent_is_whole(session, record):
         return ParentGone(
             M(
@@ -158,6 +156,23 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | WrongTa
         record.retention_days,
         request_for(session, run, record, stored, medium),
     )
+
+
+def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> NextPart | WrongTape:
+    """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such
+    a format another tape gets a part, and a permit, of its own."""
+    wrong = refusal_of_all(session, run, said)
+    remedy = M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
+    permit = permits.used(session, run.id, run.part)
+    if permit is not None and permits.has_failed(permit):
+        if wrong is None:
+            return NextPart(
+                M("The format of part {part} failed; the tape in the drive is another one.", part=permit.part)
+            )
+        if permits.is_spent_on(run, permit, said):
+            tries.failed(session, run)
+            remedy = another_tape(run)
+    return WrongTape(wrong or wrong_tape(session, run, cartridges.tape_facts(session, said)), remedy)
 
 
 def _parent_is_whole(session: Session, record: BackupTask) -> bool:

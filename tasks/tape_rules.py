@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from db import cartridges, labels, lineage, permits
-from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, TapeCartridge, now
+from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy.message import M, Message
 from policy.permit import Decision
@@ -187,12 +187,15 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
     tape that gets past all of them.
     """
     tape = cartridges.tape_facts(session, medium)
+    may_format = _may_format(session, run)
+    permit = permits.used(session, run.id, run.part) if may_format else None
+    if permit is not None and permits.is_spent_on(run, permit, medium):
+        return permits.failure(permit) or tried(tape.describe())
     wrong = refusal(session, run, tape)
-    if not _may_format(session, run) or (wrong is not None and not is_let_pass(run, tape)):
+    if not may_format or (wrong is not None and not is_let_pass(run, tape)):
         return wrong
-    permit = permits.used(session, run.id, run.part)
     if permit is not None:
-        return tried(tape.describe()) if _is_spent_on(permit, medium) else None
+        return None
     decision = permits.outlook(session, run, medium, policy=policy_of(run), now_local=local_now(run))
     if decision.allowed or decision.append:
         return wrong
@@ -205,13 +208,6 @@ def _may_format(session: Session, run: ChainRun) -> bool:
     return _begins(session, run)
 
 
-def _is_spent_on(permit: FormatPermit, medium: cartridges.Medium) -> bool:
-    """The format of this cartridge was tried, and its label is not the one that was asked for."""
-    failed = permit.outcome is not None and permit.outcome["started"] and not permit.outcome["ok"]
-    is_done = medium.get("label") == permit.label and medium.get("empty")
-    return bool(failed and permits.is_same_cartridge(permit, medium) and not is_done)
-
-
 def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
     """Whether nothing but its write-protect switch speaks against a tape, for a run."""
     return would_do_writable(medium, lambda writable: refusal_of_all(session, run, writable))
@@ -222,6 +218,11 @@ def would_do_writable(
 ) -> bool:
     """Whether a tape whose write-protect switch is set would not be refused without it."""
     return bool(medium.get("write_protected")) and refused({**medium, "write_protected": False}) is None
+
+
+def another_tape(run: ChainRun) -> Message:
+    """What to do about a tape whose format failed."""
+    return M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=run.id)
 
 
 def tried(found: str | dict[str, Any]) -> Message:

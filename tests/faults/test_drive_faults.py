@@ -27,7 +27,7 @@ def failed(
 WENT_ON = End(formats=0, messages=("format_warning", "success"))
 NOT_THIS_MONTHS = "not this month's"
 NOT_THE_SAME = "is not the one that precheck saw"
-TRIED = "has been tried"
+FORMAT_FAILED = "The format failed"
 UNKNOWN = "in state 'unknown'"
 HANG = {"at": "format", "error": "hang", "seconds": 60.0}
 SLOW = {"at": "format", "error": "slow", "seconds": 60.0}
@@ -39,36 +39,36 @@ def fault(error: str) -> dict[str, Any]:
 
 
 FORMATS: list[tuple[dict[str, Any], str, bool, End]] = [
-    (fault("eio"), "continue", BLANK, failed(TRIED, "format_warning")),
-    (fault("eio"), "fail", BLANK, failed("The format failed")),
+    (fault("eio"), "continue", BLANK, failed(FORMAT_FAILED, "format_warning")),
+    (fault("eio"), "fail", BLANK, failed(FORMAT_FAILED)),
     (fault("eio"), "continue", KNOWN, WENT_ON),
-    (fault("eio"), "fail", KNOWN, failed("The format failed", cartridge="active")),
-    (fault("lie_ok"), "continue", BLANK, failed(TRIED, "format_warning")),
-    (fault("lie_ok"), "fail", BLANK, failed("The format failed")),
+    (fault("eio"), "fail", KNOWN, failed(FORMAT_FAILED, cartridge="active")),
+    (fault("lie_ok"), "continue", BLANK, failed(FORMAT_FAILED, "format_warning")),
+    (fault("lie_ok"), "fail", BLANK, failed(FORMAT_FAILED)),
     (fault("lie_ok"), "continue", KNOWN, WENT_ON),
     (fault("lie_ok"), "fail", KNOWN, failed("not a new, empty one", cartridge="active")),
     (fault("lie_error"), "continue", BLANK, SUCCESS),
     (fault("lie_error"), "fail", KNOWN, SUCCESS),
-    (fault("half"), "continue", BLANK, failed(NOT_THIS_MONTHS, "format_warning")),
-    (fault("half"), "fail", BLANK, failed("The format failed")),
-    (fault("half"), "continue", KNOWN, failed(UNKNOWN, "format_warning", cartridge="unknown")),
-    (fault("half"), "fail", KNOWN, failed("The format failed", cartridge="unknown")),
+    (fault("half"), "continue", BLANK, failed(FORMAT_FAILED, "format_warning")),
+    (fault("half"), "fail", BLANK, failed(FORMAT_FAILED)),
+    (fault("half"), "continue", KNOWN, failed(FORMAT_FAILED, "format_warning", cartridge="unknown")),
+    (fault("half"), "fail", KNOWN, failed(FORMAT_FAILED, cartridge="unknown")),
     (
         fault("wrong_label"),
         "continue",
         BLANK,
-        failed(NOT_THIS_MONTHS, "format_warning", formats=1),
+        failed(FORMAT_FAILED, "format_warning", formats=1),
     ),
-    (fault("wrong_label"), "fail", BLANK, failed("The format failed", formats=1)),
+    (fault("wrong_label"), "fail", BLANK, failed(FORMAT_FAILED, formats=1)),
     (
         fault("wrong_label"),
         "continue",
         KNOWN,
-        failed(NOT_THIS_MONTHS, "format_warning", formats=1, cartridge="unknown"),
+        failed(FORMAT_FAILED, "format_warning", formats=1, cartridge="unknown"),
     ),
-    (fault("wrong_label"), "fail", KNOWN, failed("The format failed", formats=1, cartridge="unknown")),
-    (HANG, "continue", BLANK, failed(TRIED, "format_warning")),
-    (HANG, "fail", KNOWN, failed("The format failed", cartridge="active")),
+    (fault("wrong_label"), "fail", KNOWN, failed(FORMAT_FAILED, formats=1, cartridge="unknown")),
+    (HANG, "continue", BLANK, failed(FORMAT_FAILED, "format_warning")),
+    (HANG, "fail", KNOWN, failed(FORMAT_FAILED, cartridge="active")),
     (HANG_AFTER, "fail", BLANK, SUCCESS),
     (HANG_AFTER, "continue", KNOWN, SUCCESS),
 ]
@@ -95,7 +95,7 @@ def test_a_format_cut_off_at_its_limit(site: Site) -> None:
     scene = Scene(site, tape={}, known=True, on_format_failure="fail")
     scene.change(format_seconds=60.0)
     scene.begin()
-    prove(scene, failed("The format failed", cartridge="unknown"))
+    prove(scene, failed(FORMAT_FAILED, cartridge="unknown"))
 
 
 def at(place: str, error: str, **how: Any) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def test_a_full_tape(site: Site, faults: list[dict[str, Any]], tape: dict[str, A
     prove(scene, End("WAITING_FOR_TAPE", "full", 1, "full", "writing", ("waiting_for_tape",)))
 
 
-WAITS = End("WAITING_FOR_TAPE", UNKNOWN, 0, "unknown", None, ("format_warning", "waiting_for_tape"))
+WAITS = End("WAITING_FOR_TAPE", FORMAT_FAILED, 0, "unknown", None, ("format_warning", "waiting_for_tape"))
 
 
 def test_a_format_cut_half_way_where_the_run_may_wait(site: Site) -> None:
@@ -222,7 +222,7 @@ def test_the_next_tape_after_a_format_that_failed(site: Site) -> None:
     """The tape is still blank, but this run has had its format: it waits, says so once, and goes on by itself
     with another one."""
     scene = Scene(site, tape={}, faults=[fault("eio")], wait_for_tape_seconds=3600)
-    waits = End("WAITING_FOR_TAPE", TRIED, 0, None, None, ("format_warning", "waiting_for_tape"))
+    waits = End("WAITING_FOR_TAPE", FORMAT_FAILED, 0, None, None, ("format_warning", "waiting_for_tape"))
     scene.begin()
     prove(scene, waits)
     _looked_at_again(site)
