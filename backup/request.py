@@ -121,6 +121,8 @@ class SetRequest:
     dump: Callable[[Path, Callable[[], None]], Message | None] | None = None
     """Writes a dump of the database into a file of the spool, and says why if there is none. It goes onto the
     volume before the set is complete. Called with what it has to call every MiB or so, and let through."""
+    encrypt_dump_to: tuple[str, ...] = ()
+    """Public keys for the dump where the set is not encrypted; a set that is has it for its own keys."""
     known: Iterable[bytes] = ()
     """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.changes`` takes
     them: in the order of a set, read again on each iteration."""

@@ -429,16 +429,17 @@ class _Writing:
         return None
 
     def _copied(self, path: Path) -> DatabaseRecord:
-        name = self._name_for_database()
+        keys = self._keys or age.recipients(self._request.encrypt_dump_to)
+        name = self._name_for_database(DATABASE + (age.SUFFIX if keys else ""))
         place, digest = f"{self._folder}/{name}", hashlib.sha256()
-        if self._keys:
-            return DatabaseRecord(name, *age.put(self._volume, place, blocks_of(path), self._keys))
+        if keys:
+            return DatabaseRecord(name, *age.put(self._volume, place, blocks_of(path), keys))
         size = put(self._volume, place, hashed(blocks_of(path), digest))
         return DatabaseRecord(name, size, digest.hexdigest())
 
-    def _name_for_database(self) -> str:
+    def _name_for_database(self, wanted: str) -> str:
         """One that a crash cut off keeps its name and does not count."""
-        stem, _, suffix = (DATABASE + (age.SUFFIX if self._keys else "")).partition(".")
+        stem, _, suffix = wanted.partition(".")
         names = chain([f"{stem}.{suffix}"], (f"{stem}-{number}.{suffix}" for number in count(2)))
         return next(name for name in names if self._volume.size(f"{self._folder}/{name}") is None)
 

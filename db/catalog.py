@@ -44,6 +44,21 @@ def get(session: Session, set_id: str) -> BackupSet:
     return stored
 
 
+def keys_in_use(session: Session) -> tuple[str, ...]:
+    """The public keys that templates encrypt to now; if none does, those that sets were encrypted to."""
+    for of_template in (True, False):
+        query = select(BackupTask.encrypt_to).where(BackupTask.is_template.is_(of_template))
+        found = sorted({key for keys in session.scalars(query.distinct()) for key in keys})
+        if found:
+            return tuple(found)
+    return ()
+
+
+def has_encrypted(session: Session) -> bool:
+    """Whether the catalogue has sets whose names must not be read by everybody."""
+    return session.scalar(select(BackupSet.id).where(BackupSet.encrypted).limit(1)) is not None
+
+
 def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
     """Those of some sets that the catalogue does not have, sorted."""
     known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))

@@ -18,7 +18,7 @@ from backup.request import SetRequest
 from db import catalog, dump, lineage
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import BackupSet, BackupTask, ChainRun
-from policy.message import Message
+from policy.message import M, Message
 from tape.drive import Medium
 from tasks.journal import resume_point
 from tasks.work import Work
@@ -82,7 +82,22 @@ def _excludes(record: BackupTask, started_at: datetime) -> Excludes:
 def with_dump(work: Work, request: SetRequest) -> SetRequest:
     """The request with the database's own dump, unless the settings want none."""
     limit = work.settings.database_dump_bytes
-    return replace(request, dump=partial(_dump, work, limit)) if limit else request
+    if not limit:
+        return request
+    keys, is_closed = work.database.attempt(
+        lambda session: (catalog.keys_in_use(session), catalog.has_encrypted(session)),
+        patience=work.settings.database_patience_seconds,
+    )
+    if is_closed and not keys and not request.encrypt_to:
+        return replace(request, dump=_no_key)
+    return replace(request, dump=partial(_dump, work, limit), encrypt_dump_to=keys)
+
+
+def _no_key(_path: Path, _check: Callable[[], None]) -> Message:
+    return M(
+        "It holds the names of encrypted sets, and the keys of none are known here:"
+        " give a template encrypt_to."
+    )
 
 
 def _dump(work: Work, limit: int, path: Path, check: Callable[[], None]) -> Message | None:

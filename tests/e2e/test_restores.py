@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pyrage
 import pytest
+import zstandard
+from sqlalchemy import update
 
 from backup.compare import compare_trees
 from db import models
@@ -127,6 +130,27 @@ def test_a_wrong_key_is_called_so_and_the_retry_takes_another(
     assert compare_trees(source, short_path / "b" / source.relative_to("/")) == []
     backup = str(system.json("runs")[-1]["id"])
     system.cli("runs", "retry", backup, "--to", str(short_path / "c"), code=1)
+
+
+def test_a_dump_beside_an_open_set_shows_no_name_of_an_encrypted_one(
+    system: System, source: Path, volume: Path, short_path: Path
+) -> None:
+    """It is encrypted to the keys in use; without one that is known there is none, and a warning."""
+    key = pyrage.x25519.Identity.generate()
+    (short_path / "key").write_text(f"{key}\n")
+    back_up(system, source, encrypt_to=[str(key.to_public())])
+    (short_path / "open").mkdir()
+    system.schedule("open", short_path / "open", template={"type": "incremental"})
+    opened = system.wait_for_state(system.run_schedule("open"), "SUCCEEDED", "FAILED")
+    [dump] = (volume / "sets" / str(opened["set_id"])).glob("database*")
+    plain = pyrage.decrypt(dump.read_bytes(), [key])
+    text = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(plain)).read()
+    assert b"file3" in text
+
+    system.ask(lambda session: session.execute(update(models.BackupTask).values(encrypt_to=[])))
+    again = system.wait_for_state(system.run_schedule("open"), "SUCCEEDED", "FAILED")
+    assert not list((volume / "sets" / str(again["set_id"])).glob("database*"))
+    assert "encrypt_to" in system.cli("runs", "show", str(again["id"])).stdout
 
 
 def test_an_erased_tape_is_not_called_damaged(

@@ -46,6 +46,22 @@ def warned(bench: Any) -> str:
     return str(reason)
 
 
+def test_beside_a_set_that_is_not_encrypted_it_is_encrypted_to_the_keys_in_use(bench: Any) -> None:
+    """Names of other sets are in it: whoever has one of the keys reads it, and nobody else."""
+    (bench.source / "a").write_text("a")
+    other = pyrage.x25519.Identity.generate()
+    keys = (str(KEY.to_public()), str(other.to_public()))
+    bench.back_up(dump=dump, encrypt_dump_to=keys)
+    assert not bench.file(DATABASE).exists()
+    data = bench.file(f"{DATABASE}.age").read_bytes()
+    assert DUMP[:20] not in data
+    assert [pyrage.decrypt(data, [key]) for key in (KEY, other)] == [DUMP, DUMP]
+    assert read_manifest(bench.volume, SET).database.name == f"{DATABASE}.age"
+    assert not read_manifest(bench.volume, SET).encrypted
+    assert damaged(bench) == []
+    assert bench.restore().failures == []
+
+
 def test_it_is_sealed_with_the_set_and_verified(bench: Any) -> None:
     """complete.json tells its name, size and hash; a flipped bit is found; nothing stays in the spool."""
     (bench.source / "a").write_text("a")
