@@ -193,6 +193,11 @@ class Settings(BaseSettings):
     """How often a running step says that it lives."""
     dead_after_seconds: float = Field(default=90, gt=0)
     """How long a step may be silent before it is taken for dead."""
+    stalled_after_seconds: float = Field(default=900, gt=0)
+    """How long a run may come no further, by a byte, a name or a step, before an operator is told; what a
+    program has a limit of its own for is not counted."""
+    stalled_fails_after_seconds: float = Field(default=4 * 3600, gt=0)
+    """How long a step may come no further before the run fails with what is sealed."""
     lost_after_seconds: float = Field(default=60, gt=0)
     """How long a message may be on its way before it is taken for lost."""
     recover_seconds: float = Field(default=60, gt=0)
@@ -217,6 +222,18 @@ class Settings(BaseSettings):
     """The largest dump of Tapeline's own database that goes onto the tape beside each backup; 0: none."""
     drive_patience_seconds: float = Field(default=300, ge=0)
     """How long a step goes on trying when the drive is busy or its label does not come in time."""
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Settings:
+        """A heart that beats more slowly than it is waited for kills every run."""
+        pairs = (
+            ("heartbeat_seconds", "dead_after_seconds"),
+            ("stalled_after_seconds", "stalled_fails_after_seconds"),
+        )
+        for shorter, longer in pairs:
+            if getattr(self, shorter) >= getattr(self, longer):
+                raise ValueError(f"{shorter} must be less than {longer}")
+        return self
 
     @field_validator("broker_tls")
     @classmethod
@@ -396,6 +413,9 @@ def _explain(error: ValidationError, where: str) -> BadConfiguration:
 def _place(error: Any) -> list[str]:
     """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
     place = [str(part) for part in error["loc"]]
+    if not place:
+        # Two values that do not go together: the problem names both.
+        return ["settings"]
     if place[0] in {"drives", "channels"} and len(place) > 2:
         del place[2]
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:

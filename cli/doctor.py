@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
 from db import outbox, schedules
-from db.models import now
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -110,7 +110,8 @@ def _database() -> Message:
     database = wiring.database()
     with database.transaction() as session:
         version: Any = session.scalars(text("SHOW server_version")).one()
-        apart = abs((now() - session.scalars(text("SELECT clock_timestamp()")).one()).total_seconds())
+        shown = session.scalars(text("SELECT clock_timestamp()")).one()
+        apart = abs((datetime.now(UTC) - shown).total_seconds())
     database.check_version()
     if apart > CLOCK_SECONDS:
         raise Wrong(

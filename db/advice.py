@@ -119,7 +119,7 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
             found = _unblock(session, schedule)
         case "waiting_for_tape":
             found = f"tapeline drive status {run.drive}"
-        case "warnings" | "format_warning":
+        case "warnings" | "format_warning" | "stalled":
             found = f"tapeline runs show {run.id}"
     return found
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import outbox, planner, schedules
+from db import events, outbox, planner, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -50,6 +50,7 @@ def concerns(
     rows = schedules.present(session)
     failed = newest_failures(session, rows)
     return [
+        *_standing_still(session),
         *_waiting(session),
         *_failed(session, moment, failed),
         *_switched_off(rows),
@@ -61,6 +62,15 @@ def concerns(
         *_channels(session),
         *_to_prepare(ahead, moment),
     ]
+
+
+def _standing_still(session: Session) -> Iterator[Concern]:
+    """As it was announced, unless the run has come further since."""
+    for run in _runs(session, ChainRun.state == RunState.RUNNING):
+        said = events.last_of(session, run, "stalled")
+        if said is not None and (run.moved_at is None or said.created_at >= run.moved_at):
+            text = M("{what} stands still: {reason}", what=_what(run), reason=said.facts["reason"])
+            yield Concern(text, run=run.id, drive=run.drive)
 
 
 def _waiting(session: Session) -> Iterator[Concern]:

@@ -87,6 +87,20 @@ def add_archive(
 
     ``deleted``: so many of the rows say that a file of the parent is gone.
     """
+    copy_files(session, archive.set_id, archive.number, files)
+    note_archive(session, archive, deleted=deleted)
+
+
+def copy_files(session: Session, set_id: str, archive: int, files: Iterable[FileRow]) -> None:
+    """Enter the files of an archive, which may take minutes. Nothing is locked that others wait for: a client
+    that stands still in the middle of it holds up nobody."""
+    head = f"{set_id}\t{archive}\t"
+    cursor = session.connection().connection.cursor()
+    copy_in(cursor, _COPY, (head + _line(file) for file in files))
+
+
+def note_archive(session: Session, archive: BackupArchive, *, deleted: int) -> None:
+    """Enter a sealed archive whose files were entered before, in the same transaction."""
     session.add(archive)
     session.execute(
         update(BackupSet)
@@ -98,19 +112,12 @@ def add_archive(
         )
     )
     session.flush()
-    _copy(session, archive, files)
 
 
 _COPY = (
     "COPY backup_files (set_id, archive, position, path, raw_path, type, size, mtime_ns, ctime_ns, inode,"
     " partial, blake3) FROM STDIN"
 )
-
-
-def _copy(session: Session, archive: BackupArchive, files: Iterable[FileRow]) -> None:
-    head = f"{archive.set_id}\t{archive.number}\t"
-    cursor = session.connection().connection.cursor()
-    copy_in(cursor, _COPY, (head + _line(file) for file in files))
 
 
 def _line(file: FileRow) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db import sqlstate
-from db.engine import Database, newest_version, schema
+from db.engine import Database, newest_version, schema, take_your_time
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import Base
 from policy import units
@@ -115,6 +115,7 @@ def _write(session: Session, file: _Bounded) -> None:
     file.rewind()
     # All tables as they were at one moment, whatever is committed meanwhile.
     connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    take_your_time(connection)
     session.execute(text("SET LOCAL client_encoding = 'UTF8'"))
     with zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_writer(
         cast("IO[bytes]", file), closefd=False

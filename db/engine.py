@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import psycopg2
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from db import sqlstate
+from db import clock, sqlstate
 from db.errors import DatabaseFailed, DatabaseNotMigrated, DatabaseUnavailable
 from policy.errors import TapelineError, UsageError
 from policy.message import M
@@ -31,8 +31,36 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7A9E
 
 
+GONE_AFTER = 60
+"""Seconds after which a host that is silent on the network is taken for gone, on either side."""
+
+_CLIENT = {
+    "connect_timeout": 10,
+    "application_name": "tapeline",
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": GONE_AFTER * 1000,
+}
+_SERVER = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": str(GONE_AFTER * 1000),
+}
+"""The server's side: without it a client that vanished would keep its locks for two hours."""
+
+
 class Database:
     """The truth. Cheap to make; connects when first used, so that it may be made before a fork."""
+
+    limits: ClassVar[Mapping[str, str]] = {
+        "lock_timeout": "30s",
+        "statement_timeout": "15min",
+        "idle_in_transaction_session_timeout": "15min",
+    }
+    """How long a connection waits for what another one has locked, and how long one that stands still, as a
+    client does that was stopped, may keep others waiting."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -46,8 +74,9 @@ class Database:
         self.engine = create_engine(
             parsed,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "application_name": "tapeline"},
+            connect_args=_CLIENT,
         )
+        event.listen(self.engine, "connect", self._limit)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -59,6 +88,8 @@ class Database:
         """
         try:
             with self._sessions.begin() as session:
+                if clock.is_stale():
+                    _ask_the_time(session)
                 yield session
         except DBAPIError as error:
             translated = self._translate(error)
@@ -68,6 +99,20 @@ class Database:
         except psycopg2.Error as error:
             # Of a COPY, which passes SQLAlchemy by.
             raise self._trouble(error) from error
+
+    def _limit(self, connection: Any, _record: Any) -> None:
+        """A new connection gets its limits, and says what time it is; one message for both."""
+        connection.autocommit = True
+        asked = clock.asking()
+        with connection.cursor() as cursor:
+            wanted = {**_SERVER, **self.limits}
+            cursor.execute(
+                "SELECT clock_timestamp() FROM (SELECT count(set_config(name, value, false))"
+                " FROM unnest(%s, %s) AS wanted (name, value)) AS limited",
+                (list(wanted), list(wanted.values())),
+            )
+            clock.heard(cursor.fetchone()[0], asked)
+        connection.autocommit = False
 
     def attempt(self, work: Callable[[Session], T], *, patience: float) -> T:
         """Do ``work`` in a transaction, again with growing pauses while the database is away.
@@ -143,6 +188,7 @@ class Database:
         from alembic import command  # noqa: PLC0415 - slow to load, and seldom needed
 
         with self._connect() as connection:
+            take_your_time(connection)
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -179,6 +225,16 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise self._translate(error) or error from error
+
+
+def take_your_time(connection: Connection) -> None:
+    """What goes through whole tables has no limits, in this transaction."""
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+
+
+def _ask_the_time(session: Session) -> None:
+    asked = clock.asking()
+    clock.heard(session.scalars(select(func.clock_timestamp())).one(), asked)
 
 
 def newest_version() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -26,14 +26,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from db import clock
 from db.states import BackupType, Kind, RecordState, RunState, Step, StepState, Trigger
 from policy.period import ScheduleType
 from policy.tapes import CartridgeState, SetState
 
 
 def now() -> datetime:
-    """The present moment, UTC with time zone."""
-    return datetime.now(UTC)
+    """The present moment by the database's clock, UTC with time zone."""
+    return clock.now()
 
 
 class Base(DeclarativeBase):
@@ -194,6 +195,10 @@ class ChainRun(Base):
     tape_failed: Mapped[dict[str, Any] | None]
     """What the drive could do nothing with, how often, and when it is tried again (``db.tries``)."""
     cancel_requested_at: Mapped[datetime | None]
+    moved_at: Mapped[datetime | None]
+    """When it came further: a step, a byte, a name. A heartbeat is none of these."""
+    look_asked_at: Mapped[datetime | None]
+    """When its drive's worker was asked to look at the tape, and has not yet."""
     wait_until: Mapped[datetime | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     started_at: Mapped[datetime | None]

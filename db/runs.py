@@ -36,6 +36,12 @@ def get_active(session: Session, run_id: int, *, lock: bool = False) -> ChainRun
     return run
 
 
+def get_unless_locked(session: Session, run_id: int) -> ChainRun | None:
+    """A run, locked; None if somebody is at work on its row: what he does with it is not waited for."""
+    chosen = select(ChainRun).where(ChainRun.id == run_id)
+    return session.scalar(chosen.with_for_update(skip_locked=True).execution_options(populate_existing=True))
+
+
 def transition(
     session: Session,
     run: ChainRun,
@@ -63,6 +69,7 @@ def transition(
             state=to,
             reason=reason.to_json() if reason else None,
             finished_at=moment if to in ENDED else None,
+            moved_at=moment,
             started_at=func.coalesce(ChainRun.started_at, moment)
             if to is RunState.RUNNING
             else ChainRun.started_at,
@@ -405,7 +412,7 @@ def admit(session: Session, drive: str) -> ChainRun | None:
     The caller commits and then sends the run's chain. One admission at a time for each drive.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
-    if session.scalar(select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)):
+    if has_drive(session, drive):
         return None
     run = session.scalar(
         select(ChainRun)
@@ -418,6 +425,12 @@ def admit(session: Session, drive: str) -> ChainRun | None:
         return None
     new_dispatch(run)
     return run
+
+
+def has_drive(session: Session, drive: str) -> bool:
+    """Whether a run has this drive."""
+    running = select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
+    return session.scalar(running) is not None
 
 
 def _admission_key(drive: str) -> int:

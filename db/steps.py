@@ -59,6 +59,7 @@ def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str)
     ).scalar_one_or_none()
     if attempt is None:
         return None
+    run.moved_at = now()
     cancelled = run.cancel_requested_at is not None and step is not Step.NOTIFY
     return Claim(run_id, run.part, step, attempt, dispatch, worker, cancelled)
 
@@ -83,14 +84,19 @@ def _mine(held: Claim) -> Any:
     )
 
 
-def beat(session: Session, held: Claim, progress: dict[str, Any] | None = None) -> bool:
+def beat(
+    session: Session, held: Claim, progress: dict[str, Any] | None = None, *, moved: bool = False
+) -> bool:
     """Say that the step lives, with its progress. Returns whether the run was asked to stop.
 
-    Raises LostClaim.
+    ``moved``: it has come further since the last time. Raises LostClaim.
     """
     _touch(session, held, heartbeat_at=now())
-    if progress is not None:
-        session.execute(update(ChainRun).where(ChainRun.id == held.run_id).values(progress=progress))
+    values: dict[str, Any] = {} if progress is None else {"progress": progress}
+    if moved:
+        values["moved_at"] = now()
+    if values:
+        session.execute(update(ChainRun).where(ChainRun.id == held.run_id).values(**values))
     asked = session.scalar(select(ChainRun.cancel_requested_at).where(ChainRun.id == held.run_id))
     return asked is not None
 
@@ -99,6 +105,7 @@ def hold(session: Session, held: Claim) -> ChainRun:
     """The run, locked, for a change that only the owner of the claim may make. Raises LostClaim."""
     run = runs.get(session, held.run_id, lock=True)
     _touch(session, held, heartbeat_at=now())
+    run.moved_at = now()
     return run
 
 
@@ -114,6 +121,7 @@ def finish(
     row = session.get(ChainStep, (held.run_id, held.part, held.step), populate_existing=True)
     if row and row.attempts == held.attempt and row.state is state:
         return
+    session.execute(update(ChainRun).where(ChainRun.id == held.run_id).values(moved_at=now()))
     _touch(
         session,
         held,

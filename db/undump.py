@@ -37,7 +37,7 @@ def restore(database: Database, file: BinaryIO) -> tuple[datetime, list[str]]:
     with database.outside_transactions() as connection:
         _see_that_it_is_empty(connection)
         with translated(), closing(connection.connection.cursor()) as cursor:
-            cursor.execute(f"SET lock_timeout = '{LOCK_LIMIT}'")
+            cursor.execute(f"SET lock_timeout = '{LOCK_LIMIT}'; SET statement_timeout = 0")
             taken = _load(cursor, _lines(file))
     database.upgrade()
     with database.transaction() as session:

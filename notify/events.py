@@ -26,6 +26,8 @@ class Event(StrEnum):
     """An operator ended the run."""
     WAITING_FOR_TAPE = "waiting_for_tape"
     """The run goes on by itself when the tape that it asks for is in the drive."""
+    STALLED = "stalled"
+    """A run is under way and comes no further: what it waits for does not answer, or nobody works at it."""
     REMINDER = "reminder"
     """A run that is due soon would not accept the tape that is in the drive now."""
     READY = "ready"

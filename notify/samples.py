@@ -164,6 +164,20 @@ def _of_runs() -> list[Facts]:
         ),
         replace(
             _RUN,
+            event=Event.STALLED,
+            reason=M(
+                "Run {run} has come no further since {at}: it waits for {path}, which does not answer.",
+                run=12,
+                at="2026-12-01 03:40",
+                path="/mnt/projects/plans.dwg",
+            ),
+            remedy=M(
+                "See that the file system or share answers, or cancel: tapeline runs cancel {run}", run=12
+            ),
+            next_command="tapeline runs show 12",
+        ),
+        replace(
+            _RUN,
             event=Event.FORMAT_WARNING,
             reason=M(
                 "The format failed (return code {code}): asked for {label}, found {found}.",

@@ -67,7 +67,7 @@ def run(
     CommandNotStarted if it may be in a moment.
     """
     started = time.monotonic()
-    with output_file() as (written, read):
+    with output_file() as (written, read), _until(started + limit):
         output = Output(written, read, encoding or PLATFORM_ENCODING, on_output)
         process = _start(argv, written, cwd=cwd, env=env, inherit=inherit, user=user, group=group, bound=True)
         with _bound(process):
@@ -80,6 +80,23 @@ def run(
             if code is None:
                 raise _timed_out(tuple(argv), limit, seconds, output, ended=_end(process))
         return Completed(tuple(argv), code, seconds, output.text)
+
+
+_ends: list[float] = []
+
+
+@contextmanager
+def _until(end: float) -> Iterator[None]:
+    _ends.append(end)
+    try:
+        yield
+    finally:
+        _ends.remove(end)
+
+
+def has_its_limit() -> bool:
+    """Whether this process waits for a program at this moment, and the program's limit is not over."""
+    return any(time.monotonic() < end for end in tuple(_ends))
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from backup.scan import roots
 from celery_app import drive_programs, wiring
 from celery_app.celery import app
 from db import drive_checks, drives
-from db.models import Drive
+from db.models import Drive, now
 from policy.errors import TapelineError
 from policy.message import Message
 from tasks import chain
@@ -86,9 +87,20 @@ def _wait(number: int, deadline: float) -> dict[str, Any] | None:
     return None
 
 
+LOOK_LASTS = timedelta(minutes=1)
+"""How long a look into a drive is asked for."""
+
+
 @app.task(name="tapeline.look_in", acks_late=False, ignore_result=True)
-def look_in(drive: str) -> str:
-    """Note what is in a drive before somebody is reminded of it. Raises DriveError."""
+def look_in(drive: str, asked_at: str) -> str:
+    """Note what is in a drive before somebody is reminded of it. Raises DriveError.
+
+    Beat asks again a minute later, so that what has waited longer, by the database's clock, is not done.
+    """
+    with wiring.database().transaction():
+        waited = now() - datetime.fromisoformat(asked_at)
+    if waited > LOOK_LASTS:
+        return "expired"
     try:
         medium = wiring.drive(drive).look()
     except TapelineError:

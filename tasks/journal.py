@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backup.entry import Entry, raw, shown, text
 from backup.listing import signed
 from backup.request import ArchiveRecord, ResumePoint
-from db import catalog, events, steps
+from db import catalog, events
 from db.models import BackupArchive, BackupSet, ChainRun
 from db.states import Step
 from policy import units
@@ -42,16 +42,23 @@ class Journal:
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
         """An archive is on tape and sealed: enter it and its files."""
-        self._work.db(lambda session, run: self._enter(session, run, archive, entries))
+        self._work.db(
+            lambda session, run: self._enter(session, run, archive),
+            first=lambda session: self._copy(session, archive, entries),
+        )
 
-    def _enter(
-        self, session: Session, run: ChainRun, archive: ArchiveRecord, entries: Iterable[Entry]
-    ) -> None:
-        if session.get(BackupArchive, (self._set_id, archive.number)):
+    def _copy(self, session: Session, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
+        if not self._is_entered(session, archive):
+            catalog.copy_files(session, self._set_id, archive.number, rows(entries))
+
+    def _is_entered(self, session: Session, archive: ArchiveRecord) -> bool:
+        """The connection may have broken after the commit of the first try."""
+        return session.get(BackupArchive, (self._set_id, archive.number)) is not None
+
+    def _enter(self, session: Session, run: ChainRun, archive: ArchiveRecord) -> None:
+        if self._is_entered(session, archive):
             return
-        catalog.add_archive(session, self._row(archive), rows(entries), deleted=archive.deleted)
-        # No heartbeat gets through while this transaction lasts, which may be long.
-        steps.beat(session, self._work.held)
+        catalog.note_archive(session, self._row(archive), deleted=archive.deleted)
         events.record(
             session,
             run,

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
+from celery_app import settings, wiring
 from celery_app.celery import app
 from db import cartridges, drives, events, runs, tries
-from db.models import ChainRun
+from db.models import ChainRun, now
 from db.states import RunState
 from policy.message import M
 from tasks import chain
 from tasks.tape_rules import refusal_of_all
+
+GOOD_FOR = 10
+"""So many times as long as it takes to look after all runs, a question to look at the tape is waited for; one
+that is answered later is of no use, and after that time it is asked again."""
+
+
+def is_on_its_way(run: ChainRun) -> bool:
+    """Whether the drive's worker was asked to look for this run, and may still do so."""
+    lasts = timedelta(seconds=GOOD_FOR * settings.load().recover_seconds)
+    return run.look_asked_at is not None and now() - run.look_asked_at < lasts
 
 
 @app.task(name="tapeline.look", acks_late=False, ignore_result=True)
@@ -20,6 +32,10 @@ def look(run_id: int) -> str:
     database = wiring.database()
     with database.transaction() as session:
         run = runs.get(session, run_id)
+        was_expected = is_on_its_way(run)
+        run.look_asked_at = None
+    if not was_expected:
+        return "expired"
     if run.state is not RunState.WAITING_FOR_TAPE:
         return run.state.value
     medium = wiring.drive(run.drive).look().to_json()

@@ -60,7 +60,7 @@ def _tell(work: Work, error: TapelineError, left: float) -> None:
 def _pause(work: Work, seconds: float) -> None:
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
-        work.check()
+        work.heed()
         if work.is_ending():
             raise Ended(M("Asked to end while it waited."), M("It goes on when its worker is back."))
         time.sleep(min(left, 0.5))

@@ -5,7 +5,9 @@ Every minute from beat, at each start of a tape worker, and from a chain's error
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import select, text
@@ -17,9 +19,11 @@ from db import drives, events, recoveries, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from policy.message import M, Message
-from tasks import chain
+from tasks import chain, look, standstill
 
 log = structlog.get_logger("tapeline.recover")
+
+K = TypeVar("K")
 
 
 @app.task(name="tapeline.recover", acks_late=False, ignore_result=True)
@@ -32,12 +36,21 @@ def recover() -> list[int]:
         waiting = list(
             session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE))
         )
-    resumed = [run_id for run_id in running if _look_after(run_id)]
+    resumed = [run_id for run_id in running if _each(_look_after, run_id)]
     for run_id in waiting:
-        _look_after_waiting(run_id)
+        _each(_look_after_waiting, run_id)
     for drive in queued:
-        chain.release(drive)
+        _each(chain.release, drive)
     return resumed
+
+
+def _each(attend: Callable[[K], object], one: K) -> object:
+    """One that cannot be looked after does not keep the others from it."""
+    try:
+        return attend(one)
+    except Exception:
+        log.exception("this one could not be looked after; the next look comes", about=one)
+        return None
 
 
 def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
@@ -79,15 +92,19 @@ def _taken_over(session: Session, run: ChainRun) -> Step | None:
 
 def _look_after(run_id: int) -> bool:
     with wiring.database().transaction() as session:
-        run = runs.get(session, run_id, lock=True)
-        if run.state is not RunState.RUNNING:
+        run = runs.get_unless_locked(session, run_id)
+        if run is None or run.state is not RunState.RUNNING:
             return False
         step = _running_step(session, run)
-        if step is not None:
-            dead = _why_dead(session, run, step)
-            resume_at = _resume(session, run, step, dead) if dead else None
-        else:
+        dead = _why_dead(session, run, step) if step is not None else None
+        if step is None:
             resume_at = _send_again(session, run)
+        else:
+            resume_at = _resume(session, run, step, dead) if dead else None
+        working = None if dead else step
+        said = run.state is RunState.RUNNING and standstill.attend(session, run, working)
+    if said:
+        chain.ask("tapeline.deliver", run_id=run.id)
     return _send(run, resume_at)
 
 
@@ -201,8 +218,8 @@ def _remind(session: Session, run: ChainRun) -> None:
 def _look_after_waiting(run_id: int) -> None:
     """Fail a run whose time is over; else have the drive looked at."""
     with wiring.database().transaction() as session:
-        run = runs.get(session, run_id, lock=True)
-        if run.state is not RunState.WAITING_FOR_TAPE:
+        run = runs.get_unless_locked(session, run_id)
+        if run is None or run.state is not RunState.WAITING_FOR_TAPE:
             return
         is_over = run.wait_until is not None and run.wait_until <= now()
         if is_over:
@@ -215,7 +232,20 @@ def _look_after_waiting(run_id: int) -> None:
             )
         else:
             _remind(session, run)
+        asks = not is_over and _may_ask_to_look(session, run)
+        if asks:
+            run.look_asked_at = now()
     chain.ask("tapeline.deliver", run_id=run_id)
-    if is_over:
-        return
-    chain.ask("tapeline.look", queue=chain.queue_of(run.drive), run_id=run_id)
+    if asks:
+        queue = chain.queue_of(run.drive)
+        chain.ask("tapeline.look", queue=queue, run_id=run_id)
+
+
+def _may_ask_to_look(session: Session, run: ChainRun) -> bool:
+    """Not while a question is on its way, nor one that would lie there: behind a run that has the drive, or
+    for a worker that does not live. It is asked when there is an answer to be had."""
+    return (
+        not look.is_on_its_way(run)
+        and drives.is_alive(session, run.drive)
+        and not runs.has_drive(session, run.drive)
+    )

@@ -60,10 +60,8 @@ class Look:
     queue: str
 
     def ask(self, **options: Any) -> None:
-        """Beat asks again a minute later, so that what has waited longer is not done."""
-        app.send_task(
-            "tapeline.look_in", kwargs={"drive": self.drive}, queue=self.queue, expires=60, **options
-        )
+        asked = {"drive": self.drive, "asked_at": now().isoformat()}
+        app.send_task("tapeline.look_in", kwargs=asked, queue=self.queue, **options)
 
 
 def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:

@@ -22,6 +22,7 @@ from db.models import ChainRun
 from db.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
+from tape import command
 from tape.drive import Drive
 
 log = structlog.get_logger("tapeline.step")
@@ -55,6 +56,7 @@ class Work:
         self.settings = settings.load()
         self.database = wiring.database()
         self.progress: dict[str, Any] | None = None
+        self._moved = False
         self._ended = threading.Event()
         self._cancelled = held.cancelled
         self._lost = False
@@ -78,20 +80,26 @@ class Work:
             if not due and shown is self.progress:
                 continue
             last, shown = time.monotonic(), self.progress
+            moved, self._moved = self._moved or command.has_its_limit(), False
             try:
-                self._beat()
+                self._beat(moved=moved)
             except LostClaim:
                 self._lost = True
                 return
             except DatabaseUnavailable as error:
                 log.warning("no heartbeat: the database does not answer", error=str(error))
 
-    def _beat(self) -> None:
+    def _beat(self, *, moved: bool = True) -> None:
         with self.database.transaction() as session:
-            self._cancelled = steps.beat(session, self.held, self.progress)
+            self._cancelled = steps.beat(session, self.held, self.progress, moved=moved)
 
     def check(self) -> None:
-        """A safe point: raises LostClaim or Cancelled when the step has to stop."""
+        """A safe point that the work has come to. Raises LostClaim or Cancelled when the step has to stop."""
+        self._moved = True
+        self.heed()
+
+    def heed(self) -> None:
+        """Raises LostClaim or Cancelled when the step has to stop. No word of whether it comes further."""
         if self._lost:
             raise LostClaim(M("Run {run} is in other hands by now.", run=self.held.run_id))
         if self._cancelled:
@@ -101,15 +109,21 @@ class Work:
         """Whether the worker was asked to end: the step gives its claim back at the next safe point."""
         return guards.is_ending()
 
-    def db(self, work: Callable[[Session, ChainRun], T]) -> T:
+    def db(
+        self, work: Callable[[Session, ChainRun], T], *, first: Callable[[Session], None] | None = None
+    ) -> T:
         """Do ``work`` in one transaction as the owner of the claim; waits while the database is away.
 
+        ``first`` is done before the run is locked: what may take long, so that nobody waits for it.
         Raises LostClaim, DatabaseUnavailable (after the setting ``database_patience_seconds``).
         """
-        return self.database.attempt(
-            lambda session: work(session, steps.hold(session, self.held)),
-            patience=self.settings.database_patience_seconds,
-        )
+
+        def both(session: Session) -> T:
+            if first is not None:
+                first(session)
+            return work(session, steps.hold(session, self.held))
+
+        return self.database.attempt(both, patience=self.settings.database_patience_seconds)
 
     def tell(self, message: Message, *, level: str = "info") -> None:
         """Add a line to the run's story."""
@@ -131,9 +145,13 @@ class Work:
         """The run's drive, on this host."""
         return wiring.drive(self.drive_name)
 
+    def waits_for(self, what: str | None) -> None:
+        """Say what does not answer, which is no progress; None: it has answered."""
+        self.progress = {**(self.progress or {}), "waits_for": what}
+
     def show_progress(self, progress: Mapping[str, Any], text: str) -> None:
         """Give the progress to the heart, which writes it to the row, and to the dashboard now and then."""
-        self.progress = dict(progress)
+        self.progress, self._moved = dict(progress), True
         if time.monotonic() - self._event_sent >= EVENT_SECONDS:
             self._event_sent = time.monotonic()
             self.send_event("task-progress", text)

@@ -11,7 +11,7 @@ TICK = timedelta(milliseconds=1)
 
 
 class Clock:
-    """Stands where ``db.models`` and ``backup.write`` have ``datetime``: who asks for the time asks there."""
+    """Stands where ``backup.write`` has ``datetime``, and its ``now`` where ``db.clock`` has its own."""
 
     def __init__(self) -> None:
         self.moment = START

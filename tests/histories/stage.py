@@ -15,7 +15,7 @@ import pytest
 import structlog
 from tenacity import nap
 
-import db.models
+import db.clock
 from backup import write
 from celery_app import celery, settings, wiring
 from celery_app.queues import queue
@@ -66,7 +66,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
     # One that is gone is never asked again: each history would pay for the question, and none needs it.
     watched.engine.pool._pre_ping = parts.database.engine.pool._pre_ping = False
     with pytest.MonkeyPatch.context() as patch, _silence():
-        patch.setattr(db.models, "datetime", clock)
+        patch.setattr(db.clock, "now", clock.now)
         patch.setattr(write, "datetime", clock)
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)

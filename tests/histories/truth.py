@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -24,8 +25,10 @@ _PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent 
 class WatchedDatabase(Database):
     """The database as the product's processes see it; ``points`` may break the connection at any commit."""
 
+    limits: ClassVar[Mapping[str, str]] = {**Database.limits, "lock_timeout": "3s"}
+
     def __init__(self, url: str, points: Points, mailbox: Mailbox) -> None:
-        super().__init__(f"{url}{'&' if '?' in url else '?'}options=-c%20lock_timeout%3D3s")
+        super().__init__(url)
         self._points = points
         self._mailbox = mailbox
 
