@@ -51,6 +51,11 @@ app.add_typer(sets.app, name="sets")
 tapes.app.command(epilog=examples("tapeline tape register --pool yearly"))(labels.register)
 tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.label)
 tapes.app.command(
+    "erasable",
+    short_help="Let a tape that LTFS cannot read be formatted, once.",
+    epilog=examples("tapeline tape erasable", "tapeline tape erasable --confirm AE2101170123"),
+)(labels.say_erasable)
+tapes.app.command(
     "format",
     short_help="Say whether a run would format the tape.",
     epilog=examples("tapeline tape format --dry-run", "tapeline tape format --schedule monthly --dry-run"),

@@ -13,6 +13,7 @@ from celery_app import settings
 from db.models import now
 from db.views import seconds_between
 from notify.words import Words
+from policy import tapes
 from policy.message import M, Message
 
 STATES: dict[str, tuple[Message, str]] = {
@@ -36,12 +37,7 @@ STATES: dict[str, tuple[Message, str]] = {
 }
 """How a state is called, and the colour that it has."""
 
-MEDIA = {
-    "blank": M("a blank tape"),
-    "no_medium": M("no tape"),
-    "unreadable": M("a tape that cannot be read"),
-    "formatted": M("a tape without a label"),
-}
+MEDIA = {**tapes.STATES, "formatted": M("a tape without a label")}
 """How what is in a drive is called where it has no label."""
 
 STEPS = {

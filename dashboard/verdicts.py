@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import permits
 from db.models import ScheduledTask, now
-from policy import period
+from policy import media, period
 from policy.errors import UsageError
 from policy.local_time import zone_named
 from policy.message import M, Message
@@ -52,8 +52,9 @@ class Asker:
     def _refusals(self, tape: TapeFacts) -> Iterator[Message]:
         """What the check at the beginning of a run would say: not what the permit is asked for."""
         takes = self._policy.accepts if self._formats else self._policy.may_append
-        if not self._formats and tape.write_protected:
-            yield M("The write-protect switch of the tape is set ({tape}).", tape=tape.describe())
+        wrong = media.unusable(tape)
+        if not self._formats and wrong:
+            yield wrong
         elif not takes(tape, self._now):
             expected = self._policy.expects(self._now, begins=self._formats)
             yield M("It takes {expected}.", expected=expected.to_json())

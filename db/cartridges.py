@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from db import erasable
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
 from policy.message import M
@@ -84,6 +85,9 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
         write_protected=bool(medium.get("write_protected")),
         identity=identity(medium),
         known=_facts(session, cartridge, blank=medium["state"] == "blank") if cartridge else None,
+        lock=str(medium.get("lock") or "none"),
+        drive=medium.get("drive"),
+        erasable=erasable.is_confirmed(session, medium),
     )
 
 
@@ -319,7 +323,7 @@ def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -
         cartridge = TapeCartridge(
             tape_id=tape_id, label=medium.get("label"), state=CartridgeState.ACTIVE, bytes_used=0
         )
-        cartridge.generation = 0 if medium["state"] == "blank" else 1
+        cartridge.generation = 1 if medium["state"] == "formatted" else 0
         session.add(cartridge)
         _take_over(cartridge, medium)
     if pool is not None:

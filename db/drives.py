@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db import erasable
 from db.models import Drive, now
 
 LATELY = timedelta(minutes=1)
@@ -72,3 +73,4 @@ def registered_at(session: Session, name: str) -> datetime | None:
 def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:
     """Note what was in a drive when somebody looked."""
     session.execute(update(Drive).where(Drive.name == name).values(medium=dict(medium), medium_at=now()))
+    erasable.looked(session, name, medium)

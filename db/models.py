@@ -336,6 +336,23 @@ class TapeCartridge(Base):
     pool: Mapped[TapePool | None] = relationship()
 
 
+class ErasableTape(Base):
+    """Somebody at a drive has said of a tape that LTFS cannot read that nothing on it is needed."""
+
+    __tablename__ = "erasable_tapes"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    drive: Mapped[str]
+    mark: Mapped[str | None] = mapped_column(index=True)
+    """The cartridge's own serial, else its barcode; None: nothing but its drive tells it."""
+    confirmed_by: Mapped[str]
+    confirmed_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    """Since then it does not hold: it was used, or something else was seen in the drive."""
+    permit_id: Mapped[int | None] = mapped_column(ForeignKey("format_permits.id"))
+    """The format permit that it was used for."""
+
+
 class FormatPermit(Base):
     """The answer to "may this run format this cartridge now?", and what came of it: an audit trail, in which
     the database lets nothing change but use and outcome, each of them once."""

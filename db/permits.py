@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, events, labels
+from db import cartridges, catalog, erasable, events, labels
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import BackupType, Step
@@ -230,6 +230,7 @@ def consume(session: Session, permit_id: int, moment: datetime) -> None:
         raise _spent() from error
     if consumed is None:
         raise _spent()
+    erasable.use(session, session.get_one(FormatPermit, permit_id))
 
 
 # Where somebody has set the server to say "committed" before it is on disk, a crash would forget the use.

@@ -28,6 +28,7 @@ GRANTS = {
     "notifications": "SELECT, INSERT",
     "drives": "SELECT, INSERT, UPDATE",
     "drive_checks": "SELECT, UPDATE (answer)",
+    "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "tape_pools": "SELECT, INSERT",
     "tape_cartridges": "SELECT, INSERT, UPDATE",
     "backup_sets": "SELECT, INSERT, UPDATE",

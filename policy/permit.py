@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from policy import media
 from policy.message import M, Message
 from policy.tapes import CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
 
@@ -99,6 +100,10 @@ def _no_room_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
 def _why_allowed(facts: FormatFacts) -> Message:
     if facts.tape.state == "blank":
         return M("The drive affirms that the tape is blank.")
+    if facts.tape.is_blank:
+        return M(
+            "LTFS cannot read the tape, and somebody at the drive has said that nothing on it is needed."
+        )
     if facts.tape.known and facts.tape.known.sets:
         return M(
             "Every set on tape {tape} may be lost: {count} sets.",
@@ -128,11 +133,11 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     tape = facts.tape
     if tape.state == "no_medium":
         yield Denial.NO_MEDIUM, M("There is no tape in the drive.")
+    elif tape.state == "foreign":
+        yield from _foreign(facts)
     elif tape.state not in {"blank", "formatted"}:
-        yield (
-            Denial.UNREADABLE,
-            M("The tape cannot be read; an unreadable tape is never taken for a blank one."),
-        )
+        unreadable = M("The tape cannot be read; an unreadable tape is never taken for a blank one.")
+        yield Denial.UNREADABLE, media.no_volume(tape) or unreadable
     elif tape.state == "formatted" and not _is_free_to_format(facts):
         if tape.known is None or not tape.known.sets:
             yield (
@@ -142,6 +147,21 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
         for kept in _kept_sets(facts):
             yield Denial.RETAINED_SETS, kept
     yield from _unknown_sets(facts)
+
+
+def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """The word of somebody at the drive is needed, and erases nothing that the catalogue says is kept."""
+    reason = media.no_volume(facts.tape)
+    if reason:
+        yield Denial.FOREIGN_DATA, reason
+    kept = tuple(_kept_sets(facts))
+    if kept:
+        yield (
+            Denial.UNREADABLE,
+            M("The catalogue has sets on this cartridge that are kept, and LTFS cannot read it: look at it."),
+        )
+    for each in kept:
+        yield Denial.RETAINED_SETS, each
 
 
 def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
@@ -213,11 +233,9 @@ def _is_named(facts: FormatFacts) -> bool:
 
 
 def _condition(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    if facts.tape.write_protected:
-        yield (
-            Denial.WRITE_PROTECTED,
-            M("The write-protect switch of the tape is set ({tape}).", tape=facts.tape.describe()),
-        )
+    reason = media.read_only(facts.tape)
+    if reason:
+        yield Denial.WRITE_PROTECTED, reason
     known = facts.tape.known
     if known and known.state in {CartridgeState.UNKNOWN, CartridgeState.RETIRED, CartridgeState.ERROR}:
         yield (

@@ -101,22 +101,43 @@ class TapeFacts:
     write_protected: bool
     identity: tuple[tuple[str, str | None], ...]
     known: CartridgeFacts | None
+    lock: str = "none"
+    """Why it cannot be written although its switch allows it: ``advisory`` or ``write_error``."""
+    drive: str | None = None
+    """Where it is, of a tape that what is on it does not tell."""
+    erasable: bool = False
+    """Somebody at the drive has said of a tape that LTFS cannot read that nothing on it is needed."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing on it could be lost: it is proved to be new, or somebody has said so."""
+        return self.state == "blank" or (self.state == "foreign" and self.erasable)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether neither its switch nor a lock forbids it to be written."""
+        return not self.write_protected and self.lock == "none"
 
     def describe(self) -> str | dict[str, Any]:
         """What is in the drive, as a value of a message: its label, or its state in words."""
         return described(self.state, self.label)
 
 
-_STATES = {
+STATES = {
     "blank": M("a blank tape"),
     "no_medium": M("no tape"),
     "unreadable": M("a tape that cannot be read"),
+    "foreign": M("a tape that LTFS cannot read"),
+    "inconsistent": M("a volume that has to be checked"),
+    "cleaning": M("a cleaning cartridge"),
+    "incompatible": M("a cartridge that does not fit the drive"),
 }
+"""How what is in a drive is called where it has no label."""
 
 
 def described(state: str, label: str | None) -> str | dict[str, Any]:
     """What is in a drive, as a value of a message: its label, or its state in words."""
-    return label or _STATES.get(state, M("a tape without a label")).to_json()
+    return label or STATES.get(state, M("a tape without a label")).to_json()
 
 
 class PolicyKind(StrEnum):
@@ -155,19 +176,19 @@ class TapePolicy:
 
         ``now_local``: now, in the schedule's time zone.
         """
-        if not self._may_have(tape) or tape.state not in {"blank", "formatted"}:
+        if not self._may_have(tape) or not (tape.is_blank or tape.state == "formatted"):
             return False
         match self.kind:
             case PolicyKind.POOL:
                 return True
             case PolicyKind.CURRENT_MONTH:
-                return tape.state == "blank" or _is_this_months(tape, now_local)
+                return tape.is_blank or _is_this_months(tape, now_local)
             case PolicyKind.ROTATE:
-                return tape.state == "blank" or _is_this_months(tape, now_local) or _is_free(tape, now_local)
+                return tape.is_blank or _is_this_months(tape, now_local) or _is_free(tape, now_local)
 
     def may_append(self, tape: TapeFacts, now_local: datetime) -> bool:
         """Whether a backup may be added to this volume as it is, without a format."""
-        if tape.state != "formatted" or tape.write_protected or not self._may_have(tape):
+        if tape.state != "formatted" or not tape.is_writable or not self._may_have(tape):
             return False
         return self.kind is PolicyKind.POOL or _is_this_months(tape, now_local)
 

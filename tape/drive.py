@@ -20,11 +20,30 @@ class MediumState(StrEnum):
     NO_MEDIUM = "no_medium"
     """The drive is empty."""
     BLANK = "blank"
-    """A cartridge that the drive affirms to have no format."""
+    """A cartridge that is proved to be new: nothing was ever written on it."""
+    FOREIGN = "foreign"
+    """A cartridge that LTFS cannot read, and nothing proves that it is new: another program's data may be on
+    it."""
     FORMATTED = "formatted"
     """A cartridge with a readable volume; its label may still be foreign or absent."""
+    INCONSISTENT = "inconsistent"
+    """A volume that was not unmounted and has to be checked before it can be mounted: its data are there."""
     UNREADABLE = "unreadable"
     """A cartridge that cannot be read: not blank, never to be treated as blank."""
+    CLEANING = "cleaning"
+    """A cleaning cartridge."""
+    INCOMPATIBLE = "incompatible"
+    """A cartridge of a kind or generation that the drive cannot work with."""
+
+
+class Lock(StrEnum):
+    """Why a cartridge cannot be written although its switch allows it."""
+
+    NONE = "none"
+    ADVISORY = "advisory"
+    """A program has locked the volume on purpose; no write has failed."""
+    WRITE_ERROR = "write_error"
+    """A write has failed: read-only for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,11 @@ class Medium:
     barcode: str | None = None
     """The sticker on the cartridge, as the drive's memory chip holds it."""
     write_protected: bool = False
+    """Its switch is set, or the drive itself refuses to write it."""
+    lock: Lock = Lock.NONE
+    """As the cartridge's chip or the mounted volume has it."""
+    drive: str | None = None
+    """Where it is; only of one that cannot be told by what is on it."""
     empty: bool | None = None
     """True: a volume without a single file. None: not known without mounting."""
     capacity: int | None = None

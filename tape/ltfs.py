@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from policy.message import M
 from tape import command, ltfs_medium, ltfs_volume, template
-from tape.drive import Health, Medium, MediumState, ProgramRun
+from tape.drive import Health, Lock, Medium, MediumState, ProgramRun
 from tape.errors import (
     CommandTimeout,
     DriveError,
@@ -19,11 +19,11 @@ from tape.errors import (
     WriteProtected,
 )
 from tape.hostlock import HostLock
-from tape.ltfs_mounting import Blank, Mounting
+from tape.ltfs_mounting import Mounting, NeedsCheck, NotPartitioned
 from tape.ltfs_setup import Setup
 from tape.ltfs_volume import LtfsVolume
 from tape.scsi import LOAD, UNLOAD, Scsi
-from tape.volume import reading
+from tape.volume import locked_by_a_program, reading
 
 
 class LtfsDrive:
@@ -63,7 +63,8 @@ class LtfsDrive:
             if only:
                 only.check_same(medium)
             _check_switch(medium)
-            force = [] if medium.state is MediumState.BLANK else ["-f"]
+            # Without it mkltfs leaves alone what is a volume of LTFS after all.
+            force = [] if medium.state in {MediumState.BLANK, MediumState.FOREIGN} else ["-f"]
             place = ["-e", self._setup.backend, "-d", self._setup.device]
             done = command.run(
                 [self._setup.program("mkltfs"), *force, *place, *words],
@@ -134,7 +135,7 @@ class LtfsDrive:
         if mounted:
             with reading(mounted.point):
                 return ltfs_volume.health(mounted.point)
-        if not self._setup.is_scsi or not self._scsi.look().is_loaded():
+        if not self._setup.is_scsi or self._scsi.look().obstacle():
             return Health()
         return self._scsi.health()
 
@@ -148,10 +149,11 @@ class LtfsDrive:
 
     def _look_at_chip(self) -> Medium:
         look = self._scsi.look()
-        if not look.is_loaded():
-            return Medium(MediumState.NO_MEDIUM)
+        obstacle = look.obstacle()
+        if obstacle:
+            return Medium(obstacle)
         try:
-            return ltfs_medium.of_chip(look)
+            return ltfs_medium.of_chip(look, self.name)
         except TapeReadError:
             return Medium(MediumState.UNREADABLE)
 
@@ -164,8 +166,10 @@ class LtfsDrive:
                 M("The drive {device} did not answer in time.", device=self._setup.device),
                 M("See that the drive is ready and its cable sound, then try again."),
             ) from error
-        except Blank:
-            return Medium(MediumState.BLANK)
+        except NotPartitioned:
+            return Medium(MediumState.FOREIGN, drive=self.name)
+        except NeedsCheck:
+            return Medium(MediumState.INCONSISTENT, drive=self.name)
         except NotMountable:
             return Medium(MediumState.UNREADABLE)
         try:
@@ -190,6 +194,7 @@ class LtfsDrive:
         _check_volume(medium)
         if not read_only:
             _check_switch(medium)
+            _check_lock(medium.lock, medium.label)
         return medium
 
     def _present(self) -> Medium:
@@ -205,14 +210,8 @@ class LtfsDrive:
         if volume.read_only or mounted is None or not mounted.read_only:
             return
         volume.read_only = True
-        if ltfs_volume.number(volume.root, "volumeLockState"):
-            raise TapeWriteError(
-                M(
-                    "The volume {label} is read-only for ever, since a write to it failed.",
-                    label=volume.medium.label,
-                ),
-                M("Use another tape; what was sealed stays readable."),
-            )
+        with reading(volume.root):
+            _check_lock(ltfs_medium.lock_of(volume.root), volume.medium.label)
         raise WriteProtected(
             M("The volume {label} could only be mounted read-only.", label=volume.medium.label),
             M("Set the cartridge's switch to writable; a full tape stays read-only."),
@@ -250,12 +249,26 @@ class LtfsDrive:
 def _check_volume(medium: Medium) -> None:
     if medium.state is MediumState.FORMATTED:
         return
-    why = (
-        M("The cartridge {barcode} is blank.", barcode=_called(medium))
-        if medium.state is MediumState.BLANK
-        else M("The cartridge {barcode} has no volume that LTFS can read.", barcode=_called(medium))
+    if medium.state is MediumState.BLANK:
+        raise NotMountable(
+            M("The cartridge {barcode} is blank.", barcode=_called(medium)),
+            M("Format it, or put another cartridge in."),
+        )
+    raise NotMountable(
+        M("The cartridge {barcode} has no volume that LTFS can read.", barcode=_called(medium)),
+        M("Put another cartridge in."),
     )
-    raise NotMountable(why, M("Format it, or put another cartridge in."))
+
+
+def _check_lock(lock: Lock, label: str | None) -> None:
+    """Raises TapeWriteError where a write has failed, WriteProtected where a program has set the lock."""
+    if lock is Lock.WRITE_ERROR:
+        raise TapeWriteError(
+            M("The volume {label} is read-only for ever, since a write to it failed.", label=label),
+            M("Use another tape; what was sealed stays readable."),
+        )
+    if lock is Lock.ADVISORY:
+        raise locked_by_a_program(label)
 
 
 def _check_switch(medium: Medium) -> None:

@@ -78,9 +78,17 @@ class Mounting:
         if ltfs_messages.NOT_CLEANLY_UNMOUNTED in said:
             return NeedsCheck(M("The volume was not unmounted cleanly."), _asks_for_check(self._drive))
         if ltfs_messages.NOT_PARTITIONED in said:
-            return Blank(
-                M("The cartridge in drive {drive} is blank.", drive=self._drive),
-                M("Format it, or put another cartridge in."),
+            return NotPartitioned(
+                M(
+                    "LTFS cannot read the cartridge in drive {drive}: it is blank, or another program has"
+                    " written it.",
+                    drive=self._drive,
+                ),
+                M(
+                    "If nothing on it is needed: tapeline tape erasable --drive {drive}; else put another"
+                    " cartridge in.",
+                    drive=self._drive,
+                ),
             )
         if _is_no_mount_point(done.output):
             return DriveMisconfigured(
@@ -183,8 +191,8 @@ class Mounting:
         return ltfs_mounts.processes(self._setup.program("ltfs"), self._setup.device)
 
 
-class Blank(NotMountable):
-    """LTFS says that the medium is not partitioned."""
+class NotPartitioned(NotMountable):
+    """LTFS says that the medium is not partitioned: it is new, or another program has written it."""
 
 
 class NeedsCheck(NotMountable):

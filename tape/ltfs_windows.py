@@ -28,9 +28,11 @@ from tape.ltfs_windows_setup import WindowsSetup
 from tape.ltfs_windows_volume import WindowsVolume
 
 EMPTY = frozenset({"NO_MEDIA"})
-BLANK = frozenset({"LTFS_UNFORMATTED"})
+NOT_PARTITIONED = frozenset({"LTFS_UNFORMATTED"})
+"""As new cartridges are, and those that another program has written."""
 FORMATTED = frozenset({"LTFS_MEDIA", "LTFS_READ_ONLY"})
-UNREADABLE = frozenset({"NO_LTFS_MEDIA", "LTFS_INCONSISTENT"})
+INCONSISTENT = frozenset({"LTFS_INCONSISTENT"})
+UNREADABLE = frozenset({"NO_LTFS_MEDIA"})
 PROTECTED = frozenset({"LTFS_READ_ONLY"})
 """All other states (MEDIA_NOT_READY, NOT_MOUNTED, RESET) pass: the drive is busy."""
 
@@ -50,8 +52,10 @@ class WindowsDrive:
         status = self._assigned(deadline).status
         if status in EMPTY:
             return Medium(MediumState.NO_MEDIUM)
-        if status in BLANK:
-            return Medium(MediumState.BLANK)
+        if status in NOT_PARTITIONED:
+            return Medium(MediumState.FOREIGN, drive=self.name)
+        if status in INCONSISTENT:
+            return Medium(MediumState.INCONSISTENT, drive=self.name)
         if status in UNREADABLE:
             return Medium(MediumState.UNREADABLE)
         if status not in FORMATTED:
@@ -129,7 +133,7 @@ class WindowsDrive:
         ``cartridge``: the label that is expected; a drive without a changer cannot fetch another.
         """
         with self._lock():
-            if self._state() not in FORMATTED | BLANK:
+            if self._state() not in FORMATTED | NOT_PARTITIONED:
                 self._run(self._filled(self._setup.commands.load), self._setup.limits.move)
             medium = self._settled()
         if medium.state is MediumState.NO_MEDIUM or cartridge not in {None, medium.label}:

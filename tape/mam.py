@@ -62,14 +62,21 @@ class Attributes:
         return _coherency(self.blobs.get(COHERENCY, b""))
 
     @property
+    def change(self) -> int | None:
+        """The medium's change reference: another number after each write; None: the chip does not say."""
+        text = self.texts.get(CHANGE, "")
+        return int(text, 16) if text else None
+
+    @property
     def is_current(self) -> bool:
         """Whether nothing was written here since LTFS wrote its last index."""
-        written, now = self.coherency, self.texts.get(CHANGE, "")
-        return written is not None and now != "" and int(now, 16) == written.change
+        written = self.coherency
+        return written is not None and self.change == written.change
 
     @property
     def lock(self) -> int:
-        """The lock state of the volume: 0 is none; all others are read-only for ever."""
+        """The lock state of the volume: 0 is none; 1 and 3 were set on purpose; 2, 4, 5 and 6 tell of a write
+        that failed (in either partition, the data, the index, both)."""
         return int.from_bytes(self.blobs.get(LOCK, b""), "big")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from policy.message import M
 from tape import command, mam
 from tape.command import Completed
-from tape.drive import Health
+from tape.drive import Health, MediumState
 from tape.errors import CommandTimeout, DriveBusy, DriveError, LabelReadTimeout, TapeReadError
 
 # Exit codes of sg3_utils (its manual page): sense keys, and 50 + errno where the device did not open.
@@ -73,16 +73,24 @@ class Look:
         self._deadline = deadline
 
     def is_loaded(self) -> bool:
-        """Whether a cartridge is in and ready. Raises DriveBusy while it is being loaded."""
+        """Whether a cartridge is in. Raises DriveBusy while it is being loaded."""
+        return self.obstacle() is not MediumState.NO_MEDIUM
+
+    def obstacle(self) -> MediumState | None:
+        """What is in the drive instead of a cartridge that it can work with; None: one is in and ready.
+
+        Raises DriveBusy while one is being loaded.
+        """
         done = self.ask("sg_turs", "-v")
         if done.return_code == UNIT_ATTENTION:
             # Told once after a cartridge was changed, instead of the answer.
             done = self.ask("sg_turs", "-v")
         if done.return_code == 0:
-            return True
-        if _is_empty(done):
-            return False
-        raise failure(done, self._scsi.device)
+            return None
+        found = _obstacle(done)
+        if found is None:
+            raise failure(done, self._scsi.device)
+        return found
 
     def is_write_protected(self) -> bool:
         """Whether the cartridge's switch is set: the first bit of the mode header's specific parameter."""
@@ -111,8 +119,24 @@ class Look:
             ) from error
 
 
+OBSTACLES = {
+    "medium not present": MediumState.NO_MEDIUM,
+    # It stands in the mouth of the drive, as after an eject, and is not threaded.
+    "initializing command required": MediumState.NO_MEDIUM,
+    "cleaning cartridge": MediumState.CLEANING,
+    "incompatible": MediumState.INCOMPATIBLE,
+    "unknown format": MediumState.INCOMPATIBLE,
+}
+"""Additional sense, as sg3_utils words it."""
+
+
 def _is_empty(done: Completed) -> bool:
-    return done.return_code == NOT_READY and "medium not present" in done.output.lower()
+    return _obstacle(done) is MediumState.NO_MEDIUM
+
+
+def _obstacle(done: Completed) -> MediumState | None:
+    sense = done.output.lower()
+    return next((state for text, state in OBSTACLES.items() if text in sense), None)
 
 
 def failure(done: Completed, device: str) -> DriveError:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from policy.message import M, Message
@@ -17,6 +18,7 @@ from tape.virtual_faults import Fault
 from tape.virtual_record import Damaged, Record, VolumeRecord
 from tape.virtual_shelf import insert, new_cartridge, remove, set_faults, set_write_protected
 from tape.virtual_volume import VirtualVolume, read_only_for_ever
+from tape.volume import locked_by_a_program
 
 __all__ = [
     "VirtualDrive",
@@ -55,7 +57,7 @@ class VirtualDrive:
             # A format at work leaves the cartridge unreadable for its time: busy, not damaged.
             with self._lock():
                 medium = virtual_cartridge.medium(self._folder(barcode))
-        return medium
+        return replace(medium, drive=self.name) if medium.state is MediumState.FOREIGN else medium
 
     def format(
         self,
@@ -163,6 +165,8 @@ class VirtualDrive:
         medium = virtual_cartridge.medium(folder)
         if medium.state is MediumState.BLANK:
             raise _not_mountable(M("Cartridge {barcode} is blank.", barcode=barcode))
+        if medium.state is MediumState.FOREIGN:
+            raise _not_mountable(M("Cartridge {barcode} was written by another program.", barcode=barcode))
         if medium.state is MediumState.UNREADABLE:
             raise _not_mountable(_why_unreadable(folder))
         return medium
@@ -221,7 +225,7 @@ class VirtualDrive:
 
 def _format_command(folder: Path, label: str, serial: str | None, medium: Medium) -> list[str]:
     options = ["-s", serial] if serial is not None else []
-    if medium.state is not MediumState.BLANK:
+    if medium.state not in {MediumState.BLANK, MediumState.FOREIGN}:
         options.append("-f")
     # Without the site packages it starts at once; -P keeps the working folder out of its imports.
     python = [sys.executable, "-P", "-S", "-s", "-m", "tape.virtual_format"]
@@ -241,6 +245,8 @@ def _writable_volume(record: Record) -> VolumeRecord:
         raise _not_mountable(M("Cartridge {barcode} is blank.", barcode=record.barcode))
     if record.volume.read_only:
         raise read_only_for_ever(record.volume.label)
+    if record.volume.locked:
+        raise locked_by_a_program(record.volume.label)
     return record.volume
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from policy.message import M, Message
 from tape import virtual_record
-from tape.drive import Medium, MediumState
-from tape.virtual_record import LOST, VOLUME, Damaged, Record
+from tape.drive import Lock, Medium, MediumState
+from tape.virtual_record import LOST, VOLUME, Damaged, Record, VolumeRecord
 
 
 def medium(folder: Path) -> Medium:
@@ -20,7 +20,7 @@ def medium(folder: Path) -> Medium:
     if contradiction(folder, record):
         return _of(record, MediumState.UNREADABLE)
     if record.volume is None:
-        return _of(record, MediumState.BLANK)
+        return _of(record, MediumState.FOREIGN if record.foreign else MediumState.BLANK)
     return _formatted(record)
 
 
@@ -74,10 +74,17 @@ def _formatted(record: Record) -> Medium:
         medium_serial=record.medium_serial,
         barcode=record.barcode,
         write_protected=record.write_protected,
+        lock=_lock(record.volume),
         empty=not record.volume.files,
         capacity=record.capacity,
         free=max(0, record.capacity - record.volume.used),
     )
+
+
+def _lock(volume: VolumeRecord) -> Lock:
+    if volume.read_only:
+        return Lock.WRITE_ERROR
+    return Lock.ADVISORY if volume.locked else Lock.NONE
 
 
 def _wrong_size(volume: Path, sealed: dict[str, int]) -> Message | None:

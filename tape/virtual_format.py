@@ -110,7 +110,7 @@ def _label(device: Path, name: str, serial: str | None) -> None:
     with virtual_record.editing(device) as edited:
         generation = edited.formats + 1
         edited.formats = generation
-        edited.formatting = False
+        edited.formatting = edited.foreign = False
         edited.volume = VolumeRecord(name, serial, identity, generation)
     _say(f"LTFS15013I Volume UUID is: {identity}.")
 

@@ -44,6 +44,8 @@ class VolumeRecord:
     """Bytes on the tape since the format, lost ones too: nothing frees them but the next format."""
     read_only: bool = False
     """A write failed: it is never written again."""
+    locked: bool = False
+    """A program has locked it against writing on purpose."""
     files: dict[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +59,8 @@ class Record:
     speed: int | None = None
     format_seconds: float = 0.0
     write_protected: bool = False
+    foreign: bool = False
+    """Another program has written it."""
     formatting: bool = False
     """A format began and did not end: neither blank nor formatted."""
     formats: int = 0
@@ -126,6 +130,7 @@ def _check(record: Record) -> None:
         record.speed is None or (_is_size(record.speed) and record.speed > 0),
         isinstance(record.format_seconds, (int, float)),
         isinstance(record.write_protected, bool),
+        isinstance(record.foreign, bool),
         isinstance(record.formatting, bool),
         all(_is_size(number) for number in (record.formats, record.loads, record.written_bytes)),
         all(_is_size(number) for number in (record.write_errors, record.read_errors)),
@@ -142,6 +147,7 @@ def _is_sound(volume: VolumeRecord) -> bool:
         and all(isinstance(text, str) for text in texts)
         and isinstance(volume.serial, (str, type(None)))
         and isinstance(volume.read_only, bool)
+        and isinstance(volume.locked, bool)
     )
 
 

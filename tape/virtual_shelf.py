@@ -35,12 +35,14 @@ def new_cartridge(
     speed: int | None = None,
     format_seconds: float = 0.0,
     write_protected: bool = False,
+    foreign: bool = False,
     medium_serial: str | None = None,
 ) -> None:
     """Put a new, blank cartridge on the shelf of the drive in ``path``; it is not inserted.
 
     ``capacity`` in bytes, ``speed`` in bytes a second (None: as fast as the disk). ``medium_serial``: made up
-    if not given. Raises UsageError for a barcode that is taken or breaks the rule, or a size of nought.
+    if not given. ``foreign``: another program has written it. Raises UsageError for a barcode that is taken
+    or breaks the rule, or a size of nought.
     """
     _check(barcode, capacity, speed, format_seconds)
     record = Record(
@@ -50,6 +52,7 @@ def new_cartridge(
         speed=speed,
         format_seconds=format_seconds,
         write_protected=write_protected,
+        foreign=foreign,
     )
     folder = folder_of(path, barcode)
     with _shelf_errors(path):

@@ -224,6 +224,14 @@ def seal_error(path: Path, error: OSError) -> DriveError:
     )
 
 
+def locked_by_a_program(label: str | None) -> WriteProtected:
+    """The error of a volume that was locked against writing on purpose."""
+    return WriteProtected(
+        M("The volume {label} is locked against writing by a program; no write has failed.", label=label),
+        M("Lift the lock with that program, or use another tape."),
+    )
+
+
 def read_error(path: Path, error: OSError) -> TapeReadError:
     """What an error of a read means."""
     return TapeReadError(

@@ -181,9 +181,11 @@ def _parent_is_whole(session: Session, record: BackupTask) -> bool:
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
     """Only on the volume that this run formatted, began its set on, or may append to; never on a guess."""
-    if medium.state.value != "formatted" or medium.write_protected:
+    if medium.state.value != "formatted":
         return False
     facts = cartridges.tape_facts(session, medium.to_json())
+    if not facts.is_writable:
+        return False
     if facts.known and facts.known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return False
     begun = begun_on(session, run)

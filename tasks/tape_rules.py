@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db import cartridges, labels, lineage, permits
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
+from policy import media
 from policy.message import M, Message
 from policy.permit import Decision
 from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
@@ -102,9 +103,9 @@ def _is_named(tape: TapeFacts, named: str | None) -> bool:
 
 
 def _unusable(tape: TapeFacts) -> Message | None:
-    known = tape.known
-    if tape.write_protected:
-        return M("The write-protect switch of the tape is set ({tape}).", tape=tape.describe())
+    known, wrong = tape.known, media.unusable(tape)
+    if wrong is not None:
+        return wrong
     if known is None or known.state in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         return None
     return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tape import ltfs_mounts
+from tape import ltfs_mounts, virtual_shelf
 from tape.drive import Drive
 from tape.ltfs import LtfsDrive
 from tape.ltfs_setup import Limits, Setup
@@ -65,9 +65,28 @@ class Rig(ABC):
     tells_switch = True
     """Whether the drive knows of it before it has mounted the volume."""
 
+    proves_blank = True
+    """Whether a new cartridge is told from one that another program has written."""
+    locks = True
+    """Whether a program can lock a volume against writing here, on purpose."""
+    told_by_turs = False
+    """Whether sg3_utils tell what is in it instead of a tape."""
+
     @abstractmethod
     def insert_blank(self) -> str:
         """Put in a cartridge that was never formatted; returns its barcode."""
+
+    @abstractmethod
+    def insert_foreign(self) -> str:
+        """Put in a cartridge that another program has written; returns its barcode."""
+
+    def answer(self, key: str, sense: str) -> None:
+        """Have the drive answer that it is not ready."""
+        raise AssertionError("nobody asks it")
+
+    def lock(self) -> None:
+        """Lock the volume against writing on purpose, as a program may."""
+        raise AssertionError("it locks nothing")
 
     @abstractmethod
     def protect(self) -> None:
@@ -131,6 +150,17 @@ class VirtualRig(Rig):
         insert(self.path, barcode)
         return barcode
 
+    def insert_foreign(self) -> str:
+        barcode = self.insert_blank()
+        with virtual_shelf.edit(self.path, barcode) as record:
+            record.foreign = True
+        return barcode
+
+    def lock(self) -> None:
+        with virtual_shelf.edit(self.path, self._inside()) as record:
+            assert record.volume
+            record.volume.locked = True
+
     def protect(self) -> None:
         set_write_protected(self.path, self._inside(), on=True)
 
@@ -160,7 +190,7 @@ class LtfsRig(VirtualRig):
     """The driver of LTFS on Linux, over stand-ins for its programs and a virtual drive for the hardware."""
 
     grain = 1024 * 1024
-    dies = True
+    dies = told_by_turs = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -181,6 +211,9 @@ class LtfsRig(VirtualRig):
             f"drive = LtfsDrive('tape', Setup(**{self.setup!r}))\n"
         )
 
+    def answer(self, key: str, sense: str) -> None:
+        (self.path / "sense").write_text(f"{key}|{sense}")
+
     def power_off(self, process: subprocess.Popen[bytes]) -> None:
         super().power_off(process)
         self.die()
@@ -197,7 +230,7 @@ class LtfsRig(VirtualRig):
 class FileRig(LtfsRig):
     """The same driver with LTFS's backend ``file``: a folder is a cartridge, and has no chip."""
 
-    tells_empty = moves = tells_cartridge = tells_switch = tells_health = False
+    tells_empty = moves = tells_cartridge = tells_health = proves_blank = told_by_turs = False
     grain = 1024 * 1024
 
     def __init__(self, folder: Path) -> None:
@@ -228,7 +261,7 @@ class EmulatedRig(FileRig):
 
     capacity = 277 * 1024 * 1024
     overhead = 8 * 1024 * 1024
-    breaks = protects = False
+    breaks = protects = locks = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -248,6 +281,7 @@ class WindowsRig(Rig):
 
     grain = 4096
     tells_cartridge = tells_volume = tells_health = tells_why_read_only = False
+    proves_blank = locks = False
     seals_at_close = True
     reads_again = sys.platform == "win32"
 
@@ -289,6 +323,9 @@ class WindowsRig(Rig):
 
     def insert_blank(self) -> str:
         return self.by_hand("blank")
+
+    def insert_foreign(self) -> str:
+        return self.insert_blank()
 
     def protect(self) -> None:
         self.by_hand("protect")

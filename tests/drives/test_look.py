@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tape.drive import Health, MediumState
+from tape.drive import Health, Lock, MediumState
 from tape.errors import DriveBusy, DriveError, NoMedium, NotMountable, WriteProtected
 from tests.drives.rig import Rig
 
@@ -41,14 +41,72 @@ def use(rig: Rig, verb: str) -> None:
             rig.drive.eject()
 
 
-def test_blank_is_affirmed(rig: Rig) -> None:
-    """A cartridge that was never formatted is blank, and has no label and no volume."""
+def test_blank_is_proved(rig: Rig) -> None:
+    """A cartridge that was never written is blank where that is proved, else one that LTFS cannot read."""
     barcode = rig.insert_blank()
     medium = rig.drive.look()
-    assert medium.state is MediumState.BLANK
+    assert medium.state is (MediumState.BLANK if rig.proves_blank else MediumState.FOREIGN)
     assert medium.barcode in {barcode, None}
     assert (medium.medium_serial is not None) == rig.tells_cartridge
     assert (medium.label, medium.volume_uuid) == (None, None)
+
+
+def test_what_another_program_has_written_is_not_blank(rig: Rig) -> None:
+    """A tape with an archive of another program is foreign, whatever LTFS calls it, and cannot be mounted."""
+    rig.insert_foreign()
+    medium = rig.drive.look()
+    assert medium.state is MediumState.FOREIGN
+    assert medium.drive == rig.drive.name
+    for verb in ("mount", "relabel"):
+        with pytest.raises(NotMountable):
+            use(rig, verb)
+    assert rig.drive.look() == medium
+    assert rig.drive.format("TP20261101").return_code == 0
+    assert rig.drive.look().state is MediumState.FORMATTED
+
+
+@pytest.mark.needs("told_by_turs")
+@pytest.mark.parametrize(
+    ("key", "sense", "state"),
+    [
+        ("Not Ready", "Medium not present - loadable", MediumState.NO_MEDIUM),
+        ("Not Ready", "Logical unit not ready, initializing command required", MediumState.NO_MEDIUM),
+        ("Not Ready", "Cleaning cartridge installed", MediumState.CLEANING),
+        ("Medium Error", "Cannot read medium - incompatible format", MediumState.INCOMPATIBLE),
+        ("Medium Error", "Incompatible medium installed", MediumState.INCOMPATIBLE),
+    ],
+)
+def test_what_is_in_the_drive_instead_of_a_tape(rig: Rig, key: str, sense: str, state: MediumState) -> None:
+    """A cleaning cartridge, one that does not fit and an empty slot are told from a drive that is busy."""
+    rig.insert_formatted()
+    rig.answer(key, sense)
+    assert rig.drive.look().state is state
+    with pytest.raises(NoMedium if state is MediumState.NO_MEDIUM else NotMountable):
+        use(rig, "mount")
+
+
+@pytest.mark.needs("told_by_turs")
+def test_a_drive_that_becomes_ready_is_busy(rig: Rig) -> None:
+    """What passes by itself is waited for."""
+    rig.insert_formatted()
+    rig.answer("Not Ready", "Logical unit is in process of becoming ready")
+    with pytest.raises(DriveBusy):
+        rig.drive.look()
+
+
+@pytest.mark.needs("locks")
+@pytest.mark.parametrize("verb", ["mount", "relabel"])
+def test_a_volume_that_a_program_has_locked(rig: Rig, verb: str) -> None:
+    """A lock on purpose is no write error: the volume is refused for writing, and reads well."""
+    rig.insert_formatted()
+    rig.store("file", b"kept")
+    rig.lock()
+    medium = rig.drive.look()
+    assert (medium.lock, medium.write_protected) == (Lock.ADVISORY, False)
+    with pytest.raises(WriteProtected, match="locked"):
+        use(rig, verb)
+    with rig.drive.mount(read_only=True) as volume, volume.open("file") as file:
+        assert file.read() == b"kept"
 
 
 def test_label_is_read(rig: Rig) -> None:
@@ -120,7 +178,7 @@ def test_blank_cannot_be_mounted_or_relabelled(rig: Rig) -> None:
     """A blank cartridge has no volume to mount and no label to change."""
     rig.insert_blank()
     for verb in ("mount", "relabel"):
-        with pytest.raises(NotMountable, match="blank"):
+        with pytest.raises(NotMountable, match=r"blank|no volume"):
             use(rig, verb)
 
 

@@ -135,3 +135,24 @@ def test_a_tape_that_breaks_tells_of_it(system: System) -> None:
     assert "Write failure (TapeAlert)" in story
     [tape] = system.json("tape", "list")
     assert (tape["health"]["write_errors"], tape["health"]["tape_alerts"]) == (1, ["Write failure"])
+
+
+def test_a_tape_that_another_program_has_written(system: System) -> None:
+    """No run formats it until somebody at the drive has named it; and then one format, once."""
+    folder = system.insert_blank(foreign=True)
+    serial = json.loads((folder.parent / "cartridge.json").read_bytes())["medium_serial"]
+    system.schedule("monthly", a_file(system))
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "FAILED"
+    assert "tapeline tape erasable --drive tape0" in system.cli("runs", "show", str(run_id)).stdout
+    assert "tape erasable" in system.cli("precheck", "monthly", code=4).stdout
+    shown = system.cli("tape", "erasable", code=4).stdout
+    assert f"--confirm {serial}" in shown
+    assert serial in system.cli("tape", "erasable", "--confirm", "tape0", code=2).stderr
+    assert system.cli("format", "--dry-run", code=4)
+    system.cli("tape", "erasable", "--confirm", serial)
+    assert "said that nothing on it is needed" in system.cli("format", "--dry-run").stdout
+    run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", system.logs()
+    assert "Only a tape that LTFS cannot read" in system.cli("tape", "erasable", code=1).stderr

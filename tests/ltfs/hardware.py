@@ -31,6 +31,15 @@ def cartridge(device: str) -> Path | None:
     return Path(device) / "cartridges" / loaded if loaded else None
 
 
+def sense(device: str) -> tuple[str, str] | None:
+    """What the drive answers instead of being ready: a sense key and the additional sense."""
+    try:
+        key, text = (Path(device) / "sense").read_text().split("|")
+    except OSError:
+        return None
+    return key, text
+
+
 def exists(device: str) -> bool:
     """Whether there is a drive at all."""
     return Path(device).is_dir()

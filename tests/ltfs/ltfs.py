@@ -48,13 +48,18 @@ def main() -> int:
 
 def _mount(folder: Path, device: str, point: Path, options: dict[str, str]) -> int:
     record = virtual_record.read(folder)
+    if record.formatting:
+        hardware.say("LTFS11009E Cannot read volume: failed to read partition labels.")
+        hardware.say("LTFS14013E Cannot mount the volume.")
+        return 1
     refused = _refusal(folder, record, point)
     if refused or record.volume is None:
         return samples.play(refused or "ltfs_mount_blank", device=device)
     if point.is_dir() and any(point.iterdir()):
         hardware.say(f"LTFS14123W Cannot mount: {point} is not empty.")
         return 0
-    read_only = "ro" in options or record.write_protected or record.volume.read_only
+    never = record.write_protected or record.volume.read_only or record.volume.locked
+    read_only = "ro" in options or never
     record = virtual_cartridge.recover(folder)
     case = "ltfs_mount_write_protected" if read_only else "ltfs_mount_ok"
     code = samples.play(case, device=device, label=record.volume.label if record.volume else "")
@@ -208,9 +213,7 @@ ATTRIBUTES: dict[str, Callable[[Record, VirtualVolume], object]] = {
     "volumeUUID": lambda record, _: record.volume and record.volume.uuid,
     "volumeSerial": lambda record, _: (record.volume and record.volume.serial) or "",
     "indexGeneration": lambda record, _: record.volume and record.volume.index_generation,
-    "volumeLockState": lambda record, _: (
-        "0x00000004" if record.volume and record.volume.read_only else "0x00000000"
-    ),
+    "volumeLockState": lambda record, _: f"0x{_lock_state(record):08x}",
     "mediaDataPartitionTotalCapacity": lambda record, _: record.capacity // MIB,
     "mediaDataPartitionAvailableSpace": lambda _, volume: volume.free() // MIB,
     "mediaLoads": lambda record, _: record.loads,
@@ -219,6 +222,12 @@ ATTRIBUTES: dict[str, Callable[[Record, VirtualVolume], object]] = {
     "mediaPermanentReadErrors": lambda record, _: record.read_errors,
     "mediaStorageAlert": lambda record, _: f"0x{32 if record.volume and record.volume.read_only else 0:016x}",
 }
+
+
+def _lock_state(record: Record) -> int:
+    """The bits of libltfs/ltfs.h: a lock on purpose, the switch, a write error in the data partition."""
+    assert record.volume
+    return record.volume.locked | record.write_protected << 2 | (0x60 if record.volume.read_only else 0)
 
 
 @contextmanager

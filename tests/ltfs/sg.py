@@ -16,14 +16,16 @@ NOT_READY, MEDIUM_ERROR, ILLEGAL_REQUEST, NO_DEVICE = 2, 3, 5, 52
 
 
 def sg_turs() -> int:
-    folder = hardware.cartridge(_device("-v"))
-    if folder is not None:
+    device = _device("-v")
+    sense = hardware.sense(device)
+    if sense is None and hardware.cartridge(device) is not None:
         return 0
+    key, text = sense or ("Not Ready", "Medium not present")
     sys.stderr.write(
-        "test unit ready: Fixed format, current; Sense key: Not Ready\n"
-        " Additional sense: Medium not present\ndevice not ready\n"
+        f"test unit ready: Fixed format, current; Sense key: {key}\n"
+        f" Additional sense: {text}\ndevice not ready\n"
     )
-    return NOT_READY
+    return NOT_READY if key == "Not Ready" else MEDIUM_ERROR
 
 
 def sg_modes() -> int:
@@ -67,7 +69,7 @@ def _attributes(record: Record, *, crashed: bool) -> str:
     """The sample, with what this cartridge has in it."""
     lines = samples.load("sg_read_attr_all").stdout.splitlines()
     used = record.volume.used if record.volume else 0
-    generation = record.volume.index_generation if record.volume else 0
+    generation = record.volume.index_generation if record.volume else int(record.foreign)
     values = {
         "Remaining capacity in partition [MiB]": max(0, record.capacity - used) // MIB,
         "Maximum capacity in partition [MiB]": record.capacity // MIB,
@@ -83,7 +85,7 @@ def _attributes(record: Record, *, crashed: bool) -> str:
     text = "\n".join(_with(line, values) for line in lines if record.volume or _is_the_drives(line, values))
     if record.volume is None:
         return f"{text}\n"
-    lock = 4 if record.volume.read_only else 0
+    lock = 4 if record.volume.read_only else int(record.volume.locked)
     head = text[: text.index("  Volume coherency information")]
     return (
         f"{head}  Total MiB written in medium life: {record.written_bytes // MIB}\n"

@@ -69,6 +69,41 @@ def test_an_empty_tape_with_a_label_of_this_month_may_be_formatted() -> None:
     assert decide(facts(tape(label="TP20261102", known=False))).allowed
 
 
+FOREIGN = replace(BLANK, state="foreign", drive="tape0", identity=(("state", "foreign"),))
+
+
+def test_a_tape_that_ltfs_cannot_read_is_formatted_on_a_word_alone() -> None:
+    """Not partitioned is not blank: somebody at the drive has to say that nothing on it is needed."""
+    denied = decide(facts(FOREIGN))
+    assert denied.denials == (Denial.FOREIGN_DATA,)
+    assert "tapeline tape erasable --drive tape0" in str(denied.main_reason)
+    assert decide(facts(replace(FOREIGN, erasable=True))).allowed
+
+
+def test_no_word_erases_what_the_catalogue_says_is_kept() -> None:
+    """A cartridge of ours that LTFS cannot read is a contradiction, and is not appended to either."""
+    known = tape(stored(retention_until=None, period="2026-11")).known
+    decision = decide(facts(replace(FOREIGN, erasable=True, known=known)))
+    assert not decision.allowed
+    assert not decision.append
+    assert {Denial.UNREADABLE, Denial.RETAINED_SETS} <= set(decision.denials)
+
+
+@pytest.mark.parametrize("state", ["inconsistent", "cleaning", "incompatible", "what comes next"])
+def test_what_is_no_volume_is_not_formatted(state: str) -> None:
+    """Each in its own words; a word of the operator counts for none of them."""
+    decision = decide(facts(replace(BLANK, state=state, drive="tape0", erasable=True)))
+    assert decision.denials == (Denial.UNREADABLE,)
+
+
+@pytest.mark.parametrize("lock", ["advisory", "write_error"])
+def test_a_locked_volume_is_not_formatted(lock: str) -> None:
+    """Neither one that a program has locked, nor one that a write has failed on."""
+    decision = decide(facts(tape(stored(), lock=lock)))
+    assert decision.denials == (Denial.WRITE_PROTECTED,)
+    assert ("has failed before" in str(decision.main_reason)) == (lock == "write_error")
+
+
 DENIED = [
     (Denial.NO_MEDIUM, replace(BLANK, state="no_medium"), {}),
     (Denial.UNREADABLE, replace(BLANK, state="unreadable"), {}),
@@ -77,6 +112,7 @@ DENIED = [
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=False), {}),
     (Denial.FOREIGN_DATA, tape(label="TP20261101", known=False, empty=None), {}),
     (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
+    (Denial.FOREIGN_DATA, FOREIGN, {}),
     (Denial.UNKNOWN_SETS, tape(stored()), {"unknown_sets": ("S7",)}),
     (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
