@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +33,11 @@ class Difference:
 def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = ()) -> list[Difference]:
     """Everything in which ``restored`` is not ``source``, sorted by path; both are folders, or both files.
 
-    Content, type, mode, owner, mtime to the nanosecond, link targets, groups of hard links, extended
-    attributes, holes. Owners, and attributes that are not the users' own, count only where this process may
-    set them; sockets and devices are passed over, and so are the paths ``left_out`` (from the roots, as
-    people read them) with all below them. Raises OSError when one of the two cannot be read.
+    Content, type, mode, owner, mtime to the nanosecond or as near as the file system can hold it, link
+    targets, groups of hard links, extended attributes, holes. Owners, and attributes that are not the users'
+    own, count only where this process may set them; sockets and devices are passed over, and so are the paths
+    ``left_out`` (from the roots, as people read them) with all below them. Raises OSError when one of the two
+    cannot be read.
     """
     names = frozenset(left_out)
     here, there = _tree(os.fsencode(source), names), _tree(os.fsencode(restored), names)
@@ -89,11 +92,22 @@ def _differences(path: bytes, expected: Side, found: Side) -> Iterator[Differenc
     if kinds[0] != kinds[1]:
         yield Difference(shown(path), "type", oct(kinds[0]), oct(kinds[1]))
         return
-    yield from _told(path, _facts(*expected), _facts(*found))
+    facts, others = _facts(*expected), _facts(*found)
+    if facts["mtime"] != others["mtime"]:
+        facts["mtime"] = str(_as_held(os.path.dirname(found[0]), expected[1].st_mtime_ns))  # noqa: PTH120 - bytes
+    yield from _told(path, facts, others)
     if stat.S_ISREG(kinds[0]) and expected[1].st_size == found[1].st_size:
         at = _first_difference(expected[0], found[0])
         if at is not None:
             yield Difference(shown(path), "content", "the same bytes", f"another byte after {at}")
+
+
+def _as_held(folder: bytes, mtime_ns: int) -> int:
+    """What the file system of a folder makes of a time: the nearest one that it can hold."""
+    with suppress(OSError, OverflowError), tempfile.TemporaryFile(dir=folder) as file:
+        os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
+        return os.fstat(file.fileno()).st_mtime_ns
+    return mtime_ns
 
 
 def _told(path: bytes, expected: dict[str, str], found: dict[str, str]) -> Iterator[Difference]:

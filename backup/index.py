@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 import zstandard
@@ -20,6 +20,8 @@ from backup.spool import spooled, spooling
 from backup.tapefile import open_to_read, read_error
 from policy.message import M
 from tape.drive import Volume
+
+T = TypeVar("T")
 
 FORMAT = "tapeline-index"
 VERSION = 1
@@ -88,41 +90,46 @@ class IndexReader:
         self._name = name
 
     def __iter__(self) -> Iterator[Entry]:
-        for count, line in enumerate(self._lines()):
+        for count, (line, document) in enumerate(self._lines()):
             if self.record is not None:
                 raise damaged(self._name)
-            if "end" in line:
-                self._end(line, count)
+            if "end" in document:
+                self.record = self._read(_record, line, document)
+                self._check_count(self.record, count)
                 continue
-            yield self._entry(line)
+            yield self._read(from_json, line, document)
         if self.record is None:
             raise damaged(self._name)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
         lines = io.BufferedReader(reader)
         try:
             check_version(orjson.loads(lines.readline()), FORMAT, VERSION, self._name)
             while line := lines.readline():
-                yield orjson.loads(line)
+                yield line, orjson.loads(line)
         except OSError as error:
             raise read_error(self._name, error) from error
         except (ValueError, TypeError, zstandard.ZstdError) as error:
             raise damaged(self._name) from error
 
-    def _entry(self, line: dict[str, Any]) -> Entry:
+    def _read(self, read: Callable[[dict[str, Any]], T], line: bytes, document: dict[str, Any]) -> T:
         try:
-            return from_json(line)
+            try:
+                return read(document)
+            except TypeError:
+                # A number of more than 64 bits, which the fast reader does not read exactly.
+                return read(json.loads(line))
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self._name) from error
 
-    def _end(self, line: dict[str, Any], count: int) -> None:
-        try:
-            self.record = ArchiveRecord.from_json(line["end"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(self._name) from error
-        if self.record.files + self.record.deleted != count:
+    def _check_count(self, record: ArchiveRecord, count: int) -> None:
+        if record.files + record.deleted != count:
             raise damaged(self._name)
+
+
+def _record(line: dict[str, Any]) -> ArchiveRecord:
+    return ArchiveRecord.from_json(line["end"])
 
 
 def check_version(document: Any, form: str, version: int, name: str) -> None:

@@ -55,7 +55,7 @@ class LinkTable:
         """The stored name of the same inode, if nothing has happened to the inode since."""
         row = self._db.execute(
             "SELECT path, sparse, blake3, place FROM stored WHERE dev = ? AND inode = ? AND ctime_ns = ?",
-            (str(dev), str(entry.inode), entry.ctime_ns),
+            (str(dev), str(entry.inode), str(entry.ctime_ns)),
         ).fetchone()
         if row is None:
             return None
@@ -70,7 +70,7 @@ class LinkTable:
             (
                 str(dev),
                 str(entry.inode),
-                entry.ctime_ns,
+                str(entry.ctime_ns),
                 entry.place.archive,
                 raw(entry.path),
                 entry.sparse,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 
 from backup import attributes, within
 from backup.entry import Entry, FileType, raw, shown
 from policy.message import M, Message
+
+_NOT_SET = (OSError, OverflowError)
+EVERYWHERE = (1 << 31) * 10**9
+"""Nanoseconds since 1970 of the first moment that some file systems cannot hold."""
 
 if sys.platform == "win32":
 
@@ -17,7 +22,7 @@ if sys.platform == "win32":
         neither the owner nor the mode of another system. Returns what could not be set."""
         try:
             within.touch(place, entry.mtime_ns, read_only=not entry.mode & stat.S_IWUSR)
-        except OSError as error:
+        except _NOT_SET as error:
             return [_problem(error)]
         return []
 
@@ -28,13 +33,15 @@ if sys.platform == "win32":
 else:
 
     def apply_open(fd: int, entry: Entry) -> list[Message]:
-        """Set everything on an open file or folder; returns what could not be set. Raises OverflowError."""
+        """Set everything on an open file or folder; returns what could not be set."""
         problems = _owner(fd, entry) + _attributes(fd, entry)
         try:
             os.chmod(fd, mode_for(entry))
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
-        except OSError as error:
+        except _NOT_SET as error:
             problems.append(_problem(error))
+        else:
+            problems += _time_problem(entry, lambda: os.fstat(fd))
         return problems
 
     def apply_named(folder: int, name: bytes, entry: Entry) -> list[Message]:
@@ -45,9 +52,20 @@ else:
             if entry.type is not FileType.SYMLINK:
                 os.chmod(name, mode_for(entry), dir_fd=folder)
             os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=folder, follow_symlinks=False)
-        except OSError as error:
+        except _NOT_SET as error:
             problems.append(_problem(error))
+        else:
+            problems += _time_problem(
+                entry,
+                lambda: os.stat(name, dir_fd=folder, follow_symlinks=False),
+            )
         return problems
+
+    def _time_problem(entry: Entry, look: Callable[[], os.stat_result]) -> list[Message]:
+        """A file system takes a time that it cannot hold for the nearest one, without an error."""
+        if 0 <= entry.mtime_ns < EVERYWHERE or look().st_mtime_ns == entry.mtime_ns:
+            return []
+        return [M("This file system cannot hold its time: it has the nearest one.")]
 
     def mode_for(entry: Entry) -> int:
         """The mode; set-user-ID and set-group-ID are kept only for the owner that they were meant for."""
@@ -68,8 +86,8 @@ else:
             return []
         try:
             os.chown(fd, entry.uid, entry.gid)
-        except OSError as error:
-            return [M("Its owner could not be set: {reason}.", reason=error.strerror or "")]
+        except _NOT_SET as error:
+            return [M("Its owner could not be set: {reason}.", reason=_reason(error))]
         return []
 
     def _owner_named(folder: int, name: bytes, entry: Entry) -> list[Message]:
@@ -77,8 +95,8 @@ else:
             return []
         try:
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        except OSError as error:
-            return [M("Its owner could not be set: {reason}.", reason=error.strerror or "")]
+        except _NOT_SET as error:
+            return [M("Its owner could not be set: {reason}.", reason=_reason(error))]
         return []
 
     def _attributes(file: int | bytes, entry: Entry) -> list[Message]:
@@ -98,5 +116,9 @@ else:
         return problems
 
 
-def _problem(error: OSError) -> Message:
-    return M("Its mode or time could not be set: {reason}.", reason=error.strerror or "")
+def _problem(error: OSError | OverflowError) -> Message:
+    return M("Its mode or time could not be set: {reason}.", reason=_reason(error))
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    return str(error) if isinstance(error, OverflowError) else error.strerror or ""

@@ -13,6 +13,7 @@ from celery_app import settings, wiring
 from cli import ending, moment, output, stack, watch
 from cli.output import AsJson, examples
 from db import catalog, expiry, lineage, restores, runs, schedules
+from db.bigint import exact
 from db.errors import NotFound
 from db.models import BackupFile, BackupSet, now
 from policy import units
@@ -106,8 +107,8 @@ def _file_json(row: BackupFile) -> dict[str, Any]:
         "set": row.set_id,
         "path": row.path,
         "type": row.type,
-        "size": row.size,
-        "mtime_ns": row.mtime_ns,
+        "size": exact(row, "size"),
+        "mtime_ns": exact(row, "mtime_ns"),
         "archive": row.archive,
         "blake3": row.blake3.hex() if row.blake3 else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -11,6 +12,7 @@ from psycopg2 import sql
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from db.bigint import LEAST, MOST, nearest
 from db.copying import copy_in
 from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
@@ -22,7 +24,7 @@ _SET_ID = re.compile(r"[0-9TZ]+-[0-9a-f]+")
 
 
 class FileRow(NamedTuple):
-    """One file of an archive, as the catalogue keeps it."""
+    """One file of an archive. A number that its column cannot hold is kept beside it (``beyond``)."""
 
     position: int
     path: str
@@ -116,15 +118,21 @@ def note_archive(session: Session, archive: BackupArchive, *, deleted: int) -> N
 
 _COPY = (
     "COPY backup_files (set_id, archive, position, path, raw_path, type, size, mtime_ns, ctime_ns, inode,"
-    " partial, blake3) FROM STDIN"
+    " beyond, partial, blake3) FROM STDIN"
 )
 
 
 def _line(file: FileRow) -> str:
     position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial = file
+    beyond = "\\N"
+    if min(mtime_ns, ctime_ns, inode) < LEAST or max(size, mtime_ns, ctime_ns, inode) > MOST:
+        numbers = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "inode": inode}
+        fitting, rest = nearest(numbers)
+        size, mtime_ns, ctime_ns, inode = fitting.values()
+        beyond = json.dumps(rest)
     return (
         f"{position}\t{_escape(path)}\t{_bytes(raw_path)}\t{kind}\t{size}\t{mtime_ns}\t{ctime_ns}\t{inode}"
-        f"\t{'t' if partial else 'f'}\t{_bytes(blake3)}\n"
+        f"\t{beyond}\t{'t' if partial else 'f'}\t{_bytes(blake3)}\n"
     )
 
 
@@ -140,7 +148,9 @@ def _bytes(value: bytes | None) -> str:
 
 _COPY_KNOWN = sql.SQL(
     "COPY (SELECT path, raw_path, CASE type WHEN 'hardlink' THEN 'file' ELSE type END,"
-    " CASE WHEN type IN ('file', 'hardlink') THEN size ELSE 0 END, mtime_ns, ctime_ns, inode, partial"
+    " CASE WHEN type IN ('file', 'hardlink') THEN coalesce(beyond->>'size', size::text) ELSE '0' END,"
+    " coalesce(beyond->>'mtime_ns', mtime_ns::text), coalesce(beyond->>'ctime_ns', ctime_ns::text),"
+    " coalesce(beyond->>'inode', inode::text), partial"
     " FROM backup_files WHERE set_id = {set} ORDER BY archive, position) TO STDOUT"
 )
 

@@ -133,6 +133,7 @@ def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) 
             BackupFile.inode,
             BackupFile.partial,
             BackupFile.blake3,
+            BackupFile.beyond,
         )
         .where(BackupFile.set_id == set_id, condition if condition is not None else true())
         .order_by(BackupFile.archive, BackupFile.position)
@@ -146,6 +147,8 @@ def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) 
 def _live(
     set_id: str, archive: int, position: int, path: str, raw_path: memoryview | bytes | None, *facts: Any
 ) -> Live:
+    *known, digest, beyond = facts
     name = bytes(raw_path) if raw_path else path.encode()
-    blake3 = bytes(facts[-1]) if facts[-1] else None
-    return Live._make((set_id, archive, position, name, *facts[:-1], blake3))
+    blake3 = bytes(digest) if digest else None
+    found = Live._make((set_id, archive, position, name, *known, blake3))
+    return found._replace(**beyond) if beyond else found

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from db import clock
+from db.bigint import Whole
 from db.states import BackupType, Kind, RecordState, RunState, Step, StepState, Trigger
 from policy.period import ScheduleType
 from policy.tapes import CartridgeState, SetState
@@ -407,7 +408,7 @@ class BackupSet(Base):
     period: Mapped[str | None]
     sources: Mapped[list[Any]]
     files: Mapped[int] = mapped_column(default=0, server_default="0")
-    bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    bytes: Mapped[int] = mapped_column(Whole, default=0, server_default="0")
     deleted: Mapped[int] = mapped_column(default=0, server_default="0")
     """Files of the parent that were gone."""
     warnings: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -441,7 +442,7 @@ class BackupArchive(Base):
     bytes: Mapped[int]
     sha256: Mapped[str]
     files: Mapped[int]
-    content_bytes: Mapped[int]
+    content_bytes: Mapped[int] = mapped_column(Whole)
     record: Mapped[dict[str, Any]]
     """The archive's line as the set's manifest on tape has it."""
     sealed_at: Mapped[datetime] = mapped_column(default=now)
@@ -471,6 +472,8 @@ class BackupFile(Base):
     mtime_ns: Mapped[int]
     ctime_ns: Mapped[int]
     inode: Mapped[int]
+    beyond: Mapped[dict[str, Any] | None]
+    """Those of the four numbers above that no column holds, by name; their columns have the nearest."""
     partial: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """What is on tape is no single state of the file: the next increment has it again."""
     blake3: Mapped[bytes | None] = mapped_column(LargeBinary)

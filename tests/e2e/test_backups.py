@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +66,42 @@ def test_rules_of_the_template_and_of_the_hand_leave_files_out(system: System, s
     assert "Left out by the rules: 2" in system.cli("runs", "show", str(run["id"])).stdout
     bad = system.cli("schedule", "run", "monthly", "--exclude", "!", code=2)
     assert "excludes" in bad.stderr
+
+
+ODD_DATES = (-11644473600, 10413792000, 99999999999)
+"""1601, which file servers show for no date; 2300, of which no bigint holds the nanoseconds; 5138."""
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder on a file system that holds every date."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        pytest.skip("no file system in memory here")
+    folder = Path(tempfile.mkdtemp(prefix="tl-", dir=memory))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("volume")
+def test_files_of_odd_dates_hold_nothing_up(system: System, in_memory: Path) -> None:
+    """They are in the set and the catalogue to the nanosecond, an increment knows them again, and they come
+    back as they were; the run is as silent about them as about any other."""
+    source = in_memory / "source"
+    source.mkdir()
+    for seconds in ODD_DATES:
+        path = source / str(seconds)
+        path.write_text(str(seconds))
+        os.utime(path, ns=(0, seconds * 10**9 + 1))
+    system.schedule("monthly", source)
+    system.start("control", "tape")
+    full, increment = back_up(system), back_up(system, "--type", "incremental")
+    found = system.json("sets", "find", f"{source}/*", "--set", str(full["set_id"]))
+    assert sorted(row["mtime_ns"] for row in found) == [seconds * 10**9 + 1 for seconds in sorted(ODD_DATES)]
+    assert paths(system, increment, source) == []
+    restored = in_memory / "restored"
+    system.cli("sets", "restore", str(increment["set_id"]), "--to", str(restored))
+    assert compare_trees(source, restored / source.relative_to("/")) == []
 
 
 @pytest.mark.usefixtures("volume")

@@ -16,6 +16,7 @@ from backup.changes import Known, known
 from backup.entry import shown
 from backup.entry import text as text_of
 from db import cartridges, catalog, lineage, permits, schedules
+from db.bigint import exact
 from db.catalog import FileRow
 from db.engine import Database
 from db.errors import NotAllowed
@@ -236,6 +237,48 @@ def test_an_increment_is_told_every_name_exactly(database: Database) -> None:
             session.rollback()
         read = [known(row) for row in sink.getvalue().splitlines(keepends=True)]
         assert read == [Known(name, "file", 7, 8, 9, -1, partial=False) for name in names]
+
+    check()
+
+
+wide = st.integers(-(1 << 127), 1 << 127) | st.sampled_from(
+    [sign * (1 << 63) + by for sign in (1, -1) for by in (-1, 0, 1)]
+)
+sizes = wide.map(abs)
+
+
+def test_numbers_of_any_size_are_kept_to_the_last_digit(database: Database) -> None:
+    """What a column cannot hold is beside it: for an increment, a restore, and whoever searches. Sums too."""
+    set_id = make_set(database)
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(sizes, wide, wide, wide), min_size=1, max_size=8))
+    def check(files: list[tuple[int, int, int, int]]) -> None:
+        rows = [FileRow(at, f"/f{at}", None, "file", *numbers, None) for at, numbers in enumerate(files)]
+        total = sum(numbers[0] for numbers in files)
+        sink = io.BytesIO()
+        with database.transaction() as session:
+            cartridge = session.scalars(select(TapeCartridge)).one()
+            for number, some in ((1, rows), (2, [])):
+                archive = BackupArchive(
+                    set_id=set_id, number=number, cartridge_id=cartridge.id, generation=1, name="x", bytes=1,
+                    sha256="", files=len(some), content_bytes=total, record={"size": total},
+                )  # fmt: skip
+                catalog.add_archive(session, archive, some)
+            catalog.copy_known(session, set_id, sink)
+            live = list(lineage.tree(session, [catalog.get(session, set_id)]))
+            rows_found = session.scalars(select(BackupFile).order_by(BackupFile.position)).all()
+            found = [(exact(row, "size"), exact(row, "mtime_ns")) for row in rows_found]
+            session.expire_all()
+            stored = catalog.get(session, set_id)
+            sums = (stored.bytes, *(each.content_bytes for each in stored.archives))
+            kept = stored.archives[0].record
+            session.rollback()
+        read = [known(row) for row in sink.getvalue().splitlines(keepends=True)]
+        assert [(row.size, row.mtime_ns, row.ctime_ns, row.inode) for row in read] == files
+        assert [(row.size, row.mtime_ns, row.ctime_ns, row.inode) for row in live] == files
+        assert found == [row[:2] for row in files]
+        assert (sums, kept) == ((2 * total, total, total), {"size": total})
 
     check()
 

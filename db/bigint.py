@@ -1,0 +1,32 @@
+"""Whole numbers from outside, which may be larger than PostgreSQL's ``bigint``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Dialect, Numeric, TypeDecorator
+
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number of any size, for a column of few rows: sums of what files claim to hold."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def process_result_value(self, value: Decimal | None, _dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+def nearest(numbers: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """The nearest numbers that columns can hold; and those that these are not, to be kept beside them."""
+    fitting = {name: min(max(number, LEAST), MOST) for name, number in numbers.items()}
+    return fitting, {name: number for name, number in numbers.items() if fitting[name] != number}
+
+
+def exact(row: Any, name: str) -> int:
+    """The number of a row of ``backup_files`` as the file has it."""
+    found: int = (row.beyond or {}).get(name, getattr(row, name))
+    return found
