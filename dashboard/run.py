@@ -30,6 +30,7 @@ EVENTS: dict[str, Message] = {
     "missed": M("missed"),
     "ready": M("ready"),
     "format_warning": M("warning of the format"),
+    "sets_lost": M("sets that are lost"),
     "capacity": M("the tape is getting full"),
 }
 

@@ -119,6 +119,8 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
             found = _unblock(session, schedule)
         case "waiting_for_tape":
             found = f"tapeline drive status {run.drive}"
+        case "sets_lost":
+            found = "tapeline sets list"
         case "warnings" | "format_warning" | "stalled":
             found = f"tapeline runs show {run.id}"
     return found

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import erasable
+from db import erasable, volumes
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
 from policy.message import M
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
 
-Medium = Mapping[str, Any]
-"""What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
+Medium = volumes.Medium
 
 StoredSet = Any
 """A set, or a row with those of its columns that the rules ask for."""
@@ -29,21 +27,31 @@ FOLLOWING = frozenset({SetState.WRITING, SetState.COMPLETE})
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     """The row of the cartridge that the drive describes, or None.
 
-    The volume's UUID decides; then the serial of the cartridge itself, which survives a format; a label
-    alone only where the drive says neither, and not for an empty tape if the row has data on it.
+    The serial of the cartridge itself decides, which survives a format; then the UUID of its volume; then
+    the barcode. A label, which two tapes may have, counts only where the drive shows neither serial nor UUID,
+    and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is another.
     """
-    for column in ("volume_uuid", "medium_serial"):
-        if medium.get(column):
-            found = session.scalar(
-                select(TapeCartridge).where(getattr(TapeCartridge, column) == medium[column])
-            )
-            if found:
-                return found
+    for name in ("medium_serial", "volume_uuid", "barcode"):
+        found = _that_may_be(session, medium, getattr(TapeCartridge, name) == medium.get(name))
+        if medium.get(name) and found:
+            return found
     if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
         return None
-    found = find(session, medium["label"])
+    found = labelled(session, medium["label"], medium)
     is_another = found is not None and medium.get("empty") and _has_archives(session, found)
     return None if is_another else found
+
+
+def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> TapeCartridge | None:
+    rows = session.scalars(select(TapeCartridge).where(condition).order_by(TapeCartridge.updated_at.desc()))
+    return next((row for row in rows if not volumes.is_another_cartridge(row, medium)), None)
+
+
+def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
+    """The row of this tape_id, else of this label, that may be what is in the drive."""
+    return _that_may_be(session, medium, TapeCartridge.tape_id == name) or _that_may_be(
+        session, medium, TapeCartridge.label == name
+    )
 
 
 def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
@@ -72,28 +80,21 @@ def on_generation(cartridge: TapeCartridge) -> Any:
 def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     """The tape in the drive as the rules see it.
 
-    A cartridge whose volume is not the one that we made holds somebody else's data: its row does not speak
-    for what is on it, so it counts as not known. A blank one holds nothing, whatever its row says.
+    What was decided about a cartridge is true of every volume on it. What its row tells of sets is not true
+    of a volume that we did not make, and a blank tape holds nothing.
     """
     cartridge = recognise(session, medium)
-    if cartridge and medium["state"] == "formatted" and _is_another_volume(cartridge, medium):
-        cartridge = None
     return TapeFacts(
         state=str(medium["state"]),
         label=medium.get("label"),
         empty=medium.get("empty"),
         write_protected=bool(medium.get("write_protected")),
         identity=identity(medium),
-        known=_facts(session, cartridge, blank=medium["state"] == "blank") if cartridge else None,
+        known=_facts(session, cartridge, medium) if cartridge else None,
         lock=str(medium.get("lock") or "none"),
         drive=medium.get("drive"),
         erasable=erasable.is_confirmed(session, medium),
     )
-
-
-def _is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
-    said = medium.get("volume_uuid")
-    return bool(said and cartridge.volume_uuid and said != cartridge.volume_uuid)
 
 
 def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
@@ -102,8 +103,9 @@ def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
     return tuple((name, medium.get(name)) for name in names)
 
 
-def _facts(session: Session, cartridge: TapeCartridge, *, blank: bool) -> CartridgeFacts:
-    sets = () if blank else session.scalars(select(BackupSet).where(on_generation(cartridge)))
+def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
+    holds_none = medium["state"] == "blank" or volumes.is_another_volume(cartridge, medium)
+    sets = () if holds_none else session.scalars(select(BackupSet).where(on_generation(cartridge)))
     kin = Kin(session)
     return described(cartridge, tuple(set_facts(kin, stored) for stored in sets))
 
@@ -196,9 +198,9 @@ def formatted(
     cartridge.formatted_at = now()
     cartridge.state = CartridgeState.ACTIVE
     cartridge.bytes_used = 0
-    _take_over(cartridge, after)
-    session.flush()
-    _destroy_earlier(session, cartridge, now())
+    cartridge.volume_uuid = None  # That of the generation before: this one is counted above.
+    volumes.take_over(session, cartridge, after)
+    volumes.destroy_earlier(session, cartridge, now())
     return cartridge
 
 
@@ -219,37 +221,25 @@ def _new(session: Session, medium: Medium) -> TapeCartridge:
         tape_id=name, label=medium["label"], state=CartridgeState.ACTIVE, generation=0, bytes_used=0
     )
     session.add(cartridge)
+    session.flush()
     return cartridge
 
 
 def _free_name(session: Session, label: str, told: str | None) -> str:
     """A name for another cartridge of the same label: by what the drive tells of it, else by its number."""
-    if told:
-        return f"{label}-{told[:12]}"
     taken = set(session.scalars(select(TapeCartridge.tape_id).where(TapeCartridge.tape_id.startswith(label))))
-    return next(name for number in count(2) if (name := f"{label}-{number}") not in taken)
+    names = chain([f"{label}-{told[:12]}"] if told else [], (f"{label}-{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
-def _take_over(cartridge: TapeCartridge, medium: Medium) -> None:
-    for name in ("volume_uuid", "serial", "medium_serial", "barcode", "capacity"):
-        if medium.get(name) is not None:
-            setattr(cartridge, name, medium[name])
-    if medium.get("capacity") is not None and medium.get("free") is not None:
-        cartridge.bytes_used = medium["capacity"] - medium["free"]
-
-
-def _destroy_earlier(session: Session, cartridge: TapeCartridge, moment: datetime) -> None:
-    gone = exists().where(
-        BackupArchive.set_id == BackupSet.id,
-        BackupArchive.cartridge_id == cartridge.id,
-        BackupArchive.generation < cartridge.generation,
-    )
-    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation < cartridge.generation)
-    session.execute(
-        update(BackupSet)
-        .where(or_(gone, began), BackupSet.state != SetState.DESTROYED)
-        .values(state=SetState.DESTROYED, destroyed_at=moment)
-    )
+def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Sequence[BackupSet]]:
+    """Bring the row of a known cartridge up to the volume that a drive shows; returns it, and the sets that
+    are gone because the volume was made elsewhere."""
+    cartridge = recognise(session, medium)
+    if cartridge is None or not volumes.is_another_volume(cartridge, medium):
+        return cartridge, ()
+    cartridge.label = medium.get("label")
+    return cartridge, volumes.take_over(session, cartridge, medium)
 
 
 def update_label(
@@ -257,10 +247,11 @@ def update_label(
 ) -> tuple[TapeCartridge, str | None]:
     """Bring the row of the cartridge up to the label on its tape; returns the row and its tape_id before.
 
-    Found by what the drive says, else by the original tape_id, else by the original label. If another row
-    has the new tape_id, only the label changes. A tape that nobody knows gets a row.
+    Found by what the drive says, else by the original tape_id, else by the original label, unless that is
+    another cartridge. If another row has the new tape_id, only the label changes. A tape that nobody knows
+    gets a row.
     """
-    cartridge = recognise(session, medium) or (find(session, original) if original else None)
+    cartridge = recognise(session, medium) or (labelled(session, original, medium) if original else None)
     before = cartridge.tape_id if cartridge else None
     if cartridge is None:
         cartridge = _new(session, medium)
@@ -272,7 +263,7 @@ def update_label(
     if taken is None:
         cartridge.tape_id = label
     cartridge.label = label
-    _take_over(cartridge, medium)
+    volumes.take_over(session, cartridge, medium)
     cartridge.updated_at = now()
     session.flush()
     return cartridge, before
@@ -325,7 +316,8 @@ def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -
         )
         cartridge.generation = 1 if medium["state"] == "formatted" else 0
         session.add(cartridge)
-        _take_over(cartridge, medium)
+        session.flush()
+    volumes.take_over(session, cartridge, medium)
     if pool is not None:
         cartridge.pool = _pool(session, pool)
     cartridge.updated_at = now()

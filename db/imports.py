@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import ColumnElement, and_, delete, select, text
 from sqlalchemy.orm import Session
 
-from db import catalog
+from db import cartridges, catalog, volumes
 from db.catalog import FileRow
-from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, ChainRun, TapeCartridge
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import BackupType, RunState
+from db.volumes import Medium
 from policy import retention
+from policy.message import M
 from policy.tapes import SetState
 
 
@@ -39,6 +42,8 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     stored = session.get(BackupSet, found.id)
     if stored is None:
         stored = _place_for(session, found.id, found.type)
+    if stored.state is SetState.DESTROYED:
+        _found_again(stored, cartridge)
     if _is_of_a_run(session, stored):
         return stored
     stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
@@ -60,11 +65,20 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     return stored
 
 
+def _found_again(stored: BackupSet, cartridge: TapeCartridge) -> None:
+    """It was taken for destroyed, and is on this tape: its archives are entered where they are found."""
+    stored.state, stored.destroyed_at = SetState.INCOMPLETE, None
+    stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+
+
 def _is_of_a_run(session: Session, stored: BackupSet) -> bool:
-    """Whether a run has finished the set, or may yet. One that was cancelled never will: then the tape's word
-    counts, which may be newer than the database where that was made of a dump."""
+    """Whether a run has finished the set, or may yet. One that was cancelled never will, and one that had
+    succeeded was done with a set that is found again: then the tape's word counts, which may be newer than
+    the database where that was made of a dump."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
-    return run is not None and run.state is not RunState.CANCELLED
+    if run is None or run.state is RunState.CANCELLED:
+        return False
+    return not (run.state is RunState.SUCCEEDED and stored.state is SetState.INCOMPLETE)
 
 
 def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
@@ -88,10 +102,50 @@ def add_archive(
     """Enter an archive with its files; False, and nothing is read, if it is known or a run writes its set."""
     if catalog.get(session, archive.set_id).state in {SetState.WRITING, SetState.DESTROYED}:
         return False
-    if session.get(BackupArchive, (archive.set_id, archive.number)):
+    known = session.get(BackupArchive, (archive.set_id, archive.number))
+    if known is not None:
+        _move(session, known, archive)
         return False
     catalog.add_archive(session, archive, files, deleted=deleted)
     return True
+
+
+def _move(session: Session, known: BackupArchive, found: BackupArchive) -> None:
+    """An archive whose place was formatted over, by what the catalogue knew, is where it was found."""
+    if known.generation < session.get_one(TapeCartridge, known.cartridge_id).generation:
+        known.cartridge_id, known.generation = found.cartridge_id, found.generation
+        session.flush()
+
+
+def check_label(session: Session, medium: Medium, on_tape: Collection[str]) -> None:
+    """Raises NotAllowed for a tape that only its label tells from others, and that has nothing of what the
+    catalogue knows to be on the tape of this label: it may be another site's."""
+    known = cartridges.recognise(session, medium)
+    if known is None or any(medium.get(name) for name in ("medium_serial", "volume_uuid", "barcode")):
+        return
+    expected = set(session.scalars(select(BackupSet.id).where(*_there(known))))
+    if expected and not expected & set(on_tape):
+        raise NotAllowed(
+            M(
+                "Tape {label} in the drive has none of the sets of tape {tape}, and this drive knows tapes by"
+                " their labels only.",
+                label=medium["label"],
+                tape=known.tape_id,
+            ),
+            M("If it is another tape, give it a label of its own first: tapeline tape label NAME"),
+        )
+
+
+def destroy_missing(
+    session: Session, cartridge: TapeCartridge, on_tape: Collection[str]
+) -> Sequence[BackupSet]:
+    """What should be on a tape and is not is DESTROYED; returns those sets."""
+    gone = and_(*_there(cartridge), BackupSet.id.not_in(on_tape))
+    return volumes.destroy(session, gone, now())
+
+
+def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
+    return cartridges.on_generation(cartridge), BackupSet.state != SetState.DESTROYED
 
 
 def settle(session: Session, set_id: str) -> BackupSet:

@@ -36,6 +36,8 @@ class Event(StrEnum):
     """The tape could not be formatted and the run goes on with the tape as it is."""
     CAPACITY = "capacity"
     """A tape is nearly full, or what is to be written may not fit on it."""
+    SETS_LOST = "sets_lost"
+    """Backup sets are not on their tape any more: somebody else has formatted or changed it."""
     DRIVE_SILENT = "drive_silent"
     """The worker of a drive was not heard of for minutes."""
     DRIVE_BACK = "drive_back"

@@ -199,6 +199,17 @@ def _of_runs() -> list[Facts]:
             ),
             remedy=M("Have another tape ready for the next backup."),
         ),
+        replace(
+            _RUN,
+            event=Event.SETS_LOST,
+            reason=M(
+                "These sets are not on tape {tape} any more: {sets}. It was formatted or changed elsewhere.",
+                tape="TP20261201",
+                sets="20261130T180002Z-9f3a",
+            ),
+            remedy=M("Find out who has changed the tape. The next backup that needs them is a full one."),
+            next_command="tapeline sets list",
+        ),
     ]
 
 

@@ -22,6 +22,7 @@ from db.states import BackupType, Step
 from policy.errors import TapelineError
 from policy.message import M, Message
 from tape.drive import Volume
+from tasks import lost
 from tasks.journal import Meter, rows
 from tasks.step import Done, step
 from tasks.work import Work
@@ -33,22 +34,25 @@ class ImportIncomplete(TapelineError):
 
 @step(Step.IMPORT_TAPE)
 def import_tape(work: Work) -> Done:
-    """Done again, it adds what is missing. Raises ImportIncomplete, DriveError."""
+    """Done again, it adds what is missing; what the catalogue has and the tape has not is destroyed.
+
+    Raises ImportIncomplete, NotAllowed, DriveError.
+    """
     with work.drive().mount(read_only=True) as volume:
-        cartridge = work.db(lambda session, _run: _cartridge(session, volume))
+        on_it = [each.set_id for each in manifest.sets_on(volume)]
+        cartridge = work.db(lambda session, run: _cartridge(session, run, volume, on_it))
         identity = work.db(lambda _session, run: run.options.get("identity"))
         keys = identities(Path(identity)) if identity else []
-        found = [each.set_id for each in manifest.sets_on(volume)]
         meter = Meter()
-        meter.plan(len(found), 0)
+        meter.plan(len(on_it), 0)
         unread = []
-        for done, set_id in enumerate(found):
+        for done, set_id in enumerate(on_it):
             work.check()
             if not _import_set(Source(work, volume, cartridge, keys), set_id):
                 unread.append(set_id)
             shown_now = meter.update(done + 1, 0)
             if shown_now:
-                work.show_progress(shown_now, f"{done + 1} of {len(found)} sets")
+                work.show_progress(shown_now, f"{done + 1} of {len(on_it)} sets")
         free, capacity = volume.free(), volume.medium.capacity
     work.db(lambda session, _run: cartridges.used(session, cartridge, capacity, free))
     if unread:
@@ -60,14 +64,18 @@ def import_tape(work: Work) -> Done:
             ),
             M("'tapeline runs show {run}' says why. All others are in the catalogue.", run=work.held.run_id),
         )
-    return Done({"sets": len(found), "summary": f"{len(found)} sets"})
+    return Done({"sets": len(on_it), "summary": f"{len(on_it)} sets"})
 
 
-def _cartridge(session: Session, volume: Volume) -> int:
-    """The row of the tape in the drive, brought up to what it says."""
-    row, _before = cartridges.update_label(
-        session, original=volume.medium.label, medium=volume.medium.to_json()
-    )
+def _cartridge(session: Session, run: ChainRun, volume: Volume, on_it: list[str]) -> int:
+    """The row of the tape in the drive, brought up to what it shows. Raises NotAllowed."""
+    medium = volume.medium.to_json()
+    imports.check_label(session, medium, on_it)
+    lost.note_volume(session, run, medium, Step.IMPORT_TAPE)
+    row, _before = cartridges.update_label(session, original=volume.medium.label, medium=medium)
+    gone = imports.destroy_missing(session, row, on_it)
+    if gone:
+        lost.report(session, run, row.tape_id, gone, Step.IMPORT_TAPE)
     return row.id
 
 

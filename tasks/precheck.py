@@ -14,6 +14,7 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import TapeFacts
 from tape.drive import Medium
+from tasks import lost
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
@@ -27,7 +28,7 @@ class ClockWrong(TapelineError):
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises ClockWrong, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, ProgramMissing,
+    """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, ProgramMissing,
     DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
@@ -64,10 +65,12 @@ def _sources(run: ChainRun) -> list[str] | None:
     return list(run.options.get("sources") or run.schedule.template.sources)
 
 
-def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | ProgramMissing | None:
+def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | None:
     """Note what is in the drive, whatever it is; a refusal is returned, so that the note stays."""
     said = medium.to_json()
     drives.looked(session, run.drive, said)
+    run.tape_seen = said
+    lost.note_volume(session, run, said, Step.PRECHECK)
     facts = cartridges.tape_facts(session, said)
     events.record(
         session,
@@ -75,7 +78,9 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> WrongTape | Progra
         M("In drive {drive}: {tape}.", drive=run.drive, tape=facts.describe()),
         step=Step.PRECHECK,
     )
-    run.tape_seen = said
+    gone = lost.set_gone(session, run) if run.kind is Kind.BACKUP else None
+    if gone is not None:
+        return gone
     wrong = _refused(session, run, facts, said)
     if wrong is None and run.kind is Kind.BACKUP:
         _warn_of_room(session, run, said)

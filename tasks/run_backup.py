@@ -20,7 +20,7 @@ from policy.message import M
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Drive, Medium
 from tape.errors import DriveError, TapeChanged, TapeFull
-from tasks import condition, pace
+from tasks import condition, lost, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.set_request import request_for, spool_of, with_dump, with_known_files
@@ -44,7 +44,7 @@ class Target:
 def run_backup(work: Work) -> Done | NextPart:
     """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
 
-    Raises WrongTape, ParentGone, TooLarge, TapeChanged, DriveError.
+    Raises WrongTape, ParentGone, SetGone, TooLarge, TapeChanged, DriveError.
     """
     drive = work.drive()
     medium = drive.look()
@@ -124,7 +124,11 @@ def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
     return NextPart(error.message)
 
 
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target | NextPart | WrongTape | ParentGone:
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target | NextPart | TapelineError:
+    lost.note_volume(session, run, medium.to_json(), Step.RUN_BACKUP)
+    gone = lost.set_gone(session, run)
+    if gone is not None:
+        return gone
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if not _may_write(session, run, medium, stored):

@@ -154,14 +154,6 @@ def test_a_tape_id_that_another_row_has_changes_only_the_label(database: Databas
         assert (row.tape_id, row.label) == ("TP20261101", "TP20261201")
 
 
-def test_a_tape_reformatted_elsewhere_is_not_taken_for_ours(database: Database) -> None:
-    """The cartridge is known, its volume is not: the row does not speak for what is on it."""
-    make_set(database)
-    with database.transaction() as session:
-        assert cartridges.tape_facts(session, MEDIUM).known
-        assert cartridges.tape_facts(session, {**MEDIUM, "volume_uuid": "stranger"}).known is None
-
-
 @pytest.mark.parametrize("read_back", [True, False])
 def test_a_run_that_ends_with_a_format_nobody_read_leaves_its_cartridge_unknown(
     database: Database, read_back: bool
