@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, events, runs
 from db.models import BackupSet, ChainRun
-from db.states import Step
+from db.states import Kind, Step
 from policy.errors import TapelineError
 from policy.message import M
+from policy.tapes import CartridgeState
 
 
 class SetGone(TapelineError):
@@ -20,6 +21,9 @@ class SetGone(TapelineError):
 def note_volume(session: Session, run: ChainRun, medium: cartridges.Medium, step: Step) -> None:
     """Bring the row of the tape in the drive up to its volume; what is gone with the one before is
     reported."""
+    known = cartridges.recognise(session, medium)
+    if known is not None and known.state is CartridgeState.UNKNOWN and run.kind is not Kind.IMPORT:
+        return  # A format of ours has left it so: a person decides, and an import is how it is looked at.
     cartridge, gone = cartridges.arrived(session, medium)
     if cartridge is not None and gone:
         report(session, run, cartridge.tape_id, gone, step)
