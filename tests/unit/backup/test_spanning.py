@@ -146,3 +146,17 @@ def test_a_file_that_fits_on_no_tape_is_a_warning(bench: Any) -> None:
     assert Path(path).name == "f01"
     assert "larger than a whole tape" in str(reason)
     assert {Path(entry.path).name for tape in tapes for entry in entries_on(tape, SET)} >= {"f00", "f02"}
+
+
+def test_a_hard_link_goes_only_to_what_its_own_tape_holds(bench: Any) -> None:
+    """The other name of a file is on the first tape: the second has its content again, and is enough."""
+    fill(bench.source, 8)
+    os.link(bench.source / "f00", bench.source / "z-link")
+    tapes = span(bench, 20_000, archive_bytes=8_000, compression="none", reserve_bytes=0)
+    assert len(tapes) > 1
+    restored = bench.restored("z-link")
+    with Restoration(bench.target, state=bench.spool / "restored.sqlite") as restoration:
+        restoration.take(tapes[-1], SET, entries_on(tapes[-1], SET), 0)
+        restoration.archive_done()
+        restoration.finish()
+    assert restored.read_bytes() == (bench.source / "f00").read_bytes()
