@@ -11,14 +11,19 @@ from sqlalchemy.exc import ArgumentError
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from celery_app.settings import AppriseSettings, ChannelSettings, TlsSettings
+from db import outbox
 from db.engine import Database
 from db.models import now
 from embedded.postgres import Postgres
-from notify.channel import Channel
-from notify.dingtalk import DingTalk
+from notify.channel import Broken, Channel
+from notify.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk
+from notify.events import Event
 from notify.notice import Composer
 from notify.outlet import Outlet, switched
+from notify.rate_limit import RateLimit
 from notify.words import Language, Words
+from policy.errors import TapelineError
+from policy.message import M
 from tape.drive import Drive
 from tape.ltfs_windows import WindowsDrive
 from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
@@ -116,22 +121,39 @@ def is_silent(last_seen_at: datetime) -> bool:
     return now() - last_seen_at > timedelta(seconds=settings.load().drive_silent_seconds)
 
 
-@cache
+def wanted() -> dict[str, frozenset[Event]]:
+    """The channels by name, with the events that each is told of."""
+    return {name: switched(found.events) for name, found in settings.load().channels.items()}
+
+
 def outlets() -> dict[str, Outlet]:
-    """The channels that messages go to, by name, with the events that each is told of."""
-    return {
-        name: Outlet(_channel(name, found), switched(found.events))
-        for name, found in settings.load().channels.items()
-    }
+    """The channels that messages go to, made anew, by name. One whose settings are wrong is ``Broken`` and
+    costs the others nothing."""
+    with database().transaction() as session:
+        paces = outbox.paces(session, timedelta(seconds=MINUTE))
+    return {name: Outlet(channel(name, paces.get(name)), events) for name, events in wanted().items()}
 
 
-def _channel(name: str, found: ChannelSettings) -> Channel:
+def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
+    """A channel of the settings, or what stands in its place where they are wrong."""
+    try:
+        return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))
+    except TapelineError as error:
+        return Broken(name, error)
+    except Exception as error:  # noqa: BLE001 - a library's error must not cost the other channels
+        # Its text may hold the address, and with it a password.
+        what = M("Channel '{name}' cannot be set up ({kind}).", name=name, kind=type(error).__name__)
+        return Broken(name, TapelineError(what, M("Correct [channels.{name}] in tapeline.toml.", name=name)))
+
+
+def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
     if isinstance(found, AppriseSettings):
         from notify.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
 
         return AppriseChannel(name, found.url.get_secret_value())
     secret = found.secret.get_secret_value() if found.secret else None
-    return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url)
+    limit = RateLimit(MESSAGES_A_MINUTE, MINUTE, ages=pace.ages, closed_for=pace.closed_for)
+    return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url, limit=limit)
 
 
 @cache

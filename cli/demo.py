@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from backup.compare import compare_trees
 from backup.entry import shown
-from celery_app import settings, wiring
+from celery_app import messenger, settings, wiring
 from cli import ending, output, processes, sample, schedules, stack, watch
 from db import catalog, runs, views
 from db.engine import Database
@@ -39,6 +39,8 @@ from tape.virtual_record import VOLUME
 NAME = "demo"
 RESERVE = 500_000_000
 """Room that is left free on the disks, in bytes."""
+MESSAGE_SECONDS = 45.0
+"""How long the end waits for messages that are on their way."""
 CAPACITY = 12_000_000_000
 """Of a virtual cartridge for the sample; a larger source gets one that it fits on several times."""
 
@@ -134,6 +136,7 @@ def _processes(database: Database) -> Iterator[None]:
             output.say(M("Tapeline is up in this state folder already: its workers do the work."))
         else:
             held.callback(_say_stopping, database)
+            held.callback(messenger.finish, MESSAGE_SECONDS)
             _adopt(database)
         yield
 

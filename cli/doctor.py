@@ -21,6 +21,7 @@ from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
 from db import outbox, schedules
+from notify.channel import Broken
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -162,6 +163,10 @@ def _schedules() -> Message:
 
 
 def _channels() -> Message:
+    for name in settings.load().channels:
+        channel = wiring.channel(name)
+        if isinstance(channel, Broken):
+            raise channel.error
     with wiring.database().transaction() as session:
         held_up = outbox.troubles(session)
     if held_up:

@@ -12,6 +12,7 @@ import typer
 from celery_app import settings, wiring
 from cli import output
 from cli.output import AsJson, examples
+from notify import sending
 from notify.channel import Channel
 from notify.events import Event
 from notify.notice import Notice
@@ -96,7 +97,7 @@ def send_test(
 
 
 def _channels(name: str | None) -> dict[str, Channel]:
-    known = {each: outlet.channel for each, outlet in wiring.outlets().items()}
+    known = settings.load().channels
     if not known:
         raise UsageError(
             M("No channel is set up."),
@@ -106,15 +107,11 @@ def _channels(name: str | None) -> dict[str, Channel]:
         raise UsageError(
             M("There is no channel '{name}'.", name=name), M("Channels: {names}.", names=", ".join(known))
         )
-    return {each: channel for each, channel in known.items() if name in {None, each}}
+    return {each: wiring.channel(each) for each in known if name in {None, each}}
 
 
 def _send(channel: Channel) -> TapelineError | None:
-    try:
-        channel.send(wiring.composer().test(socket.gethostname(), channel.name))
-    except TapelineError as error:
-        return error
-    return None
+    return sending.send(channel, wiring.composer().test(socket.gethostname(), channel.name))
 
 
 def _say(name: str, error: TapelineError | None) -> None:
@@ -133,10 +130,10 @@ def channels(as_json: AsJson = False) -> None:
     found = [
         {
             "channel": name,
-            "on": [e for e in Event if e in o.events],
-            "off": [e for e in Event if e not in o.events],
+            "on": [event for event in Event if event in events],
+            "off": [event for event in Event if event not in events],
         }
-        for name, o in wiring.outlets().items()
+        for name, events in wiring.wanted().items()
     ]
     if as_json:
         output.print_json(found)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.models import Notification, now
 from policy.errors import TapelineError
 
 LEASE = timedelta(minutes=2)
-"""How long a deliverer may take before another one tries; longer than any channel's time-out."""
+"""How long a deliverer may take with one channel before another one tries; longer than any may answer."""
 
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(hours=1)
@@ -23,21 +24,38 @@ GIVE_UP_AFTER = timedelta(days=3)
 LATELY = timedelta(days=7)
 """How long a message that a channel never took is shown."""
 
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a channel that limits its messages has to know of those that other processes sent."""
+
+    ages: list[float]
+    """Seconds since each message that it took lately, the oldest first."""
+    closed_for: float = 0.0
+    """Seconds for which it takes none."""
+
+
 _ENDINGS = frozenset({"sent_at", "failed_at", "given_up_at"})
 
 
-def take_due(session: Session, run_id: int | None = None) -> Notification | None:
-    """Take the next notification that is due (of a run, if named) for the time of the lease."""
-    query = (
+def leave_out(session: Session, events: Collection[str]) -> bool:
+    """Close what is due of any other event, which nobody wants to hear of; returns whether more is due."""
+    is_due = Notification.next_attempt_at <= now()
+    session.execute(
+        update(Notification).where(is_due, Notification.event.not_in(events)).values(next_attempt_at=None)
+    )
+    return session.scalar(select(Notification.id).where(is_due).limit(1)) is not None
+
+
+def take_due(session: Session) -> Notification | None:
+    """Take the next notification that is due for the time of the lease."""
+    due = session.scalar(
         select(Notification)
         .where(Notification.next_attempt_at <= now())
         .order_by(Notification.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    if run_id is not None:
-        query = query.where(Notification.run_id == run_id)
-    due = session.scalar(query)
     if due is not None:
         due.attempts += 1
         due.next_attempt_at = now() + LEASE
@@ -49,8 +67,18 @@ def delivered(notification: Notification, channel: str) -> None:
     _note(notification, channel, {"sent_at": now().isoformat()})
 
 
-def refused(notification: Notification, channel: str, error: TapelineError, *, final: bool) -> None:
-    """Note why a channel did not take the message; ``final``: it never will."""
+def refused(
+    notification: Notification,
+    channel: str,
+    error: TapelineError,
+    *,
+    final: bool,
+    closed_for: float | None = None,
+) -> None:
+    """Note why a channel did not take the message.
+
+    ``final``: it never will. ``closed_for``: seconds for which it takes none at all.
+    """
     moment = now()
     first = notification.deliveries.get(channel, {}).get("first_tried_at", moment.isoformat())
     entry = {
@@ -59,6 +87,8 @@ def refused(notification: Notification, channel: str, error: TapelineError, *, f
         "first_tried_at": first,
         "tried_at": moment.isoformat(),
     }
+    if closed_for is not None:
+        entry["closed_until"] = (moment + timedelta(seconds=closed_for)).isoformat()
     if final:
         entry["failed_at"] = moment.isoformat()
     elif moment - datetime.fromisoformat(first) > GIVE_UP_AFTER:
@@ -79,15 +109,61 @@ def settle(notification: Notification, channels: Iterable[str]) -> None:
 
 
 def troubles(session: Session) -> dict[str, dict[str, Any]]:
-    """For each channel in trouble: how many messages it holds up, how many it lately never took, and why."""
+    """For each channel in trouble: how many messages it holds up, how many it lately never took, and why.
+
+    One that has taken a message since works again: what it lost before is past.
+    """
     found: dict[str, dict[str, Any]] = {}
-    lately = Notification.created_at > now() - LATELY
-    rows = select(Notification).where(Notification.next_attempt_at.is_not(None) | lately)
-    for notification in session.scalars(rows.order_by(Notification.id)):
+    rows = _lately(session)
+    worked = {channel: max(moments) for channel, moments in _sent(rows).items()}
+    for notification in rows:
         for channel, entry in notification.deliveries.items():
-            if "error" in entry:
+            if "error" in entry and not _is_past(entry, worked.get(channel)):
                 _count(found, channel, entry)
     return found
+
+
+def paces(session: Session, within: timedelta) -> dict[str, Pace]:
+    """How much each channel has taken lately, and whether it takes nothing for a while."""
+    rows, moment = _lately(session), now()
+    found: dict[str, Pace] = {}
+    for channel, moments in _sent(rows).items():
+        ages = [(moment - sent).total_seconds() for sent in moments if moment - sent < within]
+        found[channel] = Pace(sorted(ages, reverse=True))
+    for channel, until in _closed(rows).items():
+        pace = found.setdefault(channel, Pace([]))
+        found[channel] = replace(pace, closed_for=max(0.0, (until - moment).total_seconds()))
+    return found
+
+
+def _lately(session: Session) -> Sequence[Notification]:
+    lately = Notification.created_at > now() - LATELY
+    rows = select(Notification).where(Notification.next_attempt_at.is_not(None) | lately)
+    return session.scalars(rows.order_by(Notification.id)).all()
+
+
+def _sent(rows: Iterable[Notification]) -> dict[str, list[datetime]]:
+    found: dict[str, list[datetime]] = {}
+    for notification in rows:
+        for channel, entry in notification.deliveries.items():
+            if "sent_at" in entry:
+                found.setdefault(channel, []).append(datetime.fromisoformat(entry["sent_at"]))
+    return found
+
+
+def _closed(rows: Iterable[Notification]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for notification in rows:
+        for channel, entry in notification.deliveries.items():
+            if "closed_until" in entry:
+                until = datetime.fromisoformat(entry["closed_until"])
+                found[channel] = max(until, found.get(channel, until))
+    return found
+
+
+def _is_past(entry: dict[str, Any], worked: datetime | None) -> bool:
+    is_lost = bool(_ENDINGS & entry.keys())
+    return is_lost and worked is not None and worked > datetime.fromisoformat(entry["tried_at"])
 
 
 def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]) -> None:
@@ -98,4 +174,6 @@ def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]
 
 
 def _note(notification: Notification, channel: str, entry: dict[str, Any]) -> None:
+    """Also prolongs the lease: the next channel has the whole of it."""
     notification.deliveries = {**notification.deliveries, channel: entry}
+    notification.next_attempt_at = now() + LEASE

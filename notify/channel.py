@@ -30,6 +30,19 @@ class ChannelRefused(TapelineError):
     """
 
 
+class Broken:
+    """A channel that could not be made from its settings. What it should carry waits until they are right."""
+
+    def __init__(self, name: str, error: TapelineError) -> None:
+        self.name = name
+        self.error = error
+
+    def send(self, notice: Notice) -> None:
+        """Raises ChannelUnavailable, with what is wrong with the settings."""
+        del notice
+        raise ChannelUnavailable(self.error.message, self.error.remedy) from self.error
+
+
 class Channel(Protocol):
     """What carries a notice. A channel never waits and never retries: its caller does."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
 
-from db import outbox
+from db import events, outbox
 from db.engine import Database
-from db.models import Notification
-from notify.channel import Channel, ChannelRefused
+from db.models import Notification, now
+from notify import sending
+from notify.channel import Broken, Channel, ChannelRefused, RateLimited
 from notify.events import Event
 from notify.facts import Facts
 from notify.notice import Composer, Notice
@@ -20,35 +22,52 @@ from policy.errors import TapelineError
 log = structlog.get_logger("tapeline.notify")
 
 
+DOWN_FOR = timedelta(hours=1)
+"""How long a channel takes no message before the others carry that; one that never will, at once."""
+
+
 def deliver_due(
-    database: Database, outlets: Mapping[str, Outlet], composer: Composer, *, run_id: int | None = None
+    database: Database, outlets: Mapping[str, Outlet], composer: Composer, *, time_zone: str = "UTC"
 ) -> int:
-    """Deliver what is due (of one run, or all); returns how many messages a channel took.
+    """Deliver what is due; returns how many messages a channel took. ``time_zone``: the operators' clock.
 
     A channel that does not take a message never raises here: it is noted at the notification and tried
-    again later. Raises DatabaseUnavailable.
+    again later, and the other channels carry that it does not work. Raises DatabaseUnavailable.
     """
-    return Delivery(database, outlets, composer).all_due(run_id)
+    return Delivery(database, outlets, composer, time_zone).all_due()
+
+
+def leave_out_unwanted(database: Database, wanted: Mapping[str, Collection[Event]]) -> bool:
+    """Close what is due and goes through no channel; returns whether anything else is due.
+
+    ``wanted``: for each channel the events that it is told of. Raises DatabaseUnavailable.
+    """
+    names = {event.value for events in wanted.values() for event in events}
+    with database.transaction() as session:
+        return outbox.leave_out(session, names)
 
 
 class Delivery:
     """One pass over the outbox. A channel that is down is asked once in it, so that it holds up nobody."""
 
-    def __init__(self, database: Database, outlets: Mapping[str, Outlet], composer: Composer) -> None:
+    def __init__(
+        self, database: Database, outlets: Mapping[str, Outlet], composer: Composer, time_zone: str
+    ) -> None:
         self._database = database
         self._outlets = outlets
         self._composer = composer
+        self._time_zone = time_zone
         self._down: set[str] = set()
 
-    def all_due(self, run_id: int | None) -> int:
+    def all_due(self) -> int:
         sent = 0
-        while (number := self._take(run_id)) is not None:
+        while (number := self._take()) is not None:
             sent += self._deliver(number)
         return sent
 
-    def _take(self, run_id: int | None) -> int | None:
+    def _take(self) -> int | None:
         with self._database.transaction() as session:
-            due = outbox.take_due(session, run_id)
+            due = outbox.take_due(session)
             return due.id if due else None
 
     def _deliver(self, number: int) -> int:
@@ -59,31 +78,62 @@ class Delivery:
             if facts is None:
                 notification.next_attempt_at = None
                 return 0
-            wanted = self._wanted(facts.event)
+            wanted = self._wanted(facts)
             asked = [name for name in wanted if not outbox.is_settled(notification, name)]
-        notice = self._composer.compose(facts)
-        sent = sum(self._send(number, self._outlets[name].channel, notice) for name in asked)
+        sent = self._ask(number, asked, facts)
         with self._database.transaction() as session:
             outbox.settle(_get(session, number), wanted)
         return sent
 
-    def _wanted(self, event: Event) -> list[str]:
-        return [name for name, outlet in self._outlets.items() if event in outlet.events]
+    def _ask(self, number: int, asked: list[str], facts: Facts) -> int:
+        notice = self._composer.compose(facts) if asked else None
+        return sum(self._send(number, self._outlets[name].channel, notice) for name in asked if notice)
+
+    def _wanted(self, facts: Facts) -> list[str]:
+        """That a channel does not work is for the others to carry."""
+        wanted = (name for name, outlet in self._outlets.items() if facts.event in outlet.events)
+        return [name for name in wanted if name != facts.channel]
 
     def _send(self, number: int, channel: Channel, notice: Notice) -> bool:
         if channel.name in self._down:
             return False
-        error = _try(channel, notice)
-        if error is not None and not isinstance(error, ChannelRefused):
-            self._down.add(channel.name)
+        error = sending.send(channel, notice)
         with self._database.transaction() as session:
             notification = _get(session, number)
             if error is None:
                 outbox.delivered(notification, channel.name)
             else:
-                final = isinstance(error, ChannelRefused)
-                outbox.refused(notification, channel.name, error, final=final)
+                self._refused(session, notification, channel, error)
         return error is None
+
+    def _refused(
+        self, session: Session, notification: Notification, channel: Channel, error: TapelineError
+    ) -> None:
+        final = isinstance(error, ChannelRefused)
+        closed_for = error.retry_after if isinstance(error, RateLimited) else None
+        outbox.refused(notification, channel.name, error, final=final, closed_for=closed_for)
+        if not final:
+            self._down.add(channel.name)
+        session.flush()
+        self._alert(session, channel, error, at_once=final or isinstance(channel, Broken))
+
+    def _alert(self, session: Session, channel: Channel, error: TapelineError, *, at_once: bool) -> None:
+        since = outbox.troubles(session)[channel.name]["since"]
+        if at_once or now() - datetime.fromisoformat(since) > DOWN_FOR:
+            facts = _of_channel(channel.name, error, self._time_zone)
+            events.announce_once(session, f"channel:{channel.name}:{since}", facts.event, facts.to_json())
+
+
+def _of_channel(name: str, error: TapelineError, time_zone: str) -> Facts:
+    return Facts(
+        event=Event.CHANNEL_DOWN,
+        at=now(),
+        time_zone=time_zone,
+        channel=name,
+        reason=error.message,
+        remedy=error.remedy,
+        next_command=f"tapeline notify test --channel {name}",
+    )
 
 
 def _read(notification: Notification) -> Facts | None:
@@ -93,15 +143,6 @@ def _read(notification: Notification) -> Facts | None:
     except (KeyError, TypeError, ValueError):
         log.exception("a notification cannot be read and is left out", notification=notification.id)
         return None
-
-
-def _try(channel: Channel, notice: Notice) -> TapelineError | None:
-    try:
-        channel.send(notice)
-    except TapelineError as error:
-        log.warning("a channel did not take a message", channel=channel.name, error=str(error))
-        return error
-    return None
 
 
 def _get(session: Session, number: int) -> Notification:

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import quote_plus, unquote
+from urllib.parse import quote_plus, unquote, urlsplit
 
 from notify.channel import ChannelUnavailable, RateLimited
 from notify.dingtalk_answer import Answer
@@ -21,13 +21,16 @@ from policy.message import M
 
 BASE_URL = "https://oapi.dingtalk.com"
 MESSAGES_A_MINUTE = 20
+MINUTE = 60.0
 
 _WEBHOOK = re.compile(r"(?P<base>https?://[^/?#\s]+)/robot/send\?(?:.*&)?access_token=(?P<token>[^&#\s]+).*")
 _QUERY = re.compile(r"\?access_token=\S*")
 
 
 class DingTalk:
-    """One robot. Keep one instance of it in a process: it counts the messages of the last minute.
+    """One robot. Raises UsageError for a ``base_url`` that is no web address.
+
+    ``limit`` counts the messages of the last minute: also those that another process has sent.
 
     ``secret``: the robot's signing secret (``SEC…``), None where its security is by keyword or address.
     ``at_mobiles``: the telephone numbers of members to be called. ``timeout``: seconds without an answer.
@@ -50,10 +53,10 @@ class DingTalk:
         self._token = token
         self._secret = secret
         self._at_mobiles = list(at_mobiles)
-        self._base_url = base_url.rstrip("/")
+        self._base_url = _checked(name, base_url)
         self._timeout = timeout
         self._clock = clock
-        self._limit = limit or RateLimit(MESSAGES_A_MINUTE, 60.0)
+        self._limit = limit or RateLimit(MESSAGES_A_MINUTE, MINUTE)
         logging.getLogger("urllib3.connectionpool").addFilter(_hide_query)
 
     def __repr__(self) -> str:
@@ -114,6 +117,22 @@ def from_webhook(
             M("Copy the whole address that DingTalk shows: {base}/robot/send?access_token=…", base=BASE_URL),
         )
     return DingTalk(unquote(match["token"]), secret, name=name, at_mobiles=at_mobiles, base_url=match["base"])
+
+
+def _checked(name: str, base_url: str) -> str:
+    """The address, whose host the resolver's codec can take: one with two dots it cannot."""
+    try:
+        parts = urlsplit(base_url)
+        is_address = parts.scheme in {"http", "https"} and bool((parts.hostname or "").encode("idna"))
+        parts.port  # noqa: B018 - it raises for a port that is none
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UsageError(
+            M("The base_url of DingTalk robot '{name}' is no web address.", name=name),
+            M("Write it as {base}, or leave it out.", base=BASE_URL),
+        )
+    return base_url.rstrip("/")
 
 
 def signature(secret: str, timestamp: str) -> str:

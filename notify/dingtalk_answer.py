@@ -100,7 +100,9 @@ def _error(code: int, said: str) -> TapelineError:
     match MEANINGS.get(code):
         case Meaning.TOO_FAST:
             return RateLimited(
-                what, M("Nothing has to be done: the message is sent then."), retry_after=PAUSE
+                what,
+                M("A run's message is sent then by itself; a test is not: send it again."),
+                retry_after=PAUSE,
             )
         case Meaning.SECURITY | Meaning.TOKEN | Meaning.ROBOT_GONE | Meaning.CONTENT as meaning:
             return ChannelRefused(what, _remedy(meaning))

@@ -42,6 +42,8 @@ class Event(StrEnum):
     """The worker of a drive was not heard of for minutes."""
     DRIVE_BACK = "drive_back"
     """The worker of a drive that was silent is there again."""
+    CHANNEL_DOWN = "channel_down"
+    """A channel does not take messages; the others carry this."""
 
 
 OFF_BY_DEFAULT = frozenset({Event.STARTED, Event.READY})

@@ -34,6 +34,8 @@ class Facts:
     drive: str | None = None
     host: str | None = None
     """The drive's host."""
+    channel: str | None = None
+    """The channel that does not work."""
     label: str | None = None
     """The tape in question."""
     set_id: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 from notify.channel import RateLimited
@@ -15,12 +15,22 @@ from policy.message import M
 class RateLimit:
     """A sliding window over a monotonic clock. Never waits: whoever comes too early is told how long to."""
 
-    def __init__(self, messages: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        messages: int,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        ages: Iterable[float] = (),
+        closed_for: float = 0.0,
+    ) -> None:
+        """``ages``: seconds since each message that another process has sent lately, the oldest first.
+        ``closed_for``: for how many more seconds the other side takes none."""
         self._messages = messages
         self._seconds = seconds
         self._clock = clock
-        self._taken: deque[float] = deque()
-        self._closed_until = -math.inf
+        self._taken: deque[float] = deque(clock() - age for age in ages)
+        self._closed_until = clock() + closed_for if closed_for else -math.inf
         self._lock = Lock()
 
     def take(self) -> None:
@@ -32,7 +42,7 @@ class RateLimit:
                 return
         raise RateLimited(
             M("The channel takes no more messages for {seconds} s.", seconds=math.ceil(wait)),
-            M("Nothing has to be done: the message is sent then."),
+            M("A run's message is sent then by itself; a test is not: send it again."),
             retry_after=wait,
         )
 

@@ -236,6 +236,18 @@ def _of_drives() -> list[Facts]:
     ]
 
 
+def _of_channels() -> Facts:
+    return Facts(
+        event=Event.CHANNEL_DOWN,
+        at=_AT,
+        time_zone="Asia/Shanghai",
+        channel="mail",
+        reason=M("Channel '{name}' is not one URL that Apprise understands.", name="mail"),
+        remedy=M("Write one URL for each channel, as Apprise documents it for the service."),
+        next_command="tapeline notify test --channel mail",
+    )
+
+
 def _of_schedules() -> list[Facts]:
     found = M("{tape}, as of {moment}", tape="TP20261101", moment="2026-12-01 01:55")
     return [
@@ -265,4 +277,6 @@ def _of_schedules() -> list[Facts]:
     ]
 
 
-SAMPLES: dict[Event, Facts] = {facts.event: facts for facts in [*_of_runs(), *_of_drives(), *_of_schedules()]}
+SAMPLES: dict[Event, Facts] = {
+    facts.event: facts for facts in [*_of_runs(), *_of_drives(), *_of_schedules(), _of_channels()]
+}

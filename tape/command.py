@@ -18,6 +18,8 @@ from tape import group as process_group
 from tape.errors import CommandNotFound, CommandNotStarted, CommandTimeout, DriveError
 from tape.output import Output, output_file
 
+ERRORS = 2
+"""The descriptor of standard error, also where Python's own is replaced."""
 TERMINATE_SECONDS = 2.0
 """How long a program that was asked to end is waited for before it is killed."""
 KILL_SECONDS = 5.0
@@ -119,16 +121,19 @@ def _bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
 def spawn(
     argv: Sequence[str],
     *,
-    log: Path,
+    log: Path | None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     user: int | None = None,
     group: int | None = None,
 ) -> Process:
-    """Start a program that stays, in its own session, its output appended to ``log``.
+    """Start a program that stays, in its own session.
 
+    Its output is appended to ``log``; None: it goes where this process's own errors go.
     Raises CommandNotFound, DriveError if it could not be started or the log not be written.
     """
+    if log is None:
+        return Process(_start(argv, ERRORS, cwd=cwd, env=env, inherit=(), user=user, group=group))
     try:
         file = log.open("ab", buffering=0)
     except OSError as error:
@@ -217,7 +222,7 @@ def _widen(pipe: BinaryIO) -> None:
 
 def _start(
     argv: Sequence[str],
-    output: IO[bytes],
+    output: IO[bytes] | int,
     *,
     cwd: Path | None,
     env: Mapping[str, str] | None,

@@ -6,13 +6,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
+from celery_app import messenger, wiring
 from celery_app.celery import app
 from db import events, runs, steps
 from db.models import BackupTask, ChainRun, ChainStep, now
 from db.states import PASSED, RunState, Step, StepState
 from db.steps import Claim
-from notify.deliver import deliver_due
 from policy.message import M
 from tasks import chain, eject, recover
 from tasks.step import Done, step
@@ -25,20 +24,19 @@ log = structlog.get_logger("tapeline.notify")
 def notify(work: Work) -> Done:
     """All steps before have been passed: the run has succeeded. Then the next run, then the message.
 
-    The step is passed together with its run, so that a death in the middle of the delivery leaves nothing
-    open but the outbox, which beat delivers.
+    The step is passed together with its run, and no channel is asked here: nothing of a message decides how
+    a run ends, or how long it takes.
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
     eject.ask(work.held.run_id)
-    # A channel that does not answer keeps no drive waiting.
     chain.release(drive)
-    _deliver(work.held.run_id)
+    messenger.ask()
     return done
 
 
 def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
-    if not wiring.outlets():
+    if not wiring.wanted():
         events.record(session, run, M("No channel is set up, so nobody was told."), step=Step.NOTIFY)
     steps.finish(session, held, StepState.SUCCEEDED, result=done.result)
     if run.state is RunState.RUNNING:
@@ -58,24 +56,21 @@ def _read_back(session: Session, run: ChainRun) -> None:
         )
 
 
-def _deliver(run_id: int | None = None) -> int:
-    return deliver_due(wiring.database(), wiring.outlets(), wiring.composer(), run_id=run_id)
-
-
 @app.task(name="tapeline.deliver", acks_late=False, ignore_result=True)
-def deliver(run_id: int | None = None) -> int:
-    """Deliver what is in the outbox and due; of one run, or all."""
-    return _deliver(run_id)
+def deliver(run_id: int | None = None) -> None:
+    """Have what is in the outbox and due delivered. ``run_id``: the run that asks for it, for the log."""
+    del run_id
+    messenger.ask()
 
 
 @app.task(name="tapeline.chain_failed", acks_late=False, ignore_result=True)
-def chain_failed(task_id: str, *, run_id: int, dispatch: int) -> str:
+def chain_failed(task_id: str, *, run_id: int, dispatch: int) -> None:
     """The error callback of a chain. Either the step has said why, or its process died under it."""
     with structlog.contextvars.bound_contextvars(run=run_id):
         recover.after_a_death(run_id, dispatch, task_id)
         with wiring.database().transaction() as session:
             _close_notify_step(session, run_id)
-        return f"{_deliver(run_id)} messages sent"
+        messenger.ask()
 
 
 def _close_notify_step(session: Session, run_id: int) -> None:
@@ -86,7 +81,7 @@ def _close_notify_step(session: Session, run_id: int) -> None:
         row.state, row.finished_at = StepState.SUCCEEDED, now()
         told = (
             M("The failure has been announced.")
-            if wiring.outlets()
+            if wiring.wanted()
             else M("No channel is set up, so nobody was told.")
         )
         events.record(session, run, told, step=Step.NOTIFY)

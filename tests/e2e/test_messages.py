@@ -9,6 +9,7 @@ import pytest
 
 from notify.events import Event
 from tests.faults.catcher import Catcher
+from tests.faults.trickle import Trickle
 from tests.system import System
 
 
@@ -111,3 +112,57 @@ def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
     assert "tapeline notify test --channel dead" in channels["remedy"]
     system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
     assert "Apprise 未能送达通道“dead”。" in system.cli("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ('type = "apprise"\nurl = "foo://x"', "Channel 'bad' is not one URL that Apprise understands."),
+        (
+            'type = "dingtalk"\ntoken = "t"\nbase_url = "https://oapi..dingtalk.com"',
+            "The base_url of DingTalk robot 'bad' is no web address.",
+        ),
+    ],
+    ids=["apprise", "dingtalk"],
+)
+def test_one_bad_channel_costs_the_others_nothing(
+    system: System, catcher: Catcher, short_path: Path, bad: str, problem: str
+) -> None:
+    """The run succeeds, the good channel carries that and what is wrong with the bad one; the doctor knows it
+    before anything was sent."""
+    text = f'[channels.bad]\n{bad}\n[channels.good]\ntype = "apprise"\nurl = "{catcher.url}"\n'
+    (system.folder / "tapeline.toml").write_text(text)
+    [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
+    assert not channels["ok"]
+    assert problem in channels["detail"]
+    (short_path / "source").mkdir()
+    system.schedule("monthly", short_path / "source")
+    system.insert_blank()
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for_state(run_id, "SUCCEEDED")
+    system.wait_for(lambda: len(catcher.messages) == 2, "two messages")
+    success, alert = catcher.messages
+    assert success["title"] == "Tapeline · Backup succeeded: monthly"
+    assert alert["title"] == "Tapeline · Channel bad does not work"
+    assert problem in alert["message"]
+    assert problem in system.cli("status").stdout
+
+
+def test_a_channel_that_never_ends_its_answer_holds_up_no_run(
+    system: System, catcher: Catcher, short_path: Path
+) -> None:
+    """More runs than the control worker has processes come to their end, and the other channel is told."""
+    trickle = Trickle()
+    configure(system, catcher)
+    with (system.folder / "tapeline.toml").open("a") as file:
+        file.write(f'\n[channels.trickle]\ntype = "apprise"\nurl = "{trickle.url}"\n')
+    (short_path / "source").mkdir()
+    system.schedule("manual", short_path / "source", schedule_type="manual", schedule_config={})
+    system.insert_blank()
+    system.start("control", "tape")
+    for _ in range(3):
+        system.wait_for_state(system.run_schedule("manual"), "SUCCEEDED")
+    assert trickle.asked.is_set()
+    assert "Tapeline · Backup succeeded: manual" in [each["title"] for each in catcher.messages]
+    trickle.close()

@@ -17,7 +17,7 @@ from tenacity import nap
 
 import db.clock
 from backup import write
-from celery_app import celery, settings, wiring
+from celery_app import celery, messenger, settings, wiring
 from celery_app.queues import queue
 from db.engine import Database
 from db.errors import LostClaim
@@ -71,7 +71,11 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)
         patch.setattr(wiring, "drive", lambda name: _drive(parts, name))
-        patch.setattr(wiring, "outlets", lambda: {parts.mailbox.name: Outlet(parts.mailbox)})
+        outlet = Outlet(parts.mailbox)
+        patch.setattr(wiring, "wanted", lambda: {parts.mailbox.name: outlet.events})
+        patch.setattr(wiring, "outlets", lambda: {parts.mailbox.name: outlet})
+        # A history has one process: it delivers itself.
+        patch.setattr(messenger, "ask", messenger.deliver)
         patch.setattr(WatchedDrive, "points", points, raising=False)
         patch.setattr(WatchedVolume, "points", points, raising=False)
         patch.setattr(virtual, "VirtualVolume", WatchedVolume)

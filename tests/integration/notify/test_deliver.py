@@ -12,8 +12,9 @@ from sqlalchemy import select
 from db import events, outbox
 from db.engine import Database
 from db.models import Notification
-from notify.channel import ChannelRefused, ChannelUnavailable
-from notify.deliver import deliver_due
+from notify import deliver
+from notify.channel import Broken, ChannelRefused, ChannelUnavailable, RateLimited
+from notify.deliver import deliver_due, leave_out_unwanted
 from notify.events import Event
 from notify.notice import Composer, Notice
 from notify.outlet import Outlet, switched
@@ -52,7 +53,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (outbox, events):
+    for module in (outbox, events, deliver):
         monkeypatch.setattr(module, "now", clock)
     return clock
 
@@ -164,3 +165,93 @@ def test_what_is_wrong_with_a_channel_is_known(
     deliver_due(database, {"dead": Outlet(dead)}, COMPOSER)
     with database.transaction() as session:
         assert outbox.troubles(session).keys() == {"closed"}
+
+
+def test_a_channel_that_works_again_is_clear(
+    database: Database, say: Callable[..., None], clock: Clock
+) -> None:
+    """What it lost before it took a message again is past; what it loses later counts."""
+    ops = Post("ops", error=ChannelRefused(M("Correct it.")))
+    outlets = {"ops": Outlet(ops)}
+
+    def trouble() -> object:
+        with database.transaction() as session:
+            return outbox.troubles(session)
+
+    say(Event.FAILED)
+    deliver_due(database, outlets, COMPOSER)
+    assert trouble()
+    clock.now += timedelta(minutes=1)
+    ops.error = None
+    say(Event.SUCCESS)
+    deliver_due(database, outlets, COMPOSER)
+    assert trouble() == {}
+    clock.now += timedelta(minutes=1)
+    ops.error = ChannelRefused(M("Correct it."))
+    say(Event.WARNINGS)
+    deliver_due(database, outlets, COMPOSER)
+    assert trouble()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Post("bad", error=ChannelRefused(M("Correct it."))),
+        Post("bad", error=UnicodeError("label empty")),
+        Broken("bad", ChannelUnavailable(M("Correct it."))),
+    ],
+    ids=["refuses", "raises", "broken"],
+)
+def test_the_others_carry_that_a_channel_does_not_work(
+    database: Database, say: Callable[..., None], clock: Clock, bad: Post
+) -> None:
+    """Once, with the reason; a channel that is only down is reported after an hour."""
+    ops = Post("ops")
+    outlets = {"bad": Outlet(bad), "ops": Outlet(ops)}
+    say(Event.FAILED)
+    deliver_due(database, outlets, COMPOSER)
+    at_once = ["Tapeline · Channel bad does not work" in title for title in ops.taken]
+    if isinstance(bad, Post) and isinstance(bad.error, UnicodeError):
+        assert at_once == [False]
+        clock.now += timedelta(hours=2)
+        deliver_due(database, outlets, COMPOSER)
+    say(Event.SUCCESS)
+    deliver_due(database, outlets, COMPOSER)
+    assert [title for title in ops.taken if "does not work" in title] == [
+        "Tapeline · Channel bad does not work"
+    ]
+
+
+def test_its_own_alert_does_not_wait_for_a_broken_channel(
+    database: Database, say: Callable[..., None], clock: Clock
+) -> None:
+    """When it works it gets what it missed, and not that it did not work."""
+    bad = Post("bad", error=ChannelRefused(M("Correct it.")))
+    say(Event.FAILED)
+    deliver_due(database, {"bad": Outlet(bad)}, COMPOSER)
+    [_, alert] = rows(database)
+    assert (alert.event, alert.next_attempt_at) == ("channel_down", None)
+
+
+def test_what_no_channel_wants_starts_nothing(database: Database, say: Callable[..., None]) -> None:
+    """It is closed without asking a channel; anything else is due."""
+    say(Event.STARTED)
+    assert not leave_out_unwanted(database, {"ops": Outlet(Post()).events})
+    assert rows(database)[0].next_attempt_at is None
+    say(Event.FAILED)
+    assert leave_out_unwanted(database, {"ops": Outlet(Post()).events})
+    assert not leave_out_unwanted(database, {})
+
+
+def test_the_next_process_knows_the_pace(database: Database, say: Callable[..., None], clock: Clock) -> None:
+    """What a channel took within the minute, and for how long it takes nothing."""
+    say(Event.FAILED)
+    deliver_due(database, {"ops": Outlet(Post())}, COMPOSER)
+    clock.now += timedelta(seconds=20)
+    say(Event.SUCCESS)
+    fast = Post(error=RateLimited(M("Correct it."), retry_after=600))
+    deliver_due(database, {"ops": Outlet(fast)}, COMPOSER)
+    clock.now += timedelta(seconds=30)
+    with database.transaction() as session:
+        assert outbox.paces(session, timedelta(minutes=1)) == {"ops": outbox.Pace([50], closed_for=570)}
+        assert outbox.paces(session, timedelta(seconds=40))["ops"].ages == []
