@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from celery_app import settings, wiring
+from celery_app import reading, settings, wiring
 from celery_app.config import BRIEF
 from celery_app.queues import CONTROL, is_tape_queue
 from db import drives
@@ -231,7 +231,12 @@ def _be_a_tape_worker(app: Celery) -> None:
         "add_consumer",
         "cancel_consumer",
     ):
-        Panel.data.pop(command, None)
+        Panel.data[command] = _refused
+
+
+def _refused(_state: Any, **_: Any) -> dict[str, str]:
+    """The answer to a remote command that would take the drive's one process or queue from it."""
+    return {"error": "a worker of this kind has one process and one queue: nothing was changed"}
 
 
 class PoolWatch:
@@ -303,6 +308,7 @@ class Keeper(threading.Thread):
             self._lock_again()
         with wiring.database().transaction() as session:
             drives.seen(session, self._holding.drive)
+        reading.enter(self._queue)
 
     def _lock_again(self) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def _settings_of(process: psutil.Process) -> Mapping[str, Any]:
     named = environment.get(f"{PREFIX}CONFIG")
     files = [folder / named] if named else [folder / "tapeline.toml", HOST_FILE]
     file = next((file for file in files if file.is_file()), None)
-    written = tomllib.loads(file.read_text("utf-8")) if file else {}
+    written = settings.read_toml(file) if file else {}
     found = {name: environment.get(f"{PREFIX}{name.upper()}", written.get(name)) for name in _TELLING}
     if found["state_dir"]:
         found["state_dir"] = (folder / Path(found["state_dir"]).expanduser()).resolve()

@@ -14,7 +14,8 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from celery_app import logs, settings, wiring
+from celery_app import logs, reading, settings, wiring
+from celery_app.queues import CONTROL
 from notify.deliver import deliver_due, leave_out_unwanted
 from policy.errors import TapelineError
 from tape import command
@@ -37,6 +38,7 @@ def ask() -> Process | None:
 
     Raises nothing: a message that cannot be sent now is sent later, and is no part of a run's work.
     """
+    reading.enter(CONTROL)
     _started[:] = [process for process in _started if process.poll() is None]
     try:
         if not leave_out_unwanted(wiring.database(), wiring.wanted()):

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
+from celery_app import reading, wiring
 from celery_app.config import BRIEF
 from celery_app.queues import CONTROL
 from db import planner
@@ -82,6 +82,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
             self._note(None, error)
             return LOOK_SECONDS
         self._note(None, None)
+        reading.enter("beat", self._database)
         for number in numbers:
             self._attend(number, moment)
         return min(LOOK_SECONDS, (following - moment).total_seconds()) if following else LOOK_SECONDS

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -29,6 +31,7 @@ from pydantic_settings import (
 from tzlocal import get_localzone_name
 
 from celery_app.drive_settings import AnyDriveSettings, Section, VirtualDriveSettings
+from celery_app.settings_file import SettingsFile
 from notify.events import Event
 from policy.errors import UsageError
 from policy.message import M
@@ -141,7 +144,55 @@ def default_state_dir() -> Path:
     """``/var/lib/tapeline`` for root, else ``~/.local/state/tapeline``."""
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/tapeline")
-    return Path.home() / ".local" / "state" / "tapeline"
+    try:
+        return Path.home() / ".local" / "state" / "tapeline"
+    except RuntimeError as error:
+        raise BadConfiguration(
+            M("state_dir: it is not set, and this user has no home folder."), M("Set TAPELINE_STATE_DIR.")
+        ) from error
+
+
+def zone_of_host() -> str:
+    """The time zone of this host by its name. Raises BadConfiguration for a variable TZ that names none."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    if not named or Path(named).is_absolute():
+        return get_localzone_name()
+    if named not in available_timezones():
+        raise BadConfiguration(
+            M("TZ: '{name}' is not the name of a time zone.", name=named),
+            M("Correct it, or set time_zone to a name as Asia/Shanghai."),
+        )
+    return named
+
+
+_QUOTED = "write # in the password as %23, / as %2F, ? as %3F, @ as %40, [ as %5B, ] as %5D"
+
+
+def _check_address(url: str) -> None:
+    """Raises ValueError, without a part of the address, where a password would be read as something else."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - it raises for a port that is none
+    except ValueError:
+        raise ValueError(f"not an address; {_QUOTED}") from None
+    behind = parts.path + parts.fragment if parts.netloc else ""
+    is_cut_off = "@" in parts.query and "@" not in parts.netloc and bool(parts.netloc)
+    if parts.fragment or "@" in behind or parts.netloc.count("@") > 1 or is_cut_off:
+        raise ValueError(_QUOTED)
+
+
+class TomlFile(TomlConfigSettingsSource):
+    """``tapeline.toml``, as editors save it."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_toml(file_path)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a TOML file has, with a byte order mark or without. Raises OSError, ValueError."""
+    raw = file.read_bytes()
+    is_utf_16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return tomllib.loads(raw.decode("utf-16" if is_utf_16 else "utf-8-sig"))
 
 
 class Settings(BaseSettings):
@@ -158,7 +209,7 @@ class Settings(BaseSettings):
 
     language: Literal["en", "zh_CN"] = "en"
     """Of messages, of what commands print and of the dashboard; help and logs stay English."""
-    time_zone: str = Field(default_factory=get_localzone_name)
+    time_zone: str = Field(default_factory=zone_of_host)
     """The clock of what commands and the dashboard show, and of schedules that name none: ``Asia/Shanghai``.
     Not set: this host's."""
     state_dir: Path = Field(default_factory=default_state_dir)
@@ -235,6 +286,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{shorter} must be less than {longer}")
         return self
 
+    @field_validator("broker_url", "database_url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _check_address(url.get_secret_value())
+        return url
+
     @field_validator("broker_tls")
     @classmethod
     def _has_an_encrypted_broker(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
@@ -298,7 +356,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = config_file()
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
-        return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
+        return (*sources, TomlFile(settings_cls, file)) if file else sources
 
     @property
     def zone(self) -> ZoneInfo:
@@ -360,9 +418,15 @@ def config_file() -> Path | None:
         ) from error
 
 
-@cache
 def load() -> Settings:
-    """The settings of this process. Raises BadConfiguration, which names the field and the file."""
+    """The settings of this process; what may change while it runs, as the file has it now.
+
+    Raises BadConfiguration, which names the field and the file; never after the first time.
+    """
+    return SOURCE.settings()
+
+
+def _read() -> Settings:
     file = config_file()
     where = str(file) if file else "environment"
     _check_variables()
@@ -385,10 +449,22 @@ def load() -> Settings:
         raise BadConfiguration(M("Environment: {detail}.", detail=str(error)), M("Correct it.")) from error
 
 
+_OF_KUBERNETES = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What it puts into each container for a service that is named ``tapeline`` or ``tapeline-…``."""
+
+
+SOURCE = SettingsFile(_read, config_file)
+"""Where the settings of this process come from, and whether it is behind."""
+
+
 def _check_variables() -> None:
     """A misspelt variable would be passed over in silence."""
     known = {*Settings.model_fields, "config"}
     for name in sorted(os.environ):
+        if _OF_KUBERNETES.fullmatch(name):
+            continue
         if name.startswith(PREFIX) and name.removeprefix(PREFIX).split("__")[0].lower() not in known:
             raise BadConfiguration(
                 M("{where}: there is no such setting.", where=name),

@@ -156,13 +156,16 @@ def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
     return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url, limit=limit)
 
 
-@cache
 def words() -> Words:
     """The texts of the language that is set."""
-    return Words(settings.load().language)
+    return _words(settings.load().language)
 
 
 @cache
+def _words(language: Language) -> Words:
+    return Words(language)
+
+
 def composer() -> Composer:
     """What makes messages of facts, in the language that is set."""
     return composer_of(settings.load().language)
@@ -171,4 +174,9 @@ def composer() -> Composer:
 def composer_of(language: Language) -> Composer:
     """What makes messages of facts, in any language."""
     found = settings.load()
-    return Composer(Words(language), templates_dir=found.templates_dir, dashboard_url=found.dashboard_url)
+    return Composer(
+        Words(language),
+        templates_dir=found.templates_dir,
+        dashboard_url=found.dashboard_url,
+        time_zone=found.time_zone,
+    )

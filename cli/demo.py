@@ -186,7 +186,7 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
         folder = _source_of(database, run_id)
         told = M("Run {id} of {folder} was interrupted; it goes on:", id=run_id, folder=str(folder))
         output.say(told, style="bold")
-    run = watch.follow(run_id)
+    run = watch.follow(run_id, stays=False)
     if run["state"] != "SUCCEEDED":
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
         ending.say_remedy(run)
@@ -270,7 +270,7 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
         chain.release(run.drive, brief=True)
-        ended = watch.follow(run.id)
+        ended = watch.follow(run.id, stays=False)
         if ended["state"] != "SUCCEEDED":
             output.say(M("Run {id}: {state}", id=run.id, state=ended["state"]), style="red")
             ending.say_remedy(ended)

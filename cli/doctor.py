@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from cli.drive_checks import Wrong
 from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
-from db import outbox, schedules
+from db import outbox, processes, schedules
+from db.models import Process
 from notify.channel import Broken
 from policy import units
 from policy.errors import TapelineError
@@ -76,6 +77,7 @@ def _all() -> Iterator[Finding]:
         yield checked(M("Way to the database"), wire_checks.database)
         yield checked(M("Way to the broker"), wire_checks.broker)
         yield checked(M("Workers"), _workers)
+        yield checked(M("Settings in use"), _settings_in_use)
         yield checked(M("Schedules"), _schedules)
         yield checked(M("Channels"), _channels)
     for name in found.drive_names:
@@ -168,17 +170,45 @@ def _channels() -> Message:
         if isinstance(channel, Broken):
             raise channel.error
     with wiring.database().transaction() as session:
-        held_up = outbox.troubles(session)
+        held_up, deliverers = outbox.troubles(session), processes.deliverers(session)
     if held_up:
         name = next(iter(held_up))
         raise Wrong(
             in_trouble(name, held_up[name]),
             M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=name),
         )
-    names = ", ".join(settings.load().channels)
+    return _delivered_by(settings.load().channels, deliverers)
+
+
+def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> Message:
+    """A channel is one of those that deliver; that this host knows it is of no use."""
+    for process in deliverers:
+        for name in sorted(set(channels) - set(process.channels)):
+            raise Wrong(
+                M(
+                    "{process} delivers the messages and does not know channel {name}.",
+                    process=process.name,
+                    name=name,
+                ),
+                M(
+                    "Add [channels.{name}] to the file that it reads there: {file}",
+                    name=name,
+                    file=process.file or "tapeline.toml",
+                ),
+            )
+    names = ", ".join(sorted({*channels, *(name for each in deliverers for name in each.channels)}))
     return (
         M("{names}", names=names) if names else M("none on this host: its workers tell nobody how a run went")
     )
+
+
+def _settings_in_use() -> Message:
+    with wiring.database().transaction() as session:
+        behind, present = processes.behind(session), processes.present(session)
+        names = ", ".join(f"{each.name}: {each.file or '-'}" for each in present)
+    if behind:
+        raise Wrong(behind[0], M("Correct the file, or start the process anew."))
+    return M("{names}", names=names) if names else M("no process has entered any yet")
 
 
 def _json(finding: Finding) -> dict[str, Any]:

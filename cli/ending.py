@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from cli import output
 from db.states import RunState
@@ -37,6 +38,18 @@ def style(run: dict[str, Any]) -> str | None:
 
 def _warnings(run: dict[str, Any]) -> int:
     return int(run["warnings"]) if run["state"] == RunState.SUCCEEDED else 0
+
+
+def step_state(step: dict[str, Any]) -> Text | str:
+    """The state of a step; that of the message is no plain success where nobody got it."""
+    state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
+    if told is None:
+        return state
+    return Text(output.in_words(M("{state}, {told}", state=state, told=told.to_json())), "yellow")
+
+
+UNTOLD = {"nobody": M("nobody was told"), "lost": M("not sent")}
+"""How a message that went to nobody is called."""
 
 
 def say_remedy(run: dict[str, Any]) -> None:

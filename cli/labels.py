@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from cli import drives, output, stack
+from cli import drives, output, person, stack
 from cli.output import AsJson
 from db import cartridges, erasable, views
 from db.errors import NotAllowed
@@ -129,7 +128,7 @@ def say_erasable(
                 M("Look at the sticker of the cartridge; without --confirm, the command shows what to give."),
             )
         with database.transaction() as session:
-            erasable.confirm(session, found.name, said, getpass.getuser())
+            erasable.confirm(session, found.name, said, person.name())
     if as_json:
         output.print_json({"drive": found.name, "mark": mark, "confirmed": True})
         return

@@ -119,6 +119,9 @@ app.command("beat", short_help="Run beat, as a service does.")(processes.beat)
 app.command("flower", short_help="Run the dashboard, as a service does.")(processes.flower)
 app.command("migrate", short_help="Bring the database to this version.")(processes.migrate)
 
+UNREAD = 141
+"""The exit code of a program whose reader has gone, as a shell names it for any other."""
+
 _debug = False
 
 CommandLineError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -137,9 +140,7 @@ def _options(
 
 def main() -> None:
     """Run a command; every error is one line, with the exit code of its class."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that knows no Chinese shows escapes instead of an error.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _open_streams()
     signal.signal(signal.SIGTERM, _end)
     logs.set_up(as_json=False, level=logging.WARNING)
     try:
@@ -152,7 +153,7 @@ def main() -> None:
     except TapelineError as error:
         code = _show(error)
     except BrokenPipeError:
-        code = 1
+        code = _left_alone()
     except OSError as error:
         if _debug:
             raise
@@ -165,7 +166,29 @@ def main() -> None:
             f"tapeline: unexpected error: {kind}: {error} (tapeline --debug … shows more)", markup=False
         )
         code = 1
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _left_alone()
     sys.exit(code or 0)
+
+
+def _open_streams() -> None:
+    """Streams that a program can write to, also where none was given."""
+    if sys.stdout is None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        sys.stdout = open(nowhere, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no Chinese shows escapes instead of an error.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _left_alone() -> int:
+    """Nobody reads what is printed any more, as behind ``| head``: what is left of it goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return UNREAD
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.text import Text
 from sqlalchemy import select
 
 from celery_app import wiring
-from cli import ending, output, stack, story, watch
+from cli import ending, output, person, stack, story, watch
 from cli.output import AsJson, examples
 from db import failures, views
 from db import runs as stored_runs
@@ -120,7 +119,7 @@ def _print_story(run: dict[str, Any]) -> None:
         (
             [
                 step["name"],
-                step["state"],
+                ending.step_state(step),
                 step["attempts"],
                 output.local(step["started_at"]),
                 _took(step),
@@ -200,7 +199,7 @@ def retry(
 
         ids, left = ([run_id], []) if run_id is not None else _failed(database)
         step = task.step_named(from_step)
-        who = getpass.getuser()
+        who = person.name()
         done: list[dict[str, Any]] = []
         refused: list[TapelineError] = []
         for each in ids:
@@ -258,7 +257,7 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     with stack.database():
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
-        run = chain.cancel(run_id, requested_by=getpass.getuser(), brief=True)
+        run = chain.cancel(run_id, requested_by=person.name(), brief=True)
     if as_json:
         output.print_json({"id": run.id, "state": run.state.value})
     elif run.state is RunState.CANCELLED:

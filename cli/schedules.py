@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 
 from backup.excludes import check_patterns
 from celery_app import settings
-from cli import ending, output, stack, watch
+from cli import ending, output, person, stack, watch
 from cli.output import AsJson, examples
 from db import declared, planner, runs, schedules
 from db.models import ScheduledTask, now
@@ -287,7 +286,7 @@ def start(
     """
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
-    run = chain.start(name, requested_by=getpass.getuser(), options=options, brief=True)
+    run = chain.start(name, requested_by=person.name(), options=options, brief=True)
     with database.transaction() as session:
         state = runs.get(session, run.id).state
     return run.id, state, output.message(run.reason) if run.state is RunState.SKIPPED else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 from sqlalchemy import select
 
 from celery_app import settings, wiring
-from cli import ending, moment, output, stack, watch
+from cli import ending, moment, output, person, stack, watch
 from cli.output import AsJson, examples
 from db import catalog, expiry, lineage, restores, runs, schedules
 from db.bigint import exact
@@ -252,7 +251,7 @@ def verify(
         with database.transaction() as session:
             restores.check_on_tape([catalog.get(session, set_id)])
             run = runs.start_verify(
-                session, set_id=set_id, drive=name, percent=sample, requested_by=getpass.getuser()
+                session, set_id=set_id, drive=name, percent=sample, requested_by=person.name()
             )
         chain.release(run.drive, brief=True)
         if as_json or not wait:
@@ -309,7 +308,7 @@ def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive:
     settings.load().drive(name)
     with database.transaction() as session:
         run = runs.start_restore(
-            session, set_id=set_id, drive=name, options=options, requested_by=getpass.getuser()
+            session, set_id=set_id, drive=name, options=options, requested_by=person.name()
         )
     chain.release(run.drive, brief=True)
     return run.id

@@ -12,10 +12,10 @@ from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble, warn
 from cli.tapes import drive_json, seen
-from db import outbox, schedules, views
+from db import attention, outbox, processes, schedules, views
 from db.models import ChainRun, Drive, Notification
 from db.states import ACTIVE
-from policy.message import M
+from policy.message import M, Message
 from policy.tapes import described
 
 
@@ -50,11 +50,20 @@ def _collect(session: Any) -> dict[str, Any]:
         "trouble": [each for each in planned if trouble(each)],
         "unsent_messages": session.scalar(unsent),
         "channels": outbox.troubles(session),
+        "behind": [text.to_json() for text in processes.behind(session)],
+        "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
     }
 
 
 def _due(schedule: dict[str, Any]) -> str:
     return str(schedule["next_run_time"])
+
+
+def _print_warnings(found: dict[str, Any]) -> None:
+    for text in found["behind"]:
+        output.say(Message.from_json(text), style="red")
+    for warning in found["condition"]:
+        output.say(Message.from_json(warning), style="yellow")
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -98,6 +107,7 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style="red" if drive["silent"] else None,
         )
+    _print_warnings(found)
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
     if found["next"]:
         following = found["next"]

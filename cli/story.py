@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from celery_app import wiring
-from cli import output
+from cli import ending, output
 from db import views
 from policy.message import M
 
@@ -17,6 +17,12 @@ ICONS: dict[str, tuple[str, str | None]] = {
     "warning": ("!", "yellow"),
     "error": ("✗", "red"),
 }
+_TOLD: dict[Any, tuple[str, str | None]] = {
+    "waits": ("·", None),
+    "lost": ("!", "yellow"),
+    "nobody": ("!", "yellow"),
+}
+"""That a message went to nobody is no success, though its step has done what it can."""
 _MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
@@ -53,7 +59,7 @@ def _of_step(run: dict[str, Any], step: dict[str, Any], told_at: list[datetime])
         began = datetime.fromisoformat(step["started_at"])
         yield Line(("began", name, began), began, name)
     if step["state"] in _MARKS:
-        mark, style = _MARKS[step["state"]]
+        mark, style = _TOLD.get(step.get("told"), _MARKS[step["state"]])
         ended = datetime.fromisoformat(step["finished_at"])
         # The last thing that a step says is written down a moment after its end was taken from the clock.
         yield Line(
@@ -69,6 +75,8 @@ def _ending(run: dict[str, Any], step: dict[str, Any]) -> str:
         return words.text(M("failed")) if error in (None, run["reason"]) else str(output.message(error))
     if (step["result"] or {}).get("reason"):
         return words.text(M("not needed"))
+    if step.get("told") in ending.UNTOLD:
+        return words.text(ending.UNTOLD[step["told"]])
     if not step["started_at"]:
         return words.text(M("done"))
     seconds = views.seconds_between(step["started_at"], step["finished_at"])

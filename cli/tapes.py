@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
-from cli import ending, output, stack, watch
+from cli import ending, output, person, stack, watch
 from cli.output import AsJson, examples
 from db import cartridges, runs, views
 from db.errors import NotAllowed, NotFound
@@ -183,7 +182,7 @@ def import_tape(
     with stack.database() as database:
         with database.transaction() as session:
             options = {"identity": str(identity.absolute())} if identity else {}
-            run = runs.start_import(session, drive=name, options=options, requested_by=getpass.getuser())
+            run = runs.start_import(session, drive=name, options=options, requested_by=person.name())
         chain.release(run.drive, brief=True)
         if as_json or not wait:
             if as_json:

@@ -29,11 +29,21 @@ QUIET_SECONDS = 10.0
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
 
 
-def follow(run_id: int, *, to_its_end: bool = False) -> dict[str, Any]:
+def follow(run_id: int, *, to_its_end: bool = False, stays: bool = True) -> dict[str, Any]:
     """Show a run until it ends or, unless ``to_its_end``, waits for an operator; returns it as JSON names it.
 
+    Ctrl-C ends the command, not the run, and says so, if its workers stay (``stays``).
     Raises NotFound.
     """
+    try:
+        return _follow(run_id, to_its_end)
+    except KeyboardInterrupt:
+        if stays:
+            output.say(M("Run {run} goes on. To end it: tapeline runs cancel {run}", run=run_id))
+        raise
+
+
+def _follow(run_id: int, to_its_end: bool) -> dict[str, Any]:
     waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value}
     with _bar() as bar:
         watcher = Watcher(run_id, bar)

@@ -92,9 +92,25 @@ def families(session: Session) -> Iterator[GaugeMetricFamily]:
     for drive in session.scalars(select(Drive).order_by(Drive.name)):
         up.add_metric([drive.name], int(not wiring.is_silent(drive.last_seen_at)))
     yield up
+    yield from _of_condition(session)
     unsent = select(func.count()).where(Notification.next_attempt_at < now() - UNSENT_AFTER)
     count = session.scalars(unsent).one()
     yield _one("tapeline_messages_unsent", "Messages that no channel or not each has taken yet.", count)
+
+
+def _of_condition(session: Session) -> Iterator[GaugeMetricFamily]:
+    alerts = GaugeMetricFamily(
+        "tapeline_drive_alerts", "What the drive warned of after its last run.", labels=["drive"]
+    )
+    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+        alerts.add_metric([drive.name], len(drive.alerts))
+    yield alerts
+    wear = GaugeMetricFamily(
+        "tapeline_tape_wear", "What of the tape's condition is past its limit.", labels=["tape"]
+    )
+    for tape in session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id)):
+        wear.add_metric([tape.tape_id], len(tape.wear))
+    yield wear
 
 
 def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:

@@ -60,7 +60,7 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
     [shown] = views.runs_json(session, select(ChainRun).where(ChainRun.id == run_id))
     return {
         "run": shown,
-        "parts": [_with_tasks(run, part, known) for part in views.parts_json(run)],
+        "parts": [_with_tasks(run, _with_told(session, run, part), known) for part in views.parts_json(run)],
         "tapes": [{"id": tape.id, "tape_id": tape.tape_id} for tape in _tapes(session, run)],
         "events": events,
         "earlier": views.events_before(session, run_id, events[0]["id"]) if most and events else 0,
@@ -75,6 +75,13 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
 def _tapes(session: Session, run: ChainRun) -> list[TapeCartridge]:
     known = run.set_id is not None and session.get(BackupSet, run.set_id) is not None
     return catalog.tapes(session, run.set_id or "") if known else []
+
+
+def _with_told(session: Session, run: ChainRun, part: dict[str, Any]) -> dict[str, Any]:
+    """The message is of the latest part, in which the run came to its state."""
+    if part["part"] != run.part:
+        return part
+    return {**part, "steps": views.with_told(session, run.id, part["steps"])}
 
 
 def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> dict[str, Any]:

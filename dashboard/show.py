@@ -53,6 +53,19 @@ STEPS = {
 }
 """What each step does."""
 
+TOLD = {
+    "sent": M("sent"),
+    "waits": M("not sent yet"),
+    "lost": M("not sent"),
+    "nobody": M("nobody was told"),
+}
+"""What became of a run's message."""
+
+
+def _is_message(step: Mapping[str, Any]) -> bool:
+    return step["state"] == "SUCCEEDED" and step.get("told") in TOLD
+
+
 TYPES = {"full": M("full backup"), "incremental": M("incremental"), "differential": M("differential")}
 
 REPEATS = {
@@ -121,6 +134,16 @@ class Show:
 
     def verdict(self, name: str) -> str:
         return self(VERDICTS[name][0])
+
+    def badge_of_step(self, step: Mapping[str, Any]) -> str:
+        """The state of a step, in HTML; of the message, whether anybody got it."""
+        text = self(TOLD[step["told"]]) if _is_message(step) else self.state(step["state"])
+        return f'<span class="badge text-bg-{self.colour_of_step(step)}">{xhtml_escape(text)}</span>'
+
+    def colour_of_step(self, step: Mapping[str, Any]) -> str:
+        if not _is_message(step):
+            return self.colour(step["state"])
+        return {"sent": "success", "waits": "info"}.get(step["told"], "warning")
 
     def verdict_colour(self, name: str) -> str:
         return VERDICTS[name][1]

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from celery_app import wiring
+from celery_app import reading, wiring
 from dashboard.page import Page
 from dashboard.schedules import newest_runs
 from db import attention, calendar, planner, schedules, views
@@ -42,6 +42,7 @@ class Today(Page):
 
 
 def _found(session: Session) -> dict[str, Any]:
+    reading.enter("flower")
     moment = now()
     ahead = calendar.entries(session, moment, moment + AHEAD)
     rows = schedules.present(session)

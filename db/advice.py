@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -71,9 +71,9 @@ def _named(medium: cartridges.Medium) -> str | dict[str, object]:
 
 def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
     """What to do, as the error said it; a run that waits needs the tape and nothing else."""
-    if event != "waiting_for_tape" or run.wait_until is None or run.schedule is None:
+    if event != "waiting_for_tape" or run.wait_until is None:
         return said
-    until = f"{_local(run.wait_until, run.schedule.time_zone):%Y-%m-%d %H:%M}"
+    until = _until(run, run.wait_until)
     if (run.tape_seen or {}).get("write_protected"):
         return M(
             "If it is the right tape, move its switch to writable; else change it. The run goes on by itself."
@@ -81,6 +81,13 @@ def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
             until=until,
         )
     return M("Change the tape: the run goes on by itself. It waits until {until}.", until=until)
+
+
+def _until(run: ChainRun, moment: datetime) -> str:
+    """On the schedule's clock; of a run without one the clock is named."""
+    if run.schedule is None:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} (UTC)"
+    return f"{_local(moment, run.schedule.time_zone):%Y-%m-%d %H:%M}"
 
 
 def newest(session: Session, run: ChainRun, event: str) -> Message | None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, outbox, planner, schedules
+from db import events, outbox, planner, processes, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -58,8 +58,10 @@ def concerns(
         *_owed(session, rows, moment, {run.schedule_id for run in failed}),
         *_silent(session, is_silent),
         *_doubtful_tapes(session),
+        *_conditions(session),
         *_damaged(session),
         *_channels(session),
+        *_behind(session),
         *_to_prepare(ahead, moment),
     ]
 
@@ -185,6 +187,22 @@ def _doubtful_tapes(session: Session) -> Iterator[Concern]:
         yield Concern(text, tape=tape.id)
 
 
+def _conditions(session: Session) -> Iterator[Concern]:
+    for warning, drive, tape in warned_of(session):
+        yield Concern(warning, is_urgent=False, drive=drive, tape=tape)
+
+
+def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | None]]:
+    """What drives warned of after their last run, and tapes in use; with the drive, or the tape."""
+    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+        yield from ((Message.from_json(alert), drive.name, None) for alert in drive.alerts)
+    in_use = select(TapeCartridge).where(
+        TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
+    )
+    for tape in session.scalars(in_use.order_by(TapeCartridge.tape_id)):
+        yield from ((Message.from_json(each), None, tape.id) for each in tape.wear)
+
+
 def _damaged(session: Session) -> Iterator[Concern]:
     query = select(BackupSet).where(
         BackupSet.damaged > 0, BackupSet.state != SetState.DESTROYED, BackupSet.expired_at.is_(None)
@@ -197,6 +215,10 @@ def _damaged(session: Session) -> Iterator[Concern]:
 def _channels(session: Session) -> Iterator[Concern]:
     for name, trouble in outbox.troubles(session).items():
         yield Concern(M("Channel {name} does not take messages: {error}", name=name, error=trouble["error"]))
+
+
+def _behind(session: Session) -> Iterator[Concern]:
+    yield from map(Concern, processes.behind(session))
 
 
 def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Concern]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import erasable, volumes
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
-from policy.message import M
+from policy.message import M, Message
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
 
 Medium = volumes.Medium
@@ -293,13 +293,19 @@ def filled(session: Session, cartridge_id: int) -> None:
     )
 
 
-def condition(session: Session, cartridge: TapeCartridge, health: Mapping[str, Any]) -> None:
-    """Note the condition that drive and chip told of; what they do not tell keeps its last value."""
+def condition(
+    session: Session, cartridge: TapeCartridge, health: Mapping[str, Any], wear: Iterable[Message]
+) -> None:
+    """Note the condition that drive and chip report; what they do not report keeps its last value.
+
+    ``wear``: what of it is past its limit.
+    """
     for name in ("loads", "written_bytes", "write_errors", "read_errors"):
         if health.get(name) is not None:
             setattr(cartridge, name, health[name])
     cartridge.tape_alerts = list(health.get("tape_alerts") or ())
     cartridge.health_at = now()
+    cartridge.wear = [each.to_json() for each in wear]
     session.flush()
 
 

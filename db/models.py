@@ -195,7 +195,11 @@ class ChainRun(Base):
     """The identity of the tape that precheck saw in this part."""
     tape_failed: Mapped[dict[str, Any] | None]
     """What the drive could do nothing with, how often, and when it is tried again (``db.tries``)."""
+    condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """What drive and tapes warned of after the run had used them, as messages."""
     cancel_requested_at: Mapped[datetime | None]
+    cancelled_by: Mapped[str | None]
+    """Who asked for that."""
     moved_at: Mapped[datetime | None]
     """When it came further: a step, a byte, a name. A heartbeat is none of these."""
     look_asked_at: Mapped[datetime | None]
@@ -279,6 +283,8 @@ class Drive(Base):
     medium: Mapped[dict[str, Any] | None]
     """What was in it when a step or a poll looked last."""
     medium_at: Mapped[datetime | None]
+    alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """What it warned of after its last run (a cleaning that is due), as messages."""
 
 
 class DriveCheck(Base):
@@ -292,6 +298,25 @@ class DriveCheck(Base):
     """Paths to look at, as the drive's host sees them."""
     asked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     answer: Mapped[dict[str, Any] | None]
+
+
+class Process(Base):
+    """One of our processes, and the settings that it works with; entered by itself every minute."""
+
+    __tablename__ = "processes"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    file: Mapped[str | None]
+    """Where it read its settings; None: from the environment alone."""
+    read_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    channels: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """The names of those that it knows."""
+    behind: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """Settings that the file has otherwise, and that hold after a new start."""
+    problem: Mapped[dict[str, Any] | None]
+    """Why the file as it is now cannot be read, as a message."""
 
 
 class TapePool(Base):
@@ -330,6 +355,8 @@ class TapeCartridge(Base):
     read_errors: Mapped[int | None]
     tape_alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     health_at: Mapped[datetime | None]
+    wear: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """What of this was past its limit, as messages."""
     formatted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)

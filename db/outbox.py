@@ -40,11 +40,14 @@ _ENDINGS = frozenset({"sent_at", "failed_at", "given_up_at"})
 
 def leave_out(session: Session, events: Collection[str]) -> bool:
     """Close what is due of any other event, which nobody wants to hear of; returns whether more is due."""
-    is_due = Notification.next_attempt_at <= now()
-    session.execute(
-        update(Notification).where(is_due, Notification.event.not_in(events)).values(next_attempt_at=None)
-    )
-    return session.scalar(select(Notification.id).where(is_due).limit(1)) is not None
+    due = select(Notification.id, Notification.event).where(Notification.next_attempt_at <= now())
+    rows = session.execute(due).all()
+    unwanted = [number for number, event in rows if event not in events]
+    if unwanted:
+        session.execute(
+            update(Notification).where(Notification.id.in_(unwanted)).values(next_attempt_at=None)
+        )
+    return len(rows) > len(unwanted)
 
 
 def take_due(session: Session) -> Notification | None:

@@ -27,6 +27,7 @@ GRANTS = {
     "format_permits": "SELECT, INSERT, UPDATE (consumed_at, outcome, outcome_at)",
     "notifications": "SELECT, INSERT",
     "drives": "SELECT, INSERT, UPDATE",
+    "processes": "SELECT, INSERT, UPDATE, DELETE",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "tape_pools": "SELECT, INSERT",

@@ -135,6 +135,8 @@ def _announce_state(
     event = events.ENDINGS[run.state]
     if run.state is RunState.SUCCEEDED and _came_to(session, run, stored).get("warnings"):
         event = "warnings"
+    if run.state is RunState.SUCCEEDED and run.condition:
+        event = "warnings"
     if run.state is RunState.FAILED and _has_bad_tape(session, run, stored):
         event = "tape_error"
     if run.state is RunState.WAITING_FOR_TAPE and _is_said(session, run, reason):
@@ -174,6 +176,7 @@ def announce(
         "label": cartridge.label if cartridge else (run.tape_seen or {}).get("label"),
         "set_id": run.set_id,
         **_came_to(session, run, stored),
+        "condition": run.condition,
         "first_warnings": _first_warnings(session, run),
         "seconds": (ended - run.started_at).total_seconds() if run.started_at else None,
         "reason": _json(reason),
@@ -183,7 +186,8 @@ def announce(
         "next_command": advice.command(session, run, event),
         "at": ended.isoformat(),
         # A schedule whose own zone is wrong has that said on a clock that is right.
-        "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else "UTC",
+        "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else None,
+        "cancelled_by": run.cancelled_by if run.cancel_requested_at else None,
     }
     events.announce(session, run, event, facts)
 
@@ -389,8 +393,9 @@ def start_import(
 
 
 def _queue(session: Session, run: ChainRun) -> ChainRun:
-    """Queue a run that no schedule asked for."""
-    run.trigger, run.state, run.due_at = Trigger.MANUAL, RunState.QUEUED, now()
+    """Queue a run that no schedule asked for; without anybody who asked, it follows a run of a schedule."""
+    run.trigger = Trigger.MANUAL if run.requested_by else Trigger.SCHEDULE
+    run.state, run.due_at = RunState.QUEUED, now()
     session.add(run)
     session.flush()
     _add_steps(session, run)
@@ -576,8 +581,9 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
         select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
     )
     if step_running is None:
+        run.cancelled_by = requested_by
         transition(session, run, RunState.CANCELLED, reason)
     elif run.cancel_requested_at is None:
-        run.cancel_requested_at = now()
+        run.cancel_requested_at, run.cancelled_by = now(), requested_by
         events.record(session, run, M("Asked to stop at the next safe point by {who}.", who=requested_by))
     return run

@@ -19,7 +19,7 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
-from db.states import RunState
+from db.states import RunState, Step
 
 
 def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
@@ -27,7 +27,12 @@ def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]
     query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
     found = session.scalars(query.order_by(ChainRun.id.desc())).all()
     warned = _warnings(session, [run.id for run in found])
-    return [{**run_json(run), "warnings": warned.get(run.id, 0)} for run in found]
+    return [{**run_json(run), "warnings": warned.get(run.id, 0) + _of_condition(run)} for run in found]
+
+
+def _of_condition(run: ChainRun) -> int:
+    """How much drive and tapes warned of where a run ended well."""
+    return len(run.condition) if run.state is RunState.SUCCEEDED else 0
 
 
 def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
@@ -45,12 +50,43 @@ def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
     its present state."""
     said = _said(session, run)
     facts = said.facts if said else {}
+    shown = run_json(run)
     return {
-        **run_json(run),
-        "warnings": _warnings(session, [run.id]).get(run.id, 0),
+        **shown,
+        "steps": with_told(session, run.id, shown["steps"]),
+        "warnings": _warnings(session, [run.id]).get(run.id, 0) + _of_condition(run),
         "remedy": facts.get("remedy"),
         "next_command": facts.get("next_command") or _way_on(session, run),
     }
+
+
+_ENDED_WITH = {*events.ENDINGS.values(), "warnings", "tape_error"}
+
+
+def told(session: Session, run_id: int) -> str | None:
+    """How far the newest message of a run's state came: ``sent`` by a channel at least, ``waits``, ``lost``,
+    ``nobody`` where no channel wanted it; None: there is none."""
+    newest = session.scalar(
+        select(Notification)
+        .where(Notification.run_id == run_id, Notification.event.in_(_ENDED_WITH))
+        .order_by(Notification.id.desc())
+        .limit(1)
+    )
+    if newest is None:
+        return None
+    if any("sent_at" in each for each in newest.deliveries.values()):
+        return "sent"
+    if newest.next_attempt_at is not None:
+        return "waits"
+    return "lost" if newest.deliveries else "nobody"
+
+
+def with_told(session: Session, run_id: int, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps of a run; that of the message with how far it came."""
+    return [
+        {**step, "told": told(session, run_id)} if step["name"] == Step.NOTIFY.value else step
+        for step in steps
+    ]
 
 
 _SAID_OF: dict[RunState, tuple[str, ...]] = {

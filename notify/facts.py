@@ -23,8 +23,8 @@ class Facts:
     event: Event
     at: datetime
     """When it happened; aware."""
-    time_zone: str
-    """The clock that the operator reads, e.g. ``Asia/Shanghai``."""
+    time_zone: str | None
+    """The clock that the operator reads, e.g. ``Asia/Shanghai``; None: that of the setting."""
     run_id: int | None = None
     """None: the event is not one of a run, and ``kind`` and ``trigger`` are None too."""
     kind: Kind | None = None
@@ -53,6 +53,10 @@ class Facts:
     """How many there are in all."""
     first_warnings: tuple[Message, ...] = ()
     """The first few of them."""
+    condition: tuple[Message, ...] = ()
+    """What drive and tapes warned of: a cleaning that is due, a tape that wears out."""
+    cancelled_by: str | None = None
+    """Who ended the run."""
     reason: Message | None = None
     """What happened."""
     remedy: Message | None = None
@@ -93,7 +97,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "due_at": datetime.fromisoformat,
     **dict.fromkeys(("reason", "remedy", "safe", "newest", "found", "expected"), Message.from_json),
     **dict.fromkeys(
-        ("first_warnings", "suitable", "on_tape", "erased"),
+        ("first_warnings", "condition", "suitable", "on_tape", "erased"),
         lambda items: tuple(map(Message.from_json, items)),
     ),
 }

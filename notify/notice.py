@@ -30,13 +30,19 @@ class Composer:
     """Makes notices of facts.
 
     ``templates_dir``: the operator's own templates. ``dashboard_url``: where the dashboard is seen from
-    outside; each run is then linked to.
+    outside; each run is then linked to. ``time_zone``: the clock of what names none itself.
     """
 
     def __init__(
-        self, words: Words, *, templates_dir: Path | None = None, dashboard_url: str | None = None
+        self,
+        words: Words,
+        *,
+        templates_dir: Path | None = None,
+        dashboard_url: str | None = None,
+        time_zone: str = "UTC",
     ) -> None:
         self._words = words
+        self._time_zone = time_zone
         self._dashboard_url = dashboard_url.rstrip("/") if dashboard_url else None
         self.templates = Templates(words, templates_dir)
 
@@ -70,6 +76,7 @@ class Composer:
             "first_warnings": facts.first_warnings[:WARNINGS_SHOWN],
             "next_command": None if is_told else facts.next_command,
             "link": self._link(facts),
+            "time_zone": facts.time_zone or self._time_zone,
         }
 
     def _link(self, facts: Facts) -> str | None:

@@ -93,6 +93,13 @@ def _of_runs() -> list[Facts]:
                     "/data/new.lock", M("Not backed up: another file took its place while it was opened.")
                 ),
             ),
+            condition=(
+                M(
+                    "The drive reports for tape {tape_id}: {alert} (TapeAlert).",
+                    tape_id="TP20261201",
+                    alert="Clean now",
+                ),
+            ),
             next_command="tapeline runs show 12",
         ),
         replace(

@@ -21,10 +21,14 @@ class Limits:
     read_errors: int | None = None
 
 
-def warnings(tape_id: str, health: Mapping[str, Any], limits: Limits) -> Iterator[Message]:
-    """What an operator should know of a cartridge after a run. What is not counted is not warned of."""
+def alerts(tape_id: str, health: Mapping[str, Any]) -> Iterator[Message]:
+    """What the drive itself warns of; it may be the drive's trouble or the tape's."""
     for alert in health.get("tape_alerts") or ():
         yield M("The drive reports for tape {tape_id}: {alert} (TapeAlert).", tape_id=tape_id, alert=alert)
+
+
+def wear(tape_id: str, health: Mapping[str, Any], limits: Limits) -> Iterator[Message]:
+    """What an operator should know of a cartridge after a run. What is not counted is not warned of."""
     if _reaches(health, "write_errors", limits.write_errors):
         yield M(
             "Tape {tape_id} has {count} write errors: take it out of use soon.",

@@ -1,4 +1,4 @@
-"""After a run at a drive: the condition of drive and cartridge into its row, and warnings into the story."""
+"""After a run at a drive: how drive and cartridge are into their rows, what they warn of to the run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from celery_app import settings
 from db import cartridges, events
 from db.models import ChainRun, Drive
+from db.states import Step
 from policy import health
 from policy.message import M
 from tape import drive
@@ -33,15 +34,21 @@ def note(work: Work, at: drive.Drive) -> None:
     said = asdict(told_by_drive)
     found = settings.load().drive(work.drive_name).warn
     limits = health.Limits(**found.model_dump())
-    work.db(lambda session, run: _record(session, run, said, limits))
+    work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
 
 
-def _record(session: Session, run: ChainRun, said: dict[str, Any], limits: health.Limits) -> None:
+def _record(session: Session, run: ChainRun, step: Step, said: dict[str, Any], limits: health.Limits) -> None:
     row = session.get(Drive, run.drive)
     medium = (row.medium if row else None) or run.tape_seen
     cartridge = cartridges.recognise(session, medium) if medium else None
     if cartridge is None:
         return
-    cartridges.condition(session, cartridge, said)
-    for warning in health.warnings(cartridge.tape_id, said, limits):
-        events.record(session, run, warning, level="warning")
+    alerts = list(health.alerts(cartridge.tape_id, said))
+    wear = list(health.wear(cartridge.tape_id, said, limits))
+    cartridges.condition(session, cartridge, said, wear)
+    if row is not None:
+        row.alerts = [each.to_json() for each in alerts]
+    for warning in alerts + wear:
+        events.record(session, run, warning, step=step, level="warning")
+        if warning.to_json() not in run.condition:
+            run.condition = [*run.condition, warning.to_json()]

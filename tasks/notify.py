@@ -37,7 +37,7 @@ def notify(work: Work) -> Done:
 
 def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
     if not wiring.wanted():
-        events.record(session, run, M("No channel is set up, so nobody was told."), step=Step.NOTIFY)
+        _note_that_nobody_is_told(session, run)
     steps.finish(session, held, StepState.SUCCEEDED, result=done.result)
     if run.state is RunState.RUNNING:
         runs.transition(session, run, RunState.SUCCEEDED)
@@ -79,9 +79,12 @@ def _close_notify_step(session: Session, run_id: int) -> None:
     row = session.get(ChainStep, (run_id, run.part, Step.NOTIFY))
     if run.state is RunState.FAILED and row and row.state not in PASSED:
         row.state, row.finished_at = StepState.SUCCEEDED, now()
-        told = (
-            M("The failure has been announced.")
-            if wiring.wanted()
-            else M("No channel is set up, so nobody was told.")
-        )
-        events.record(session, run, told, step=Step.NOTIFY)
+        if wiring.wanted():
+            events.record(session, run, M("The failure has been announced."), step=Step.NOTIFY)
+        else:
+            _note_that_nobody_is_told(session, run)
+
+
+def _note_that_nobody_is_told(session: Session, run: ChainRun) -> None:
+    nobody = M("No channel is set up, so nobody was told.")
+    events.record(session, run, nobody, step=Step.NOTIFY, level="warning")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import structlog
+from celery import Task
+from celery.exceptions import Ignore
 
 from celery_app.celery import app
 from db.states import Step
@@ -17,12 +19,18 @@ class UnknownStep(UsageError):
     """The step to retry from is not one."""
 
 
-@app.task(name="tapeline.retry", acks_late=False, ignore_result=True, throws=(TapelineError,))
+@app.task(name="tapeline.retry", bind=True, acks_late=False, ignore_result=True)
 def retry(
-    run_id: int, from_step: str | None = None, requested_by: str = "api", why: str | None = None
+    self: Task, run_id: int, from_step: str | None = None, requested_by: str = "api", why: str | None = None
 ) -> str:
-    """Raises NotFound, NotAllowed, UnknownStep."""
-    run = chain.retry(run_id, step_named(from_step), requested_by=requested_by, why=why)
+    """Retry a run. A refusal is shown as such, with its reason, and is no failure of the program."""
+    try:
+        run = chain.retry(run_id, step_named(from_step), requested_by=requested_by, why=why)
+    except TapelineError as error:
+        log.warning("a retry was refused", run=run_id, error=str(error))
+        self.update_state(state="REFUSED", meta={"reason": str(error)})
+        self.send_event("task-refused", retry=False, result=str(error))
+        raise Ignore from error
     return f"run {run.id}: {run.state.value}"
 
 

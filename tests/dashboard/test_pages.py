@@ -74,7 +74,7 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     again = site.session.post(f"{site.url}/runs/{run_id}/retry", data=old, timeout=20)
     assert again.status_code == 409
     assert "only a FAILED run can be retried" in again.text
-    assert 'data-concerns="0"' in site.get("/today")
+    assert 'data-urgent="0"' in site.get("/today")
     for path in ("/tapes", "/drives", "/schedules", "/runs?state=SUCCEEDED&schedule=monthly&drive=tape0"):
         assert "monthly" in site.get(path)
     site.system.ask(_destroy)

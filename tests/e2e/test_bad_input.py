@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
+from celery_app.settings import BadConfiguration, default_state_dir
+from cli import person
 from db import drives
 from db.models import ChainRun
 from tests.system import System
@@ -166,3 +171,88 @@ def test_a_misspelt_variable_is_named(system: System) -> None:
     """A setting in the environment is never passed over in silence."""
     system.environment["TAPELINE_LANGUGE"] = "zh_CN"
     assert "TAPELINE_LANGUGE" in refused(system, "runs")
+
+
+SECRETS = ("se#cret", "se/cret", "se?cret", "se@cret", "s[e]cret", "se#c@ret")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("TAPELINE_BROKER_URL", "redis://:{}@127.0.0.1:1/0"),
+        ("TAPELINE_DATABASE_URL", "postgresql+psycopg2://tapeline:{}@127.0.0.1:1/db"),
+    ],
+)
+def test_no_part_of_a_password_is_printed(system: System, variable: str, address: str, secret: str) -> None:
+    """A character of it that ends a part of an address is named with how to write it."""
+    system.environment[variable] = address.format(secret)
+    for command in ("doctor", "status"):
+        line = refused(system, command)
+        assert variable in line
+        assert "%23" in line
+        assert "cret" not in line
+        assert "se" not in line.replace("database", "").split(":", 2)[-1].split("write")[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"), [("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-8", "no mark")]
+)
+def test_settings_as_editors_save_them(system: System, encoding: str, mark: str) -> None:
+    """With a byte order mark or without."""
+    text = 'language = "zh_CN"\n'
+    (system.folder / "tapeline.toml").write_bytes(text.encode(encoding))
+    assert system.json("settings")["language"] == "zh_CN", mark
+
+
+def test_variables_of_kubernetes_are_no_settings(system: System) -> None:
+    """For a service that is named tapeline or tapeline-flower; a misspelt setting is one still."""
+    system.environment |= {
+        "TAPELINE_PORT": "tcp://10.0.0.1:5555",
+        "TAPELINE_PORT_5555_TCP_ADDR": "10.0.0.1",
+        "TAPELINE_SERVICE_HOST": "10.0.0.1",
+        "TAPELINE_SERVICE_PORT_HTTP": "5555",
+        "TAPELINE_FLOWER_PORT_5555_TCP": "tcp://10.0.0.1:5555",
+    }
+    assert system.json("settings")["flower"]["port"] == 5555
+    system.environment["TAPELINE_LANGUAG"] = "en"
+    assert "TAPELINE_LANGUAG: there is no such setting" in refused(system, "settings")
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "CST-8"])
+def test_a_time_zone_that_is_none_is_not_utc(system: System, name: str) -> None:
+    """Also where the host's own variable names it."""
+    del system.environment["TAPELINE_TIME_ZONE"]
+    system.environment["TZ"] = name
+    assert f"TZ: '{name}'" in refused(system, "settings")
+    system.environment["TZ"] = "Asia/Shanghai"
+    assert system.json("settings")["time_zone"] == "Asia/Shanghai"
+
+
+def command_line(system: System, line: str) -> subprocess.CompletedProcess[str]:
+    """A line of a shell, with the program as it is installed."""
+    program = str(Path(sys.executable).with_name("tapeline"))
+    return subprocess.run(
+        ["bash", "-c", "set -o pipefail; " + line.replace("tapeline", program)],
+        env=system.environment, cwd=system.folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_a_reader_that_leaves_is_no_error(system: System) -> None:
+    """Behind ``| head`` nothing is complained of; a program without a standard output works."""
+    piped = command_line(system, "tapeline --help | true")
+    assert piped.stderr == ""
+    closed = command_line(system, "tapeline settings >&-")
+    assert (closed.stderr, closed.returncode) == ("", 0)
+
+
+def test_a_user_without_a_name_has_a_number(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under any user id; and one without a home names the setting."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert person.name() == "uid 54321"
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(BadConfiguration, match="TAPELINE_STATE_DIR"):
+        default_state_dir()

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from db.models import Notification
 from tape import virtual_shelf
 from tests.system import System
 
@@ -118,6 +120,12 @@ def test_the_condition_of_a_tape(system: System) -> None:
     assert tape["health"]["written_bytes"] > 0
     assert (tape["health"]["write_errors"], tape["health"]["tape_alerts"]) == (0, [])
     assert "was loaded 1 time:" in system.cli("runs", "show", str(run_id)).stdout
+    assert system.wait_for_state(run_id, "SUCCEEDED")["warnings"] == 1
+    with system.database.transaction() as session:
+        [told] = session.scalars(select(Notification).where(Notification.event == "warnings"))
+        assert "was loaded" in told.facts["condition"][0]["id"]
+        assert told.run_id == run_id
+    assert "was loaded 1 time:" in system.cli("status").stdout
     for words in (("tape", "show", tape["tape_id"]), ("drive", "status", "tape0")):
         assert "Written in all" in system.cli(*words).stdout
 

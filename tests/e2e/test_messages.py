@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from db import processes
+from db.processes import Reading
 from notify.events import Event
 from tests.faults.catcher import Catcher
 from tests.faults.trickle import Trickle
@@ -103,6 +107,7 @@ def test_a_failure_is_told_with_its_link_though_another_channel_is_down(
         f"Details: https://backup.example/runs/{run_id}",
     ):
         assert line in failed["message"].splitlines()
+    system.wait_for(lambda: system.json("status")["channels"], "the answer of the other channel")
     trouble = system.json("status")["channels"]
     assert trouble["dead"]["waiting"] == 1
     assert "Apprise could not deliver" in trouble["dead"]["error"]
@@ -166,3 +171,51 @@ def test_a_channel_that_never_ends_its_answer_holds_up_no_run(
     assert trickle.asked.is_set()
     assert "Tapeline · Backup succeeded: manual" in [each["title"] for each in catcher.messages]
     trickle.close()
+
+
+def test_a_channel_that_is_added_while_everything_runs_is_told(
+    system: System, catcher: Catcher, short_path: Path
+) -> None:
+    """At once, without a new start. What was sent to nobody is no success."""
+    (short_path / "source").mkdir()
+    system.schedule("manual", short_path / "source", schedule_type="manual", schedule_config={})
+    system.insert_blank()
+    file = system.folder / "tapeline.toml"
+    file.write_text('language = "en"\n')
+    system.start("control", "tape")
+    nobody = system.run_schedule("manual")
+    assert system.wait_for_state(nobody, "SUCCEEDED")["steps"][-1]["told"] == "nobody"
+    assert "SUCCEEDED, nobody was told" in system.cli("runs", "show", str(nobody)).stdout
+
+    configure(system, catcher, language="en")
+    told = system.run_schedule("manual")
+    system.wait_for_state(told, "SUCCEEDED")
+    system.wait_for(lambda: len(catcher.messages) == 2, "two messages")
+    assert system.json("runs", "show", str(told))["steps"][-1]["told"] == "sent"
+
+
+def test_whoever_delivers_has_to_know_the_channel(system: System) -> None:
+    """That this host knows it is of no use: the doctor names the process, and the file that it reads; and one
+    that is behind its file."""
+    reading = Reading(
+        name="control@elsewhere", host="elsewhere", file="/etc/tapeline/tapeline.toml",
+        read_at=datetime.now(UTC), channels=["mail"], behind=[], problem=None,
+    )  # fmt: skip
+    (system.folder / "tapeline.toml").write_text(
+        '[channels.ops]\ntype = "apprise"\nurl = "json://127.0.0.1:1/"\n'
+    )
+
+    def checks() -> dict[str, str]:
+        found = [each for each in system.json("doctor") if not each["ok"]]
+        return {each["check"]: f"{each['detail']} {each['remedy']}" for each in found}
+
+    with system.database.transaction() as session:
+        processes.enter(session, reading)
+    assert "control@elsewhere delivers the messages and does not know channel ops" in checks()["Channels"]
+    assert "/etc/tapeline/tapeline.toml" in checks()["Channels"]
+    with system.database.transaction() as session:
+        processes.enter(session, replace(reading, channels=["mail", "ops"], behind=["drives"]))
+    assert "Channels" not in checks()
+    older = "control@elsewhere has older settings than /etc/tapeline/tapeline.toml: drives."
+    assert older in checks()["Settings in use"]
+    assert older in system.cli("status").stdout

@@ -21,9 +21,9 @@ OURS = "redis://control:secret@127.0.0.1:6380"
 def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TAPELINE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("TAPELINE_BROKER_URL", OURS)
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
     yield
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_embedded_brokers_are_told_apart_by_their_folder(
     with running(tmp_path) as process:
         assert not installation.is_ours(process)
     monkeypatch.delenv("TAPELINE_BROKER_URL")
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
     for folder, is_ours in [("state", True), ("other", False)]:
         with running(tmp_path, TAPELINE_STATE_DIR=folder) as process:
             assert installation.is_ours(process) is is_ours

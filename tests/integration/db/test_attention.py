@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard.today import shown
 from db import attention, calendar, cartridges, catalog, drives, planner, runs, schedules
 from db.engine import Database
-from db.models import BackupSet, ChainRun, Notification, ScheduledTask, TapeCartridge
+from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge
 from db.states import BackupType, RunState, Trigger
 from policy.message import M
 from policy.period import ScheduleType
@@ -255,3 +255,14 @@ def test_that_every_schedule_is_switched_off_is_named(database: Database, nightl
         "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
         " nightly, other"
     ]
+
+
+def test_what_drive_and_tape_warn_of(database: Database) -> None:
+    """After their last run; a tape that nothing is written on any more warns of nothing."""
+    alert, wear = M("{count} alerts", count=1).to_json(), M("{count} loads", count=9).to_json()
+    with database.transaction() as session:
+        drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
+        session.get_one(Drive, "tape0").alerts = [alert]
+        for name, state in (("A", CartridgeState.FULL), ("B", CartridgeState.RETIRED)):
+            session.add(TapeCartridge(tape_id=name, state=state, wear=[wear], bytes_used=0))
+    assert said(database, datetime.now(UTC)) == ["1 alerts", "9 loads"]

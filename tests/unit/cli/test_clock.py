@@ -15,9 +15,9 @@ from policy.errors import UsageError
 @pytest.fixture(autouse=True)
 def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TAPELINE_TIME_ZONE", "Asia/Shanghai")
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
     yield
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
 
 
 def test_a_stored_time_is_shown_on_the_clock_of_the_setting() -> None:

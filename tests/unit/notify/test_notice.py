@@ -82,7 +82,9 @@ def test_nothing_is_called_stored_where_nothing_is() -> None:
 def test_warnings_are_counted_and_the_first_named() -> None:
     """Warnings are counted in full, and no more than three of them are shown."""
     first = tuple(Message("{path}: {reason}", {"path": f"/a/{n}", "reason": "EIO"}) for n in range(5))
-    facts = replace(SAMPLES[Event.WARNINGS], warnings=1200, first_warnings=first, next_command=None)
+    facts = replace(
+        SAMPLES[Event.WARNINGS], warnings=1200, first_warnings=first, next_command=None, condition=()
+    )
     assert "Warnings: 1,200\n/a/0: EIO\n/a/1: EIO\n/a/2: EIO\nRun: 12" in ENGLISH.compose(facts).plain
     assert "- **警告**：1,200 条\n- /a/0：EIO\n" in CHINESE.compose(facts).markdown
 

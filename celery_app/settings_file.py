@@ -1,0 +1,106 @@
+"""The settings of this process: some are read again when the file changes, the others hold until its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic_settings import BaseSettings
+
+from policy.errors import TapelineError
+from policy.message import Message
+
+LOOK_SECONDS = 1.0
+"""How often the file is looked at, at most."""
+
+FIXED = frozenset(
+    {
+        "state_dir",
+        "broker_url",
+        "broker_tls",
+        "database_url",
+        "database_tls",
+        "signing",
+        "default_drive",
+        "drives",
+        "flower",
+        "recover_seconds",
+        "pool_patience_seconds",
+        "log_json",
+    }
+)
+"""What a process is made from. A change of it holds when the process has been started anew."""
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsFile(Generic[S]):
+    """``read``: the settings as they are now. ``find``: the file that they are read from. Both raise
+    BadConfiguration."""
+
+    def __init__(self, read: Callable[[], S], find: Callable[[], Path | None]) -> None:
+        self._read = read
+        self._find = find
+        self.forget()
+
+    def forget(self) -> None:
+        """As a new process begins."""
+        self._first: S | None = None
+        self._now: S | None = None
+        self._looked = 0.0
+        self._stamp: object = None
+        self.file: Path | None = None
+        self.read_at = datetime.now(UTC)
+        self.behind: list[str] = []
+        """The settings that the file has otherwise than this process, until it is started anew."""
+        self.problem: Message | None = None
+        """Why the file as it is now cannot be read; what was read before holds."""
+
+    def settings(self) -> S:
+        """Raises BadConfiguration, the first time alone."""
+        if self._now is None:
+            self._looked = time.monotonic()
+            file = self._find()
+            self._stamp = _stamp(file)
+            self._first = self._now = self._read()
+            self._note(file)
+        elif time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._look(self._now)
+        return self._now
+
+    def _look(self, held: S) -> None:
+        try:
+            file = self._find()
+            stamp = _stamp(file)
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            self._take(self._read())
+            self._note(file)
+        except TapelineError as error:
+            self._now, self.problem = held, error.message
+
+    def _take(self, found: S) -> None:
+        first = self._first
+        assert first is not None
+        self.behind = sorted(name for name in FIXED if getattr(found, name) != getattr(first, name))
+        self._now = found.model_copy(update={name: getattr(first, name) for name in FIXED})
+
+    def _note(self, file: Path | None) -> None:
+        self.file, self.read_at, self.problem = file and file.absolute(), datetime.now(UTC), None
+
+
+def _stamp(file: Path | None) -> object:
+    """What changes when a file is saved, or another one takes its place."""
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError as error:
+        return (str(file), error.errno)
+    return (str(file), found.st_mtime_ns, found.st_size, found.st_ino)
