@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db import permits
 from db.models import ScheduledTask, now
-from policy import media, period
 from policy.errors import UsageError
 from policy.local_time import zone_named
-from policy.message import M, Message
-from policy.permit import FormatFacts, decide
-from policy.tapes import CartridgeState, TapeFacts, TapePolicy
+from policy.message import M
+from policy.tapes import TapeFacts
+from policy.verdict import Answer, Question, judge
 from tasks.tape_rules import is_full
+
+NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identity=(), known=None)
+"""An empty drive."""
 
 
 class Asker:
@@ -25,59 +26,20 @@ class Asker:
     def __init__(self, session: Session, schedule: ScheduledTask) -> None:
         self.name, self.drive = schedule.name, schedule.drive
         self._type = schedule.template.type
-        self._policy = TapePolicy.parse(schedule.tape_policy)
-        self._now: datetime = now().astimezone(zone_named(schedule.time_zone))
-        self._period = period.key(schedule.schedule_type, self._now, schedule.time_zone)
-        self._newest_full = permits.newest_full(session, schedule.template_id)
-        self._formats = is_full(session, schedule, self._type)
+        self._begins = is_full(session, schedule, self._type)
+        moment = now().astimezone(zone_named(schedule.time_zone))
+        self._facts = permits.facts_for(session, schedule, NOTHING, moment)
 
     def ask(self, tape: TapeFacts) -> dict[str, Any]:
         """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit as it
         gives them, and the sets that a format would destroy."""
-        verdict, reasons, lost = self._answer(tape)
-        return {"verdict": verdict, "reasons": reasons, "sets_lost": lost}
-
-    def _answer(self, tape: TapeFacts) -> tuple[str, list[Message], list[str]]:
-        refused = list(self._refusals(tape))
-        if not self._formats:
-            text = M("A backup of type {type} is appended: only a full one formats.", type=self._type.value)
-            return ("refuse", refused, []) if refused else ("append", [text], [])
-        decision = decide(self._facts(tape))
-        if refused:
-            return "refuse", refused + (list(decision.reasons) if not decision.allowed else []), []
-        if decision.allowed:
-            return "format", list(decision.reasons), list(decision.sets_lost)
-        return "append" if decision.append else "refuse", list(decision.reasons), []
-
-    def _refusals(self, tape: TapeFacts) -> Iterator[Message]:
-        """What the check at the beginning of a run would say: not what the permit is asked for."""
-        takes = self._policy.accepts if self._formats else self._policy.may_append
-        wrong = media.unusable(tape)
-        if not self._formats and wrong:
-            yield wrong
-        elif not takes(tape, self._now):
-            expected = self._policy.expects(self._now, begins=self._formats)
-            yield M("It takes {expected}.", expected=expected.to_json())
-        known = tape.known
-        if known is None:
-            return
-        if not self._formats and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-            yield M(
-                "Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value
-            )
-        if known.state is CartridgeState.FULL and not all(s.may_be_lost(self._now) for s in known.sets):
-            yield M("Nothing more fits on it.")
-
-    def _facts(self, tape: TapeFacts) -> FormatFacts:
-        return FormatFacts(
-            tape=tape,
-            seen_by_precheck=tape.identity,
-            policy=self._policy,
-            now_local=self._now,
-            run_id=None,
-            period=self._period,
-            newest_full_set=self._newest_full,
-        )
+        facts = replace(self._facts, tape=tape, seen_by_precheck=tape.identity)
+        found = judge(Question(facts, begins=self._begins))
+        reasons = list(found.reasons)
+        if found.decision is None and found.answer is Answer.APPEND:
+            kind = self._type.value
+            reasons.append(M("A backup of type {type} is appended: only a full one formats.", type=kind))
+        return {"verdict": found.answer.value, "reasons": reasons, "sets_lost": list(found.sets_lost)}
 
 
 def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:

@@ -19,7 +19,7 @@ from policy import label as label_rule
 from policy import period
 from policy.message import M, Message
 from policy.permit import Decision, FormatFacts, decide
-from policy.tapes import CartridgeState, SetState, TapePolicy
+from policy.tapes import CartridgeState, SetState, TapeFacts, TapePolicy
 
 
 def newest_full(session: Session, template_id: int | None) -> str | None:
@@ -64,7 +64,7 @@ def judge(
     ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
     """
     facts = replace(
-        _facts_of(session, run, medium, policy, now_local),
+        facts_of(session, run, cartridges.tape_facts(session, medium), policy, now_local),
         seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
         permit_used=used(session, run.id, run.part) is not None,
         unknown_sets=catalog.unknown(session, sets_on_tape),
@@ -72,58 +72,41 @@ def judge(
     return decide(facts)
 
 
-def outlook(
-    session: Session,
-    run: ChainRun,
-    medium: cartridges.Medium,
-    *,
-    policy: TapePolicy,
-    now_local: datetime,
-) -> Decision:
-    """What the rules would say to a run whose precheck saw this medium now. Stores nothing."""
-    return decide(_facts_of(session, run, medium, policy, now_local))
-
-
-def preview(
-    session: Session,
-    schedule: ScheduledTask,
-    medium: cartridges.Medium,
-    *,
-    now_local: datetime,
-    named_label: str | None = None,
-) -> Decision:
-    """What the rules would say to a run of a schedule that started now. Stores nothing."""
-    facts = replace(
-        _facts(session, schedule, medium, TapePolicy.parse(schedule.tape_policy), now_local),
-        period=period.key(schedule.schedule_type, now_local, schedule.time_zone),
-        named_label=named_label,
-    )
-    return decide(facts)
-
-
-def _facts_of(
-    session: Session, run: ChainRun, medium: cartridges.Medium, policy: TapePolicy, now_local: datetime
+def facts_of(
+    session: Session, run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: datetime
 ) -> FormatFacts:
-    """The facts for a run that has seen this very medium in its precheck, and formatted nothing."""
+    """The facts for a run that has seen this very tape in its precheck, and formatted nothing."""
     return replace(
-        _facts(session, run.schedule, medium, policy, now_local),
+        _facts(session, run.schedule, tape, policy, now_local),
         run_id=run.id,
         period=run.period,
         named_label=named_label(run),
     )
 
 
+def facts_for(
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
+) -> FormatFacts:
+    """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that
+    an operator says may be erased."""
+    return replace(
+        _facts(session, schedule, tape, TapePolicy.parse(schedule.tape_policy), moment),
+        period=period.key(schedule.schedule_type, moment, schedule.time_zone),
+        named_label=named,
+    )
+
+
 def _facts(
     session: Session,
     schedule: ScheduledTask | None,
-    medium: cartridges.Medium,
+    tape: TapeFacts,
     policy: TapePolicy,
     now_local: datetime,
 ) -> FormatFacts:
     """What is the same whoever asks: the tape, and what must not be lost with it."""
     return FormatFacts(
-        tape=cartridges.tape_facts(session, medium),
-        seen_by_precheck=cartridges.identity(medium),
+        tape=tape,
+        seen_by_precheck=tape.identity,
         policy=policy,
         now_local=now_local,
         run_id=None,

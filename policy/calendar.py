@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 from policy import label, period, retention
 from policy.period import ScheduleType
-from policy.permit import Decision, FormatFacts, decide
+from policy.permit import FormatFacts
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+from policy.verdict import Answer, Question, Verdict, judge
 
 _TO_COME = "("
 """How the id of a set begins that is not written yet."""
@@ -120,17 +121,17 @@ def _is_full(stock: Stock, run: Planned) -> bool:
 
 def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
     """The run on this tape; afterwards the tape is in the drive, with the set on it."""
-    decision = _decision(stock, run, tape, local)
-    formats = _is_full(stock, run) and decision.allowed
+    verdict = _verdict(stock, run, tape, local)
+    formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
     found = Entry(
         planned=run,
-        tape_id=tape.facts.known.tape_id if tape.facts.known else None,
+        tape_id=(tape.facts.known.tape_id or None) if tape.facts.known else None,
         label=name,
         insert=tape is not stock.loaded.get(run.drive),
         format=formats,
-        erases=decision.sets_lost if formats else (),
+        erases=verdict.sets_lost,
         used_before=before,
         used_after=None if run.size is None else before + run.size,
         capacity=tape.capacity,
@@ -140,27 +141,21 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
     return found
 
 
-def _decision(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Decision:
-    return decide(
-        FormatFacts(
-            tape=tape.facts,
-            seen_by_precheck=tape.facts.identity,
-            policy=run.policy,
-            now_local=local,
-            run_id=None,
-            period=period.key(run.schedule_type, run.at, run.time_zone),
-            newest_full_set=stock.newest_full.get(run.template_id),
-        )
+def _verdict(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Verdict:
+    facts = FormatFacts(
+        tape=tape.facts,
+        seen_by_precheck=tape.facts.identity,
+        policy=run.policy,
+        now_local=local,
+        run_id=None,
+        period=period.key(run.schedule_type, run.at, run.time_zone),
+        newest_full_set=stock.newest_full.get(run.template_id),
     )
+    return judge(Question(facts, begins=_is_full(stock, run)))
 
 
 def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
-    if not run.policy.accepts(tape.facts, local):
-        return False
-    if not _is_full(stock, run):
-        return run.policy.may_append(tape.facts, local)
-    decision = _decision(stock, run, tape, local)
-    return decision.allowed or (decision.append and run.policy.may_append(tape.facts, local))
+    return _verdict(stock, run, tape, local).answer is not Answer.REFUSE
 
 
 def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
@@ -171,7 +166,10 @@ def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
         return found
     if not _is_full(stock, run):
         return None
-    blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=None)
+    # Of a pool there is none until somebody puts it in: his to do before the run.
+    pool = run.policy.pool
+    known = CartridgeFacts(0, "", None, CartridgeState.ACTIVE, pool, None) if pool else None
+    blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=known)
     return Tape(blank, 0, stock.capacity)
 
 

@@ -1,4 +1,4 @@
-"""The format permit (design section 5): may this run format the cartridge in this drive now?
+"""The format permit: may this run format the cartridge in this drive now?
 
 Deny unless every line holds. A pure function from facts; its answer is stored with the reasons.
 """
@@ -16,7 +16,7 @@ from policy.tapes import CartridgeState, SetFacts, SetState, TapeFacts, TapePoli
 
 
 class Denial(StrEnum):
-    """Why a permit is denied; each stands for one line of design section 5."""
+    """Why a permit is denied, or why what was denied is not appended to either."""
 
     IDENTITY_CHANGED = "identity_changed"
     NO_MEDIUM = "no_medium"
@@ -31,10 +31,14 @@ class Denial(StrEnum):
     BAD_STATE = "bad_state"
     ALREADY_USED = "already_used"
     FULL = "full"
+    NOT_APPENDED_TO = "not_appended_to"
 
 
 APPENDING = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
 """With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
+
+_FOLLOWING = APPENDING | {Denial.NOT_APPENDED_TO}
+"""Denials that another one is the cause of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ class FormatFacts:
     unknown_sets: tuple[str, ...] = ()
     """The sets that the volume itself shows and the catalogue does not have."""
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is the tape whose sets an operator has allowed to be lost."""
+        return self.named_label is not None and self.named_label == self.tape.label
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -77,24 +86,48 @@ class Decision:
     def main_reason(self) -> Message:
         """The reason that counts most: one that appending would not get round, if there is one."""
         named = zip(self.denials, self.reasons, strict=False)
-        return next((reason for denial, reason in named if denial not in APPENDING), self.reasons[0])
+        return next((reason for denial, reason in named if denial not in _FOLLOWING), self.reasons[0])
 
 
 def decide(facts: FormatFacts) -> Decision:
     """Answer the question of the permit; every denial that applies is named, in the order of the design."""
     found = tuple(_denials(facts))
     if any(denial in APPENDING for denial, _ in found):
-        found += tuple(_no_room_to_append(facts))
+        found += tuple(_not_to_append(facts))
     lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
     reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
     return Decision(not found, tuple(denial for denial, _ in found), reasons, lost)
 
 
-def _no_room_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """What is denied because of its data is not appended to either, once it is full."""
-    known = facts.tape.known
+def _not_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """What is denied because of its data is not appended to either, once it is full, or where neither the
+    schedule nor the run's own set goes on on this tape."""
+    tape, known = facts.tape, facts.tape.known
     if known and known.state is CartridgeState.FULL:
-        yield Denial.FULL, M("Tape {tape} is full.", tape=facts.tape.describe())
+        yield Denial.FULL, M("Tape {tape} is full.", tape=tape.describe())
+    elif not facts.policy.may_append(tape, facts.now_local) and not any(_own_sets(facts)):
+        expected = facts.policy.expects(facts.now_local, begins=False)
+        yield (
+            Denial.NOT_APPENDED_TO,
+            M(
+                "Nothing is appended to it: a backup of this schedule is appended to {expected}.",
+                expected=expected.to_json(),
+            ),
+        )
+
+
+def _own_sets(facts: FormatFacts) -> Iterator[SetFacts]:
+    """The sets on the tape that this very run has written."""
+    for stored in _there(facts):
+        if facts.run_id is not None and stored.run_id == facts.run_id:
+            yield stored
+
+
+def _there(facts: FormatFacts) -> Iterator[SetFacts]:
+    """The sets that the tape has, as the catalogue knows it."""
+    for stored in facts.tape.known.sets if facts.tape.known else ():
+        if stored.state is not SetState.DESTROYED:
+            yield stored
 
 
 def _why_allowed(facts: FormatFacts) -> Message:
@@ -126,7 +159,7 @@ def _denials(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
         )
     yield from _medium(facts)
     yield from _content(facts)
-    yield from _condition(facts)
+    yield from condition(facts.tape)
 
 
 def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
@@ -166,7 +199,7 @@ def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
 
 def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     """A database that was restored from an older copy does not know the latest sets of a tape."""
-    if facts.unknown_sets and not _is_named(facts):
+    if facts.unknown_sets and not facts.is_named:
         yield (
             Denial.UNKNOWN_SETS,
             M(
@@ -186,7 +219,7 @@ def _is_free_to_format(facts: FormatFacts) -> bool:
 
 
 def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
-    if facts.tape.known is None or _is_named(facts):
+    if facts.tape.known is None or facts.is_named:
         return
     for stored in facts.tape.known.sets:
         if not stored.may_be_lost(facts.now_local):
@@ -208,14 +241,13 @@ def _kept(stored: SetFacts, now: datetime) -> Message:
 
 
 def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    for stored in facts.tape.known.sets if facts.tape.known else ():
-        if stored.state is SetState.DESTROYED:
-            continue
-        if facts.run_id is not None and stored.run_id == facts.run_id:
+    own = tuple(_own_sets(facts))
+    for stored in _there(facts):
+        if stored in own:
             yield Denial.OWN_SET, M("Set {set} was written by this run.", set=stored.id)
         if _is_of_this_period(stored, facts):
             yield Denial.PERIOD_DATA, M("Set {set} of this period is on the tape.", set=stored.id)
-        if stored.id == facts.newest_full_set and not _is_named(facts):
+        if stored.id == facts.newest_full_set and not facts.is_named:
             yield (
                 Denial.NEWEST_FULL,
                 M("Set {set} is the newest complete full backup there is.", set=stored.id),
@@ -228,16 +260,13 @@ def _is_of_this_period(stored: SetFacts, facts: FormatFacts) -> bool:
     return this_month or (facts.period is not None and stored.period == facts.period)
 
 
-def _is_named(facts: FormatFacts) -> bool:
-    return facts.named_label is not None and facts.named_label == facts.tape.label
-
-
-def _condition(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    reason = media.read_only(facts.tape)
+def condition(tape: TapeFacts) -> Iterator[tuple[Denial, Message]]:
+    """What forbids every write on a cartridge: its switch or a lock, and what happened to it."""
+    reason = media.read_only(tape)
     if reason:
         yield Denial.WRITE_PROTECTED, reason
-    known = facts.tape.known
-    if known and known.state in {CartridgeState.UNKNOWN, CartridgeState.RETIRED, CartridgeState.ERROR}:
+    known = tape.known
+    if known and known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
         yield (
             Denial.BAD_STATE,
             M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value),

@@ -190,6 +190,8 @@ class TapePolicy:
         """Whether a backup may be added to this volume as it is, without a format."""
         if tape.state != "formatted" or not tape.is_writable or not self._may_have(tape):
             return False
+        if tape.known and tape.known.state is CartridgeState.FULL:
+            return False
         return self.kind is PolicyKind.POOL or _is_this_months(tape, now_local)
 
     def expects(self, now_local: datetime, *, begins: bool) -> Message:

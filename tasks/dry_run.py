@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import wiring
-from db import cartridges, catalog, permits, schedules
+from db import cartridges, catalog, schedules
 from db.errors import NotAllowed
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.states import RunState
+from policy import verdict
 from policy.errors import TapelineError, UsageError
 from policy.local_time import zone_named
 from policy.message import M, Message
-from policy.permit import Denial
+from policy.permit import Denial, decide
+from policy.verdict import Answer, Question, Verdict
 from tasks import check_drive, findings
-from tasks.tape_rules import is_full, refusal_at_first
+from tasks.tape_rules import question_for, refused_at_first
 
 
 class NoAnswer(TapelineError):
@@ -117,20 +120,30 @@ def _asked(drive: Drive) -> dict[str, Any]:
 def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], named: str | None) -> DryRun:
     moment = now().astimezone(zone_named(schedule.time_zone))
     tape = cartridges.tape_facts(session, medium)
-    decision = permits.preview(session, schedule, medium, now_local=moment, named_label=named)
-    wrong = refusal_at_first(session, schedule, tape, moment, named)
-    formats = is_full(session, schedule, schedule.template.type)
-    before = [wrong] if wrong else []
-    if not formats:
-        kind = schedule.template.type.value
-        before.append(M("A backup of type {type} is appended: only a full one formats.", type=kind))
+    question = question_for(session, schedule, tape, moment, named)
+    found = verdict.judge(question)
+    decision = decide(question.facts)
     return DryRun(
         schedule=schedule.name,
         drive=schedule.drive,
         medium=medium,
-        allowed=decision.allowed and not before,
-        append=wrong is None and (decision.append or not formats),
+        allowed=found.answer is Answer.FORMAT,
+        append=found.answer is Answer.APPEND,
         denials=decision.denials,
-        reasons=(*before, *(decision.reasons if formats and not (wrong and decision.allowed) else ())),
+        reasons=tuple(_reasons(session, schedule, question, found)),
         sets_lost=[catalog.as_json(session, catalog.get(session, each)) for each in decision.sets_lost],
     )
+
+
+def _reasons(
+    session: Session, schedule: ScheduledTask, question: Question, found: Verdict
+) -> Iterator[Message]:
+    """What the precheck would say, in its words, and then the permit."""
+    wrong = refused_at_first(session, schedule, question, found)
+    if wrong is not None:
+        yield wrong
+    if found.decision is None:
+        kind = schedule.template.type.value
+        yield M("A backup of type {type} is appended: only a full one formats.", type=kind)
+    elif not (wrong and found.decision.allowed):
+        yield from found.decision.reasons

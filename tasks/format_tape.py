@@ -18,7 +18,7 @@ from db.states import BackupType, Step
 from policy import label as labels
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
-from policy.permit import Decision
+from policy.permit import Decision, decide
 from policy.tapes import described
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
@@ -76,8 +76,8 @@ def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
     def ask(session: Session, run: ChainRun) -> bool:
         if _appended_type(session, run) is not None:
             return False
-        said, moment = medium.to_json(), local_now(run)
-        return permits.outlook(session, run, said, policy=policy_of(run), now_local=moment).allowed
+        tape = cartridges.tape_facts(session, medium.to_json())
+        return decide(permits.facts_of(session, run, tape, policy_of(run), local_now(run))).allowed
 
     return ask
 

@@ -9,13 +9,13 @@ from itertools import islice
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import cartridges, forecast, permits
+from db import cartridges, forecast
 from db.models import BackupSet, ScheduledTask, TapeCartridge
-from policy import room
+from policy import room, verdict
 from policy.message import Message
-from policy.permit import Decision
-from policy.tapes import CartridgeState, TapePolicy
-from tasks.tape_rules import is_full, not_to_format, refusal_at_first, would_do_writable
+from policy.tapes import CartridgeState
+from policy.verdict import Answer
+from tasks.tape_rules import question_for, refused, would_do_writable
 
 CANDIDATES = 3
 """How many tapes that would do are named at the most: they are read on a phone."""
@@ -40,27 +40,14 @@ def outlook(
 ) -> Outlook:
     """Judge a tape for a run at a local time, by the rules of the run itself. Stores nothing."""
     tape = cartridges.tape_facts(session, medium)
-    policy = TapePolicy.parse(schedule.tape_policy)
-    on_tape = tuple(stored.id for stored in tape.known.sets) if tape.known else ()
-    wrong = refusal_at_first(session, schedule, tape, moment)
-    if wrong is not None:
-        return Outlook(wrong, on_tape, (), is_formatted=False)
-    decision = _permit(session, schedule, medium, moment)
-    if decision is not None and decision.allowed:
-        return Outlook(None, on_tape, decision.sets_lost, is_formatted=True)
-    if decision is None or (decision.append and policy.may_append(tape, moment)):
-        return Outlook(None, on_tape, (), is_formatted=False)
-    wrong = not_to_format(schedule.drive, tape, decision, policy.expects(moment, begins=True))
-    return Outlook(wrong, on_tape, (), is_formatted=False)
-
-
-def _permit(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
-) -> Decision | None:
-    """What the format permit would say; None: an increment does not ask for one."""
-    if not is_full(session, schedule, schedule.template.type):
-        return None
-    return permits.preview(session, schedule, medium, now_local=moment)
+    question = question_for(session, schedule, tape, moment)
+    found = verdict.judge(question)
+    return Outlook(
+        wrong=refused(session, schedule, question, found),
+        on_tape=tuple(stored.id for stored in tape.known.sets) if tape.known else (),
+        erased=found.sets_lost,
+        is_formatted=found.answer is Answer.FORMAT,
+    )
 
 
 def is_switch_alone(

@@ -14,10 +14,10 @@ from backup.write import write_set
 from db import cartridges, catalog, drives, events, lineage, permits, tries
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import RecordState, Step
-from policy import retention, units
+from policy import retention, units, verdict
 from policy.errors import TapelineError
 from policy.message import M
-from policy.tapes import CartridgeState, SetState
+from policy.tapes import SetState
 from tape.drive import Drive, Medium
 from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks import condition, lost, pace
@@ -185,13 +185,13 @@ def _parent_is_whole(session: Session, record: BackupTask) -> bool:
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
     """Only on the volume that this run formatted, began its set on, or may append to; never on a guess."""
-    if medium.state.value != "formatted":
-        return False
     facts = cartridges.tape_facts(session, medium.to_json())
-    if not facts.is_writable:
-        return False
-    if facts.known and facts.known.state not in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-        return False
+    is_own = _is_own(session, run, medium, stored)
+    return verdict.may_write(facts, policy_of(run), local_now(run), is_own=is_own)
+
+
+def _is_own(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool | None:
+    """Whether it is the volume that this run has begun its set on, or has formatted; None: it has none."""
     begun = begun_on(session, run)
     if stored is not None and begun is not None:
         return _is_volume(begun, medium) and begun.generation == stored.archives[-1].generation
@@ -199,7 +199,7 @@ def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSe
     if permit and permit.outcome and permit.outcome["ok"]:
         after = permit.outcome["after"]
         return bool((after["label"], after["volume_uuid"]) == (medium.label, medium.volume_uuid))
-    return policy_of(run).may_append(facts, local_now(run))
+    return None
 
 
 def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:

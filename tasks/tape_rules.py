@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,10 +13,11 @@ from sqlalchemy.orm import Session
 from db import cartridges, labels, lineage, permits
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
-from policy import media
+from policy import verdict
 from policy.message import M, Message
 from policy.permit import Decision
-from policy.tapes import CartridgeFacts, CartridgeState, TapeFacts, TapePolicy
+from policy.tapes import CartridgeState, TapeFacts, TapePolicy
+from policy.verdict import Answer, Objection, Objections, Question, Verdict
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
@@ -43,24 +45,32 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
     if run.kind is not Kind.BACKUP:
         return _no_use_for(session, run, tape)
-    moment = local_now(run)
-    named = permits.named_label(run)
-    wrong = _unusable(tape) or _no_room(session, run.drive, tape, moment, policy=policy_of(run), named=named)
-    if wrong is not None:
-        return wrong
+    objections = verdict.at_first(replace(question_of(session, run, tape), is_let_pass=False))
+    return _in_words(session, _asked_by(session, run), tape, objections) if objections else None
+
+
+def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
+    """What a run that begins its part anew asks of a tape."""
     begun = begun_on(session, run)
-    if begun is not None:
-        if tape.known and tape.known.id == begun.id:
-            return None
-        return M(
-            "Set {set} goes on where it was begun, on tape {tape} (in drive {drive}: {found}).",
-            set=run.set_id,
-            tape=begun.tape_id,
-            drive=run.drive,
-            found=tape.describe(),
-        )
-    is_good = _accepts(policy_of(run), tape, moment, begins=_begins(session, run), named=named)
-    return None if is_good else wrong_tape(session, run, tape)
+    return Question(
+        permits.facts_of(session, run, tape, policy_of(run), local_now(run)),
+        begins=_begins(session, run),
+        begun_here=None if begun is None else tape.known is not None and tape.known.id == begun.id,
+        is_let_pass=is_let_pass(run, tape),
+    )
+
+
+def question_for(
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
+) -> Question:
+    """What a run of a schedule that has written nothing yet asks of a tape at a local time.
+
+    ``named``: the label of the tape that an operator has said may be erased.
+    """
+    return Question(
+        permits.facts_for(session, schedule, tape, moment, named),
+        begins=is_full(session, schedule, schedule.template.type),
+    )
 
 
 def _begins(session: Session, run: ChainRun) -> bool:
@@ -69,77 +79,89 @@ def _begins(session: Session, run: ChainRun) -> bool:
     return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
 
 
-def refusal_at_first(
-    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
-) -> Message | None:
-    """Why a run of a schedule that has written nothing yet may not go on with this tape at a local time.
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who refuses a tape: what its words need."""
 
-    ``named``: the label of the tape that an operator has said may be erased.
-    """
-    policy = TapePolicy.parse(schedule.tape_policy)
-    wrong = _unusable(tape) or _no_room(session, schedule.drive, tape, moment, policy=policy, named=named)
-    if wrong is not None:
-        return wrong
-    begins = is_full(session, schedule, schedule.template.type)
-    return (
-        None
-        if _accepts(policy, tape, moment, begins=begins, named=named)
-        else _wrong(schedule.drive, tape, policy.expects(moment, begins=begins))
+    drive: str
+    policy: TapePolicy
+    moment: datetime
+    expects: Message
+    run: ChainRun | None = None
+
+
+def _asked_by(session: Session, run: ChainRun) -> Asker:
+    return Asker(run.drive, policy_of(run), local_now(run), expected(session, run), run)
+
+
+def refused_at_first(
+    session: Session, schedule: ScheduledTask, question: Question, found: Verdict
+) -> Message | None:
+    """What a precheck of a run of a schedule would say to a tape, in its words; None: nothing."""
+    if not found.objections:
+        return None
+    return _in_words(session, _asked_for(schedule, question), question.facts.tape, found.objections)
+
+
+def refused(session: Session, schedule: ScheduledTask, question: Question, found: Verdict) -> Message | None:
+    """Why a run of a schedule would refuse a tape, in its words; None: it would not."""
+    asker = _asked_for(schedule, question)
+    return _refused(session, asker, question.facts.tape, found)
+
+
+def _asked_for(schedule: ScheduledTask, question: Question) -> Asker:
+    policy, moment = question.facts.policy, question.facts.now_local
+    return Asker(schedule.drive, policy, moment, policy.expects(moment, begins=question.begins))
+
+
+def _refused(session: Session, asker: Asker, tape: TapeFacts, found: Verdict) -> Message | None:
+    if found.answer is not Answer.REFUSE:
+        return None
+    if found.objections:
+        return _in_words(session, asker, tape, found.objections)
+    assert found.decision is not None
+    return not_to_format(asker.drive, tape, found.decision, asker.expects)
+
+
+def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objections) -> Message:
+    """The first objection as operators know it: with the drive, what is in it, and what to put in."""
+    objection, reason = objections[0]
+    match objection:
+        case Objection.FULL:
+            return _no_room(session, asker, tape)
+        case Objection.BEGUN_ELSEWHERE if asker.run is not None:
+            return _begun_elsewhere(session, asker.run, tape)
+        case Objection.NOT_ACCEPTED:
+            return _wrong(asker.drive, tape, asker.expects)
+    return reason
+
+
+def _begun_elsewhere(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
+    begun = begun_on(session, run)
+    assert begun is not None
+    return M(
+        "Set {set} goes on where it was begun, on tape {tape} (in drive {drive}: {found}).",
+        set=run.set_id,
+        tape=begun.tape_id,
+        drive=run.drive,
+        found=tape.describe(),
     )
 
 
-def _accepts(
-    policy: TapePolicy, tape: TapeFacts, moment: datetime, *, begins: bool, named: str | None
-) -> bool:
-    """An increment begins on a tape that it can be appended to; ``begins``: a format may come first, and one
-    of a known tape that an operator has named is his decision."""
-    if not begins:
-        return policy.may_append(tape, moment)
-    return _is_named(tape, named) or policy.accepts(tape, moment)
-
-
-def _is_named(tape: TapeFacts, named: str | None) -> bool:
-    return named is not None and tape.known is not None and named == tape.label
-
-
-def _unusable(tape: TapeFacts) -> Message | None:
-    known, wrong = tape.known, media.unusable(tape)
-    if wrong is not None:
-        return wrong
-    if known is None or known.state in {CartridgeState.ACTIVE, CartridgeState.FULL}:
-        return None
-    return M("Cartridge {tape_id} is in state '{state}'.", tape_id=known.tape_id, state=known.state.value)
-
-
-def _no_room(
-    session: Session,
-    drive: str,
-    tape: TapeFacts,
-    moment: datetime,
-    *,
-    policy: TapePolicy,
-    named: str | None,
-) -> Message | None:
-    if tape.known is None or _is_named(tape, named) or not _is_full(tape.known, moment):
-        return None
-    if policy.pool is not None:
+def _no_room(session: Session, asker: Asker, tape: TapeFacts) -> Message:
+    if asker.policy.pool is not None:
         return M(
             "Tape {tape} in drive {drive} is full. Put in another one of pool '{pool}'.",
             tape=tape.describe(),
-            drive=drive,
-            pool=policy.pool,
+            drive=asker.drive,
+            pool=asker.policy.pool,
         )
     return M(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",
         tape=tape.describe(),
-        drive=drive,
-        label=labels.of_a_blank_tape(session, moment),
+        drive=asker.drive,
+        label=labels.of_a_blank_tape(session, asker.moment),
     )
-
-
-def _is_full(known: CartridgeFacts, moment: datetime) -> bool:
-    """Nothing more fits, and something on it is kept: it can neither be appended to nor formatted."""
-    return known.state is CartridgeState.FULL and not all(s.may_be_lost(moment) for s in known.sets)
 
 
 def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
@@ -188,25 +210,16 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
     tape that gets past all of them.
     """
     tape = cartridges.tape_facts(session, medium)
-    may_format = _may_format(session, run)
-    permit = permits.used(session, run.id, run.part) if may_format else None
+    if run.kind is not Kind.BACKUP or run.schedule is None:
+        return refusal(session, run, tape)
+    question = question_of(session, run, tape)
+    permit = permits.used(session, run.id, run.part) if question.asks_permit else None
     if permit is not None and permits.is_spent_on(run, permit, medium):
         return permits.failure(permit) or tried(tape.describe())
-    wrong = refusal(session, run, tape)
-    if not may_format or (wrong is not None and not is_let_pass(run, tape)):
-        return wrong
-    if permit is not None:
+    found = verdict.judge(question)
+    if permit is not None and not found.objections:
         return None
-    decision = permits.outlook(session, run, medium, policy=policy_of(run), now_local=local_now(run))
-    if decision.allowed or decision.append:
-        return wrong
-    return not_to_format(run.drive, tape, decision, expected(session, run))
-
-
-def _may_format(session: Session, run: ChainRun) -> bool:
-    if run.kind is not Kind.BACKUP or run.schedule is None or begun_on(session, run) is not None:
-        return False
-    return _begins(session, run)
+    return _refused(session, _asked_by(session, run), tape, found)
 
 
 def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:

@@ -17,7 +17,7 @@ from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCartridge, now
 from db.states import BackupType, RunState, Step, Trigger
 from policy.message import M
-from policy.permit import Decision
+from policy.permit import Decision, decide
 from policy.tapes import SetState, TapePolicy
 
 NOVEMBER = datetime(2025, 11, 1, 2, tzinfo=UTC)
@@ -116,7 +116,8 @@ def test_a_label_that_was_named_names_one_tape(database: Database, part: int, al
         run = run_at(session, "tape0")
         run.options, run.part = {"erase_label": "TP20241015"}, part
         session.flush()
-        said = permits.outlook(session, run, LABEL_ALONE, policy=TapePolicy.parse("rotate"), now_local=now())
+        tape = cartridges.tape_facts(session, LABEL_ALONE)
+        said = decide(permits.facts_of(session, run, tape, TapePolicy.parse("rotate"), now()))
         assert said.allowed is allowed
 
 

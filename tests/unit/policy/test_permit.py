@@ -128,6 +128,7 @@ DENIED = [
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
     (Denial.ALREADY_USED, BLANK, {"permit_used": True}),
     (Denial.FULL, tape(stored(run_id=12), cartridge=CartridgeState.FULL), {}),
+    (Denial.NOT_APPENDED_TO, tape(stored(period="2026-11")), {}),
 ]
 
 
@@ -162,7 +163,7 @@ def test_each_denial_has_reasons_of_its_own_in_both_languages() -> None:
 def test_nothing_is_appended_to_a_full_tape() -> None:
     """Not even by the run whose set is on it, when that set is past its retention by now."""
     for content in ({"run_id": 12}, {"period": "2026-11"}):
-        inserted = tape(stored(**content))
+        inserted = tape(stored(**content), label="TP20261101")
         assert decide(facts(inserted)).append
         assert inserted.known
         full = replace(inserted, known=replace(inserted.known, state=CartridgeState.FULL))
