@@ -263,23 +263,48 @@ def verify(
 
 @app.command(
     short_help="Mark the sets that are past retention.",
-    epilog=examples("tapeline sets expire --dry-run", "tapeline sets expire"),
+    epilog=examples(
+        "tapeline sets expire --dry-run",
+        "tapeline sets expire",
+        "tapeline sets expire 20241201T020000Z-4fc6",
+    ),
 )
 def expire(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SET]...", help="Mark these, whatever their retention.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
-    restored until a run formats their tape, which it may with or without this mark; but no increment is taken
-    against a marked set."""
+    restored until a run formats their tape; but no increment is taken against a marked set.
+
+    A run may format the tape of a set that is past retention with or without this mark. Two kinds are kept
+    until they are marked: sets that were imported (do so when every tape is imported), and sets of no known
+    template, which are marked by name only."""
     with stack.database() as database, database.transaction() as session:
-        moment = now()
-        found = (expiry.expirable if dry_run else expiry.expire)(session, moment)
-        session.flush()
+        found = expiry.named(session, names) if names else expiry.expirable(session, now())
+        if not dry_run:
+            expiry.mark(found, now())
+            session.flush()
         rows = [catalog.as_json(session, stored) for stored in found]
+        nameless = [] if names else [stored.id for stored in expiry.of_no_template(session)]
     if as_json:
         output.print_json(rows)
         return
+    _show_expired(rows)
+    if rows and dry_run:
+        output.say(M("They would be marked; nothing was changed."))
+    if nameless:
+        output.say(
+            M(
+                "Of no known template, and kept until they are named (tapeline sets expire SET): {sets}.",
+                sets=", ".join(nameless),
+            )
+        )
+
+
+def _show_expired(rows: list[dict[str, Any]]) -> None:
     output.print_table(
         [M("Set"), M("Type"), M("Tapes"), M("Files"), M("Finished"), M("Kept until")],
         (
@@ -295,8 +320,6 @@ def expire(
         ),
         M("No set is past retention."),
     )
-    if rows and dry_run:
-        output.say(M("They would be marked; nothing was changed."))
 
 
 def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:

@@ -9,7 +9,7 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import cartridges, labels, lineage, permits, planner, schedules
+from db import cartridges, labels, lineage, planner, schedules
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
 from db.runs import period_refusal
 from db.shelf import Shelf
@@ -93,16 +93,16 @@ def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
             for tape in tapes
             if tape.id not in inside
         ],
-        newest_full={row.template_id: permits.newest_full(session, row.template_id) for row in rows},
-        newest={row.template_id: _newest(session, row.template_id) for row in rows},
+        newest_full={row.template_id: _newest(session, row, BackupType.DIFFERENTIAL) for row in rows},
+        newest={row.template_id: _newest(session, row, BackupType.INCREMENTAL) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
         labels=set(holders.labels),
     )
 
 
-def _newest(session: Session, template_id: int) -> str | None:
+def _newest(session: Session, row: ScheduledTask, kind: BackupType) -> str | None:
     """What the next increment would follow."""
-    found = lineage.parent_for(session, template_id, BackupType.INCREMENTAL)
+    found = lineage.parent_for(session, row.template_id, kind)
     return found.id if found else None
 
 

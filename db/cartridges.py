@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import erasable, volumes
 from db.errors import NotAllowed
-from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
+from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, TapePool, now
+from db.states import BackupType
 from policy.message import M, Message
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts
 
@@ -19,9 +20,6 @@ Medium = volumes.Medium
 
 StoredSet = Any
 """A set, or a row with those of its columns that the rules ask for."""
-
-FOLLOWING = frozenset({SetState.WRITING, SetState.COMPLETE})
-"""States of a set that still holds the changes since another."""
 
 
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
@@ -81,7 +79,7 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     """The tape in the drive as the rules see it.
 
     What was decided about a cartridge is true of every volume on it. What its row tells of sets is not true
-    of a volume that we did not make, and a blank tape holds nothing.
+    of a volume that we did not make. Of a blank tape it is kept: the two contradict each other.
     """
     cartridge = recognise(session, medium)
     return TapeFacts(
@@ -104,8 +102,8 @@ def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
 
 
 def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
-    holds_none = medium["state"] == "blank" or volumes.is_another_volume(cartridge, medium)
-    sets = () if holds_none else session.scalars(select(BackupSet).where(on_generation(cartridge)))
+    is_another = volumes.is_another_volume(cartridge, medium)
+    sets = () if is_another else session.scalars(select(BackupSet).where(on_generation(cartridge)))
     kin = Kin(session)
     return described(cartridge, tuple(set_facts(kin, stored) for stored in sets))
 
@@ -130,20 +128,44 @@ class Kin:
         self._session = session
 
     def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
-        """Sets that hold the changes since a set, and are there."""
-        return self._session.scalars(
-            select(BackupSet).where(BackupSet.parent_id == stored.id, BackupSet.state.in_(FOLLOWING))
-        )
+        """Sets that hold the changes since a set, whatever became of them; and increments of which nobody
+        knows what they follow, if it may be this one."""
+        is_child = BackupSet.parent_id == stored.id
+        query = select(BackupSet).where(or_(is_child, _may_follow(stored)))
+        return self._session.scalars(query.order_by(BackupSet.id))
 
     def newer(self, stored: StoredSet) -> int:
-        """How many complete sets of its template and type were begun after a set."""
+        """How many complete sets of its template and type were begun after a set and are not damaged."""
         query = select(func.count()).where(
             BackupSet.template_id == stored.template_id,
             BackupSet.type == stored.type,
             BackupSet.state == SetState.COMPLETE,
+            func.coalesce(BackupSet.damaged, 0) == 0,
             BackupSet.started_at > stored.started_at,
         )
         return self._session.scalars(query).one()
+
+    def is_removed(self, template_id: int) -> bool:
+        """Whether somebody has removed the schedule of a template: nothing newer will come."""
+        removed = exists().where(
+            ScheduledTask.template_id == template_id, ScheduledTask.archived_at.is_not(None)
+        )
+        return bool(self._session.scalar(select(removed)))
+
+    def is_sealed(self, stored: StoredSet) -> bool:
+        """Whether the catalogue has an archive of a set."""
+        return bool(self._session.scalar(select(exists().where(BackupArchive.set_id == stored.id))))
+
+
+def _may_follow(stored: StoredSet) -> Any:
+    conditions = [
+        BackupSet.type != BackupType.FULL,
+        BackupSet.parent_id.is_(None),
+        BackupSet.started_at > stored.started_at,
+    ]
+    if stored.template_id is not None:
+        conditions.append(or_(BackupSet.template_id.is_(None), BackupSet.template_id == stored.template_id))
+    return and_(*conditions)
 
 
 def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
@@ -161,7 +183,21 @@ def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
         newer=kin.newer(stored) if stored.keep_sets is not None else 0,
         expired=stored.expired_at is not None,
         followed_by=tuple(set_facts(kin, follower) for follower in kin.followers(stored)),
+        is_imported=stored.run_id is None,
+        is_newest_full=_is_newest_full(kin, stored),
+        is_sealed=stored.state is SetState.COMPLETE or kin.is_sealed(stored),
     )
+
+
+def _is_newest_full(kin: Kin, stored: StoredSet) -> bool:
+    """A damaged one does not stand in for the good one before it. Of an imported one that is incomplete the
+    rest may be on a tape that was not imported."""
+    if stored.type is not BackupType.FULL or stored.template_id is None or stored.damaged:
+        return False
+    may_be_whole = stored.state is SetState.COMPLETE or (
+        stored.state is SetState.INCOMPLETE and stored.run_id is None
+    )
+    return may_be_whole and not kin.is_removed(stored.template_id) and kin.newer(stored) == 0
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:

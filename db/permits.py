@@ -13,27 +13,13 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, catalog, erasable, events, labels
 from db.errors import NotAllowed
-from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
-from db.states import BackupType, Step
+from db.models import ChainRun, FormatPermit, ScheduledTask, now
+from db.states import Step
 from policy import label as label_rule
 from policy import period
 from policy.message import M, Message
 from policy.permit import Decision, FormatFacts, decide
-from policy.tapes import CartridgeState, SetState, TapeFacts, TapePolicy
-
-
-def newest_full(session: Session, template_id: int | None) -> str | None:
-    """The newest complete full backup of a template."""
-    return session.scalar(
-        select(BackupSet.id)
-        .where(
-            BackupSet.template_id == template_id,
-            BackupSet.type == BackupType.FULL,
-            BackupSet.state == SetState.COMPLETE,
-        )
-        .order_by(BackupSet.finished_at.desc())
-        .limit(1)
-    )
+from policy.tapes import CartridgeState, TapeFacts, TapePolicy
 
 
 def named_label(run: ChainRun) -> str | None:
@@ -64,7 +50,7 @@ def judge(
     ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
     """
     facts = replace(
-        facts_of(session, run, cartridges.tape_facts(session, medium), policy, now_local),
+        facts_of(run, cartridges.tape_facts(session, medium), policy, now_local),
         seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
         permit_used=used(session, run.id, run.part) is not None,
         unknown_sets=catalog.unknown(session, sets_on_tape),
@@ -72,12 +58,10 @@ def judge(
     return decide(facts)
 
 
-def facts_of(
-    session: Session, run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: datetime
-) -> FormatFacts:
+def facts_of(run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
     """The facts for a run that has seen this very tape in its precheck, and formatted nothing."""
     return replace(
-        _facts(session, run.schedule, tape, policy, now_local),
+        _facts(tape, policy, now_local),
         run_id=run.id,
         period=run.period,
         named_label=named_label(run),
@@ -85,25 +69,19 @@ def facts_of(
 
 
 def facts_for(
-    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
+    schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> FormatFacts:
     """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that
     an operator says may be erased."""
     return replace(
-        _facts(session, schedule, tape, TapePolicy.parse(schedule.tape_policy), moment),
+        _facts(tape, TapePolicy.parse(schedule.tape_policy), moment),
         period=period.key(schedule.schedule_type, moment, schedule.time_zone),
         named_label=named,
     )
 
 
-def _facts(
-    session: Session,
-    schedule: ScheduledTask | None,
-    tape: TapeFacts,
-    policy: TapePolicy,
-    now_local: datetime,
-) -> FormatFacts:
-    """What is the same whoever asks: the tape, and what must not be lost with it."""
+def _facts(tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
+    """What is the same whoever asks."""
     return FormatFacts(
         tape=tape,
         seen_by_precheck=tape.identity,
@@ -111,7 +89,6 @@ def _facts(
         now_local=now_local,
         run_id=None,
         period=None,
-        newest_full_set=newest_full(session, schedule.template_id if schedule else None),
     )
 
 

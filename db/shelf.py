@@ -12,8 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from db import cartridges
-from db.cartridges import FOLLOWING, Kin, StoredSet
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.cartridges import Kin, StoredSet
+from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.states import BackupType
 from policy.tapes import CartridgeFacts, SetFacts, SetState, TapeFacts
 
 _COLUMNS = (
@@ -90,21 +91,41 @@ class LoadedKin(Kin):
         rows = session.execute(select(*_COLUMNS).order_by(BackupSet.id))
         self.sets: dict[str, StoredSet] = {stored.id: stored for stored in rows}
         self._followers: dict[str, list[StoredSet]] = defaultdict(list)
+        self._astray: list[StoredSet] = []
         self._begun: dict[Any, list[datetime]] = defaultdict(list)
         for stored in self.sets.values():
-            if stored.parent_id and stored.state in FOLLOWING:
+            if stored.parent_id:
                 self._followers[stored.parent_id].append(stored)
-            if stored.state is SetState.COMPLETE:
+            elif stored.type is not BackupType.FULL:
+                self._astray.append(stored)
+            if stored.state is SetState.COMPLETE and not stored.damaged:
                 self._begun[_series(stored)].append(stored.started_at)
         for begun in self._begun.values():
             begun.sort()
+        self._removed = set(
+            session.scalars(select(ScheduledTask.template_id).where(ScheduledTask.archived_at.is_not(None)))
+        )
+        self._sealed = set(session.scalars(select(BackupArchive.set_id).distinct()))
 
     def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
-        return self._followers[stored.id]
+        may_follow = [each for each in self._astray if _may_follow(each, stored)]
+        return sorted([*self._followers[stored.id], *may_follow], key=lambda each: str(each.id))
 
     def newer(self, stored: StoredSet) -> int:
         begun = self._begun[_series(stored)]
         return len(begun) - bisect_right(begun, stored.started_at)
+
+    def is_removed(self, template_id: int) -> bool:
+        return template_id in self._removed
+
+    def is_sealed(self, stored: StoredSet) -> bool:
+        return stored.id in self._sealed
+
+
+def _may_follow(follower: StoredSet, stored: StoredSet) -> bool:
+    is_later = bool(follower.started_at > stored.started_at)
+    templates = {follower.template_id, stored.template_id}
+    return is_later and (None in templates or len(templates) == 1)
 
 
 def _series(stored: StoredSet) -> tuple[int | None, str]:

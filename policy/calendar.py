@@ -86,9 +86,9 @@ class Stock:
     loaded: dict[str, Tape]
     shelf: list[Tape]
     newest_full: dict[int, str | None]
-    """The newest complete full set of each template."""
+    """The full set of each template that a differential one would follow."""
     newest: dict[int, str | None]
-    """The newest complete set of each template, of whatever type."""
+    """The set of each template that an incremental one would follow."""
     capacity: int | None = None
     """Of a new tape, in bytes."""
     labels: set[str] = field(default_factory=set)
@@ -149,7 +149,6 @@ def _verdict(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Verdict
         now_local=local,
         run_id=None,
         period=period.key(run.schedule_type, run.at, run.time_zone),
-        newest_full_set=stock.newest_full.get(run.template_id),
     )
     return judge(Question(facts, begins=_is_full(stock, run)))
 
@@ -186,6 +185,7 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         started_at=run.at,
         retention_until=retention.until(run.at, run.retention_days),
         keep_sets=run.keep_sets,
+        is_newest_full=parent is None,
     )
     if parent is None:
         stock.newest_full[run.template_id] = written.id
@@ -227,9 +227,14 @@ def _older(stored: SetFacts, written: SetFacts, parent: str | None) -> SetFacts:
         # Of those that are yet to come the latest is kept longest: the others need not be asked.
         followers = (*(each for each in followers if not each.id.startswith(_TO_COME)), written)
     newer = stored.newer + (_counts_for(stored, written) and stored.id != written.id)
-    if newer == stored.newer and followers == stored.followed_by:
+    is_newest = stored.is_newest_full and not (_is_newer_full(stored, written))
+    if (newer, followers, is_newest) == (stored.newer, stored.followed_by, stored.is_newest_full):
         return stored
-    return replace(stored, newer=newer, followed_by=followers)
+    return replace(stored, newer=newer, followed_by=followers, is_newest_full=is_newest)
+
+
+def _is_newer_full(stored: SetFacts, written: SetFacts) -> bool:
+    return written.is_newest_full and written.template_id == stored.template_id and written.id != stored.id
 
 
 def _counts_for(stored: SetFacts, written: SetFacts) -> bool:

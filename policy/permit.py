@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from policy import media
+from policy import media, retention
 from policy.message import M, Message
 from policy.tapes import CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
 
@@ -24,6 +24,7 @@ class Denial(StrEnum):
     FOREIGN_DATA = "foreign_data"
     UNKNOWN_SETS = "unknown_sets"
     RETAINED_SETS = "retained_sets"
+    CONTRADICTION = "contradiction"
     PERIOD_DATA = "period_data"
     OWN_SET = "own_set"
     NEWEST_FULL = "newest_full"
@@ -34,6 +35,7 @@ class Denial(StrEnum):
     NOT_APPENDED_TO = "not_appended_to"
 
 
+_TO_APPEND = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET})
 APPENDING = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
 """With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
 
@@ -52,8 +54,6 @@ class FormatFacts:
     run_id: int | None
     """None: nobody runs; the question is asked beforehand."""
     period: str | None
-    newest_full_set: str | None
-    """The newest complete full backup of the template, on whatever cartridge."""
     named_label: str | None = None
     """The old label, where an operator named it and so allowed its sets to be lost."""
     permit_used: bool = False
@@ -80,7 +80,7 @@ class Decision:
     def append(self) -> bool:
         """Denied because this month's or this run's data is on the tape: the run goes on and appends."""
         found = set(self.denials)
-        return bool(found & {Denial.PERIOD_DATA, Denial.OWN_SET}) and found <= APPENDING
+        return bool(found & _TO_APPEND) and found <= APPENDING
 
     @property
     def main_reason(self) -> Message:
@@ -92,7 +92,7 @@ class Decision:
 def decide(facts: FormatFacts) -> Decision:
     """Answer the question of the permit; every denial that applies is named, in the order of the design."""
     found = tuple(_denials(facts))
-    if any(denial in APPENDING for denial, _ in found):
+    if any(denial in _TO_APPEND for denial, _ in found):
         found += tuple(_not_to_append(facts))
     lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
     reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
@@ -105,7 +105,7 @@ def _not_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     tape, known = facts.tape, facts.tape.known
     if known and known.state is CartridgeState.FULL:
         yield Denial.FULL, M("Tape {tape} is full.", tape=tape.describe())
-    elif not facts.policy.may_append(tape, facts.now_local) and not any(_own_sets(facts)):
+    elif not (facts.policy.may_append(tape, facts.now_local) or _goes_on(facts)):
         expected = facts.policy.expects(facts.now_local, begins=False)
         yield (
             Denial.NOT_APPENDED_TO,
@@ -116,6 +116,11 @@ def _not_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
         )
 
 
+def _goes_on(facts: FormatFacts) -> bool:
+    """Whether the set of this run was begun on this very volume."""
+    return facts.tape.state == "formatted" and any(_own_sets(facts))
+
+
 def _own_sets(facts: FormatFacts) -> Iterator[SetFacts]:
     """The sets on the tape that this very run has written."""
     for stored in _there(facts):
@@ -124,9 +129,10 @@ def _own_sets(facts: FormatFacts) -> Iterator[SetFacts]:
 
 
 def _there(facts: FormatFacts) -> Iterator[SetFacts]:
-    """The sets that the tape has, as the catalogue knows it."""
+    """The sets that the tape has, as the catalogue knows it; a set without an archive leaves a tape blank."""
+    is_blank = facts.tape.state == "blank"
     for stored in facts.tape.known.sets if facts.tape.known else ():
-        if stored.state is not SetState.DESTROYED:
+        if stored.state is not SetState.DESTROYED and (stored.is_sealed or not is_blank):
             yield stored
 
 
@@ -171,12 +177,13 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     elif tape.state not in {"blank", "formatted"}:
         unreadable = M("The tape cannot be read; an unreadable tape is never taken for a blank one.")
         yield Denial.UNREADABLE, media.no_volume(tape) or unreadable
-    elif tape.state == "formatted" and not _is_free_to_format(facts):
-        if tape.known is None or not tape.known.sets:
-            yield (
-                Denial.FOREIGN_DATA,
-                M("Tape {tape} holds files that the catalogue does not know.", tape=tape.describe()),
-            )
+    elif _affirms_to_be_empty(tape):
+        yield from _contradictions(facts)
+        if tape.state == "formatted" and not _is_free_to_format(facts):
+            yield _unknown_files(tape)
+    elif tape.known is None or not tape.known.sets:
+        yield _unknown_files(tape)
+    else:
         for kept in _kept_sets(facts):
             yield Denial.RETAINED_SETS, kept
     yield from _unknown_sets(facts)
@@ -211,11 +218,36 @@ def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
         )
 
 
+def _affirms_to_be_empty(tape: TapeFacts) -> bool:
+    return tape.state == "blank" or tape.empty is True
+
+
+def _contradictions(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """A tape that affirms to be empty, and a catalogue that has a kept set on it: one of them is wrong."""
+    for stored in _there(facts):
+        if stored.is_sealed and not facts.is_named and not stored.may_be_lost(facts.now_local):
+            yield (
+                Denial.CONTRADICTION,
+                M(
+                    "Tape and catalogue contradict each other: the tape ({tape}) reads as empty, and by the"
+                    " catalogue set {set} is on it and kept. If it is gone: tapeline sets expire {set}",
+                    tape=facts.tape.describe(),
+                    set=stored.id,
+                ),
+            )
+
+
 def _is_free_to_format(facts: FormatFacts) -> bool:
-    tape = facts.tape
-    if tape.empty and facts.policy.accepts(tape, facts.now_local):
-        return True
-    return bool(tape.known and tape.known.sets) and not any(_kept_sets(facts))
+    """Of an empty volume: it is one for this schedule, or had sets that are over."""
+    known = facts.tape.known
+    return facts.policy.accepts(facts.tape, facts.now_local) or bool(known and known.sets)
+
+
+def _unknown_files(tape: TapeFacts) -> tuple[Denial, Message]:
+    return (
+        Denial.FOREIGN_DATA,
+        M("Tape {tape} holds files that the catalogue does not know.", tape=tape.describe()),
+    )
 
 
 def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
@@ -230,6 +262,20 @@ def _kept(stored: SetFacts, now: datetime) -> Message:
     follower = stored.needed_by(now) if stored.is_past(now) else None
     if follower:
         return M("Set {set} on it is needed by set {follower}.", set=stored.id, follower=follower.id)
+    if stored.template_id is None:
+        return M(
+            "Set {set} on it is of no known template and so kept, until somebody marks it:"
+            " tapeline sets expire {set}",
+            set=stored.id,
+        )
+    if stored.is_imported and retention.is_past(
+        stored.retention_until, now, keep_sets=stored.keep_sets, newer=stored.newer
+    ):
+        return M(
+            "Set {set} on it was imported: what follows it may be on a tape that was not. When every tape is"
+            " imported: tapeline sets expire",
+            set=stored.id,
+        )
     if stored.keep_sets is not None and stored.newer < stored.keep_sets:
         return M(
             "Set {set} on it is one of the newest {count} of its kind.", set=stored.id, count=stored.keep_sets
@@ -247,7 +293,7 @@ def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
             yield Denial.OWN_SET, M("Set {set} was written by this run.", set=stored.id)
         if _is_of_this_period(stored, facts):
             yield Denial.PERIOD_DATA, M("Set {set} of this period is on the tape.", set=stored.id)
-        if stored.id == facts.newest_full_set and not facts.is_named:
+        if stored.is_newest_full and not facts.is_named:
             yield (
                 Denial.NEWEST_FULL,
                 M("Set {set} is the newest complete full backup there is.", set=stored.id),

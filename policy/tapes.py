@@ -55,11 +55,18 @@ class SetFacts:
     keep_sets: int | None = None
     """It is kept while fewer than so many sets are newer."""
     newer: int = 0
-    """Complete sets of the same template and type that were begun later."""
+    """Complete sets of the same template and type that were begun later and are not known to be damaged."""
     expired: bool = False
     """An operator marked it as no longer needed."""
     followed_by: tuple[SetFacts, ...] = ()
-    """The sets that hold the changes since this one, on whatever cartridge."""
+    """The sets that hold the changes since this one, on whatever cartridge and in whatever state; and those
+    of which nobody knows what they follow, if it may be this one."""
+    is_imported: bool = False
+    """The catalogue knows it from a tape alone: what follows it may be on a tape that was not imported."""
+    is_newest_full: bool = False
+    """No good full set of its template is newer."""
+    is_sealed: bool = True
+    """The catalogue has an archive of it; what has none yet may leave a tape without a single file."""
 
     def may_be_lost(self, now: datetime) -> bool:
         """Whether nobody needs it any more: destroyed already; or past retention, as all that follows it."""
@@ -68,14 +75,22 @@ class SetFacts:
         return self.is_past(now) and self.needed_by(now) is None
 
     def is_past(self, now: datetime) -> bool:
-        """Whether its own time is over."""
-        return self.expired or retention.is_past(
-            self.retention_until, now, keep_sets=self.keep_sets, newer=self.newer
-        )
+        """Whether its own time is over. Where a fact is missing, it is when a person has marked the set."""
+        if self.expired:
+            return True
+        if self.template_id is None or self.is_imported:
+            return False
+        return retention.is_past(self.retention_until, now, keep_sets=self.keep_sets, newer=self.newer)
 
     def needed_by(self, now: datetime) -> SetFacts | None:
         """A set that could not be restored without this one, and must not be lost."""
-        return next((follower for follower in self.followed_by if not follower.may_be_lost(now)), None)
+        for follower in self.followed_by:
+            # What lay between may be destroyed, or lie on a tape that nobody has imported.
+            is_gone = follower.state is SetState.DESTROYED
+            needing = follower.needed_by(now) if is_gone else None if follower.may_be_lost(now) else follower
+            if needing is not None:
+                return needing
+        return None
 
 
 @dataclass(frozen=True, slots=True)

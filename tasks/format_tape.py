@@ -77,7 +77,7 @@ def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
         if _appended_type(session, run) is not None:
             return False
         tape = cartridges.tape_facts(session, medium.to_json())
-        return decide(permits.facts_of(session, run, tape, policy_of(run), local_now(run))).allowed
+        return decide(permits.facts_of(run, tape, policy_of(run), local_now(run))).allowed
 
     return ask
 

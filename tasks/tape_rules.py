@@ -53,7 +53,7 @@ def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
     """What a run that begins its part anew asks of a tape."""
     begun = begun_on(session, run)
     return Question(
-        permits.facts_of(session, run, tape, policy_of(run), local_now(run)),
+        permits.facts_of(run, tape, policy_of(run), local_now(run)),
         begins=_begins(session, run),
         begun_here=None if begun is None else tape.known is not None and tape.known.id == begun.id,
         is_let_pass=is_let_pass(run, tape),
@@ -68,7 +68,7 @@ def question_for(
     ``named``: the label of the tape that an operator has said may be erased.
     """
     return Question(
-        permits.facts_for(session, schedule, tape, moment, named),
+        permits.facts_for(schedule, tape, moment, named),
         begins=is_full(session, schedule, schedule.template.type),
     )
 

@@ -30,6 +30,9 @@ PLAIN_SETS = st.builds(
     keep_sets=st.sampled_from([None, None, 2]),
     newer=st.integers(0, 3),
     expired=st.booleans(),
+    is_imported=st.sampled_from([False, False, True]),
+    is_newest_full=st.sampled_from([False, False, True]),
+    is_sealed=st.sampled_from([True, True, False]),
 )
 SETS = st.builds(
     lambda stored, followers: replace(stored, followed_by=tuple(followers)),
@@ -68,7 +71,6 @@ def questions(draw: st.DrawFn) -> Question:
         now_local=NOW,
         run_id=draw(st.sampled_from([None, RUN])),
         period=draw(st.sampled_from(["2026-11", None])),
-        newest_full_set=draw(st.sampled_from(["S9", None])),
         named_label=draw(st.sampled_from([None, None, tape.label])),
     )
     return Question(facts, begins=draw(st.booleans()), is_let_pass=draw(st.booleans()))

@@ -20,6 +20,7 @@ from policy.tapes import CartridgeState, SetState
 from tape import virtual_record, virtual_shelf
 from tape.errors import DriveBusy
 from tape.virtual_volume import VOLUME
+from tests import earlier
 from tests.system import System
 
 MONTH = f"TP{datetime.now(UTC):%Y%m}01"
@@ -91,7 +92,7 @@ class Scene:
             for column, value in row.items():
                 setattr(known, column, value)
             if kept_until:
-                session.add(_old_set(known, kept_until))
+                session.add(_old_set(known, kept_until, **earlier.known(session, LONG_AGO)))
 
         self.system.ask(know)
 
@@ -152,7 +153,7 @@ WHERE scheduled_tasks.template_id = backup_tasks.id AND scheduled_tasks.name = :
 """
 
 
-def _old_set(on: TapeCartridge, kept_until: datetime) -> BackupSet:
+def _old_set(on: TapeCartridge, kept_until: datetime, **known: int) -> BackupSet:
     return BackupSet(
         id=f"20190101T000000Z-{next(_numbers):04}",
         cartridge_id=on.id,
@@ -163,6 +164,7 @@ def _old_set(on: TapeCartridge, kept_until: datetime) -> BackupSet:
         started_at=LONG_AGO,
         finished_at=LONG_AGO,
         retention_until=kept_until,
+        **known,
     )
 
 

@@ -14,6 +14,7 @@ from db.models import BackupSet, Drive, Notification, TapeCartridge
 from db.states import BackupType
 from policy.tapes import CartridgeState, SetState
 from tape import virtual_shelf
+from tests import earlier
 from tests.faults.catcher import Catcher
 from tests.system import System
 
@@ -86,6 +87,7 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
                 started_at=long_ago,
                 finished_at=long_ago,
                 retention_until=long_ago + timedelta(days=365),
+                **earlier.known(session, long_ago),
             )
         )
 

@@ -15,6 +15,7 @@ from db.states import BackupType
 from policy.tapes import SetState
 from tape import virtual_record, virtual_shelf
 from tape.virtual_record import VOLUME, VolumeRecord
+from tests import earlier
 
 CAPACITY = 1 << 20
 OLD_FILE = b"written long ago" * 8
@@ -122,5 +123,6 @@ def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) 
             started_at=long_ago,
             finished_at=long_ago,
             retention_until=first_day + kind.kept_for,
+            **earlier.known(session, long_ago),
         )
     )

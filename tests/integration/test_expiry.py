@@ -71,7 +71,9 @@ def test_a_marked_set_is_no_parent_and_is_not_erased(database: Database) -> None
     add(database, 1)
     add(database, 2, retention_until=PAST)
     with database.transaction() as session:
-        assert [stored.id for stored in expiry.expire(session, NOW)] == [_id(2)]
+        found = expiry.expirable(session, NOW)
+        assert [stored.id for stored in found] == [_id(2)]
+        expiry.mark(found, NOW)
     with database.transaction() as session:
         parent = lineage.parent_for(session, 1, BackupType.INCREMENTAL)
         assert parent

@@ -16,6 +16,7 @@ from db.models import BackupSet, ChainRun, TapeCartridge
 from db.states import BackupType
 from policy.tapes import SetState
 from tasks import tape_rules
+from tests import earlier
 from tests.integration.test_permits import run_at, tape
 from tests.integration.test_run_backup_rules import a_set
 
@@ -35,7 +36,8 @@ def old_full(session: Session, on: TapeCartridge, set_id: str, **facts: object) 
 def test_a_full_set_is_kept_for_whoever_follows_it(database: Database, state: SetState) -> None:
     """Also for an increment that is being written just now: it is worth nothing without it."""
     with database.transaction() as session:
-        full = old_full(session, cartridge(session, "TP20241015"), "20241015T000000Z-0001")
+        on = cartridge(session, "TP20241015")
+        full = old_full(session, on, "20241015T000000Z-0001", **earlier.known(session, LONG_AGO))
         a_set(
             session,
             cartridge(session, "TP20251101"),
@@ -66,7 +68,9 @@ def test_the_newest_full_set_is_the_one_that_ended_last(
             moment = NOVEMBER + timedelta(days=day)
             facts = {"started_at": moment, "finished_at": moment, "template_id": schedule.template_id}
             a_set(session, on, f"2025110{9 - day}T020000Z-0001", **facts)
-        assert permits.newest_full(session, schedule.template_id) == "20251106T020000Z-0001"
+        known = cartridges.tape_facts(session, tape("m-TP20251101", "TP20251101")).known
+        assert known
+        assert [each.id for each in known.sets if each.is_newest_full] == ["20251106T020000Z-0001"]
 
 
 def test_labels_are_given_one_at_a_time(database: Database) -> None:

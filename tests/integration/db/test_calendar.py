@@ -13,6 +13,7 @@ from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.states import BackupType
 from policy.period import ScheduleType
 from policy.tapes import CartridgeState, SetState
+from tests import earlier
 
 GB = 10**9
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -35,6 +36,7 @@ def earlier_set(
             started_at=finished,
             finished_at=finished,
             retention_until=finished + timedelta(days=20),
+            run_id=earlier.known(session, finished)["run_id"],
         ),
     )
     archive = BackupArchive(

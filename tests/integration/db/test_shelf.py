@@ -93,4 +93,4 @@ def test_the_shelf_asks_as_much_for_many_tapes_as_for_one(database: Database, ta
         for tape in tapes:
             shelf.facts(tape)
         event.remove(session.get_bind(), "before_cursor_execute", count)
-    assert len(asked) == 3, asked
+    assert len(asked) == 5, asked

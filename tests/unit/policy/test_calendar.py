@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,6 +58,8 @@ def tape(name: str, *kept_until: str, pool: str | None = None, state: Any = Cart
 
 
 def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -> Stock:
+    shelf = tuple(with_newest(each, newest) for each in shelf)
+    loaded = with_newest(loaded, newest) if loaded else None
     every = [*shelf, *([loaded] if loaded else [])]
     return Stock(
         loaded={"tape0": loaded} if loaded else {},
@@ -66,6 +69,13 @@ def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -
         capacity=12 * TB,
         labels={each.facts.label or "" for each in every},
     )
+
+
+def with_newest(of: Tape, newest: str | None) -> Tape:
+    known = of.facts.known
+    assert known is not None
+    sets = tuple(replace(each, is_newest_full=each.id == newest) for each in known.sets)
+    return replace(of, facts=replace(of.facts, known=replace(known, sets=sets)))
 
 
 def brief(entry: Entry) -> tuple[str | None, str | None, bool, bool, tuple[str, ...]]:

@@ -44,7 +44,6 @@ def facts(inserted: TapeFacts, **changes: Any) -> FormatFacts:
         now_local=NOW,
         run_id=12,
         period="2026-11",
-        newest_full_set="S9",
     )
     return replace(made, **changes)
 
@@ -104,6 +103,10 @@ def test_a_locked_volume_is_not_formatted(lock: str) -> None:
     assert ("has failed before" in str(decision.main_reason)) == (lock == "write_error")
 
 
+KEPT = stored(id="S2", retention_until=None)
+INCOMPLETE = replace(KEPT, state=SetState.INCOMPLETE)
+DESTROYED = replace(KEPT, id="S3", state=SetState.DESTROYED)
+
 DENIED = [
     (Denial.NO_MEDIUM, replace(BLANK, state="no_medium"), {}),
     (Denial.UNREADABLE, replace(BLANK, state="unreadable"), {}),
@@ -118,10 +121,16 @@ DENIED = [
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
     (Denial.RETAINED_SETS, tape(stored(keep_sets=3, newer=2)), {}),
     (Denial.RETAINED_SETS, tape(stored(followed_by=(stored(id="S2", retention_until=None),))), {}),
+    (Denial.RETAINED_SETS, tape(stored(template_id=None)), {}),
+    (Denial.RETAINED_SETS, tape(stored(is_imported=True)), {}),
+    (Denial.RETAINED_SETS, tape(stored(followed_by=(INCOMPLETE,))), {}),
+    (Denial.RETAINED_SETS, tape(stored(followed_by=(replace(DESTROYED, followed_by=(KEPT,)),))), {}),
+    (Denial.CONTRADICTION, tape(KEPT, empty=True), {}),
+    (Denial.CONTRADICTION, tape(KEPT, state="blank", label=None, empty=None), {}),
     (Denial.PERIOD_DATA, tape(stored(period="2026-11")), {}),
     (Denial.PERIOD_DATA, tape(stored(started_at=NOW - timedelta(days=1))), {}),
     (Denial.OWN_SET, tape(stored(run_id=12)), {}),
-    (Denial.NEWEST_FULL, tape(stored(id="S9")), {}),
+    (Denial.NEWEST_FULL, tape(stored(is_newest_full=True)), {}),
     (Denial.WRITE_PROTECTED, tape(stored(), write_protected=True), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.UNKNOWN), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.RETIRED), {}),
@@ -174,7 +183,7 @@ def test_nothing_is_appended_to_a_full_tape() -> None:
 
 def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
     """An operator who names the old label may lose its sets; another label lifts nothing."""
-    inserted = tape(stored(id="S9", retention_until=None))
+    inserted = tape(stored(is_newest_full=True, retention_until=None))
     assert decide(facts(inserted, named_label="TP20241015")).allowed
     assert not decide(facts(inserted, named_label="TP20241016")).allowed
     assert decide(facts(inserted, named_label="TP20241015", unknown_sets=("S7",))).allowed

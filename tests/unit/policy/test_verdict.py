@@ -57,7 +57,7 @@ def test_the_calendar_takes_a_tape_that_the_run_would_take(question: Question) -
     stock = Stock(
         loaded={"tape0": Tape(facts.tape, 0, None)},
         shelf=[],
-        newest_full={1: facts.newest_full_set},
+        newest_full={1: "S0"},
         newest={1: "S0"},
     )
     kind = "full" if question.begins else "incremental"
@@ -71,9 +71,7 @@ def test_the_calendar_takes_a_tape_that_the_run_would_take(question: Question) -
 
 
 def question(tape: TapeFacts, *, begins: bool = True) -> Question:
-    facts = FormatFacts(
-        tape, tape.identity, TapePolicy.parse("rotate"), NOW, RUN, "2026-11", newest_full_set=None
-    )
+    facts = FormatFacts(tape, tape.identity, TapePolicy.parse("rotate"), NOW, RUN, "2026-11")
     return Question(facts, begins=begins)
 
 
