@@ -12,7 +12,7 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test guide test-windows test-containers faults soak bench lint reference format clean
+.PHONY: help install run up test guide test-windows test-containers faults soak mutants bench lint reference format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ faults: install ## The table of faults: kills, lost and repeated messages, broke
 
 soak: install ## What takes long: 10,000 random histories, ten minutes of random kills, long outages (an hour)
 	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
+
+mutants: install ## Break the safety rules one change at a time: do the near tests see it? A part of it: make mutants ARGS=policy/permit.py
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
 
 bench: install ## Tapeline beside tar, borg and restic on this machine: tables, more than an hour; a part of it: make bench ARGS=stream
 	@$(BIN)/python -m benchmarks $(ARGS)

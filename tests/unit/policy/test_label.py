@@ -51,14 +51,6 @@ def test_the_next_free_number_is_asked_for(moment: datetime, taken: set[int]) ->
     assert asked.sequence == min(set(range(1, 100)) - taken)
 
 
-def test_a_month_has_99_labels() -> None:
-    """When all numbers of a month are taken, the error says so."""
-    moment = datetime(2026, 11, 1, tzinfo=UTC)
-    taken = {str(label.MonthlyLabel(2026, 11, number)) for number in range(1, 100)}
-    with pytest.raises(UsageError, match="All 99 labels of 2026-11"):
-        label.to_ask_for(moment, taken)
-
-
 @pytest.mark.parametrize("text", ["-f", "a b", "a;b", "", "x" * 33, "磁带", "a/b", "a\nb"])
 def test_a_label_given_by_hand_cannot_be_misread_by_a_program(text: str) -> None:
     """Nothing that a command line or a file system could misread is a label."""
@@ -75,3 +67,37 @@ def test_a_volume_serial_is_six_characters(text: str, generation: int) -> None:
     assert serial.upper() == serial
     assert serial.isalnum()
     assert serial != label.serial_for(text, generation + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "generation", "serial"),
+    [
+        ("TP20261101", 1, "261101"),
+        ("TP20261102", 35, "26110Z"),
+        ("TP20261101", 36, "261110"),
+        ("TP20261101", 36 * 36 - 1, "2611ZZ"),
+        ("TP20261101", 36 * 36 + 1, "261101"),
+        ("TP21010501", 10, "01050A"),
+        ("archive-7", 2, "ARCH02"),
+        ("a-7", 2, "A70002"),
+        ("...", 2, "000002"),
+    ],
+)
+def test_a_volume_serial(name: str, generation: int, serial: str) -> None:
+    """Year and month of a monthly label, or the first letters of another; then the generation, to base 36."""
+    assert label.serial_for(name, generation) == serial
+
+
+def test_a_month_has_99_labels() -> None:
+    """The last one is given; after it the refusal says what to do."""
+    november = datetime(2026, 11, 1, tzinfo=UTC)
+    taken = {f"TP202611{number:02d}" for number in range(1, 99)}
+    assert label.to_ask_for(november, taken) == "TP20261199"
+    with pytest.raises(UsageError, match=r"All 99 labels of 2026-11 are taken\. Retire cartridges"):
+        label.to_ask_for(november, {*taken, "TP20261199"})
+
+
+def test_a_label_that_breaks_the_rule_is_refused_with_it() -> None:
+    """The remedy is the rule."""
+    with pytest.raises(UsageError, match="Use 1 to 32 of the characters"):
+        label.check("-x")

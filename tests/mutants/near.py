@@ -1,0 +1,49 @@
+"""Which rules are mutated, and which tests near them have to notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files whose mutants the same tests have to kill; each group remembers its results by itself."""
+
+    name: str
+    files: tuple[str, ...]
+    """Patterns of paths."""
+    tests: tuple[str, ...]
+
+    @property
+    def packages(self) -> list[str]:
+        return sorted({pattern.partition("/")[0] for pattern in self.files})
+
+
+GROUPS = (
+    Group(
+        "rules",
+        ("policy/*.py", "tape/judge.py"),
+        ("tests/unit/policy", "tests/unit/tape/test_judge.py", "tests/unit/tape/test_judge_outcomes.py"),
+    ),
+    Group(
+        "rows",
+        (
+            "db/permits.py",
+            "db/runs.py",
+            "db/steps.py",
+            "db/cartridges.py",
+            "tasks/recover.py",
+            "tasks/tape_rules.py",
+        ),
+        (
+            "tests/integration/db",
+            "tests/integration/test_catalog.py",
+            "tests/integration/test_failed_formats.py",
+            "tests/integration/test_kept.py",
+            "tests/integration/test_permits.py",
+            "tests/integration/test_run_backup_rules.py",
+            "tests/integration/test_signs_of_life.py",
+            "tests/integration/test_tape_rules.py",
+        ),
+    ),
+)
