@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
-
-from backup.entry import text
+from backup.entry import raw
 from backup.errors import BadRequest
+from backup.gitignore import Patterns, parsed
 from backup.listing import Status
 from policy.message import M
 
@@ -43,22 +42,21 @@ class Excludes:
 
 
 def check_patterns(patterns: Iterable[str]) -> None:
-    """Raises BadRequest that names the first pattern which git would not understand."""
+    """Raises BadRequest that names the first pattern that git would take for none: no name fits it."""
     for pattern in patterns:
-        try:
-            GitIgnoreSpec.from_lines([pattern])
-        except ValueError as error:
+        found = parsed(raw(pattern))
+        if found is not None and found.shape is None:
             raise BadRequest(
                 M("excludes: '{pattern}' is not a pattern.", pattern=ascii(pattern)[1:-1]),
                 M("Write it as in a .gitignore file, for example '*.tmp', '/cache/' or '!keep.tmp'."),
-            ) from error
+            )
 
 
 class Filter:
     """The rules at work on the tree of one source."""
 
     def __init__(self, excludes: Excludes, root: bytes, device: int) -> None:
-        self._spec = GitIgnoreSpec.from_lines(excludes.patterns) if excludes.patterns else None
+        self._patterns = Patterns(map(raw, excludes.patterns)) if excludes.patterns else None
         self._excludes = excludes
         self._start = len(root.rstrip(b"/")) + 1
         self._device = device
@@ -68,9 +66,9 @@ class Filter:
     def matches(self, path: bytes, mode: int) -> bool:
         """Whether a pattern leaves out this path, and thereby all below it. The source itself stays."""
         below = path[self._start :]
-        if self._spec is None or not below:
+        if self._patterns is None or not below:
             return False
-        return self._spec.match_file(text(below) + "/" if stat.S_ISDIR(mode) else text(below))
+        return self._patterns.leave_out(below, is_folder=stat.S_ISDIR(mode))
 
     def passes_over(self, status: Status) -> bool:
         """Whether a file is too large or too old. It is there: an increment leaves what it knows of it."""

@@ -50,6 +50,13 @@ def test_patterns_leave_out_exactly_what_git_ignores(bench: Any) -> None:
     assert kept == set(said.rstrip("\0").split("\0"))
 
 
+def test_patterns_may_let_back_in_at_any_depth(bench: Any) -> None:
+    """All but documents: their folders are walked, and nothing else is stored."""
+    make(bench.source, "top.doc", "a/one.doc", "a/junk", "a/b/two.doc", "c/junk")
+    found = stored(bench, patterns=("*", "!*/", "!*.doc"))
+    assert found == {"top.doc", "a", "a/one.doc", "a/b", "a/b/two.doc", "c"}
+
+
 def test_an_excluded_folder_is_not_even_looked_into(bench: Any) -> None:
     """Nothing below it is stored, nothing is a warning, and it counts once."""
     make(bench.source, "out/a", "out/b", "in/a")
@@ -102,7 +109,7 @@ def test_large_and_old_files_are_left_out(bench: Any) -> None:
     assert bench.log.left_out == 2
 
 
-@pytest.mark.parametrize("pattern", ["!", "\\", "ends with\\"])
+@pytest.mark.parametrize("pattern", ["!", "\\", "ends with\\", "[a", "[[:letters:]]"])
 def test_a_pattern_that_git_would_not_understand_is_named(pattern: str) -> None:
     """The error names the field, the pattern and how to write one."""
     with pytest.raises(BadRequest, match="excludes") as caught:
