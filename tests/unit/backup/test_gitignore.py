@@ -119,6 +119,47 @@ def left_out(root: bytes, rules: Patterns, path: bytes) -> bool:
     return any(rules.leave_out(step, is_folder=is_folder(root, step)) for step in steps)
 
 
+SHARP = [
+    b"a/x**/b", b"**/b", b"**/", b"/**", b"a/**", b"a/**/b", b"a/**\\/b", b"a**b", b"***", b"a/*/b",
+    b"a?b", b"a[/]b", b"a/[^x]", b"/a?b", b"a[^x]b", b"/a[^x]b", b"#a", b"\\#a", b"!a", b"\\!a", b"a\r",
+    b"a ", b"a\\ ", b"a\\  ", b" a", b"[]a]", b"[!]a]", b"[^a]", b"[a-c]x", b"[a-c-e]x", b"[c-a]x",
+    b"[-a]", b"[a-]", b"[a\\-c]x", b"[[:alpha:]]x", b"[b[:no:]]x", b"[[:]x", b"[[:alpha:]-z]x", b"[a",
+    b"a\\", b"\\a", b"x.d*", b"*.doc", b"a/", b"/a", b"//a", b"a//", b"a/b", b"a/b/", b"?", b"??",
+    b"\xff", b"\xff?", b"[\x80-\xff]", "文".encode(), b"?" * 3, b"*" * 2 + b"/x/**/b", b"a/x*b", b"*/b",
+    b"/*/b", b"{a,b}", b"a.b", b"(a)",
+]  # fmt: skip
+"""Each is a corner of the syntax; the tree has names on both sides of it."""
+CORNERS: dict[bytes, object] = {
+    b"a": {b"b": None, b"xb": None, b"xy": {b"b": None, b"z": {b"b": None}}, b"x": {b"b": {b"c": None}},
+    b"q": {b"b": None}}, b"#a": None, b"!a": None, b"a\r": None, b"a ": None, b" a": None, b"ab": None,
+    b"a\nb": None, b"axb": None, b"]": None, b"-": None, b"[": None, b"[a": None, b"a\\": None,
+    b"bx": None, b"-x": None, b"dx": None, b":x": None, b"[x": None, b"zx": None, b"x.doc": None,
+    b"x.d": None, b"\xff": None, b"\xff\x80": None, "文".encode(): None, b"b": {b"b": None, b"a": None,
+    b"x": {b"b": None}}, b"{a,b}": None, b"a.b": None, b"(a)": None, b"c": None, b"?": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "around", [(b"%b",), (b"*", b"!%b"), (b"*", b"!*/", b"!%b"), (b"%b", b"!b")], ids=str
+)
+def test_each_corner_of_the_syntax_is_as_git_has_it(
+    git: Git, tmp_path: Path, around: tuple[bytes, ...]
+) -> None:
+    """Every pattern by itself, and as the one that lets back in."""
+    root = os.fsencode(tmp_path)
+    grow(root, CORNERS)  # type: ignore[arg-type]  # of the same kind
+    paths = list(walked(root))
+    wrong = []
+    for pattern in SHARP:
+        patterns = tuple(line.replace(b"%b", pattern) for line in around)
+        rules = Patterns(patterns)
+        ours = {path for path in paths if left_out(root, rules, path)}
+        theirs = git.leaves_out(tmp_path, patterns, paths)
+        if ours != theirs:
+            wrong.append((pattern, ours - theirs, theirs - ours))
+    assert wrong == []
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tree=trees, patterns=patterns)
 def test_patterns_leave_out_what_git_leaves_out(
