@@ -10,7 +10,7 @@ from sqlalchemy import select
 from celery_app import settings, wiring
 from cli import output, stack
 from cli.output import AsJson
-from db import drives, tries
+from db import drives, mounts, tries
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun
@@ -19,7 +19,8 @@ from policy import values
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.tapes import described
-from tape.drive import Drive, Medium
+from tape.drive import Drive, Medium, ProgramRun
+from tape.errors import NotMountable
 from tape.virtual import VirtualDrive, new_cartridge
 
 DriveName = Annotated[
@@ -77,18 +78,33 @@ def eject(name: DriveName = None, as_json: AsJson = False) -> None:
     _show(drive, medium, M("Drive {drive} is empty.", drive=drive.name), as_json=as_json)
 
 
-def check(name: DriveName = None, as_json: AsJson = False) -> None:
+def check(
+    name: DriveName = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Look for the end of the data where it is not marked on the tape."),
+    ] = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="LABEL", help="With --deep: what the command without it asks for."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the volume in the drive, and repair it if it was not unmounted. It may take hours.
 
-    What was sealed stays. Refused while a run works at the drive.
+    What was sealed stays. Refused while a run works at the drive. --deep is what LTFS advises where the end
+    of the data is not marked on the tape (LTFS17146E, LTFS17148E): it may read the whole tape, writes a new
+    end behind the last index that it finds, and is begun only with --confirm.
     """
     with stack.database() as database:
         drive = idle(database, name)
-        if not as_json:
-            output.say(M("Checking the volume in drive {drive}: this may take hours …", drive=drive.name))
-        run = drive.check()
+        if deep:
+            _ask_twice(drive, drive.look(), confirm)
+        run = _checked(database, drive, deep=deep, as_json=as_json)
         medium = drive.look()
         note(database, drive, medium)
+        with database.transaction() as session:
+            mounts.worked(session, medium.to_json())
     _show(
         drive,
         medium,
@@ -99,6 +115,43 @@ def check(name: DriveName = None, as_json: AsJson = False) -> None:
         ),
         as_json=as_json,
     )
+
+
+def _ask_twice(drive: Drive, medium: Medium, confirm: str | None) -> None:
+    """Raises Exit where nothing was confirmed yet, UsageError where it was something else."""
+    asked = medium.label or medium.medium_serial or medium.barcode or drive.name
+    if confirm == asked:
+        return
+    tape = described(medium.state.value, medium.label)
+    again = M(
+        "To begin: tapeline drive check {drive} --deep --confirm {label}", drive=drive.name, label=asked
+    )
+    if confirm is not None:
+        raise UsageError(M("--confirm {label}: in the drive is {tape}.", label=confirm, tape=tape), again)
+    output.say(
+        M(
+            "A deep recovery of {tape} in drive {drive} takes hours and must not be cut off."
+            " What was sealed is kept; what was written after the last index is given up.",
+            tape=tape,
+            drive=drive.name,
+        )
+    )
+    output.say(again)
+    raise typer.Exit(4)
+
+
+def _checked(database: Database, drive: Drive, *, deep: bool, as_json: bool) -> ProgramRun:
+    """What the program prints is shown as it comes; that it failed stays known of the volume."""
+    if not as_json:
+        output.say(M("Checking the volume in drive {drive}: this may take hours …", drive=drive.name))
+    try:
+        with output.elapsed(show=not as_json) as show:
+            return drive.check(deep=deep, on_output=show)
+    except NotMountable as error:
+        medium = drive.look().to_json()
+        with database.transaction() as session:
+            mounts.failed(session, medium, error.in_one())
+        raise
 
 
 def idle(database: Database, name: str | None) -> Drive:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.text import Text
 
 from celery_app import settings, wiring
@@ -53,6 +55,17 @@ ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
 def in_words(text: Message) -> str:
     """A text in the operator's language."""
     return wiring.words().text(text)
+
+
+@contextmanager
+def elapsed(*, show: bool) -> Iterator[Callable[[str], None]]:
+    """Show the lines of a program as they come, and on a terminal the time that it has been at work."""
+    if not show:
+        yield lambda _line: None
+        return
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
+        progress.add_task("", total=None)
+        yield lambda line: console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def say(text: Message, style: str | None = None) -> None:

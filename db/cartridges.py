@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import erasable, volumes
+from db import erasable, mounts, volumes
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, TapePool, now
 from db.states import BackupType
@@ -92,6 +92,7 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
         lock=str(medium.get("lock") or "none"),
         drive=medium.get("drive"),
         erasable=erasable.is_confirmed(session, medium),
+        mount_failed=mounts.last_failure(session, medium),
     )
 
 
@@ -236,6 +237,7 @@ def formatted(
     cartridge.bytes_used = 0
     cartridge.volume_uuid = None  # That of the generation before: this one is counted above.
     volumes.take_over(session, cartridge, after)
+    mounts.worked(session, after)
     volumes.destroy_earlier(session, cartridge, now())
     return cartridge
 

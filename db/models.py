@@ -381,6 +381,18 @@ class ErasableTape(Base):
     """The format permit that it was used for."""
 
 
+class MountFailure(Base):
+    """What was said of a volume when it could not be mounted: it stays known until it mounts again."""
+
+    __tablename__ = "mount_failures"
+
+    mark: Mapped[str] = mapped_column(primary_key=True)
+    """The volume's UUID; else what tells the cartridge: its serial, its barcode, its label."""
+    error: Mapped[dict[str, Any]]
+    """The last one, with what to do about it."""
+    failed_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class FormatPermit(Base):
     """The answer to "may this run format this cartridge now?", and what came of it: an audit trail, in which
     the database lets nothing change but use and outcome, each of them once."""

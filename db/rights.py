@@ -30,6 +30,7 @@ GRANTS = {
     "processes": "SELECT, INSERT, UPDATE, DELETE",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
+    "mount_failures": "SELECT, INSERT, UPDATE, DELETE",
     "tape_pools": "SELECT, INSERT",
     "tape_cartridges": "SELECT, INSERT, UPDATE",
     "backup_sets": "SELECT, INSERT, UPDATE",

@@ -22,8 +22,8 @@ def no_volume(tape: TapeFacts) -> Message | None:
             )
         case "inconsistent":
             return M(
-                "The volume in drive {drive} was not unmounted. What was sealed on it is there; it has to be"
-                " checked first: tapeline drive check {drive}",
+                "The volume in drive {drive} has to be checked first. What was sealed on it is there:"
+                " tapeline drive check {drive}",
                 drive=tape.drive,
             )
         case "cleaning":
@@ -31,6 +31,20 @@ def no_volume(tape: TapeFacts) -> Message | None:
         case "incompatible":
             return M("The cartridge does not fit the drive: it is of another kind or generation.")
     return None
+
+
+def not_mountable(tape: TapeFacts, *, begins: bool) -> Message | None:
+    """What is known of a volume that could not be mounted, before anybody tries again, or None.
+
+    ``begins``: a format may come first; of an empty volume it makes a new one without mounting it.
+    """
+    if tape.mount_failed is None or (begins and tape.empty):
+        return None
+    return M(
+        "Tape {tape} could not be mounted when that was tried last: {error}",
+        tape=tape.describe(),
+        error=tape.mount_failed.to_json(),
+    )
 
 
 def read_only(tape: TapeFacts) -> Message | None:

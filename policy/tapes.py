@@ -122,6 +122,8 @@ class TapeFacts:
     """Where it is, of a tape that what is on it does not tell."""
     erasable: bool = False
     """Somebody at the drive has said of a tape that LTFS cannot read that nothing on it is needed."""
+    mount_failed: Message | None = None
+    """Why its volume could not be mounted when that was tried last."""
 
     @property
     def is_blank(self) -> bool:

@@ -33,6 +33,7 @@ class Objection(StrEnum):
     WRITE_PROTECTED = "write_protected"
     BAD_STATE = "bad_state"
     FULL = "full"
+    NOT_MOUNTABLE = "not_mountable"
     BEGUN_ELSEWHERE = "begun_elsewhere"
     NOT_ACCEPTED = "not_accepted"
 
@@ -114,6 +115,10 @@ def _objections(question: Question) -> Iterator[tuple[Objection, Message]]:
     found = [*_of_the_medium(facts.tape)]
     if _is_full(question):
         found.append((Objection.FULL, M("Nothing more fits on it.")))
+    # A run tries it; whoever asks beforehand is told what came of the last time.
+    doubt = media.not_mountable(facts.tape, begins=question.begins) if facts.run_id is None else None
+    if doubt is not None:
+        found.append((Objection.NOT_MOUNTABLE, doubt))
     yield from found
     if question.begun_here is False:
         yield Objection.BEGUN_ELSEWHERE, M("The set of this run goes on on another tape.")

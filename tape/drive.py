@@ -27,7 +27,8 @@ class MediumState(StrEnum):
     FORMATTED = "formatted"
     """A cartridge with a readable volume; its label may still be foreign or absent."""
     INCONSISTENT = "inconsistent"
-    """A volume that was not unmounted and has to be checked before it can be mounted: its data are there."""
+    """A volume that LTFS mounts only after a check: it was not unmounted in order, or its end is not marked.
+    What was sealed on it is there."""
     UNREADABLE = "unreadable"
     """A cartridge that cannot be read: not blank, never to be treated as blank."""
     CLEANING = "cleaning"
@@ -222,11 +223,13 @@ class Drive(Protocol):
     def eject(self) -> None:
         """Take the cartridge out. Raises DriveBusy while it is mounted."""
 
-    def check(self) -> ProgramRun:
+    def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
         """Check the volume, and repair it if it was not unmounted: what was sealed stays, the rest goes.
 
         May take hours, so only an operator asks for it, or a mount that is refused without it, which then
-        says so in its notes. Raises NoMedium, NotMountable, CommandTimeout.
+        says so in its notes. ``deep``: look for the end of the data where it is not marked on the tape; for
+        an operator alone. Raises NoMedium, NotMountable, CommandTimeout; DriveError where there is no such
+        way.
         """
 
     def health(self) -> Health:

@@ -18,6 +18,12 @@ class DriveBusy(DriveError):
     consequence = Consequence.RETRY
 
 
+class NoDeepRecovery(DriveError):
+    """This drive has no way to look for the end of the data."""
+
+    exit_code = 2
+
+
 class NoMedium(DriveError):
     """There is no cartridge in the drive."""
 
@@ -54,6 +60,11 @@ class TapeChanged(DriveError):
 
 class FormatFailed(DriveError):
     """The format program ended and the label that was asked for cannot be read back."""
+
+
+class VolumeGone(DriveError):
+    """What serves the volume has ended in the middle: it is no longer mounted, and only what was sealed is
+    there. Nothing is known against the tape."""
 
 
 class TapeFull(DriveError):

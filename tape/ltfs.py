@@ -19,7 +19,7 @@ from tape.errors import (
     WriteProtected,
 )
 from tape.hostlock import HostLock
-from tape.ltfs_mounting import Mounting, NeedsCheck, NotPartitioned
+from tape.ltfs_mounting import Mounting, NeedsCheck, NeedsDeepRecovery, NotPartitioned
 from tape.ltfs_setup import Setup
 from tape.ltfs_volume import LtfsVolume
 from tape.scsi import LOAD, UNLOAD, Scsi
@@ -139,13 +139,13 @@ class LtfsDrive:
             return Health()
         return self._scsi.health()
 
-    def check(self) -> ProgramRun:
+    def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
         """Run ltfsck; see tape.drive. It returns 1 where all is well: its message decides."""
         with self._lock():
             self._mounting.clear()
             if self._setup.is_scsi:
                 _check_volume(self._present())
-            return self._mounting.check()
+            return self._mounting.check(deep=deep, on_output=on_output)
 
     def _look_at_chip(self) -> Medium:
         look = self._scsi.look()
@@ -168,7 +168,7 @@ class LtfsDrive:
             ) from error
         except NotPartitioned:
             return Medium(MediumState.FOREIGN, drive=self.name)
-        except NeedsCheck:
+        except (NeedsCheck, NeedsDeepRecovery):
             return Medium(MediumState.INCONSISTENT, drive=self.name)
         except NotMountable:
             return Medium(MediumState.UNREADABLE)

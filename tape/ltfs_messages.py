@@ -16,6 +16,10 @@ CONSISTENT = "16022I"
 FAILED = frozenset({"15047E", "11095E", "12016E", "17168E", "60086E", "60201E"})
 """Has a format, write-protected, no medium, not partitioned, in use elsewhere, busy. 60233E is none of them:
 it tells of an odd state, and the label has to be read."""
+NEEDS_DEEP_RECOVERY = frozenset({"17146E", "17148E"})
+"""The end of the data is not marked on the tape: ``ltfsck --deep-recovery`` looks for it."""
+UNSPECIFIC = frozenset({"14013E", "11027E", "11009E", "15023E", "16021E", "16080E", "16087E"})
+"""That it failed, after another message has told why."""
 NO_DEVICE = frozenset({"10004E", "12012E", "15009E", "16011E"})
 NO_MOUNT_POINT = frozenset({"14094E", "14123W"})
 """The folder is missing, in use, or not empty; the last comes with return code 0."""
@@ -41,7 +45,8 @@ def is_held(output: str) -> bool:
 
 
 def reason(output: str) -> str:
-    """The last error that was told, for an operator; the last line of the output if there is none."""
-    errors = [f"LTFS{code} {text}" for code, text in _LINE.findall(output) if code.endswith("E")]
+    """The last error that tells why, for an operator; the last line of the output if there is none."""
+    errors = [(code, f"LTFS{code} {text}") for code, text in _LINE.findall(output) if code.endswith("E")]
+    specific = [text for code, text in errors if code not in UNSPECIFIC | {"17148E"}]
     lines = output.strip().splitlines()
-    return (errors or lines or ["-"])[-1]
+    return (specific or [text for _, text in errors] or lines or ["-"])[-1]

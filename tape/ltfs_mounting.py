@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -95,10 +96,10 @@ class Mounting:
                 M("{folder} is no empty folder to mount at.", folder=str(self.point)),
                 M("Empty it, or change the setting 'mount_point'."),
             )
-        return self._no_device(done) or NotMountable(
-            M("The volume could not be mounted: {reason}", reason=ltfs_messages.reason(done.output)),
-            _asks_for_check(self._drive),
-        )
+        reason = M("The volume could not be mounted: {reason}", reason=ltfs_messages.reason(done.output))
+        if ltfs_messages.NEEDS_DEEP_RECOVERY & said:
+            return NeedsDeepRecovery(reason, _asks_for_deep_recovery(self._drive))
+        return self._no_device(done) or NotMountable(reason, _asks_for_check(self._drive))
 
     def _no_device(self, done: Completed) -> DriveError | None:
         if ltfs_messages.is_held(done.output):
@@ -113,17 +114,27 @@ class Mounting:
             )
         return None
 
-    def check(self) -> ProgramRun:
+    def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
         """Run ltfsck to its end. Raises NotMountable where it could not repair the volume, DriveError."""
+        limits = self._setup.limits
         done = command.run(
-            [self._setup.program("ltfsck"), "-e", self._setup.backend, self._setup.device],
-            limit=self._setup.limits.check,
+            [
+                self._setup.program("ltfsck"),
+                *(["--deep-recovery"] if deep else []),
+                "-e",
+                self._setup.backend,
+                self._setup.device,
+            ],
+            limit=limits.deep_recovery if deep else limits.check,
+            on_output=on_output,
         )
         if ltfs_messages.CONSISTENT in ltfs_messages.codes(done.output):
             return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
         raise self._no_device(done) or NotMountable(
             M("The volume could not be repaired: {reason}", reason=ltfs_messages.reason(done.output)),
-            M("Read it with 'ltfsck --deep-recovery' by hand, or take the cartridge out of use."),
+            M("Take the cartridge out of use; what can be read of it: ltfsck --salvage-rollback-points")
+            if deep
+            else _asks_for_deep_recovery(self._drive),
         )
 
     def clear(self) -> list[Message]:
@@ -199,6 +210,10 @@ class NeedsCheck(NotMountable):
     """LTFS refuses to mount before a check."""
 
 
+class NeedsDeepRecovery(NotMountable):
+    """LTFS refuses to mount before it has looked for the end of the data."""
+
+
 def _wait_for_end(processes: list[psutil.Process], limit: float) -> list[psutil.Process]:
     """Those that still work after so many seconds; one that nobody has reaped has ended."""
     deadline = time.monotonic() + limit
@@ -218,6 +233,14 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _is_no_mount_point(output: str) -> bool:
     return bool(ltfs_messages.NO_MOUNT_POINT & set(ltfs_messages.codes(output)))
+
+
+def _asks_for_deep_recovery(drive: str) -> Message:
+    return M(
+        "LTFS can look for the end of what is on the tape, which takes hours and keeps what was sealed:"
+        " tapeline drive check {drive} --deep",
+        drive=drive,
+    )
 
 
 def _asks_for_check(drive: str) -> Message:

@@ -21,6 +21,8 @@ class Limits:
     unmount: float = 3600
     """Until the index is written."""
     check: float = 6 * 3600
+    deep_recovery: float = 24 * 3600
+    """It may read the whole tape."""
     move: float = 180
     """Load and eject."""
 

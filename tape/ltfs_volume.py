@@ -12,7 +12,7 @@ from policy.message import M, Message
 from tape.drive import Health, Medium
 from tape.errors import DriveError, SealFailed
 from tape.tape_alert import names_of
-from tape.volume import FolderFile, FolderVolume, sealing
+from tape.volume import FolderFile, FolderVolume, sealing, volume_gone
 
 MB = 1_000_000
 INDEX_SECONDS = 30.0
@@ -73,10 +73,7 @@ class LtfsVolume(FolderVolume):
         super()._check_writable()
 
     def _gone(self) -> DriveError:
-        return DriveError(
-            M("The volume {label} is no longer mounted.", label=self.medium.label),
-            M("Mount it again."),
-        )
+        return volume_gone(self.medium.label)
 
     def _grown(self) -> int:
         deadline = time.monotonic() + INDEX_SECONDS

@@ -26,6 +26,7 @@ from tape.hostlock import HostLock
 from tape.ltfs_windows_label import AssignedDrive
 from tape.ltfs_windows_setup import WindowsSetup
 from tape.ltfs_windows_volume import WindowsVolume
+from tape.volume import no_deep_recovery
 
 EMPTY = frozenset({"NO_MEDIA"})
 NOT_PARTITIONED = frozenset({"LTFS_UNFORMATTED"})
@@ -168,10 +169,13 @@ class WindowsDrive:
         """The single drive edition tells nothing of it."""
         return Health()
 
-    def check(self) -> ProgramRun:
+    def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
         """Run LtfsCmdCheck; see tape.drive. The drive's state afterwards says whether it has a volume."""
+        if deep:
+            raise no_deep_recovery(self.name)
         with self._lock():
-            done = self._run(self._filled(self._setup.commands.check), self._setup.limits.check)
+            argv = self._filled(self._setup.commands.check)
+            done = self._run(argv, self._setup.limits.check, on_output)
             _check_volume(self._settled())
         return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
 
@@ -279,8 +283,12 @@ class WindowsDrive:
                 M("See that the drive is ready, then try again."),
             ) from error
 
-    def _run(self, argv: Sequence[str], limit: float) -> Completed:
-        return command.run(argv, limit=limit, cwd=self._setup.tools, encoding=self._setup.encoding)
+    def _run(
+        self, argv: Sequence[str], limit: float, on_output: Callable[[str], None] | None = None
+    ) -> Completed:
+        return command.run(
+            argv, limit=limit, cwd=self._setup.tools, on_output=on_output, encoding=self._setup.encoding
+        )
 
     def _filled(
         self, words: Sequence[str], *, label: str | None = None, serial: str | None = None

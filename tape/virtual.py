@@ -18,7 +18,7 @@ from tape.virtual_faults import Fault
 from tape.virtual_record import Damaged, Record, VolumeRecord
 from tape.virtual_shelf import insert, new_cartridge, remove, set_faults, set_write_protected
 from tape.virtual_volume import VirtualVolume, read_only_for_ever
-from tape.volume import locked_by_a_program
+from tape.volume import locked_by_a_program, no_deep_recovery
 
 __all__ = [
     "VirtualDrive",
@@ -130,8 +130,15 @@ class VirtualDrive:
             record = None
         return _health(record) if record else Health()
 
-    def check(self) -> ProgramRun:
+    def check(
+        self,
+        *,
+        deep: bool = False,
+        on_output: Callable[[str], None] | None = None,  # noqa: ARG002 - nothing is printed
+    ) -> ProgramRun:
         """Put aside what a crash left unsealed; see tape.drive."""
+        if deep:
+            raise no_deep_recovery(self.name)
         started = time.monotonic()
         with self._holding() as (_, barcode):
             self._readable(barcode)

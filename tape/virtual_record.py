@@ -44,6 +44,8 @@ class VolumeRecord:
     """Bytes on the tape since the format, lost ones too: nothing frees them but the next format."""
     read_only: bool = False
     """A write failed: it is never written again."""
+    end_lost: bool = False
+    """The end of its data is not marked on the tape: it mounts once that is found."""
     locked: bool = False
     """A program has locked it against writing on purpose."""
     files: dict[str, int] = field(default_factory=dict)
@@ -148,6 +150,7 @@ def _is_sound(volume: VolumeRecord) -> bool:
         and isinstance(volume.serial, (str, type(None)))
         and isinstance(volume.read_only, bool)
         and isinstance(volume.locked, bool)
+        and isinstance(volume.end_lost, bool)
     )
 
 

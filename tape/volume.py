@@ -15,7 +15,16 @@ from typing import BinaryIO
 from policy.message import M, Message
 from tape.drive import Medium
 from tape.durable import sync, sync_folder
-from tape.errors import DriveError, SealFailed, TapeFull, TapeReadError, TapeWriteError, WriteProtected
+from tape.errors import (
+    DriveError,
+    NoDeepRecovery,
+    SealFailed,
+    TapeFull,
+    TapeReadError,
+    TapeWriteError,
+    VolumeGone,
+    WriteProtected,
+)
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 BROKEN = {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT}
@@ -23,6 +32,8 @@ BROKEN = {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT}
 if sys.platform == "win32":
     # The C library there has no word for a device that fails: it is "denied", "invalid" or a "bad file".
     BROKEN |= {errno.EACCES, errno.EINVAL, errno.EBADF}
+GONE = {errno.ENOTCONN, errno.ECONNABORTED}
+"""What the kernel answers for a file system whose process has ended."""
 READ_AHEAD = 256 * 1024
 
 
@@ -205,6 +216,8 @@ def write_error(path: Path, error: OSError) -> DriveError:
             M("The tape is full: {path} could not be written to its end.", path=str(path)),
             M("Put in another tape: what was sealed stays readable."),
         )
+    if _has_ended(path, error):
+        return volume_gone(str(path))
     message = M("{path} cannot be written: {reason}.", path=str(path), reason=_reason(error))
     if error.errno in BROKEN:
         return TapeWriteError(message, M("Do not write this tape again; what was sealed stays readable."))
@@ -218,6 +231,8 @@ def seal_error(path: Path, error: OSError) -> DriveError:
             M("The tape is full: the index of {path} could not be written.", path=str(path)),
             M("Put in another tape: what was sealed before stays readable."),
         )
+    if _has_ended(path, error):
+        return volume_gone(str(path))
     return SealFailed(
         M("The index of {path} could not be written: {reason}.", path=str(path), reason=_reason(error)),
         M("Do not write this tape again: what was written since the last seal does not count."),
@@ -232,8 +247,39 @@ def locked_by_a_program(label: str | None) -> WriteProtected:
     )
 
 
-def read_error(path: Path, error: OSError) -> TapeReadError:
+def _has_ended(path: Path, error: OSError) -> bool:
+    """Whether what serves the volume has ended; the call that it ends in fails as if the tape were bad."""
+    if error.errno in GONE:
+        return True
+    if error.errno not in BROKEN:
+        return False
+    try:
+        os.stat(path)  # noqa: PTH116 - one call
+    except OSError as now:
+        return now.errno in GONE
+    return False
+
+
+def volume_gone(name: str | None) -> VolumeGone:
+    """The error of a volume whose process has ended."""
+    return VolumeGone(
+        M("LTFS has ended in the middle: {volume} is no longer mounted.", volume=name or "-"),
+        M("What was sealed is there. See the system's log for why it ended, then retry the run."),
+    )
+
+
+def no_deep_recovery(drive: str) -> NoDeepRecovery:
+    """The error of a drive that cannot look for the end of the data."""
+    return NoDeepRecovery(
+        M("Drive {drive} has no deep recovery.", drive=drive),
+        M("Check the volume without --deep; LTFS on Linux has it."),
+    )
+
+
+def read_error(path: Path, error: OSError) -> DriveError:
     """What an error of a read means."""
+    if _has_ended(path, error):
+        return volume_gone(str(path))
     return TapeReadError(
         M("{path} cannot be read from the tape: {reason}.", path=str(path), reason=_reason(error)),
         M("Clean the drive and try again; if it stays, use another copy."),

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings
 from db import cartridges, events
-from db.models import ChainRun, Drive
+from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
 from policy import health
 from policy.message import M
+from policy.tapes import CartridgeState
 from tape import drive
 from tape.errors import DriveError
 from tasks.work import Work
@@ -35,6 +36,24 @@ def note(work: Work, at: drive.Drive) -> None:
     found = settings.load().drive(work.drive_name).warn
     limits = health.Limits(**found.model_dump())
     work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
+
+
+def condemn(session: Session, run: ChainRun, cartridge_id: int) -> None:
+    """A cartridge that could not be written must not be written again."""
+    cartridge = session.get_one(TapeCartridge, cartridge_id)
+    if cartridge.state is CartridgeState.ERROR:
+        return
+    cartridges.mark(session, cartridge.id, CartridgeState.ERROR)
+    events.record(
+        session,
+        run,
+        M(
+            "Cartridge {tape_id} is marked '{state}': take it out of use.",
+            tape_id=cartridge.tape_id,
+            state=CartridgeState.ERROR.value,
+        ),
+        level="error",
+    )
 
 
 def _record(session: Session, run: ChainRun, step: Step, said: dict[str, Any], limits: health.Limits) -> None:

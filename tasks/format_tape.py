@@ -23,6 +23,7 @@ from policy.tapes import described
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
+from tasks.mounting import mounted
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
 from tasks.tape_rules import another_tape, expected, local_now, not_to_format, policy_of, tried
@@ -68,7 +69,7 @@ def _sets_shown(work: Work, medium: Medium) -> tuple[str, ...]:
     """What the volume itself shows, if a format would destroy data: the catalogue alone might be too old."""
     if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
         return ()
-    with work.drive().mount(read_only=True) as volume:
+    with mounted(work, read_only=True) as volume:
         return tuple(each.set_id for each in manifest.sets_on(volume))
 
 

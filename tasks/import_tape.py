@@ -24,6 +24,7 @@ from policy.message import M, Message
 from tape.drive import Volume
 from tasks import lost
 from tasks.journal import Meter, rows
+from tasks.mounting import mounted
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -38,7 +39,7 @@ def import_tape(work: Work) -> Done:
 
     Raises ImportIncomplete, NotAllowed, DriveError.
     """
-    with work.drive().mount(read_only=True) as volume:
+    with mounted(work, read_only=True) as volume:
         on_it = [each.set_id for each in manifest.sets_on(volume)]
         cartridge = work.db(lambda session, run: _cartridge(session, run, volume, on_it))
         identity = work.db(lambda _session, run: run.options.get("identity"))

@@ -13,8 +13,8 @@ from db.states import Kind, Step, Trigger
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import TapeFacts
-from tape.drive import Medium
-from tasks import lost
+from tape.drive import Lock, Medium
+from tasks import condition, lost
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
@@ -78,6 +78,8 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | No
         M("In drive {drive}: {tape}.", drive=run.drive, tape=facts.describe()),
         step=Step.PRECHECK,
     )
+    if facts.lock == Lock.WRITE_ERROR and facts.known:
+        condition.condemn(session, run, facts.known.id)
     gone = lost.set_gone(session, run) if run.kind is Kind.BACKUP else None
     if gone is not None:
         return gone

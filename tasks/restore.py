@@ -30,6 +30,7 @@ from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
 from tasks.journal import Meter
+from tasks.mounting import mounted
 from tasks.on_tape import see_that_it_has
 from tasks.set_request import spool_of
 from tasks.step import Done, step
@@ -71,9 +72,7 @@ def restore(work: Work) -> Done:
     )
     began = time.monotonic()
     with _restoration(work, wanted, folder) as restoration:
-        with work.drive().mount(read_only=True) as volume:
-            for note in volume.notes:
-                work.tell(note, level="warning")
+        with mounted(work, read_only=True) as volume:
             here = work.db(lambda session, _run: _on_this(session, volume, wanted.plan))
             open_ = [each for each in here if not restoration.is_done(*each)]
             see_that_it_has(work, volume, sorted({set_id for set_id, _ in open_}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -18,11 +18,12 @@ from policy import retention, units, verdict
 from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import SetState
-from tape.drive import Drive, Medium
+from tape.drive import Medium
 from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks import condition, lost, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
+from tasks.mounting import mounted
 from tasks.set_request import request_for, spool_of, with_dump, with_known_files
 from tasks.step import Done, NextPart, step
 from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
@@ -49,18 +50,17 @@ def run_backup(work: Work) -> Done | NextPart:
     drive = work.drive()
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
-    target = work.db(lambda session, run: _target(session, run, medium))
-    if isinstance(target, NextPart):
-        return target
-    if isinstance(target, TapelineError):
-        raise target
-    request = with_dump(work, with_known_files(work, target.request))
-    target = replace(target, request=pace.fed(work, request))
+    refused = work.db(lambda session, run: _refusal(session, run, medium))
+    if isinstance(refused, NextPart):
+        return refused
+    if refused is not None:
+        raise refused
+    work.writes_on = work.db(lambda session, _run: _known(session, medium))
     try:
-        summary, free, capacity = _mount_and_write(work, drive, medium, target)
+        target, summary, free, capacity = _mount_and_write(work, medium)
     except TapeFull as error:
         condition.note(work, drive)
-        return _next_tape(work, target, error)
+        return _next_tape(work, error)
     except DriveError:
         condition.note(work, drive)
         raise
@@ -70,16 +70,24 @@ def run_backup(work: Work) -> Done | NextPart:
     return Done(_result(target, summary))
 
 
-def _mount_and_write(
-    work: Work, drive: Drive, medium: Medium, target: Target
-) -> tuple[SetSummary, int, int | None]:
-    """The set's summary, and how many bytes are free, and fit in all, on the volume after it."""
-    with drive.mount() as volume:
-        for note in volume.notes:
-            work.tell(note, level="warning")
+def _known(session: Session, medium: Medium) -> int | None:
+    cartridge = cartridges.recognise(session, medium.to_json())
+    return cartridge.id if cartridge else None
+
+
+def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, int, int | None]:
+    """The set's summary, and how many bytes are free, and fit in all, on the volume after it.
+
+    Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be is none of ours.
+    """
+    with mounted(work) as volume:
         _refuse_another(medium, volume.medium)
-        summary = write_set(volume, target.request, _journal(work, target), spool_of(work))
-        return summary, volume.free(), volume.medium.capacity
+        target = work.db(lambda session, run: _target(session, run, medium))
+        work.writes_on = target.cartridge_id
+        request = with_dump(work, with_known_files(work, target.request))
+        request = pace.fed(work, request)
+        summary = write_set(volume, request, _journal(work, target), spool_of(work))
+        return target, summary, volume.free(), volume.medium.capacity
 
 
 def _refuse_another(judged: Medium, mounted: Medium) -> None:
@@ -106,14 +114,15 @@ def _journal(work: Work, target: Target) -> Journal:
     return Journal(work, target.set_id, target.cartridge_id, target.generation)
 
 
-def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
+def _next_tape(work: Work, error: TapeFull) -> NextPart:
     """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
 
     def close(session: Session, run: ChainRun) -> bool:
-        cartridges.filled(session, target.cartridge_id)
-        stored = catalog.get(session, target.set_id)
+        assert work.writes_on is not None
+        cartridges.filled(session, work.writes_on)
+        stored = catalog.get(session, run.set_id or "")
         session.refresh(stored, ["archives"])
-        wrote = any(archive.cartridge_id == target.cartridge_id for archive in stored.archives)
+        wrote = any(archive.cartridge_id == work.writes_on for archive in stored.archives)
         return wrote or permits.used(session, run.id, run.part) is None
 
     if not work.db(close):
@@ -124,13 +133,13 @@ def _next_tape(work: Work, target: Target, error: TapeFull) -> NextPart:
     return NextPart(error.message)
 
 
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target | NextPart | TapelineError:
+def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | TapelineError | None:
+    """Why nothing is written on this tape, or None."""
     lost.note_volume(session, run, medium.to_json(), Step.RUN_BACKUP)
     gone = lost.set_gone(session, run)
     if gone is not None:
         return gone
-    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
-    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    record, stored = _rows(session, run)
     if not _may_write(session, run, medium, stored):
         return _not_to_write(session, run, medium.to_json())
     if not _parent_is_whole(session, record):
@@ -143,6 +152,16 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target | NextPar
             if stored
             else M("Choose anew: tapeline runs retry {run} --from create_record", run=run.id),
         )
+    return None
+
+
+def _rows(session: Session, run: ChainRun) -> tuple[BackupTask, BackupSet | None]:
+    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    return record, session.get(BackupSet, run.set_id) if run.set_id else None
+
+
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
+    record, stored = _rows(session, run)
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
         cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())

@@ -16,16 +16,15 @@ from sqlalchemy.orm import Session
 from backup.errors import Ended
 from celery_app import guards, settings, wiring
 from celery_app.celery import app
-from db import cartridges, events, runs, steps, tries
+from db import events, runs, steps, tries
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
-from policy.tapes import CartridgeState
-from tape.errors import NotMountable, WriteProtected
-from tasks import chain
+from tape.errors import NotMountable, VolumeGone, WriteProtected
+from tasks import chain, condition
 from tasks.patience import wait_out
 from tasks.work import Cancelled, Work
 
@@ -108,7 +107,9 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
     with Work(task, held) as work:
         try:
             work.check()
-            ending = wait_out(work, lambda: body(work), limit=work.settings.drive_patience_seconds)
+            ending = wait_out(
+                work, lambda: _and_once_more(work, body), limit=work.settings.drive_patience_seconds
+            )
         except DatabaseUnavailable:
             # Nothing can be noted; the step goes silent, and recover resumes it.
             log.exception("the database has been away for too long")
@@ -128,6 +129,16 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
             log.exception("unexpected error in a step")
             _fail(work, _unexpected(error))
         return _conclude(work, ending)
+
+
+def _and_once_more(work: Work, body: Body) -> Ending:
+    """A volume whose process ended in the middle says nothing against the tape: what was sealed is there, and
+    each body goes on from it. Once: a second time it is no accident."""
+    try:
+        return body(work)
+    except VolumeGone as error:
+        work.tell(M("{error} Trying once more.", error=error.message.to_json()), level="warning")
+    return body(work)
 
 
 def _claim(session: Session, run_id: int, dispatch: int, name: Step, worker: str) -> Claim | None:
@@ -280,8 +291,8 @@ def _hand_over(work: Work, error: Ended) -> None:
 def _end_run(work: Work, state: RunState, error: TapelineError) -> None:
     def end(session: Session, run: ChainRun) -> None:
         steps.finish(session, work.held, StepState.FAILED, error=error)
-        if error.consequence is Consequence.RETIRE_TAPE:
-            _retire(session, run)
+        if error.consequence is Consequence.RETIRE_TAPE and work.writes_on is not None:
+            condition.condemn(session, run, work.writes_on)
         if run.state is RunState.RUNNING:
             runs.transition(session, run, state, error.message, error.remedy)
 
@@ -290,21 +301,3 @@ def _end_run(work: Work, state: RunState, error: TapelineError) -> None:
         _leave(work, "CANCELLED", "task-cancelled", str(error))
     else:
         chain.release(work.drive_name)
-
-
-def _retire(session: Session, run: ChainRun) -> None:
-    """A cartridge that could not be written must not be written again."""
-    seen = run.tape_seen
-    cartridge = cartridges.recognise(session, seen) if seen else None
-    if cartridge:
-        cartridges.mark(session, cartridge.id, CartridgeState.ERROR)
-        events.record(
-            session,
-            run,
-            M(
-                "Cartridge {tape_id} is marked '{state}': take it out of use.",
-                tape_id=cartridge.tape_id,
-                state=CartridgeState.ERROR.value,
-            ),
-            level="error",
-        )

@@ -18,6 +18,7 @@ from policy.message import M
 from policy.tapes import SetState
 from tape.drive import Volume
 from tasks.journal import Meter
+from tasks.mounting import mounted
 from tasks.on_tape import see_that_it_has
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
@@ -43,7 +44,7 @@ class Wanted:
 @step(Step.VERIFY)
 def verify(work: Work) -> Done:
     """One cartridge of the set; then the next. Raises SetDamaged, WrongTape, DriveError."""
-    with work.drive().mount(read_only=True) as volume:
+    with mounted(work, read_only=True) as volume:
         wanted = work.db(lambda session, run: _wanted(session, run, volume))
         if wanted.archives:
             see_that_it_has(work, volume, [wanted.set_id])

@@ -56,6 +56,8 @@ class Work:
         self.settings = settings.load()
         self.database = wiring.database()
         self.progress: dict[str, Any] | None = None
+        self.writes_on: int | None = None
+        """The cartridge that this step writes on: what fails there is told of it and no other."""
         self._moved = False
         self._ended = threading.Event()
         self._cancelled = held.cancelled

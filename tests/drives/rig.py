@@ -65,6 +65,8 @@ class Rig(ABC):
     tells_switch = True
     """Whether the drive knows of it before it has mounted the volume."""
 
+    recovers_deeply = False
+    """Whether the end of the data can be looked for where it is not marked on the tape."""
     proves_blank = True
     """Whether a new cartridge is told from one that another program has written."""
     locks = True
@@ -83,6 +85,10 @@ class Rig(ABC):
     def answer(self, key: str, sense: str) -> None:
         """Have the drive answer that it is not ready."""
         raise AssertionError("nobody asks it")
+
+    def lose_the_end(self) -> None:
+        """Take the mark at the end of the data off the tape."""
+        raise AssertionError("it has none")
 
     def lock(self) -> None:
         """Lock the volume against writing on purpose, as a program may."""
@@ -190,7 +196,7 @@ class LtfsRig(VirtualRig):
     """The driver of LTFS on Linux, over stand-ins for its programs and a virtual drive for the hardware."""
 
     grain = 1024 * 1024
-    dies = told_by_turs = True
+    dies = told_by_turs = recovers_deeply = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -210,6 +216,11 @@ class LtfsRig(VirtualRig):
             "from tape.ltfs import LtfsDrive\nfrom tape.ltfs_setup import Limits, Setup\n"
             f"drive = LtfsDrive('tape', Setup(**{self.setup!r}))\n"
         )
+
+    def lose_the_end(self) -> None:
+        with virtual_shelf.edit(self.path, self._inside()) as record:
+            assert record.volume
+            record.volume.end_lost = True
 
     def answer(self, key: str, sense: str) -> None:
         (self.path / "sense").write_text(f"{key}|{sense}")
@@ -261,7 +272,7 @@ class EmulatedRig(FileRig):
 
     capacity = 277 * 1024 * 1024
     overhead = 8 * 1024 * 1024
-    breaks = protects = locks = False
+    breaks = protects = locks = recovers_deeply = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -7,6 +7,7 @@ import pytest
 from tape.drive import Lock, MediumState, Volume
 from tape.errors import (
     LabelReadTimeout,
+    NoDeepRecovery,
     NotMountable,
     SealFailed,
     TapeFull,
@@ -14,7 +15,7 @@ from tape.errors import (
     TapeWriteError,
     WriteProtected,
 )
-from tests.drives.rig import Rig
+from tests.drives.rig import LtfsRig, Rig
 
 
 def write(volume: Volume, name: str, data: bytes = b"data") -> None:
@@ -221,3 +222,30 @@ def test_a_plan_given_while_mounted(rig: Rig) -> None:
         rig.plan({"at": "close", "error": "full"})
         with pytest.raises(TapeFull):
             write(volume, "after")
+
+
+@pytest.mark.needs("recovers_deeply")
+def test_the_end_of_the_data_is_not_marked(rig: Rig) -> None:
+    """LTFS's own advice reaches the operator, and brings back all that was sealed."""
+    rig.insert_formatted()
+    rig.store("file", b"kept")
+    rig.lose_the_end()
+    assert rig.drive.look().state in {MediumState.FORMATTED, MediumState.INCONSISTENT}
+    for attempt in (rig.drive.check, lambda: rig.drive.mount().__enter__()):
+        with pytest.raises(NotMountable, match="LTFS17146E EOD") as refused:
+            attempt()
+        assert "drive check tape --deep" in str(refused.value.remedy)
+    lines: list[str] = []
+    rig.drive.check(deep=True, on_output=lines.append)
+    assert any("LTFS17138I" in line for line in lines)
+    with rig.drive.mount() as volume, volume.open("file") as file:
+        assert file.read() == b"kept"
+
+
+def test_a_drive_without_a_deep_recovery_says_so(rig: Rig) -> None:
+    """What was asked for is not done half."""
+    if isinstance(rig, LtfsRig):
+        pytest.skip("it has one")
+    rig.insert_formatted()
+    with pytest.raises(NoDeepRecovery):
+        rig.drive.check(deep=True)

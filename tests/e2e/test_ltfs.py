@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tape import ltfs_mounts
+from tape import ltfs_mounts, virtual_shelf
 from tape.virtual_shelf import insert, new_cartridge
 from tests.ltfs import programs
 from tests.system import System
@@ -99,6 +99,51 @@ def test_a_mount_that_a_killed_worker_left_behind(ltfs: System) -> None:
     target = ltfs.folder / "restored"
     ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
     assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
+
+
+def test_ltfs_that_ends_in_the_middle(ltfs: System) -> None:
+    """The run goes on from what was sealed, by itself, once; nothing is held against the tape."""
+    folder = source(ltfs, 12_000_000)
+    ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
+    device = str(ltfs.folder / "sg3")
+    ltfs.start("control", "tape")
+    run_id = ltfs.run_schedule("monthly")
+    mounted = ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
+    for process in ltfs_mounts.processes("ltfs", device):
+        process.kill()
+    run = ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(ltfs, run_id)
+    assert "LTFS has ended in the middle" in story(ltfs, run_id)
+    assert "Trying once more" in story(ltfs, run_id)
+    [tape] = ltfs.json("tape", "list")
+    assert tape["state"] == "active"
+    target = ltfs.folder / "restored"
+    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
+
+
+def test_a_deep_recovery_is_asked_for_twice(ltfs: System) -> None:
+    """LTFS's own advice is what the run and the check say to do; without a confirmation nothing begins."""
+    hardware = ltfs.folder / "sg3"
+    ltfs.schedule("monthly", source(ltfs))
+    ltfs.start("control", "tape")
+    assert ltfs.wait_for_state(ltfs.run_schedule("monthly"), "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    with virtual_shelf.edit(hardware, "TAPE01L8") as record:
+        assert record.volume
+        record.volume.end_lost = True
+    run_id = ltfs.run_schedule("monthly")
+    assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "FAILED"
+    told = story(ltfs, run_id)
+    assert "LTFS17146E" in told
+    assert "--deep" in told
+    assert "--deep" in ltfs.cli("drive", "check", code=4).stderr
+    label = ltfs.json("tape", "list")[0]["label"]
+    assert f"--confirm {label}" in ltfs.cli("drive", "check", "--deep", code=4).stdout
+    assert label in ltfs.cli("drive", "check", "--deep", "--confirm", "X", code=2).stderr
+    assert "LTFS17138I" in ltfs.cli("drive", "check", "--deep", "--confirm", label).stdout
+    ltfs.cli("runs", "retry", str(run_id))
+    assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
 
 
 def test_a_drive_on_another_host(ltfs: System, short_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from db.states import BackupType, RecordState, Trigger
 from policy.tapes import CartridgeState, SetState
 from tape.drive import Medium, MediumState
 from tasks import run_backup, tape_rules
-from tasks.run_backup import ParentGone, Target
+from tasks.run_backup import ParentGone
 from tasks.work import WrongTape
 from tests.integration.test_permits import ALLOWED
 
@@ -84,9 +85,9 @@ def test_only_a_sound_cartridge_is_written(
             permit = permits.store(session, run, {"state": "blank"}, str(medium.label), ALLOWED)
             permits.consume(session, permit.id, now())
             permits.close(session, permit.id, {"ok": True, "started": True, "after": medium.to_json()})
-        found = run_backup._target(session, run, medium)
+        found = run_backup._refusal(session, run, medium)
         is_written = state in SOUND and (is_formatted or state is not CartridgeState.FULL)
-        assert isinstance(found, Target if is_written else WrongTape)
+        assert isinstance(found, NoneType if is_written else WrongTape)
 
 
 @pytest.mark.parametrize("state", SetState)
@@ -102,8 +103,8 @@ def test_an_increment_follows_whole_sets_alone(database: Database, state: SetSta
         run = a_run(session, type=kind, parent_id=last.id)
         medium = this_months(run)
         row_of(session, medium)
-        found = run_backup._target(session, run, medium)
-        assert isinstance(found, Target if state is SetState.COMPLETE else ParentGone)
+        found = run_backup._refusal(session, run, medium)
+        assert isinstance(found, NoneType if state is SetState.COMPLETE else ParentGone)
 
 
 @pytest.mark.parametrize("told", [{}, {"volume_uuid": None}], ids=["a volume that is told", "a label alone"])
@@ -120,8 +121,8 @@ def test_a_set_goes_on_on_its_own_generation(
         run.set_id = stored.id
         cartridge.generation += formatted_since
         session.flush()
-        found = run_backup._target(session, run, medium)
-        assert isinstance(found, WrongTape if formatted_since else Target)
+        found = run_backup._refusal(session, run, medium)
+        assert isinstance(found, WrongTape if formatted_since else NoneType)
 
 
 def test_a_set_goes_on_on_its_own_tape(database: Database) -> None:
@@ -134,4 +135,4 @@ def test_a_set_goes_on_on_its_own_tape(database: Database) -> None:
         run.set_id = stored.id
         other = this_months(run, label=f"TP{tape_rules.local_now(run):%Y%m}02", volume_uuid="u2")
         row_of(session, other)
-        assert isinstance(run_backup._target(session, run, other), WrongTape)
+        assert isinstance(run_backup._refusal(session, run, other), WrongTape)

@@ -106,6 +106,14 @@ def label(folder: Path, name: str, serial: str | None, uuid: str) -> None:
         record.volume = VolumeRecord(name, serial, uuid, record.formats)
 
 
+def end_is_lost(last: str) -> int:
+    """What LTFS says where the end of the data is not marked; worded as in its messages/libltfs/root.txt."""
+    say("LTFS17146E EOD of DP(1) is missing. A deep recovery operation is required.")
+    say("LTFS17148E Use ltfsck with the --deep-recovery option.")
+    say(last)
+    return 1
+
+
 def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

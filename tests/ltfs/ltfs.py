@@ -52,6 +52,8 @@ def _mount(folder: Path, device: str, point: Path, options: dict[str, str]) -> i
         hardware.say("LTFS11009E Cannot read volume: failed to read partition labels.")
         hardware.say("LTFS14013E Cannot mount the volume.")
         return 1
+    if record.volume and record.volume.end_lost:
+        return hardware.end_is_lost("LTFS14013E Cannot mount the volume.")
     refused = _refusal(folder, record, point)
     if refused or record.volume is None:
         return samples.play(refused or "ltfs_mount_blank", device=device)

@@ -12,6 +12,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="ltfsck")
     parser.add_argument("-e", dest="backend", required=True)
     parser.add_argument("-l", dest="list", action="store_true")
+    parser.add_argument("--deep-recovery", dest="deep", action="store_true")
     parser.add_argument("device")
     asked = parser.parse_args()
     folder = hardware.cartridge(asked.device)
@@ -22,6 +23,14 @@ def main() -> int:
         return samples.play("ltfsck_blank", device=asked.device)
     if asked.list:
         return samples.play("ltfsck_list", device=asked.device, label=record.volume.label)
+    if record.volume.end_lost and not asked.deep:
+        return hardware.end_is_lost("LTFS16021E Volume is inconsistent and was not corrected.")
+    if asked.deep:
+        hardware.say("LTFS17139I Starting a deep recovery operation: missing EOD.")
+        with virtual_record.editing(folder) as edited:
+            assert edited.volume
+            edited.volume.end_lost = False
+        hardware.say("LTFS17138I Recovered EOD status successfully (0).")
     virtual_cartridge.recover(folder)
     hardware.unmark(folder)
     return samples.play("ltfsck_consistent", device=asked.device, label=record.volume.label)

@@ -1,0 +1,46 @@
+"""What was said of a volume when it could not be mounted: it stays known until it mounts again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import MountFailure, now
+from policy.message import Message
+
+MARKS = ("volume_uuid", "medium_serial", "barcode", "label")
+"""What tells the volume, else the cartridge, the surest first."""
+
+
+def failed(session: Session, medium: Mapping[str, Any], error: Message) -> None:
+    """Note why a volume could not be mounted. Of one that nothing tells, nothing can be kept."""
+    mark = _mark(medium)
+    if mark is None:
+        return
+    values = {"error": error.to_json(), "failed_at": now()}
+    session.execute(
+        insert(MountFailure)
+        .values(mark=mark, **values)
+        .on_conflict_do_update(index_elements=["mark"], set_=values)
+    )
+
+
+def worked(session: Session, medium: Mapping[str, Any]) -> None:
+    """The volume was mounted, checked or made anew: what was said before is over."""
+    marks = [medium[name] for name in MARKS if medium.get(name)]
+    session.execute(delete(MountFailure).where(MountFailure.mark.in_(marks)))
+
+
+def last_failure(session: Session, medium: Mapping[str, Any]) -> Message | None:
+    """Why the volume could not be mounted when that was tried last; None: it could, or nobody tried."""
+    mark = _mark(medium)
+    found = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
+    return Message.from_json(found.error) if found else None
+
+
+def _mark(medium: Mapping[str, Any]) -> str | None:
+    return next((medium[name] for name in MARKS if medium.get(name)), None)
