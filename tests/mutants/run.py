@@ -33,17 +33,28 @@ STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "untested", 33: "untested"
 STATUS |= {-24: "hung", 152: "hung", 255: "hung", None: "open", 2: "open"}
 MUTMUT = """
 import sys
+import mutmut.__main__ as mutmut
 from mutmut.mutation import file_mutation
+
 file_mutation.NEVER_MUTATE_FUNCTION_CALLS.add("M")
-from mutmut.__main__ import cli
-cli()
+collected = mutmut.collect_source_file_mutation_data
+
+def only_open(*, mutant_names):
+    found, by_path = collected(mutant_names=mutant_names)
+    return [each for each in found if each[2] in OPEN], by_path
+
+mutmut.collect_source_file_mutation_data = only_open
+mutmut.cli()
 """
 DIFFS = """
 import json, sys
 from mutmut.mutation.diff_apply import get_diff_for_mutant
-json.dump({name: get_diff_for_mutant(name) for name in json.load(sys.stdin)}, sys.stdout)
+json.dump({n: get_diff_for_mutant(n, path=file) for n, file in json.load(sys.stdin).items()}, sys.stdout)
 """
+STOP_SECONDS = 60.0
 LIVED = {"survived", "untested"}
+NOT_TRIED = [code for code, status in STATUS.items() if status == "open"]
+TRIED_AGAIN = [code for code, status in STATUS.items() if status == "open" or status in LIVED]
 
 
 def main() -> int:
@@ -61,6 +72,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("files", nargs="*", help="all that near.py names, if none is given")
     parser.add_argument("--minutes", type=float, default=60.0, help="for each group of files; then it stops")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--again", action="store_true", help="also what has survived before, for new tests")
     parser.add_argument("--report", action="store_true", help="only what is known from before")
     return parser.parse_args()
 
@@ -80,7 +92,6 @@ def _mutated(group: Group, files: list[str], asked: argparse.Namespace) -> bool:
     if not asked.report:
         _copy(folder)
         _configure(folder, group)
-        # Those that are named are tried anew; where none is, what is known stays.
         _run(folder, asked, [f"{file[:-3].replace('/', '.')}.x*" for file in files if asked.files])
     return _report(folder, files)
 
@@ -123,7 +134,8 @@ def _configure(folder: Path, group: Group) -> None:
 
 
 def _run(folder: Path, asked: argparse.Namespace, names: list[str]) -> None:
-    command = [sys.executable, "-c", MUTMUT, "run", "--max-children", str(asked.processes), *names]
+    program = f"OPEN = {TRIED_AGAIN if asked.again else NOT_TRIED}\n{MUTMUT}"
+    command = [sys.executable, "-c", program, "run", "--max-children", str(asked.processes), *names]
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
@@ -131,19 +143,30 @@ def _run(folder: Path, asked: argparse.Namespace, names: list[str]) -> None:
             code = process.wait(asked.minutes * 60)
         except subprocess.TimeoutExpired:
             code = 0
-            sys.stdout.write(f"Stopped after {asked.minutes:g} minutes; without ARGS it goes on from here.\n")
+            sys.stdout.write(
+                f"Stopped after {asked.minutes:g} minutes; the same command goes on from here.\n"
+            )
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
     if code:
         raise SystemExit(f"mutmut ended with {code}: see {log}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let it note what it has found; then it and its children have to go."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _report(folder: Path, files: list[str]) -> bool:
     """A line for each file, then each survivor that nobody has explained."""
     found = {file: dict(_results(folder, file)) for file in files}
-    lived = [name for each in found.values() for name, status in each.items() if status in LIVED]
+    lived = {name: file for file, each in found.items() for name in each if each[name] in LIVED}
     why, changes = explained(), _changes(folder, lived)
     unexplained = [name for name in lived if (_where(name), changes[name]) not in why]
     for file, each in found.items():
@@ -170,7 +193,7 @@ def _where(name: str) -> str:
     return f"{module}.{function}"
 
 
-def _changes(folder: Path, names: list[str]) -> dict[str, str]:
+def _changes(folder: Path, names: dict[str, str]) -> dict[str, str]:
     shown = subprocess.run(
         [sys.executable, "-c", DIFFS],
         cwd=folder,
