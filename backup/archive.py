@@ -45,14 +45,18 @@ class Archive:
         keys: list[Any],
         buffer: Buffer,
         phases: Phases,
+        in_pieces: bool = False,
     ) -> None:
+        """``in_pieces``: it is for a piece of a file."""
         self.number = number
         self.name = name_of(number, compressed=zstd is not None, encrypted=bool(keys))
         self.files = 0
         self.deleted = 0
+        self.pieces = 0
         self.size = 0
         self._phases = phases
-        self.index = index.IndexWriter(spool / index.name_of(number), folder.rpartition("/")[2], number)
+        set_id = folder.rpartition("/")[2]
+        self.index = index.IndexWriter(spool / index.name_of(number), set_id, number, in_pieces=in_pieces)
         try:
             self._buffered = BufferedFile(volume.create(f"{folder}/{self.name}"), buffer, phases)
         except BaseException:
@@ -96,6 +100,11 @@ class Archive:
             entry = entry._replace(blake3=digest, partial=problem is not None)
         self._enter(entry)
         return entry, problem
+
+    def add_whole(self, entry: Entry) -> None:
+        """Say that a file is whole with its last piece, which was added before."""
+        self.index.add(entry)
+        self.files += 1
 
     def add_pack(self, pack: Pack) -> int:
         """Write files that were made ready before; returns the bytes of their content."""
@@ -141,6 +150,7 @@ class Archive:
             deleted=self.deleted,
             size=self.size,
             follows=follows,
+            pieces=self.pieces,
         )
         self.index.finish(record)
         return record
@@ -156,8 +166,11 @@ class Archive:
 
     def _enter(self, entry: Entry) -> None:
         self.index.add(entry)
-        self.files += 1
-        if entry.type is FileType.FILE:
+        if entry.type is FileType.PIECE:
+            self.pieces += 1
+        else:
+            self.files += 1
+        if entry.type in (FileType.FILE, FileType.PIECE):
             self.size += entry.size
 
     def _content(self, member: Member, fd: int, read: Read) -> tuple[bytes, Message | None]:
@@ -173,7 +186,7 @@ class Archive:
                 self._pad(missing, hasher, read)
                 problem = problem or reason
         self._out.zeros(tar.padding(member.length))
-        return hasher.digest(), problem or _changed(fd, member.entry)
+        return hasher.digest(), problem or _changed(fd, member.whole or member.entry)
 
     def _copy(
         self, fd: int, offset: int, left: int, hasher: blake3, read: Read

@@ -20,6 +20,8 @@ class FileType(StrEnum):
     HARDLINK = "hardlink"
     """One more name of a file that was stored under another name of the same set."""
     FIFO = "fifo"
+    PIECE = "piece"
+    """A part of a file that is cut; the entry of the file itself follows that of its last piece."""
     DELETED = "deleted"
     """Of an increment: its parent has it, and the source has it no more. Nothing but the path is known."""
 
@@ -41,6 +43,17 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(0, 0, 0, 0, 0, 0)
+
+
+class Part(NamedTuple):
+    """Which part of its file a piece is."""
+
+    number: int
+    """Counted from 1."""
+    offset: int
+    """Where it begins in the file; its ``size`` says how much of the file it is."""
+    whole: int
+    """The size of the file."""
 
 
 class Entry(NamedTuple):
@@ -71,7 +84,12 @@ class Entry(NamedTuple):
     blake3: bytes | None = None
     """Of the data as they lie in the archive; None where there are none."""
     place: Place = NOWHERE
-    """Where the content lies; a hard link has that of its first name, which may be in an earlier archive."""
+    """Where the content lies; a hard link has that of its first name, which may be in an earlier archive; a
+    file in pieces has that of the last one."""
+    part: Part | None = None
+    """Of a piece."""
+    pieces: int = 0
+    """Of a file in pieces: how many. Its ``blake3`` is that of their hashes, one behind the other."""
 
 
 def deletion(path: str) -> Entry:
@@ -149,6 +167,10 @@ def _optional(entry: Entry) -> str:
         found += '"sparse":true,'
     if entry.partial:
         found += '"partial":true,'
+    if entry.part is not None:
+        found += f'"part":{_encode(entry.part)},'
+    if entry.pieces:
+        found += f'"pieces":{entry.pieces},'
     if entry.blake3 is not None:
         found += f'"blake3":"{entry.blake3.hex()}",'
     return found
@@ -196,7 +218,16 @@ def from_json(fields: dict[str, Any]) -> Entry:
         bool(get("partial")),
         None if digest is None else bytes.fromhex(digest),
         Place(*place),
+        _part(fields["part"]) if kind is FileType.PIECE else None,
+        int(get("pieces") or 0),
     )
+
+
+def _part(numbers: Sequence[Any]) -> Part:
+    _check(numbers)
+    if min(numbers) < 0:
+        raise ValueError(numbers)
+    return Part(*numbers)
 
 
 def _xattrs(pairs: Sequence[tuple[Any, str]]) -> tuple[tuple[str, bytes], ...]:

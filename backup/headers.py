@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Protocol
 
-from backup.entry import Entry, FileType, Place, text
-from backup.tar import BLOCK, padding
+from backup.entry import Entry, FileType, Part, Place, name_from_json, text
+from backup.tar import BLOCK, PIECE, padding
 
 _TYPES = {
     b"0": FileType.FILE,
@@ -89,13 +90,16 @@ def _entry(block: bytes, records: Records, place: Place) -> Entry:
         kind = _TYPES[block[156:157]]
     except KeyError as error:
         raise NoHeader("a type of member that is never written") from error
+    comment = records.get(b"comment", b"")
+    piece = json.loads(comment.removeprefix(PIECE)) if comment.startswith(PIECE) else None
     sparse = b"GNU.sparse.name" in records
     name = records.get(b"GNU.sparse.name") or records.get(b"path") or block[:100].rstrip(b"\0")
     link = records.get(b"linkpath") or block[157:257].rstrip(b"\0")
     size = int(records.get(b"GNU.sparse.realsize", place.length)) if kind is FileType.FILE else 0
+    path = text(b"/" + name.rstrip(b"/")) if name.rstrip(b"/") != b"." else "/"
     return Entry(
-        path=text(b"/" + name.rstrip(b"/")) if name.rstrip(b"/") != b"." else "/",
-        type=kind,
+        path=name_from_json(piece["path"]) if piece else path,
+        type=FileType.PIECE if piece else kind,
         size=size,
         mtime_ns=_nanoseconds(records.get(b"mtime")) or _octal(block[136:148]) * 10**9,
         ctime_ns=0,
@@ -110,6 +114,7 @@ def _entry(block: bytes, records: Records, place: Place) -> Entry:
         xattrs=tuple(_xattrs(records)),
         sparse=sparse,
         place=place,
+        part=Part(*piece["part"]) if piece else None,
     )
 
 

@@ -6,6 +6,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+BLOCK = 512
+
 Segments = list[tuple[int, int]]
 """(offset, length) of the parts with data, in order; the last is (size, 0) where a hole ends the file."""
 
@@ -66,6 +68,34 @@ def _merged(segments: Segments, least: int) -> Segments:
     for part in segments:
         _append(merged, part, least)
     return merged
+
+
+def part(segments: Segments, offset: int, size: int, most: int) -> tuple[int, Segments]:
+    """The part of a file of this size that begins at an offset and holds up to so many bytes of data, but one
+    block at least. It ends with a block: of a sparse member, ``tar`` takes each segment for whole blocks.
+
+    Returns where it ends, and its segments.
+    """
+    found: Segments = []
+    end = size
+    for start, length in segments:
+        begin = max(start, offset)
+        count = min(start + length - begin, most)
+        if start + length <= offset or not length:
+            continue
+        if begin + count < start + length:
+            count -= (begin + count) % BLOCK
+            if count <= 0 and not found:
+                count = min(BLOCK, start + length - begin)
+            end = begin + count if count > 0 else sum(found[-1])
+        if count > 0:
+            found.append((begin, count))
+            most -= count
+        if end < size:
+            break
+    if not found or sum(found[-1]) < end:
+        found.append((end, 0))
+    return end, found
 
 
 def to_map(segments: Segments) -> bytes:

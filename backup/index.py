@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 FORMAT = "tapeline-index"
 VERSION = 1
+WITH_PIECES = 2
+"""The version of an index that has pieces of files: a reader of the first cannot make a file of them."""
 SMALL = 16384
 LINES = 256
 """So many are handed to the compressor at once."""
@@ -34,13 +36,14 @@ class IndexWriter:
     """An index under way, in the spool."""
 
     @spooled
-    def __init__(self, path: Path, set_id: str, number: int) -> None:
+    def __init__(self, path: Path, set_id: str, number: int, *, in_pieces: bool = False) -> None:
         self.path = path
         self._lines: list[bytes] = []
         self.length = 0
         """Bytes before they are compressed; what it takes on the volume is less."""
         self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=1, write_checksum=True))
-        self._line({"format": FORMAT, "version": VERSION, "set_id": set_id, "archive": number})
+        version = WITH_PIECES if in_pieces else VERSION
+        self._line({"format": FORMAT, "version": version, "set_id": set_id, "archive": number})
 
     def add(self, entry: Entry) -> None:
         """Raises SpoolFailed."""
@@ -105,7 +108,7 @@ class IndexReader:
         reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
         lines = io.BufferedReader(reader)
         try:
-            check_version(orjson.loads(lines.readline()), FORMAT, VERSION, self._name)
+            check_version(orjson.loads(lines.readline()), FORMAT, WITH_PIECES, self._name, VERSION)
             while line := lines.readline():
                 yield line, orjson.loads(line)
         except OSError as error:
@@ -124,7 +127,7 @@ class IndexReader:
             raise damaged(self._name) from error
 
     def _check_count(self, record: ArchiveRecord, count: int) -> None:
-        if record.files + record.deleted != count:
+        if record.files + record.pieces + record.deleted != count:
             raise damaged(self._name)
 
 
@@ -132,11 +135,11 @@ def _record(line: dict[str, Any]) -> ArchiveRecord:
     return ArchiveRecord.from_json(line["end"])
 
 
-def check_version(document: Any, form: str, version: int, name: str) -> None:
-    """See that a document is of the kind and version that we read. Raises SetUnreadable."""
+def check_version(document: Any, form: str, version: int, name: str, *earlier: int) -> None:
+    """See that a document is of the kind and a version that we read. Raises SetUnreadable."""
     if not isinstance(document, dict) or document.get("format") != form:
         raise damaged(name)
-    if document.get("version") != version:
+    if document.get("version") not in (version, *earlier):
         raise SetUnreadable(
             M(
                 "{name} is of version {found}; this program reads version {version}.",

@@ -24,6 +24,8 @@ class Member(NamedTuple):
     sparse_map: bytes
     segments: holes.Segments
     """The parts of the file to read, in order."""
+    whole: Entry | None = None
+    """The file that this is a piece of."""
 
     @property
     def length(self) -> int:

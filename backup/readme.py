@@ -27,6 +27,15 @@ README = """\
     写入时的标签。按归档编号的顺序逐盘放入磁带，把每盘上列出的归档用上面的命令解到同一目录。
     最后一盘遗失时，其余各盘上的归档仍可照样恢复。
 
+很大的文件分成若干段存放（NAME.tapeline-xxxxxxxx-part-000001、-000002……），可能跨多盘磁带
+    把所有磁带上的归档都解开后，在 bash 中按编号顺序拼接：
+    find /恢复到/这里 -name '*.tapeline-????????-part-000001' -print0 |
+    while IFS= read -r -d '' first; do
+        parts=${first%000001}; file=${first%.tapeline-*}
+        cat "$parts"?????? > "$file" && cp -a --attributes-only "$first" "$file" && rm "$parts"??????
+    done
+    清单中该文件的 "pieces" 是段数，"size" 是总字节数。段名过长时文件名会被截短，原名也在清单中。
+
 只恢复一个文件（归档内的路径不带开头的 /）
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/文件' && echo "$i"; done
     zstd -dc data-000001.tar.zst | tar -xpf - --xattrs --xattrs-include='*' -C /恢复到/这里 home/user/文件
@@ -72,6 +81,16 @@ A set may lie on several tapes
     lists the archives of all of them; "label" is the label that the archive's tape had then. Put the tapes
     in one after the other, in order of the archives' numbers, and unpack the listed archives of each, as
     above, into the same folder. If the last tape is lost, the archives on the others still come back so.
+
+A very long file lies in pieces (NAME.tapeline-xxxxxxxx-part-000001, -000002 ...), perhaps on several tapes
+    When all archives of all tapes are unpacked, put the pieces together, in bash:
+    find /restore/here -name '*.tapeline-????????-part-000001' -print0 |
+    while IFS= read -r -d '' first; do
+        parts=${first%000001}; file=${first%.tapeline-*}
+        cat "$parts"?????? > "$file" && cp -a --attributes-only "$first" "$file" && rm "$parts"??????
+    done
+    In the list of files "pieces" says how many there are, and "size" how long the file is. Where the name of
+    a piece would be too long, that of the file is cut short in it: the list of files has it.
 
 Restore one file (paths in an archive have no leading /)
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/file' && echo "$i"; done

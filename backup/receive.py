@@ -38,6 +38,17 @@ def receive(
     return problems
 
 
+def receive_piece(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], None]) -> None:
+    """Write a piece of a file to its place in an open one. Raises Damaged, and OSError of the disk."""
+    assert entry.part
+    blocks = _verified(contents, entry, look_up)
+    if entry.sparse:
+        _write_parts(fd, entry, blocks, entry.part.offset)
+    else:
+        os.lseek(fd, entry.part.offset, os.SEEK_SET)
+        _write_plain(fd, entry, blocks)
+
+
 def _verified(contents: Contents, entry: Entry, look_up: Callable[[int], None]) -> Iterator[memoryview]:
     """The data of an entry; after the last block they are known to be what was backed up."""
     hasher = blake3()
@@ -58,13 +69,18 @@ def _write_plain(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
 
 def _write_sparse(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
     os.ftruncate(fd, entry.size)
+    _write_parts(fd, entry, blocks, 0)
+
+
+def _write_parts(fd: int, entry: Entry, blocks: Iterator[memoryview], at: int) -> None:
+    """Write what is between the holes of what begins ``at`` this place of the file."""
     data = _Data(blocks)
     try:
         _, segments = _map_of(entry, data)
     except ValueError as error:
         raise Damaged(M("Its map of holes is damaged.")) from error
     for offset, length in segments:
-        os.lseek(fd, offset, os.SEEK_SET)
+        os.lseek(fd, at + offset, os.SEEK_SET)
         for part in data.take(length):
             _write_all(fd, part)
     data.end()

@@ -52,6 +52,11 @@ class Recovered:
             if entry.type is FileType.HARDLINK:
                 entry = entry._replace(nlink=2, place=self._linked.get(entry.target or "") or entry.place)
             yield entry
+            part = entry.part
+            if part is not None and part.offset + entry.size == part.whole:
+                # After its last piece the index has the file itself, and no tar does.
+                whole = entry._replace(type=FileType.FILE, size=part.whole, sparse=False, part=None)
+                yield whole._replace(pieces=part.number)
 
     def close(self) -> None:
         self._lines.close()

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from backup.entry import Entry
 from backup.errors import BadRequest
 from backup.excludes import Excludes
+from backup.listing import signed
 from policy.message import M, Message
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -37,6 +38,8 @@ class ArchiveRecord:
     """Bytes of content of its files, holes included, each hard-linked file once."""
     follows: int | None
     """The number of the archive before it that counts; None for the first."""
+    pieces: int = 0
+    """Parts of files that are too long for one archive, besides ``files``."""
     index_sha256: str | None = field(default=None, compare=False)
     """Of its index; None in the index itself, which cannot hold it."""
     label: str | None = field(default=None, compare=False)
@@ -48,7 +51,7 @@ class ArchiveRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArchiveRecord:
         """Raises KeyError, TypeError when it is not one."""
-        data = {"label": None} | data
+        data = {"label": None, "pieces": 0} | data
         for name, kind in _RECORD.items():
             if not isinstance(data[name], kind) or isinstance(data[name], bool):
                 raise TypeError(name)
@@ -64,9 +67,32 @@ _RECORD: dict[str, Any] = {
     "deleted": int,
     "size": int,
     "follows": int | None,
+    "pieces": int,
     "index_sha256": str | None,
     "label": str | None,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A file of which some pieces are sealed, and not the last one."""
+
+    path: str
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    """As ``signed`` makes it."""
+    offset: int
+    """So much of it is on tape."""
+    digests: tuple[bytes, ...]
+    """The hashes of its pieces."""
+    partial: bool
+    """One of them is no single state of the file."""
+
+    def goes_on_with(self, entry: Entry) -> bool:
+        """Whether a file is the same and in the same state."""
+        facts = (entry.path, entry.mtime_ns, entry.ctime_ns, signed(entry.inode))
+        return facts == (self.path, self.mtime_ns, self.ctime_ns, self.inode) and entry.size > self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +105,9 @@ class ResumePoint:
     bytes: int
     warnings: int
     after: str | None
-    """The path of the last entry of the last of these archives; None if there is none."""
+    """The path of the last entry of the last of these archives that is no piece; None if there is none."""
+    begun: Begun | None = None
+    """The file in whose middle it was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +126,8 @@ class SetRequest:
     started_at: datetime
     """UTC."""
     archive_bytes: int = 4 * GIB
-    """An archive ends before the file that would make its tar, uncompressed, longer than this; a file that
-    is longer by itself goes into the archive under way."""
+    """An archive ends before the file that would make its tar, uncompressed, longer than this. A file that is
+    longer by itself goes into the archive under way, or is cut in pieces of up to this length."""
     frame_bytes: int = 4 * MIB
     """A frame ends with the file that makes it at least this long, uncompressed."""
     reserve_bytes: int = 0

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backup import metadata, within
+from backup import assembly, metadata, within
 from backup.age import Identities
 from backup.contents import Contents, Damaged
 from backup.documents import folder_of
 from backup.entry import Entry, FileType, raw, shown, text
 from backup.receive import receive
-from backup.restored import Count, Restored, There
+from backup.restored import Count, Fate, Restored, There
 from backup.selection import Selection
 from backup.standing import is_as_backed_up
 from backup.target import Refused, Target, placed, split, writing
 from policy.message import M, Message
 from tape.drive import Volume
 
+DIFFERS = M("It was there already, is not as in the backup, and was kept.")
 ROUNDED_NS = 2 * 10**9
 """As FAT does it."""
 
@@ -125,7 +126,9 @@ class Restoration:
     def _forget_what_is_gone(self) -> None:
         """The target may have been emptied since, or be another disk: what is counted is there now."""
         for set_id, archive in self._restored.all_done():
-            if not all(self._is_there(found) for found in self._restored.of_archive(set_id, archive)):
+            there = all(self._is_there(found) for found in self._restored.of_archive(set_id, archive))
+            pieces = self._restored.pieces_of(set_id, archive)
+            if not there or not all(assembly.is_there(self._target, piece) for piece in pieces):
                 self._restored.undo(set_id, archive)
         for path in self._restored.made_folders():
             if self._target.status(split(text(path))) is None:
@@ -191,6 +194,8 @@ class Restoration:
 
     def finish(self) -> RestoreReport:
         """Give the folders their own modes and times: nothing more comes into them."""
+        for path in self._restored.in_pieces():
+            assembly.drop(self._target, path)
         for entry in self._restored.folders():
             self._attempt(entry, self._finish_folder)
         self._target.sync()
@@ -202,10 +207,16 @@ class Restoration:
         if entry.type is FileType.HARDLINK and self._first_name(entry) is None:
             self._postponed.append(entry)
             return
-        make = self._folder if entry.type is FileType.FOLDER else self._make
-        if self._attempt(entry, make):
+        if entry.type is FileType.PIECE:
+            self._attempt(entry, self._piece)
+        elif self._attempt(entry, self._maker(entry)):
             self.report.files += 1
         self._look_up()
+
+    def _maker(self, entry: Entry) -> Callable[[Entry], bool]:
+        if entry.type is FileType.FOLDER:
+            return self._folder
+        return self._put_together if entry.pieces and entry.type is FileType.FILE else self._make
 
     def _attempt(self, entry: Entry, act: Callable[[Entry], bool]) -> bool:
         try:
@@ -256,6 +267,71 @@ class Restoration:
         self._note(entry, metadata.apply_open(self._target.folder(split(entry.path)), entry))
         return True
 
+    def _piece(self, entry: Entry) -> bool:
+        """A part of a file that comes in pieces; where one of its name is there, that part is compared."""
+        parts = split(entry.path)
+        path = b"/".join(parts)
+        parent = self._target.folder(parts[:-1])
+        existing = _existing(parent, parts[-1])
+        if existing is None or (self._overwrite and not stat.S_ISDIR(existing)):
+            fd = assembly.open_for(entry, self._restored.pieces(self._set_id, entry), parent, path)
+            assembly.write(self._contents, entry, fd, self._look_up)
+            fate = Fate.WRITTEN
+        elif is_as_backed_up(self._contents, entry, parent, parts[-1], self._look_up):
+            fate = Fate.SAME
+        else:
+            fate = Fate.DIFFERS
+        self._restored.piece(self._set_id, entry, path, fate)
+        return True
+
+    def _put_together(self, entry: Entry) -> bool:
+        """A file of which all pieces have come."""
+        parts = split(entry.path)
+        path = b"/".join(parts)
+        parent = self._target.folder(parts[:-1])
+        if self._restored.has_failed(shown(entry.path)):
+            assembly.drop(self._target, path)
+            return False
+        pieces = self._restored.pieces(self._set_id, entry)
+        assembly.check(entry, pieces)
+        existing = _existing(parent, parts[-1])
+        if existing is not None and not self._overwrite:
+            self._keep_whole(entry, parent, parts, {piece.fate for piece in pieces} == {Fate.SAME})
+            return False
+        if existing is not None and stat.S_ISDIR(existing):
+            raise Refused(M("A folder of the same name is in its way."))
+        if any(piece.fate != Fate.WRITTEN for piece in pieces):
+            raise Refused(M("The file of its name went away while it was compared: restore it again."))
+        if not self._is_linked_to_its_twin(entry, parent, parts):
+            self._note(entry, assembly.finish(entry, parent, path, parts[-1]))
+            self.report.size += entry.size
+        self._count(entry, parent, parts)
+        return True
+
+    def _is_linked_to_its_twin(self, entry: Entry, parent: within.Folder, parts: tuple[bytes, ...]) -> bool:
+        """One more name of a file in pieces has them, too; the two are one file again where that can be."""
+        twin = self._same_file(entry)
+        if twin is None:
+            return False
+        *folders, first = twin
+        try:
+            with placed(parent, parts[-1]) as temporary:
+                within.link(self._firsts.folder(tuple(folders)), first, parent, temporary)
+        except OSError:
+            return False
+        assembly.drop(self._target, b"/".join(parts))
+        return True
+
+    def _keep_whole(
+        self, entry: Entry, parent: within.Folder, parts: tuple[bytes, ...], is_same: bool
+    ) -> None:
+        assembly.drop(self._target, b"/".join(parts))
+        if is_same:
+            self.report.kept.append(shown(entry.path))
+            self._count(entry, parent, parts)
+        else:
+            self._differs(entry, DIFFERS)
+
     def _make(self, entry: Entry) -> bool:
         """Restore anything but a folder; False if what exists was kept."""
         parts = split(entry.path)
@@ -305,7 +381,7 @@ class Restoration:
             self.report.kept.append(shown(entry.path))
             self._count(entry, parent, parts)
         else:
-            self._differs(entry, M("It was there already, is not as in the backup, and was kept."))
+            self._differs(entry, DIFFERS)
 
     def _differs(self, entry: Entry, reason: Message) -> None:
         self.report.differing.append((shown(entry.path), reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +28,13 @@ _SCHEMA = """
         (place TEXT PRIMARY KEY, path BLOB, set_id TEXT, archive INTEGER) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS twins
         (inode TEXT PRIMARY KEY, path BLOB, set_id TEXT, archive INTEGER) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS pieces
+        (of_file TEXT, position INTEGER, path BLOB, size INTEGER, whole INTEGER, blake3 BLOB, fate TEXT,
+         set_id TEXT, archive INTEGER, PRIMARY KEY (of_file, position)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS failures
         (path TEXT PRIMARY KEY, reason TEXT, set_id TEXT, archive INTEGER) WITHOUT ROWID;
 """
-_OF_ARCHIVES = ("done", "there", "named", "twins", "failures")
+_OF_ARCHIVES = ("done", "there", "named", "twins", "pieces", "failures")
 _ROWS = 1000
 """So many are written at once."""
 
@@ -43,6 +47,30 @@ class There(NamedTuple):
     """Its type bits."""
     size: int
     mtime_ns: int
+
+
+class Fate(StrEnum):
+    """What came of a piece of a file."""
+
+    WRITTEN = "written"
+    """It is in the file that takes the real name when all pieces are."""
+    SAME = "same"
+    """A file of the name was there, and has the same in this place."""
+    DIFFERS = "differs"
+    """It has something else there."""
+
+
+class Piece(NamedTuple):
+    """A piece of a file, and what came of it."""
+
+    offset: int
+    path: bytes
+    """Where the file is to be, from the target."""
+    size: int
+    whole: int
+    """The size of the file."""
+    blake3: bytes
+    fate: str
 
 
 class Count(NamedTuple):
@@ -143,6 +171,45 @@ class Restored:
         return tuple(found[0].split(b"/")) if found else None
 
     @spooled
+    def piece(self, set_id: str, entry: Entry, path: bytes, fate: Fate) -> None:
+        """A piece of a file is done. The first one begins the file anew."""
+        assert entry.part
+        key = _file(set_id, entry)
+        if entry.part.number == 1:
+            self.forget_pieces(set_id, entry)
+        row = (key, entry.part.offset, path, entry.size, entry.part.whole, entry.blake3, fate.value)
+        marks = ", ".join("?" * 9)
+        self._db.execute(f"INSERT OR REPLACE INTO pieces VALUES ({marks})", (*row, *self._under_way))  # noqa: S608
+
+    @spooled
+    def pieces(self, set_id: str, entry: Entry) -> list[Piece]:
+        """What is done of a file, in order."""
+        query = f"SELECT {_PIECE} FROM pieces WHERE of_file = ? ORDER BY position"  # noqa: S608
+        return [Piece(*row) for row in self._db.execute(query, (_file(set_id, entry),))]
+
+    @spooled
+    def forget_pieces(self, set_id: str, entry: Entry) -> None:
+        """Nothing of a file is done."""
+        self._db.execute("DELETE FROM pieces WHERE of_file = ?", (_file(set_id, entry),))
+
+    @spooled
+    def pieces_of(self, set_id: str, archive: int) -> list[Piece]:
+        """The pieces of files that an archive holds."""
+        query = f"SELECT {_PIECE} FROM pieces WHERE set_id = ? AND archive = ?"  # noqa: S608
+        return [Piece(*row) for row in self._db.execute(query, (set_id, archive))]
+
+    @spooled
+    def in_pieces(self) -> list[bytes]:
+        """The paths from the target of the files that come in pieces."""
+        return [row[0] for row in self._db.execute("SELECT DISTINCT path FROM pieces")]
+
+    @spooled
+    def has_failed(self, path: str) -> bool:
+        """Whether something of a file could not be restored."""
+        found = self._db.execute("SELECT 1 FROM failures WHERE path = ?", (path,))
+        return found.fetchone() is not None
+
+    @spooled
     def failed(self, path: str, reason: Message) -> None:
         row = (path, json.dumps(reason.to_json()), *self._under_way)
         self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
@@ -218,6 +285,13 @@ class Restored:
         rows = [(*self._under_way, *found) for found in self._there]
         self._db.executemany("INSERT INTO there VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._there.clear()
+
+
+_PIECE = "position, path, size, whole, blake3, fate"
+
+
+def _file(set_id: str, entry: Entry) -> str:
+    return f"{set_id} {raw(entry.path).hex()}"
 
 
 def _inode(set_id: str, entry: Entry) -> str:

@@ -27,9 +27,18 @@ class Room:
         self._left -= needed
         return True
 
+    def left(self) -> int:
+        """How many bytes fit on the volume beside the reserve, when no archive is under way."""
+        self._left = 0
+        return self._volume.free() - self._reserve - len(tar.END)
+
     def ask_anew(self) -> None:
         """More was written than what was asked for: an index, documents."""
         self._left = 0
+
+    def capacity(self) -> int:
+        """How many bytes would fit on a cartridge like this one if it were empty, or what is free of it."""
+        return self._volume.medium.capacity or self._volume.free()
 
     def could_ever(self, needed: int) -> bool:
         """Whether so much would fit on a cartridge like this one if it were empty."""

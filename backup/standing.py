@@ -20,9 +20,10 @@ BLOCK = 1 << 20
 def is_as_backed_up(
     contents: Contents, entry: Entry, folder: within.Folder, name: bytes, look_up: Callable[[], None]
 ) -> bool:
-    """Whether a name in a folder has the content of an entry; owners, modes and times are not asked for.
+    """Whether a name in a folder has the content of an entry, or of a piece in its place.
 
-    ``look_up`` is called now and then. Raises Damaged, and OSError of the disk.
+    Owners, modes and times are not asked for. ``look_up`` is called now and then. Raises Damaged, and OSError
+    of the disk.
     """
     kind = within.kind(folder, name)
     if entry.type is FileType.SYMLINK:
@@ -33,24 +34,26 @@ def is_as_backed_up(
         return False
     fd = within.read(folder, name)
     try:
-        return os.fstat(fd).st_size == entry.size and _digest(fd, contents, entry, look_up) == entry.blake3
+        size = entry.part.whole if entry.part else entry.size
+        return os.fstat(fd).st_size == size and _digest(fd, contents, entry, look_up) == entry.blake3
     finally:
         os.close(fd)
 
 
 def _digest(fd: int, contents: Contents, entry: Entry, look_up: Callable[[], None]) -> bytes | None:
     """The hash that the file would have on tape; None where it has data in a hole of the backup."""
+    at = entry.part.offset if entry.part else 0
     if not entry.sparse:
-        return digest_of(fd, 0, entry.size, look_up)
+        return digest_of(fd, at, entry.size, look_up)
     try:
         head, segments = read_map(entry, contents.read(entry.place))
     except ValueError as error:
         raise Damaged(M("Its map of holes is damaged.")) from error
     hasher, position = blake3(head), 0
     for start, length in (*segments, (entry.size, 0)):
-        if not _is_hole(fd, position, start, look_up):
+        if not _is_hole(fd, at + position, at + start, look_up):
             return None
-        for block in _blocks(fd, start, length, look_up):
+        for block in _blocks(fd, at + start, length, look_up):
             hasher.update(block)
         position = start + length
     return hasher.digest()

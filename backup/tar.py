@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import struct
 import zlib
 
-from backup.entry import Entry, FileType, raw
+from backup.entry import Entry, FileType, name_to_json, raw
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -15,6 +16,7 @@ END = bytes(2 * BLOCK)
 _REST = struct.Struct("1s100s6s2s32s32s8s8s155s12x")
 _TYPES = {
     FileType.FILE: b"0",
+    FileType.PIECE: b"0",
     FileType.HARDLINK: b"1",
     FileType.SYMLINK: b"2",
     FileType.FOLDER: b"5",
@@ -35,11 +37,13 @@ def member_name(entry: Entry) -> bytes:
     return name + b"/" if entry.type is FileType.FOLDER else name
 
 
-def header(entry: Entry, length: int) -> bytes:
-    """The headers of a member with ``length`` bytes of data."""
-    name = member_name(entry)
+def header(entry: Entry, length: int, name: bytes | None = None) -> bytes:
+    """The headers of a member with ``length`` bytes of data; with a ``name`` that is not its path."""
+    name = name or member_name(entry)
     records: Records = []
-    if entry.sparse and entry.type is FileType.FILE:
+    if entry.part is not None:
+        records.append((b"comment", PIECE + _piece(entry)))
+    if entry.sparse and entry.type in (FileType.FILE, FileType.PIECE):
         records += _sparse(entry, name)
     else:
         _name(records, b"path", name, 100)
@@ -59,6 +63,15 @@ def header(entry: Entry, length: int) -> bytes:
         gname=entry.gname,
     )
     return _extended(records, name) + main if records else main
+
+
+PIECE = b"Tapeline piece "
+"""What the comment of a piece begins with; ``tar`` passes over comments."""
+
+
+def _piece(entry: Entry) -> bytes:
+    """Which file a piece is of, and which part of it: that an index that is lost is not missed."""
+    return json.dumps({"path": name_to_json(entry.path), "part": entry.part}, ensure_ascii=False).encode()
 
 
 def _sparse(entry: Entry, name: bytes) -> Records:

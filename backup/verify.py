@@ -169,7 +169,8 @@ class Verification:
             self._damaged(shown(entry.path), error.reason)
             return
         if hasher.digest() == entry.blake3:
-            self.report.files += 1
+            # A file in pieces is one file, and counts where its archives are whole.
+            self.report.files += entry.type is FileType.FILE
         else:
             self._damaged(
                 shown(entry.path), M("Its data on the tape are not what was backed up: the hash differs.")
@@ -184,4 +185,5 @@ DAMAGED = M("It is damaged, or not whole.")
 
 
 def _with_content(entries: Iterable[Entry]) -> Iterator[Entry]:
-    return (entry for entry in entries if entry.type is FileType.FILE and entry.blake3 is not None)
+    kinds = (FileType.FILE, FileType.PIECE)
+    return (entry for entry in entries if entry.type in kinds and entry.blake3 and not entry.pieces)

@@ -110,6 +110,10 @@ if sys.platform == "win32":
         except FileNotFoundError:
             return None
 
+    def write(folder: Folder, name: bytes) -> int:
+        """Open a file that is there, to write; returns its descriptor. Raises OSError."""
+        return os.open(folder.at(name), os.O_WRONLY | os.O_BINARY | os.O_NOINHERIT)
+
     def read(folder: Folder, name: bytes) -> int:
         """Open a file to read; returns its descriptor. Raises OSError."""
         return os.open(folder.at(name), os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
@@ -224,6 +228,10 @@ else:
             return os.lstat(name, dir_fd=folder)
         except FileNotFoundError:
             return None
+
+    def write(folder: int, name: bytes) -> int:
+        """Open a file that is there, to write; returns its descriptor. Raises OSError; ELOOP for a link."""
+        return os.open(name, os.O_WRONLY | os.O_NONBLOCK | system.WITHIN, dir_fd=folder)
 
     def read(folder: int, name: bytes) -> int:
         """Open a file to read; returns its descriptor. Raises OSError; ELOOP for a link."""

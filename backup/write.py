@@ -24,7 +24,8 @@ from backup.errors import Ended, SetExists
 from backup.helpers import Helpers
 from backup.links import First, LinkTable
 from backup.member import Member, examine
-from backup.pack import Pack
+from backup.pack import SMALL, Pack
+from backup.pieces import head_of, next_piece, whole_of
 from backup.plan import Kind, Plan
 from backup.readers import Batch, Readers
 from backup.readme import README
@@ -47,6 +48,9 @@ from policy.message import M, Message
 from policy.paths import order
 from tape.drive import Volume
 from tape.errors import TapeFull
+
+LONGEST = 16
+"""A file that is longer than so many archives is cut also where it fits: a break costs one piece of it."""
 
 _START = ResumePoint((), 0, 0, 0, None)
 
@@ -131,6 +135,7 @@ class _Writing:
         self._archives = list(resume.archives)
         self._number = self._last_number()
         self._after = resume.after
+        self._begun = resume.begun
         self._files, self._size, self._warnings = resume.files, resume.bytes, resume.warnings
         self._room = Room(volume, request.reserve_bytes)
         self._written = 0
@@ -176,7 +181,8 @@ class _Writing:
         plan = Plan(self._spool / "plan.zst")
         plan.write(self._changes(scan.walk(sources)), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
-        self._journal.planned(self._files + plan.files, self._size + plan.size, scan.left_out)
+        begun = self._begun.offset if self._begun else 0
+        self._journal.planned(self._files + plan.files, self._size + plan.size - begun, scan.left_out)
         return plan
 
     def _changes(self, found: Iterable[Found]) -> Iterable[Change]:
@@ -207,6 +213,7 @@ class _Writing:
             for batch in Readers(helpers, self._phases).ahead(plan.changes(), plan.small):
                 self._take_batch(batch)
             self._seal()
+            self._journal.progress(self._files, self._size)
         except BaseException as error:
             if self._archive is not None:
                 self._archive.abandon(error)
@@ -221,11 +228,11 @@ class _Writing:
                 self._forget(planned.path)
             elif pack is None:
                 self._examine(planned.path)
-            elif self._make_room(planned.path, len(pack[0])):
+            elif self._room.has(len(pack[0]), self._archive):
                 self._archive_for(len(pack[0]), 0)
                 self._take_pack(pack)
             else:
-                self._taken()
+                self._examine(planned.path)
 
     def _has_room_for(self, length: int) -> bool:
         """Whether so much goes into the frame under way, with nothing else to be seen to."""
@@ -279,10 +286,18 @@ class _Writing:
 
     def _store(self, member: Member) -> None:
         head = tar.header(member.entry, member.length)
-        if not self._make_room(
-            raw(member.entry.path), len(head) + member.length + tar.padding(member.length)
-        ):
-            return
+        needed = len(head) + member.length + tar.padding(member.length)
+        if self._is_long(member) or self._has_begun(member):
+            self._store_in_pieces(member)
+        elif self._room.has(needed, self._archive):
+            self._store_whole(member, head)
+        elif member.length > self._request.archive_bytes or not self._room.could_ever(needed):
+            self._store_in_pieces(member)
+        else:
+            self._seal()
+            raise self._full(member.entry)
+
+    def _store_whole(self, member: Member, head: bytes) -> None:
         archive = self._archive_for(len(head), member.length)
         entry, problem = archive.add(member, head, self._read)
         self._size += _holes(member)
@@ -291,16 +306,49 @@ class _Writing:
         elif entry.type is FileType.FILE and entry.nlink > 1:
             self._links.add(member.dev, entry)
 
-    def _make_room(self, path: bytes, needed: int) -> bool:
-        """See that a member fits on this volume; one that fits on none is passed over. Raises TapeFull."""
-        if self._room.has(needed, self._archive):
-            return True
-        if not self._room.could_ever(needed):
-            self._warn(path, M("Not backed up: it is larger than a whole tape."))
-            return False
+    def _is_long(self, member: Member) -> bool:
+        return member.length > max(LONGEST * self._request.archive_bytes, SMALL)
+
+    def _has_begun(self, member: Member) -> bool:
+        begun = self._begun
+        return begun is not None and member.fd is not None and begun.goes_on_with(member.entry)
+
+    def _store_in_pieces(self, member: Member) -> None:
+        """Each piece has an archive of its own, and is as long as is sure to fit, however it compresses."""
+        begun = self._begun if self._has_begun(member) else None
+        offset = begun.offset if begun else 0
+        stored: list[Entry] = []
+        problem: Message | None = None
+        while offset < member.entry.size:
+            self._seal()
+            number = len(begun.digests if begun else ()) + len(stored) + 1
+            piece = next_piece(member, number, offset, self._room_for_piece(member, offset))
+            entry, reason = self._begin_archive(in_pieces=True).add(
+                piece, head_of(piece, self._request.set_id), self._read
+            )
+            self._size += _holes(piece)
+            stored.append(entry)
+            problem = problem or reason
+            offset += entry.size
+        assert self._archive
+        self._archive.add_whole(whole_of(member, stored, begun))
         self._seal()
-        raise TapeFull(
-            M("The tape is full: {path} does not fit any more.", path=shown(path)),
+        if problem is not None:
+            self._warn(raw(member.entry.path), problem)
+
+    def _room_for_piece(self, member: Member, offset: int) -> int:
+        """How many bytes of data the next piece may have. Raises TapeFull where that is not worth a seal."""
+        most = self._room.left()
+        # What its headers, its index and incompressible data take besides.
+        most -= 4 * len(head_of(next_piece(member, 1, offset, 1), self._request.set_id)) + most // 256
+        least = min(self._request.archive_bytes, self._room.capacity() // 4) // 16
+        if most < min(least, member.entry.size - offset) or most <= 0:
+            raise self._full(member.entry)
+        return min(most, self._request.archive_bytes)
+
+    def _full(self, entry: Entry) -> TapeFull:
+        return TapeFull(
+            M("The tape is full: {path} does not fit any more.", path=shown(entry.path)),
             M("Put in another tape: what was sealed stays readable."),
         )
 
@@ -322,20 +370,23 @@ class _Writing:
         if archive and archive.length_with(head, length) > most and (length <= most or archive.length > most):
             self._seal()
             archive = None
-        if archive is None:
-            self._journal.check()
-            self._number += 1
-            archive = self._archive = Archive(
-                self._volume,
-                folder=self._folder,
-                number=self._number,
-                spool=self._spool,
-                zstd=self._zstd,
-                keys=self._keys,
-                buffer=self._buffer,
-                phases=self._phases,
-            )
-        return archive
+        return archive or self._begin_archive()
+
+    def _begin_archive(self, *, in_pieces: bool = False) -> Archive:
+        self._journal.check()
+        self._number += 1
+        self._archive = Archive(
+            self._volume,
+            folder=self._folder,
+            number=self._number,
+            spool=self._spool,
+            zstd=self._zstd,
+            keys=self._keys,
+            buffer=self._buffer,
+            phases=self._phases,
+            in_pieces=in_pieces,
+        )
+        return self._archive
 
     def _read(self, count: int) -> None:
         self._size += count

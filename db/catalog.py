@@ -151,7 +151,7 @@ _COPY_KNOWN = sql.SQL(
     " CASE WHEN type IN ('file', 'hardlink') THEN coalesce(beyond->>'size', size::text) ELSE '0' END,"
     " coalesce(beyond->>'mtime_ns', mtime_ns::text), coalesce(beyond->>'ctime_ns', ctime_ns::text),"
     " coalesce(beyond->>'inode', inode::text), partial"
-    " FROM backup_files WHERE set_id = {set} ORDER BY archive, position) TO STDOUT"
+    " FROM backup_files WHERE set_id = {set} AND type <> 'piece' ORDER BY archive, position) TO STDOUT"
 )
 
 
@@ -186,12 +186,27 @@ def complete(
 
 def last_file(session: Session, set_id: str) -> BackupFile | None:
     """The last file of the last sealed archive of a set: where an interrupted backup goes on."""
-    return session.scalar(
-        select(BackupFile)
-        .where(BackupFile.set_id == set_id)
-        .order_by(BackupFile.archive.desc(), BackupFile.position.desc())
-        .limit(1)
-    )
+    return session.scalar(_backwards(set_id).where(BackupFile.type != "piece").limit(1))
+
+
+def last_pieces(session: Session, set_id: str) -> list[BackupFile]:
+    """The pieces behind that file: what is on tape, of one state, of a file in whose middle the backup was
+    interrupted."""
+    found: list[BackupFile] = []
+    for row in session.scalars(_backwards(set_id).execution_options(yield_per=100)):
+        if row.type != "piece" or (found and _state(row) != _state(found[0])):
+            break
+        found.append(row)
+    return found[::-1]
+
+
+def _state(row: BackupFile) -> tuple[Any, ...]:
+    return row.path, row.raw_path, row.mtime_ns, row.ctime_ns, row.inode, row.beyond
+
+
+def _backwards(set_id: str) -> Select[BackupFile]:
+    query = select(BackupFile).where(BackupFile.set_id == set_id)
+    return query.order_by(BackupFile.archive.desc(), BackupFile.position.desc())
 
 
 def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
@@ -210,7 +225,7 @@ def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
     In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path.
     """
     query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
-    query = query.where(BackupFile.type != "deleted")
+    query = query.where(BackupFile.type.not_in(("deleted", "piece")))
     query = (
         query.where(BackupFile.set_id == set_id)
         if set_id

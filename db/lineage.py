@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from db.states import BackupType
 from policy.paths import order
 from policy.tapes import SetState
 
+PIECE = "piece"
+"""The type of a row that is a part of a file; the row of the file itself follows."""
 BLOCK = 10_000
 """Rows that the server sends at once."""
 
@@ -112,6 +114,27 @@ def tree(
         last = key
 
 
+def pieces(
+    session: Session, sets: Iterable[BackupSet], condition: ColumnElement[bool] | None = None
+) -> dict[tuple[str, bytes], list[Live]]:
+    """The pieces of the files that were cut, by set and path, in order. A piece is of some 4 GiB: there are
+    few. Those of a file that was begun anew are among them."""
+    found: dict[tuple[str, bytes], list[Live]] = {}
+    for stored in sets:
+        for piece in _select(session, stored.id, BackupFile.type == PIECE, condition):
+            found.setdefault((piece.set_id, piece.path), []).append(piece)
+    return found
+
+
+def pieces_of(file: Live, found: Sequence[Live]) -> list[Live]:
+    """Those that make up a file: the last ones that come to its size."""
+    left, number = file.size, len(found)
+    while left > 0 and number:
+        number -= 1
+        left -= found[number].size
+    return list(found[number:]) if left == 0 else []
+
+
 def _keyed(rows: Iterable[Live], age: int) -> Iterator[tuple[bytes, int, Live]]:
     for row in rows:
         yield order(row.path), age, row
@@ -119,6 +142,12 @@ def _keyed(rows: Iterable[Live], age: int) -> Iterator[tuple[bytes, int, Live]]:
 
 def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) -> Iterator[Live]:
     """The files of a set in its order, which is that of (archive, position), by a cursor of the server."""
+    return _select(session, set_id, BackupFile.type != PIECE, condition)
+
+
+def _select(
+    session: Session, set_id: str, kind: ColumnElement[bool], condition: ColumnElement[bool] | None
+) -> Iterator[Live]:
     query = (
         select(
             BackupFile.set_id,
@@ -135,7 +164,8 @@ def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) 
             BackupFile.blake3,
             BackupFile.beyond,
         )
-        .where(BackupFile.set_id == set_id, condition if condition is not None else true())
+        .where(BackupFile.set_id == set_id, kind)
+        .where(condition if condition is not None else true())
         .order_by(BackupFile.archive, BackupFile.position)
     )
     result = session.connection().execution_options(stream_results=True, yield_per=BLOCK).execute(query)

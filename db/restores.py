@@ -58,11 +58,14 @@ def plan(
     check_on_tape(sets)
     found = RestorePlan()
     needed: set[tuple[str, int]] = set()
+    pieces = lineage.pieces(session, sets, condition)
     for file in lineage.tree(session, sets, condition):
         found.files += 1
         found.size += file.size
-        needed.add((file.set_id, file.archive))
-        choose(file)
+        cut = pieces.get((file.set_id, file.path), [])
+        for part in [*lineage.pieces_of(file, cut), file]:
+            needed.add((part.set_id, part.archive))
+            choose(part)
     found.archives = [
         archive for archive in lineage.archives_of(sets) if (archive.set_id, archive.number) in needed
     ]

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from backup.entry import Entry, raw, shown, text
 from backup.listing import signed
-from backup.request import ArchiveRecord, ResumePoint
+from backup.request import ArchiveRecord, Begun, ResumePoint
 from db import catalog, events
-from db.models import BackupArchive, BackupSet, ChainRun
+from db.bigint import exact
+from db.models import BackupArchive, BackupFile, BackupSet, ChainRun
 from db.states import Step
 from policy import units
 from policy.message import M, Message
@@ -172,13 +173,34 @@ def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
 def resume_point(session: Session, stored: BackupSet) -> ResumePoint | None:
     """Where a set that was cut off goes on: after the last file of its last sealed archive."""
     last = catalog.last_file(session, stored.id)
-    if last is None:
+    if last is None and not stored.archives:
         return None
-    after = text(last.raw_path) if last.raw_path else last.path
+    after = _path(last) if last else None
     return ResumePoint(
         archives=tuple(ArchiveRecord.from_json(archive.record) for archive in stored.archives),
         files=stored.files,
         bytes=stored.bytes,
         warnings=stored.warnings,
         after=after,
+        begun=_begun(catalog.last_pieces(session, stored.id)),
+    )
+
+
+def _path(row: BackupFile) -> str:
+    return text(row.raw_path) if row.raw_path else row.path
+
+
+def _begun(pieces: list[BackupFile]) -> Begun | None:
+    """The file that these are of, and how much of it is on tape."""
+    if not pieces:
+        return None
+    last = pieces[-1]
+    return Begun(
+        path=_path(last),
+        mtime_ns=exact(last, "mtime_ns"),
+        ctime_ns=exact(last, "ctime_ns"),
+        inode=exact(last, "inode"),
+        offset=sum(exact(piece, "size") for piece in pieces),
+        digests=tuple(piece.blake3 or b"" for piece in pieces),
+        partial=any(piece.partial for piece in pieces),
     )

@@ -271,6 +271,48 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     assert system.json("sets", "list")[0]["damaged"] == 0
 
 
+def test_a_file_larger_than_a_tape_spans_tapes(system: System, source: Path, short_path: Path) -> None:
+    """In pieces: on the tapes that its month gives, catalogued as one file, unchanged for the next increment,
+    restored whole from both tapes, verified; and the tapes alone make the catalogue again."""
+    (source / "dump").write_bytes(os.urandom(7 << 20))
+    fill(source, a_txt="a", z_txt="z")
+    for number in (1, 2):
+        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=6 << 20)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 1 << 20})
+    system.start("control", "tape")
+    system.start_beat()
+    run_id = system.run_schedule("monthly")
+    waiting = system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+    assert waiting["state"] == "WAITING_FOR_TAPE", waiting
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", done
+    assert paths(system, done, source) == ["a.txt", "dump", "z.txt"]
+    [stored] = system.json("sets", "list")
+    assert (stored["files"], stored["bytes"], stored["warnings"]) == (4, (7 << 20) + 2, 0)
+    second = f"{LABEL[:-2]}02"
+    assert stored["tapes"] == [LABEL, second]
+
+    back_up(system, "--type", "incremental")
+    assert system.json("sets", "list")[0]["files"] == 0
+
+    target = short_path / "restored"
+    one = ("restore", stored["id"], str(source / "dump"), "--to", str(target))
+    plan = system.json("sets", *one, "--dry-run")
+    assert (plan["tapes"], plan["files"], plan["bytes"]) == ([LABEL, second], 1, 7 << 20)
+    for command in (one, ("verify", stored["id"])):
+        virtual_shelf.insert(system.drive.path, "A00001L9")
+        reading = int(system.json("sets", *command)["run"])
+        system.wait_for_state(reading, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
+        virtual_shelf.insert(system.drive.path, "A00002L9")
+        read = system.wait_for_state(reading, "SUCCEEDED", "FAILED")
+        assert read["state"] == "SUCCEEDED", read
+    restored = target / source.relative_to("/")
+    assert (restored / "dump").read_bytes() == (source / "dump").read_bytes()
+    assert [path.name for path in restored.iterdir()] == ["dump"]
+
+
 def test_an_encrypted_backup_is_restored_with_its_key(
     system: System, source: Path, volume: Path, short_path: Path
 ) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from backup.compare import Difference, compare_trees
-from backup.entry import Entry
+from backup.entry import Entry, FileType
+from backup.listing import signed
 from backup.manifest import entries_on
-from backup.request import ArchiveRecord, ResumePoint, SetRequest, SetSummary
+from backup.request import ArchiveRecord, Begun, ResumePoint, SetRequest, SetSummary
 from backup.restore import RestoreReport, restore
 from backup.write import write_set
 from policy.message import M, Message
@@ -178,7 +179,26 @@ class Log:
             files=sum(archive.files for archive in self.archives),
             bytes=sum(archive.size for archive in self.archives),
             warnings=len(self.warnings),
-            after=self.entries[-1].path if self.entries else None,
+            after=next((e.path for e in reversed(self.entries) if e.type is not FileType.PIECE), None),
+            begun=self._begun(),
+        )
+
+    def _begun(self) -> Begun | None:
+        """The file in whose middle it was cut off."""
+        whole = [number for number, entry in enumerate(self.entries, 1) if entry.type is not FileType.PIECE]
+        pieces = self.entries[whole[-1] if whole else 0 :]
+        facts = [(piece.mtime_ns, piece.ctime_ns, piece.inode) for piece in pieces]
+        pieces = [piece for piece, fact in zip(pieces, facts, strict=True) if fact == facts[-1]]
+        if not pieces:
+            return None
+        return Begun(
+            path=pieces[-1].path,
+            mtime_ns=pieces[-1].mtime_ns,
+            ctime_ns=pieces[-1].ctime_ns,
+            inode=signed(pieces[-1].inode),
+            offset=sum(piece.size for piece in pieces),
+            digests=tuple(piece.blake3 or b"" for piece in pieces),
+            partial=any(piece.partial for piece in pieces),
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from backup import entry
 from backup.documents import signed
-from backup.entry import Entry, FileType, Place
+from backup.entry import Entry, FileType, Part, Place
 from backup.errors import NoSuchSet, SetUnreadable
 from backup.manifest import entries_on, read_manifest, sets_on
 from backup.request import ArchiveRecord
@@ -42,7 +42,9 @@ entries = st.builds(
     partial=st.booleans(),
     blake3=st.none() | st.binary(min_size=32, max_size=32),
     place=st.builds(Place, *[numbers] * 6),
-)
+    part=st.builds(Part, *[numbers] * 3),
+    pieces=numbers,
+).map(lambda made: made if made.type is FileType.PIECE else made._replace(part=None))
 
 
 @given(entries)

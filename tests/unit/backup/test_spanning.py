@@ -137,26 +137,17 @@ def test_each_tape_is_readable_by_itself(bench: Any, tmp_path: Path) -> None:
     assert bench.differences() == []
 
 
-def test_a_file_that_fits_on_no_tape_is_a_warning(bench: Any) -> None:
-    """It is named, and the rest is stored."""
-    fill(bench.source, 3)
-    (bench.source / "f01").write_bytes(bytes([1]) * 50_000)
-    tapes = span(bench, 30_000, compression="none")
-    [(path, reason)] = bench.log.warnings
-    assert Path(path).name == "f01"
-    assert "larger than a whole tape" in str(reason)
-    assert {Path(entry.path).name for tape in tapes for entry in entries_on(tape, SET)} >= {"f00", "f02"}
-
-
 def test_a_hard_link_goes_only_to_what_its_own_tape_holds(bench: Any) -> None:
     """The other name of a file is on the first tape: the second has its content again, and is enough."""
     fill(bench.source, 8)
     os.link(bench.source / "f00", bench.source / "z-link")
     tapes = span(bench, 20_000, archive_bytes=8_000, compression="none", reserve_bytes=0)
-    assert len(tapes) > 1
+    has_link = [any(entry.path.endswith("z-link") for entry in entries_on(tape, SET)) for tape in tapes]
+    assert has_link.index(True) > 0
     restored = bench.restored("z-link")
     with Restoration(bench.target, state=bench.spool / "restored.sqlite") as restoration:
-        restoration.take(tapes[-1], SET, entries_on(tapes[-1], SET), 0)
+        tape = tapes[has_link.index(True)]
+        restoration.take(tape, SET, entries_on(tape, SET), 0)
         restoration.archive_done()
         restoration.finish()
     assert restored.read_bytes() == (bench.source / "f00").read_bytes()
