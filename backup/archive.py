@@ -186,7 +186,7 @@ class Archive:
                 self._pad(missing, hasher, read)
                 problem = problem or reason
         self._out.zeros(tar.padding(member.length))
-        return hasher.digest(), problem or _changed(fd, member.whole or member.entry)
+        return hasher.digest(), problem or _changed(fd, member)
 
     def _copy(
         self, fd: int, offset: int, left: int, hasher: blake3, read: Read
@@ -243,13 +243,13 @@ def found_on(volume: Volume, folder: str, number: int) -> str:
     return next((name for name in names if volume.size(name) is not None), names[0])
 
 
-def _changed(fd: int, entry: Entry) -> Message | None:
+def _changed(fd: int, member: Member) -> Message | None:
     try:
         now = os.fstat(fd)
     except OSError as error:
         return M("Whether it changed while it was read is not known: {reason}.", reason=error.strerror)
-    if now.st_size > entry.size:
+    if now.st_size > member.reported:
         return M("It grew while it was read; it is stored up to the size that it had before.")
-    if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
+    if (now.st_size, now.st_mtime_ns) != (member.reported, member.entry.mtime_ns):
         return M("It changed while it was read.")
     return None

@@ -12,7 +12,7 @@ from backup.spool import spooled
 _SCHEMA = """
     PRAGMA journal_mode = DELETE;
     CREATE TABLE IF NOT EXISTS stored (
-        dev, inode, ctime_ns, archive INTEGER, path BLOB, sparse INTEGER, blake3 BLOB, place TEXT,
+        dev, inode, facts, archive INTEGER, path BLOB, sparse INTEGER, blake3 BLOB, place TEXT,
         PRIMARY KEY (dev, inode)) WITHOUT ROWID;
     CREATE TEMP TABLE counted (dev, inode, PRIMARY KEY (dev, inode)) WITHOUT ROWID;
 """
@@ -52,10 +52,11 @@ class LinkTable:
 
     @spooled
     def find(self, dev: int, entry: Entry) -> First | None:
-        """The stored name of the same inode, if nothing has happened to the inode since."""
+        """The stored name of the same inode, if nothing has happened to the inode since. Where two files
+        only share its number, they differ in what else is known of them."""
         row = self._db.execute(
-            "SELECT path, sparse, blake3, place FROM stored WHERE dev = ? AND inode = ? AND ctime_ns = ?",
-            (str(dev), str(entry.inode), str(entry.ctime_ns)),
+            "SELECT path, sparse, blake3, place FROM stored WHERE dev = ? AND inode = ? AND facts = ?",
+            (str(dev), str(entry.inode), _facts(entry)),
         ).fetchone()
         if row is None:
             return None
@@ -70,7 +71,7 @@ class LinkTable:
             (
                 str(dev),
                 str(entry.inode),
-                str(entry.ctime_ns),
+                _facts(entry),
                 entry.place.archive,
                 raw(entry.path),
                 entry.sparse,
@@ -88,3 +89,8 @@ class LinkTable:
     @spooled
     def close(self) -> None:
         self._db.close()
+
+
+def _facts(entry: Entry) -> str:
+    """What all names of one inode have in common."""
+    return f"{entry.ctime_ns} {entry.mtime_ns} {entry.size} {entry.mode} {entry.uid} {entry.gid}"

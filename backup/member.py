@@ -6,7 +6,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from backup import attributes, holes, system
+from backup import attributes, holes, inodes, system
 from backup.entry import Entry, FileType, text
 from backup.listing import kind_of
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
@@ -26,6 +26,8 @@ class Member(NamedTuple):
     """The parts of the file to read, in order."""
     whole: Entry | None = None
     """The file that this is a piece of."""
+    reported: int = 0
+    """The size that its file system reports, which may be less than its content."""
 
     @property
     def length(self) -> int:
@@ -60,12 +62,43 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
         # One byte now: a file that cannot be read at all gets no member.
         system.probe(fd, parts[0][0] if parts else 0)
         entry = entry_of(path, FileType.FILE, status, _attributes(path, fd, warn))
+        beyond = _beyond(path, fd, status.st_size, warn)
     except BaseException:
         os.close(fd)
         raise
+    if inodes.are_made_up(status.st_dev):
+        entry = entry._replace(nlink=1)
+    size = status.st_size
     if parts is None:
-        return Member(entry, status.st_dev, fd, b"", [(0, status.st_size)])
-    return Member(entry._replace(sparse=True), status.st_dev, fd, holes.to_map(parts), parts)
+        entry = entry._replace(size=size + beyond)
+        return Member(entry, status.st_dev, fd, b"", [(0, size + beyond)], reported=size)
+    if beyond:
+        parts = [*(part for part in parts if part[1]), (size, beyond)]
+    entry = entry._replace(sparse=True, size=size + beyond)
+    return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=size)
+
+
+MOST_BEYOND = 1 << 30
+"""Bytes of content behind the reported size that are looked for: some files have no end."""
+
+
+def _beyond(path: bytes, fd: int, size: int, warn: Warn) -> int:
+    """How much content follows the reported size, which some file systems do not know. Raises OSError."""
+    found = 0
+    if size > LONGEST - READ_AT_ONCE:
+        return 0
+    os.lseek(fd, size, os.SEEK_SET)
+    while part := os.read(fd, READ_AT_ONCE):
+        found += len(part)
+        if found >= MOST_BEYOND:
+            warn(path, M("It is much longer than its file system reports: what follows is not backed up."))
+            break
+    return found
+
+
+READ_AT_ONCE = 1 << 20
+LONGEST = (1 << 63) - 1
+"""Bytes that any file can have."""
 
 
 def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:

@@ -22,9 +22,17 @@ def next_piece(member: Member, number: int, offset: int, most: int) -> Member:
     part = Part(number, offset, whole.size)
     entry = whole._replace(type=FileType.PIECE, size=end - offset, sparse=False, part=part)
     if segments == [(offset, end - offset)]:
-        return Member(entry, member.dev, member.fd, b"", segments, whole)
+        return Member(entry, member.dev, member.fd, b"", segments, whole, member.reported)
     within = [(start - offset, length) for start, length in segments]
-    return Member(entry._replace(sparse=True), member.dev, member.fd, holes.to_map(within), segments, whole)
+    return Member(
+        entry._replace(sparse=True),
+        member.dev,
+        member.fd,
+        holes.to_map(within),
+        segments,
+        whole,
+        member.reported,
+    )
 
 
 def head_of(piece: Member, set_id: str) -> bytes:
