@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -69,18 +70,19 @@ def to_ask_for(moment: datetime, taken: Collection[str]) -> str:
     )
 
 
-def serial_for(label: str, generation: int) -> str:
-    """A volume serial for LTFS (six characters A-Z 0-9) that tells two formats of one label apart."""
+def serial_for(label: str) -> str:
+    """The volume serial for LTFS (six characters A-Z 0-9): the label's own.
+
+    Of a monthly one the digits of year, month and number, so that every tape of a century has another; of any
+    other label a letter and five characters made of it.
+    """
     monthly = parse(label)
-    letters = (
-        f"{monthly.year % 100:02d}{monthly.month:02d}"
-        if monthly
-        else re.sub("[^A-Z0-9]", "", label.upper())[:4].ljust(4, "0")
-    )
-    return letters + _base36(generation % 36**2).rjust(2, "0")
+    if monthly:
+        return f"{monthly.year % 100:02d}{monthly.month:02d}{monthly.sequence:02d}"
+    number = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest())
+    head, rest = divmod(number, 36**5)
+    return _LETTERS[head % 26] + "".join(_DIGITS[rest // 36**place % 36] for place in range(5))
 
 
-def _base36(number: int) -> str:
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    high, low = divmod(number, 36)
-    return (digits[high] if high else "") + digits[low]
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_DIGITS = f"0123456789{_LETTERS}"

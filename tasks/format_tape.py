@@ -42,7 +42,6 @@ class Order:
 
     permit_id: int
     label: str
-    generation: int
     identity: dict[str, str | None]
 
 
@@ -116,8 +115,7 @@ def _decide(
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     _tell_beforehand(session, run, medium, label)
-    known = cartridges.recognise(session, said)
-    return Order(permit.id, label, known.generation if known else 0, permit.identity)
+    return Order(permit.id, label, permit.identity)
 
 
 def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decision: Decision) -> None:
@@ -188,7 +186,7 @@ def _attempted(work: Work, order: Order) -> FormatOutcome:
         drive,
         order.label,
         expected=order.identity,
-        serial=labels.serial_for(order.label, order.generation + 1),
+        serial=labels.serial_for(order.label),
         read_back=lambda: wait_out(work, drive.look, limit=work.settings.drive_patience_seconds),
         on_output=lambda line: log.info("format", line=line),
         inherit=(held.descriptor,) if held else (),

@@ -37,6 +37,10 @@ class Rig(ABC):
     capacity = 4 * 1024 * 1024
     overhead = 0
     """How many bytes of it a format itself may take."""
+    counts_at_once = True
+    """Whether its room shrinks with each write, and not only once that is on the tape."""
+    rest_when_full = 0
+    """How many bytes it may still call free when nothing more fits."""
     grain = 1
     """In how many bytes at a time the drive counts its room when nothing is mounted."""
 
@@ -268,11 +272,13 @@ class FileRig(LtfsRig):
 
 
 class EmulatedRig(FileRig):
-    """LTFS itself, on emulated cartridges."""
+    """LTFS itself, on emulated cartridges: folders with a file that says what they are like."""
 
-    capacity = 277 * 1024 * 1024
-    overhead = 8 * 1024 * 1024
-    breaks = protects = locks = recovers_deeply = False
+    capacity = 292 * 1024 * 1024
+    overhead = 24 * 1024 * 1024
+    """A twentieth of the cartridge is the index's, and each record counts for half a MiB."""
+    rest_when_full = 16 * 1024 * 1024
+    counts_at_once = breaks = locks = recovers_deeply = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -282,9 +288,28 @@ class EmulatedRig(FileRig):
     def insert_blank(self) -> str:
         self._cartridges += 1
         barcode = f"TAPE{self._cartridges:02d}L8"
-        (self.path / "cartridges" / barcode).mkdir(parents=True)
+        folder = self.path / "cartridges" / barcode
+        folder.mkdir(parents=True)
+        describe_emulated(folder, self.capacity)
         self.insert(barcode)
         return barcode
+
+    def insert_foreign(self) -> str:
+        """LTFS calls it not partitioned, as it calls a new one."""
+        return self.insert_blank()
+
+    def protect(self) -> None:
+        describe_emulated(self.slot.resolve(), self.capacity, read_only=True)
+
+
+def describe_emulated(folder: Path, capacity: int, *, read_only: bool = False) -> None:
+    """What LTFS's backend ``file`` reads of a cartridge when it is loaded; else it makes one of 3 GiB."""
+    (folder / "filedebug_tc_conf.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<filedebug_cartridge_config>\n'
+        f"    <emulate_readonly>{str(read_only).lower()}</emulate_readonly>\n"
+        f"    <capacity_mb>{capacity // 1024**2}</capacity_mb>\n"
+        "    <delay_mode>None</delay_mode>\n</filedebug_cartridge_config>\n"
+    )
 
 
 class WindowsRig(Rig):
@@ -381,7 +406,7 @@ def _all_at(place: str, places: set[str], faults: tuple[dict[str, Any], ...]) ->
     return [{**fault, "at": place} if fault["at"] in places else fault for fault in faults]
 
 
-def _why_no_emulation() -> str | None:
+def why_no_emulation() -> str | None:
     if sys.platform != "linux" or shutil.which("mkltfs") is None:
         return "mkltfs is not installed"
     return None if os.geteuid() == 0 else "emulated cartridges are for root alone"
@@ -395,7 +420,7 @@ RIGS: dict[str, tuple[type[Rig], Callable[[], str | None]]] = {
     "virtual": (VirtualRig, lambda: None),
     "ltfs": (LtfsRig, programs.missing),
     "ltfs_file": (FileRig, programs.missing),
-    "ltfs_emulated": (EmulatedRig, _why_no_emulation),
+    "ltfs_emulated": (EmulatedRig, why_no_emulation),
     "ltfs_windows": (WindowsRig, _why_no_mount),
 }
 """Each driver, and why it cannot be tested on this machine, or None if it can."""

@@ -99,15 +99,17 @@ def test_an_unmounted_volume_is_not_written(rig: Rig) -> None:
 
 
 def test_room_shrinks(rig: Rig) -> None:
-    """What is written takes room, at once and for good."""
+    """What is written takes room for good: at once, or where it is buffered, once it is on the tape."""
     rig.insert_formatted()
     with rig.drive.mount() as volume:
         before = volume.free()
         file = volume.create("file")
         file.write(b"x" * 100_000)
-        assert volume.free() <= before - 100_000
+        assert not rig.counts_at_once or volume.free() <= before - 100_000
         file.close()
+        volume.seal()
         left = volume.free()
+        assert left <= before - 100_000
     assert abs((rig.drive.look().free or 0) - left) < rig.grain
 
 
@@ -121,15 +123,22 @@ def test_the_tape_gets_full(rig: Rig) -> None:
             fill(file, rig.capacity)
         assert full.value.remedy
         file.close()
-        assert volume.free() == 0
+        assert volume.free() <= rig.rest_when_full
         assert 0 < (volume.size("second") or 0) < rig.capacity
         with volume.open("first") as reader:
             assert reader.read() == b"x" * 1000
         volume.seal()
     with rig.drive.mount() as volume:
         assert volume.names() == ["first", "second"]
+        # It may be buffered: then the end of the file says it.
         with pytest.raises(TapeFull):
-            volume.create("third").write(b"z")
+            write_whole(volume, "third", b"z" * 100_000)
+
+
+def write_whole(volume: Volume, name: str, data: bytes) -> None:
+    file = volume.create(name)
+    file.write(data)
+    file.close()
 
 
 def fill(file: TapeFile, capacity: int) -> None:

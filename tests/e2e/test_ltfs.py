@@ -7,36 +7,75 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tape import ltfs_mounts, virtual_shelf
 from tape.virtual_shelf import insert, new_cartridge
+from tests.drives.rig import describe_emulated, why_no_emulation
 from tests.ltfs import programs
 from tests.system import System
 
 pytestmark = pytest.mark.skipif(programs.missing() is not None, reason=str(programs.missing()))
 
 
+CAPACITY = 64 * 1024 * 1024
+
+
+class Ltfs(System):
+    """An installation whose drive is one of LTFS."""
+
+    device: Path
+
+
 @pytest.fixture
-def ltfs(short_path: Path, database_url: str, broker_url: str) -> Iterator[System]:
-    """An installation whose drive is one of LTFS, with a blank cartridge in it."""
+def ltfs(short_path: Path, database_url: str, broker_url: str) -> Iterator[Ltfs]:
+    """Stand-ins for the programs and a chip, with a blank cartridge in the drive."""
     hardware = short_path / "sg3"
     hardware.mkdir()
-    drive = {
-        "driver": "ltfs",
-        "device": str(hardware),
-        "programs": programs.install(short_path / "bin"),
-        "label_limit_seconds": 30,
-        "format_limit_seconds": 60,
-    }
-    found = System(short_path, database_url, broker_url, TAPELINE_DRIVES=json.dumps({"tape0": drive}))
-    new_cartridge(hardware, "TAPE01L8", capacity=64 * 1024 * 1024)
+    new_cartridge(hardware, "TAPE01L8", capacity=CAPACITY)
     insert(hardware, "TAPE01L8")
+    drive = {"device": str(hardware), "programs": programs.install(short_path / "bin")}
+    yield from installed(short_path, database_url, broker_url, drive)
+
+
+@pytest.fixture(params=["sg", "file", "itself"])
+def any_ltfs(
+    request: pytest.FixtureRequest, short_path: Path, database_url: str, broker_url: str
+) -> Iterator[Ltfs]:
+    """Stand-ins with a chip and without one, and LTFS itself where it is installed: a new cartridge is in."""
+    if request.param == "sg":
+        yield request.getfixturevalue("ltfs")
+        return
+    drive: dict[str, Any] = {"backend": "file"}
+    if request.param == "file":
+        new_cartridge(short_path / "sg3", "TAPE01L8", capacity=CAPACITY)
+        device = short_path / "sg3" / "cartridges" / "TAPE01L8"
+        drive["programs"] = programs.install(short_path / "bin")
+    else:
+        reason = why_no_emulation()
+        if reason:
+            pytest.skip(reason)
+        device = short_path / "tape"
+        device.mkdir()
+        describe_emulated(device, 300 * 1024 * 1024)
+    for found in installed(short_path, database_url, broker_url, {**drive, "device": str(device)}):
+        # No chip proves that it is new: somebody has to say so, once.
+        assert "--confirm tape0" in found.cli("tape", "erasable", code=4).stdout
+        found.cli("tape", "erasable", "--confirm", "tape0")
+        yield found
+
+
+def installed(folder: Path, database_url: str, broker_url: str, drive: dict[str, Any]) -> Iterator[Ltfs]:
+    limits = {"label_limit_seconds": 30, "format_limit_seconds": 60}
+    drives = json.dumps({"tape0": {"driver": "ltfs", **limits, **drive}})
+    found = Ltfs(folder, database_url, broker_url, TAPELINE_DRIVES=drives)
+    found.device = Path(drive["device"])
     yield found
     found.close()
-    for process in ltfs_mounts.processes("ltfs", str(hardware)):
+    for process in ltfs_mounts.processes("ltfs", drive["device"]):
         process.terminate()
         process.wait(20)
 
@@ -53,77 +92,79 @@ def story(system: System, run_id: int) -> str:
     return system.cli("runs", "show", str(run_id)).stdout
 
 
-def test_the_chain_on_a_drive_of_ltfs(ltfs: System) -> None:
+def test_the_chain_on_a_drive_of_ltfs(any_ltfs: Ltfs) -> None:
     """A blank cartridge is formatted and filled, its story told; the next run appends; a restore is whole."""
-    folder = source(ltfs)
-    ltfs.schedule("monthly", folder)
-    ltfs.start("control", "tape")
-    first = ltfs.run_schedule("monthly")
-    assert ltfs.wait_for_state(first, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", story(ltfs, first)
-    told = story(ltfs, first)
+    folder = source(any_ltfs)
+    any_ltfs.schedule("monthly", folder)
+    any_ltfs.start("control", "tape")
+    first = any_ltfs.run_schedule("monthly")
+    assert any_ltfs.wait_for_state(first, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", story(
+        any_ltfs, first
+    )
+    told = story(any_ltfs, first)
     for line in ("Label before the format", "mkltfs", "return code 0", "Label read back", "Cartridge row"):
         assert line in told
-    log = ltfs.log("tape").decode() + ltfs.log("control").decode()
+    log = any_ltfs.log("tape").decode() + any_ltfs.log("control").decode()
     lines = [line for line in log.splitlines() if "step=format_tape" in line or "step=update_label" in line]
     # docs/drives.md shows it: pytest -rP
     sys.stdout.write("\n".join([told, *lines]))
     for what in ("Label before the format", "Label asked for", "Command", "LTFS15024I", "Label read back"):
         assert any(what in line and "run=1" in line for line in lines), what
-    second = ltfs.run_schedule("monthly")
-    run = ltfs.wait_for_state(second, "SUCCEEDED", "FAILED")
-    assert run["state"] == "SUCCEEDED", story(ltfs, second)
-    assert "appended" in story(ltfs, second)
-    target = ltfs.folder / "restored"
-    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    second = any_ltfs.run_schedule("monthly")
+    run = any_ltfs.wait_for_state(second, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(any_ltfs, second)
+    assert "appended" in story(any_ltfs, second)
+    target = any_ltfs.folder / "restored"
+    any_ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
     assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
-    assert ltfs_mounts.of(str(ltfs.folder / "sg3")) is None
+    assert ltfs_mounts.of(str(any_ltfs.device)) is None
 
 
-def test_a_mount_that_a_killed_worker_left_behind(ltfs: System) -> None:
+def test_a_mount_that_a_killed_worker_left_behind(any_ltfs: Ltfs) -> None:
     """The next worker finds the volume still mounted, unmounts it, and goes on where it was sealed."""
-    folder = source(ltfs, 12_000_000)
-    ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
-    device = str(ltfs.folder / "sg3")
-    ltfs.start("control", "tape")
-    run_id = ltfs.run_schedule("monthly")
-    mounted = ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
-    ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
-    child = ltfs.child_of("tape")
+    folder = source(any_ltfs, 12_000_000)
+    any_ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
+    device = str(any_ltfs.device)
+    any_ltfs.start("control", "tape")
+    run_id = any_ltfs.run_schedule("monthly")
+    mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
+    child = any_ltfs.child_of("tape")
     psutil.Process(child.pid).kill()
-    ltfs.kill("tape", signal.SIGKILL)
+    any_ltfs.kill("tape", signal.SIGKILL)
     assert ltfs_mounts.of(device) is not None
-    ltfs.start("tape")
-    run = ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
-    assert run["state"] == "SUCCEEDED", story(ltfs, run_id)
-    assert "still mounted" in story(ltfs, run_id)
-    target = ltfs.folder / "restored"
-    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    any_ltfs.start("tape")
+    run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(any_ltfs, run_id)
+    assert "still mounted" in story(any_ltfs, run_id)
+    target = any_ltfs.folder / "restored"
+    any_ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
     assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
 
 
-def test_ltfs_that_ends_in_the_middle(ltfs: System) -> None:
+def test_ltfs_that_ends_in_the_middle(any_ltfs: Ltfs) -> None:
     """The run goes on from what was sealed, by itself, once; nothing is held against the tape."""
-    folder = source(ltfs, 12_000_000)
-    ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
-    device = str(ltfs.folder / "sg3")
-    ltfs.start("control", "tape")
-    run_id = ltfs.run_schedule("monthly")
-    mounted = ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
-    ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
+    folder = source(any_ltfs, 12_000_000)
+    any_ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
+    device = str(any_ltfs.device)
+    any_ltfs.start("control", "tape")
+    run_id = any_ltfs.run_schedule("monthly")
+    mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
     for process in ltfs_mounts.processes("ltfs", device):
         process.kill()
-    run = ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
-    assert run["state"] == "SUCCEEDED", story(ltfs, run_id)
-    assert "LTFS has ended in the middle" in story(ltfs, run_id)
-    assert "Trying once more" in story(ltfs, run_id)
-    [tape] = ltfs.json("tape", "list")
+    run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", story(any_ltfs, run_id)
+    assert "LTFS has ended in the middle" in story(any_ltfs, run_id)
+    assert "Trying once more" in story(any_ltfs, run_id)
+    [tape] = any_ltfs.json("tape", "list")
     assert tape["state"] == "active"
-    target = ltfs.folder / "restored"
-    ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
+    target = any_ltfs.folder / "restored"
+    any_ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
     assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
 
 
-def test_a_deep_recovery_is_asked_for_twice(ltfs: System) -> None:
+def test_a_deep_recovery_is_asked_for_twice(ltfs: Ltfs) -> None:
     """LTFS's own advice is what the run and the check say to do; without a confirmation nothing begins."""
     hardware = ltfs.folder / "sg3"
     ltfs.schedule("monthly", source(ltfs))
@@ -146,7 +187,7 @@ def test_a_deep_recovery_is_asked_for_twice(ltfs: System) -> None:
     assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
 
 
-def test_a_drive_on_another_host(ltfs: System, short_path: Path) -> None:
+def test_a_drive_on_another_host(ltfs: Ltfs, short_path: Path) -> None:
     """A control host that knows nothing of a drive sends to the queue that its worker registered."""
     here = ltfs.environment
     ltfs.environment = {**here, "TAPELINE_DEFAULT_DRIVE": "elsewhere"}
@@ -160,7 +201,7 @@ def test_a_drive_on_another_host(ltfs: System, short_path: Path) -> None:
     assert (drive["name"], drive["driver"], drive["queue"]) == ("tape0", "ltfs", "tape.tape0")
 
 
-def test_doctor_on_a_drive_host(ltfs: System) -> None:
+def test_doctor_on_a_drive_host(ltfs: Ltfs) -> None:
     """Programs, device, mounting, index and tape of the drive, each with what to do where it fails."""
     good = {finding["check"]: finding for finding in ltfs.json("doctor")}
     for check in (
