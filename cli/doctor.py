@@ -205,7 +205,9 @@ def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> M
 def _settings_in_use() -> Message:
     with wiring.database().transaction() as session:
         behind, present = processes.behind(session), processes.present(session)
-        names = ", ".join(f"{each.name}: {each.file or '-'}" for each in present)
+        names = ", ".join(
+            f"{each.name}: {each.file or '-'} ({output.local(each.read_at.isoformat())})" for each in present
+        )
     if behind:
         raise Wrong(behind[0], M("Correct the file, or start the process anew."))
     return M("{names}", names=names) if names else M("no process has entered any yet")

@@ -62,6 +62,7 @@ def concerns(
         *_damaged(session),
         *_channels(session),
         *_behind(session),
+        *_untold(session),
         *_to_prepare(ahead, moment),
     ]
 
@@ -214,7 +215,15 @@ def _damaged(session: Session) -> Iterator[Concern]:
 
 def _channels(session: Session) -> Iterator[Concern]:
     for name, trouble in outbox.troubles(session).items():
-        yield Concern(M("Channel {name} does not take messages: {error}", name=name, error=trouble["error"]))
+        why = trouble["said"] or trouble["error"]
+        yield Concern(M("Channel {name} does not take messages: {error}", name=name, error=why))
+
+
+def _untold(session: Session) -> Iterator[Concern]:
+    """Whoever delivers knows no channel."""
+    deliverers = processes.deliverers(session)
+    if deliverers and not any(process.channels for process in deliverers):
+        yield Concern(M("No channel is set up: nobody learns how a run went."), is_urgent=False)
 
 
 def _behind(session: Session) -> Iterator[Concern]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import apprise
 
 from notify.channel import ChannelUnavailable
@@ -35,9 +39,22 @@ class AppriseChannel:
             )
 
 
+@contextmanager
+def _without_its_log() -> Iterator[None]:
+    """Of an address that it does not understand Apprise logs all, also the password in it."""
+    logger = logging.getLogger("apprise")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _service(name: str, url: str) -> apprise.Apprise:
     service = apprise.Apprise()
-    if not service.add(url) or len(service) != 1:
+    with _without_its_log():
+        is_known = service.add(url)
+    if not is_known or len(service) != 1:
         raise UsageError(
             M("Channel '{name}' is not one URL that Apprise understands.", name=name),
             M("Write one URL for each channel, as Apprise documents it for the service."),

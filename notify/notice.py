@@ -6,11 +6,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from notify import markdown
 from notify.facts import Facts
-from notify.template import Templates
+from notify.template import BrokenTemplate, Templates
 from notify.words import Words
 from policy.message import M
+
+log = structlog.get_logger("tapeline.notify")
 
 WARNINGS_SHOWN = 3
 
@@ -53,7 +57,11 @@ class Composer:
             if facts.run_id is not None
             else M("Shortened. See: tapeline status")
         )
-        return self._notice(facts.event.value, self._variables(facts), self._words.text(rest))
+        try:
+            return self._notice(facts.event.value, self._variables(facts), self._words.text(rest))
+        except BrokenTemplate as error:
+            log.warning("a message is made without its template", about=facts.event.value, error=str(error))
+            return self._bare(facts, self._words.text(rest))
 
     def test(self, host: str, channel: str) -> Notice:
         """What ``tapeline notify test`` sends."""
@@ -64,6 +72,13 @@ class Composer:
         # A robot of DingTalk may let through only what has its keyword: this one is in every message.
         title = f"Tapeline · {text.title}"
         return Notice(title, f"### {markdown.escape(title)}\n\n{text.markdown}", text.plain, rest)
+
+    def _bare(self, facts: Facts, rest: str) -> Notice:
+        """The least that is known: a message that cannot be made is not lost, and in no other's way."""
+        about = facts.schedule or facts.drive or facts.channel or ""
+        title = markdown.one_line(f"Tapeline · {facts.event.value}: {about}")
+        plain = markdown.one_line(self._words.text(facts.reason)) if facts.reason else rest
+        return Notice(title, f"### {markdown.escape(title)}\n\n{markdown.escape(plain)}", plain, rest)
 
     def _variables(self, facts: Facts) -> dict[str, Any]:
         """The facts by their names, and what follows from them."""

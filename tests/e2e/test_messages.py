@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import person
 from db import processes
 from db.processes import Reading
 from notify.events import Event
@@ -219,3 +223,45 @@ def test_whoever_delivers_has_to_know_the_channel(system: System) -> None:
     older = "control@elsewhere has older settings than /etc/tapeline/tapeline.toml: drives."
     assert older in checks()["Settings in use"]
     assert older in system.cli("status").stdout
+
+
+def test_a_message_names_who_ended_the_run(system: System, catcher: Catcher, short_path: Path) -> None:
+    """Also where a step was at work, so that the run stopped at its next safe point."""
+    configure(system, catcher)
+    (short_path / "source").mkdir()
+    for number in range(30):
+        (short_path / "source" / f"{number:02d}").write_bytes(bytes(2 << 20))
+    system.schedule(
+        "manual", short_path / "source", template={"archive_bytes": 2 << 20, "compression": "none"}
+    )
+    volume = system.insert_blank(speed=4 << 20)
+    system.start("control", "tape")
+    run_id = system.run_schedule("manual")
+    system.wait_for(lambda: list(volume.glob("sets/*/index-*")), "an archive")
+    system.cli("runs", "cancel", str(run_id))
+    system.wait_for_state(run_id, "CANCELLED")
+    system.wait_for(lambda: len(catcher.messages) == 2, "two messages")
+    assert f"Cancelled by: {person.name()}" in catcher.messages[1]["message"].splitlines()
+
+
+def test_ctrl_c_ends_the_command_and_not_the_run(system: System, short_path: Path) -> None:
+    """And the command reports that, with the one that ends the run."""
+    (short_path / "source").mkdir()
+    (short_path / "source" / "slow").write_bytes(bytes(2_000_000))
+    system.schedule("manual", short_path / "source", template={"compression": "none"})
+    system.insert_blank(speed=10_000)
+    system.start("control", "tape")
+    run_id = system.run_schedule("manual")
+    program = Path(sys.executable).with_name("tapeline")
+    watching = subprocess.Popen(
+        [program, "runs", "watch", str(run_id)], env=system.environment, cwd=system.folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert watching.stdout is not None
+    assert watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    rest, complaint = watching.communicate(timeout=40)
+    assert f"Run {run_id} goes on. To end it: tapeline runs cancel {run_id}" in rest
+    assert "Traceback" not in complaint
+    assert watching.returncode == 130
+    assert system.json("runs", "show", str(run_id))["state"] == "RUNNING"

@@ -96,7 +96,11 @@ def test_a_worker_answers_while_it_backs_up_and_its_pool_cannot_be_changed(syste
             ("add_consumer", {"queue": "control"}),
             ("autoscale", {"max": 3, "min": 1}),
         ):
-            control.broadcast(command, arguments=arguments, destination=[TAPE])
+            [answer] = control.broadcast(
+                command, arguments=arguments, destination=[TAPE], reply=True, timeout=10
+            )
+            assert "nothing was changed" in answer[TAPE]["error"]
+        assert b"Traceback" not in system.log("tape")
         asked = control.inspect(destination=[TAPE], timeout=10)
         assert control.ping(destination=[TAPE], timeout=10) == [{TAPE: {"ok": "pong"}}]
         assert [queue["name"] for queue in asked.active_queues()[TAPE]] == ["tape"]
@@ -199,10 +203,19 @@ def test_a_failed_run_is_retried_through_flowers_api(system: System) -> None:
     assert system.wait_for_state(run_id, "SUCCEEDED")["state"] == "SUCCEEDED"
     story = system.cli("runs", "show", str(run_id)).stdout
     assert "by dashboard: tape is in" in story
-    dashboard.ask("/api/task/async-apply/tapeline.retry", retry)
+    asked = dashboard.ask("/api/task/async-apply/tapeline.retry", retry)["task-id"]
     system.wait_for(lambda: b"only a FAILED run can be retried" in system.log("control"), "the refusal")
     assert b"Traceback" not in system.log("control")
+    told = system.wait_for(lambda: shown(dashboard, asked), "the refusal in Flower")
+    assert "only a FAILED run can be retried" in str(told["result"])
+    assert not told["traceback"]
     assert system.json("runs", "show", str(run_id))["state"] == "SUCCEEDED"
+
+
+def shown(dashboard: Dashboard, task: str) -> dict[str, Any] | None:
+    """What Flower shows of a task that was refused, once it does."""
+    found = dashboard.ask(f"/api/task/info/{task}")
+    return found if found["state"] == "REFUSED" else None
 
 
 def free_port() -> int:

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from dashboard.today import shown
-from db import attention, calendar, cartridges, catalog, drives, planner, runs, schedules
+from db import attention, calendar, cartridges, catalog, drives, planner, processes, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge
+from db.processes import Reading
 from db.states import BackupType, RunState, Trigger
 from policy.message import M
 from policy.period import ScheduleType
@@ -266,3 +267,24 @@ def test_what_drive_and_tape_warn_of(database: Database) -> None:
         for name, state in (("A", CartridgeState.FULL), ("B", CartridgeState.RETIRED)):
             session.add(TapeCartridge(tape_id=name, state=state, wear=[wear], bytes_used=0))
     assert said(database, datetime.now(UTC)) == ["1 alerts", "9 loads"]
+
+
+def test_who_learns_how_a_run_went(database: Database) -> None:
+    """Nobody, where no process that delivers knows a channel; one that works with older settings is named."""
+
+    def enter(name: str, **facts: Any) -> list[str]:
+        reading = {"file": "/etc/t.toml", "channels": [], "behind": [], "problem": None, **facts}
+        with database.transaction() as session:
+            processes.enter(session, Reading(name=name, host="h", read_at=datetime.now(UTC), **reading))
+        return said(database, datetime.now(UTC))
+
+    assert enter("tape@h") == []
+    assert enter("control@h") == ["No channel is set up: nobody learns how a run went."]
+    assert enter("control@g", channels=["ops"]) == []
+    assert enter("tape@h", behind=["drives"]) == [
+        "tape@h has older settings than /etc/t.toml: drives. Start it anew."
+    ]
+    problem = M("Correct it.").to_json()
+    assert enter("tape@h", problem=problem) == [
+        "tape@h cannot read /etc/t.toml as it is now and works with what it read before: Correct it."
+    ]

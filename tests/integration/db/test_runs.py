@@ -384,3 +384,27 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
         assert row.last_run_time > first
         assert row.last_success_time == due, "the newer period stays done"
         assert schedules.counts(session, row) == {**expected, "successes": 2, "failures": 0}
+
+
+def test_what_follows_a_run_of_a_schedule_was_not_started_by_hand(database: Database) -> None:
+    """A verification that a backup asks for has nobody who asked, unless somebody started the backup."""
+    with database.transaction() as session:
+        by_itself = runs.start_import(session, drive="tape0", options={}, requested_by=None)
+        by_hand = runs.start_import(session, drive="tape0", options={}, requested_by="li")
+        assert (by_itself.trigger, by_hand.trigger) == (Trigger.SCHEDULE, Trigger.MANUAL)
+
+
+def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
+    """It goes on by itself, also where no schedule asked for it; its clock is the one of the setting."""
+    with database.transaction() as session:
+        run = runs.start_import(session, drive="tape0", options={}, requested_by="li")
+        runs.admit(session, "tape0")
+        run.wait_until = datetime(2026, 12, 1, 8, tzinfo=UTC)
+        remedy = M("Insert {tapes}, then: tapeline runs retry {run}", tapes="A", run=run.id)
+        runs.transition(session, run, RunState.WAITING_FOR_TAPE, M("the reason"), remedy)
+        facts = session.scalars(
+            select(Notification.facts).where(Notification.event == "waiting_for_tape")
+        ).one()
+    assert facts["remedy"]["id"].startswith("Change the tape: the run goes on by itself.")
+    assert facts["remedy"]["params"] == {"until": "2026-12-01 08:00 (UTC)"}
+    assert facts["time_zone"] is None

@@ -62,3 +62,10 @@ def test_dingtalk_through_apprise_is_refused() -> None:
 def test_password_is_not_shown(url: str) -> None:
     """The URL, which may hold a password, is in no repr."""
     assert repr(AppriseChannel("ops", url)) == "AppriseChannel(name='ops')"
+
+
+def test_a_wrong_url_is_logged_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """It may hold a password."""
+    with pytest.raises(UsageError):
+        AppriseChannel("ops", "mailtoz://user:passw0rd@example.com")
+    assert "passw0rd" not in caplog.text

@@ -13,6 +13,12 @@ from notify.notice import Notice
 from policy.message import M
 from tests.faults.trickle import Trickle
 
+# Apprise imports all its services when it first needs one, and with them what the machine has to offer.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ImportWarning"),
+]
+
 NOTICE = Notice("title", "text", "text", "")
 
 

@@ -175,3 +175,10 @@ def test_a_broken_template_costs_no_message(own: Callable[[str], Composer], text
     assert notice.plain.startswith(shipped.plain)
     assert "Your template failed.md.j2 is broken" in notice.plain
     assert problem in notice.plain
+
+
+def test_facts_that_no_template_can_show_are_a_message_all_the_same() -> None:
+    """One that cannot be made as it should be is neither lost nor in the way of the others."""
+    notice = CHINESE.compose(replace(FAILED, seconds="a while"))  # type: ignore[arg-type]
+    assert notice.title == "Tapeline · failed: monthly-full"
+    assert notice.plain.startswith("当前磁带非当月")
