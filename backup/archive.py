@@ -11,7 +11,7 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
-from backup import index, system, tar
+from backup import index, tar
 from backup.age import SUFFIX, EncryptedFile
 from backup.buffer import Buffer, BufferedFile
 from backup.entry import Entry, FileType, Place, line_tail
@@ -22,10 +22,8 @@ from backup.pack import Pack, length_of
 from backup.request import ArchiveRecord, Phases
 from backup.tapefile import close_after
 from policy.message import M, Message
+from tape.aside import Eyes, Reading
 from tape.drive import Volume
-
-AHEAD = 8 << 20
-"""So many bytes of a long file are asked of the disk before they are needed."""
 
 Read = Callable[[int], None]
 """Told after each block how many bytes were read; may raise to end the writing."""
@@ -45,10 +43,12 @@ class Archive:
         keys: list[Any],
         buffer: Buffer,
         phases: Phases,
+        eyes: Eyes,
         in_pieces: bool = False,
     ) -> None:
         """``in_pieces``: it is for a piece of a file."""
         self.number = number
+        self._eyes = eyes
         self.name = name_of(number, compressed=zstd is not None, encrypted=bool(keys))
         self.files = 0
         self.deleted = 0
@@ -180,30 +180,23 @@ class Archive:
             hasher.update(member.sparse_map)
             self._out.write(member.sparse_map)
         problem = None
+        about = member.entry.path
         for offset, length in member.segments:
-            missing, reason = self._copy(fd, offset, length, hasher, read)
+            missing, reason = self._copy(self._eyes.reading(fd, offset, length, about), length, hasher, read)
             if missing:
                 self._pad(missing, hasher, read)
                 problem = problem or reason
         self._out.zeros(tar.padding(member.length))
-        return hasher.digest(), problem or _changed(fd, member)
+        return hasher.digest(), problem or self._eyes.ask(_changed, fd, member, about=about)
 
-    def _copy(
-        self, fd: int, offset: int, left: int, hasher: blake3, read: Read
-    ) -> tuple[int, Message | None]:
+    def _copy(self, source: Reading, left: int, hasher: blake3, read: Read) -> tuple[int, Message | None]:
         """Read a part of a file into the stream; returns how many bytes are missing at its end, and why."""
         out, phases = self._out, self._phases
-        os.lseek(fd, offset, os.SEEK_SET)
-        end = offset + left
-        asked = offset
         while left:
             room = out.room()[:left]
             started = perf_counter()
             try:
-                if asked < min(end - left + AHEAD, end):
-                    system.read_soon(fd, asked, AHEAD)
-                    asked += AHEAD
-                count = system.read_into(fd, room)
+                count = source.into(room)
             except OSError as error:
                 return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
             if not count:

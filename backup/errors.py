@@ -13,6 +13,10 @@ class SourceUnreadable(UsageError):
     """A source is there, and the drive's worker may not read it; nothing was written."""
 
 
+class SourceSilent(TapelineError):
+    """A source does not answer: a file server, a share, a disk. What was sealed counts."""
+
+
 class SourceUnusable(UsageError):
     """A source is relative, a socket or a device; nothing was written."""
 

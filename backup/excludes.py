@@ -83,10 +83,14 @@ class Filter:
         """Whether a folder is the root of another file system, whose content is left out."""
         return self._excludes.one_file_system and status.device != self._device
 
-    def is_cache(self, folder: bytes) -> bool:
-        """Whether a folder is tagged as a cache (https://bford.info/cachedir/)."""
-        if not self._excludes.caches:
-            return False
-        with suppress(OSError), open(folder + b"/" + CACHE_TAG, "rb") as tag:  # noqa: PTH123 - bytes
-            return tag.read(len(_SIGNATURE)) == _SIGNATURE
-        return False
+    @property
+    def leaves_out_caches(self) -> bool:
+        """Whether what is in folders that are tagged as caches is left out."""
+        return self._excludes.caches
+
+
+def is_cache(folder: bytes) -> bool:
+    """Whether a folder is tagged as a cache (https://bford.info/cachedir/)."""
+    with suppress(OSError), open(folder + b"/" + CACHE_TAG, "rb") as tag:  # noqa: PTH123 - bytes
+        return tag.read(len(_SIGNATURE)) == _SIGNATURE
+    return False

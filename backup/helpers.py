@@ -3,10 +3,14 @@ small files, so that several of them are in flight at once."""
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import TracebackType
 
 from backup import reader
+from backup.entry import shown
+from tape.aside import Pipe, Wait
 from tape.command import Companion
 
 FEW = 256
@@ -19,8 +23,11 @@ class Helpers:
     One that was killed is not asked any more; whoever asked does it for himself.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, wait: Wait | None = None) -> None:
         self.count = count
+        self._wait = wait
+        self._pipes: dict[Companion, Pipe] = {}
+        self._asked: dict[Companion, deque[bytes]] = {}
         self._stack = ExitStack()
         self._has_started = False
         self.running: list[Companion] = []
@@ -31,6 +38,9 @@ class Helpers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for helper in self._pipes:
+            # It may wait for a source for ever; so does nobody else.
+            helper.leave()
         self._stack.close()
 
     def start_for(self, files: int) -> None:
@@ -40,12 +50,23 @@ class Helpers:
         self._has_started = True
         with suppress(OSError):  # the host can start no more just now: with as many as there are, or none
             while len(self.running) < self.count:
-                self.running.append(self._stack.enter_context(Companion("backup.reader")))
+                self._add(self._stack.enter_context(Companion("backup.reader")))
+
+    def _add(self, helper: Companion) -> None:
+        self.running.append(helper)
+        self._asked[helper] = deque()
+        if self._wait is not None:
+            self._pipes[helper] = Pipe(helper.stdout.fileno(), partial(self._stands_still, helper))
+
+    def _stands_still(self, helper: Companion, seconds: float) -> None:
+        assert self._wait is not None
+        self._wait(shown(self._asked[helper][0]), seconds)
 
     def ask(self, helper: Companion, question: reader.Question, paths: list[bytes]) -> bool:
         """Ask one of those that run; whether it is still there."""
         try:
             reader.ask(helper.stdin, question, paths)
+            self._asked[helper].append(paths[0])
         except OSError:
             self._lost(helper)
             return False
@@ -54,10 +75,12 @@ class Helpers:
     def answer(self, helper: Companion) -> reader.Answer | None:
         """The answer to what this one was asked first; None when it has ended before."""
         try:
-            return reader.answer(helper.stdout)
+            answer = reader.answer(self._pipes.get(helper, helper.stdout))
         except (EOFError, OSError):
             self._lost(helper)
             return None
+        self._asked[helper].popleft()
+        return answer
 
     def _lost(self, helper: Companion) -> None:
         if helper in self.running:

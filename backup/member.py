@@ -11,7 +11,7 @@ from backup.entry import Entry, FileType, text
 from backup.listing import kind_of
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
 from backup.status import entry_of
-from policy.message import M
+from policy.message import M, Message
 
 
 class Member(NamedTuple):
@@ -20,7 +20,8 @@ class Member(NamedTuple):
     entry: Entry
     dev: int
     fd: int | None
-    """Open for reading; None for what has no content. Whoever takes the member closes it."""
+    """Open for reading, where it was looked at; None for what has no content. Whoever takes the member has it
+    closed there."""
     sparse_map: bytes
     segments: holes.Segments
     """The parts of the file to read, in order."""
@@ -35,8 +36,14 @@ class Member(NamedTuple):
         return len(self.sparse_map) + sum(part[1] for part in self.segments)
 
 
-def examine(path: bytes, warn: Warn) -> Member | None:
-    """Look at a path; None, and a warning, when it cannot be backed up."""
+def examined(path: bytes) -> tuple[Member | None, list[tuple[bytes, Message]]]:
+    """Look at a path; None when it cannot be backed up. And what is to be warned of."""
+    warnings: list[tuple[bytes, Message]] = []
+    found = _examine(path, lambda of, reason: warnings.append((of, reason)))
+    return found, warnings
+
+
+def _examine(path: bytes, warn: Warn) -> Member | None:
     try:
         status = os.lstat(system.native(path))
         if stat.S_ISREG(status.st_mode):

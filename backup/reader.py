@@ -9,7 +9,7 @@ import marshal
 import signal
 import sys
 from enum import Enum
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from backup.listing import Listed, listed
 from backup.pack import Pack, pack
@@ -35,7 +35,13 @@ def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
     _send(pipe, question.value + b"\0".join(paths))
 
 
-def answer(pipe: BinaryIO) -> Answer:
+class Readable(Protocol):
+    """A pipe, however it is read."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def answer(pipe: Readable) -> Answer:
     """The answer to the question that was sent first. Raises EOFError when the process has ended."""
     sizes = _exactly(pipe, 2 * _SIZE)
     facts, data = (int.from_bytes(size, "little") for size in (sizes[:_SIZE], sizes[_SIZE:]))
@@ -85,7 +91,7 @@ def _send(pipe: BinaryIO, *parts: bytes) -> None:
     pipe.flush()
 
 
-def _exactly(pipe: BinaryIO, size: int) -> bytes:
+def _exactly(pipe: Readable, size: int) -> bytes:
     data = pipe.read(size)
     if len(data) < size:
         raise EOFError

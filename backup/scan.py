@@ -10,23 +10,27 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 from backup import system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
-from backup.excludes import CACHE_TAG, Excludes, Filter
+from backup.excludes import CACHE_TAG, Excludes, Filter, is_cache
+from backup.eyes import HERE
 from backup.helpers import Helpers
 from backup.listing import Listed, Status, listed, look, looked_at
 from backup.listings import Listings
 from backup.spool import failed
 from policy.message import M, Message
 from policy.paths import order
+from tape.aside import Eyes
 
 RUN = 100_000
 """So many names of one folder are sorted in memory; more are merged from disk."""
 PART = 1000
 """So many names of a large folder are looked at in one go."""
+
+T = TypeVar("T")
 
 Warn = Callable[[bytes, Message], None]
 
@@ -42,7 +46,7 @@ NOTHING = Excludes()
 SOURCE_MISSING = M("Not backed up: this source does not exist. Is its file system mounted?")
 
 
-def roots(sources: Iterable[str], *, some_may_miss: bool = False) -> tuple[bytes, ...]:
+def roots(sources: Iterable[str], some_may_miss: bool = False) -> tuple[bytes, ...]:
     """The real paths of the sources, sorted, each once; one inside another is left out.
 
     ``some_may_miss``: as long as one can be read, the others count too; the scan warns of them. Raises
@@ -125,6 +129,7 @@ class Scan:
         warn: Warn,
         *,
         helpers: Helpers,
+        eyes: Eyes = HERE,
         excludes: Excludes = NOTHING,
         own: Iterable[tuple[int, int]] = (),
         after: str | None = None,
@@ -132,6 +137,7 @@ class Scan:
         self._spool = spool
         self._warn = warn
         self._listings = Listings(helpers)
+        self._eyes = eyes
         self._excludes = excludes
         self._own = set(own)
         self._after = None if after is None else order(raw(after))
@@ -147,7 +153,7 @@ class Scan:
 
     def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
         try:
-            rules = Filter(self._excludes, root, os.lstat(system.native(root)).st_dev)
+            rules = Filter(self._excludes, root, self._see(look, root).device)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             self._warn(root, SOURCE_MISSING if missing else unreadable(error))
@@ -178,7 +184,7 @@ class Scan:
         path, status = found
         if status is None:
             try:
-                status = look(path)
+                status = self._see(look, path)
             except OSError as error:
                 self._warn(path, unreadable(error))
                 return None if isinstance(error, FileNotFoundError) else found
@@ -223,12 +229,12 @@ class Scan:
             self.left_out += 1
             return iter(())
         found = self._listings.take(folder)
-        if rules.is_cache(folder):
+        if rules.leaves_out_caches and self._see(is_cache, folder):
             self.left_out += 1
             return iter((Found(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
         try:
             if found is None:
-                found = listed(folder)
+                found = self._see(listed, folder)
             if found is None:
                 return self._in_parts(folder, self._sorted_names(folder, open_files), rules)
         except OSError as error:
@@ -239,7 +245,7 @@ class Scan:
     def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
         """What is in a large folder, of which never all is in memory."""
         while part := list(islice(names, PART)):
-            yield from self._wanting(folder, looked_at(folder, part), rules)
+            yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
 
     def _wanting(self, folder: bytes, found: list[Listed], rules: Filter) -> Iterator[Found]:
         """What was found in a folder; those folders of it that will be walked are listed ahead."""
@@ -259,26 +265,46 @@ class Scan:
         return iter(part)
 
     def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
-        with os.scandir(system.native(folder)) as entries:
-            names = (entry.name for entry in entries)
-            run = sorted(islice(names, RUN))
-            if len(run) < RUN:
-                return iter(run)
-            runs = []
-            while run:
-                runs.append(self._spill(run, open_files))
-                run = sorted(islice(names, RUN))
-        return heapq.merge(*runs)
-
-    def _spill(self, run: list[bytes], open_files: ExitStack) -> Iterator[bytes]:
+        runs, rest = self._see(in_runs, folder, os.fspath(self._spool))
         try:
-            file = tempfile.TemporaryFile(dir=self._spool)  # noqa: SIM115 - the stack closes it
-            open_files.enter_context(file)
-            file.write(b"".join(name + b"\0" for name in run))
-            file.seek(0)
+            return heapq.merge(*(self._spilled(run, open_files) for run in runs), iter(rest))
         except OSError as error:
             raise failed(error) from error
+
+    def _spilled(self, run: str, open_files: ExitStack) -> Iterator[bytes]:
+        path = Path(run)
+        file = open_files.enter_context(path.open("rb"))
+        # It goes with whoever has it open, whatever becomes of him.
+        path.unlink()
         return split(file)
+
+    def _see(self, function: Callable[..., T], path: bytes, *more: Any) -> T:
+        """Look at a path of the sources. Raises OSError."""
+        return self._eyes.ask(function, path, *more, about=shown(path))
+
+
+def in_runs(folder: bytes, spool: str) -> tuple[list[str], list[bytes]]:
+    """The names in a large folder, sorted run by run: files below ``spool``, and the last run.
+
+    Raises OSError, SpoolFailed.
+    """
+    runs: list[str] = []
+    with os.scandir(system.native(folder)) as entries:
+        names = (entry.name for entry in entries)
+        run = sorted(islice(names, RUN))
+        while len(run) == RUN:
+            runs.append(_spill(run, spool))
+            run = sorted(islice(names, RUN))
+    return runs, run
+
+
+def _spill(run: list[bytes], spool: str) -> str:
+    try:
+        with tempfile.NamedTemporaryFile(dir=spool, delete=False) as file:
+            file.write(b"".join(name + b"\0" for name in run))
+    except OSError as error:
+        raise failed(error) from error
+    return file.name
 
 
 def split(file: IO[bytes]) -> Iterator[bytes]:

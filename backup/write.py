@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 from time import perf_counter
 
-from backup import age, documents, frames, index, manifest, tar
+from backup import age, documents, eyes, frames, index, manifest, tar
 from backup.archive import Archive
 from backup.buffer import Buffer
 from backup.changes import Change, since
@@ -23,7 +22,7 @@ from backup.entry import Entry, FileType, deletion, raw, shown, text
 from backup.errors import Ended, SetExists
 from backup.helpers import Helpers
 from backup.links import First, LinkTable
-from backup.member import Member, examine
+from backup.member import Member, examined
 from backup.pack import SMALL, Pack
 from backup.pieces import head_of, next_piece, whole_of
 from backup.plan import Kind, Plan
@@ -46,6 +45,7 @@ from backup.tapefile import blocks_of, confirm, hashed, put, read_error
 from policy import units
 from policy.message import M, Message
 from policy.paths import order
+from tape.aside import Eyes, Wait
 from tape.drive import Volume
 from tape.errors import TapeFull
 
@@ -55,15 +55,26 @@ LONGEST = 16
 _START = ResumePoint((), 0, 0, 0, None)
 
 
-def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path) -> SetSummary:
+def write_set(
+    volume: Volume, request: SetRequest, journal: Journal, spool: Path, wait: Wait | None = None
+) -> SetSummary:
     """Write a set, or what is missing of it when ``request.resume`` says how far it had come.
 
     ``spool`` is a folder on the host's disk. What lies in it under the set's id is removed with success and
-    kept otherwise, so that hard links are found again on resuming. Raises SourceMissing, SourceUnusable
-    and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and SealFailed, after
-    which all archives that the journal was told of still count; and whatever the journal raises.
+    kept otherwise, so that hard links are found again on resuming. ``wait``: called while a source does not
+    answer; what it raises goes through, and who waits for the source is left behind. Raises SourceMissing,
+    SourceUnusable and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and
+    SealFailed, after which all archives that the journal was told of still count; and whatever the journal
+    raises.
     """
-    sources = roots(request.sources, some_may_miss=True)
+    with eyes.opened(wait) as seeing:
+        return _written(volume, request, journal, spool, seeing=seeing)
+
+
+def _written(
+    volume: Volume, request: SetRequest, journal: Journal, spool: Path, *, seeing: Eyes
+) -> SetSummary:
+    sources = seeing.ask(roots, request.sources, True, about=", ".join(request.sources))  # noqa: FBT003
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)
@@ -72,7 +83,7 @@ def write_set(volume: Volume, request: SetRequest, journal: Journal, spool: Path
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
     links = LinkTable(work / "links.sqlite")
     try:
-        summary = _Writing(volume, request, journal, work, links).run(sources)
+        summary = _Writing(volume, request, journal, work, links, seeing=seeing).run(sources)
     finally:
         links.close()
     with spooling():
@@ -118,8 +129,16 @@ class _Writing:
     """The state of one call of ``write_set``."""
 
     def __init__(
-        self, volume: Volume, request: SetRequest, journal: Journal, spool: Path, links: LinkTable
+        self,
+        volume: Volume,
+        request: SetRequest,
+        journal: Journal,
+        spool: Path,
+        links: LinkTable,
+        *,
+        seeing: Eyes,
     ) -> None:
+        self._eyes = seeing
         resume = request.resume or _START
         self._volume = volume
         self._request = request
@@ -150,7 +169,7 @@ class _Writing:
         # A link goes only to what this cartridge holds: each can be read by itself.
         here = numbers(self._volume, self._request.set_id)
         self._links.keep({archive.number for archive in self._archives} & here)
-        with Helpers(self._request.readers) as helpers:
+        with Helpers(self._request.readers, self._eyes.wait) as helpers:
             plan = self._scan(sources, helpers)
             self._begin(sources)
             self._pack(plan, helpers)
@@ -174,6 +193,7 @@ class _Writing:
             self._spool,
             self._warn,
             helpers=helpers,
+            eyes=self._eyes,
             excludes=self._request.excludes,
             own=self._own_folders(),
             after=self._after,
@@ -245,7 +265,9 @@ class _Writing:
         )
 
     def _examine(self, path: bytes) -> None:
-        member = examine(path, self._warn)
+        member, warnings = self._eyes.ask(examined, path, about=shown(path))
+        for of, reason in warnings:
+            self._warn(of, reason)
         if member is None:
             return
         try:
@@ -256,7 +278,7 @@ class _Writing:
                 self._link(member.entry, first)
         finally:
             if member.fd is not None:
-                os.close(member.fd)
+                self._eyes.close(member.fd)
         self._taken()
 
     def _take_pack(self, pack: Pack) -> None:
@@ -384,6 +406,7 @@ class _Writing:
             keys=self._keys,
             buffer=self._buffer,
             phases=self._phases,
+            eyes=self._eyes,
             in_pieces=in_pieces,
         )
         return self._archive

@@ -47,6 +47,7 @@ def _collect(session: Any) -> dict[str, Any]:
         ],
         "schedules": sum(each["enabled"] for each in planned),
         "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
+        "standing_still": attention.standing_still(session),
         "trouble": [each for each in planned if trouble(each)],
         "unsent_messages": session.scalar(unsent),
         "channels": outbox.troubles(session),
@@ -79,6 +80,8 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style=output.STYLES.get(run["state"]),
         )
+    for each in found["standing_still"]:
+        output.say(Message.from_json(each["reason"]), style="red")
     if not found["active"]:
         output.say(M("No run is under way."))
     if found["last"]:

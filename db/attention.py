@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, outbox, planner, processes, schedules
+from db import events, outbox, planner, processes, runs, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -67,13 +68,21 @@ def concerns(
     ]
 
 
-def _standing_still(session: Session) -> Iterator[Concern]:
-    """As it was announced, unless the run has come further since."""
+def standing_still(session: Session) -> list[dict[str, Any]]:
+    """The runs that were announced to stand still and have not come further since, each with its reason."""
+    found = []
     for run in _runs(session, ChainRun.state == RunState.RUNNING):
         said = events.last_of(session, run, "stalled")
         if said is not None and (run.moved_at is None or said.created_at >= run.moved_at):
-            text = M("{what} stands still: {reason}", what=_what(run), reason=said.facts["reason"])
-            yield Concern(text, run=run.id, drive=run.drive)
+            found.append({"run": run.id, "reason": said.facts["reason"]})
+    return found
+
+
+def _standing_still(session: Session) -> Iterator[Concern]:
+    for each in standing_still(session):
+        run = runs.get(session, each["run"])
+        text = M("{what} stands still: {reason}", what=_what(run), reason=each["reason"])
+        yield Concern(text, run=run.id, drive=run.drive)
 
 
 def _waiting(session: Session) -> Iterator[Concern]:

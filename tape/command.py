@@ -177,6 +177,12 @@ class Process:
         process_group.kill(self._process.pid)
 
 
+LEAVE_SECONDS = 0.5
+"""How long a killed companion is waited for before it is left behind."""
+_left_behind: list[subprocess.Popen[bytes]] = []
+"""Those that could not be killed; looked after when the next one is left."""
+
+
 class Companion:
     """Another process of our own at the same work: a module, run by this Python, asked by its standard
     input and answers by its standard output. As a context it is ended by closing its input.
@@ -204,10 +210,22 @@ class Companion:
     def __enter__(self) -> Companion:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Kill it, and do not wait for long: one that hangs in a source cannot be killed at all."""
+        self._process.kill()
+        _wait(self._process, LEAVE_SECONDS)
+        self._close()
+        _left_behind[:] = [each for each in (*_left_behind, self._process) if each.poll() is None]
+
+    def _close(self) -> None:
         for pipe in (self.stdout, self.stdin):
             with suppress(OSError):  # it may have ended before us, with what was on its way
                 pipe.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        if self._process in _left_behind:
+            return
         if _wait(self._process, TERMINATE_SECONDS) is None:
             self._process.kill()
             _wait(self._process, KILL_SECONDS)

@@ -6,16 +6,19 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from backup.scan import roots
 from celery_app import drive_programs, wiring
 from celery_app.celery import app
 from db import drive_checks, drives
 from db.models import Drive, now
 from policy.errors import TapelineError
 from policy.message import Message
+from tape.aside import Wait
 from tasks import chain
 from tasks.host_clock import clock_doubt
+from tasks.sources import check, within
 
+SOURCES_PATIENCE = 8.0
+"""Seconds that all sources together have to answer."""
 PATIENCE = 30.0
 """Seconds that an asker waits: the label's own limit is 10."""
 
@@ -29,10 +32,11 @@ def check_drive(number: int) -> str:
         wrong_clock = clock_doubt(session)
     if asked is None:
         return "nobody waits for this"
+    wait = within(SOURCES_PATIENCE)
     answer = {
         "clock": wrong_clock.to_json() if wrong_clock else None,
-        "sources": [_problem([source]) for source in asked.sources],
-        "no_source": _problem(asked.sources, some_may_miss=True),
+        "sources": [_problem([source], wait) for source in asked.sources],
+        "no_source": _problem(asked.sources, wait, some_may_miss=True),
         "no_format": _no_format(asked.drive),
         **_medium(asked.drive),
     }
@@ -41,9 +45,9 @@ def check_drive(number: int) -> str:
     return "answered"
 
 
-def _problem(sources: list[str], *, some_may_miss: bool = False) -> dict[str, Any] | None:
+def _problem(sources: list[str], wait: Wait | None, *, some_may_miss: bool = False) -> dict[str, Any] | None:
     try:
-        roots(sources, some_may_miss=some_may_miss)
+        check(sources, wait, some_may_miss=some_may_miss)
     except TapelineError as error:
         return error.message.to_json()
     return None

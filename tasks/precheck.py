@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from backup.scan import roots
 from celery_app import drive_programs
 from celery_app.drive_programs import ProgramMissing
 from db import cartridges, drives, events, runs
@@ -17,6 +16,7 @@ from tape.drive import Lock, Medium
 from tasks import condition, lost
 from tasks.host_clock import clock_doubt
 from tasks.outlook import room_doubt
+from tasks.sources import check, watch
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.tape_rules import begun_on, is_let_pass, is_switch_alone, local_now, policy_of, refusal
 from tasks.work import Work, WrongTape
@@ -28,8 +28,8 @@ class ClockWrong(TapelineError):
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, WrongTape, ProgramMissing,
-    DriveError."""
+    """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, SourceSilent, WrongTape,
+    ProgramMissing, DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
         return SkipRun(done)
@@ -41,7 +41,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     sources = work.db(lambda _session, run: _sources(run))
     if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns of the others.
-        roots(sources, some_may_miss=True)
+        check(sources, watch(work), some_may_miss=True)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:

@@ -25,6 +25,7 @@ from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.mounting import mounted
 from tasks.set_request import request_for, spool_of, with_dump, with_known_files
+from tasks.sources import watch
 from tasks.step import Done, NextPart, step
 from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
 from tasks.work import Work, WrongTape
@@ -86,7 +87,7 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, in
         work.writes_on = target.cartridge_id
         request = with_dump(work, with_known_files(work, target.request))
         request = pace.fed(work, request)
-        summary = write_set(volume, request, _journal(work, target), spool_of(work))
+        summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
         return target, summary, volume.free(), volume.medium.capacity
 
 

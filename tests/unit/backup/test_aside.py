@@ -1,0 +1,167 @@
+"""Sources that never answer: whoever looks at them is left behind, and the set is the same as without."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from backup import helpers, scan
+from backup.write import write_set
+from tape import aside
+from tests.dead_source import mounted, needs_fuse
+from tests.unit.backup.bench import Bench, request
+
+if sys.platform == "win32":
+    pytest.skip("there nothing can be left behind", allow_module_level=True)
+
+
+class GaveUp(Exception):
+    """Whoever watches over the time has had enough."""
+
+
+class Watch:
+    """Gives up after a few ticks, and remembers what did not answer."""
+
+    def __init__(self, *, armed: bool = True) -> None:
+        self.left = 2
+        self.armed = armed
+        self.about: list[str] = []
+
+    def __call__(self, about: str, _seconds: float) -> None:
+        if not self.armed:
+            return
+        self.about.append(about)
+        self.left -= 1
+        if self.left < 0:
+            raise GaveUp(about)
+
+
+def never(_about: str, seconds: float) -> None:
+    assert seconds < 60
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "TICK", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    """What was left behind ends as soon as it is let go."""
+    yield
+    deadline = time.monotonic() + 20
+    while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
+        assert time.monotonic() < deadline, psutil.Process().children()
+        time.sleep(0.05)
+
+
+def back_up(bench: Bench, wait: Any, *sources: Path, **how: Any) -> Any:
+    return write_set(
+        bench.volume, request(*(sources or (bench.source,)), **how), bench.log, bench.spool, wait
+    )
+
+
+@needs_fuse
+@pytest.mark.parametrize("what", ["read", "small", "list", "stat", "root"])
+@pytest.mark.parametrize("readers", [0, 2])
+def test_a_source_that_never_answers(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
+) -> None:
+    """Whatever is asked of it: the watch is called with its name, and what it raises comes back."""
+    monkeypatch.setattr(helpers, "FEW", 1)
+    watch = Watch()
+    with mounted(tmp_path, what) as point, pytest.raises(GaveUp):
+        back_up(bench, watch, point, readers=readers)
+    assert all(str(point) in about for about in watch.about)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
+    """SIGSTOP in the middle of an answer: nobody waits for them for ever."""
+    monkeypatch.setattr(helpers, "FEW", 1)
+    for number in range(40):
+        (bench.source / f"{number:02d}").write_bytes(b"x" * 4000)
+    (bench.source / "large").write_bytes(os.urandom(30 << 20))
+
+    watch = Watch(armed=False)
+
+    class Stops(type(bench.log)):  # type: ignore[misc]
+        def progress(self, files: int, size: int) -> None:
+            super().progress(files, size)
+            watch.armed = True
+            for child in psutil.Process().children():
+                child.send_signal(signal.SIGSTOP)
+
+    log = Stops()
+    with pytest.raises(GaveUp):
+        write_set(
+            bench.volume, request(bench.source, readers=readers, frame_bytes=1), log, bench.spool, watch
+        )
+    assert log.steps
+
+
+def test_the_set_is_the_same_to_the_byte(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen from aside, or by the process itself: files, holes, links, names of any kind."""
+    monkeypatch.setattr(scan, "RUN", 7)
+    monkeypatch.setattr("backup.listing.MOST", 20)
+    many = bench.source / "many"
+    many.mkdir()
+    for number in range(40):
+        (many / f"{number:02d}").write_bytes(bytes([number]) * 50_000 * (number % 9))
+    (bench.source / "cut").write_bytes(os.urandom((3 << 20) + 17))
+    (bench.source / "empty").touch()
+    (bench.source / "link").symlink_to("cut")
+    (bench.source / "second").hardlink_to(bench.source / "cut")
+    os.mkfifo(bench.source / "fifo")
+    with (bench.source / "hole").open("wb") as file:
+        file.truncate(9_000_000)
+        file.write(b"end")
+    Path(os.fsdecode(os.fsencode(bench.source) + b"/\xff")).write_text("z")
+    found = []
+    for wait in (None, never):
+        back_up(bench, wait, compression="none")
+        folder = bench.file("")
+        found.append({path.name: path.read_bytes() for path in sorted(folder.glob("data-*"))})
+        folder.rename(bench.volume.root / f"with {wait}")
+    assert found[0] == found[1]
+    assert not bench.log.warnings
+
+
+def test_a_process_that_was_killed_is_started_anew(bench: Bench) -> None:
+    """What was open there is lost: its file is partial, with a warning, and the next is whole."""
+    for name in ("a", "b"):
+        (bench.source / name).write_bytes(os.urandom(20 << 20))
+    killed: list[int] = []
+
+    class Killing(type(bench.log)):  # type: ignore[misc]
+        def progress(self, files: int, size: int) -> None:
+            super().progress(files, size)
+            if not killed:
+                for child in psutil.Process().children():
+                    killed.append(child.pid)
+                    child.kill()
+
+    bench.log = Killing()
+    summary = back_up(bench, never, frame_bytes=1 << 20)
+    assert len(killed) == 1
+    assert summary.warnings == 1
+    bench.restore()
+    assert (bench.restored("b")).read_bytes() == (bench.source / "b").read_bytes()
+
+
+def test_errors_are_those_of_the_one_who_looks() -> None:
+    """Its class, its number and its words."""
+    with aside.Aside(never) as eyes:
+        with pytest.raises(FileNotFoundError, match="No such file"):
+            eyes.ask(os.lstat, "/nowhere/at/all", about="x")
+        with pytest.raises(scan.SourceMissing, match="does not exist"):
+            eyes.ask(scan.roots, ["/nowhere/at/all"], about="x")
+        assert eyes.ask(os.path.exists, "/", about="x")
