@@ -18,7 +18,7 @@ from celery.signals import celeryd_init, task_postrun, task_prerun, worker_shutt
 from celery.worker import state
 from celery.worker.control import Panel
 from kombu.exceptions import OperationalError
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from celery_app import reading, settings, wiring
@@ -201,8 +201,7 @@ def lock_in_database(drive: str) -> Connection:
     """Hold the drive's lock on a connection of its own. Raises WorkerRefused, DatabaseUnavailable."""
     database = wiring.database()
     database.check_version()
-    connection = create_engine(database.url, poolclass=NullPool).connect()
-    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    connection = database.stay()
     if not drives.try_lock(connection, drive):
         connection.close()
         raise WorkerRefused(
@@ -271,7 +270,7 @@ def _is_busy() -> bool:
 class Keeper(threading.Thread):
     """Keeps the drive: says every few seconds that the worker lives, and takes a lost lock again.
 
-    A session lock is lost silently with its connection. When another worker has it by then, this one ends.
+    The lock is lost silently with its connection. When another worker has it by then, this one ends.
     It also ends when its pool does not take the task that it was given: a process that came to stand in its
     fork looks idle from everywhere, and a run would wait for it all night.
     """

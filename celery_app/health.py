@@ -14,6 +14,9 @@ from celery_app.config import broker_url, celery_config
 from policy.errors import TapelineError
 from policy.message import M
 
+PROBE_SECONDS = 10
+"""How long what was written to try it stays in Redis."""
+
 
 class BrokerUnavailable(TapelineError):
     """The broker does not answer."""
@@ -46,13 +49,47 @@ def broker_facts() -> dict[str, Any]:
     }
 
 
-def workers(timeout: float = 1.5) -> list[str]:
-    """The names of the workers that answer now. Raises BrokerUnavailable."""
+def check_writable() -> None:
+    """Write something that passes away by itself. Raises BrokerUnavailable where Redis takes nothing."""
+    try:
+        with _connection() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+            connection.default_channel.client.set("doctor", "1", ex=PROBE_SECONDS)
+    except (OperationalError, OSError, RedisError) as error:
+        raise _unavailable(error) from error
+
+
+def ping(nodes: list[str] | None = None, timeout: float = 1.5) -> list[str]:
+    """The names of those that answer now, of all or of some. Raises BrokerUnavailable."""
     from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
 
-    broker_facts()
-    answered = [name for answer in app.control.ping(timeout=timeout) or [] for name in answer]
-    return sorted(name for name in answered if not name.startswith(f"{BEAT}@"))
+    check_broker()
+    try:
+        answers = app.control.ping(destination=nodes, timeout=timeout) or []
+    except (OperationalError, OSError, RedisError) as error:
+        raise _unavailable(error) from error
+    return sorted(name for answer in answers for name in answer)
+
+
+def workers(timeout: float = 1.5) -> list[str]:
+    """The names of the workers that answer now. Raises BrokerUnavailable."""
+    return [name for name in ping(timeout=timeout) if not name.startswith(f"{BEAT}@")]
+
+
+def queues(timeout: float = 1.5) -> dict[str, list[str]]:
+    """The queues that are worked at now, each with the names of its workers. Raises BrokerUnavailable."""
+    from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
+
+    check_broker()
+    try:
+        answers = app.control.inspect(timeout=timeout).active_queues() or {}
+    except (OperationalError, OSError, RedisError) as error:
+        raise _unavailable(error) from error
+    found: dict[str, list[str]] = {}
+    for node, consumed in sorted(answers.items()):
+        for queue in consumed:
+            found.setdefault(queue["name"], []).append(node)
+    return found
 
 
 def _unavailable(error: Exception) -> BrokerUnavailable:
@@ -66,6 +103,16 @@ def _unavailable(error: Exception) -> BrokerUnavailable:
         return BrokerUnavailable(
             M("The broker refuses this host's user: {reason}", reason=reason),
             M("Correct user and password in broker_url."),
+        )
+    if any(word in reason for word in ("OOM", "maxmemory")):
+        return BrokerUnavailable(
+            M("Redis is full and takes no messages: {reason}", reason=reason),
+            M("Raise 'maxmemory' in its configuration, or make room in it."),
+        )
+    if any(word in reason for word in ("READONLY", "read only", "MISCONF")):
+        return BrokerUnavailable(
+            M("Redis takes no messages: {reason}", reason=reason),
+            M("Set broker_url to the Redis that is written to, and see that its disk has room."),
         )
     return BrokerUnavailable(
         M("The broker does not answer."), M("Start it with 'tapeline up', or check the setting broker_url.")

@@ -106,10 +106,7 @@ def _option(words: Sequence[str], *names: str) -> str:
 
 def _ping(process: Process) -> None:
     """A worker answers while its task works; beat is silent once its scheduler hangs for a minute."""
-    from celery_app.celery import app  # noqa: PLC0415 - loading the tasks takes half a second
-
-    health.check_broker()
-    if not app.control.ping(destination=[process.node], timeout=ANSWER_SECONDS):
+    if not health.ping([process.node], ANSWER_SECONDS):
         raise NoPulse(
             M("{node} runs and does not answer.", node=process.node),
             M("Read its log; if it goes on, start it again."),

@@ -15,12 +15,13 @@ import typer
 from sqlalchemy import text
 
 from celery_app import settings, wiring
+from celery_app.queues import CONTROL
 from cli import drive_checks, output, stack, wire_checks
 from cli.drive_checks import Wrong
 from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
-from db import outbox, processes, schedules
+from db import drives, outbox, processes, schedules
 from db.models import Process
 from notify.channel import Broken
 from policy import units
@@ -29,6 +30,9 @@ from policy.message import M, Message
 
 SPOOL_BYTES = 1_000_000_000
 """Room that the lists of a large backup take on the spool."""
+
+PATIENCE = 5.0
+"""Seconds that a worker which did not answer at once is waited for."""
 
 CLOCK_SECONDS = 5.0
 """How far the clocks of this host and the database may be apart."""
@@ -128,6 +132,7 @@ def _broker() -> Message:
     from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
 
     facts = health.broker_facts()
+    health.check_writable()
     if not facts["append_only"]:
         raise Wrong(
             M("Redis does not keep its messages on disk."), M("Set 'appendonly yes' in its configuration.")
@@ -143,10 +148,29 @@ def _broker() -> Message:
 def _workers() -> Message:
     from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
 
-    names = health.workers()
-    if not names:
+    needed = _needed_queues()
+    found = health.queues()
+    if not needed <= found.keys():
+        # One that has much to do is asked once more.
+        found = health.queues(timeout=PATIENCE)
+    if not found:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
-    return M("{names}", names=", ".join(names))
+    missing = sorted(needed - found.keys())
+    if missing:
+        raise Wrong(
+            M("No worker answers for: {queues}.", queues=", ".join(missing)),
+            M("Start it on its host: tapeline worker {queue}", queue=missing[0]),
+        )
+    return M("{names}", names=", ".join(sorted({name for names in found.values() for name in names})))
+
+
+def _needed_queues() -> set[str]:
+    """Those of control, of the drives that schedules run on, and of the drives that are set on this host."""
+    configured = settings.load()
+    with wiring.database().transaction() as session:
+        used = {row.drive for row in schedules.present(session) if row.enabled}
+        named = {name: drives.queue_of(session, name) for name in used | set(configured.drives)}
+    return {CONTROL, *(queue or configured.queue_of(name) for name, queue in named.items())}
 
 
 def _schedules() -> Message:

@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from backup.eyes import opened
 from celery_app import drive_programs, settings, wiring
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes import described
 from tape import command, ltfs_mounts
+from tape.aside import Wait
+from tape.drive import Medium
 
+ANSWER_SECONDS = 20.0
+"""How long a drive may take beside its label."""
 VERSION_SECONDS = 10.0
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
 
@@ -103,5 +108,27 @@ def _tape(name: str) -> Message:
     driver = settings.load().drive(name).driver
     if driver == "ltfs_windows" and sys.platform != "win32":
         raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
-    medium = wiring.drive(name).look()
+    medium = _seen(name)
     return M("{driver}: {tape}", driver=driver, tape=described(medium.state.value, medium.label))
+
+
+def _seen(name: str) -> Medium:
+    """What is in the drive. A volume whose LTFS stands still answers nobody; who asks cannot be killed."""
+    limit = settings.load().drive(name).label_limit_seconds + ANSWER_SECONDS
+    with opened(None if sys.platform == "win32" else _until(name, limit)) as eyes:
+        return eyes.ask(_look, name, about=name)
+
+
+def _look(name: str) -> Medium:
+    return wiring.drive(name).look()
+
+
+def _until(name: str, limit: float) -> Wait:
+    def wait(_about: str, seconds: float) -> None:
+        if seconds > limit:
+            raise Wrong(
+                M("Drive {name} has not answered for {seconds} s.", name=name, seconds=round(limit)),
+                M("See whether LTFS and the drive still work; leave the drive switched on."),
+            )
+
+    return wait

@@ -22,14 +22,18 @@ from policy.tapes import described
 def status(as_json: AsJson = False) -> None:
     """Show what runs, what waits for somebody, what the drives hold and what could not be sent.
 
-    Exit code 4 while a run waits for an operator.
+    Exit code 1 when no worker answers: nothing is backed up then; 4 while a run waits for an operator.
     """
-    with stack.database() as database, database.transaction() as session:
-        found = _collect(session)
+    with stack.database() as database:
+        with database.transaction() as session:
+            found = _collect(session)
+        found |= _answering()
     if as_json:
         output.print_json(found)
     else:
         _print(found)
+    if not found["workers"]:
+        raise typer.Exit(1)
     waiting = any(run["state"] == "WAITING_FOR_TAPE" for run in found["active"])
     raise typer.Exit(4 if waiting else 0)
 
@@ -56,6 +60,16 @@ def _collect(session: Any) -> dict[str, Any]:
     }
 
 
+def _answering() -> dict[str, Any]:
+    """Whether anybody works; a broker that is away is why nobody does."""
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
+    try:
+        return {"workers": health.workers(), "broker": None}
+    except health.BrokerUnavailable as error:
+        return {"workers": [], "broker": error.in_one().to_json()}
+
+
 def _due(schedule: dict[str, Any]) -> str:
     return str(schedule["next_run_time"])
 
@@ -67,7 +81,19 @@ def _print_warnings(found: dict[str, Any]) -> None:
         output.say(Message.from_json(warning), style="yellow")
 
 
+def _print_workers(found: dict[str, Any]) -> None:
+    if found["broker"]:
+        output.say(Message.from_json(found["broker"]), style="red")
+    if not found["workers"]:
+        output.say(
+            M("Nothing runs: no worker answers. Start them with 'tapeline up', or as services."), style="red"
+        )
+    for each in found["standing_still"]:
+        output.say(Message.from_json(each["reason"]), style="red")
+
+
 def _print(found: dict[str, Any]) -> None:
+    _print_workers(found)
     for run in found["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
         output.say(
@@ -80,8 +106,6 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style=output.STYLES.get(run["state"]),
         )
-    for each in found["standing_still"]:
-        output.say(Message.from_json(each["reason"]), style="red")
     if not found["active"]:
         output.say(M("No run is under way."))
     if found["last"]:

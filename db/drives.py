@@ -24,8 +24,8 @@ def lock_key(name: str) -> int:
 
 
 def try_lock(connection: Connection, name: str) -> bool:
-    """Take the drive's lock for as long as this connection lives."""
-    return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(name)}))
+    """Take the drive's lock for as long as the transaction of this connection lasts."""
+    return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}))
 
 
 def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:

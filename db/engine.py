@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import psycopg2
-from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
+from sqlalchemy import Connection, NullPool, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from db import clock, sqlstate
-from db.errors import DatabaseFailed, DatabaseNotMigrated, DatabaseUnavailable
+from db.errors import DatabaseFailed, DatabaseNotMigrated, DatabaseUnavailable, WrongEncoding
 from policy.errors import TapelineError, UsageError
 from policy.message import M
 
@@ -173,6 +173,21 @@ class Database:
             )
         return None
 
+    def stay(self) -> Connection:
+        """A connection of its own, in a transaction that stays open: what it locks is locked as long as it
+        lives, also behind a pooler that gives each transaction another connection.
+
+        Raises DatabaseUnavailable.
+        """
+        engine = create_engine(self.url, poolclass=NullPool, connect_args=_CLIENT)
+        event.listen(engine, "connect", self._limit)
+        try:
+            connection = engine.connect()
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        except DBAPIError as error:
+            raise self._translate(error) or error from error
+        return connection
+
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
@@ -182,7 +197,10 @@ class Database:
         self.engine.dispose(close=False)
 
     def upgrade(self) -> None:
-        """Bring the tables to the newest version, if they are not. Two at once wait for each other."""
+        """Bring the tables to the newest version, if they are not. Two at once wait for each other.
+
+        Raises WrongEncoding, DatabaseUnavailable.
+        """
         if self._version() == newest_version():
             return
         from alembic import command  # noqa: PLC0415 - slow to load, and seldom needed
@@ -196,12 +214,13 @@ class Database:
             connection.commit()
 
     def check_version(self) -> None:
-        """Raises DatabaseNotMigrated unless the tables are those of this version."""
+        """Raises DatabaseNotMigrated unless the tables are those of this version; WrongEncoding."""
         if self._version() != newest_version():
             raise _not_migrated()
 
     def _version(self) -> str | None:
         with self._connect() as connection:
+            _check_encoding(connection)
             if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                 return None
             found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -230,6 +249,16 @@ class Database:
 def take_your_time(connection: Connection) -> None:
     """What goes through whole tables has no limits, in this transaction."""
     connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+
+
+def _check_encoding(connection: Connection) -> None:
+    """In any other encoding the first name with a foreign letter stops a run. Raises WrongEncoding."""
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise WrongEncoding(
+            M("The database's encoding is {encoding}, and has to be UTF8.", encoding=encoding),
+            M("Make it anew, empty: createdb -T template0 -E UTF8 tapeline; then 'tapeline migrate'."),
+        )
 
 
 def _ask_the_time(session: Session) -> None:

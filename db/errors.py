@@ -15,6 +15,10 @@ class DatabaseFailed(TapelineError):
     """The database is there and could not do what it was asked: waiting changes nothing."""
 
 
+class WrongEncoding(TapelineError):
+    """The database was made in a way in which it cannot hold every text."""
+
+
 class DatabaseNotMigrated(TapelineError):
     """The database has no tables yet, or those of another version."""
 

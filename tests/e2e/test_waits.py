@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.models import Notification
 from policy.message import Message
 from tests.dead_source import mounted, needs_fuse
-from tests.system import System
+from tests.system import PATIENCE, System
 
 
 def said(system: System, run: int, event: str) -> list[str]:
@@ -48,8 +48,10 @@ def test_a_source_that_never_answers(quick: System) -> None:
         quick.wait_for_state(run, "CANCELLED")
         again = quick.run_schedule("dead")
         quick.wait_for(lambda: waits(quick, again), "the second run to come to the file")
-        # The worker is asked to end, and ends, with its pool and without a run of its own.
-        quick.kill("tape", signal.SIGTERM)
+        # The worker is asked to end, and ends; who asked the source is left behind until it is let go.
+        worker = quick.processes.pop("tape")
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(PATIENCE)
         assert not running(quick, again)
 
 

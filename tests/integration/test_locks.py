@@ -184,8 +184,8 @@ def test_a_wrong_clock_of_a_host_kills_no_step(
 def test_a_heart_slower_than_its_patience_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step would be taken for dead."""
     monkeypatch.setenv("TAPELINE_HEARTBEAT_SECONDS", "90")
-    settings.load.cache_clear()
+    settings.SOURCE.forget()
     with pytest.raises(settings.BadConfiguration, match="heartbeat_seconds must be less than dead_after"):
         settings.load()
     monkeypatch.undo()
-    settings.load.cache_clear()
+    settings.SOURCE.forget()

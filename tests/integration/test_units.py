@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNITS = sorted(FOLDER.glob("*.service"))
+USER_UNITS = sorted((FOLDER / "user").glob("*.service"))
 BIN = Path(sys.executable).parent
-EXPOSED = {"tapeline-tape@.service": 7.3}
+EXPOSED = {"tapeline-tape@.service": 7.3, "tapeline.service": 7.3}
 """How far a unit may be open by systemd's own scale of 0 to 10; the others: 2."""
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -40,6 +42,18 @@ def test_systemd_finds_nothing_to_say(units: Path) -> None:
     assert _analyze("verify", *sorted(units.iterdir())) == ""
 
 
+def test_systemd_finds_nothing_to_say_of_the_units_of_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run what 'make install' has made, with lingering also without a login."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for unit in USER_UNITS:
+        text = unit.read_text().replace("%h/tapeline/.venv/bin/tapeline", str(BIN / "tapeline"))
+        (tmp_path / unit.name).write_text(text)
+        assert _analyze("verify", "--user", tmp_path / unit.name) == ""
+        assert "WantedBy=default.target" in text
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_how_far_a_unit_is_locked_up(unit: Path, units: Path) -> None:
     """By the scale of systemd, below what is set for it."""
@@ -49,9 +63,10 @@ def test_how_far_a_unit_is_locked_up(unit: Path, units: Path) -> None:
     assert float(found[1]) <= EXPOSED.get(unit.name, 2.0)
 
 
-def test_a_tape_worker_is_never_killed() -> None:
+@pytest.mark.parametrize("name", ["tapeline-tape@.service", "tapeline.service"])
+def test_a_tape_worker_is_never_killed(name: str) -> None:
     """Nor is what it started: LTFS writes its index when the worker is gone."""
-    text = next(unit for unit in UNITS if "tape@" in unit.name).read_text()
+    text = (FOLDER / name).read_text()
     for line in ("KillMode=process", "SendSIGKILL=no", "TimeoutStopSec=3h", "Restart=always"):
         assert f"\n{line}\n" in text
     # What would give the service a table of mounts of its own, or forbid setuid programs.
