@@ -21,7 +21,7 @@ def known(session: Session, moment: datetime) -> dict[str, int]:
         row = schedules.put(session, NAME, drive="tape9", sources=["/data"])
         row.enabled, row.archived_at = False, moment
     run = ChainRun(
-        kind=Kind.BACKUP, schedule_id=None, trigger=Trigger.MANUAL, state=RunState.SUCCEEDED, drive="tape9",
+        kind=Kind.BACKUP, schedule_id=None, trigger=Trigger.MANUAL, state=RunState.CANCELLED, drive="tape9",
         due_at=moment, queued_at=moment, finished_at=moment, part=1,
     )  # fmt: skip
     session.add(run)
