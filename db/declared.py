@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from db import planner
+from db import planner, templates
 from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
 from policy import schedule_fields, schedule_file
 from policy.schedule_file import Wanted
@@ -121,4 +121,5 @@ def _put(session: Session, want: Wanted, row: ScheduledTask | None, moment: date
             for column, value in values.items():
                 setattr(target, column, value)
     session.flush()
+    templates.adopt(session, row.template)
     planner.replan(row, moment)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, text
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, volumes
+from db import cartridges, catalog, templates, volumes
 from db.catalog import FileRow
 from db.errors import NotAllowed
-from db.models import BackupArchive, BackupFile, BackupSet, BackupTask, ChainRun, TapeCartridge, now
+from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge, now
 from db.states import BackupType, RunState
 from db.volumes import Medium
 from policy import retention
@@ -47,10 +47,7 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
     if _is_of_a_run(session, stored):
         return stored
     stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
-    stored.encrypted, stored.period = found.encrypted, found.about.get("period")
-    # One that was renamed meanwhile is known by its row alone.
-    stored.template_id = _template(session, found.about.get("template")) or stored.template_id
-    stored.keep_sets = found.about.get("keep_sets")
+    stored.encrypted = found.encrypted
     if stored.cartridge_id is None:
         stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
     if found.parent is not None:
@@ -58,11 +55,24 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
         stored.parent_id = parent.id
     if found.finished_at is not None:
         stored.finished_at, stored.warnings = found.finished_at, found.warnings or 0
-    stored.retention_until = retention.until(
-        stored.finished_at or found.started_at, found.about.get("retention_days")
-    )
+    _tell_of(session, stored, found)
     session.flush()
     return stored
+
+
+def _tell_of(session: Session, stored: BackupSet, found: SetOnTape) -> None:
+    """Whose it is, and how long it is kept. Without the key of an encrypted set its tape does not tell, and
+    what is known stays; where it does not tell how long, the set is kept for ever."""
+    if not found.about:
+        return
+    about = found.about
+    stored.period = about.get("period")
+    stored.template_name = about.get("template") or stored.template_name
+    # One that was renamed meanwhile is known by its row alone.
+    stored.template_id = templates.named(session, stored.template_name) or stored.template_id
+    is_told = {"retention_days", "keep_sets"} <= about.keys()
+    days, stored.keep_sets = (about["retention_days"], about["keep_sets"]) if is_told else (None, None)
+    stored.retention_until = retention.until(stored.finished_at or found.started_at, days)
 
 
 def _found_again(stored: BackupSet, cartridge: TapeCartridge) -> None:
@@ -88,12 +98,6 @@ def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
     )
     catalog.add_set(session, stored)
     return stored
-
-
-def _template(session: Session, name: Any) -> int | None:
-    return session.scalar(
-        select(BackupTask.id).where(BackupTask.is_template, BackupTask.name == name) if name else text("NULL")
-    )
 
 
 def add_archive(

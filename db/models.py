@@ -437,6 +437,8 @@ class BackupSet(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id"), unique=True)
     template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
+    template_name: Mapped[str | None]
+    """As its tape has it: of one that was imported, the template may be made later."""
     cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
     """Where it begins, with ``generation``; the archives say where each part of it lies."""
     generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

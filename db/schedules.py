@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import planner
+from db import planner, templates
 from db.errors import NotFound
 from db.models import BackupTask, ChainRun, Notification, ScheduledTask
 from db.states import BackupType, RunState
@@ -59,6 +59,7 @@ def put(
     _set(found.template, template or {})
     _set(found, settings)
     session.flush()
+    templates.adopt(session, found.template)
     return found
 
 

@@ -234,6 +234,7 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
         id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
         run_id=run.id,
         template_id=record.template_id,
+        template_name=record.name,
         cartridge_id=cartridge.id,
         generation=cartridge.generation,
         type=record.type,
