@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -138,6 +139,21 @@ def _excludes(excludes: Excludes) -> dict[str, Any]:
 def sets_on(volume: Volume) -> list[SetOnTape]:
     """The sets on a volume, by id. Raises TapeReadError."""
     return [SetOnTape(set_id, documents.is_complete(volume, set_id)) for set_id in volume.names("sets")]
+
+
+STRANGERS = 10
+"""How many names of files that are not ours are given at most."""
+
+_OURS = re.compile(r"(set|complete|data|index|names|database)[-.].*")
+
+
+def strangers(volume: Volume) -> list[str]:
+    """What is on a volume and none of ours, by name: the first few. Raises TapeReadError."""
+    found = [name for name in volume.names() if name not in {"README.txt", "sets"}]
+    for set_id in volume.names("sets"):
+        folder = folder_of(set_id)
+        found += [f"{folder}/{name}" for name in volume.names(folder) if not _OURS.fullmatch(name)]
+    return found[:STRANGERS]
 
 
 def read_manifest(volume: Volume, set_id: str, keys: Identities = ()) -> Manifest:

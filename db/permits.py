@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +19,14 @@ from policy import period
 from policy.message import M, Message
 from policy.permit import Decision, FormatFacts, decide
 from policy.tapes import CartridgeState, TapeFacts, TapePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a volume shows that was mounted: its sets by id, and the names of what is none of ours."""
+
+    sets: tuple[str, ...]
+    strangers: tuple[str, ...]
 
 
 def named_label(run: ChainRun) -> str | None:
@@ -43,17 +50,20 @@ def judge(
     *,
     policy: TapePolicy,
     now_local: datetime,
-    sets_on_tape: Collection[str] = (),
+    shown: Shown | None = None,
 ) -> Decision:
     """Ask the rules whether the run may format what is in the drive now. Stores nothing.
 
-    ``sets_on_tape``: those that the volume itself shows, where somebody has mounted it to see.
+    ``shown``: what the volume itself shows; None: nobody has mounted it to see.
     """
+    has_files = medium["state"] == "formatted" and not medium.get("empty")
     facts = replace(
         facts_of(run, cartridges.tape_facts(session, medium), policy, now_local),
         seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
         permit_used=used(session, run.id, run.part) is not None,
-        unknown_sets=catalog.unknown(session, sets_on_tape),
+        unknown_sets=catalog.unknown(session, shown.sets) if shown else (),
+        strangers=shown.strangers if shown else (),
+        is_unseen=shown is None and has_files,
     )
     return decide(facts)
 

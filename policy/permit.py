@@ -23,6 +23,8 @@ class Denial(StrEnum):
     UNREADABLE = "unreadable"
     FOREIGN_DATA = "foreign_data"
     UNKNOWN_SETS = "unknown_sets"
+    STRANGERS = "strangers"
+    NOT_LOOKED_INTO = "not_looked_into"
     RETAINED_SETS = "retained_sets"
     CONTRADICTION = "contradiction"
     PERIOD_DATA = "period_data"
@@ -60,6 +62,10 @@ class FormatFacts:
     """A permit of this part of the run was consumed before."""
     unknown_sets: tuple[str, ...] = ()
     """The sets that the volume itself shows and the catalogue does not have."""
+    strangers: tuple[str, ...] = ()
+    """What the volume itself shows besides sets of ours."""
+    is_unseen: bool = False
+    """There are files on the volume, and who wants to format it now has not mounted it to see which."""
 
     @property
     def is_named(self) -> bool:
@@ -94,6 +100,9 @@ def decide(facts: FormatFacts) -> Decision:
     found = tuple(_denials(facts))
     if any(denial in _TO_APPEND for denial, _ in found):
         found += tuple(_not_to_append(facts))
+    if facts.is_unseen and not found:
+        unseen = M("Nobody has looked at what is on tape {tape}.", tape=facts.tape.describe())
+        found = ((Denial.NOT_LOOKED_INTO, unseen),)
     lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
     reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
     return Decision(not found, tuple(denial for denial, _ in found), reasons, lost)
@@ -186,7 +195,7 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     else:
         for kept in _kept_sets(facts):
             yield Denial.RETAINED_SETS, kept
-    yield from _unknown_sets(facts)
+    yield from _shown(facts)
 
 
 def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
@@ -204,9 +213,10 @@ def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
         yield Denial.RETAINED_SETS, each
 
 
-def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """A database that was restored from an older copy does not know the latest sets of a tape."""
-    if facts.unknown_sets and not facts.is_named:
+def _shown(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    """What the volume itself shows and the catalogue does not have. No label that an operator names lifts
+    that: he was not told of it."""
+    if facts.unknown_sets:
         yield (
             Denial.UNKNOWN_SETS,
             M(
@@ -214,6 +224,16 @@ def _unknown_sets(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
                 " Enter them: tapeline tape import",
                 tape=facts.tape.describe(),
                 sets=", ".join(facts.unknown_sets),
+            ),
+        )
+    if facts.strangers:
+        yield (
+            Denial.STRANGERS,
+            M(
+                "Tape {tape} holds files that Tapeline has not written: {names}. Copy what is needed of them"
+                " and delete them from the tape, or use another one.",
+                tape=facts.tape.describe(),
+                names=", ".join(facts.strangers),
             ),
         )
 

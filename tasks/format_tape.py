@@ -14,6 +14,7 @@ from backup import manifest
 from celery_app import guards
 from db import cartridges, drives, events, permits, tries
 from db.models import BackupTask, ChainRun, FormatPermit, now
+from db.permits import Shown
 from db.states import BackupType, Step
 from policy import label as labels
 from policy.errors import Consequence, TapelineError
@@ -52,7 +53,7 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     if used is not None:
         return _entered_again(work, used)
     medium = work.drive().look()
-    shown = _sets_shown(work, medium)
+    shown = _shown(work, medium)
     decided = work.db(lambda session, run: _decide(session, run, medium, shown))
     if isinstance(decided, WrongTape):
         raise decided
@@ -64,12 +65,13 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     return _format(work, decided)
 
 
-def _sets_shown(work: Work, medium: Medium) -> tuple[str, ...]:
+def _shown(work: Work, medium: Medium) -> Shown | None:
     """What the volume itself shows, if a format would destroy data: the catalogue alone might be too old."""
     if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
-        return ()
+        return None
     with mounted(work, read_only=True) as volume:
-        return tuple(each.set_id for each in manifest.sets_on(volume))
+        sets = tuple(each.set_id for each in manifest.sets_on(volume))
+        return Shown(sets, tuple(manifest.strangers(volume)))
 
 
 def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
@@ -89,7 +91,7 @@ def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
 
 
 def _decide(
-    session: Session, run: ChainRun, medium: Medium, sets_on_tape: tuple[str, ...]
+    session: Session, run: ChainRun, medium: Medium, shown: Shown | None
 ) -> Order | NotNeeded | WrongTape:
     """The decision is stored whatever it is, so a refusal is returned, not raised."""
     kind = _appended_type(session, run)
@@ -102,7 +104,7 @@ def _decide(
         said,
         policy=policy_of(run),
         now_local=local_now(run),
-        sets_on_tape=sets_on_tape,
+        shown=shown,
     )
     label = permits.label_for(session, run, said, local_now(run))
     permit = permits.store(session, run, said, label, decision)

@@ -67,13 +67,15 @@ class Scene:
         )
         waiting(virtual_shelf.remove, self.system.drive.path)
 
-    def insert_foreign(self, label: str) -> None:
-        """A tape with files that nobody knows."""
+    def insert_foreign(self, label: str, name: str = "photo.jpg") -> None:
+        """A tape with a file that nobody knows."""
         folder = virtual_shelf.folder_of(self.system.drive.path, self.insert(label))
-        (folder / VOLUME / "photo.jpg").write_bytes(b"x" * 1000)
+        path = folder / VOLUME / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 1000)
         with virtual_record.editing(folder) as record:
             assert record.volume
-            record.volume.files, record.volume.used = {"photo.jpg": 1000}, 1000
+            record.volume.files, record.volume.used = {name: 1000}, 1000
 
     def insert_unreadable(self) -> None:
         folder = virtual_shelf.folder_of(self.system.drive.path, self.insert())
@@ -81,8 +83,9 @@ class Scene:
 
     def insert_known(self, label: str, kept_until: datetime | None, **row: Any) -> None:
         """A tape that the catalogue knows, with one set on it if ``kept_until`` is given."""
+        set_id = f"20190101T000000Z-{next(_numbers):04}"
         if kept_until:
-            self.insert_foreign(label)
+            self.insert_foreign(label, f"sets/{set_id}/data-000001.tar")
         else:
             self.insert(label)
         said = self.system.drive.look().to_json()
@@ -92,7 +95,7 @@ class Scene:
             for column, value in row.items():
                 setattr(known, column, value)
             if kept_until:
-                session.add(_old_set(known, kept_until, **earlier.known(session, LONG_AGO)))
+                session.add(_old_set(set_id, known, kept_until, **earlier.known(session, LONG_AGO)))
 
         self.system.ask(know)
 
@@ -153,9 +156,9 @@ WHERE scheduled_tasks.template_id = backup_tasks.id AND scheduled_tasks.name = :
 """
 
 
-def _old_set(on: TapeCartridge, kept_until: datetime, **known: int) -> BackupSet:
+def _old_set(set_id: str, on: TapeCartridge, kept_until: datetime, **known: int) -> BackupSet:
     return BackupSet(
-        id=f"20190101T000000Z-{next(_numbers):04}",
+        id=set_id,
         cartridge_id=on.id,
         generation=on.generation,
         type=BackupType.FULL,

@@ -36,11 +36,11 @@ def world(parts: Parts) -> Iterator[World]:
     made.close()
 
 
-def back_up(world: World, tape: str, policy: str) -> Any:
+def back_up(world: World, tape: str, policy: str, **options: Any) -> Any:
     """A full backup of a schedule with a tape policy, with this tape in the drive; the run as it ended."""
     world.schedule("monthly", "tape0", "one", tape_policy=policy, retention_days=365)
     world.insert("tape0", tape)
-    run_id = world.begin("monthly")
+    run_id = world.begin("monthly", options)
     world.drain()
     checks.check(world)
     with world.session() as session:
@@ -126,18 +126,33 @@ def test_an_unreadable_and_a_foreign_tape_are_refused(world: World, tape: str) -
     assert on_the_shelf.sealed(folder) == before
 
 
-def test_a_tape_with_a_set_that_the_catalogue_does_not_know_is_not_formatted(world: World) -> None:
-    """The database was restored as it was before the tape's last set: what it says of the tape is not all."""
+OLD_SET = f"20300301T000000Z-{b'OLD'.hex()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sets/20251030T020000Z-beef/data-000001.tar", "does not know: 20251030T020000Z-beef"),
+        ("photos/1998.jpg", "Tapeline has not written: photos"),
+        ("budget.xlsx", "Tapeline has not written: budget.xlsx"),
+        (f"sets/{OLD_SET}/holiday.jpg", f"Tapeline has not written: sets/{OLD_SET}/holiday.jpg"),
+    ],
+)
+@pytest.mark.parametrize("named", [None, "TP20241015"])
+def test_what_the_catalogue_does_not_know_is_not_formatted_away(
+    world: World, name: str, reason: str, named: str | None
+) -> None:
+    """Sets that an older database does not have, and strangers' files on an expired tape of ours: they are
+    named, and no label that an operator names lifts what he was not told of."""
     folder = world.drive_path("tape0") / "cartridges" / "OLD"
-    name = "sets/20251030T020000Z-beef/data-000001.tar"
     later = folder / virtual_record.VOLUME / name
-    later.parent.mkdir()
+    later.parent.mkdir(parents=True, exist_ok=True)
     later.write_bytes(b"kept for ever")
     with virtual_record.editing(folder) as record:
         assert record.volume
         record.volume.files[name] = later.stat().st_size
-    refused = back_up(world, "OLD", "rotate")
+    refused = back_up(world, "OLD", "rotate", **({"erase_label": named} if named else {}))
     assert refused.state is RunState.FAILED
-    assert "the catalogue does not know: 20251030T020000Z-beef" in str(Message.from_json(refused.reason))
+    assert reason in str(Message.from_json(refused.reason))
     assert world.ledger.formats == {}
     assert later.read_bytes() == b"kept for ever"

@@ -117,6 +117,8 @@ DENIED = [
     (Denial.FOREIGN_DATA, tape(label="PHOTOS", known=False, empty=True), {}),
     (Denial.FOREIGN_DATA, FOREIGN, {}),
     (Denial.UNKNOWN_SETS, tape(stored()), {"unknown_sets": ("S7",)}),
+    (Denial.STRANGERS, tape(stored()), {"strangers": ("photo.jpg",)}),
+    (Denial.NOT_LOOKED_INTO, tape(stored()), {"is_unseen": True}),
     (Denial.RETAINED_SETS, tape(stored(retention_until=None)), {}),
     (Denial.RETAINED_SETS, tape(stored(), stored(id="S2", retention_until=NOW + timedelta(seconds=1))), {}),
     (Denial.RETAINED_SETS, tape(stored(keep_sets=3, newer=2)), {}),
@@ -186,7 +188,8 @@ def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
     inserted = tape(stored(is_newest_full=True, retention_until=None))
     assert decide(facts(inserted, named_label="TP20241015")).allowed
     assert not decide(facts(inserted, named_label="TP20241016")).allowed
-    assert decide(facts(inserted, named_label="TP20241015", unknown_sets=("S7",))).allowed
+    for more in ({"unknown_sets": ("S7",)}, {"strangers": ("photo.jpg",)}):
+        assert not decide(facts(inserted, named_label="TP20241015", **more)).allowed
 
 
 @pytest.mark.parametrize(
