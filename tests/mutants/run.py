@@ -9,6 +9,7 @@ what stands outside functions are not either: mutmut cannot.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -89,6 +90,16 @@ def _chosen(group: Group, asked: list[str]) -> list[str]:
 
 def _mutated(group: Group, files: list[str], asked: argparse.Namespace) -> bool:
     folder = FOLDER / group.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"Another run works in {folder}: wait for it.") from None
+        return _alone(folder, group, files, asked)
+
+
+def _alone(folder: Path, group: Group, files: list[str], asked: argparse.Namespace) -> bool:
     if not asked.report:
         _copy(folder)
         _configure(folder, group)

@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from policy import media, period, retention, verdict
+from policy.errors import UsageError
+from policy.message import M, Message
 from policy.permit import Denial, FormatFacts, decide
 from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
 from policy.verdict import Answer, Objection, Question
@@ -174,6 +177,157 @@ def test_a_set_is_kept_for_its_days() -> None:
     """From its end; without a number of days, for ever."""
     assert retention.until(NOW, 30) == NOW + timedelta(days=30)
     assert retention.until(NOW, None) is None
+
+
+def test_a_set_is_one_of_the_newest_until_enough_are_newer() -> None:
+    """Of nothing that is newer it is the newest itself."""
+    assert not retention.is_past(LONG_AGO, NOW, keep_sets=1)
+    assert retention.is_past(LONG_AGO, NOW, keep_sets=1, newer=1)
+
+
+def test_what_may_be_appended_to() -> None:
+    """A writable volume of this month, of the schedule's own pool: each alone forbids it."""
+    good = tape(label="TP20261101")
+    assert good.known
+    pooled = replace(good, known=replace(good.known, pool="offsite"))
+    bad = [
+        replace(good, state="blank"),
+        replace(good, state="unreadable"),
+        replace(good, write_protected=True),
+        replace(good, lock="advisory"),
+        replace(good, label="TP20251101"),
+        pooled,
+        marked(good, CartridgeState.FULL),
+    ]
+    assert [THIS_MONTH.may_append(each, NOW) for each in (good, *bad)] == [True] + [False] * len(bad)
+    assert TapePolicy.parse("pool:offsite").may_append(replace(pooled, label="OTHER"), NOW)
+    assert not TapePolicy.parse("pool:offsite").may_append(good, NOW)
+    assert not TapePolicy.parse("pool:offsite").may_append(replace(pooled, write_protected=True), NOW)
+
+
+def test_a_policy_is_read_or_refused_by_name() -> None:
+    """A pool's name may be anything."""
+    assert TapePolicy.parse("pool:a:b").pool == "a:b"
+    for text in ("pool:", "poolx", "rotate:x", ""):
+        with pytest.raises(UsageError, match=f"tape_policy: '{text}' is not a tape policy"):
+            TapePolicy.parse(text)
+
+
+def test_a_tape_without_a_label_is_called_by_its_state() -> None:
+    """In words."""
+    assert str(Message.from_json(tape(label="", state="blank").describe())) == "a blank tape"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("empty", "begins", "run_id", "doubted"),
+    [
+        (False, True, None, True),
+        (False, False, None, True),
+        (None, True, None, True),
+        (True, False, None, True),
+        (True, True, None, False),
+        (False, True, 12, False),
+    ],
+)
+def test_what_could_not_be_mounted_is_told_beforehand(
+    empty: bool | None, begins: bool, run_id: int | None, doubted: bool
+) -> None:
+    """A run tries it again; an empty volume is formatted without a mount."""
+    month = tape(label="TP20261101", empty=empty)
+    found = replace(month, mount_failed=M("no index"))
+    question = Question(facts(found, run_id=run_id), begins=begins)
+    told = dict(verdict.at_first(question))
+    assert list(told) == ([Objection.NOT_MOUNTABLE] if doubted else [])
+    if doubted:
+        assert "no index" in str(told[Objection.NOT_MOUNTABLE])
+    assert media.not_mountable(month, begins=begins) is None
+
+
+@pytest.mark.parametrize(("begins", "wanted"), [(True, "a blank tape, one"), (False, "a tape labelled")])
+def test_a_tape_that_is_not_accepted_is_answered_with_one_that_is(begins: bool, wanted: str) -> None:
+    """By what the run could begin on."""
+    told = dict(verdict.at_first(Question(facts(tape(KEPT)), begins=begins)))
+    assert str(told[Objection.NOT_ACCEPTED]).startswith(f"It takes {wanted}")
+
+
+def test_what_is_no_volume_is_the_first_objection() -> None:
+    """Before the month that it is not of."""
+    assert objections(tape(state="cleaning"))[0] is Objection.NO_VOLUME
+
+
+KINDS = [
+    ({}, "kept for ever"),
+    ({"retention_until": NOW + timedelta(days=7)}, "kept until 2026-11-30"),
+    ({"retention_until": NOW.replace(hour=23) + timedelta(days=7)}, "kept until 2026-12-01"),
+    ({"keep_sets": 2, "newer": 1, "retention_until": LONG_AGO}, "one of the newest 2 of its kind"),
+    ({"keep_sets": 2, "newer": 2}, None),
+    ({"keep_sets": 2, "newer": 2, "retention_until": NOW + timedelta(days=7)}, "kept until 2026-11-30"),
+    ({"template_id": None}, "of no known template"),
+    ({"is_imported": True}, "kept for ever"),
+    ({"is_imported": True, "retention_until": NOW + timedelta(days=7)}, "kept until 2026-11-30"),
+    ({"is_imported": True, "retention_until": LONG_AGO}, "was imported"),
+    ({"is_imported": True, "keep_sets": 2, "newer": 1}, "one of the newest 2 of its kind"),
+    ({"is_imported": True, "keep_sets": 2, "newer": 2}, "was imported"),
+    ({"retention_until": LONG_AGO, "followed_by": (replace(KEPT, id="inc"),)}, "needed by set inc"),
+    ({"followed_by": (replace(KEPT, id="inc"),)}, "kept for ever"),
+]
+
+
+@pytest.mark.parametrize(("changes", "why"), KINDS)
+def test_why_a_set_is_kept(changes: dict[str, object], why: str | None) -> None:
+    """The one reason that an operator can do something about, on the clock of the schedule."""
+    in_berlin = NOW.astimezone(ZoneInfo("Europe/Berlin"))
+    stored = replace(KEPT, **changes)  # type: ignore[arg-type]
+    found = decide(facts(tape(stored), now_local=in_berlin))
+    if why is None:
+        assert found.allowed
+    else:
+        assert [why in str(reason) for reason in found.reasons] == [True], found.reasons
+
+
+def test_a_set_is_needed_across_one_that_is_gone() -> None:
+    """What follows a destroyed increment may still be wanted, and not for ever."""
+    last = replace(KEPT, id="last", retention_until=NOW + timedelta(days=1))
+    gone = replace(KEPT, id="gone", state=SetState.DESTROYED, followed_by=(last,))
+    full = replace(OVER, followed_by=(gone,))
+    assert full.needed_by(NOW) is last
+    assert full.needed_by(NOW + timedelta(days=2)) is None
+
+
+def test_an_empty_tape_of_ours_may_be_formatted_though_the_label_is_old() -> None:
+    """Its sets are over; one that never had any needs a label that the schedule accepts."""
+    assert decide(facts(tape(OVER, empty=True), THIS_MONTH)).allowed
+    assert decide(facts(tape(empty=True), THIS_MONTH)).denials == (Denial.FOREIGN_DATA,)
+    assert decide(facts(tape(label="TP20261101", empty=True), THIS_MONTH)).allowed
+
+
+def test_why_a_tape_may_be_formatted() -> None:
+    """As the run's story will have it."""
+    blank = TapeFacts("blank", None, None, False, (), None)
+    told = {
+        "drive affirms": blank,
+        "nothing on it is needed": replace(blank, state="foreign", erasable=True),
+        "Every set on tape TP20241015 may be lost: 1 sets": tape(OVER),
+        "holds no file": tape(label="TP20261101", empty=True),
+    }
+    for why, found in told.items():
+        assert why in str(decide(facts(found)).reasons[0])
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("inconsistent", "has to be checked first"),
+        ("cleaning", "cleaning cartridge"),
+        ("incompatible", "does not fit the drive"),
+        ("foreign", "LTFS cannot read"),
+    ],
+)
+def test_what_is_no_volume_says_what_it_is(state: str, why: str) -> None:
+    """And is denied for that."""
+    found = TapeFacts(state, None, None, False, (), None, drive="tape0")
+    assert why in str(media.no_volume(found))
+    assert [why in str(reason) for reason in decide(facts(found)).reasons] == [True]
 
 
 @pytest.fixture
