@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import erasable, mounts, volumes
+from db import erasable, mounts, risk, volumes
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, TapePool, now
 from db.states import BackupType
@@ -143,6 +143,7 @@ class Kin:
             BackupSet.state == SetState.COMPLETE,
             func.coalesce(BackupSet.damaged, 0) == 0,
             BackupSet.started_at > stored.started_at,
+            ~risk.at_risk(),
         )
         return self._session.scalars(query).one()
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
-from db import catalog
+from db import catalog, risk
 from db.models import BackupArchive, BackupFile, BackupSet, TapeCartridge
 from db.states import BackupType
 from policy.paths import order
@@ -46,9 +46,26 @@ def chain(session: Session, set_id: str) -> list[BackupSet]:
     return found[::-1]
 
 
-def is_whole(sets: Iterable[BackupSet]) -> bool:
-    """Whether every set of a chain is complete and on tape."""
-    return all(stored.state is SetState.COMPLETE for stored in sets)
+def is_whole(session: Session, sets: Collection[BackupSet]) -> bool:
+    """Whether every set of a chain is complete, on a tape that nobody is formatting, and was not found
+    damaged."""
+    if not all(stored.state is SetState.COMPLETE and not stored.damaged for stored in sets):
+        return False
+    return not risk.any_of(session, [stored.id for stored in sets])
+
+
+def expected_on(
+    session: Session, sets: Iterable[BackupSet], cartridge: TapeCartridge
+) -> dict[str, dict[str, int]]:
+    """Those of some sets that should be on a cartridge now: the names of their archives on it, with bytes."""
+    here = cartridge.id, cartridge.generation
+    found: dict[str, dict[str, int]] = {}
+    for stored in sets:
+        session.refresh(stored, ["archives"])
+        names = {a.name: a.bytes for a in stored.archives if (a.cartridge_id, a.generation) == here}
+        if names or (not stored.archives and (stored.cartridge_id, stored.generation) == here):
+            found[stored.id] = names
+    return found
 
 
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
@@ -64,7 +81,7 @@ def parent_for(session: Session, template_id: int, wanted: BackupType) -> Backup
         query = query.where(BackupSet.type == BackupType.FULL)
     for set_id in session.scalars(query.order_by(BackupSet.started_at.desc())):
         sets = chain(session, set_id)
-        if is_whole(sets):
+        if is_whole(session, sets):
             return sets[-1]
     return None
 

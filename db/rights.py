@@ -18,7 +18,8 @@ GRANTS = {
     "alembic_version": "SELECT",
     # It says when a schedule ran last; what a schedule does and a template names is not its to change.
     "scheduled_tasks": "SELECT, UPDATE (last_run_time, last_success_time, last_failure_time, updated_at)",
-    "backup_tasks": "SELECT, UPDATE (state, started_at, finished_at, error)",
+    # A backup whose parent is gone from its tape becomes a full one there.
+    "backup_tasks": "SELECT, UPDATE (state, started_at, finished_at, error, type, parent_id)",
     # It makes no runs.
     "chain_runs": "SELECT, UPDATE",
     "chain_steps": "SELECT, INSERT, UPDATE",
@@ -34,8 +35,8 @@ GRANTS = {
     "tape_pools": "SELECT, INSERT",
     "tape_cartridges": "SELECT, INSERT, UPDATE",
     "backup_sets": "SELECT, INSERT, UPDATE",
-    # An import forgets archives that were written again.
-    "backup_archives": "SELECT, INSERT, DELETE",
+    # An import forgets archives that were written again, and enters others where they are found.
+    "backup_archives": "SELECT, INSERT, UPDATE (cartridge_id, generation), DELETE",
     "backup_files": "SELECT, INSERT, DELETE",
 }
 

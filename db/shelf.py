@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from db import cartridges
+from db import cartridges, risk
 from db.cartridges import Kin, StoredSet
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.states import BackupType
@@ -88,7 +88,7 @@ class LoadedKin(Kin):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         # Rows and not objects: in a tenth of the time.
-        rows = session.execute(select(*_COLUMNS).order_by(BackupSet.id))
+        rows = session.execute(select(*_COLUMNS, risk.at_risk().label("at_risk")).order_by(BackupSet.id))
         self.sets: dict[str, StoredSet] = {stored.id: stored for stored in rows}
         self._followers: dict[str, list[StoredSet]] = defaultdict(list)
         self._astray: list[StoredSet] = []
@@ -98,7 +98,7 @@ class LoadedKin(Kin):
                 self._followers[stored.parent_id].append(stored)
             elif stored.type is not BackupType.FULL:
                 self._astray.append(stored)
-            if stored.state is SetState.COMPLETE and not stored.damaged:
+            if stored.state is SetState.COMPLETE and not stored.damaged and not stored.at_risk:
                 self._begun[_series(stored)].append(stored.started_at)
         for begun in self._begun.values():
             begun.sort()

@@ -46,7 +46,7 @@ def _record(session: Session, run: ChainRun) -> int:
     existing = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
     if existing:
         if run.set_id is None:
-            _settle_type(session, run, existing)
+            settle_type(session, run, existing)
         return existing.id
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
@@ -64,7 +64,7 @@ def _record(session: Session, run: ChainRun) -> int:
     check_patterns(record.excludes)
     recipients(record.encrypt_to)
     session.add(record)
-    _settle_type(session, run, record)
+    settle_type(session, run, record)
     session.flush()
     events.record(
         session,
@@ -80,7 +80,9 @@ def _record(session: Session, run: ChainRun) -> int:
     return record.id
 
 
-def _settle_type(session: Session, run: ChainRun, record: BackupTask) -> None:
+def settle_type(
+    session: Session, run: ChainRun, record: BackupTask, *, step: Step = Step.CREATE_RECORD
+) -> None:
     """Find what an increment is taken against; where there is nothing, the backup is a full one."""
     wanted = wanted_type(run)
     parent = (
@@ -96,7 +98,7 @@ def _settle_type(session: Session, run: ChainRun, record: BackupTask) -> None:
                 "There is no whole set that a backup of type {type} could follow: this one is full.",
                 type=wanted.value,
             ),
-            step=Step.CREATE_RECORD,
+            step=step,
             level="warning",
         )
     elif parent:
@@ -104,5 +106,5 @@ def _settle_type(session: Session, run: ChainRun, record: BackupTask) -> None:
             session,
             run,
             M("It holds the changes since set {parent}.", parent=parent.id),
-            step=Step.CREATE_RECORD,
+            step=step,
         )

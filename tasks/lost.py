@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, events, runs
-from db.models import BackupSet, ChainRun
+from backup.documents import folder_of
+from db import cartridges, catalog, events, runs, volumes
+from db.models import BackupSet, ChainRun, now
 from db.states import Kind, Step
 from policy.errors import TapelineError
-from policy.message import M
+from policy.message import M, Message
 from policy.tapes import CartridgeState
+from tape.drive import Volume
 
 
 class SetGone(TapelineError):
@@ -37,8 +40,60 @@ def report(session: Session, run: ChainRun, tape_id: str, gone: Sequence[BackupS
         sets=", ".join(sorted(stored.id for stored in gone)),
     )
     events.record(session, run, reason, step=step, level="error")
-    remedy = M("Find out who has changed the tape. The next backup that needs them is a full one.")
-    runs.announce(session, run, "sets_lost", reason, remedy)
+    runs.announce(session, run, "sets_lost", reason, _remedy())
+
+
+def _remedy() -> Message:
+    return M("Find out who has changed the tape. The next backup that needs them is a full one.")
+
+
+Expected = Mapping[str, Mapping[str, int]]
+"""Of sets, the names of their archives with bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a volume has not, of what the catalogue knows to be on it."""
+
+    gone: Collection[str]
+    """Sets that are not there."""
+    archives: Mapping[str, int]
+    """Of other sets, how many archives are not there."""
+
+
+def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing | None:
+    """What a volume has not of these archives, each with its size; None: it has all.
+
+    ``own``: the set that goes on being written; without one of its archives it cannot.
+    """
+    folders = set(volume.names("sets"))
+    gone = {each for each in expected if each not in folders}
+    archives = {
+        each: sum(volume.size(f"{folder_of(each)}/{name}") != size for name, size in names.items())
+        for each, names in expected.items()
+        if each not in gone
+    }
+    gone |= {each for each in archives if each == own and archives[each]}
+    archives = {each: count for each, count in archives.items() if count and each not in gone}
+    return Missing(gone, archives) if gone or archives else None
+
+
+def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
+    """What is gone is destroyed, what has lost some of its archives is damaged; both are reported."""
+    destroyed = volumes.destroy(session, BackupSet.id.in_(found.gone), now())
+    for set_id, count in found.archives.items():
+        stored = catalog.get(session, set_id)
+        stored.damaged = max(stored.damaged or 0, count)
+        reason = M(
+            "Set {set}: {count} archives are not on tape {tape} any more.",
+            set=set_id,
+            count=count,
+            tape=tape_id,
+        )
+        events.record(session, run, reason, step=Step.RUN_BACKUP, level="error")
+        runs.announce(session, run, "sets_lost", reason, _remedy())
+    if destroyed:
+        report(session, run, tape_id, destroyed, Step.RUN_BACKUP)
 
 
 def set_gone(session: Session, run: ChainRun) -> SetGone | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,9 +19,10 @@ from policy import retention, units, verdict
 from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import SetState
-from tape.drive import Medium
+from tape.drive import Medium, Volume
 from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks import condition, lost, pace
+from tasks.create_record import settle_type
 from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.mounting import mounted
@@ -83,12 +85,44 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, in
     """
     with mounted(work) as volume:
         _refuse_another(medium, volume.medium)
+        _see_that_all_is_there(work, volume, medium)
         target = work.db(lambda session, run: _target(session, run, medium))
         work.writes_on = target.cartridge_id
         request = with_dump(work, with_known_files(work, target.request))
         request = pace.fed(work, request)
         summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
         return target, summary, volume.free(), volume.medium.capacity
+
+
+def _see_that_all_is_there(work: Work, volume: Volume, medium: Medium) -> None:
+    """The tape is asked for what the set stands on. What is gone is reported, and the backup follows another
+    set, or becomes a full one. Raises ParentGone, SetGone."""
+    while True:
+        own, expected = work.db(lambda session, run: _expected(session, run, medium))
+        missing = lost.missing_on(volume, expected, own)
+        if missing is None:
+            return
+        refused = work.db(partial(_without, medium=medium, missing=missing))
+        if refused is not None:
+            raise refused
+
+
+def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | None, lost.Expected]:
+    """The set of this run, and what should be on the tape of it and of those that it follows."""
+    record, stored = _rows(session, run)
+    cartridge = cartridges.recognise(session, medium.to_json())
+    sets = lineage.chain(session, record.parent_id) if record.parent_id else []
+    if stored is not None and stored.archives:
+        sets.append(stored)
+    return run.set_id, lineage.expected_on(session, sets, cartridge) if cartridge else {}
+
+
+def _without(session: Session, run: ChainRun, medium: Medium, missing: lost.Missing) -> TapelineError | None:
+    """Note what is gone; why the run cannot go on without it, or None: what it follows is chosen anew."""
+    cartridge = cartridges.recognise(session, medium.to_json())
+    assert cartridge is not None, "nothing is expected on a tape that nobody knows"
+    lost.mark(session, run, cartridge.tape_id, missing)
+    return lost.set_gone(session, run) or _refused_parent(session, run)
 
 
 def _refuse_another(judged: Medium, mounted: Medium) -> None:
@@ -140,19 +174,21 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
     gone = lost.set_gone(session, run)
     if gone is not None:
         return gone
-    record, stored = _rows(session, run)
+    _, stored = _rows(session, run)
     if not _may_write(session, run, medium, stored):
         return _not_to_write(session, run, medium.to_json())
-    if not _parent_is_whole(session, record):
-        return ParentGone(
-            M(
-                "Set {parent}, which this backup was to follow, is not whole any more.",
-                parent=record.parent_id,
-            ),
-            M("Start a new run.")
-            if stored
-            else M("Choose anew: tapeline runs retry {run} --from create_record", run=run.id),
-        )
+    return _refused_parent(session, run)
+
+
+def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
+    """Of a set that was begun, that what it follows is not whole any more. One that was not is taken against
+    another set then, or is a full one."""
+    record, stored = _rows(session, run)
+    if _parent_is_whole(session, record):
+        return None
+    if stored is not None:
+        return _parent_gone(record)
+    settle_type(session, run, record, step=Step.RUN_BACKUP)
     return None
 
 
@@ -200,7 +236,18 @@ def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> N
 
 
 def _parent_is_whole(session: Session, record: BackupTask) -> bool:
-    return record.parent_id is None or lineage.is_whole(lineage.chain(session, record.parent_id))
+    parent = record.parent_id
+    return parent is None or lineage.is_whole(session, lineage.chain(session, parent))
+
+
+def _parent_gone(record: BackupTask) -> ParentGone:
+    return ParentGone(
+        M(
+            "Set {parent}, which this backup was to follow, is not whole any more.",
+            parent=record.parent_id,
+        ),
+        M("Start a new run."),
+    )
 
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
@@ -260,7 +307,11 @@ def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: Tap
 
 
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
-    """Sealed before this; the catalogue says so now, and the run's success comes after."""
+    """Sealed before this; the catalogue says so now, and the run's success comes after. Raises ParentGone
+    where what it follows is gone, or is being formatted, by now: it could not be restored."""
+    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    if not _parent_is_whole(session, record):
+        raise _parent_gone(record)
     catalog.complete(
         session,
         target.set_id,
@@ -268,7 +319,6 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
         warnings=summary.warnings,
         retention_days=target.retention_days,
     )
-    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     record.state = RecordState.COMPLETED
     record.finished_at = now()
     seconds = max((_elapsed(record.started_at, record.finished_at)), 0.001)

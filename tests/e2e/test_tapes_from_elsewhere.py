@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +12,12 @@ import pytest
 from sqlalchemy import select
 
 from backup.compare import compare_trees
-from db.models import Notification
+from db import cartridges, permits, runs
+from db.models import Notification, now
+from db.schedules import put
+from db.states import Trigger
+from policy.message import M
+from policy.permit import Decision
 from tape import virtual_shelf
 from tests.cartridges import sealed
 from tests.e2e.test_import import forget_everything
@@ -152,3 +158,74 @@ def test_a_mark_stays_with_the_cartridge(system: System, backed_up: dict[str, An
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert (run["state"], "retired" in str(run["reason"])) == ("FAILED", True)
     assert sealed(virtual_shelf.folder_of(system.drive.path, "A00001L9")) == {}
+
+
+@pytest.mark.parametrize("left", ["nothing", "set.json alone"])
+def test_an_increment_looks_for_what_it_follows_on_the_tape(
+    system: System, source: Path, backed_up: dict[str, Any], left: str
+) -> None:
+    """Somebody has deleted the full set, or its archives, from the volume: the backup is a full one."""
+    lose(system, backed_up["set_id"], keep=() if left == "nothing" else ("set.json",))
+    run = succeeded(system, increment(system))
+    assert types(system)[run["set_id"]] == "full"
+    [before] = [each for each in system.json("sets", "list") if each["id"] == backed_up["set_id"]]
+    assert (before["state"], before["damaged"]) == (
+        ("destroyed", None) if left == "nothing" else ("complete", 1)
+    )
+    assert "any more" in system.cli("runs", "show", str(run["id"])).stdout
+    restores(system, run["set_id"], source)
+    assert (
+        json.loads((volume_of(system) / "sets" / run["set_id"] / "set.json").read_bytes())["type"] == "full"
+    )
+    following = succeeded(system, increment(system))
+    assert types(system)[following["set_id"]] == "incremental"
+
+
+def volume_of(system: System) -> Path:
+    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+
+
+def lose(system: System, set_id: str, *, keep: tuple[str, ...]) -> None:
+    """Delete the files of a set as ``rm`` does on a mounted volume."""
+    with virtual_shelf.edit(system.drive.path, "A00001L9") as record:
+        assert record.volume is not None
+        for name in [name for name in record.volume.files if name.startswith(f"sets/{set_id}/")]:
+            if Path(name).name not in keep:
+                del record.volume.files[name]
+                (volume_of(system) / name).unlink()
+    if not keep:
+        shutil.rmtree(volume_of(system) / "sets" / set_id)
+
+
+def test_a_format_at_another_drive_ends_what_was_to_be_followed(
+    system: System, source: Path, backed_up: dict[str, Any]
+) -> None:
+    """Its permit is consumed while an increment is being written: that is no success. From then on the backup
+    is a full one."""
+    label = label_of_tape(system)
+    system.insert_blank("A00002L9", speed=400_000)
+    system.drive.format(f"{label[:-2]}77")
+    (source / "large").write_bytes(os.urandom(2_000_000))
+    run_id = increment(system)
+    system.wait_for(lambda: types(system).get(system.json("runs", "show", str(run_id))["set_id"]), "its set")
+    system.ask(lambda session: is_being_formatted(session, label))
+    run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert (run["state"], "not whole any more" in str(run["reason"])) == ("FAILED", True)
+    assert sets(system)[run["set_id"]] == "incomplete"
+    (source / "large").unlink()
+    again = succeeded(system, increment(system))
+    assert types(system)[again["set_id"]] == "full"
+    assert backed_up["set_id"] in sets(system)
+
+
+def is_being_formatted(session: Any, tape_id: str) -> None:
+    """A run at another drive has consumed its permit for a cartridge, and its program is at work."""
+    cartridge = cartridges.find(session, tape_id)
+    assert cartridge is not None
+    row = put(session, "other", drive="tape1", sources=["/data"])
+    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = runs.admit(session, "tape1")
+    assert run is not None
+    shown = {"state": "formatted", "label": cartridge.label, "volume_uuid": cartridge.volume_uuid}
+    permit = permits.store(session, run, shown, "TP20200101", Decision(True, (), (M("past"),), ()))
+    permits.consume(session, permit.id, now())
