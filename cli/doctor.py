@@ -21,7 +21,7 @@ from cli.drive_checks import Wrong
 from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
-from db import drives, outbox, processes, schedules
+from db import drives, outbox, processes, schedules, views
 from db.models import Process
 from notify.channel import Broken
 from policy import units
@@ -175,7 +175,17 @@ def _needed_queues() -> set[str]:
 
 def _schedules() -> Message:
     with wiring.database().transaction() as session:
+        held = views.held_json(session)
         found = [schedules.as_json(row) for row in schedules.present(session)]
+    if held["runs"] or held["schedules"]:
+        raise Wrong(
+            M(
+                "held since the database was restored: runs {runs}; schedules {schedules}",
+                runs=", ".join(map(str, held["runs"])) or "-",
+                schedules=", ".join(held["schedules"]) or "-",
+            ),
+            M("When every tape that was written since is imported: tapeline database release --all"),
+        )
     for each in found:
         wrong = trouble(each)
         if wrong is not None:

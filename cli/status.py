@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import func, select
 
 from cli import ending, output, stack
+from cli.database import say_held
 from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble, warn
@@ -57,6 +58,7 @@ def _collect(session: Any) -> dict[str, Any]:
         "channels": outbox.troubles(session),
         "behind": [text.to_json() for text in processes.behind(session)],
         "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
+        "held": views.held_json(session),
     }
 
 
@@ -140,8 +142,10 @@ def _print(found: dict[str, Any]) -> None:
         following = found["next"]
         at = output.on_named_clock(_due(following), following["time_zone"])
         output.say(M("{name}: next run {at}", name=following["name"], at=at))
+    say_held(found["held"])
     for each in found["trouble"]:
-        warn(each)
+        if each["name"] not in found["held"]["schedules"]:
+            warn(each)
     if found["unsent_messages"]:
         output.say(
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"

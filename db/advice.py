@@ -137,6 +137,8 @@ def _unblock(session: Session, schedule: ScheduledTask) -> str | None:
     """What lets the schedule run again, or shows what is in its way; None: there was nothing to do."""
     if not schedule.enabled:
         return f"tapeline schedule enable {shlex.quote(schedule.name)}"
+    if schedule.is_held:
+        return f"tapeline database release --schedule {shlex.quote(schedule.name)}"
     active = session.scalar(
         select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
     )

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, outbox, planner, processes, runs, schedules
+from db import events, holds, outbox, planner, processes, runs, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -52,6 +52,7 @@ def concerns(
     failed = newest_failures(session, rows)
     return [
         *_standing_still(session),
+        *_held(session),
         *_waiting(session),
         *_failed(session, moment, failed),
         *_switched_off(rows),
@@ -85,8 +86,14 @@ def _standing_still(session: Session) -> Iterator[Concern]:
         yield Concern(text, run=run.id, drive=run.drive)
 
 
+def _held(session: Session) -> Iterator[Concern]:
+    for run in holds.held_runs(session):
+        text = M("{what} does not go on: {reason}", what=_what(run), reason=holds.why(run).to_json())
+        yield Concern(text, run=run.id)
+
+
 def _waiting(session: Session) -> Iterator[Concern]:
-    for run in _runs(session, ChainRun.state == RunState.WAITING_FOR_TAPE):
+    for run in _runs(session, ChainRun.state == RunState.WAITING_FOR_TAPE, ~ChainRun.is_held):
         text = M("{what} waits for a tape: {reason}", what=_what(run), reason=run.reason or "")
         yield Concern(text, run=run.id, drive=run.drive)
 

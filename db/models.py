@@ -20,11 +20,13 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    func,
     literal_column,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 from db import clock
 from db.bigint import Whole
@@ -100,6 +102,10 @@ class ScheduledTask(Base):
     """What next_run_time was computed from; anything else means that an operator has edited the row."""
     plan_error: Mapped[dict[str, Any] | None]
     """Why no next_run_time can be computed, as a message."""
+    home: Mapped[str] = mapped_column(server_default=text("database_home()"))
+    """The database that it was begun in, or released in by a person since."""
+    is_held: Mapped[bool] = column_property(home != select(func.database_home()).scalar_subquery())
+    """It was copied here from another database, and nobody has released it (``db.holds``)."""
     archived_at: Mapped[datetime | None]
     """When it was removed; the row stays because its runs and sets point to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
@@ -200,6 +206,10 @@ class ChainRun(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
     """Who asked for that."""
+    home: Mapped[str] = mapped_column(server_default=text("database_home()"))
+    """The database that it was begun in, or released in by a person since."""
+    is_held: Mapped[bool] = column_property(home != select(func.database_home()).scalar_subquery())
+    """It was copied here from another database, and nobody has released it (``db.holds``)."""
     moved_at: Mapped[datetime | None]
     """When it came further: a step, a byte, a name. A heartbeat is none of these."""
     look_asked_at: Mapped[datetime | None]

@@ -40,6 +40,12 @@ def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Rule:
 
 def problem_of(schedule: ScheduledTask) -> Message | None:
     """Why a schedule cannot fire, whatever was edited into its row; None if it can."""
+    if schedule.is_held and schedule.enabled:
+        return M(
+            "It is held since the database was restored. Release it:"
+            " tapeline database release --schedule {schedule}",
+            schedule=schedule.name,
+        )
     try:
         rule_of(schedule)
         TapePolicy.parse(schedule.tape_policy)
@@ -52,7 +58,7 @@ def plan(schedule: ScheduledTask, moment: datetime) -> None:
     """Compute ``next_run_time`` as of ``moment``, or note why that cannot be done."""
     problem = problem_of(schedule)
     schedule.planned_from = _fingerprint(schedule)
-    schedule.plan_error = problem.to_json() if problem else None
+    schedule.plan_error = problem.to_json() if problem and not schedule.is_held else None
     fires = problem is None and schedule.enabled and schedule.archived_at is None
     schedule.next_run_time = rule_of(schedule).after(moment) if fires else None
 
@@ -60,7 +66,7 @@ def plan(schedule: ScheduledTask, moment: datetime) -> None:
 def planned_time(schedule: ScheduledTask) -> datetime | None:
     """When a schedule fires next, as planned; None for one that is switched off, also while beat, which would
     plan it anew, is not running."""
-    is_on = schedule.enabled and schedule.archived_at is None
+    is_on = schedule.enabled and schedule.archived_at is None and not schedule.is_held
     return schedule.next_run_time if is_on else None
 
 
@@ -87,8 +93,9 @@ def _fingerprint(schedule: ScheduledTask) -> str:
 
 
 def needing_attention(session: Session, moment: datetime) -> list[int]:
-    """The schedules that are due, were edited, or whose plan no longer fits the clock."""
-    rows = session.scalars(select(ScheduledTask).order_by(ScheduledTask.next_run_time, ScheduledTask.id))
+    """The schedules that are due, were edited, or whose plan no longer fits the clock; none that is held."""
+    free = select(ScheduledTask).where(~ScheduledTask.is_held)
+    rows = session.scalars(free.order_by(ScheduledTask.next_run_time, ScheduledTask.id))
     return [
         row.id for row in rows if _is_edited(row) or _is_due(row, moment) or _is_planned_late(row, moment)
     ]
@@ -173,7 +180,7 @@ def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRu
     schedule = session.scalar(
         select(ScheduledTask).where(ScheduledTask.id == schedule_id).with_for_update(skip_locked=True)
     )
-    if schedule is None:
+    if schedule is None or schedule.is_held:
         return []
     if schedule.planned_from is None:
         # New: what was due since it was made counts, also when no beat was there to see it.

@@ -270,6 +270,8 @@ def of_moment(session: Session, schedule: ScheduledTask, due_at: datetime) -> Ch
 def _refusal(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> Message | None:
     if not schedule.enabled:
         return M("Schedule '{schedule}' is disabled.", schedule=schedule.name)
+    if schedule.is_held:
+        return M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name)
     active = session.scalar(
         select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
     )
@@ -421,10 +423,10 @@ def admit(session: Session, drive: str) -> ChainRun | None:
         return None
     run = session.scalar(
         select(ChainRun)
-        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED)
+        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED, ~ChainRun.is_held)
         .order_by(ChainRun.queued_at, ChainRun.id)
         .limit(1)
-        .with_for_update()
+        .with_for_update(of=ChainRun)
     )
     if run is None or not transition(session, run, RunState.RUNNING):
         return None
@@ -539,6 +541,7 @@ def retry(
     if why:
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
     run.cancel_requested_at = None
+    run.home = func.database_home()
     run.recoveries = 0
     run.resumed = None
     run.tape_failed = None

@@ -34,7 +34,7 @@ class Claim:
 def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str) -> Claim | None:
     """Claim a step by compare-and-set; None when this message is stale, repeated, early or forged."""
     run = session.get(ChainRun, run_id, with_for_update=True)
-    if run is None or run.dispatch != dispatch or run.state is not RunState.RUNNING:
+    if run is None or run.dispatch != dispatch or run.state is not RunState.RUNNING or run.is_held:
         return None
     if step not in STEPS[run.kind] or not _is_next(session, run, step):
         return None

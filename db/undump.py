@@ -11,8 +11,9 @@ from itertools import takewhile
 from typing import Any, BinaryIO
 
 import zstandard
-from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy import Connection, inspect, select
 
+from db import holds
 from db.copying import copy_in
 from db.dump import END, TAKEN, translated
 from db.engine import Database, newest_version, schema
@@ -27,12 +28,11 @@ LOCK_LIMIT = "10s"
 """How long whoever works with the database is waited for."""
 
 
-def restore(database: Database, file: BinaryIO) -> tuple[datetime, list[str]]:
-    """Make the database of a dump, and bring it to this version. Nothing in it runs by itself: its schedules
-    are switched off.
+def restore(database: Database, file: BinaryIO) -> datetime:
+    """Make the database of a dump, and bring it to this version. Nothing in it runs by itself (``db.holds``).
 
-    Returns the moment that the dump is of, and the names of the schedules that were on. All of it is made,
-    or nothing. Raises UsageError if the database is not empty; DumpFailed, DatabaseUnavailable.
+    Returns the moment that the dump is of. All of it is made, or nothing. Raises UsageError if the database
+    is not empty; DumpFailed, DatabaseUnavailable.
     """
     with database.outside_transactions() as connection:
         _see_that_it_is_empty(connection)
@@ -41,8 +41,8 @@ def restore(database: Database, file: BinaryIO) -> tuple[datetime, list[str]]:
             taken = _load(cursor, _lines(file))
     database.upgrade()
     with database.transaction() as session:
-        on = update(ScheduledTask).where(ScheduledTask.enabled).values(enabled=False, next_run_time=None)
-        return taken, sorted(session.scalars(on.returning(ScheduledTask.name)))
+        holds.hold_everything(session)
+    return taken
 
 
 def _see_that_it_is_empty(connection: Connection) -> None:

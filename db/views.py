@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import advice, catalog, events
+from db import advice, catalog, events, holds
 from db.models import (
     BackupArchive,
     BackupSet,
@@ -20,6 +20,14 @@ from db.models import (
     TapeCartridge,
 )
 from db.states import RunState, Step
+
+
+def held_json(session: Session) -> dict[str, list[Any]]:
+    """What does not start by itself since the database was restored: runs by number, schedules by name."""
+    return {
+        "runs": [run.id for run in holds.held_runs(session)],
+        "schedules": [row.name for row in holds.held_schedules(session)],
+    }
 
 
 def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
-from db import drives, runs, schedules
+from db import drives, holds, runs, schedules
 from db.models import ChainRun, now
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 
@@ -78,6 +78,7 @@ def ask(name: str, *, queue: str = CONTROL, brief: bool = False, **kwargs: Any) 
 def release(drive: str, *, brief: bool = False) -> ChainRun | None:
     """Let the next queued run have the drive, if it is free, and send its chain."""
     with wiring.database().transaction() as session:
+        holds.hold_back(session, drive)
         run = runs.admit(session, drive)
         opened = runs.first_open_step(session, run) if run else None
     if run is not None and opened is not None:

@@ -50,7 +50,14 @@ def findings(name: str, *, by_hand: bool) -> list[Finding]:
 
 
 def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool) -> Iterator[Finding]:
-    if schedule.enabled:
+    if schedule.is_held:
+        yield Finding(
+            "schedule",
+            M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name),
+            Verdict.REFUSED,
+            M("Release it: tapeline database release --schedule {schedule}", schedule=schedule.name),
+        )
+    elif schedule.enabled:
         yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
     else:
         yield Finding(

@@ -36,7 +36,7 @@ def look(run_id: int) -> str:
         run.look_asked_at = None
     if not was_expected:
         return "expired"
-    if run.state is not RunState.WAITING_FOR_TAPE:
+    if run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
         return run.state.value
     medium = wiring.drive(run.drive).look().to_json()
     with database.transaction() as session:

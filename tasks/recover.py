@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
-from db import drives, events, recoveries, runs, steps
+from db import drives, events, holds, recoveries, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from policy.message import M, Message
@@ -30,6 +30,8 @@ K = TypeVar("K")
 def recover() -> list[int]:
     """Look at every run that is under way; returns the runs that were sent again."""
     database = wiring.database()
+    with database.transaction() as session:
+        holds.hold_back(session)
     with database.transaction() as session:
         running = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.RUNNING)))
         queued = set(session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED)))
@@ -74,6 +76,7 @@ def adopt(run_id: int) -> None:
     """Whatever could work at this run has just been started anew: send it again from where it is."""
     with wiring.database().transaction() as session:
         run = runs.get(session, run_id, lock=True)
+        holds.hold_back(session, run.drive)
         resume_at = _taken_over(session, run) if run.state is RunState.RUNNING else None
     if run.state is RunState.RUNNING:
         _send(run, resume_at)
@@ -219,7 +222,7 @@ def _look_after_waiting(run_id: int) -> None:
     """Fail a run whose time is over; else have the drive looked at."""
     with wiring.database().transaction() as session:
         run = runs.get_unless_locked(session, run_id)
-        if run is None or run.state is not RunState.WAITING_FOR_TAPE:
+        if run is None or run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
             return
         is_over = run.wait_until is not None and run.wait_until <= now()
         if is_over:

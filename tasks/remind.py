@@ -39,7 +39,9 @@ def remind(unseen: str | None = None) -> list[str]:
     A drive is looked at first while no run has it; otherwise what was seen in it last is judged.
     ``unseen``: this drive could not be looked at; its schedules alone are considered, by what was seen last.
     """
-    coming = select(ScheduledTask).where(ScheduledTask.enabled, ScheduledTask.next_run_time > now())
+    coming = select(ScheduledTask).where(
+        ScheduledTask.enabled, ~ScheduledTask.is_held, ScheduledTask.next_run_time > now()
+    )
     if unseen is not None:
         coming = coming.where(ScheduledTask.drive == unseen)
     with wiring.database().transaction() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -58,14 +59,35 @@ def dump_on_tape(system: System) -> Path:
     return found
 
 
-def goes_on(system: System, *, started: bool = False) -> None:
-    """The run that wrote the dump finds its set whole on the tape, and the set restores."""
-    if not started:
-        system.start("control", "tape")
-        system.start_beat()
+def nothing_starts(system: System) -> None:
+    """Workers and beat are there, the tape is in: what was under way is held, and shown as such."""
+    system.start("control", "tape")
+    system.start_beat()
+    held = {"runs": [1], "schedules": ["monthly"]}
+    assert system.json("status")["held"] == held
+    # Beat has it looked at each second.
+    system.wait_for(lambda: "held since" in str(system.json("runs", "show", "1")["reason"]), "the hold")
+    time.sleep(3)
+    run = system.json("runs", "show", "1")
+    assert (run["state"], system.json("status")["held"]) == ("WAITING_FOR_TAPE", held)
+    assert "run 1, schedule 'monthly'" in system.cli("status", code=4).stdout
+    [doctor] = [each for each in system.json("doctor") if each["check"] == "Schedules"]
+    assert "runs 1; schedules monthly" in doctor["detail"]
+    assert "held" in system.cli("schedule", "run", "monthly", code=3).stderr
+
+
+def goes_on(system: System) -> None:
+    """Released, the run that wrote the dump finds its set whole on the tape, and the set restores."""
+    system.cli("database", "release", code=2)
+    assert system.json("database", "release", "--run", "1")["runs"] == [1]
     run = system.wait_for_state(1, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", system.cli("runs", "show", "1").stdout
     is_whole(system)
+    assert system.json("status")["held"] == {"runs": [], "schedules": ["monthly"]}
+    assert "monthly is released" in system.cli("database", "release", "--all").stdout.replace(
+        "'", ""
+    ).replace("Schedule ", "")
+    assert system.json("schedule", "list")[0]["next_run_time"]
 
 
 def is_whole(system: System) -> None:
@@ -83,33 +105,30 @@ def is_whole(system: System) -> None:
 
 
 def test_from_the_dump_on_the_tape(lost: System) -> None:
-    """Its schedules stay off until somebody says so; the set that the dump lies in is finished by itself."""
+    """Nothing starts until somebody releases it; the set that the dump lies in is finished then."""
     told = lost.cli("database", "restore", str(dump_on_tape(lost))).stdout
     assert "1 set, 1 tape, 1 run." in told
-    assert "tapeline schedule enable monthly" in told
-    [listed] = lost.json("schedule", "list")
-    assert (listed["enabled"], listed["next_run_time"]) == (False, None)
-    [doctor] = [each for each in lost.json("doctor") if each["check"] == "Schedules"]
-    assert doctor["detail"] == "all are switched off: monthly"
+    assert "run 1, schedule 'monthly'" in told
+    nothing_starts(lost)
     goes_on(lost)
     again = lost.cli("database", "restore", str(dump_on_tape(lost)), code=2)
     assert "not empty" in again.stderr
-    lost.cli("schedule", "enable", "monthly")
     lost.cli("database", "dump", str(lost.folder / "by hand.sql.zst"))
     assert (lost.folder / "by hand.sql.zst").stat().st_size > 1000
+    assert lost.json("database", "hold")["held"] == {"runs": [], "schedules": ["monthly"]}
 
 
 def test_its_tape_is_put_in_after_the_start(lost: System) -> None:
-    """The run that was under way holds the drive until it has workers; then it waits for its tape."""
+    """The run that was under way holds no drive; released without its tape, it waits for it."""
     lost.cli("database", "restore", str(dump_on_tape(lost)))
     virtual_shelf.remove(lost.drive.path)
-    load = ("drive", "load", "tape0", "--cartridge", "A00001L9")
-    assert "Run 1 works at drive tape0 now" in lost.cli(*load, code=1).stderr
     lost.start("control", "tape")
     lost.start_beat()
-    lost.wait_for_state(1, "WAITING_FOR_TAPE", "FAILED")
-    lost.cli(*load)
-    goes_on(lost, started=True)
+    lost.cli("database", "release", "--run", "1")
+    lost.wait_for(lambda: "no tape" in str(lost.json("runs", "show", "1")["reason"]), "the run to wait")
+    lost.cli("drive", "load", "tape0", "--cartridge", "A00001L9")
+    assert lost.wait_for_state(1, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    is_whole(lost)
 
 
 def test_its_run_is_cancelled_and_its_tape_imported(lost: System) -> None:
@@ -135,6 +154,7 @@ def test_with_zstd_and_psql_alone(lost: System) -> None:
     psql = f"'{program}' -q -h '{url.query['host']}' -U '{url.username}' '{url.database}'"
     command = f"zstd -dc '{dump_on_tape(lost)}' | {psql}"
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+    nothing_starts(lost)
     goes_on(lost)
 
 
