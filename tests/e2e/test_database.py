@@ -73,7 +73,7 @@ def nothing_starts(system: System) -> None:
     assert "run 1, schedule 'monthly'" in system.cli("status", code=4).stdout
     [doctor] = [each for each in system.json("doctor") if each["check"] == "Schedules"]
     assert "runs 1; schedules monthly" in doctor["detail"]
-    assert "held" in system.cli("schedule", "run", "monthly", code=3).stderr
+    assert "held" in system.cli("schedule", "run", "monthly", code=3).stdout
 
 
 def goes_on(system: System) -> None:

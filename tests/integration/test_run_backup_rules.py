@@ -93,7 +93,8 @@ def test_only_a_sound_cartridge_is_written(
 @pytest.mark.parametrize("state", SetState)
 @pytest.mark.parametrize("broken", ["parent", "its parent"])
 def test_an_increment_follows_whole_sets_alone(database: Database, state: SetState, broken: str) -> None:
-    """Each set that it stands on is complete when it begins to write, however long the run has waited."""
+    """Each set that it stands on is complete when it begins to write, however long the run has waited: else
+    the backup is a full one, unless it was begun."""
     with database.transaction() as session:
         elsewhere = row_of(session, Medium(MediumState.FORMATTED, label="TP20261001", volume_uuid="u0"))
         full = a_set(session, elsewhere, "20261001T020000Z-0001")
@@ -103,8 +104,14 @@ def test_an_increment_follows_whole_sets_alone(database: Database, state: SetSta
         run = a_run(session, type=kind, parent_id=last.id)
         medium = this_months(run)
         row_of(session, medium)
-        found = run_backup._refusal(session, run, medium)
-        assert isinstance(found, NoneType if state is SetState.COMPLETE else ParentGone)
+        assert run_backup._refusal(session, run, medium) is None
+        found = run_backup._target(session, run, medium)
+        assert found.request.parent == (last.id if state is SetState.COMPLETE else None)
+        assert found.request.type == ("incremental" if state is SetState.COMPLETE else "full")
+        (last if broken == "parent" else full).state = SetState.DESTROYED
+        session.flush()
+        refused = run_backup._refusal(session, run, medium)
+        assert isinstance(refused, ParentGone if state is SetState.COMPLETE else NoneType)
 
 
 @pytest.mark.parametrize("told", [{}, {"volume_uuid": None}], ids=["a volume that is told", "a label alone"])

@@ -12,7 +12,7 @@ from db import cartridges, catalog, permits, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, now
 from db.states import BackupType
-from policy.permit import Denial
+from policy.permit import Denial, decide
 from policy.tapes import CartridgeState, SetState
 
 LABEL = f"TP{now():%Y%m}01"
@@ -50,7 +50,8 @@ def schedule(session: Session, policy: str = "current_month") -> ScheduledTask:
 
 
 def denials(session: Session, medium: dict[str, Any], policy: str = "current_month") -> tuple[Denial, ...]:
-    return permits.preview(session, schedule(session, policy), medium, now_local=now()).denials
+    tape = cartridges.tape_facts(session, medium)
+    return decide(permits.facts_for(schedule(session, policy), tape, now())).denials
 
 
 @pytest.mark.parametrize("state", [CartridgeState.RETIRED, CartridgeState.ERROR, CartridgeState.UNKNOWN])
