@@ -71,6 +71,11 @@ def _enum(kind: type[Any], name: str) -> Enum:
     )
 
 
+def _is_elsewhere(home: Any) -> Any:
+    """The condition that a row was made in another database; asked once for all rows of a query."""
+    return home != select(func.database_home()).scalar_subquery()
+
+
 class ScheduledTask(Base):
     """A schedule: when, what (a template), which drive, which tape policy. Operators edit it."""
 
@@ -104,7 +109,7 @@ class ScheduledTask(Base):
     """Why no next_run_time can be computed, as a message."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in, or released in by a person since."""
-    is_held: Mapped[bool] = column_property(home != select(func.database_home()).scalar_subquery())
+    is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
     """It was copied here from another database, and nobody has released it (``db.holds``)."""
     archived_at: Mapped[datetime | None]
     """When it was removed; the row stays because its runs and sets point to it."""
@@ -208,7 +213,7 @@ class ChainRun(Base):
     """Who asked for that."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in, or released in by a person since."""
-    is_held: Mapped[bool] = column_property(home != select(func.database_home()).scalar_subquery())
+    is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
     """It was copied here from another database, and nobody has released it (``db.holds``)."""
     moved_at: Mapped[datetime | None]
     """When it came further: a step, a byte, a name. A heartbeat is none of these."""
