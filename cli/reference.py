@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from celery_app.drive_settings import AnyDriveSettings, DriveSettings, Health, WindowsCommands
 from celery_app.settings import PREFIX, ChannelSettings, FlowerSettings, Settings
+from celery_app.settings_file import FIXED
 from cli import errors_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +36,17 @@ _WORDS = {
 }
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
+_HELD = ", ".join(f"`{name}`" for name in Settings.model_fields if name in FIXED)
+
+_READ_AGAIN = fill(
+    "Channels, templates, language and limits are read again when the file changes, without a new start. "
+    f"{_HELD} hold until a process is started anew; `tapeline doctor` names one that works with older "
+    "settings than its file has. A file that cannot be read while a process runs changes nothing, and is "
+    "named there too.",
+    110,
+    break_on_hyphens=False,
+)
+
 _SETTINGS_HEAD = f"""\
 # Settings
 
@@ -42,6 +55,8 @@ From the environment (`{PREFIX}` and the name in capitals, `__` between levels: 
 then from the file that `{PREFIX}CONFIG` names, else `tapeline.toml` in the working folder, else
 `/etc/tapeline/tapeline.toml`. An unknown name, a wrong value and a broken file are one line that names the
 field, and exit code 2. `tapeline settings` prints what holds on this host; what is secret stays hidden.
+
+{_READ_AGAIN}
 
 ```toml
 language = "zh_CN"
