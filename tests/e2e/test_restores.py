@@ -67,22 +67,41 @@ def restore(system: System, set_id: str, target: Path, *options: str) -> int:
 def test_a_restore_that_goes_on_in_an_emptied_folder_restores_all(
     system: System, source: Path, short_path: Path
 ) -> None:
-    """Killed after three archives, and what it has restored is taken away meanwhile: in the end every file is
-    there, and so many are counted."""
-    system.insert_blank(speed=4 << 20)
-    set_id = back_up(system, source, archive_bytes=2 << 20)
+    """It waits for its second tape when its worker is killed and its folder emptied: then it
+    asks for the first again; in the end every file is there, and so many are counted."""
+    for number in (1, 2):
+        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(4 * number) << 20)
+    virtual_shelf.insert(system.drive.path, "A00001L9")
+    system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
+    system.start("control", "tape")
+    system.start_beat()
+    backup = system.run_schedule("monthly")
+    system.wait_for_state(backup, "WAITING_FOR_TAPE")
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    set_id = str(system.wait_for_state(backup, "SUCCEEDED")["set_id"])
+
     target = short_path / "restored"
-    below = target / source.relative_to("/")
+    virtual_shelf.insert(system.drive.path, "A00001L9")
     run_id = restore(system, set_id, target)
-    system.wait_for((below / "file3").exists, "the third archive")
+    system.wait_for_state(run_id, "WAITING_FOR_TAPE")
     system.kill("tape", signal.SIGKILL)
     shutil.rmtree(target)
     system.start("tape")
+    virtual_shelf.insert(system.drive.path, "A00002L9")
+    first = str(system.json("sets", "list")[0]["tapes"][0])
+    system.wait_for(lambda: first in _asked_for(system, run_id), "it to ask for the first tape again")
+    virtual_shelf.insert(system.drive.path, "A00001L9")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
-    assert compare_trees(source, below) == []
+    assert compare_trees(source, target / source.relative_to("/")) == []
     facts = told(system, run_id)
     assert (facts["files"], facts["kept"], facts["target"]) == (7, 0, str(target))
+
+
+def _asked_for(system: System, run_id: int) -> str:
+    """The tapes that a waiting run says the rest is on."""
+    run = system.json("runs", "show", str(run_id))
+    return reason(run) if run["state"] == "WAITING_FOR_TAPE" else ""
 
 
 @pytest.mark.usefixtures("volume")

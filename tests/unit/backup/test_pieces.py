@@ -244,6 +244,16 @@ def test_a_file_without_one_of_its_pieces_is_no_file(bench: Any, without: int) -
     assert list(bench.restored().iterdir()) == []
 
 
+def test_a_file_whose_pieces_are_not_those_of_its_hash_is_no_file(bench: Any) -> None:
+    """Each piece is as its own entry says; the entry of the file says otherwise."""
+    large(bench.source / "b", 400_000)
+    bench.back_up(archive_bytes=20_000, compression="none")
+    wrong = [entry._replace(blake3=bytes(32)) if entry.pieces else entry for entry in bench.log.entries]
+    report = bench.restore(wrong)
+    assert [Path(name).name for name, _ in report.failures] == ["b"]
+    assert list(bench.restored().iterdir()) == []
+
+
 @pytest.mark.parametrize("lost", ["piece", "last"])
 def test_a_damaged_index_costs_no_piece(bench: Any, lost: str) -> None:
     """The headers of its archive say which file it is of, and which part."""
