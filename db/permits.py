@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import cartridges, catalog, erasable, events, labels
 from db.errors import NotAllowed
-from db.models import ChainRun, FormatPermit, ScheduledTask, now
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import Step
 from policy import label as label_rule
 from policy import period
@@ -32,6 +32,17 @@ class Shown:
 def named_label(run: ChainRun) -> str | None:
     """The label of the tape that an operator has said may be erased: that of the run's first part."""
     return run.options.get("erase_label") if run.part == 1 else None
+
+
+def named(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run by hand; with a label to erase, the sets that its tape has now: what is written to
+    it before the run comes to it was never given up."""
+    label = options.get("erase_label")
+    known = cartridges.find(session, label) if label else None
+    if known is None:
+        return options
+    on_it = select(BackupSet.id).where(cartridges.on_generation(known))
+    return {**options, "erase_sets": sorted(session.scalars(on_it))}
 
 
 def used(session: Session, run_id: int, part: int) -> FormatPermit | None:
@@ -75,6 +86,7 @@ def facts_of(run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: date
         run_id=run.id,
         period=run.period,
         named_label=named_label(run),
+        named_sets=frozenset(run.options["erase_sets"]) if "erase_sets" in run.options else None,
     )
 
 

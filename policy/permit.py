@@ -58,6 +58,8 @@ class FormatFacts:
     period: str | None
     named_label: str | None = None
     """The old label, where an operator named it and so allowed its sets to be lost."""
+    named_sets: frozenset[str] | None = None
+    """The sets that were on it when he named it: no others are lost; None: he names it just now."""
     permit_used: bool = False
     """A permit of this part of the run was consumed before."""
     unknown_sets: tuple[str, ...] = ()
@@ -71,6 +73,10 @@ class FormatFacts:
     def is_named(self) -> bool:
         """Whether it is the tape whose sets an operator has allowed to be lost."""
         return self.named_label is not None and self.named_label == self.tape.label
+
+    def is_given_up(self, stored: SetFacts) -> bool:
+        """Whether an operator has allowed this set to be lost."""
+        return self.is_named and (self.named_sets is None or stored.id in self.named_sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,7 @@ def _affirms_to_be_empty(tape: TapeFacts) -> bool:
 def _contradictions(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     """A tape that affirms to be empty, and a catalogue that has a kept set on it: one of them is wrong."""
     for stored in _there(facts):
-        if stored.is_sealed and not facts.is_named and not stored.may_be_lost(facts.now_local):
+        if stored.is_sealed and _is_kept(facts, stored):
             yield (
                 Denial.CONTRADICTION,
                 M(
@@ -271,11 +277,15 @@ def _unknown_files(tape: TapeFacts) -> tuple[Denial, Message]:
 
 
 def _kept_sets(facts: FormatFacts) -> Iterator[Message]:
-    if facts.tape.known is None or facts.is_named:
+    if facts.tape.known is None:
         return
     for stored in facts.tape.known.sets:
-        if not stored.may_be_lost(facts.now_local):
+        if _is_kept(facts, stored):
             yield _kept(stored, facts.now_local)
+
+
+def _is_kept(facts: FormatFacts, stored: SetFacts) -> bool:
+    return not facts.is_given_up(stored) and not stored.may_be_lost(facts.now_local)
 
 
 def _kept(stored: SetFacts, now: datetime) -> Message:
@@ -313,7 +323,7 @@ def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
             yield Denial.OWN_SET, M("Set {set} was written by this run.", set=stored.id)
         if _is_of_this_period(stored, facts):
             yield Denial.PERIOD_DATA, M("Set {set} of this period is on the tape.", set=stored.id)
-        if stored.is_newest_full and not facts.is_named:
+        if stored.is_newest_full and not facts.is_given_up(stored):
             yield (
                 Denial.NEWEST_FULL,
                 M("Set {set} is the newest complete full backup there is.", set=stored.id),

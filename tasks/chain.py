@@ -14,7 +14,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
-from db import drives, holds, runs, schedules
+from db import drives, holds, permits, runs, schedules
 from db.models import ChainRun, now
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 
@@ -110,7 +110,7 @@ def start(
             due_at=moment,
             trigger=Trigger.MANUAL,
             requested_by=requested_by,
-            options=options,
+            options=permits.named(session, options or {}),
         )
         if run is None:
             return runs.of_moment(session, row, moment)

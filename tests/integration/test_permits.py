@@ -121,6 +121,18 @@ def test_a_label_that_was_named_names_one_tape(database: Database, part: int, al
         assert said.allowed is allowed
 
 
+def test_a_label_that_is_named_gives_up_the_sets_that_its_tape_has_then(database: Database) -> None:
+    """And none of a tape that nobody knows."""
+    with database.transaction() as session:
+        cartridge, _ = cartridges.update_label(session, original=None, medium=LABEL_ALONE)
+        stored_on(session, cartridge, "20241015T000000Z-0001")
+        session.flush()
+        named = permits.named(session, {"erase_label": "TP20241015"})
+        assert named["erase_sets"] == ["20241015T000000Z-0001"]
+        assert permits.named(session, {"erase_label": "NOBODY"}) == {"erase_label": "NOBODY"}
+        assert permits.named(session, {}) == {}
+
+
 def stored_on(session: Session, cartridge: TapeCartridge, set_id: str) -> BackupSet:
     """A set with an archive on a cartridge."""
     stored = BackupSet(

@@ -192,6 +192,16 @@ def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:
         assert not decide(facts(inserted, named_label="TP20241015", **more)).allowed
 
 
+def test_a_set_that_came_after_the_label_was_named_is_kept() -> None:
+    """What an operator gives up are the sets that were on the tape then."""
+    inserted = tape(stored(retention_until=None), stored(id="S2", retention_until=None, is_newest_full=True))
+    both = frozenset({"S1", "S2"})
+    assert decide(facts(inserted, named_label="TP20241015", named_sets=both)).allowed
+    denied = decide(facts(inserted, named_label="TP20241015", named_sets=frozenset({"S1"})))
+    assert denied.denials == (Denial.RETAINED_SETS, Denial.NEWEST_FULL)
+    assert all("S2" in str(reason) for reason in denied.reasons)
+
+
 @pytest.mark.parametrize(
     ("sets", "appends"),
     [
