@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db import erasable
-from db.models import Drive, now
+from db.models import ChainRun, Drive, now
+from db.states import RunState
 
 LATELY = timedelta(minutes=1)
 """A worker that was heard of no longer ago lives: it says so several times in that time."""
@@ -68,6 +69,19 @@ def is_alive(session: Session, name: str, within: timedelta = LATELY) -> bool:
 def registered_at(session: Session, name: str) -> datetime | None:
     """When the present worker of a drive started; steps that began before it have no worker any more."""
     return session.scalar(select(Drive.registered_at).where(Drive.name == name))
+
+
+def eject_owed(session: Session, name: str) -> int | None:
+    """The run whose tape is to come out of a drive now: nothing works there, and nothing is queued for it."""
+    busy = select(ChainRun.id).where(
+        ChainRun.drive == name, ChainRun.state.in_((RunState.RUNNING, RunState.QUEUED)), ~ChainRun.is_held
+    )
+    return session.scalar(select(Drive.eject_after).where(Drive.name == name, ~busy.exists()))
+
+
+def eject_after(session: Session, name: str, run_id: int | None) -> None:
+    """The tape of a run is to come out when nothing is queued for its drive; None: nothing is, any more."""
+    session.execute(update(Drive).where(Drive.name == name).values(eject_after=run_id))
 
 
 def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:

@@ -98,7 +98,8 @@ class ScheduledTask(Base):
     last_run_time: Mapped[datetime | None]
     """When a run of it last got the drive: for the first time, again for a retry, or after it had waited."""
     last_success_time: Mapped[datetime | None]
-    """When the newest success was due: a run that ends after midnight counts for its own period."""
+    """When the newest success was due: a run that ends after midnight counts for its own period. An increment
+    by hand in place of a full one is none."""
     last_failure_time: Mapped[datetime | None]
     next_run_time: Mapped[datetime | None]
     grace_seconds: Mapped[int] = mapped_column(Integer, server_default="43200", default=43200)
@@ -300,6 +301,8 @@ class Drive(Base):
     medium_at: Mapped[datetime | None]
     alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """What it warned of after its last run (a cleaning that is due), as messages."""
+    eject_after: Mapped[int | None]
+    """The run whose tape comes out as soon as no run has the drive or is queued for it."""
 
 
 class DriveCheck(Base):

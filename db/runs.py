@@ -14,7 +14,19 @@ from sqlalchemy.orm import Session
 from db import advice, cartridges, catalog, events, permits
 from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, BackupTask, ChainRun, ChainStep, RunEvent, ScheduledTask, TapeCartridge, now
-from db.states import ACTIVE, ENDED, STEPS, TRANSITIONS, Kind, RecordState, RunState, Step, StepState, Trigger
+from db.states import (
+    ACTIVE,
+    ENDED,
+    STEPS,
+    TRANSITIONS,
+    BackupType,
+    Kind,
+    RecordState,
+    RunState,
+    Step,
+    StepState,
+    Trigger,
+)
 from policy import period
 from policy.message import M, Message
 from policy.tapes import CartridgeState, SetState
@@ -95,7 +107,7 @@ def _after_transition(
         else M("{before} → {after}", before=before.value, after=run.state.value)
     )
     events.record(session, run, message, level=level)
-    _note_on_schedule(run)
+    _note_on_schedule(session, run)
     if run.state in ENDED and run.kind is Kind.BACKUP:
         _close_unfinished(session, run)
         permits.doubt_unread(session, run)
@@ -117,15 +129,23 @@ def _close_unfinished(session: Session, run: ChainRun) -> None:
     )
 
 
-def _note_on_schedule(run: ChainRun) -> None:
+def _note_on_schedule(session: Session, run: ChainRun) -> None:
     if run.schedule is None:
         return
     if run.state is RunState.RUNNING:
         run.schedule.last_run_time = now()
-    elif run.state is RunState.SUCCEEDED:
+    elif run.state is RunState.SUCCEEDED and _settles_its_period(session, run, run.schedule):
         run.schedule.last_success_time = max(run.due_at, run.schedule.last_success_time or run.due_at)
     elif run.state is RunState.FAILED:
         run.schedule.last_failure_time = run.finished_at
+
+
+def _settles_its_period(session: Session, run: ChainRun, schedule: ScheduledTask) -> bool:
+    """Whether a success gives the schedule the set that its period owes: one of its own type, or a full one.
+    An increment by hand in place of a full one does not."""
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    made = stored.type if stored else BackupType(run.options.get("type") or schedule.template.type)
+    return made in {BackupType.FULL, schedule.template.type}
 
 
 def _announce_state(

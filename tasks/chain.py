@@ -76,11 +76,15 @@ def ask(name: str, *, queue: str = CONTROL, brief: bool = False, **kwargs: Any) 
 
 
 def release(drive: str, *, brief: bool = False) -> ChainRun | None:
-    """Let the next queued run have the drive, if it is free, and send its chain."""
+    """Let the next queued run have the drive, if it is free, and send its chain. After the last one the tape
+    comes out, where the schedule says so; a message that is lost leaves it in until the next run ends."""
     with wiring.database().transaction() as session:
         holds.hold_back(session, drive)
         run = runs.admit(session, drive)
         opened = runs.first_open_step(session, run) if run else None
+        to_eject = drives.eject_owed(session, drive)
+    if to_eject is not None:
+        ask("tapeline.eject", queue=queue_of(drive), brief=brief, run_id=to_eject)
     if run is not None and opened is not None:
         send(run, opened.step, brief=brief)
     return run

@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import guards, wiring
 from celery_app.celery import app
-from db import drives, events, runs
+from db import cartridges, catalog, drives, events, runs
 from db.models import ChainRun
-from db.states import RunState
 from policy.message import M, Message
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError
-from tasks import chain
-
-
-def ask(run_id: int) -> None:
-    """Send the wish to the drive's queue, if the schedule has it; one that is lost leaves the tape in."""
-    with wiring.database().transaction() as session:
-        run = runs.get(session, run_id)
-        wanted = run.schedule is not None and run.schedule.after_run == "eject"
-    if wanted:
-        chain.ask("tapeline.eject", queue=chain.queue_of(run.drive), run_id=run_id)
 
 
 @app.task(name="tapeline.eject", acks_late=False, ignore_result=True)
 def eject(run_id: int) -> str:
-    """Eject, unless another run has the drive by now. A drive that does not is a warning in the story."""
+    """Eject the tape that a run has written, unless another run has the drive or is queued for it: the end of
+    that one asks again. A drive that does not eject is a warning in the story."""
     held = guards.held()
     with wiring.database().transaction() as session:
         run = runs.get(session, run_id)
-        if held is None or held.drive != run.drive or _is_taken(session, run.drive):
+        is_owed = held is not None and held.drive == run.drive
+        if not is_owed or drives.eject_owed(session, run.drive) != run_id:
             return "left in the drive"
     try:
-        wiring.drive(run.drive).eject()
+        return _take_out(run)
     except DriveError as error:
-        _tell(run_id, M("The tape was not ejected: {error}", error=error.message.to_json()), level="warning")
+        _tell(run, M("The tape was not ejected: {error}", error=error.message.to_json()), level="warning")
         return "not ejected"
+
+
+def _take_out(run: ChainRun) -> str:
+    drive = wiring.drive(run.drive)
+    medium = drive.look().to_json()
+    with wiring.database().transaction() as session:
+        is_there = _is_of(session, run, medium)
+    if not is_there:
+        _tell(run, M("The tape was not ejected: it is not in the drive any more."))
+        return "another tape is in the drive"
+    drive.eject()
     with wiring.database().transaction() as session:
         drives.looked(session, run.drive, Medium(MediumState.NO_MEDIUM).to_json())
-    _tell(run_id, M("The tape was ejected, as the schedule says."))
+    _tell(run, M("The tape was ejected, as the schedule says."))
     return "ejected"
 
 
-def _is_taken(session: Session, drive: str) -> bool:
-    running = select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
-    return session.scalar(running) is not None
+def _is_of(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
+    """Whether the last tape of a run's set is in the drive: somebody may have changed it since."""
+    found = cartridges.recognise(session, medium)
+    return found is not None and found in catalog.tapes(session, run.set_id or "")[-1:]
 
 
-def _tell(run_id: int, message: Message, *, level: str = "info") -> None:
+def _tell(run: ChainRun, message: Message, *, level: str = "info") -> None:
+    """Whatever came of it, it is done once."""
     with wiring.database().transaction() as session:
-        events.record(session, runs.get(session, run_id), message, level=level)
+        drives.eject_after(session, run.drive, None)
+        events.record(session, runs.get(session, run.id), message, level=level)

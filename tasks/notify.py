@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from celery_app import messenger, wiring
 from celery_app.celery import app
-from db import events, runs, steps
+from db import drives, events, runs, steps
 from db.models import BackupTask, ChainRun, ChainStep, now
 from db.states import PASSED, RunState, Step, StepState
 from db.steps import Claim
 from policy.message import M
-from tasks import chain, eject, recover
+from tasks import chain, recover
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -29,7 +29,6 @@ def notify(work: Work) -> Done:
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
-    eject.ask(work.held.run_id)
     chain.release(drive)
     messenger.ask()
     return done
@@ -42,6 +41,8 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
     if run.state is RunState.RUNNING:
         runs.transition(session, run, RunState.SUCCEEDED)
         _read_back(session, run)
+        if run.schedule is not None and run.schedule.after_run == "eject":
+            drives.eject_after(session, run.drive, run.id)
 
 
 def _read_back(session: Session, run: ChainRun) -> None:

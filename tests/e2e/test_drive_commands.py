@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from db import drives
 from db.models import Notification
 from tape import virtual_shelf
 from tests.system import System
@@ -107,6 +108,32 @@ def test_after_a_run_as_the_schedule_says(system: System, after_run: str, inside
         system.wait_for(lambda: virtual_shelf.inserted(system.drive.path) is None, "the eject")
         system.wait_for(lambda: "ejected" in system.cli("runs", "show", str(run_id)).stdout, "the story")
     assert virtual_shelf.inserted(system.drive.path) == inside
+
+
+def test_the_eject_follows_what_is_queued_for_the_drive(system: System) -> None:
+    """A backup that is read back keeps its tape in the drive until that is done, and then it comes out."""
+    insert(system)
+    run_id = backed_up(system, after_run="eject", template={"verify_percent": 100})
+    [verification] = [run for run in system.json("runs") if run["kind"] == "verify"]
+    assert system.wait_for_state(verification["id"], "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
+    system.wait_for(lambda: virtual_shelf.inserted(system.drive.path) is None, "the eject")
+    system.wait_for(lambda: "was ejected" in system.cli("runs", "show", str(run_id)).stdout, "the story")
+
+
+def test_a_tape_that_was_put_in_meanwhile_is_not_ejected(system: System) -> None:
+    """What is owed to one tape befalls no other."""
+    insert(system)
+    run_id = backed_up(system)
+    with system.database.transaction() as session:
+        drives.eject_after(session, "tape0", run_id)
+    insert(system, "A00002L9")
+    other = system.json("drive", "load", "--cartridge", "A00002L9")
+    assert other["medium"]["state"] == "blank"
+    system.json("tape", "import", "--no-wait")
+    system.wait_for(
+        lambda: "not in the drive any more" in system.cli("runs", "show", str(run_id)).stdout, "the story"
+    )
+    assert virtual_shelf.inserted(system.drive.path) == "A00002L9"
 
 
 def test_the_condition_of_a_tape(system: System) -> None:

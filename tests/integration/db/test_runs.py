@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import runs, schedules, steps
+from db import catalog, planner, runs, schedules, steps
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed, NotFound
-from db.models import ChainRun, Notification, RunEvent, ScheduledTask
-from db.states import STEPS, TRANSITIONS, Kind, RunState, Step, StepState, Trigger
+from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask
+from db.states import STEPS, TRANSITIONS, BackupType, Kind, RunState, Step, StepState, Trigger
 from policy.message import M
+from policy.tapes import SetState
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 
@@ -347,6 +348,44 @@ def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database)
         following = start(session)
         assert following
         assert following.state is RunState.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("template", "made", "settles"),
+    [
+        (BackupType.FULL, BackupType.FULL, True),
+        (BackupType.FULL, BackupType.INCREMENTAL, False),
+        (BackupType.FULL, BackupType.DIFFERENTIAL, False),
+        (BackupType.DIFFERENTIAL, BackupType.INCREMENTAL, False),
+        (BackupType.INCREMENTAL, BackupType.INCREMENTAL, True),
+        (BackupType.INCREMENTAL, BackupType.FULL, True),
+    ],
+)
+def test_a_period_is_settled_by_a_set_of_its_type(
+    database: Database, template: BackupType, made: BackupType, settles: bool
+) -> None:
+    """An increment by hand on the 1st costs the month no full backup; whatever was asked for, the set that
+    came of it counts."""
+    with database.transaction() as session:
+        row = schedule(session)
+        row.template.type, row.schedule_config = template, {"day": 1, "at": "02:00"}
+        run = start(session, due=DUE - timedelta(hours=1), trigger=Trigger.MANUAL)
+        assert run
+        admitted = runs.admit(session, "tape0")
+        assert admitted
+        stored = BackupSet(
+            id="20261101T010000Z-0001", type=made, state=SetState.COMPLETE, sources=["/"],
+            started_at=DUE,
+        )  # fmt: skip
+        catalog.add_set(session, stored)
+        admitted.set_id = stored.id
+        runs.transition(session, admitted, RunState.SUCCEEDED)
+        row = schedules.get(session, "monthly")
+        assert (row.last_success_time is not None) is settles
+        assert (planner.next_to_write(row, DUE - timedelta(minutes=1)) == DUE) is not settles
+        scheduled = start(session)
+        assert scheduled
+        assert scheduled.state is (RunState.SKIPPED if settles else RunState.QUEUED)
 
 
 def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
