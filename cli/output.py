@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -71,6 +71,11 @@ def elapsed(*, show: bool) -> Iterator[Callable[[str], None]]:
 def say(text: Message, style: str | None = None) -> None:
     """A line in the operator's language."""
     console.print(in_words(text), style=style, markup=False, soft_wrap=True)
+
+
+def add(text: Message) -> None:
+    """A line beside what was printed, on standard error: also beside JSON."""
+    errors.print(in_words(text), markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -170,6 +175,14 @@ def local(iso: str | None) -> str | None:
     moment = datetime.fromisoformat(iso).astimezone(zone)
     is_this_year = moment.year == datetime.now(zone).year
     return f"{moment:%m-%d %H:%M:%S}" if is_this_year else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def local_ns(moment: int) -> str | None:
+    """The time of a file, in nanoseconds since 1970, in the same way; None where no calendar goes so far."""
+    try:
+        return local(datetime.fromtimestamp(moment // 10**9, UTC).isoformat())
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def on_clock(iso: str | None, time_zone: str) -> str | None:

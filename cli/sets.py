@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from cli import ending, moment, output, person, stack, watch
 from cli.output import AsJson, examples
-from db import catalog, expiry, lineage, restores, runs, schedules
-from db.bigint import exact
+from db import catalog, expiry, lineage, restores, runs, schedules, versions
 from db.errors import NotFound
-from db.models import BackupFile, BackupSet, now
+from db.models import BackupSet, now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -85,32 +85,37 @@ def find(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Find files in the catalogue. Exit code 1 if there is none."""
+    """Find versions of files in the catalogue, the newest first, with the tapes that each is on. Capitals and
+    small letters are the same here. Exit code 1 if there is none.
+    """
     with stack.database() as database, database.transaction() as session:
-        if set_id:
-            catalog.get(session, set_id)
-        found = [_file_json(row) for row in session.scalars(catalog.files(set_id, pattern).limit(limit))]
+        found = versions.find(session, set_id, pattern, limit)
     if as_json:
-        output.print_json(found)
+        output.print_json(found.versions)
     else:
-        output.print_table(
-            [M("Set"), M("Size"), M("Path")],
-            ([row["set"], units.size(row["size"]), row["path"]] for row in found),
-            M("No file matches '{pattern}'.", pattern=pattern),
-        )
-    raise typer.Exit(0 if found else 1)
+        _show_found(found, pattern)
+    if found.more:
+        shown = f"{found.more:,}" if found.is_counted else f"{found.more:,}+"
+        output.add(M("… and {count} more: -n shows more, a longer name fewer.", count=shown))
+    raise typer.Exit(0 if found.versions else 1)
 
 
-def _file_json(row: BackupFile) -> dict[str, Any]:
-    return {
-        "set": row.set_id,
-        "path": row.path,
-        "type": row.type,
-        "size": exact(row, "size"),
-        "mtime_ns": exact(row, "mtime_ns"),
-        "archive": row.archive,
-        "blake3": row.blake3.hex() if row.blake3 else None,
-    }
+def _show_found(found: versions.Found, pattern: str) -> None:
+    output.print_table(
+        [M("Set"), M("Backed up"), M("Tapes"), M("Size"), M("Changed"), M("Path")],
+        (
+            [
+                row["set"],
+                output.local(row["backed_up_at"]),
+                ", ".join(row["tapes"]) or None,
+                units.size(row["size"]),
+                output.local_ns(row["mtime_ns"]),
+                row["path"],
+            ]
+            for row in found.versions
+        ),
+        M("No file matches '{pattern}'.", pattern=pattern),
+    )
 
 
 @app.command(
@@ -119,12 +124,17 @@ def _file_json(row: BackupFile) -> dict[str, Any]:
         "tapeline sets restore 20261123T210000Z-4fc6 --to /restore",
         "tapeline sets restore 20261123T210000Z-4fc6 /data/report.pdf --to /restore --dry-run",
         "tapeline sets restore 20261123T210000Z-4fc6 --match '*.xlsx' --to /restore",
+        "tapeline sets restore monthly-full --to /restore",
         "tapeline sets restore monthly-full --at '2026-11-20 18:00' --to /restore",
     ),
 )
 def restore(
     set_id: Annotated[
-        str, typer.Argument(help="The set's id; with --at the name of a schedule.", metavar="SET")
+        str,
+        typer.Argument(
+            help="The set's id, or the name of a schedule: its newest set, or the one --at names.",
+            metavar="SET",
+        ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The folder to restore into, on the drive host.")],
     paths: Annotated[
@@ -161,7 +171,7 @@ def restore(
     patterns = match or []
     with stack.database() as database:
         with database.transaction() as session:
-            set_id = _set_at(session, set_id, at) if at else set_id
+            set_id = _named(session, set_id, at)
             restores.check_paths(session, set_id, wanted, patterns)
             found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
             plan = found.to_json(set_id)
@@ -193,13 +203,26 @@ def restore(
     ending.leave(run)
 
 
-def _set_at(session: Any, schedule: str, at: str) -> str:
-    """The set that says how the sources of a schedule were at a time."""
-    as_of = moment.parse("--at", at)
-    found = lineage.at(session, schedules.get(session, schedule).template_id, as_of)
+def _named(session: Session, name: str, at: str | None) -> str:
+    """The set of this id; or that of a schedule which has its sources as they were at a time, or are now."""
+    if at is None and session.get(BackupSet, name) is not None:
+        return name
+    as_of = moment.parse("--at", at) if at else now()
+    try:
+        schedule = schedules.get(session, name)
+    except NotFound as error:
+        if at:
+            raise
+        raise NotFound(
+            M("There is no backup set and no schedule '{name}'.", name=name),
+            M("'tapeline sets list' and 'tapeline schedule list' list them."),
+        ) from error
+    found = lineage.at(session, schedule.template_id, as_of)
     if found is None:
         raise NotFound(
-            M("Schedule '{schedule}' has no backup of {at} or before.", schedule=schedule, at=at),
+            M("Schedule '{schedule}' has no backup of {at} or before.", schedule=name, at=at)
+            if at
+            else M("Schedule '{schedule}' has no whole backup yet.", schedule=name),
             M("'tapeline sets list' shows what there is."),
         )
     return found.id

@@ -221,8 +221,10 @@ def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
 
 def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
     """Files of a set, or of all sets that are not destroyed, whose path contains or matches ``pattern``.
+    Those of the newest set come first: the ids of sets begin with their time.
 
-    In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path.
+    In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path. Capitals and
+    small letters are the same: who looks for a file remembers its name, not how it was written.
     """
     query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
     query = query.where(BackupFile.type.not_in(("deleted", "piece")))
@@ -232,7 +234,7 @@ def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
         else query.where(BackupSet.state != SetState.DESTROYED)
     )
     if pattern:
-        query = query.where(BackupFile.path.like(_like(pattern), escape="!"))
+        query = query.where(BackupFile.path.ilike(_like(pattern), escape="!"))
     return query.order_by(BackupFile.set_id.desc(), BackupFile.archive, BackupFile.position)
 
 

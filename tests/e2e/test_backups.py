@@ -98,6 +98,8 @@ def test_files_of_odd_dates_hold_nothing_up(system: System, in_memory: Path) -> 
     full, increment = back_up(system), back_up(system, "--type", "incremental")
     found = system.json("sets", "find", f"{source}/*", "--set", str(full["set_id"]))
     assert sorted(row["mtime_ns"] for row in found) == [seconds * 10**9 + 1 for seconds in sorted(ODD_DATES)]
+    shown = system.cli("sets", "find", str(ODD_DATES[-1]), "-n", "1")
+    assert system.json("tape", "list")[0]["tape_id"] in shown.stdout
     assert paths(system, increment, source) == []
     restored = in_memory / "restored"
     system.cli("sets", "restore", str(increment["set_id"]), "--to", str(restored))
@@ -136,6 +138,9 @@ def test_increments_restore_the_source_as_it_was_at_any_time(
     target = short_path / "as of"
     system.cli("sets", "restore", "monthly", "--at", moment, "--to", str(target))
     assert compare_trees(copies[2], target / source.relative_to("/")) == []
+    newest = system.json("sets", "restore", "monthly", "--to", str(target), "--dry-run")
+    assert newest["set"] == system.json("sets", "list")[0]["id"]
+    assert "no schedule 'nightly'" in system.cli("sets", "restore", "nightly", "--to", "/x", code=2).stderr
     early = system.cli("sets", "restore", "monthly", "--at", "2020-01-01", "--to", str(target), code=2)
     assert "2020-01-01" in early.stderr
 

@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from backup.changes import Known, known
 from backup.entry import shown
 from backup.entry import text as text_of
-from db import cartridges, catalog, lineage, permits, schedules
+from db import cartridges, catalog, lineage, permits, schedules, versions
 from db.bigint import exact
 from db.catalog import FileRow
 from db.engine import Database
@@ -117,6 +117,29 @@ def test_a_path_finds_itself_and_what_is_below_and_nothing_beside(database: Data
         found = session.scalars(catalog.files(None, "100%")).all()
         assert [row.path for row in found] == ["/data/100%_sure"]
         assert len(session.scalars(catalog.files(set_id, "/data/a*")).all()) == 3
+
+
+def test_versions_of_a_file_are_found_with_their_tapes(database: Database) -> None:
+    """The newest first, with the time of the backup and the tape; however the name is written; and how many
+    there are besides what is shown. What is destroyed is on no tape."""
+    first, second = make_set(database), make_set(database, "20261201T000000Z-0002")
+    with database.transaction() as session:
+        archive(session, first, 1, [b"/data/Report.PDF", b"/data/other"])
+        archive(session, second, 1, [b"/data/Report.PDF", "/data/ÄRGER.pdf".encode()])
+        found = versions.find(session, None, "report.pdf", 1)
+        assert (found.more, found.is_counted) == (1, True)
+        [newest] = found.versions
+        tape = catalog.tapes(session, second)[0].tape_id
+        assert (newest["set"], newest["tapes"], newest["path"]) == (second, [tape], "/data/Report.PDF")
+        assert newest["backed_up_at"] == catalog.get(session, second).started_at.isoformat()
+        everything = versions.find(session, None, "*.pdf", 200)
+        assert [row["set"] for row in everything.versions] == [second, second, first]
+        assert everything.more == 0
+        assert versions.find(session, None, "ärger", 9).versions
+        catalog.get(session, first).state = SetState.DESTROYED
+        session.flush()
+        assert [row["set"] for row in versions.find(session, None, "report", 9).versions] == [second]
+        assert versions.find(session, first, "report", 9).versions[0]["tapes"] == []
 
 
 def test_each_set_has_a_partition_of_its_own(database: Database) -> None:
