@@ -22,7 +22,7 @@ _SCHEMA = """
         (set_id TEXT, archive INTEGER, files INTEGER, size INTEGER, kept INTEGER, differing INTEGER,
          PRIMARY KEY (set_id, archive)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS there
-        (set_id TEXT, archive INTEGER, path BLOB, kind INTEGER, size INTEGER, mtime_ns INTEGER);
+        (set_id TEXT, archive INTEGER, path BLOB, kind INTEGER, size INTEGER, mtime_ns TEXT);
     CREATE INDEX IF NOT EXISTS there_of ON there (set_id, archive);
     CREATE TABLE IF NOT EXISTS named
         (place TEXT PRIMARY KEY, path BLOB, set_id TEXT, archive INTEGER) WITHOUT ROWID;
@@ -247,7 +247,8 @@ class Restored:
                 row = cursor.fetchone()
             if row is None:
                 return
-            yield There(*row)
+            path, kind, size, mtime_ns = row
+            yield There(path, kind, size, int(mtime_ns))
 
     @spooled
     def undo(self, set_id: str, archive: int) -> None:
@@ -282,7 +283,8 @@ class Restored:
         return Count(*self._db.execute(query).fetchone())
 
     def _write_down(self) -> None:
-        rows = [(*self._under_way, *found) for found in self._there]
+        # No number of SQLite holds the nanoseconds of the year 2300.
+        rows = [(*self._under_way, *found[:-1], str(found.mtime_ns)) for found in self._there]
         self._db.executemany("INSERT INTO there VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._there.clear()
 
