@@ -1,4 +1,4 @@
-"""A file system that is there and never answers, as a dead file server's."""
+"""A file system of our own: one that is there and never answers, as a dead file server's, or another."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ needs_fuse = pytest.mark.skipif(not CAN_MOUNT, reason="root alone may mount here
 
 
 @contextmanager
-def mounted(folder: Path, what: str) -> Iterator[Path]:
-    """A folder of which one path never answers ``what`` it is asked; it is let go at the end."""
+def mounted(folder: Path, what: str, program: Path = HANGING) -> Iterator[Path]:
+    """A folder of which one path never answers ``what`` it is asked, or what another program makes of it; it
+    is let go at the end."""
     point = folder / f"mount-{what}"
     point.mkdir()
-    server = subprocess.Popen([sys.executable, str(HANGING), what, str(point)])
+    server = subprocess.Popen([sys.executable, str(program), what, str(point)])
     try:
         while not point.is_mount():
             assert server.poll() is None

@@ -11,6 +11,8 @@ import pytest
 from backup import inodes
 from backup.entry import Entry, FileType, Place
 from backup.links import LinkTable
+from tests import untrue
+from tests.dead_source import mounted, needs_fuse
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="no files without a size here")
@@ -37,6 +39,27 @@ def test_what_has_no_end_is_cut_with_a_warning(bench: Any, monkeypatch: pytest.M
     ((_, reason),) = bench.log.warnings
     assert "much longer" in str(reason)
     assert bench.log.entries[-1].size == 12
+
+
+@needs_fuse
+@pytest.mark.parametrize("readers", [0, 2])
+@pytest.mark.parametrize("what", ["zero", "grow", "twin"])
+def test_what_a_file_system_reports_costs_no_content(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
+) -> None:
+    """Content behind the reported size, two files that one number stands for: all is stored, and comes back,
+    without a warning."""
+    monkeypatch.setattr("backup.helpers.FEW", 1)
+    with mounted(tmp_path, what, Path(untrue.__file__)) as point:
+        summary = bench.back_up(point, readers=readers)
+    files = untrue.LIES[what]
+    assert (summary.warnings, summary.size) == (0, sum(len(file.content) for file in files.values()))
+    report = bench.restore()
+    assert (report.failures, report.incomplete) == ([], [])
+    there = bench.target / str(point)[1:]
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == {
+        name: file.content for name, file in files.items()
+    }
 
 
 def entry(**facts: Any) -> Entry:
