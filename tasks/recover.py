@@ -18,6 +18,7 @@ from celery_app.celery import app
 from db import drives, events, holds, recoveries, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
+from db.steps import Claim
 from policy.message import M, Message
 from tasks import chain, look, standstill
 
@@ -70,6 +71,24 @@ def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
         log.warning("the process of a step died", task=task_id)
         resume_at = _resume(session, run, step, _died(step))
     _send(run, resume_at)
+
+
+def gave_up(held: Claim, reason: Message) -> None:
+    """A step that is still claimed could not go on: it is resumed at once. One in other hands is left there;
+    the reason stands in the story all the same. Raises DatabaseUnavailable."""
+    with wiring.database().transaction() as session:
+        run = runs.get(session, held.run_id, lock=True)
+        working = _running_step(session, run)
+        if run.state is RunState.RUNNING and working is not None and _is_held(working, held):
+            resume_at = _resume(session, run, working, reason)
+        else:
+            events.record(session, run, reason, step=held.step, level="warning")
+            return
+    _send(run, resume_at)
+
+
+def _is_held(working: ChainStep, held: Claim) -> bool:
+    return (working.step, working.part, working.attempts) == (held.step, held.part, held.attempt)
 
 
 def adopt(run_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +25,7 @@ from db.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from tape.errors import NotMountable, VolumeGone, WriteProtected
-from tasks import chain, condition
+from tasks import chain, condition, recover
 from tasks.patience import wait_out
 from tasks.work import Cancelled, Work
 
@@ -33,6 +34,10 @@ log = structlog.get_logger("tapeline.step")
 
 NEXT_TAPE_SECONDS = 24 * 3600
 """How long a run that spans tapes waits for the next one where its schedule has no ``wait_for_tape``."""
+
+
+TOLD_WITHIN = 24 * 3600
+"""Seconds for which a step that gave up for want of a database waits for one to say so."""
 
 
 class StepFailed(Exception):
@@ -106,29 +111,60 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
         raise Ignore
     with Work(task, held) as work:
         try:
-            work.check()
-            ending = wait_out(
-                work, lambda: _and_once_more(work, body), limit=work.settings.drive_patience_seconds
-            )
-        except DatabaseUnavailable:
-            # Nothing can be noted; the step goes silent, and recover resumes it.
+            return _done(work, body)
+        except DatabaseUnavailable as error:
+            # Nothing can be noted; the volume is free already.
             log.exception("the database has been away for too long")
+            _tell_when_it_is_back(work, error)
             raise
         except LostClaim as error:
             log.warning("stopped: another worker owns the step", error=str(error))
             raise Ignore from error
-        except Ended as error:
-            _hand_over(work, error)
-            raise Ignore from error
-        except Cancelled as error:
-            _end_run(work, RunState.CANCELLED, error)
-            raise Ignore from error
-        except TapelineError as error:
-            _fail(work, error)
-        except Exception as error:
-            log.exception("unexpected error in a step")
-            _fail(work, _unexpected(error))
-        return _conclude(work, ending)
+
+
+def _done(work: Work, body: Body) -> str:
+    """Do what the step is for, and note how it ended. Raises DatabaseUnavailable, LostClaim."""
+    try:
+        work.check()
+        ending = wait_out(
+            work, lambda: _and_once_more(work, body), limit=work.settings.drive_patience_seconds
+        )
+    except (DatabaseUnavailable, LostClaim):
+        raise
+    except Ended as error:
+        _hand_over(work, error)
+        raise Ignore from error
+    except Cancelled as error:
+        _end_run(work, RunState.CANCELLED, error)
+        raise Ignore from error
+    except TapelineError as error:
+        _fail(work, error)
+    except Exception as error:
+        log.exception("unexpected error in a step")
+        _fail(work, _unexpected(error))
+    return _conclude(work, ending)
+
+
+def _tell_when_it_is_back(work: Work, error: DatabaseUnavailable) -> None:
+    """What a step gave up for is told as soon as there is a database to tell it: this worker can do nothing
+    else meanwhile. One that comes too late, or ends, leaves it to ``recover`` to find the step silent."""
+    reason = M(
+        "Step {step} gave up after {minutes} min without the database: {error}",
+        step=work.held.step.value,
+        minutes=round(work.settings.database_patience_seconds / 60),
+        error=error.message.to_json(),
+    )
+    ends = time.monotonic() + TOLD_WITHIN
+    while not work.is_ending() and time.monotonic() < ends and not _is_told(work.held, reason):
+        time.sleep(1.0)
+
+
+def _is_told(held: Claim, reason: Message) -> bool:
+    try:
+        recover.gave_up(held, reason)
+    except DatabaseUnavailable:
+        return False
+    return True
 
 
 def _and_once_more(work: Work, body: Body) -> Ending:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, select, text
 from sqlalchemy.orm import Session
 
-from celery_app import settings, wiring
+from celery_app import guards, settings, wiring
 from db import drives, runs, steps
 from db.engine import Database
-from db.errors import LostClaim
-from db.models import ChainStep, now
-from db.states import RunState, Step
+from db.errors import DatabaseUnavailable, LostClaim
+from db.models import ChainStep, RunEvent, now
+from db.states import RunState, Step, StepState
 from db.steps import Claim
-from policy.message import M
-from tasks import recover
+from policy.message import M, Message
+from tasks import chain, recover
+from tasks.step import _perform
 from tasks.work import Cancelled, Work
 from tests.integration.test_permits import run_at
 
@@ -151,3 +154,91 @@ def test_a_lost_claim_is_no_longer_a_right(database: Database, held: Claim) -> N
         with pytest.raises(LostClaim):
             steps.hold(session, held)
         runs.transition(session, runs.get(session, held.run_id), RunState.FAILED, M("x"))
+
+
+def let_in(database: Database, *, anybody: bool) -> None:
+    """Open a database, or close it and end its connections, as a server does that is away."""
+    url = make_url(database.url)
+    connection = psycopg2.connect(user=url.username, host=url.query["host"], dbname="postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{url.database}" ALLOW_CONNECTIONS {anybody}')
+        if not anybody:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            cursor.execute(ended, [url.database])
+    connection.close()
+
+
+@pytest.fixture
+def sent(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+    """The steps from which runs are sent again, on a host without patience for its database."""
+    configured = settings.Settings(database_patience_seconds=0, time_zone="UTC")
+    monkeypatch.setattr(settings, "load", lambda: configured)
+    monkeypatch.setattr(wiring, "database", lambda: database)
+    monkeypatch.setattr(guards, "held", lambda: SimpleNamespace(drive="tape0"))
+    found: list[Step] = []
+    monkeypatch.setattr(chain, "send", lambda _run, step: found.append(step) or True)
+    return found
+
+
+def perform(database: Database, body: Callable[[Work], Any]) -> int:
+    """Have a body done as the first step of a run, whose database is away at its end."""
+    with database.transaction() as session:
+        run = run_at(session, "tape0")
+    task = SimpleNamespace(request=SimpleNamespace(hostname="worker"))
+    with pytest.raises(DatabaseUnavailable):
+        _perform(task, Step.PRECHECK, body, run.id, run.dispatch)  # type: ignore[arg-type]
+    return run.id
+
+
+def story(database: Database, run_id: int) -> list[str]:
+    with database.transaction() as session:
+        kept = session.scalars(select(RunEvent).where(RunEvent.run_id == run_id).order_by(RunEvent.id))
+        return [str(Message.from_json(event.message)) for event in kept]
+
+
+@pytest.mark.parametrize("at", ["in its middle", "at its end"])
+def test_what_a_step_gave_up_for_stands_in_its_story(database: Database, sent: list[Step], at: str) -> None:
+    """As soon as the database is back; and the run goes on at once, from that step."""
+
+    def body(work: Work) -> Any:
+        let_in(database, anybody=False)
+        Timer(0.5, let_in, [database], {"anybody": True}).start()
+        if at == "in its middle":
+            work.tell(M("x"))
+        return SimpleNamespace(result={})
+
+    run = perform(database, body)
+    told = [line for line in story(database, run) if "without the database" in line]
+    assert len(told) == 1
+    assert "The database does not answer" in told[0]
+    assert sent == [Step.PRECHECK]
+
+
+def test_a_worker_that_ends_does_not_wait_to_tell_it(
+    database: Database, sent: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the step is found silent, as one whose process died."""
+
+    def body(work: Work) -> Any:
+        let_in(database, anybody=False)
+        monkeypatch.setattr(guards, "is_ending", lambda: True)
+        work.tell(M("x"))
+
+    run = perform(database, body)
+    let_in(database, anybody=True)
+    assert not any("without the database" in line for line in story(database, run))
+    assert sent == []
+
+
+def test_what_a_step_gave_up_for_is_told_when_it_is_in_other_hands_too(
+    database: Database, held: Claim, sent: list[Step]
+) -> None:
+    """Whoever took it over goes on undisturbed."""
+    with database.transaction() as session:
+        step_of(session, held).attempts += 1
+    recover.gave_up(held, M("the cause"))
+    assert "the cause" in story(database, held.run_id)
+    assert sent == []
+    with database.transaction() as session:
+        assert step_of(session, held).state is StepState.RUNNING
