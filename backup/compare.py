@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup import attributes, holes, metadata
+from backup import attributes, holes, metadata, reach, system
 from backup.entry import shown
 
 BLOCK = 1 << 20
@@ -40,7 +40,7 @@ def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = (
     cannot be read.
     """
     names = frozenset(left_out)
-    here, there = _tree(os.fsencode(source), names), _tree(os.fsencode(restored), names)
+    here, there = _tree(_path(source), names), _tree(_path(restored), names)
     found = [_only(path, "missing") for path in here.keys() - there.keys()]
     found += [_only(path, "extra") for path in there.keys() - here.keys()]
     for path in here.keys() & there.keys():
@@ -57,11 +57,15 @@ def _only(path: bytes, what: str) -> Difference:
 
 
 def _join(root: Path, path: bytes) -> bytes:
-    return os.fsencode(root) if path == b"." else os.fsencode(root) + b"/" + path
+    return _path(root) if path == b"." else _path(root) + b"/" + path
+
+
+def _path(root: Path) -> bytes:
+    return system.absolute(os.fspath(root.absolute()))
 
 
 def _tree(root: bytes, left_out: frozenset[str]) -> dict[bytes, os.stat_result]:
-    status = os.lstat(root)
+    status = reach.status(root)
     tree = {b".": status}
     if stat.S_ISDIR(status.st_mode):
         tree.update(_below(root, left_out))
@@ -72,15 +76,15 @@ def _below(root: bytes, left_out: frozenset[str]) -> Iterator[tuple[bytes, os.st
     folders = [b""]
     while folders:
         prefix = folders.pop()
-        with os.scandir(root + b"/" + prefix) as entries:
-            for entry in entries:
-                if shown(prefix + entry.name) in left_out:
+        with reach.names(root + b"/" + prefix) as names:
+            for path in (prefix + name for name in names):
+                if shown(path) in left_out:
                     continue
-                status = entry.stat(follow_symlinks=False)
+                status = reach.status(root + b"/" + path)
                 if stat.S_ISDIR(status.st_mode):
-                    folders.append(prefix + entry.name + b"/")
+                    folders.append(path + b"/")
                 if not _has_no_place(status.st_mode):
-                    yield prefix + entry.name, status
+                    yield path, status
 
 
 def _has_no_place(mode: int) -> bool:
@@ -104,7 +108,7 @@ def _differences(path: bytes, expected: Side, found: Side) -> Iterator[Differenc
 
 def _as_held(folder: bytes, mtime_ns: int) -> int:
     """What the file system of a folder makes of a time: the nearest one that it can hold."""
-    with suppress(OSError, OverflowError), tempfile.TemporaryFile(dir=folder) as file:
+    with suppress(OSError, OverflowError), tempfile.TemporaryFile(dir=system.native(folder)) as file:
         os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
         return os.fstat(file.fileno()).st_mtime_ns
     return mtime_ns
@@ -121,7 +125,7 @@ def _facts(path: bytes, status: os.stat_result) -> dict[str, str]:
     if metadata.may_own():
         facts["owner"] = f"{status.st_uid}:{status.st_gid}"
     if stat.S_ISLNK(status.st_mode):
-        facts["target"] = shown(os.readlink(path))  # noqa: PTH115 - a Path cannot hold bytes
+        facts["target"] = shown(reach.target(path))
         return facts
     facts["mode"] = oct(stat.S_IMODE(status.st_mode))
     if stat.S_ISREG(status.st_mode):
@@ -131,13 +135,14 @@ def _facts(path: bytes, status: os.stat_result) -> dict[str, str]:
 
 
 def _xattrs(path: bytes) -> str:
-    return str([pair for pair in attributes.read(path) if metadata.may_set(pair[0])])
+    with reach.named(path) as name:
+        return str([pair for pair in attributes.read(name) if metadata.may_set(pair[0])])
 
 
 def _holes(path: bytes, status: os.stat_result) -> str:
     if status.st_blocks * 512 >= status.st_size:
         return "none"
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    fd = reach.opened(path)
     try:
         return "none" if holes.find(fd, status.st_size) is None else "some"
     finally:
@@ -147,7 +152,7 @@ def _holes(path: bytes, status: os.stat_result) -> str:
 def _first_difference(expected: bytes, found: bytes) -> int | None:
     """How many bytes of two files of the same size are known to be the same; None: all."""
     at = 0
-    with open(expected, "rb") as one, open(found, "rb") as other:  # noqa: PTH123 - a Path cannot hold bytes
+    with open(reach.opened(expected), "rb") as one, open(reach.opened(found), "rb") as other:  # noqa: PTH123 - by descriptor
         while block := one.read(BLOCK):
             if block != other.read(len(block)):
                 return at

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
+from backup import reach
 from backup.entry import raw
 from backup.errors import BadRequest
 from backup.gitignore import Patterns, parsed
@@ -91,6 +92,13 @@ class Filter:
 
 def is_cache(folder: bytes) -> bool:
     """Whether a folder is tagged as a cache (https://bford.info/cachedir/)."""
-    with suppress(OSError), open(folder + b"/" + CACHE_TAG, "rb") as tag:  # noqa: PTH123 - bytes
-        return tag.read(len(_SIGNATURE)) == _SIGNATURE
-    return False
+    try:
+        tag = reach.opened(folder.rstrip(b"/") + b"/" + CACHE_TAG)
+    except OSError:
+        return False
+    try:
+        return os.read(tag, len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+    finally:
+        os.close(tag)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from backup import system
+from backup import reach
 from backup.entry import FileType
 
 MOST = 10_000
@@ -41,7 +41,7 @@ another process."""
 
 def look(path: bytes) -> Status:
     """Look at a path itself, past no link. Raises OSError."""
-    return status_of(path, os.lstat(system.native(path)))
+    return status_of(path, reach.status(path))
 
 
 def status_of(path: bytes, found: os.stat_result) -> Status:
@@ -51,9 +51,9 @@ def status_of(path: bytes, found: os.stat_result) -> Status:
 
 def listed(folder: bytes) -> list[Listed] | None:
     """What is in a folder; None if that is more than ``MOST``. Raises OSError."""
-    with os.scandir(system.native(folder)) as entries:
+    with reach.names(folder) as found:
         # No more of them: the names of a folder of millions would not fit into memory.
-        names = [entry.name for entry in islice(entries, MOST + 1)]
+        names = list(islice(found, MOST + 1))
     return None if len(names) > MOST else looked_at(folder, sorted(names))
 
 
@@ -62,7 +62,7 @@ def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
     base = folder.rstrip(b"/") + b"/"
     return [
         (name, None if found is None else _fields(base + name, found))
-        for name, found in zip(names, system.statuses(folder, names), strict=True)
+        for name, found in zip(names, reach.statuses(folder, names), strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from backup import attributes, holes, inodes, system
+from backup import attributes, holes, inodes, reach, system
 from backup.entry import Entry, FileType, text
 from backup.listing import kind_of
 from backup.scan import SOCKET_OR_DEVICE, Warn, unreadable, unsupported
@@ -45,7 +45,7 @@ def examined(path: bytes) -> tuple[Member | None, list[tuple[bytes, Message]]]:
 
 def _examine(path: bytes, warn: Warn) -> Member | None:
     try:
-        status = os.lstat(system.native(path))
+        status = reach.status(path)
         if stat.S_ISREG(status.st_mode):
             return _regular(path, status, warn)
         if unsupported(status.st_mode):
@@ -58,7 +58,7 @@ def _examine(path: bytes, warn: Warn) -> Member | None:
 
 
 def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
-    fd = os.open(system.native(path), system.READ)
+    fd = reach.opened(path)
     try:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != (seen.st_dev, seen.st_ino):
@@ -69,20 +69,23 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
         # One byte now: a file that cannot be read at all gets no member.
         system.probe(fd, parts[0][0] if parts else 0)
         entry = entry_of(path, FileType.FILE, status, _attributes(path, fd, warn))
-        beyond = _beyond(path, fd, status.st_size, warn)
+        size = max(status.st_size, 0)
+        beyond = _beyond(path, fd, size, warn)
     except BaseException:
         os.close(fd)
         raise
     if inodes.are_made_up(status.st_dev):
         entry = entry._replace(nlink=1)
-    size = status.st_size
+    if status.st_size < 0:
+        warn(path, M("Its file system reports a size below 0: what could be read of it is stored."))
+    reported = status.st_size
     if parts is None:
         entry = entry._replace(size=size + beyond)
-        return Member(entry, status.st_dev, fd, b"", [(0, size + beyond)], reported=size)
+        return Member(entry, status.st_dev, fd, b"", [(0, size + beyond)], reported=reported)
     if beyond:
         parts = [*(part for part in parts if part[1]), (size, beyond)]
     entry = entry._replace(sparse=True, size=size + beyond)
-    return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=size)
+    return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=reported)
 
 
 MOST_BEYOND = 1 << 30
@@ -109,13 +112,11 @@ LONGEST = (1 << 63) - 1
 
 
 def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
-    xattrs = _attributes(path, path, warn)
+    with reach.named(path) as name:
+        xattrs = _attributes(path, name, warn)
     kind = kind_of(status.st_mode)
-    return entry_of(path, kind, status, xattrs, target=_said(path) if kind is FileType.SYMLINK else None)
-
-
-def _said(link: bytes) -> str:
-    return text(os.readlink(system.native(link)))  # noqa: PTH115 - a Path cannot hold bytes
+    target = text(reach.target(path)) if kind is FileType.SYMLINK else None
+    return entry_of(path, kind, status, xattrs, target=target)
 
 
 def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Attributes:

@@ -29,7 +29,7 @@ _ZEROS = bytes(tar.BLOCK)
 
 def is_small(mode: int, nlink: int, size: int) -> bool:
     """Whether a file is one to be packed, unless it has holes: plain, with one name."""
-    return stat.S_ISREG(mode) and nlink == 1 and size <= SMALL
+    return stat.S_ISREG(mode) and nlink == 1 and 0 <= size <= SMALL
 
 
 def pack(paths: Sequence[bytes]) -> Pack:

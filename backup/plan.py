@@ -14,6 +14,7 @@ from backup.changes import Change
 from backup.links import LinkTable
 from backup.listing import Status
 from backup.pack import is_small
+from backup.reach import is_long
 from backup.scan import split
 from backup.spool import spooling
 
@@ -55,7 +56,7 @@ class Plan:
         try:
             lines: list[bytes] = []
             for number, (path, status) in enumerate(changes):
-                lines.append(self._kind(status, links).value + path)
+                lines.append(self._kind(path, status, links).value + path)
                 if number % 1000 == 0:
                     check()
                     self._flush(sink, lines)
@@ -70,7 +71,7 @@ class Plan:
             sink.write(b"".join(line + b"\0" for line in lines))
         lines.clear()
 
-    def _kind(self, status: Status | None, links: LinkTable) -> Kind:
+    def _kind(self, path: bytes, status: Status | None, links: LinkTable) -> Kind:
         if status is None:
             self.deleted += 1
             return Kind.GONE
@@ -78,8 +79,8 @@ class Plan:
         if not stat.S_ISREG(status.mode):
             return Kind.STORE
         if status.nlink == 1 or links.count(status.device, status.inode):
-            self.size += status.size
-        if not is_small(status.mode, status.nlink, status.size):
+            self.size += max(status.size, 0)
+        if is_long(path) or not is_small(status.mode, status.nlink, status.size):
             return Kind.STORE
         self.small += 1
         return Kind.SMALL

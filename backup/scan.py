@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
-from backup import system
+from backup import reach, system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.excludes import CACHE_TAG, Excludes, Filter, is_cache
@@ -83,7 +83,7 @@ def _real(source: str) -> bytes:
         )
     try:
         real = system.real(path)
-        mode = os.lstat(system.native(real)).st_mode
+        mode = reach.status(real).st_mode
         _open(real, mode)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissing(
@@ -106,9 +106,10 @@ def _real(source: str) -> bytes:
 def _open(path: bytes, mode: int) -> None:
     """Try it: a file server may refuse what the mode allows. Raises OSError."""
     if stat.S_ISDIR(mode):
-        os.scandir(system.native(path)).close()
+        with reach.names(path):
+            pass
     elif stat.S_ISREG(mode):
-        os.close(os.open(system.native(path), os.O_RDONLY))
+        os.close(reach.opened(path))
 
 
 def unsupported(mode: int) -> bool:
@@ -260,6 +261,7 @@ class Scan:
             and not rules.matches(path, status.mode)
             and not self._is_own(status)
             and not self._is_done(path)
+            and not reach.is_long(path)
         )
         self._listings.want(folders, len(part))
         return iter(part)
@@ -289,8 +291,7 @@ def in_runs(folder: bytes, spool: str) -> tuple[list[str], list[bytes]]:
     Raises OSError, SpoolFailed.
     """
     runs: list[str] = []
-    with os.scandir(system.native(folder)) as entries:
-        names = (entry.name for entry in entries)
+    with reach.names(folder) as names:
         run = sorted(islice(names, RUN))
         while len(run) == RUN:
             runs.append(_spill(run, spool))
@@ -319,6 +320,11 @@ def unreadable(error: OSError) -> Message:
     """The warning for a source that could not be read."""
     if isinstance(error, FileNotFoundError):
         return M("Not backed up: it vanished during the backup.")
+    if isinstance(error, BlockingIOError):
+        return M(
+            "Not backed up: another program has it, and did not let go of it in {seconds} s.",
+            seconds=round(reach.LEASE),
+        )
     return M("Not backed up: it could not be read: {reason}.", reason=error.strerror or str(error))
 
 

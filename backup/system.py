@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import repeat
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -54,18 +52,6 @@ if sys.platform == "win32":
         """The path without links. Raises OSError."""
         found = os.path.realpath(native(path), strict=True)
         return b"/" + found.removeprefix(b"\\\\?\\").replace(b"\\", b"/").rstrip(b"/")
-
-    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
-        """What names in a folder are, past no link; None for one that cannot be looked at."""
-        base = native(folder).rstrip(b"/") + b"/"
-        for name in names:
-            yield _status(base + name)
-
-    def _status(path: bytes) -> os.stat_result | None:
-        try:
-            return os.lstat(path)
-        except OSError:
-            return None
 
     def read_into(fd: int, room: memoryview) -> int:
         """Read into a buffer; returns how many bytes. Raises OSError."""
@@ -119,25 +105,6 @@ else:
     def real(path: bytes) -> bytes:
         """The path without links. Raises OSError."""
         return os.path.realpath(path, strict=True)
-
-    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
-        """What names in a folder are, past no link; None for one that cannot be looked at."""
-        # By the folder's descriptor: the system need not walk the whole path for each name.
-        try:
-            opened = os.open(folder, os.O_RDONLY | FOLDER)
-        except OSError:
-            yield from repeat(None, len(names))
-            return
-        try:
-            for name in names:
-                try:
-                    found = os.stat(name, dir_fd=opened, follow_symlinks=False)
-                except OSError:
-                    yield None
-                else:
-                    yield found
-        finally:
-            os.close(opened)
 
     def read_into(fd: int, room: memoryview) -> int:
         """Read into a buffer; returns how many bytes. Raises OSError."""

@@ -12,6 +12,7 @@ import stat
 import sys
 
 from backup import system
+from backup.reach import patiently
 
 if sys.platform == "win32":
     import errno
@@ -235,7 +236,7 @@ else:
 
     def read(folder: int, name: bytes) -> int:
         """Open a file to read; returns its descriptor. Raises OSError; ELOOP for a link."""
-        return os.open(name, os.O_RDONLY | os.O_NONBLOCK | system.WITHIN, dir_fd=folder)
+        return patiently(lambda: os.open(name, system.READ, dir_fd=folder))
 
     def readlink(folder: int, name: bytes) -> bytes:
         """What a symbolic link says. Raises OSError."""

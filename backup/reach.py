@@ -1,0 +1,158 @@
+"""What is asked of a path of the sources, however long: the system takes only so much of one at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+
+from backup import system
+
+if sys.platform == "win32":
+    LONGEST = 1 << 16
+elif sys.platform == "darwin":
+    LONGEST = 1023
+else:
+    LONGEST = 4095
+"""Bytes of a path that the system takes."""
+
+STRIDE = LONGEST // 2
+"""So many bytes of a long path are walked in one go: they fit with the name of a descriptor before them."""
+
+LEASE = 60.0
+"""Seconds in which whoever has a lease on a file has to let go: Linux takes it from him after 45."""
+PAUSE = 0.05
+
+_WALK = getattr(os, "O_PATH", os.O_RDONLY) | system.FOLDER | system.WITHIN
+
+
+def is_long(path: bytes) -> bool:
+    """Whether the system does not take this path in one go."""
+    return len(path) > LONGEST
+
+
+@contextmanager
+def near(path: bytes) -> Iterator[tuple[int | None, bytes]]:
+    """The descriptor of a folder above a path, and the rest of it; None where the path needs none.
+
+    Raises OSError; ELOOP or ENOTDIR where a link or a file has taken the place of a folder on the way.
+    """
+    if not is_long(path):
+        yield None, system.native(path)
+        return
+    folder, rest = os.open(b"/", _WALK), path.lstrip(b"/")
+    try:
+        while len(rest) > STRIDE:
+            step, rest = _divided(rest)
+            folder = _entered(folder, step)
+        yield folder, rest
+    finally:
+        os.close(folder)
+
+
+def _divided(path: bytes) -> tuple[bytes, bytes]:
+    """As much of a path as is walked in one go, and the rest."""
+    head = path[:STRIDE].rpartition(b"/")[0]
+    return head, path[len(head) + 1 :]
+
+
+def _entered(folder: int, path: bytes) -> int:
+    try:
+        return os.open(path, _WALK, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def status(path: bytes) -> os.stat_result:
+    """What a path itself is, past no link. Raises OSError."""
+    with near(path) as (folder, rest):
+        return os.lstat(rest, dir_fd=folder)
+
+
+def opened(path: bytes, flags: int = system.READ) -> int:
+    """Open a path; returns its descriptor. Raises OSError; BlockingIOError as ``patiently`` does."""
+    with near(path) as (folder, rest):
+        return patiently(lambda: os.open(rest, flags, dir_fd=folder))
+
+
+def patiently(open_it: Callable[[], int]) -> int:
+    """Open a file that somebody may have a lease on, as a file server has for its clients.
+
+    The first try asks for it, and each later one finds whether it was given back. Raises OSError;
+    BlockingIOError when it was not given back in time.
+    """
+    ends = time.monotonic() + LEASE
+    while True:
+        try:
+            return open_it()
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise
+        time.sleep(PAUSE)
+
+
+@contextmanager
+def names(folder: bytes) -> Iterator[Iterator[bytes]]:
+    """The names in a folder, in no order. Raises OSError."""
+    if not is_long(folder):
+        with os.scandir(system.native(folder)) as entries:
+            yield (entry.name for entry in entries)
+        return
+    descriptor = opened(folder, os.O_RDONLY | system.FOLDER)
+    try:
+        with os.scandir(descriptor) as found:
+            yield (os.fsencode(entry.name) for entry in found)
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+
+    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
+        """What names in a folder are, past no link; None for one that cannot be looked at."""
+        base = folder.rstrip(b"/") + b"/"
+        for name in names:
+            yield _status(base + name)
+
+    def _status(path: bytes) -> os.stat_result | None:
+        try:
+            return status(path)
+        except OSError:
+            return None
+
+else:
+
+    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
+        """What names in a folder are, past no link; None for one that cannot be looked at."""
+        # By the folder's descriptor: the system need not walk the whole path for each name.
+        try:
+            held = opened(folder, os.O_RDONLY | system.FOLDER)
+        except OSError:
+            yield from repeat(None, len(names))
+            return
+        try:
+            for name in names:
+                try:
+                    found = os.stat(name, dir_fd=held, follow_symlinks=False)
+                except OSError:
+                    yield None
+                else:
+                    yield found
+        finally:
+            os.close(held)
+
+
+def target(link: bytes) -> bytes:
+    """What a symbolic link has as its target. Raises OSError."""
+    with near(link) as (folder, rest):
+        return os.readlink(rest, dir_fd=folder)
+
+
+@contextmanager
+def named(path: bytes) -> Iterator[bytes]:
+    """A path as those calls of Linux take it that know no folder by its descriptor. Raises OSError."""
+    with near(path) as (folder, rest):
+        yield rest if folder is None else b"/proc/self/fd/%d/%b" % (folder, rest)
