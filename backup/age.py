@@ -45,6 +45,15 @@ def _recipient(key: str) -> Any:
         ) from error
 
 
+def is_recipient(key: str) -> bool:
+    """Whether this is a public key."""
+    try:
+        _recipient(key)
+    except BadRequest:
+        return False
+    return True
+
+
 def identities(path: Path) -> list[Any]:
     """The secret keys in a file as age-keygen writes it, or that of an SSH key. Raises KeyNeeded."""
     try:

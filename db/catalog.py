@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
@@ -46,11 +46,15 @@ def get(session: Session, set_id: str) -> BackupSet:
     return stored
 
 
-def keys_in_use(session: Session) -> tuple[str, ...]:
-    """The public keys that templates encrypt to now; if none does, those that sets were encrypted to."""
+def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, ...]:
+    """The public keys that templates encrypt to now, those of removed schedules too, whose sets are there; if
+    none does, those that sets were encrypted to.
+
+    What is no key is left out: nothing was ever encrypted to it, and the runs of its own template name it.
+    """
     for of_template in (True, False):
         query = select(BackupTask.encrypt_to).where(BackupTask.is_template.is_(of_template))
-        found = sorted({key for keys in session.scalars(query.distinct()) for key in keys})
+        found = sorted({key for keys in session.scalars(query.distinct()) for key in keys if is_key(key)})
         if found:
             return tuple(found)
     return ()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from backup.age import is_recipient
 from backup.changes import KnownFiles
 from backup.excludes import Excludes
 from backup.request import SetRequest
@@ -85,7 +86,7 @@ def with_dump(work: Work, request: SetRequest) -> SetRequest:
     if not limit:
         return request
     keys, is_closed = work.database.attempt(
-        lambda session: (catalog.keys_in_use(session), catalog.has_encrypted(session)),
+        lambda session: (catalog.keys_in_use(session, is_recipient), catalog.has_encrypted(session)),
         patience=work.settings.database_patience_seconds,
     )
     if is_closed and not keys and not request.encrypt_to:

@@ -154,7 +154,8 @@ def test_a_wrong_key_is_called_so_and_the_retry_takes_another(
 def test_a_dump_beside_an_open_set_shows_no_name_of_an_encrypted_one(
     system: System, source: Path, volume: Path, short_path: Path
 ) -> None:
-    """It is encrypted to the keys in use; without one that is known there is none, and a warning."""
+    """It is encrypted to the keys in use, those of schedules that were removed and of no template that is
+    broken; without one that is known there is none, and a warning."""
     key = pyrage.x25519.Identity.generate()
     (short_path / "key").write_text(f"{key}\n")
     back_up(system, source, encrypt_to=[str(key.to_public())])
@@ -167,6 +168,8 @@ def test_a_dump_beside_an_open_set_shows_no_name_of_an_encrypted_one(
     assert b"file3" in text
 
     system.ask(lambda session: session.execute(update(models.BackupTask).values(encrypt_to=[])))
+    broken = {"encrypt_to": ["age1nonsense"]}
+    system.schedule("broken", short_path / "open", template=broken)
     again = system.wait_for_state(system.run_schedule("open"), "SUCCEEDED", "FAILED")
     assert not list((volume / "sets" / str(again["set_id"])).glob("database*"))
     assert "encrypt_to" in system.cli("runs", "show", str(again["id"])).stdout

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, imports, schedules
+from db import cartridges, catalog, declared, imports, runs, schedules
+from db.declared import Action
 from db.engine import Database
 from db.imports import SetOnTape
 from db.models import BackupSet
-from db.states import BackupType
+from db.states import BackupType, Trigger
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 ABOUT = {"template": "files", "period": "2026-11", "retention_days": 30, "keep_sets": 2}
@@ -69,3 +70,15 @@ def test_without_its_key_an_encrypted_set_keeps_what_is_known_of_it(database: Da
         imported(session, ABOUT)
         stored = imported(session, {})
         assert (stored.template_id, stored.keep_sets, stored.period) == (template, 2, "2026-11")
+
+
+def test_the_keys_of_a_removed_schedule_count_and_what_is_no_key_does_not(database: Database) -> None:
+    """Its sets are in the catalogue; a template whose key is broken stops no other schedule's backup."""
+    with database.transaction() as session:
+        for name, keys in {"mail": ["age1mail"], "broken": ["nonsense"], "open": []}.items():
+            schedules.put(session, name, drive="tape0", sources=["/data"], template={"encrypt_to": keys})
+        assert runs.start(session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL)
+        changes = declared.differences(session, [], prune=True)
+        assert ("mail", Action.ARCHIVE) in {(change.schedule, change.action) for change in changes}
+        declared.apply(session, [], changes, MOMENT)
+        assert catalog.keys_in_use(session, lambda key: key.startswith("age1")) == ("age1mail",)
