@@ -251,6 +251,29 @@ def _say_retried(done: list[dict[str, Any]], left: list[Failure], refused: list[
         output.say(M("No run has failed."))
 
 
+@app.command(
+    short_help="Take a failed run off the list of what needs somebody.",
+    epilog=examples("tapeline runs dismiss 12 --why 'restored from the snapshot instead'"),
+)
+def dismiss(
+    run_id: RunId,
+    why: Annotated[str, typer.Option(help="For the run's story.", metavar="REASON")],
+    as_json: AsJson = False,
+) -> None:
+    """Nobody has to look after a failed run any more: it stays FAILED, and 'retry --all-failed' passes it
+    over. A later success of the same work does that by itself.
+    """
+    if not why.strip():
+        raise UsageError(M("--why: the reason is missing."), M("Name it: it stands in the run's story."))
+    with stack.database() as database, database.transaction() as session:
+        run = failures.dismiss(session, run_id, requested_by=person.name(), why=why.strip())
+        state = run.state.value
+    if as_json:
+        output.print_json({"id": run_id, "state": state})
+    else:
+        output.say(M("Run {id} is dismissed.", id=run_id))
+
+
 @app.command(short_help="Stop a run at a safe point.", epilog=examples("tapeline runs cancel 12"))
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Cancel a run: at once if nothing of it runs, else at its next safe point. The tape stays consistent."""

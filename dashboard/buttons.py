@@ -13,7 +13,7 @@ from tornado.web import HTTPError, authenticated
 
 from dashboard.page import Page
 from dashboard.run import retry_steps
-from db import planner, runs, schedules
+from db import failures, planner, runs, schedules
 from db.errors import NotAllowed
 from db.models import ChainRun, now
 from db.states import RunState
@@ -37,7 +37,7 @@ class Button(Page):
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
         """Ask. ``seen``: what the answer is about; if that is no longer so, the answer counts for nothing."""
-        known = {"steps": [], "danger": False, "seen": "", **values}
+        known = {"steps": [], "danger": False, "seen": "", "asks_why": False, **values}
         self.page("ask.html", **known, text=text, deed=deed, back=back)
 
     async def press(self, deed: Callable[[], str]) -> None:
@@ -78,6 +78,32 @@ class Retry(Button):
             return back
 
         await self.press(deed)
+
+
+class Dismiss(Button):
+    """Take a failed run off the list of what needs somebody."""
+
+    active = "runs"
+
+    @authenticated
+    async def get(self, run_id: str) -> None:
+        _, seen = await self.ask(lambda session: _retry_steps(session, _id(run_id)))
+        self.question(
+            M(
+                "Dismiss the failure of run {id}? It stays FAILED; nobody is asked to look after it.",
+                id=_id(run_id),
+            ),
+            M("Dismiss"),
+            self.link("runs", _id(run_id)),
+            seen=seen,
+            asks_why=True,
+        )
+
+    @authenticated
+    async def post(self, run_id: str) -> None:
+        who, why, seen = self.user, self.reason(), self.seen()
+        await self.ask(lambda session: _dismiss(session, _id(run_id), seen, who, why))
+        self.redirect(self.link("runs", _id(run_id)), status=HTTPStatus.SEE_OTHER)
 
 
 class Cancel(Button):
@@ -176,6 +202,13 @@ def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
             M("Run {id} has gone on and failed anew since you were asked.", id=run_id),
             M("Look at its page, and decide again."),
         )
+
+
+def _dismiss(session: Session, run_id: int, seen: str, who: str, why: str | None) -> None:
+    if why is None:
+        raise NotAllowed(M("The reason is missing."), M("Name it: it stands in the run's story."))
+    _check_unchanged(session, run_id, seen)
+    failures.dismiss(session, run_id, requested_by=who, why=why)
 
 
 def _moment(seen: str) -> datetime:

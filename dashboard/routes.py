@@ -8,6 +8,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/runs", "dashboard.runs.Runs"),
     (r"/runs/([0-9]+)", "dashboard.run.Run"),
     (r"/runs/([0-9]+)/retry", "dashboard.buttons.Retry"),
+    (r"/runs/([0-9]+)/dismiss", "dashboard.buttons.Dismiss"),
     (r"/runs/([0-9]+)/cancel", "dashboard.buttons.Cancel"),
     (r"/tapes", "dashboard.tapes.Tapes"),
     (r"/tapes/([0-9]+)", "dashboard.tape.Tape"),

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, holds, outbox, planner, processes, runs, schedules
+from db import events, failures, holds, outbox, planner, processes, runs, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -49,7 +49,9 @@ def concerns(
     at that time has been silent for too long.
     """
     rows = schedules.present(session)
-    failed = newest_failures(session, rows)
+    ended = _newest_failed(session, rows)
+    failed = [run for run in ended if run.dismissed_at is None]
+    dismissed = {run.schedule_id: run.due_at for run in ended if run.dismissed_at}
     return [
         *_standing_still(session),
         *_held(session),
@@ -57,7 +59,7 @@ def concerns(
         *_failed(session, moment, failed),
         *_switched_off(rows),
         *_unplanned(rows, moment),
-        *_owed(session, rows, moment, {run.schedule_id for run in failed}),
+        *_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed),
         *_silent(session, is_silent),
         *_doubtful_tapes(session),
         *_conditions(session),
@@ -99,19 +101,18 @@ def _waiting(session: Session) -> Iterator[Concern]:
 
 
 def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) -> Iterator[Concern]:
-    by_hand = _runs(
-        session,
-        ChainRun.schedule_id.is_(None),
-        ChainRun.state == RunState.FAILED,
-        ChainRun.finished_at > moment - LATELY,
-    )
+    by_hand = failures.of_no_schedule(session, moment - LATELY)
     for run in sorted([*of_schedules, *by_hand], key=lambda run: -run.id):
         text = M("{what} has failed: {reason}", what=_what(run), reason=run.reason or "")
         yield Concern(text, run=run.id, may_retry=True)
 
 
 def newest_failures(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
-    """Of each of the schedules the newest run that ended, if it has failed."""
+    """Of each of the schedules the newest run that ended, if it has failed and nobody has dismissed it."""
+    return [run for run in _newest_failed(session, rows) if run.dismissed_at is None]
+
+
+def _newest_failed(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
     newest = (
         select(func.max(ChainRun.id))
         .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state.in_(_DECIDING))
@@ -164,13 +165,18 @@ def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]
 
 
 def _owed(
-    session: Session, rows: list[ScheduledTask], moment: datetime, failed: set[int | None]
+    session: Session,
+    rows: list[ScheduledTask],
+    moment: datetime,
+    failed: set[int | None],
+    dismissed: dict[int | None, datetime],
 ) -> Iterator[Concern]:
-    """A run under way may still bring it, and a failed one is named already."""
+    """A run under way may still bring it, and a failed one is named already; one that was dismissed, and what
+    was due before, is not wanted any more."""
     active = select(ChainRun.schedule_id).where(ChainRun.state.in_(ACTIVE))
     passed_over = failed | set(session.scalars(active))
     for row in rows:
-        due = planner.owed_since(row, moment) if row.id not in passed_over else None
+        due = planner.owed_since(row, moment, dismissed.get(row.id)) if row.id not in passed_over else None
         if due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("Schedule '{name}' owes a backup that was due {at}.", name=row.name, at=at)

@@ -1,14 +1,18 @@
-"""The failures that stand: failed runs that no later success of their schedule has made up for."""
+"""The failures that stand: of failed runs that no later success has made up for and nobody has dismissed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import ChainRun
-from db.states import RunState
+from db import events, runs
+from db.errors import NotAllowed
+from db.models import ChainRun, now
+from db.states import Kind, RunState
 from policy.message import M, Message
 
 
@@ -31,16 +35,76 @@ class Failure:
 def standing(session: Session) -> list[Failure]:
     """Every failure that stands, oldest first. At most one of each schedule is not superseded."""
     later = aliased(ChainRun)
-    is_later = (later.schedule_id == ChainRun.schedule_id) & (later.id > ChainRun.id)
     newest = (
         select(func.max(later.id))
-        .where(is_later, later.state.not_in([RunState.SKIPPED, RunState.CANCELLED]))
+        .where(
+            later.schedule_id == ChainRun.schedule_id,
+            later.id > ChainRun.id,
+            later.state.not_in([RunState.SKIPPED, RunState.CANCELLED]),
+        )
         .scalar_subquery()
     )
-    made_up_for = exists().where(is_later, later.state == RunState.SUCCEEDED)
-    rows = session.execute(
-        select(ChainRun.id, newest)
-        .where(ChainRun.state == RunState.FAILED, ~made_up_for)
-        .order_by(ChainRun.id)
-    )
+    rows = session.execute(select(ChainRun.id, newest).where(_stands()).order_by(ChainRun.id))
     return [Failure(run_id, newer) for run_id, newer in rows]
+
+
+def of_no_schedule(session: Session, since: datetime) -> list[ChainRun]:
+    """The failures that stand of runs that no schedule asked for and that ended since a moment."""
+    query = select(ChainRun).where(_stands(), ChainRun.schedule_id.is_(None), ChainRun.finished_at > since)
+    return list(session.scalars(query.order_by(ChainRun.id)))
+
+
+def dismiss(session: Session, run_id: int, *, requested_by: str, why: str) -> ChainRun:
+    """Nobody has to look after a failed run any more; its story names who decided that, and why. A retry that
+    fails is a failure again. Raises NotFound, NotAllowed."""
+    run = runs.get(session, run_id, lock=True)
+    if run.state is not RunState.FAILED:
+        raise NotAllowed(
+            M("Run {id} is {state}; only a FAILED run can be dismissed.", id=run.id, state=run.state.value),
+            M("'tapeline runs show {id}' tells its story.", id=run.id),
+        )
+    if run.dismissed_at is None:
+        run.dismissed_at = now()
+        events.record(session, run, M("Dismissed by {who}: {why}", who=requested_by, why=why))
+    return run
+
+
+def _stands() -> ColumnElement[bool]:
+    later = aliased(ChainRun)
+    made_up_for = exists().where(
+        later.id > ChainRun.id, later.state == RunState.SUCCEEDED, _does_its_work(later)
+    )
+    return and_(ChainRun.state == RunState.FAILED, ChainRun.dismissed_at.is_(None), ~made_up_for)
+
+
+def _does_its_work(later: Any) -> ColumnElement[bool]:
+    """What a run did, done by a later one: of its schedule; or of the same kind, with as much of the same
+    set, or with the same tape."""
+    restored = and_(later.set_id == ChainRun.set_id, _same(later, "paths"), _same(later, "patterns"))
+    read_back = and_(later.set_id == ChainRun.set_id, _percent(later) >= _percent(ChainRun))
+    imported = and_(
+        later.drive == ChainRun.drive,
+        or_(_label(ChainRun).is_(None), _label(later) == _label(ChainRun)),
+    )
+    by_hand = case(
+        (ChainRun.kind == Kind.RESTORE, restored),
+        (ChainRun.kind == Kind.VERIFY, read_back),
+        (ChainRun.kind == Kind.IMPORT, imported),
+        else_=False,
+    )
+    return case(
+        (ChainRun.schedule_id.is_not(None), later.schedule_id == ChainRun.schedule_id),
+        else_=and_(later.schedule_id.is_(None), later.kind == ChainRun.kind, by_hand),
+    )
+
+
+def _same(later: Any, option: str) -> ColumnElement[bool]:
+    return later.options[option].is_not_distinct_from(ChainRun.options[option])  # type: ignore[no-any-return]
+
+
+def _percent(run: Any) -> ColumnElement[int]:
+    return func.coalesce(run.options["percent"].as_integer(), 100)
+
+
+def _label(run: Any) -> ColumnElement[str]:
+    return run.tape_seen["label"].as_string()  # type: ignore[no-any-return]

@@ -212,6 +212,8 @@ class ChainRun(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
     """Who asked for that."""
+    dismissed_at: Mapped[datetime | None]
+    """When a person decided that nobody has to look after this failure; its story names who, and why."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)

@@ -117,14 +117,18 @@ def _is_planned_late(schedule: ScheduledTask, moment: datetime) -> bool:
     return following is not None and moment + PUNCTUAL < following < schedule.next_run_time
 
 
-def owed_since(schedule: ScheduledTask, moment: datetime) -> datetime | None:
+def owed_since(
+    schedule: ScheduledTask, moment: datetime, given_up: datetime | None = None
+) -> datetime | None:
     """When the oldest run of a schedule was due whose period has no success yet; None if all have theirs.
+    Nobody waits for what was due up to ``given_up``.
 
     Nothing is owed by a schedule that is disabled or cannot be planned.
     """
     if not schedule.enabled or schedule.archived_at is not None or problem_of(schedule) is not None:
         return None
-    success = schedule.last_success_time
+    settled = [each for each in (schedule.last_success_time, given_up) if each is not None]
+    success = max(settled, default=None)
     for due in occurrences(rule_of(schedule), success or schedule.created_at):
         if due > moment:
             break

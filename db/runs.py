@@ -561,6 +561,7 @@ def retry(
     if why:
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
     run.cancel_requested_at = None
+    run.dismissed_at = None
     run.home = func.database_home()
     run.recoveries = 0
     run.resumed = None

@@ -131,6 +131,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "wait_until": iso(run.wait_until),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
+        "dismissed_at": iso(run.dismissed_at),
         "progress": run.progress,
         "steps": [step_json(step) for step in run.steps if step.part == run.part],
     }

@@ -61,6 +61,11 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     assert 'data-state="FAILED"' in page
     assert "precheck" in page
     assert f'href="/runs/{run_id}/retry"' in site.get("/")
+    assert site.session.post(f"{site.url}/runs/{run_id}/dismiss", data=site.form(f"/runs/{run_id}/dismiss"),
+                             timeout=20).status_code == 409, "without a reason"  # fmt: skip
+    site.press(f"/runs/{run_id}/dismiss", why="no tape <today>")
+    assert "Dismissed by tapeline: no tape &lt;today&gt;" in site.get(f"/runs/{run_id}")
+    assert f'href="/runs/{run_id}/dismiss"' not in site.get("/")
     system.insert_blank()
     old = site.form(f"/runs/{run_id}/retry")
     site.press(f"/runs/{run_id}/retry", **{"from": "precheck", "why": "tape <is> in"})

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from dashboard.today import shown
-from db import attention, calendar, cartridges, catalog, drives, planner, processes, runs, schedules
+from db import attention, calendar, cartridges, catalog, drives, failures, planner, processes, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge
 from db.processes import Reading
@@ -97,6 +97,18 @@ def test_a_failure_is_named_until_a_run_of_the_schedule_ends_well(database: Data
     with database.transaction() as session:
         a_run(session, 24, RunState.RUNNING, RunState.SUCCEEDED)
     assert said(database) == []
+
+
+def test_a_failure_that_was_dismissed_needs_nobody(database: Database, nightly: None) -> None:
+    """Neither as a failure nor as what it owes; the next night that is missed is owed again."""
+    with database.transaction() as session:
+        schedules.get(session, "nightly").last_success_time = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        run = a_run(session, 24, RunState.RUNNING, RunState.FAILED)
+        failures.dismiss(session, run.id, requested_by="li", why="the source is away")
+    assert said(database) == []
+    assert said(database, NOW + timedelta(days=1))[1:2] == [
+        "Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC)."
+    ]
 
 
 def test_a_cancelled_run_leaves_its_backup_owed(database: Database, nightly: None) -> None:

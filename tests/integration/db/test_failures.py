@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import failures, schedules
+from db import failures, runs, schedules
 from db.engine import Database
-from db.models import ChainRun
+from db.errors import NotAllowed
+from db.models import ChainRun, RunEvent
 from db.states import Kind, RunState, Trigger
+from policy.message import Message
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 
@@ -62,3 +66,67 @@ def test_runs_without_a_schedule_supersede_nothing(database: Database) -> None:
     with database.transaction() as session:
         ids = past(session, F, F, S, schedule=None)
         assert failures.standing(session) == [failures.Failure(run_id, None) for run_id in ids[:2]]
+
+
+SET = "20261101T000000Z-0001"
+OF = {"paths": ["/a"], "patterns": []}
+
+
+@pytest.mark.parametrize(("kind", "failed", "later", "is_made_up_for"), [
+    (Kind.RESTORE, {"set_id": SET, "options": OF}, {"set_id": SET, "options": {**OF, "target": "/b"}}, True),
+    (Kind.RESTORE, {"set_id": SET, "options": {}}, {"set_id": SET, "options": OF}, False),
+    (Kind.RESTORE, {"set_id": SET, "options": OF}, {"set_id": "other", "options": OF}, False),
+    (Kind.VERIFY, {"set_id": SET, "options": {"percent": 5}}, {"set_id": SET, "options": {}}, True),
+    (Kind.VERIFY, {"set_id": SET, "options": {}}, {"set_id": SET, "options": {"percent": 5}}, False),
+    (Kind.IMPORT, {}, {"tape_seen": {"label": "B"}}, True),
+    (Kind.IMPORT, {"tape_seen": {"label": "A"}}, {"tape_seen": {"label": "A"}}, True),
+    (Kind.IMPORT, {"tape_seen": {"label": "A"}}, {"tape_seen": {"label": "B"}}, False),
+    (Kind.IMPORT, {"tape_seen": {"label": "A"}}, {}, False),
+])  # fmt: skip
+def test_a_later_success_of_the_same_work_makes_up_for_a_failure(
+    database: Database, kind: Kind, failed: dict[str, Any], later: dict[str, Any], is_made_up_for: bool
+) -> None:
+    """Of a run by hand: as much of the same set, or the same tape; another kind of run does nothing of it."""
+    with database.transaction() as session:
+        run = a_run(kind, state=F, **failed)
+        session.add(run)
+        session.flush()
+        other = Kind.RESTORE if kind is Kind.VERIFY else Kind.VERIFY
+        session.add(a_run(other, state=S, set_id=SET, options=OF))
+        assert standing(session) == [run.id]
+        session.add(a_run(kind, state=S, **later))
+        assert standing(session) == ([] if is_made_up_for else [run.id])
+
+
+def test_a_failure_that_a_person_dismisses_stands_no_more(database: Database) -> None:
+    """Its story names who, and why; a run that has not failed is not dismissed, and one that is retried and
+    fails again is a failure again."""
+    with database.transaction() as session:
+        [first, run_id] = past(session, S, F, schedule=None)
+        with pytest.raises(NotAllowed, match="only a FAILED run can be dismissed"):
+            failures.dismiss(session, first, requested_by="li", why="x")
+        for who in ("li", "wang"):
+            failures.dismiss(session, run_id, requested_by=who, why="it came from the snapshot")
+        assert standing(session) == []
+        assert failures.of_no_schedule(session, DUE) == []
+        told = session.scalars(select(RunEvent.message)).all()
+        assert [str(Message.from_json(each)) for each in told] == [
+            "Dismissed by li: it came from the snapshot"
+        ]
+        runs.retry(session, run_id, None, "li", None)
+        runs.admit(session, "tape0")
+        runs.transition(session, runs.get(session, run_id), F)
+        assert standing(session) == [run_id]
+
+
+def a_run(kind: Kind, **facts: Any) -> ChainRun:
+    facts = {"trigger": Trigger.MANUAL, "drive": "tape0", "due_at": DUE, "finished_at": DUE, **facts}
+    return ChainRun(kind=kind, **facts)
+
+
+def standing(session: Session) -> list[int]:
+    session.flush()
+    found = [failure.run_id for failure in failures.standing(session)]
+    by_hand = failures.of_no_schedule(session, DUE - timedelta(days=1))
+    assert {run.id for run in by_hand} <= set(found)
+    return found
