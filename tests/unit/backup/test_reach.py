@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,12 +25,12 @@ if sys.platform == "win32":
 LEVEL = b"d" * 200
 
 
-def deep(root: Path, levels: int) -> int:
+def deep(root: Path, levels: int, name: bytes = LEVEL) -> int:
     """A folder so many levels below another; returns its descriptor."""
     held = os.open(root, os.O_RDONLY)
     for _ in range(levels):
-        os.mkdir(LEVEL, dir_fd=held)
-        below = os.open(LEVEL, os.O_RDONLY, dir_fd=held)
+        os.mkdir(name, dir_fd=held)
+        below = os.open(name, os.O_RDONLY, dir_fd=held)
         os.close(held)
         held = below
     return held
@@ -76,6 +77,36 @@ def test_a_path_of_any_length_comes_back(
     assert deep_bench.differences() == []
     again = deep_bench.restore()
     assert (again.differing, len(again.kept)) == ([], 7)
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """What stands still for a minute fails."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("readers", [0, 1])
+def test_a_path_longer_than_half_a_pipe(bench: Any, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
+    """Whoever reads ahead is not asked for it: two such questions wait while nobody takes his answer."""
+    monkeypatch.setattr("backup.helpers.FEW", 1)
+    for number in range(31):
+        (bench.source / f"a{number:02d}").write_bytes(b"s" * 60_000)
+    held = deep(bench.source, 132, b"d" * 255)
+    for number in range(5):
+        put(held, f"small {number}", b"s" * 60_000)
+    os.close(held)
+    assert bench.back_up(readers=readers).warnings == 0
+    assert bench.restore().failures == []
+    assert bench.differences() == []
 
 
 def test_a_long_file_of_a_long_path_is_cut(deep_bench: Any) -> None:
