@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -73,6 +73,34 @@ def test_an_outage(site: Site, outage: Outage, place: Place) -> None:
         outage.strike(site)
     outage.mend(site)
     prove(scene, SUCCESS)
+
+
+@pytest.fixture
+def impatient(site: Site) -> Iterator[Site]:
+    """Its tape worker waits a second for a database."""
+
+    def with_patience(seconds: str) -> None:
+        site.kill("tape", signal.SIGTERM)
+        site.environment["TAPELINE_DATABASE_PATIENCE_SECONDS"] = seconds
+        site.start("tape")
+
+    with_patience("1")
+    yield site
+    with_patience("1800")
+
+
+def test_an_outage_that_is_not_waited_out(impatient: Site) -> None:
+    """The step gives up; with the database the cause comes into the story, and the run goes on by itself."""
+    scene = Scene(impatient, tape=at.ARCHIVE.tape)
+    with at.ARCHIVE.held(scene):
+        POSTGRES_FAST.strike(impatient)
+    impatient.wait_for(lambda: b"away for too long" in impatient.log("tape"), "the step to give up")
+    impatient.start_servers()
+    prove(scene, SUCCESS)
+    story = impatient.cli("runs", "show", str(scene.run_id)).stdout
+    assert "without the database: The database does not answer" in story
+    assert "no sign of life" not in story
+    assert "died" not in story
 
 
 MINUTE = 60.0
