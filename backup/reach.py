@@ -29,6 +29,10 @@ PAUSE = 0.05
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | system.FOLDER | system.WITHIN
 
 
+class Leased(BlockingIOError):
+    """Somebody has a lease on a file, and did not give it back in time."""
+
+
 def is_long(path: bytes) -> bool:
     """Whether the system does not take this path in one go."""
     return len(path) > LONGEST
@@ -73,7 +77,7 @@ def status(path: bytes) -> os.stat_result:
 
 
 def opened(path: bytes, flags: int = system.READ) -> int:
-    """Open a path; returns its descriptor. Raises OSError; BlockingIOError as ``patiently`` does."""
+    """Open a path; returns its descriptor. Raises OSError, Leased."""
     with near(path) as (folder, rest):
         return patiently(lambda: os.open(rest, flags, dir_fd=folder))
 
@@ -81,16 +85,15 @@ def opened(path: bytes, flags: int = system.READ) -> int:
 def patiently(open_it: Callable[[], int]) -> int:
     """Open a file that somebody may have a lease on, as a file server has for its clients.
 
-    The first try asks for it, and each later one finds whether it was given back. Raises OSError;
-    BlockingIOError when it was not given back in time.
+    The first try asks for it, and each later one finds whether it was given back. Raises OSError, Leased.
     """
     ends = time.monotonic() + LEASE
     while True:
         try:
             return open_it()
-        except BlockingIOError:
+        except BlockingIOError as error:
             if time.monotonic() > ends:
-                raise
+                raise Leased(*error.args) from error
         time.sleep(PAUSE)
 
 

@@ -320,7 +320,7 @@ def unreadable(error: OSError) -> Message:
     """The warning for a source that could not be read."""
     if isinstance(error, FileNotFoundError):
         return M("Not backed up: it vanished during the backup.")
-    if isinstance(error, BlockingIOError):
+    if isinstance(error, reach.Leased):
         return M(
             "Not backed up: another program has it, and did not let go of it in {seconds} s.",
             seconds=round(reach.LEASE),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -212,7 +214,25 @@ def test_a_file_whose_holder_keeps_it_is_a_warning(bench: Any, monkeypatch: pyte
     ((name, reason),) = bench.log.warnings
     assert Path(name).name == "a"
     assert "another program has it" in str(reason)
+    # It comes as it is from the process that looks at the sources.
+    found = pickle.loads(pickle.dumps(reach.Leased(errno.EAGAIN, "x")))
+    assert (type(found), found.errno) == (reach.Leased, errno.EAGAIN)
     assert "b" in bench.entries()
+
+
+def test_what_gives_nothing_just_now_is_not_taken_for_leased(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the kernel's that has nothing to read has another reason."""
+    (bench.source / "f").write_text("x")
+
+    def nothing(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "nothing just now")
+
+    monkeypatch.setattr("backup.system.probe", nothing)
+    bench.back_up()
+    ((_, reason),) = bench.log.warnings
+    assert "could not be read: nothing just now" in str(reason)
 
 
 def test_a_pipe_that_is_named_as_a_tag_holds_nobody_up(bench: Any) -> None:
