@@ -81,8 +81,11 @@ def _show(found: DryRun) -> None:
         output.say(M("A run now would not format it: it would append to it."), style="green")
     else:
         output.say(M("A run now would not be permitted to format it."), style="green")
-    for reason in found.reasons:
+    shown = found.reasons if found.why_appended is None else (found.why_appended,)
+    for reason in shown:
         output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
+    if len(found.reasons) > len(shown):
+        output.say(M("  · … and {count} more reasons: --json", count=len(found.reasons) - len(shown)))
     if found.sets_lost and found.allowed:
         output.say(M("These sets would be lost:"), style="bold red")
         for stored in found.sets_lost:

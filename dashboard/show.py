@@ -91,7 +91,7 @@ KINDS = {"backup": M("backup"), "restore": M("restore"), "verify": M("verificati
 
 VERDICTS = {
     "format": (M("would format it"), "danger"),
-    "append": (M("would append to it"), "success"),
+    "append": (M("would append to it; no format needed"), "success"),
     "refuse": (M("would not use it"), "secondary"),
 }
 """What a run would do with a tape."""

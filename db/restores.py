@@ -79,7 +79,13 @@ def pace(session: Session, drive: str) -> float | None:
         query = (
             select(ChainStep)
             .join(ChainRun, ChainRun.id == ChainStep.run_id)
-            .where(ChainRun.drive == drive, ChainStep.step == step, ChainStep.state == StepState.SUCCEEDED)
+            .where(
+                ChainRun.drive == drive,
+                # The last part's step counts what the whole run has done.
+                ChainStep.part == ChainRun.part,
+                ChainStep.step == step,
+                ChainStep.state == StepState.SUCCEEDED,
+            )
             .order_by(ChainStep.finished_at.desc())
             .limit(LATEST)
         )

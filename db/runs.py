@@ -184,7 +184,6 @@ def announce(
 ) -> None:
     """Put an event of the run into the outbox, with the facts as they are at this moment."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
-    cartridge = session.get(TapeCartridge, stored.cartridge_id) if stored and stored.cartridge_id else None
     ended = run.finished_at or now()
     facts = {
         "event": event,
@@ -193,7 +192,7 @@ def announce(
         "kind": run.kind.value,
         "trigger": run.trigger.value,
         "drive": run.drive,
-        "label": cartridge.label if cartridge else (run.tape_seen or {}).get("label"),
+        "label": _labels(session, stored) or (run.tape_seen or {}).get("label"),
         "set_id": run.set_id,
         **_came_to(session, run, stored),
         "condition": run.condition,
@@ -210,6 +209,12 @@ def announce(
         "cancelled_by": run.cancelled_by if run.cancel_requested_at else None,
     }
     events.announce(session, run, event, facts)
+
+
+def _labels(session: Session, stored: BackupSet | None) -> str | None:
+    """The label of the tape that a set is on, or those of all."""
+    tapes = catalog.tapes(session, stored.id) if stored else []
+    return ", ".join(tape.label or tape.tape_id for tape in tapes) or None
 
 
 def _came_to(session: Session, run: ChainRun, stored: BackupSet | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from db.models import (
     TapeCartridge,
 )
 from db.states import RunState, Step
+from policy.permit import appends
 
 
 def held_json(session: Session) -> dict[str, list[Any]]:
@@ -214,6 +215,7 @@ def permits_json(session: Session, run_id: int) -> list[dict[str, Any]]:
             "part": permit.part,
             "label": permit.label,
             "allowed": permit.allowed,
+            "append": appends(permit.denials),
             "reasons": permit.reasons,
             "sets_lost": permit.sets_lost,
             "decided_at": iso(permit.decided_at),

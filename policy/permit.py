@@ -5,7 +5,7 @@ Deny unless every line holds. A pure function from facts; its answer is stored w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -91,14 +91,25 @@ class Decision:
     @property
     def append(self) -> bool:
         """Denied because this month's or this run's data is on the tape: the run goes on and appends."""
-        found = set(self.denials)
-        return bool(found & _TO_APPEND) and found <= APPENDING
+        return appends(self.denials)
+
+    @property
+    def why_appended(self) -> Message:
+        """The reason that makes an append of it; that the sets on the tape are kept follows from each."""
+        named = zip(self.denials, self.reasons, strict=False)
+        return next(reason for denial, reason in named if denial in _TO_APPEND)
 
     @property
     def main_reason(self) -> Message:
         """The reason that counts most: one that appending would not get round, if there is one."""
         named = zip(self.denials, self.reasons, strict=False)
         return next((reason for denial, reason in named if denial not in _FOLLOWING), self.reasons[0])
+
+
+def appends(denials: Iterable[str]) -> bool:
+    """Whether a run that was denied a format for these reasons appends to the tape: none is needed then."""
+    found = set(denials)
+    return bool(found & _TO_APPEND) and found <= APPENDING
 
 
 def decide(facts: FormatFacts) -> Decision:

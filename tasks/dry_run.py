@@ -39,6 +39,8 @@ class DryRun:
     allowed: bool
     append: bool
     """It would not format but append."""
+    why_appended: Message | None
+    """The reason for that, where the permit has several."""
     denials: tuple[Denial, ...]
     reasons: tuple[Message, ...]
     sets_lost: list[dict[str, Any]]
@@ -129,6 +131,7 @@ def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], na
         medium=medium,
         allowed=found.answer is Answer.FORMAT,
         append=found.answer is Answer.APPEND,
+        why_appended=found.decision.why_appended if found.decision and found.decision.append else None,
         denials=decision.denials,
         reasons=tuple(_reasons(session, schedule, question, found)),
         sets_lost=[catalog.as_json(session, catalog.get(session, each)) for each in decision.sets_lost],

@@ -108,9 +108,9 @@ def _decide(
     )
     label = permits.label_for(session, run, said, local_now(run))
     permit = permits.store(session, run, said, label, decision)
-    _tell_decision(session, run, permit, decision)
     if decision.append:
         return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
+    _tell_decision(session, run, permit, decision)
     if not decision.allowed:
         return WrongTape(
             not_to_format(run.drive, cartridges.tape_facts(session, said), decision, expected(session, run)),

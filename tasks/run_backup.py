@@ -6,6 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -152,20 +153,24 @@ def _journal(work: Work, target: Target) -> Journal:
 def _next_tape(work: Work, error: TapeFull) -> NextPart:
     """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
 
-    def close(session: Session, run: ChainRun) -> bool:
+    def close(session: Session, run: ChainRun) -> dict[str, Any] | None:
         assert work.writes_on is not None
         cartridges.filled(session, work.writes_on)
         stored = catalog.get(session, run.set_id or "")
         session.refresh(stored, ["archives"])
-        wrote = any(archive.cartridge_id == work.writes_on for archive in stored.archives)
-        return wrote or permits.used(session, run.id, run.part) is None
+        here = [archive for archive in stored.archives if archive.cartridge_id == work.writes_on]
+        if not here and permits.used(session, run.id, run.part) is not None:
+            return None
+        files, size = sum(each.files for each in here), sum(each.content_bytes for each in here)
+        return {"set_id": stored.id, "files": files, "bytes": size}
 
-    if not work.db(close):
+    done = work.db(close)
+    if done is None:
         raise TooLarge(
             M("A new tape was full before one archive was on it: {error}", error=error.message.to_json()),
             M("Use larger tapes, smaller archives (archive_size), or leave the file out."),
         ) from error
-    return NextPart(error.message)
+    return NextPart(error.message, done)
 
 
 def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | TapelineError | None:

@@ -70,6 +70,8 @@ class NextPart:
     """The run passes the chain again with another cartridge, for this reason."""
 
     reason: Message
+    result: dict[str, Any] | None = None
+    """What the step has done with this one; None: nothing."""
 
 
 Ending = Done | NotNeeded | SkipRun | NextPart
@@ -202,7 +204,7 @@ def _conclude(work: Work, ending: Ending) -> str:
     if isinstance(ending, SkipRun):
         return _skip_run(work, ending.reason)
     if isinstance(ending, NextPart):
-        return _begin_part(work, ending.reason)
+        return _begin_part(work, ending)
     if isinstance(ending, NotNeeded):
         work.database.attempt(
             lambda session: _finish_not_needed(session, work, ending.reason),
@@ -235,12 +237,14 @@ def _skip_run(work: Work, reason: Message) -> NoReturn:
     raise Ignore
 
 
-def _begin_part(work: Work, reason: Message) -> NoReturn:
+def _begin_part(work: Work, ending: NextPart) -> NoReturn:
     """This chain ends here; the one of the next part begins with its precheck."""
+    state = StepState.SKIPPED if ending.result is None else StepState.SUCCEEDED
+    result = ending.result or {"reason": ending.reason.to_json()}
 
     def begin(session: Session, run: ChainRun) -> ChainRun:
-        steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
-        runs.begin_part(session, run, reason)
+        steps.finish(session, work.held, state, result=result)
+        runs.begin_part(session, run, ending.reason)
         runs.new_dispatch(run)
         return run
 

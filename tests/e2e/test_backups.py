@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from sqlalchemy import select
 
 from backup.compare import compare_trees
 from cli import sample
+from db.models import ChainStep, Notification
+from db.states import Step, StepState
 from tape import virtual_shelf
 from tests.system import System
 
@@ -259,6 +262,13 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
     [stored] = system.json("sets", "list")
     assert (stored["state"], stored["tapes"]) == ("complete", [LABEL, second])
+    with system.database.transaction() as session:
+        [said] = session.scalars(select(Notification.facts).where(Notification.event == "success"))
+        assert said["label"] == f"{LABEL}, {second}"
+        first = session.get(ChainStep, (run_id, 1, Step.RUN_BACKUP))
+        assert first is not None
+        assert first.state is StepState.SUCCEEDED, "what it has written is no skip"
+        assert 0 < first.result["files"] < stored["files"]
     states = {tape["tape_id"]: tape["state"] for tape in system.json("tape", "list")}
     assert states == {LABEL: "full", second: "active"}
 

@@ -70,6 +70,15 @@ def test_a_full_backup_passes_through_the_six_steps(system: System, source: Path
     steps = {step["name"]: step["state"] for step in second["steps"]}
     assert second["state"] == "SUCCEEDED"
     assert steps["format_tape"] == "SKIPPED"
+    [permit] = second["permits"]
+    assert (permit["allowed"], permit["append"]) == (False, True)
+    assert len(permit["reasons"]) > 1
+    story = system.cli("runs", "show", str(second["id"])).stdout
+    assert "denied" not in story, "a good append is no refusal"
+    assert first["set_id"] not in story
+    dry = system.cli("format", "--dry-run", code=4).stdout
+    assert dry.count(first["set_id"]) == 1
+    assert "more reasons: --json" in dry
     [tape] = system.json("tape", "list")
     assert tape["generation"] == 1
     assert {s["id"] for s in tape["sets"]} == {first["set_id"], second["set_id"]}

@@ -213,7 +213,11 @@ def test_a_set_that_came_after_the_label_was_named_is_kept() -> None:
 )
 def test_a_tape_with_this_months_data_is_appended_to(sets: list[SetFacts], appends: bool) -> None:
     """Denied because of this month's or this run's own data, the run appends; else it does not."""
-    assert decide(facts(tape(*sets, label="TP20261101"))).append is appends
+    found = decide(facts(tape(*sets, label="TP20261101")))
+    assert found.append is appends
+    if appends:
+        assert found.why_appended in found.reasons[: len(found.denials)]
+        assert found.why_appended.id.endswith(("of this period is on the tape.", "was written by this run."))
 
 
 def test_a_write_protected_tape_is_never_appended_to() -> None:
