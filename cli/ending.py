@@ -41,7 +41,10 @@ def _warnings(run: dict[str, Any]) -> int:
 
 
 def step_state(step: dict[str, Any]) -> Text | str:
-    """The state of a step; that of the message is no plain success where nobody got it."""
+    """The state of a step; that of the message is no plain success where nobody got it, and the one at which
+    a run waits for a tape is named so."""
+    if step.get("waits"):
+        return RunState.WAITING_FOR_TAPE.value
     state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
     if told is None:
         return state

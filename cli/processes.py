@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import runpy
+import socket
 import sys
 from typing import Annotated
 
@@ -33,9 +35,7 @@ def up() -> None:
     ]
     with stack.database():
         output.say(M("State folder: {folder}", folder=str(found.state_dir)))
-        output.say(
-            M("Dashboard: http://{address}:{port}", address=found.flower.address, port=found.flower.port)
-        )
+        _say_dashboard(found.flower.address, found.flower.port)
         if not (found.flower.basic_auth or found.flower.without_login):
             output.say(
                 M("Login: user {user}, password in {file}", user=login.USER, file=str(login.login_file()))
@@ -43,6 +43,29 @@ def up() -> None:
         output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
         Supervisor(found.state_dir, programs).run(show)
     output.say(M("Everything has stopped."))
+
+
+def _say_dashboard(address: str, port: int) -> None:
+    """What answers at a port that is taken is not ours."""
+    if not _is_taken(address, port):
+        output.say(M("Dashboard: http://{address}:{port}", address=address, port=port))
+        return
+    taken = M(
+        "Another program has port {port} of {address}: there is no dashboard until it is free, or until the"
+        " setting flower.port names another one.",
+        address=address,
+        port=port,
+    )
+    output.say(taken, style="yellow")
+
+
+def _is_taken(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.create_server((address, port), family=family).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def show(event: Event) -> None:

@@ -90,7 +90,9 @@ def _state(name: str) -> RunState:
 def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Tell the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
-        run = views.whole_run_json(session, stored_runs.get(session, run_id))
+        stored = stored_runs.get(session, run_id)
+        run = views.whole_run_json(session, stored)
+        run["earlier_parts"] = views.parts_json(stored)[:-1]
         run["events"] = views.events_json(session, run_id)
         run["permits"] = views.permits_json(session, run_id)
     if as_json:
@@ -114,6 +116,22 @@ def _print_story(run: dict[str, Any]) -> None:
     if run["reason"]:
         output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
     ending.say_remedy(run)
+    for part in run["earlier_parts"]:
+        output.say(M("Part {part}", part=part["part"]))
+        _print_steps(part["steps"])
+    if run["earlier_parts"]:
+        output.say(M("Part {part}", part=run["part"]))
+    _print_steps(run["steps"])
+    output.console.print()
+    for event in run["events"]:
+        icon, style = story.ICONS[event["level"]]
+        at = (output.local(event["at"]) or "")[-8:]
+        line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
+        output.console.print(line, markup=False, soft_wrap=True, style=style)
+    ending.say_way_on(run)
+
+
+def _print_steps(steps: list[dict[str, Any]]) -> None:
     output.print_table(
         [M("Step"), M("State"), M("Attempts"), M("Started"), M("Took"), M("Worker")],
         (
@@ -125,17 +143,10 @@ def _print_story(run: dict[str, Any]) -> None:
                 _took(step),
                 step["worker"],
             ]
-            for step in run["steps"]
+            for step in steps
         ),
         M("The run was decided without a single step."),
     )
-    output.console.print()
-    for event in run["events"]:
-        icon, style = story.ICONS[event["level"]]
-        at = (output.local(event["at"]) or "")[-8:]
-        line = f"{at} {icon} {event['step'] or '':<13} {output.message(event['message'])}"
-        output.console.print(line, markup=False, soft_wrap=True, style=style)
-    ending.say_way_on(run)
 
 
 @app.command(name="watch", epilog=examples("tapeline runs watch 12"))

@@ -81,7 +81,7 @@ def _with_told(session: Session, run: ChainRun, part: dict[str, Any]) -> dict[st
     """The message is of the latest part, in which the run came to its state."""
     if part["part"] != run.part:
         return part
-    return {**part, "steps": views.with_told(session, run.id, part["steps"])}
+    return {**part, "steps": views.waits_at(run.state, views.with_told(session, run.id, part["steps"]))}
 
 
 def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> dict[str, Any]:

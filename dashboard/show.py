@@ -26,7 +26,7 @@ STATES: dict[str, tuple[Message, str]] = {
     "CANCELLED": (M("cancelled"), "dark"),
     "PENDING": (M("not yet"), "light"),
     "active": (M("in use"), "success"),
-    "full": (M("full"), "secondary"),
+    "full": (M("full (tape)"), "secondary"),
     "unknown": (M("unknown"), "warning"),
     "retired": (M("retired"), "secondary"),
     "error": (M("defective"), "danger"),
@@ -64,6 +64,11 @@ TOLD = {
 
 def _is_message(step: Mapping[str, Any]) -> bool:
     return step["state"] == "SUCCEEDED" and step.get("told") in TOLD
+
+
+def _state_of(step: Mapping[str, Any]) -> str:
+    """Of the step at which its run waits for a tape: that."""
+    return "WAITING_FOR_TAPE" if step.get("waits") else str(step["state"])
 
 
 TYPES = {"full": M("full backup"), "incremental": M("incremental"), "differential": M("differential")}
@@ -137,12 +142,12 @@ class Show:
 
     def badge_of_step(self, step: Mapping[str, Any]) -> str:
         """The state of a step, in HTML; of the message, whether anybody got it."""
-        text = self(TOLD[step["told"]]) if _is_message(step) else self.state(step["state"])
+        text = self(TOLD[step["told"]]) if _is_message(step) else self.state(_state_of(step))
         return f'<span class="badge text-bg-{self.colour_of_step(step)}">{xhtml_escape(text)}</span>'
 
     def colour_of_step(self, step: Mapping[str, Any]) -> str:
         if not _is_message(step):
-            return self.colour(step["state"])
+            return self.colour(_state_of(step))
         return {"sent": "success", "waits": "info"}.get(step["told"], "warning")
 
     def verdict_colour(self, name: str) -> str:

@@ -71,6 +71,14 @@ def registered_at(session: Session, name: str) -> datetime | None:
     return session.scalar(select(Drive.registered_at).where(Drive.name == name))
 
 
+def written(session: Session, name: str, capacity: int | None, free: int) -> None:
+    """Note how much room is left on the tape in a drive, after something was written on it."""
+    room = {"empty": False, "free": free} | ({} if capacity is None else {"capacity": capacity})
+    drive = session.get(Drive, name, with_for_update=True)
+    if drive is not None and drive.medium is not None:
+        drive.medium, drive.medium_at = {**drive.medium, **room}, now()
+
+
 def eject_owed(session: Session, name: str) -> int | None:
     """The run whose tape is to come out of a drive now: nothing works there, and nothing is queued for it."""
     busy = select(ChainRun.id).where(

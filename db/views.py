@@ -19,7 +19,7 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
-from db.states import RunState, Step
+from db.states import RunState, Step, StepState
 from policy.permit import appends
 
 
@@ -62,7 +62,7 @@ def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
     shown = run_json(run)
     return {
         **shown,
-        "steps": with_told(session, run.id, shown["steps"]),
+        "steps": waits_at(run.state, with_told(session, run.id, shown["steps"])),
         "warnings": _warnings(session, [run.id]).get(run.id, 0) + _of_condition(run),
         "remedy": facts.get("remedy"),
         "next_command": facts.get("next_command") or _way_on(session, run),
@@ -88,6 +88,13 @@ def told(session: Session, run_id: int) -> str | None:
     if newest.next_attempt_at is not None:
         return "waits"
     return "lost" if newest.deliveries else "nobody"
+
+
+def waits_at(state: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps of the last part of a run; of one that waits for a tape, the step that waits is named."""
+    first = next((each for each in steps if each["state"] == StepState.PENDING), None)
+    is_waiting = state == RunState.WAITING_FOR_TAPE
+    return [{**step, "waits": True} if is_waiting and step is first else step for step in steps]
 
 
 def with_told(session: Session, run_id: int, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -206,7 +206,7 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     elif _affirms_to_be_empty(tape):
         yield from _contradictions(facts)
         if tape.state == "formatted" and not _is_free_to_format(facts):
-            yield _unknown_files(tape)
+            yield _not_ours(facts)
     elif tape.known is None or not tape.known.sets:
         yield _unknown_files(tape)
     else:
@@ -278,6 +278,18 @@ def _is_free_to_format(facts: FormatFacts) -> bool:
     """Of an empty volume: it is one for this schedule, or had sets that are over."""
     known = facts.tape.known
     return facts.policy.accepts(facts.tape, facts.now_local) or bool(known and known.sets)
+
+
+def _not_ours(facts: FormatFacts) -> tuple[Denial, Message]:
+    expected = facts.policy.expects(facts.now_local, begins=True)
+    return (
+        Denial.FOREIGN_DATA,
+        M(
+            "Tape {tape} is empty, and its label is none that this schedule takes: it takes {expected}.",
+            tape=facts.tape.describe(),
+            expected=expected.to_json(),
+        ),
+    )
 
 
 def _unknown_files(tape: TapeFacts) -> tuple[Denial, Message]:

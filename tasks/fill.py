@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from celery_app import settings
-from db import cartridges, events, runs
+from db import cartridges, drives, events, runs
 from db.models import ChainRun, TapeCartridge
 from db.states import Step
 from policy import units
@@ -17,6 +17,7 @@ def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int 
     """Note how full a cartridge is; announced by the run that takes it over the setting's limit."""
     before = session.get_one(TapeCartridge, cartridge_id).bytes_used
     cartridges.used(session, cartridge_id, capacity, free)
+    drives.written(session, run.drive, capacity, free)
     limit = settings.load().capacity_warning_percent
     if capacity is None or not is_nearly_full(capacity - free, capacity, limit):
         return

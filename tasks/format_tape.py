@@ -113,7 +113,13 @@ def _decide(
     _tell_decision(session, run, permit, decision)
     if not decision.allowed:
         return WrongTape(
-            not_to_format(run.drive, cartridges.tape_facts(session, said), decision, expected(session, run)),
+            not_to_format(
+                run.drive,
+                policy_of(run),
+                cartridges.tape_facts(session, said),
+                decision,
+                expected(session, run),
+            ),
             M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
         )
     _tell_beforehand(session, run, medium, label)

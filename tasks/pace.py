@@ -19,6 +19,8 @@ from policy.message import M, Message
 from tasks.work import Work
 
 MOST_READERS = 4
+TELLING = 1.0
+"""Seconds that a drive has to write before its pace means anything: what is shorter went into its buffer."""
 
 
 def fed(work: Work, request: SetRequest) -> SetRequest:
@@ -58,18 +60,20 @@ def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:
             **facts,
         ),
     )
-    _record(
-        session,
-        run,
-        M(
-            "The drive wrote for {busy}, at {rate}. What limits this backup: {limit}.",
-            rate=f"{units.size(summary.written / spent.drive)}/s" if spent.drive else "-",
-            busy=_seconds(spent.drive),
-            limit=limit(spent).to_json(),
-        ),
-    )
+    if spent.drive >= TELLING:
+        _record(session, run, _rate(summary))
     if spent.starved:
         _record(session, run, M("The drive had to stop {count} times for data.", count=spent.starved))
+
+
+def _rate(summary: SetSummary) -> Message:
+    spent = summary.seconds
+    return M(
+        "The drive wrote for {busy}, at {rate}. What limits this backup: {limit}.",
+        rate=f"{units.size(summary.written / spent.drive)}/s",
+        busy=_seconds(spent.drive),
+        limit=limit(spent).to_json(),
+    )
 
 
 def _seconds(count: float) -> str:

@@ -120,7 +120,7 @@ def _refused(session: Session, asker: Asker, tape: TapeFacts, found: Verdict) ->
     if found.objections:
         return _in_words(session, asker, tape, found.objections)
     assert found.decision is not None
-    return not_to_format(asker.drive, tape, found.decision, asker.expects)
+    return not_to_format(asker.drive, asker.policy, tape, found.decision, asker.expects)
 
 
 def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objections) -> Message:
@@ -132,7 +132,7 @@ def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objec
         case Objection.BEGUN_ELSEWHERE if asker.run is not None:
             return _begun_elsewhere(session, asker.run, tape)
         case Objection.NOT_ACCEPTED:
-            return _wrong(asker.drive, tape, asker.expects)
+            return _wrong(asker.drive, asker.policy, tape, asker.expects)
     return reason
 
 
@@ -195,7 +195,7 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
 
 def wrong_tape(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
     """The refusal that operators know, with what is in the drive and what was expected."""
-    return _wrong(run.drive, tape, expected(session, run))
+    return _wrong(run.drive, policy_of(run), tape, expected(session, run))
 
 
 def expected(session: Session, run: ChainRun) -> Message:
@@ -247,17 +247,31 @@ def tried(found: str | dict[str, Any]) -> Message:
     )
 
 
-def _wrong(drive: str, tape: TapeFacts, wanted: Message) -> Message:
+def _wrong(drive: str, policy: TapePolicy, tape: TapeFacts, wanted: Message) -> Message:
     if tape.state == "no_medium":
         return M(
             "There is no tape in drive {drive}. Insert {expected}.", drive=drive, expected=wanted.to_json()
         )
+    facts = {"drive": drive, "found": tape.describe(), "expected": wanted.to_json()}
+    pool = tape.known.pool if tape.known else None
+    if policy.pool is not None:
+        return M(
+            "The tape in the drive is not of pool '{pool}': change it"
+            " (in drive {drive}: {found}; expected: {expected}).",
+            pool=policy.pool,
+            **facts,
+        )
+    if pool is not None:
+        return M(
+            "The tape in the drive is kept for pool '{pool}': change it"
+            " (in drive {drive}: {found}; expected: {expected}).",
+            pool=pool,
+            **facts,
+        )
     return M(
         "The tape in the drive is not this month's: change it and retry"
         " (in drive {drive}: {found}; expected: {expected}).",
-        drive=drive,
-        found=tape.describe(),
-        expected=wanted.to_json(),
+        **facts,
     )
 
 
@@ -267,10 +281,12 @@ def is_let_pass(run: ChainRun, tape: TapeFacts) -> bool:
     return laxer and tape.state == "unreadable"
 
 
-def not_to_format(drive: str, tape: TapeFacts, decision: Decision, wanted: Message) -> Message:
+def not_to_format(
+    drive: str, policy: TapePolicy, tape: TapeFacts, decision: Decision, wanted: Message
+) -> Message:
     """The refusal of a tape that the policy accepts and the format permit does not."""
     if tape.state == "no_medium":
-        return _wrong(drive, tape, wanted)
+        return _wrong(drive, policy, tape, wanted)
     return M(
         "The tape in drive {drive} ({tape}) may not be formatted: {reason} Expected: {expected}.",
         tape=tape.describe(),

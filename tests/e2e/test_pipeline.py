@@ -75,6 +75,9 @@ def test_a_full_backup_passes_through_the_six_steps(system: System, source: Path
     assert len(permit["reasons"]) > 1
     story = system.cli("runs", "show", str(second["id"])).stdout
     assert "denied" not in story, "a good append is no refusal"
+    assert "wrote for" not in story, "in a moment no pace can be measured"
+    [drive] = system.json("drive", "list")
+    assert drive["medium"]["free"] < drive["medium"]["capacity"]
     assert first["set_id"] not in story
     dry = system.cli("format", "--dry-run", code=4).stdout
     assert dry.count(first["set_id"]) == 1

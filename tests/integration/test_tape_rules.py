@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import calendar, cartridges, permits, planner, runs, schedules
 from db.engine import Database
-from db.models import BackupSet, ChainRun, now
+from db.models import BackupSet, ChainRun, TapePool, now
 from db.states import BackupType, RunState, Trigger
 from policy.message import M
 from policy.period import ScheduleType
@@ -68,6 +68,29 @@ def test_a_full_tape_that_was_named_is_no_longer_too_full(database: Database) ->
         full_and_kept(session, said)
         run = run_at_tape0(session, erase_label="TP20251101")
         assert tape_rules.refusal(session, run, cartridges.tape_facts(session, said)) is None
+
+
+@pytest.mark.parametrize(("policy", "pool", "reason"), [
+    ("current_month", None, "is not this month's"),
+    ("pool:offsite", None, "is not of pool 'offsite'"),
+    ("pool:offsite", "yearly", "is not of pool 'offsite'"),
+    ("current_month", "yearly", "is kept for pool 'yearly'"),
+])  # fmt: skip
+def test_a_tape_is_refused_for_what_is_wrong_with_it(
+    database: Database, policy: str, pool: str | None, reason: str
+) -> None:
+    """Where the pool is the reason, another tape of this month would be refused as well."""
+    said = {**WITHOUT_LABEL, "label": "TP20251101"}
+    with database.transaction() as session:
+        row, _ = cartridges.update_label(session, original=None, medium=said)
+        row.pool = TapePool(name=pool) if pool else None
+        run = run_at_tape0(session)
+        assert run.schedule
+        run.schedule.tape_policy = policy
+        session.flush()
+        wrong = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, said)))
+        assert reason in wrong
+        assert "TP20251101; expected: " in wrong
 
 
 def written_and_relabelled(session: Session, run: ChainRun, serial: str, new: str | None = None) -> str:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import event, select
 
-from db import runs, schedules, views
+from db import drives, runs, schedules, views
 from db.engine import Database
-from db.models import ChainRun
+from db.models import ChainRun, Drive
 from db.states import RunState, Trigger
 
 DUE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -38,3 +38,29 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
         assert {len(run["steps"]) for run in found} == {6}
         assert len(asked) == 3, asked
         asked.clear()
+
+
+def test_the_step_at_which_a_run_waits_for_a_tape_is_named(database: Database) -> None:
+    with database.transaction() as session:
+        row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
+        assert runs.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
+        run = runs.admit(session, "tape0")
+        assert run
+        assert not any(step.get("waits") for step in views.whole_run_json(session, run)["steps"])
+        runs.transition(session, run, RunState.WAITING_FOR_TAPE)
+        steps = views.whole_run_json(session, run)["steps"]
+        assert [step["name"] for step in steps if step.get("waits")] == ["precheck"]
+
+
+def test_the_room_on_a_tape_is_that_after_the_backup(database: Database) -> None:
+    """What was seen before it was written is past."""
+    with database.transaction() as session:
+        drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
+        drives.written(session, "tape0", 40, 30)
+        drives.looked(session, "tape0", {"state": "formatted", "label": "A", "capacity": 40, "free": 40})
+        drives.written(session, "tape0", 40, 36)
+        drive = session.get(Drive, "tape0")
+        assert drive is not None
+        assert drive.medium == {
+            "state": "formatted", "label": "A", "capacity": 40, "free": 36, "empty": False
+        }  # fmt: skip

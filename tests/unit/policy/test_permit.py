@@ -68,6 +68,15 @@ def test_an_empty_tape_with_a_label_of_this_month_may_be_formatted() -> None:
     assert decide(facts(tape(label="TP20261102", known=False))).allowed
 
 
+def test_an_empty_tape_with_another_label_holds_no_unknown_files() -> None:
+    """It is refused for what is wrong with it: its label."""
+    denied = decide(facts(tape(label="ARCHIVE1", known=False)))
+    assert denied.denials == (Denial.FOREIGN_DATA,)
+    assert "is empty, and its label is none that this schedule takes" in str(denied.main_reason)
+    full = decide(facts(tape(label="ARCHIVE1", known=False, empty=False)))
+    assert "holds files that the catalogue does not know" in str(full.main_reason)
+
+
 FOREIGN = replace(BLANK, state="foreign", drive="tape0", identity=(("state", "foreign"),))
 
 
