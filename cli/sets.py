@@ -303,8 +303,8 @@ def expire(
     restored until a run formats their tape; but no increment is taken against a marked set.
 
     A run may format the tape of a set that is past retention with or without this mark. Two kinds are kept
-    until they are marked: sets that were imported (do so when every tape is imported), and sets of no known
-    template, which are marked by name only."""
+    until they are marked: sets that were imported, or are from before the database was restored (do so when
+    every tape is imported), and sets of no known template, which are marked by name only."""
     with stack.database() as database, database.transaction() as session:
         found = expiry.named(session, names) if names else expiry.expirable(session, now())
         if not dry_run:

@@ -185,19 +185,24 @@ def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
         newer=kin.newer(stored) if stored.keep_sets is not None else 0,
         expired=stored.expired_at is not None,
         followed_by=tuple(set_facts(kin, follower) for follower in kin.followers(stored)),
-        is_imported=stored.run_id is None,
+        is_imported=_is_from_elsewhere(stored),
         is_newest_full=_is_newest_full(kin, stored),
         is_sealed=stored.state is SetState.COMPLETE or kin.is_sealed(stored),
     )
 
 
+def _is_from_elsewhere(stored: StoredSet) -> bool:
+    """It came from a tape, or with the copy that this database was made from."""
+    return stored.run_id is None or bool(stored.is_restored)
+
+
 def _is_newest_full(kin: Kin, stored: StoredSet) -> bool:
-    """A damaged one does not stand in for the good one before it. Of an imported one that is incomplete the
-    rest may be on a tape that was not imported."""
+    """A damaged one does not stand in for the good one before it. Of one from elsewhere that is incomplete
+    the rest may be on a tape that was not imported."""
     if stored.type is not BackupType.FULL or stored.template_id is None or stored.damaged:
         return False
     may_be_whole = stored.state is SetState.COMPLETE or (
-        stored.state is SetState.INCOMPLETE and stored.run_id is None
+        stored.state is SetState.INCOMPLETE and _is_from_elsewhere(stored)
     )
     return may_be_whole and not kin.is_removed(stored.template_id) and kin.newer(stored) == 0
 

@@ -1,5 +1,6 @@
 """What was under way, or planned, where a database was copied from: in the copy it is held until a person
-releases it by name. What was written since the copy was made, the copy does not know."""
+releases it by name. What was written since the copy was made, the copy does not know. So its sets are kept
+until a person marks them (``BackupSet.is_restored``): no release answers for that."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import events, planner, runs, schedules
 from db.errors import NotAllowed
-from db.models import ChainRun, ScheduledTask
+from db.models import BackupSet, ChainRun, ScheduledTask
 from db.states import ACTIVE, RunState, StepState
 from policy.message import M, Message
 
@@ -91,7 +92,7 @@ def release_schedule(session: Session, name: str, moment: datetime) -> Scheduled
 
 def hold_everything(session: Session) -> None:
     """Hold whatever is open or planned, as in a copy: for one that was made beneath the database server."""
-    for model in (ChainRun, ScheduledTask):
+    for model in (ChainRun, ScheduledTask, BackupSet):
         session.execute(update(model).values(home="held"))
     session.expire_all()
     hold_back(session)

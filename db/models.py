@@ -486,6 +486,10 @@ class BackupSet(Base):
     damaged: Mapped[int | None] = mapped_column(Integer)
     """What the last verification found damaged: files, indexes and documents."""
     destroyed_at: Mapped[datetime | None]
+    home: Mapped[str] = mapped_column(server_default=text("database_home()"))
+    """The database that it was begun in."""
+    is_restored: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
+    """It was copied here from another database: what was written after the copy, this one may not know."""
 
     archives: Mapped[list[BackupArchive]] = relationship(order_by="BackupArchive.number")
 

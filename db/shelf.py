@@ -32,6 +32,7 @@ _COLUMNS = (
     BackupSet.keep_sets,
     BackupSet.expired_at,
     BackupSet.damaged,
+    BackupSet.is_restored,
 )
 
 

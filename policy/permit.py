@@ -324,11 +324,7 @@ def _kept(stored: SetFacts, now: datetime) -> Message:
     if stored.is_imported and retention.is_past(
         stored.retention_until, now, keep_sets=stored.keep_sets, newer=stored.newer
     ):
-        return M(
-            "Set {set} on it was imported: what follows it may be on a tape that was not. When every tape is"
-            " imported: tapeline sets expire",
-            set=stored.id,
-        )
+        return _from_elsewhere(stored)
     if stored.keep_sets is not None and stored.newer < stored.keep_sets:
         return M(
             "Set {set} on it is one of the newest {count} of its kind.", set=stored.id, count=stored.keep_sets
@@ -337,6 +333,20 @@ def _kept(stored: SetFacts, now: datetime) -> Message:
         return M("Set {set} on it is kept for ever.", set=stored.id)
     until = stored.retention_until.astimezone(now.tzinfo)
     return M("Set {set} on it is kept until {until}.", set=stored.id, until=f"{until:%Y-%m-%d}")
+
+
+def _from_elsewhere(stored: SetFacts) -> Message:
+    if stored.run_id is None:
+        return M(
+            "Set {set} on it was imported: what follows it may be on a tape that was not. When every tape is"
+            " imported: tapeline sets expire",
+            set=stored.id,
+        )
+    return M(
+        "Set {set} on it was written before the database was restored: what follows it may be on a tape that"
+        " the copy does not know. When every tape is imported: tapeline sets expire",
+        set=stored.id,
+    )
 
 
 def _content(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:

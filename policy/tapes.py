@@ -62,7 +62,8 @@ class SetFacts:
     """The sets that hold the changes since this one, on whatever cartridge and in whatever state; and those
     of which nobody knows what they follow, if it may be this one."""
     is_imported: bool = False
-    """The catalogue knows it from a tape alone: what follows it may be on a tape that was not imported."""
+    """The catalogue knows it from a tape alone, or from before the database was restored: what follows it may
+    be on a tape that was not imported."""
     is_newest_full: bool = False
     """No good full set of its template is newer."""
     is_sealed: bool = True

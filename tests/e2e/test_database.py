@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cli import sample
 from db.engine import Database
 from embedded import binaries
 from tape import virtual_shelf
+from tests.e2e.test_precheck_agrees import LONG_AGO, Scene
 from tests.system import System
 
 
@@ -37,6 +39,13 @@ def lost(system: System, broker_client: redis.Redis) -> Iterator[System]:
     system.kill("control")
     broker_client.flushall()
 
+    with in_another_database(system) as found:
+        yield found
+
+
+@contextmanager
+def in_another_database(system: System) -> Iterator[System]:
+    """The same installation with an empty database, for as long."""
     url = make_url(system.database.url).set(database=f"{make_url(system.database.url).database}_new")
     server = Database(url.set(database="postgres").render_as_string(hide_password=False))
     with server.outside_transactions() as connection:
@@ -156,6 +165,28 @@ def test_with_zstd_and_psql_alone(lost: System) -> None:
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
     nothing_starts(lost)
     goes_on(lost)
+
+
+def test_a_set_from_before_is_kept_until_somebody_answers_for_it(system: System, short_path: Path) -> None:
+    """What was written after the copy may follow it, on a tape that the copy does not know. So its tape is
+    not formatted, although it is past retention, also when everything is released; but it is once marked."""
+    source, dump = short_path / "source", short_path / "dump.sql.zst"
+    sample.make(source, large=1 << 20, small=4)
+    system.schedule("monthly", source, tape_policy="rotate", wait_for_tape_seconds=3600)
+    Scene(system, source).insert_known("TP20190101", LONG_AGO)
+    assert system.json("format", "--dry-run")["allowed"]
+    system.cli("database", "dump", str(dump))
+    with in_another_database(system) as copy:
+        copy.cli("database", "restore", str(dump))
+        copy.cli("database", "release", "--all")
+        assert not copy.json("format", "--dry-run")["allowed"]
+        copy.start("control", "tape")
+        copy.start_beat()
+        run_id = copy.run_schedule("monthly")
+        assert copy.wait_for_state(run_id, "SUCCEEDED", "WAITING_FOR_TAPE")["state"] == "WAITING_FOR_TAPE"
+        assert "before the database was restored" in copy.cli("format", "--dry-run", code=None).stdout
+        copy.cli("sets", "expire")
+        assert copy.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
 
 
 def test_what_is_no_dump_is_refused(system: System) -> None:

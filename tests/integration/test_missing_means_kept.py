@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, permits, schedules
+from db import cartridges, catalog, holds, permits, schedules
 from db.engine import Database
-from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.models import BackupArchive, BackupSet, ChainRun, ScheduledTask, TapeCartridge
 from db.shelf import Shelf
 from db.states import BackupType
 from policy.permit import Denial, decide
@@ -143,12 +143,30 @@ def test_an_imported_set_is_kept_until_a_person_answers_for_it(shelf: Database) 
         assert denials(session, 1) == {Denial.RETAINED_SETS}
 
 
+def test_a_set_from_before_a_restore_is_kept_until_a_person_answers_for_it(shelf: Database) -> None:
+    """The copy has it with its run; what was written after the copy was made follows it unseen. Neither the
+    release of what is held nor a new full set changes that; the mark does."""
+    with shelf.transaction() as session:
+        full = add(session, "F", 1, "files", 1)
+        add(session, "F2", 2, "files", 2)
+        assert denials(session, 1) == set()
+        holds.hold_everything(session)
+        for row in (*session.scalars(select(ChainRun)), *schedules.present(session)):
+            holds.adopt(session, row)
+        add(session, "F3", 3, "files", 3)
+        assert denials(session, 1) == {Denial.RETAINED_SETS}
+        full.expired_at = NOW
+        session.flush()
+        assert denials(session, 1) == set()
+
+
 COLUMNS: list[dict[str, Any]] = [
     {"template_id": None},
     {"retention_until": None, "keep_sets": None},
     {"parent_id": None},
     {"run_id": None},
     {"run_id": None, "state": SetState.INCOMPLETE},
+    {"home": "another"},
     {"cartridge_id": None},
     {"expired_at": None},
 ]
