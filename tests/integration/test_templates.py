@@ -72,13 +72,18 @@ def test_without_its_key_an_encrypted_set_keeps_what_is_known_of_it(database: Da
         assert (stored.template_id, stored.keep_sets, stored.period) == (template, 2, "2026-11")
 
 
+def is_key(text: str) -> bool:
+    return text.startswith("age1")
+
+
 def test_the_keys_of_a_removed_schedule_count_and_what_is_no_key_does_not(database: Database) -> None:
     """Its sets are in the catalogue; a template whose key is broken stops no other schedule's backup."""
     with database.transaction() as session:
         for name, keys in {"mail": ["age1mail"], "broken": ["nonsense"], "open": []}.items():
             schedules.put(session, name, drive="tape0", sources=["/data"], template={"encrypt_to": keys})
+        assert catalog.keys_in_use(session, is_key) == ("age1mail",)
         assert runs.start(session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL)
         changes = declared.differences(session, [], prune=True)
         assert ("mail", Action.ARCHIVE) in {(change.schedule, change.action) for change in changes}
         declared.apply(session, [], changes, MOMENT)
-        assert catalog.keys_in_use(session, lambda key: key.startswith("age1")) == ("age1mail",)
+        assert catalog.keys_in_use(session, is_key) == ("age1mail",)
