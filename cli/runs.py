@@ -59,7 +59,7 @@ def list_runs(
                 run["kind"],
                 Text(ending.state(run), ending.style(run) or ""),
                 output.local(run["started_at"]),
-                _took(run),
+                None if run["seconds"] is None else wiring.words().duration(run["seconds"]),
                 output.message(run["reason"]),
             ]
             for run in found
@@ -70,10 +70,10 @@ def list_runs(
     )
 
 
-def _took(run: dict[str, Any]) -> str | None:
-    if not run["started_at"] or not run["finished_at"]:
+def _took(step: dict[str, Any]) -> str | None:
+    if not step["started_at"] or not step["finished_at"]:
         return None
-    return wiring.words().duration(views.seconds_between(run["started_at"], run["finished_at"]))
+    return wiring.words().duration(views.seconds_between(step["started_at"], step["finished_at"]))
 
 
 def _state(name: str) -> RunState:

@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from celery_app import settings, wiring
 from celery_app.settings import LOOPBACK
 from dashboard.page import Page
-from db import attention, planner, schedules
+from db import attention, planner, runs, schedules
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
 from db.states import RunState
@@ -161,9 +161,17 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         newest = _newest(session, row.template_id)
         if newest and newest.finished_at:
             size.add_metric([row.name], newest.bytes)
-            seconds = (newest.finished_at - newest.started_at).total_seconds()
+            seconds = _seconds_of(session, newest)
             rate.add_metric([row.name], newest.bytes / seconds if seconds > 0 else 0)
     yield from (success, since, owed, failed, following, enabled, size, rate)
+
+
+def _seconds_of(session: Session, stored: BackupSet) -> float:
+    """How long a set was written, without what its run waited for a tape in the middle of it."""
+    run = session.get(ChainRun, stored.run_id) if stored.run_id else None
+    whole = (stored.finished_at - stored.started_at).total_seconds() if stored.finished_at else 0.0
+    worked = runs.worked_seconds(run) if run else None
+    return whole if worked is None else min(whole, worked)
 
 
 def _newest(session: Session, template_id: int) -> BackupSet | None:

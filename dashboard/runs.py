@@ -84,7 +84,8 @@ def _named(kind: Any, field: str, value: str) -> Any:
 
 def _written(session: Session, asked: dict[str, str]) -> list[dict[str, Any]]:
     """The newest sets of these runs, oldest first: how much, and how fast."""
-    took = func.extract("epoch", BackupSet.finished_at - BackupSet.started_at)
+    worked = func.extract("epoch", ChainRun.idle_since - ChainRun.started_at) - ChainRun.idle_seconds
+    took = func.least(func.extract("epoch", BackupSet.finished_at - BackupSet.started_at), worked)
     rows = session.execute(
         _filtered({**asked, "before": ""})
         .with_only_columns(ChainRun.id, BackupSet.bytes, took, maintain_column_froms=True)

@@ -227,6 +227,10 @@ class Show:
             return "–"
         return self.words.duration(max(seconds_between(started, finished or now().isoformat()), 0))
 
+    def worked(self, seconds: float | None) -> str:
+        """How long a run has worked, without what it waited."""
+        return "–" if seconds is None else self.words.duration(seconds)
+
     def size(self, count: float | None) -> str:
         return "–" if count is None else self.words.size(count)
 

@@ -212,6 +212,10 @@ class ChainRun(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
     """Who asked for that."""
+    idle_since: Mapped[datetime | None]
+    """Since when it has not worked, after it had begun to: it waits for a tape or to go on, or has ended."""
+    idle_seconds: Mapped[float] = mapped_column(default=0, server_default="0")
+    """How long that took in all, but for the time since then."""
     dismissed_at: Mapped[datetime | None]
     """When a person decided that nobody has to look after this failure; its story names who, and why."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))

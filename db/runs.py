@@ -85,6 +85,7 @@ def transition(
             started_at=func.coalesce(ChainRun.started_at, moment)
             if to is RunState.RUNNING
             else ChainRun.started_at,
+            **_idle(run, expected, to, moment),
         )
         .returning(ChainRun.id)
     ).scalar_one_or_none()
@@ -95,6 +96,22 @@ def transition(
     if is_first_start:
         announce(session, run, "started", None)
     return True
+
+
+def _idle(run: ChainRun, before: RunState, to: RunState, moment: datetime) -> dict[str, Any]:
+    """What becomes of the time in which a run does not work."""
+    if to is RunState.RUNNING:
+        past = (moment - run.idle_since).total_seconds() if run.idle_since else 0.0
+        return {"idle_since": None, "idle_seconds": run.idle_seconds + past}
+    return {"idle_since": moment} if before is RunState.RUNNING else {}
+
+
+def worked_seconds(run: ChainRun) -> float | None:
+    """How long a run has worked: neither waited for a tape nor stood failed. None: it has not begun."""
+    if run.started_at is None:
+        return None
+    until = run.idle_since or run.finished_at or now()
+    return max((until - run.started_at).total_seconds() - run.idle_seconds, 0.0)
 
 
 def _after_transition(
@@ -197,7 +214,7 @@ def announce(
         **_came_to(session, run, stored),
         "condition": run.condition,
         "first_warnings": _first_warnings(session, run),
-        "seconds": (ended - run.started_at).total_seconds() if run.started_at else None,
+        "seconds": worked_seconds(run),
         "reason": _json(reason),
         "remedy": _json(advice.remedy(run, event, remedy)),
         "safe": _json(advice.safe(session, run, event)),

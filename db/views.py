@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import advice, catalog, events, holds
+from db import advice, catalog, events, holds, runs
 from db.models import (
     BackupArchive,
     BackupSet,
@@ -139,6 +139,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "wait_until": iso(run.wait_until),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
+        "seconds": runs.worked_seconds(run),
         "dismissed_at": iso(run.dismissed_at),
         "progress": run.progress,
         "steps": [step_json(step) for step in run.steps if step.part == run.part],

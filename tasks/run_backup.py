@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backup.request import SetRequest, SetSummary
 from backup.write import write_set
-from db import cartridges, catalog, drives, events, lineage, permits, tries
+from db import cartridges, catalog, drives, events, lineage, permits, runs, tries
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
 from db.states import RecordState, Step
 from policy import retention, units, verdict
@@ -326,7 +326,8 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
     )
     record.state = RecordState.COMPLETED
     record.finished_at = now()
-    seconds = max((_elapsed(record.started_at, record.finished_at)), 0.001)
+    worked = runs.worked_seconds(run) or 0.0
+    seconds = max(min(_elapsed(record.started_at, record.finished_at), worked), 0.001)
     run.progress = {**(run.progress or {}), "seconds": seconds, "phases": asdict(summary.seconds)}
     pace.tell(session, run, summary)
     events.record(

@@ -335,6 +335,32 @@ def test_a_transition_from_a_state_that_has_changed_does_nothing(database: Datab
         assert runs.get(session, run.id).state is RunState.FAILED
 
 
+def test_a_run_took_as_long_as_it_worked(database: Database) -> None:
+    """Hours of waiting for a tape, and a night in which it stood failed, are no part of it."""
+    run = running(database)
+    hour = timedelta(hours=1)
+    with database.transaction() as session:
+        found = runs.get(session, run.id)
+        for state in (RunState.WAITING_FOR_TAPE, RunState.FAILED):
+            assert runs.worked_seconds(found) == pytest.approx(0, abs=60)
+            found.started_at -= hour  # type: ignore[operator]
+            runs.transition(session, found, state)
+            assert found.idle_since
+            found.idle_since -= hour
+            found.started_at -= hour  # type: ignore[operator]
+            if state is RunState.FAILED:
+                runs.retry(session, found.id, None, "li", None)
+            else:
+                runs.transition(session, found, RunState.QUEUED)
+            runs.admit(session, "tape0")
+            assert runs.worked_seconds(found) == pytest.approx(3600, abs=60)
+            found.started_at += hour
+        found.started_at -= hour
+        runs.transition(session, found, RunState.SUCCEEDED)
+        said = session.scalars(select(Notification.facts).where(Notification.event == "success")).one()
+    assert said["seconds"] == pytest.approx(3600, abs=60)
+
+
 def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database) -> None:
     """A run of October that ends in November leaves November open."""
     due = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
