@@ -201,11 +201,16 @@ def _doubtful_tapes(session: Session) -> Iterator[Concern]:
     for tape in session.scalars(query.order_by(TapeCartridge.tape_id)):
         text = (
             M(
-                "A format of tape {tape} was cut off: look at it, and mark it active or retired.",
+                "A format of tape {tape} was cut off: look at it, then:"
+                " tapeline tape mark {tape} active (or retired)",
                 tape=tape.tape_id,
             )
             if tape.state is CartridgeState.UNKNOWN
-            else M("Tape {tape} had a write error: nothing writes on it. Mark it retired.", tape=tape.tape_id)
+            else M(
+                "Tape {tape} had a write error: nothing writes on it. Take it out of use:"
+                " tapeline tape mark {tape} retired",
+                tape=tape.tape_id,
+            )
         )
         yield Concern(text, tape=tape.id)
 
@@ -231,7 +236,12 @@ def _damaged(session: Session) -> Iterator[Concern]:
         BackupSet.damaged > 0, BackupSet.state != SetState.DESTROYED, BackupSet.expired_at.is_(None)
     )
     for stored in session.scalars(query.order_by(BackupSet.id)):
-        text = M("Set {set}: its verification found {count} damaged.", set=stored.id, count=stored.damaged)
+        text = M(
+            "Set {set}: its verification found {count} damaged. Back up again:"
+            " tapeline schedule run NAME --type full; then: tapeline sets expire {set}",
+            set=stored.id,
+            count=stored.damaged,
+        )
         yield Concern(text, tape=stored.cartridge_id)
 
 
