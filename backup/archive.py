@@ -89,8 +89,13 @@ class Archive:
         """How long the uncompressed tar would be with one more member."""
         return self._out.offset + head + length + tar.padding(length) + len(tar.END)
 
-    def add(self, member: Member, head: bytes, read: Read) -> tuple[Entry, Message | None]:
-        """Write a member with its content; returns its entry, and why it is partial if it is."""
+    def add(
+        self, member: Member, head: bytes, read: Read, *, counts: bool = True
+    ) -> tuple[Entry, Message | None]:
+        """Write a member with its content; returns its entry, and why it is partial if it is.
+
+        ``counts``: its size was not counted under another name of the same file.
+        """
         place = Place(self.number, *self._out.position(), len(head), member.length)
         self._out.write(head)
         entry = member.entry._replace(place=place)
@@ -98,7 +103,7 @@ class Archive:
         if member.fd is not None:
             digest, problem = self._content(member, member.fd, read)
             entry = entry._replace(blake3=digest, partial=problem is not None)
-        self._enter(entry)
+        self._enter(entry, counts=counts)
         return entry, problem
 
     def add_whole(self, entry: Entry) -> None:
@@ -164,13 +169,13 @@ class Archive:
         except SpoolFailed as second:
             error.add_note(f"Then, on closing the index: {second}")
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry, *, counts: bool = True) -> None:
         self.index.add(entry)
         if entry.type is FileType.PIECE:
             self.pieces += 1
         else:
             self.files += 1
-        if entry.type in (FileType.FILE, FileType.PIECE):
+        if counts and entry.type in (FileType.FILE, FileType.PIECE):
             self.size += entry.size
 
     def _content(self, member: Member, fd: int, read: Read) -> tuple[bytes, Message | None]:

@@ -14,6 +14,7 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS stored (
         dev, inode, facts, archive INTEGER, path BLOB, sparse INTEGER, blake3 BLOB, place TEXT,
         PRIMARY KEY (dev, inode)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS cut (dev, inode, path BLOB, PRIMARY KEY (dev, inode)) WITHOUT ROWID;
     CREATE TEMP TABLE counted (dev, inode, PRIMARY KEY (dev, inode)) WITHOUT ROWID;
 """
 
@@ -79,6 +80,14 @@ class LinkTable:
                 place,
             ),
         )
+
+    @spooled
+    def is_first_cut(self, dev: int, entry: Entry) -> bool:
+        """Whether this is the first name of a file that is stored in pieces under each of its names."""
+        key = (str(dev), str(entry.inode))
+        self._db.execute("INSERT OR IGNORE INTO cut VALUES (?, ?, ?)", (*key, raw(entry.path)))
+        found = self._db.execute("SELECT path FROM cut WHERE dev = ? AND inode = ?", key).fetchone()
+        return bool(found[0] == raw(entry.path))
 
     @spooled
     def commit(self) -> None:

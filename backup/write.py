@@ -341,14 +341,19 @@ class _Writing:
         offset = begun.offset if begun else 0
         stored: list[Entry] = []
         problem: Message | None = None
+        # Its content counts once, as the scan counted it, though each of its names has all pieces.
+        counts = member.entry.nlink == 1 or self._links.is_first_cut(member.dev, member.entry)
         while offset < member.entry.size:
             self._seal()
             number = len(begun.digests if begun else ()) + len(stored) + 1
             piece = next_piece(member, number, offset, self._room_for_piece(member, offset))
             entry, reason = self._begin_archive(in_pieces=True).add(
-                piece, head_of(piece, self._request.set_id), self._read
+                piece,
+                head_of(piece, self._request.set_id),
+                self._read if counts else self._read_again,
+                counts=counts,
             )
-            self._size += _holes(piece)
+            self._size += _holes(piece) if counts else 0
             stored.append(entry)
             problem = problem or reason
             offset += entry.size
@@ -413,6 +418,9 @@ class _Writing:
 
     def _read(self, count: int) -> None:
         self._size += count
+        self._read_again(count)
+
+    def _read_again(self, count: int) -> None:
         self._unchecked += count
         if self._unchecked >= self._request.frame_bytes:
             self._look_up()

@@ -206,9 +206,10 @@ def test_two_names_of_a_file_in_pieces_are_one_file_again(bench: Any) -> None:
     """Each name has its pieces, so that plain cat can make it; a restore links them."""
     large(bench.source / "b", 400_000)
     os.link(bench.source / "b", bench.source / "c")
-    bench.back_up(archive_bytes=20_000, compression="none")
+    summary = bench.back_up(archive_bytes=20_000, compression="none")
+    assert (summary.files, summary.size) == bench.log.plan == bench.log.steps[-1] == (3, 400_000)
     report = bench.restore()
-    assert (report.failures, report.files) == ([], 3)
+    assert (report.failures, report.files, report.size) == ([], 3, 400_000)
     assert bench.differences() == []
     assert not list(bench.target.rglob(".tapeline-*"))
 
