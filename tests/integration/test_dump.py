@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import zstandard
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import inspect, make_url, text, update
 
 from db import dump, schedules, undump, views
 from db.catalog import FileRow, add_archive
 from db.engine import Database
 from db.errors import DatabaseNotMigrated, DumpFailed
-from db.models import BackupArchive, Base, now
+from db.models import BackupArchive, BackupSet, Base, now
 from db.runs import start
 from db.states import Trigger
 from embedded import binaries
@@ -117,6 +117,8 @@ def held(database: Database) -> dict[str, list[Any]]:
 
 def test_tapeline_makes_it_and_holds_what_was_open(full: Database, empty: Database, tmp_path: Path) -> None:
     """Also in a database that has tables and nothing in them; nothing else differs."""
+    with full.transaction() as session:
+        session.execute(update(BackupSet).values(home="held"))
     before = content(full)
     empty.upgrade()
     with dumped(full, tmp_path).open("rb") as file:

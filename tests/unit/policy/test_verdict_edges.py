@@ -265,9 +265,9 @@ KINDS = [
     ({"template_id": None}, "of no known template"),
     ({"is_imported": True}, "kept for ever"),
     ({"is_imported": True, "retention_until": NOW + timedelta(days=7)}, "kept until 2026-11-30"),
-    ({"is_imported": True, "retention_until": LONG_AGO}, "was imported"),
+    ({"is_imported": True, "run_id": None, "retention_until": LONG_AGO}, "was imported"),
     ({"is_imported": True, "keep_sets": 2, "newer": 1}, "one of the newest 2 of its kind"),
-    ({"is_imported": True, "keep_sets": 2, "newer": 2}, "was imported"),
+    ({"is_imported": True, "keep_sets": 2, "newer": 2}, "before the database was restored"),
     ({"retention_until": LONG_AGO, "followed_by": (replace(KEPT, id="inc"),)}, "needed by set inc"),
     ({"followed_by": (replace(KEPT, id="inc"),)}, "kept for ever"),
 ]
