@@ -114,7 +114,8 @@ def settle(notification: Notification, channels: Iterable[str]) -> None:
 def troubles(session: Session) -> dict[str, dict[str, Any]]:
     """For each channel in trouble: how many messages it holds up, how many it lately never took, and why.
 
-    One that has taken a message since works again: what it lost before is past.
+    One that has taken a message since works again: what it lost before is past, and what it did not take then
+    is tried again by itself.
     """
     found: dict[str, dict[str, Any]] = {}
     rows = _lately(session)
@@ -165,8 +166,7 @@ def _closed(rows: Iterable[Notification]) -> dict[str, datetime]:
 
 
 def _is_past(entry: dict[str, Any], worked: datetime | None) -> bool:
-    is_lost = bool(_ENDINGS & entry.keys())
-    return is_lost and worked is not None and worked > datetime.fromisoformat(entry["tried_at"])
+    return worked is not None and worked > datetime.fromisoformat(entry["tried_at"])
 
 
 def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]) -> None:

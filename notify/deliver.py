@@ -118,7 +118,10 @@ class Delivery:
         self._alert(session, channel, error, at_once=final or isinstance(channel, Broken))
 
     def _alert(self, session: Session, channel: Channel, error: TapelineError, *, at_once: bool) -> None:
-        since = outbox.troubles(session)[channel.name]["since"]
+        trouble = outbox.troubles(session).get(channel.name)
+        if trouble is None:  # It has taken another message in this very moment.
+            return
+        since = trouble["since"]
         if at_once or now() - datetime.fromisoformat(since) > DOWN_FOR:
             facts = _of_channel(channel.name, error, self._time_zone)
             events.announce_once(session, f"channel:{channel.name}:{since}", facts.event, facts.to_json())

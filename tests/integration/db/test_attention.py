@@ -169,6 +169,21 @@ def test_a_channel_that_takes_nothing_and_a_broken_schedule_are_named(
     assert channel == "Channel ops does not take messages: no route"
 
 
+@pytest.mark.parametrize("ending", [{}, {"failed_at": NOW.isoformat()}])
+def test_a_channel_that_works_again_needs_nobody(
+    database: Database, nightly: None, ending: dict[str, str]
+) -> None:
+    """Also while a message that it did not take before still waits for its next attempt."""
+    tried = {"error": "no route", "first_tried_at": NOW.isoformat(), "tried_at": NOW.isoformat(), **ending}
+    with database.transaction() as session:
+        for number, entry in enumerate((tried, {"sent_at": (NOW + timedelta(minutes=1)).isoformat()})):
+            deliveries = {"ops": entry}
+            session.add(
+                Notification(about=f"x{number}", event="ready", occurrence=1, facts={}, deliveries=deliveries)
+            )
+    assert said(database) == []
+
+
 def test_the_tape_of_the_next_run_is_asked_for_in_time(database: Database, nightly: None) -> None:
     """In the last days of a month; not long before, and as something to prepare."""
     with database.transaction() as session:
