@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -262,6 +263,9 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
     [stored] = system.json("sets", "list")
     assert (stored["state"], stored["tapes"]) == ("complete", [LABEL, second])
+    story = system.cli("runs", "show", str(run_id)).stdout
+    assert "Part 1\n" in story
+    assert len(re.findall("run_backup +SUCCEEDED", story)) == 2
     with system.database.transaction() as session:
         [said] = session.scalars(select(Notification.facts).where(Notification.event == "success"))
         assert said["label"] == f"{LABEL}, {second}"
