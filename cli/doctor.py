@@ -21,8 +21,8 @@ from cli.drive_checks import Wrong
 from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble
-from db import drives, outbox, processes, schedules, views
-from db.models import Process
+from db import drives, leaps, outbox, processes, schedules, views
+from db.models import Process, now
 from notify.channel import Broken
 from policy import units
 from policy.errors import TapelineError
@@ -77,6 +77,7 @@ def _all() -> Iterator[Finding]:
     with ExitStack() as servers:
         yield checked(M("Servers"), lambda: _servers(servers))
         yield checked(M("Database"), _database)
+        yield checked(M("Clock"), _clock)
         yield checked(M("Broker"), _broker)
         yield checked(M("Way to the database"), wire_checks.database)
         yield checked(M("Way to the broker"), wire_checks.broker)
@@ -126,6 +127,14 @@ def _database() -> Message:
             M("Set both by NTP."),
         )
     return M("PostgreSQL {version}, tables of this version", version=version)
+
+
+def _clock() -> Message:
+    with wiring.database().transaction() as session:
+        doubt = leaps.doubt(session, now())
+    if doubt is not None:
+        raise Wrong(doubt, M("Is that the time? Then: tapeline clock confirm --why TEXT"))
+    return M("{now}, no leap since it was last seen", now=output.local(now().isoformat()))
 
 
 def _broker() -> Message:

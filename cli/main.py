@@ -15,6 +15,7 @@ from celery_app import logs
 from cli import (
     apply,
     calendar,
+    clock,
     database,
     demo,
     doctor,
@@ -74,6 +75,7 @@ app.add_typer(tapes.drives, name="drive")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(notify.app, name="notify")
 app.add_typer(database.app, name="database")
+app.add_typer(clock.app, name="clock")
 schedules.app.command(
     "apply",
     short_help="Make the schedules what a file says.",

@@ -13,8 +13,8 @@ from cli.notify import in_trouble
 from cli.output import AsJson
 from cli.schedules import trouble, warn
 from cli.tapes import drive_json, seen
-from db import attention, outbox, processes, schedules, views
-from db.models import ChainRun, Drive, Notification
+from db import attention, leaps, outbox, processes, schedules, views
+from db.models import ChainRun, Drive, Notification, now
 from db.states import ACTIVE
 from policy.message import M, Message
 from policy.tapes import described
@@ -40,6 +40,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _collect(session: Any) -> dict[str, Any]:
+    doubt = leaps.doubt(session, now())
     active = views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(ACTIVE)))
     ended = views.runs_json(session, select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).limit(1))
     unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
@@ -59,6 +60,7 @@ def _collect(session: Any) -> dict[str, Any]:
         "behind": [text.to_json() for text in processes.behind(session)],
         "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
         "held": views.held_json(session),
+        "clock_doubt": doubt.to_json() if doubt else None,
     }
 
 
@@ -84,6 +86,8 @@ def _print_warnings(found: dict[str, Any]) -> None:
 
 
 def _print_workers(found: dict[str, Any]) -> None:
+    if found["clock_doubt"]:
+        output.say(Message.from_json(found["clock_doubt"]), style="red")
     if found["broker"]:
         output.say(Message.from_json(found["broker"]), style="red")
     if not found["workers"]:

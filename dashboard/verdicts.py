@@ -28,7 +28,7 @@ class Asker:
         self._type = schedule.template.type
         self._begins = is_full(session, schedule, self._type)
         moment = now().astimezone(zone_named(schedule.time_zone))
-        self._facts = permits.facts_for(schedule, NOTHING, moment)
+        self._facts = permits.facts_for(session, schedule, NOTHING, moment)
 
     def ask(self, tape: TapeFacts) -> dict[str, Any]:
         """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit as it

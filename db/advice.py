@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, permits
-from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask
+from db import cartridges, catalog, leaps, permits
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import ACTIVE, Kind
 from policy import units
 from policy.errors import UsageError
@@ -69,11 +69,17 @@ def _named(medium: cartridges.Medium) -> str | dict[str, object]:
     return described(medium["state"], medium.get("label"))
 
 
-def remedy(run: ChainRun, event: str, said: Message | None) -> Message | None:
-    """What to do, as the error said it; a run that waits needs the tape and nothing else."""
+def remedy(session: Session, run: ChainRun, event: str, said: Message | None) -> Message | None:
+    """What to do, as the error said it; a run that waits needs the tape, or a clock that is in no doubt."""
     if event != "waiting_for_tape" or run.wait_until is None:
         return said
     until = _until(run, run.wait_until)
+    if leaps.doubt(session, now()) is not None:
+        return M(
+            "Compare the clock with another one. The run goes on by itself when it is set right, or"
+            " confirmed. It waits until {until}.",
+            until=until,
+        )
     if (run.tape_seen or {}).get("write_protected"):
         return M(
             "If it is the right tape, move its switch to writable; else change it. The run goes on by itself."
@@ -125,7 +131,8 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
         case "skipped" if schedule:
             found = _unblock(session, schedule)
         case "waiting_for_tape":
-            found = f"tapeline drive status {run.drive}"
+            is_leapt = leaps.doubt(session, now()) is not None
+            found = "tapeline clock confirm --why TEXT" if is_leapt else f"tapeline drive status {run.drive}"
         case "sets_lost":
             found = "tapeline sets list"
         case "warnings" | "format_warning" | "stalled":

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, failures, holds, outbox, planner, processes, runs, schedules
+from db import events, failures, holds, leaps, outbox, planner, processes, runs, schedules
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
 from db.states import ACTIVE, Kind, RunState
 from policy.calendar import Entry
@@ -53,6 +53,7 @@ def concerns(
     failed = [run for run in ended if run.dismissed_at is None]
     dismissed = {run.schedule_id: run.due_at for run in ended if run.dismissed_at}
     return [
+        *_clock(session, moment),
         *_standing_still(session),
         *_held(session),
         *_waiting(session),
@@ -69,6 +70,12 @@ def concerns(
         *_untold(session),
         *_to_prepare(ahead, moment),
     ]
+
+
+def _clock(session: Session, moment: datetime) -> Iterator[Concern]:
+    doubt = leaps.doubt(session, moment)
+    if doubt is not None:
+        yield Concern(doubt)
 
 
 def standing_still(session: Session) -> list[dict[str, Any]]:

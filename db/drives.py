@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db import erasable
+from db import erasable, leaps
 from db.models import ChainRun, Drive, now
 from db.states import RunState
 
@@ -32,6 +32,7 @@ def try_lock(connection: Connection, name: str) -> bool:
 def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:
     """Enter a drive, or that its worker has started anew."""
     moment = now()
+    leaps.note(session, moment)
     values = {
         "driver": driver,
         "host": host,
@@ -57,7 +58,9 @@ def keeper(session: Session, name: str) -> str | None:
 
 def seen(session: Session, name: str) -> None:
     """The worker of a drive lives."""
-    session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=now()))
+    moment = now()
+    leaps.note(session, moment)
+    session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=moment))
 
 
 def is_alive(session: Session, name: str, within: timedelta = LATELY) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog
+from db import cartridges, catalog, leaps
 from db.cartridges import StoredSet
 from db.models import BackupSet
 from db.shelf import LoadedKin
@@ -23,7 +23,9 @@ def expirable(session: Session, moment: datetime) -> list[BackupSet]:
     """The sets that are past retention, that no kept set follows, not marked yet; oldest first.
 
     Whoever asks answers for it that every tape was imported whose sets may follow an imported one.
+    By the clock: one in doubt marks nothing. Raises NotAllowed.
     """
+    leaps.check(session, moment)
     kin = LoadedKin(session)
     return [
         stored for stored in session.scalars(_unmarked()) if _answered_for(kin, stored).may_be_lost(moment)

@@ -343,6 +343,22 @@ class Process(Base):
     """Why the file as it is now cannot be read, as a message."""
 
 
+class ClockMark(Base):
+    """A stretch of time that went on without a leap; the newest row is the present one. Each other one but
+    the first was begun by a person, who confirmed that the clock was right."""
+
+    __tablename__ = "clock_marks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    begun_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    """When somebody last gave a sign of life in it."""
+    leapt_from: Mapped[datetime | None]
+    """The last sign of life before it; None: of none is known."""
+    confirmed_by: Mapped[str | None]
+    why: Mapped[str | None]
+
+
 class TapePool(Base):
     """A named group of cartridges."""
 

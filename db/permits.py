@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, erasable, events, labels
+from db import cartridges, catalog, erasable, events, labels, leaps
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import Step
@@ -69,7 +69,7 @@ def judge(
     """
     has_files = medium["state"] == "formatted" and not medium.get("empty")
     facts = replace(
-        facts_of(run, cartridges.tape_facts(session, medium), policy, now_local),
+        facts_of(session, run, cartridges.tape_facts(session, medium), policy, now_local),
         seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
         permit_used=used(session, run.id, run.part) is not None,
         unknown_sets=catalog.unknown(session, shown.sets) if shown else (),
@@ -79,10 +79,12 @@ def judge(
     return decide(facts)
 
 
-def facts_of(run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
+def facts_of(
+    session: Session, run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: datetime
+) -> FormatFacts:
     """The facts for a run that has seen this very tape in its precheck, and formatted nothing."""
     return replace(
-        _facts(tape, policy, now_local),
+        _facts(session, tape, policy, now_local),
         run_id=run.id,
         period=run.period,
         named_label=named_label(run),
@@ -91,19 +93,19 @@ def facts_of(run: ChainRun, tape: TapeFacts, policy: TapePolicy, now_local: date
 
 
 def facts_for(
-    schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
+    session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> FormatFacts:
     """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that
     an operator says may be erased."""
     return replace(
-        _facts(tape, TapePolicy.parse(schedule.tape_policy), moment),
+        _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment),
         period=period.key(schedule.schedule_type, moment, schedule.time_zone),
         named_label=named,
     )
 
 
-def _facts(tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
-    """What is the same whoever asks."""
+def _facts(session: Session, tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
+    """What is the same whoever asks, also of a moment to come: it is the present clock that is in doubt."""
     return FormatFacts(
         tape=tape,
         seen_by_precheck=tape.identity,
@@ -111,6 +113,7 @@ def _facts(tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFa
         now_local=now_local,
         run_id=None,
         period=None,
+        clock_doubt=leaps.doubt(session, now()),
     )
 
 

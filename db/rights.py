@@ -32,6 +32,7 @@ GRANTS = {
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "mount_failures": "SELECT, INSERT, UPDATE, DELETE",
+    "clock_marks": "SELECT, INSERT, UPDATE (seen_at)",
     "tape_pools": "SELECT, INSERT",
     "tape_cartridges": "SELECT, INSERT, UPDATE",
     "backup_sets": "SELECT, INSERT, UPDATE",

@@ -216,7 +216,7 @@ def announce(
         "first_warnings": _first_warnings(session, run),
         "seconds": worked_seconds(run),
         "reason": _json(reason),
-        "remedy": _json(advice.remedy(run, event, remedy)),
+        "remedy": _json(advice.remedy(session, run, event, remedy)),
         "safe": _json(advice.safe(session, run, event)),
         "newest": _json(advice.newest(session, run, event)),
         "next_command": advice.command(session, run, event),

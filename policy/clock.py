@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from policy.message import M, Message
 
@@ -32,5 +33,37 @@ def doubt(
     return None
 
 
+USUAL_QUIET = timedelta(days=35)
+"""An installation that is switched off from one monthly backup to the next is nothing unusual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When the clock was last seen going on as it should."""
+
+    seen_at: datetime
+    longest_quiet: timedelta = timedelta()
+    """The longest time without a sign of life that a person has confirmed."""
+
+
+def leap(now: datetime, mark: Mark | None) -> Message | None:
+    """Why the present moment may be none, or None. A clock that jumps far ahead lets every kept set look
+    expired. One far behind what was seen last is as wrong, or the mark is."""
+    if mark is None:
+        return M(
+            "Nothing is known of when the clock was last right; it reads {now}. If that is the time:"
+            " tapeline clock confirm --why TEXT",
+            now=_utc(now),
+        )
+    if abs(now - mark.seen_at) <= max(USUAL_QUIET, mark.longest_quiet):
+        return None
+    return M(
+        "The clock reads {now}, and {seen} when it was last seen. No tape is formatted until somebody"
+        " confirms it. If it is wrong, set it right; if that is the time: tapeline clock confirm --why TEXT",
+        now=_utc(now),
+        seen=_utc(mark.seen_at),
+    )
+
+
 def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

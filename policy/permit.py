@@ -18,6 +18,7 @@ from policy.tapes import CartridgeState, SetFacts, SetState, TapeFacts, TapePoli
 class Denial(StrEnum):
     """Why a permit is denied, or why what was denied is not appended to either."""
 
+    CLOCK = "clock"
     IDENTITY_CHANGED = "identity_changed"
     NO_MEDIUM = "no_medium"
     UNREADABLE = "unreadable"
@@ -38,10 +39,11 @@ class Denial(StrEnum):
 
 
 _TO_APPEND = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET})
-APPENDING = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
+_OF_DATA = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
+APPENDING = _OF_DATA | {Denial.CLOCK}
 """With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
 
-_FOLLOWING = APPENDING | {Denial.NOT_APPENDED_TO}
+_FOLLOWING = _OF_DATA | {Denial.NOT_APPENDED_TO}
 """Denials that another one is the cause of."""
 
 
@@ -68,6 +70,8 @@ class FormatFacts:
     """What the volume itself shows besides sets of ours."""
     is_unseen: bool = False
     """There are files on the volume, and who wants to format it now has not mounted it to see which."""
+    clock_doubt: Message | None = None
+    """Why the present moment may be none (``policy.clock.leap``)."""
 
     @property
     def is_named(self) -> bool:
@@ -179,6 +183,8 @@ def _why_allowed(facts: FormatFacts) -> Message:
 
 
 def _denials(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
+    if facts.clock_doubt is not None:
+        yield Denial.CLOCK, facts.clock_doubt
     if facts.permit_used:
         yield (
             Denial.ALREADY_USED,

@@ -19,7 +19,7 @@ from db.states import BackupType, Step
 from policy import label as labels
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
-from policy.permit import Decision, decide
+from policy.permit import Decision, Denial, decide
 from policy.tapes import described
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
@@ -79,7 +79,7 @@ def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
         if _appended_type(session, run) is not None:
             return False
         tape = cartridges.tape_facts(session, medium.to_json())
-        return decide(permits.facts_of(run, tape, policy_of(run), local_now(run))).allowed
+        return decide(permits.facts_of(session, run, tape, policy_of(run), local_now(run))).allowed
 
     return ask
 
@@ -120,10 +120,16 @@ def _decide(
                 decision,
                 expected(session, run),
             ),
-            M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
+            _remedy(run, decision),
         )
     _tell_beforehand(session, run, medium, label)
     return Order(permit.id, label, permit.identity)
+
+
+def _remedy(run: ChainRun, decision: Decision) -> Message:
+    if Denial.CLOCK in decision.denials:
+        return M("When the clock is right, or confirmed: tapeline runs retry {run}", run=run.id)
+    return M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
 
 
 def _tell_decision(session: Session, run: ChainRun, permit: FormatPermit, decision: Decision) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
-from db import drives, events, holds, recoveries, runs, steps
+from db import drives, events, holds, leaps, recoveries, runs, steps
 from db.models import ChainRun, ChainStep, now
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.steps import Claim
@@ -32,6 +32,7 @@ def recover() -> list[int]:
     """Look at every run that is under way; returns the runs that were sent again."""
     database = wiring.database()
     with database.transaction() as session:
+        leaps.note(session, now())
         holds.hold_back(session)
     with database.transaction() as session:
         running = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.RUNNING)))

@@ -15,7 +15,7 @@ from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.states import BackupType, Kind
 from policy import verdict
 from policy.message import M, Message
-from policy.permit import Decision
+from policy.permit import Decision, Denial
 from policy.tapes import CartridgeState, TapeFacts, TapePolicy
 from policy.verdict import Answer, Objection, Objections, Question, Verdict
 
@@ -53,7 +53,7 @@ def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
     """What a run that begins its part anew asks of a tape."""
     begun = begun_on(session, run)
     return Question(
-        permits.facts_of(run, tape, policy_of(run), local_now(run)),
+        permits.facts_of(session, run, tape, policy_of(run), local_now(run)),
         begins=_begins(session, run),
         begun_here=None if begun is None else tape.known is not None and tape.known.id == begun.id,
         is_let_pass=is_let_pass(run, tape),
@@ -68,7 +68,7 @@ def question_for(
     ``named``: the label of the tape that an operator has said may be erased.
     """
     return Question(
-        permits.facts_for(schedule, tape, moment, named),
+        permits.facts_for(session, schedule, tape, moment, named),
         begins=is_full(session, schedule, schedule.template.type),
     )
 
@@ -285,6 +285,8 @@ def not_to_format(
     drive: str, policy: TapePolicy, tape: TapeFacts, decision: Decision, wanted: Message
 ) -> Message:
     """The refusal of a tape that the policy accepts and the format permit does not."""
+    if Denial.CLOCK in decision.denials:
+        return decision.main_reason
     if tape.state == "no_medium":
         return _wrong(drive, policy, tape, wanted)
     return M(

@@ -17,7 +17,9 @@ import redis
 from hypothesis import settings
 from sqlalchemy import make_url
 
+from db import leaps
 from db.engine import Database
+from db.models import now
 from embedded.servers import Servers
 from tests.ltfs import programs
 from tests.windows import wine
@@ -85,6 +87,8 @@ def template_database(servers: Servers) -> str:
     """A database with the newest tables, to be cloned."""
     database = Database(servers.database_url)
     database.upgrade()
+    with database.transaction() as session:
+        leaps.note(session, now())
     database.close()
     return make_url(servers.database_url).database or ""
 

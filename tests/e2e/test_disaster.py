@@ -48,7 +48,7 @@ def denials(system: System) -> dict[tuple[str, str], set[Denial]]:
             tape = cartridges.tape_facts(session, system.drive.look().to_json())
             for name in BARCODES:
                 row = schedules.get(session, name)
-                found[owner, name] = set(decide(permits.facts_for(row, tape, LATER)).denials)
+                found[owner, name] = set(decide(permits.facts_for(session, row, tape, LATER)).denials)
         return found
 
     return dict(system.ask(ask))

@@ -199,7 +199,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(by=pauses)
     def time_passes(self, by: timedelta) -> None:
-        self.world.clock.move(by)
+        self.world.time_passes(by)
 
     @rule()
     def work(self) -> None:

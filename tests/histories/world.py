@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from celery_app import guards, settings
-from db import drives, runs, schedules
+from db import drives, leaps, runs, schedules
 from db.engine import Database
 from db.models import ChainRun, Notification, ScheduledTask, now
 from db.states import ACTIVE, RunState, Step, Trigger
@@ -99,6 +99,7 @@ class World:
         self.parts.mailbox.empty()
         self.clock.moment = first_day
         with self.session() as session:
+            leaps.note(session, now())
             for name in DRIVES:
                 self.drive_path(name).mkdir(parents=True)
                 for cartridge in cartridges.get(name, ()):
@@ -307,6 +308,13 @@ class World:
             loaded = virtual_shelf.inserted(path)
             place = shelf_.index(loaded) + 1 if loaded in shelf_ else 0
             self.insert(drive, shelf_[place % len(shelf_)])
+
+    def time_passes(self, by: timedelta) -> None:
+        """Nothing runs meanwhile; after a long time the operator looks at the clock and answers for it."""
+        self.clock.move(by)
+        with self.session() as session:
+            if leaps.doubt(session, now()) is not None:
+                leaps.confirm(session, now(), "operator", "a long pause")
 
     # Questions
 

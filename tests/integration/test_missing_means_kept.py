@@ -83,7 +83,7 @@ def denials(session: Session, number: int, schedule: str = "files", **more: Any)
     facts = cartridges.tape_facts(session, medium)
     if facts.known is not None:
         assert sorted(facts.known.sets, key=str) == sorted(Shelf(session).known(facts.known.id).sets, key=str)
-    return set(decide(permits.facts_for(schedules.get(session, schedule), facts, NOW)).denials)
+    return set(decide(permits.facts_for(session, schedules.get(session, schedule), facts, NOW)).denials)
 
 
 def test_a_full_set_is_kept_for_an_increment_that_is_not_whole(shelf: Database) -> None:

@@ -117,7 +117,7 @@ def test_a_label_that_was_named_names_one_tape(database: Database, part: int, al
         run.options, run.part = {"erase_label": "TP20241015"}, part
         session.flush()
         tape = cartridges.tape_facts(session, LABEL_ALONE)
-        said = decide(permits.facts_of(run, tape, TapePolicy.parse("rotate"), now()))
+        said = decide(permits.facts_of(session, run, tape, TapePolicy.parse("rotate"), now()))
         assert said.allowed is allowed
 
 

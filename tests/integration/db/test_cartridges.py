@@ -51,7 +51,7 @@ def schedule(session: Session, policy: str = "current_month") -> ScheduledTask:
 
 def denials(session: Session, medium: dict[str, Any], policy: str = "current_month") -> tuple[Denial, ...]:
     tape = cartridges.tape_facts(session, medium)
-    return decide(permits.facts_for(schedule(session, policy), tape, now())).denials
+    return decide(permits.facts_for(session, schedule(session, policy), tape, now())).denials
 
 
 @pytest.mark.parametrize("state", [CartridgeState.RETIRED, CartridgeState.ERROR, CartridgeState.UNKNOWN])

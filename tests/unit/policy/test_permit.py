@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.words import Words
+from policy.clock import Mark, leap
 from policy.permit import Denial, FormatFacts, decide
 from policy.tapes import CartridgeFacts, CartridgeState, PolicyKind, SetFacts, SetState, TapeFacts, TapePolicy
 
@@ -146,6 +147,8 @@ DENIED = [
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.UNKNOWN), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.RETIRED), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
+    (Denial.CLOCK, BLANK, {"clock_doubt": leap(NOW, Mark(NOW - timedelta(days=400)))}),
+    (Denial.CLOCK, tape(stored()), {"clock_doubt": leap(NOW, None)}),
     (Denial.ALREADY_USED, BLANK, {"permit_used": True}),
     (Denial.FULL, tape(stored(run_id=12), cartridge=CartridgeState.FULL), {}),
     (Denial.NOT_APPENDED_TO, tape(stored(period="2026-11")), {}),
