@@ -12,7 +12,7 @@ from sqlalchemy import ScalarSelect, func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import NotAllowed
-from db.models import ClockMark
+from db.models import BackupSet, ClockMark
 from policy import clock
 from policy.message import M, Message
 
@@ -22,7 +22,10 @@ EACH = timedelta(minutes=1)
 
 def doubt(session: Session, moment: datetime) -> Message | None:
     """Why this moment may be none, and what to do about it; None: nothing speaks against it."""
-    return clock.leap(moment, _mark(session, moment))
+    mark = _mark(session, moment)
+    if mark is None and session.scalar(select(BackupSet.id).limit(1)) is None:
+        return None  # A new installation, before its first worker: nothing could look expired.
+    return clock.leap(moment, mark)
 
 
 def note(session: Session, moment: datetime) -> None:

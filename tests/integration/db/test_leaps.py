@@ -9,10 +9,17 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from db import attention, clock, drives, expiry, leaps
+from celery_app import celery, wiring
+from db import attention, cartridges, clock, drives, expiry, leaps, permits, schedules
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ClockMark, now
+from db.models import BackupSet, ClockMark, now
+from db.states import BackupType
+from policy.permit import Denial, decide
+from policy.tapes import SetState
+from tasks import recover
+
+assert celery.app
 
 DAY = timedelta(days=1)
 
@@ -24,6 +31,19 @@ def session(database: Database) -> Iterator[Session]:
         session.execute(delete(ClockMark))
         leaps.note(session, now())
         yield session
+
+
+def test_where_no_sign_of_life_is_known_sets_are_kept(session: Session) -> None:
+    """Without any set it is a new installation, and nothing is in doubt; the first sign begins the mark."""
+    session.execute(delete(ClockMark))
+    assert leaps.doubt(session, now()) is None
+    session.add(
+        BackupSet(id="s", type=BackupType.FULL, state=SetState.COMPLETE, sources=[], started_at=now())
+    )
+    session.flush()
+    assert leaps.doubt(session, now())
+    leaps.note(session, now())
+    assert leaps.doubt(session, now()) is None
 
 
 def test_whoever_works_moves_the_mark_along(session: Session) -> None:
@@ -77,3 +97,22 @@ def test_each_sign_of_life_counts_and_none_of_a_clock_that_leaps(
     monkeypatch.setattr(clock, "now", lambda: begun + 30 * DAY)
     drives.seen(session, "tape0")
     assert leaps.doubt(session, begun + 60 * DAY) is None
+
+
+def test_the_look_after_runs_is_a_sign_of_life_and_a_permit_asks_for_the_last(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permit that is asked for right after the leap is denied, before anybody has looked."""
+    monkeypatch.setattr(wiring, "database", lambda: database)
+    with database.transaction() as session:
+        session.execute(delete(ClockMark))
+    recover.recover()
+    begun = now()
+    blank = {"state": "blank", "label": None}
+    with database.transaction() as session:
+        row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
+        assert session.scalar(select(ClockMark.seen_at)) is not None
+        tape = cartridges.tape_facts(session, blank)
+        assert decide(permits.facts_for(session, row, tape, begun)).allowed
+        monkeypatch.setattr(clock, "now", lambda: begun + 400 * DAY)
+        assert decide(permits.facts_for(session, row, tape, now())).denials == (Denial.CLOCK,)
