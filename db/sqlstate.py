@@ -6,9 +6,9 @@ import psycopg2
 
 _AWAY = ("08", "57P")
 """The connection fails; the server ends, starts, or has crashed."""
-_PASSING = ("40", "53", "55P03", "57014", "25P03")
+_PASSING = ("40", "53", "55P03", "25P03")
 """Two transactions stand in each other's way; memory, disk or connections are used up; a lock is held; a
-statement took too long; a transaction stood still."""
+transaction stood still. A statement that takes too long takes as long again."""
 
 
 def is_away(error: BaseException | None) -> bool:
