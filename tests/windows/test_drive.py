@@ -32,13 +32,13 @@ from tests.windows import wine
     ("status", "state"),
     [
         ("NO_MEDIA", MediumState.NO_MEDIUM),
-        ("LTFS_UNFORMATTED", MediumState.BLANK),
+        ("LTFS_UNFORMATTED", MediumState.FOREIGN),
         ("NO_LTFS_MEDIA", MediumState.UNREADABLE),
-        ("LTFS_INCONSISTENT", MediumState.UNREADABLE),
+        ("LTFS_INCONSISTENT", MediumState.INCONSISTENT),
     ],
 )
-def test_blank_is_told_from_unreadable(rig: Rig, status: str, state: MediumState) -> None:
-    """LTFS_UNFORMATTED alone is blank; a foreign or damaged tape is unreadable."""
+def test_what_is_no_volume_is_never_blank(rig: Rig, status: str, state: MediumState) -> None:
+    """None of them is proved to be new; each has a remedy of its own."""
     rig.drive.format("TP20251101")
     rig.say("status", status)
     assert rig.drive.look().state is state
