@@ -53,7 +53,7 @@ test-containers: install ## docker/ built, brought up and used by a real engine;
 faults: install ## The table of faults: kills, lost and repeated messages, broken tapes, servers that go away
 	@$(PYTEST) -m "faults and not soak" tests/faults $(ARGS)
 
-soak: install ## What takes long: 10,000 random histories, ten minutes of random kills, long outages (an hour)
+soak: install ## What takes long: 10,000 random histories of each kind, ten minutes of random kills, long outages (hours)
 	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
 
 mutants: install ## Break the safety rules one change at a time: do the near tests see it? A part of it: make mutants ARGS=policy/permit.py

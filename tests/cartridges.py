@@ -27,6 +27,11 @@ def sets_on(folder: Path) -> set[str]:
     return found
 
 
+def any_of_sets_on(folder: Path) -> set[str]:
+    """The sets of which a cartridge holds anything: one of nothing that changed has documents alone."""
+    return {Path(name).parts[1] for name in sealed(folder) if name.startswith("sets/")}
+
+
 def foreign_files(folder: Path) -> list[str]:
     """Files that Tapeline has not written."""
     return [name for name in sealed(folder) if not name.startswith("sets/") and name != "README.txt"]

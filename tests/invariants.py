@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 
 from backup import manifest
 from backup.compare import compare_trees
+from backup.entry import Entry, FileType
 from backup.restore import Restoration
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
 from db.states import RunState
@@ -69,11 +70,16 @@ def not_announced_once(session: Any) -> list[str]:
     ]
 
 
-def not_on_tape(session: Any, folders: dict[str, Path]) -> list[str]:
-    """Whatever the catalogue has is on the tape, of this generation, sealed, with its size and hash."""
+def not_on_tape(session: Any, folders: dict[str, Path], excused: Collection[str] = ()) -> list[str]:
+    """Whatever the catalogue has is on the tape, of this generation, sealed, with its size and hash.
+
+    ``excused``: sets that were erased where the catalogue could not see it.
+    """
     wrong = []
     in_doubt = doubtful(session)
     for stored in session.scalars(select(BackupSet).where(BackupSet.state != SetState.DESTROYED)):
+        if stored.id in excused:
+            continue
         for archive in stored.archives:
             row = archive.cartridge
             if row.id in in_doubt:
@@ -112,28 +118,57 @@ def _sha256(path: Path, _modified: int, _inode: int) -> str:
 
 
 def not_restored(
-    stored: BackupSet, folders: dict[str, Path], load: Callable[[Path], Drive], target: Path
+    stored: BackupSet,
+    folders: dict[str, Path],
+    load: Callable[[Path], Drive],
+    target: Path,
+    *,
+    follows: Sequence[BackupSet] = (),
+    tree: Callable[[Path], Path | None] = lambda source: source,
 ) -> list[str]:
     """A complete set comes back from its tapes alone, equal in every byte and fact.
 
     ``load``: puts a cartridge into its drive. The catalogue says which one is wanted for which archives; the
-    tape that the set ends on says whether that is all of it.
+    tape that the set ends on says whether that is all of it. ``follows``: the sets whose changes it holds,
+    the full one first. ``tree``: what a source was when the set was made; None if nobody knows.
     """
     told = [archive.number for archive in stored.archives]
     if _numbers_at_its_end(stored, folders, load) != told:
         return [f"set {stored.id} does not say on its last tape that archives {told} are all of it"]
     with Restoration(target) as restoration:
         try:
-            for serial, numbers in _by_cartridge(stored).items():
+            for set_id, serial, entries in _live([*follows, stored], folders, load):
                 with load(folders[serial]).mount(read_only=True) as volume:
-                    entries = manifest.entries_on(volume, stored.id, archives=numbers)
-                    restoration.take(volume, stored.id, entries)
+                    restoration.take(volume, set_id, entries)
             different = [*restoration.finish().failures]
-            for source in stored.sources:
-                different += compare_trees(Path(source), target / Path(source).relative_to("/"))
+            for source in map(Path, stored.sources):
+                if expected := tree(source):
+                    different += compare_trees(expected, target / source.relative_to("/"))
         finally:
             shutil.rmtree(target, ignore_errors=True)
     return [f"set {stored.id} does not restore: {different}"] if different else []
+
+
+def _live(
+    sets: Sequence[BackupSet], folders: dict[str, Path], load: Callable[[Path], Drive]
+) -> list[tuple[str, str, list[Entry]]]:
+    """What a chain of sets makes up: for each set and cartridge the entries that no later set replaces."""
+    newest: dict[str, tuple[str, str]] = {}
+    found = []
+    for stored in sets:
+        for serial, numbers in _by_cartridge(stored).items():
+            with load(folders[serial]).mount(read_only=True) as volume:
+                entries = list(manifest.entries_on(volume, stored.id, archives=numbers))
+            newest |= {entry.path: (stored.id, serial) for entry in entries}
+            found.append((stored.id, serial, entries))
+    return [
+        (set_id, serial, [entry for entry in entries if _is_live(entry, newest, (set_id, serial))])
+        for set_id, serial, entries in found
+    ]
+
+
+def _is_live(entry: Entry, newest: dict[str, tuple[str, str]], here: tuple[str, str]) -> bool:
+    return entry.type is not FileType.DELETED and newest[entry.path] == here
 
 
 def _numbers_at_its_end(

@@ -1,4 +1,4 @@
-"""The one clock of a history: it stands still but for a tick at each look, until the history moves it."""
+"""The clocks of a history: they stand still but for a tick at each look, until the history moves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICK = timedelta(milliseconds=1)
 
 
 class Clock:
-    """Stands where ``backup.write`` has ``datetime``, and its ``now`` where ``db.clock`` has its own."""
+    """The database's: its ``now`` stands where ``db.clock`` has its own."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -27,3 +27,15 @@ class Clock:
     def move(self, by: timedelta) -> None:
         """Let time pass; it never goes back."""
         self.moment += by
+
+
+class HostClock:
+    """That of the host which works now: stands where ``backup.write`` has ``datetime``."""
+
+    def __init__(self, database: Clock) -> None:
+        self._database = database
+        self.ahead = timedelta()
+        """Of the database's, as far as a run puts up with."""
+
+    def now(self, zone: tzinfo | None = None) -> datetime:
+        return self._database.now(zone) + self.ahead

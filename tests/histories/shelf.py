@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,8 +56,8 @@ OTHERS = (
 )
 
 
-def put(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> None:
-    """Make a cartridge on the shelf of a drive and, if it has a history, its rows."""
+def put(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> BackupSet | None:
+    """Make a cartridge on the shelf of a drive and, if it has a history, its rows; returns its old set."""
     virtual_shelf.new_cartridge(
         drive, kind.name, capacity=kind.capacity, write_protected=kind.write_protected
     )
@@ -65,8 +66,7 @@ def put(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> 
         _volume(folder, kind)
     if kind.torn:
         _change(folder, lambda record: setattr(record, "formatting", True))
-    if kind.kept_for is not None:
-        _known(session, drive, kind, first_day)
+    return None if kind.kept_for is None else _known(session, drive, kind, first_day)
 
 
 def _change(folder: Path, change: Callable[[virtual_record.Record], None]) -> None:
@@ -97,7 +97,7 @@ def _set_id(kind: Cartridge) -> str:
     return f"20300301T000000Z-{kind.name.encode().hex()[:8]}"
 
 
-def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> None:
+def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> BackupSet:
     """The cartridge's row, and the set of a run of an earlier year."""
     record = virtual_record.read(virtual_shelf.folder_of(drive, kind.name))
     said = {
@@ -111,18 +111,40 @@ def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) 
     row, _ = cartridges.update_label(session, original=None, medium=said)
     assert kind.kept_for is not None
     long_ago = first_day - timedelta(days=375)
-    session.add(
-        BackupSet(
-            id=_set_id(kind),
-            cartridge_id=row.id,
-            generation=row.generation,
-            type=BackupType.FULL,
-            state=SetState.COMPLETE,
-            period=f"{long_ago:%Y-%m}",
-            sources=[],
-            started_at=long_ago,
-            finished_at=long_ago,
-            retention_until=first_day + kind.kept_for,
-            **earlier.known(session, long_ago),
-        )
+    stored = BackupSet(
+        id=_set_id(kind),
+        cartridge_id=row.id,
+        generation=row.generation,
+        type=BackupType.FULL,
+        state=SetState.COMPLETE,
+        period=f"{long_ago:%Y-%m}",
+        sources=[],
+        started_at=long_ago,
+        finished_at=long_ago,
+        retention_until=first_day + kind.kept_for,
+        **earlier.known(session, long_ago),
     )
+    session.add(stored)
+    return stored
+
+
+def write_beside(folder: Path) -> None:
+    """Somebody puts files of his own on a volume, by whatever means."""
+    with virtual_record.editing(folder) as record:
+        if record.volume and not record.formatting:
+            path = folder / VOLUME / "photos/2031.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(OLD_FILE)
+            record.volume.files["photos/2031.jpg"] = len(OLD_FILE)
+
+
+def format_elsewhere(folder: Path, number: int) -> None:
+    """Another program formats a cartridge, under the label that it has, or one of another site's."""
+    with virtual_record.editing(folder) as record:
+        if record.formatting:
+            return
+        label = record.volume.label if record.volume else THIS_MONTH
+        shutil.rmtree(folder / VOLUME, ignore_errors=True)
+        (folder / VOLUME).mkdir()
+        record.formats += 1
+        record.volume = VolumeRecord(label, "BBBBBB", f"elsewhere-{number}", record.formats)

@@ -25,15 +25,13 @@ from notify.outlet import Outlet
 from tape import virtual
 from tasks import patience, precheck, run_backup, work
 from tests.histories.bus import Bus
-from tests.histories.clock import Clock
+from tests.histories.clock import Clock, HostClock
 from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
 from tests.histories.mailbox import Mailbox
 from tests.histories.points import Points
 from tests.histories.truth import WatchedDatabase
 from tests.histories.world import DRIVES, Parts
 
-FILES = 4
-FILE_BYTES = 3000
 PAUSE = timedelta(seconds=20)
 """How long each wait is: what waits looks around less often than it would."""
 
@@ -57,17 +55,18 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         database=Database(database_url),
         points=points,
         clock=clock,
+        host_clock=HostClock(clock),
         bus=Bus(app, points),
         formatter=Formatter(points),
         mailbox=Mailbox(),
-        sources=_sources(folder / "sources"),
+        sources=folder / "sources",
     )
     watched = WatchedDatabase(database_url, points, parts.mailbox)
     # One that is gone is never asked again: each history would pay for the question, and none needs it.
     watched.engine.pool._pre_ping = parts.database.engine.pool._pre_ping = False
     with pytest.MonkeyPatch.context() as patch, _silence():
         patch.setattr(db.clock, "now", clock.now)
-        patch.setattr(write, "datetime", clock)
+        patch.setattr(write, "datetime", parts.host_clock)
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)
         patch.setattr(wiring, "drive", lambda name: _drive(parts, name))
@@ -95,16 +94,6 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
 
 def _drive(parts: Parts, name: str) -> WatchedDrive:
     return WatchedDrive(name, parts.folder / "drives" / name)
-
-
-def _sources(folder: Path) -> Path:
-    """Two small folders that a set needs two archives for."""
-    for source in ("one", "two"):
-        (folder / source).mkdir(parents=True)
-        for number in range(FILES):
-            content = f"{source} {number} ".encode() * FILE_BYTES
-            (folder / source / f"file-{number}").write_bytes(content[: FILE_BYTES - number])
-    return folder
 
 
 def _let_no_time_pass(patch: pytest.MonkeyPatch, parts: Parts) -> None:

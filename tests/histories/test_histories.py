@@ -7,16 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import select
 
 from db.models import BackupSet
@@ -25,16 +17,10 @@ from policy.period import ScheduleType
 from policy.tapes import SetState
 from tape import virtual_shelf
 from tests import cartridges
-from tests.histories import checks, fates, shelf
-from tests.histories.points import Place, Plan
-from tests.histories.world import DRIVES, Parts, World
+from tests.histories import fates, shelf
+from tests.histories.machine import SCHEDULES, Fates, Machine, run
+from tests.histories.world import DRIVES, Parts
 
-STEPS = 12
-"""Of a history; a step is an operator's or beat's, and often lets a whole run pass."""
-
-Fates = dict[Place, fates.Fate]
-
-SCHEDULES = {"s0": "tape0", "s1": "tape0", "s2": "tape1"}
 FIRST_SHELF = (*shelf.GOOD, *shelf.OTHERS)
 SECOND_SHELF = tuple(
     replace(cartridge, name=f"{cartridge.name}2", label=None, kept_for=None) for cartridge in shelf.GOOD
@@ -97,16 +83,8 @@ plans = st.fixed_dictionaries(
 )
 
 
-class Histories(RuleBasedStateMachine):
-    """One history; the stage is set by the test."""
-
-    parts: Parts
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World(self.parts)
-        self.failed = False
-        self.checked = -1
+class Histories(Machine):
+    """Days, months and years of schedules, tapes and operators, with deaths at any moment."""
 
     @initialize(first=plans, second=plans, third=plans)
     def set_up(self, first: Any, second: Any, third: Any) -> None:
@@ -138,9 +116,6 @@ class Histories(RuleBasedStateMachine):
         self.world.insert(drive, on_shelf[place % len(on_shelf)].name)
         self.world.begin(schedule)
         self._drain(planned)
-
-    def _drain(self, planned: Fates) -> None:
-        self.world.drain(Plan({at: fate(self.world) for at, fate in planned.items()}))
 
     @rule(schedule=schedules, named=st.booleans())
     def run_by_hand(self, schedule: str, named: bool) -> None:
@@ -243,57 +218,9 @@ class Histories(RuleBasedStateMachine):
             self.parts.formatter.end_orphan()
             self.world.start_worker(drive)
 
-    # What holds
-
-    @invariant()
-    def holds(self) -> None:
-        self.parts.counts["steps"] += 1
-        if self.checked != self.world.counts["messages"]:
-            # Without a message nobody has done anything but an operator.
-            self._check(checks.check)
-            self.checked = self.world.counts["messages"]
-
-    def teardown(self) -> None:
-        try:
-            if not self.failed:
-                self.parts.counts["histories"] += 1
-                self.world.settle()
-                self._check(checks.check)
-                self._check(checks.check_end)
-        finally:
-            self.world.close()
-
-    def _check(self, what: Any) -> None:
-        try:
-            what(self.world)
-        except BaseException:
-            self.failed = True
-            raise
-
 
 def test_histories(
     parts: Parts, shard: tuple[int, int], record_property: Any, pytestconfig: pytest.Config
 ) -> None:
     """Whatever happens: no tape is lost, nothing is claimed that is not there, every run ends."""
-    number, count = shard
-
-    class Machine(Histories):
-        pass
-
-    Machine.parts = parts
-    phases = [Phase.generate] if pytestconfig.getoption("--as-found") else [Phase.generate, Phase.shrink]
-    try:
-        run_state_machine_as_test(
-            seed(number)(Machine),
-            settings=settings(
-                max_examples=count,
-                stateful_step_count=STEPS,
-                deadline=None,
-                database=None,
-                phases=phases,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        for name, value in parts.counts.items():
-            record_property(f"tapeline: {name}", value)
+    run(Histories, parts, shard, record_property, pytestconfig)

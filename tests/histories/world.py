@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from celery_app import guards, settings
 from db import drives, leaps, runs, schedules
 from db.engine import Database
-from db.models import ChainRun, Notification, ScheduledTask, now
+from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now
 from db.states import ACTIVE, RunState, Step, Trigger
 from db.states import Kind as RunKind
 from policy.errors import TapelineError
@@ -25,15 +25,18 @@ from tape.errors import DriveBusy, DriveError
 from tape.hostlock import HostLock
 from tape.virtual import VirtualDrive
 from tasks import chain
-from tests.histories import shelf, truth
+from tests.histories import shelf, sources, truth
 from tests.histories.bus import Bus, Letter
-from tests.histories.clock import START, Clock
+from tests.histories.clock import START, Clock, HostClock
 from tests.histories.drive import Formatter
 from tests.histories.ledger import Ledger
 from tests.histories.mailbox import Mailbox
+from tests.histories.memory import Memory
 from tests.histories.points import Killed, Plan, Points, Process
 
 DRIVES = ("tape0", "tape1")
+AHEAD = {"tape0": timedelta(minutes=4), "tape1": timedelta(minutes=-4)}
+"""How wrong the clock of each drive's host is."""
 ARCHIVE_BYTES = 14_000
 MOST_ROUNDS = 40
 """More minutes than any sound history needs to come to rest."""
@@ -61,6 +64,7 @@ class Parts:
     database: Database
     points: Points
     clock: Clock
+    host_clock: HostClock
     bus: Bus
     formatter: Formatter
     mailbox: Mailbox
@@ -75,7 +79,10 @@ class World:
         self.parts = parts
         self.points, self.clock, self.bus = parts.points, parts.clock, parts.bus
         self.counts = parts.counts
-        self.ledger = Ledger(parts.database, parts.clock)
+        self.memory = Memory(parts.folder / "trees")
+        self.ledger = Ledger(parts.database, parts.clock, self.memory)
+        self.is_rebuilt = False
+        """Whether the database was lost, and made anew or from an older copy."""
         parts.formatter.begins = self._format_begins
         self.workers = {name: Worker(name, HostLock(self.drive_path(name) / "drive.lock")) for name in DRIVES}
 
@@ -93,7 +100,9 @@ class World:
     ) -> None:
         """Empty the database and the shelves; put these cartridges there; start the workers."""
         truth.clear(self.parts.database)
-        shutil.rmtree(self.parts.folder / "drives", ignore_errors=True)
+        for name in ("drives", "trees"):
+            shutil.rmtree(self.parts.folder / name, ignore_errors=True)
+        sources.fill(self.parts.sources)
         self.bus.clear()
         self.bus.away = False
         self.parts.mailbox.empty()
@@ -103,9 +112,13 @@ class World:
             for name in DRIVES:
                 self.drive_path(name).mkdir(parents=True)
                 for cartridge in cartridges.get(name, ()):
-                    shelf.put(session, self.drive_path(name), cartridge, first_day)
+                    self._remember(shelf.put(session, self.drive_path(name), cartridge, first_day))
         for name in DRIVES:
             self.start_worker(name)
+
+    def _remember(self, stored: BackupSet | None) -> None:
+        if stored is not None and stored.retention_until is not None:
+            self.memory.know(stored.id, stored.retention_until, stored.started_at)
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -125,7 +138,9 @@ class World:
         """Make a schedule."""
         with self.session() as session:
             template = {"archive_bytes": ARCHIVE_BYTES, "compression": "none"}
-            template["retention_days"] = values.pop("retention_days", None)
+            keeping = {each: values.pop(each, None) for each in ("retention_days", "keep_sets")}
+            template |= keeping
+            self.memory.plans[name] = (keeping["retention_days"], keeping["keep_sets"])
             schedules.put(
                 session,
                 name,
@@ -204,12 +219,15 @@ class World:
         guards._ending[0] = bool(worker and worker.ending)
         if worker:
             self._busy = (*self._busy, worker.drive)
+        clock, ahead = self.parts.host_clock, self.parts.host_clock.ahead
+        clock.ahead = AHEAD[worker.drive] if worker else timedelta()
         self.counts["messages"] += 1
         try:
             with self.points.work(process), suppress(Killed):
                 self.bus.perform(letter)
         finally:
             guards._held, guards._ending[0], self._busy = before
+            clock.ahead = ahead
         if worker and worker.ending:
             self.stop_worker(worker.drive)
 
