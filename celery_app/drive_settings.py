@@ -50,6 +50,9 @@ class DriveSettings(Section):
     the most four, and none on Windows."""
     in_bursts: ClassVar[bool] = True
     """Whether it has to stop where data fail to come."""
+    stop_seconds: ClassVar[float] = 3 * 3600
+    """How long ``tapeline up`` waits for its worker at the end, as the services do: it finishes a file, seals
+    and unmounts, and a format is not broken off."""
 
     @property
     def place(self) -> str:
@@ -61,6 +64,7 @@ class VirtualDriveSettings(DriveSettings):
     """A drive that is a folder: for trying things out, and for tests."""
 
     in_bursts: ClassVar[bool] = False
+    stop_seconds: ClassVar[float] = 60
     driver: Literal["virtual"]
     path: Path
     """The folder."""

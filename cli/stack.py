@@ -67,8 +67,9 @@ def control_worker() -> Program:
 
 def tape_worker(drive: str) -> Program:
     """The worker of a drive. Its limit is long enough to seal what is being written."""
-    queue = settings.load().queue_of(drive)
-    return Program(queue, worker(queue, 1, name=queue), stop_limit=60)
+    found = settings.load()
+    queue = found.queue_of(drive)
+    return Program(queue, worker(queue, 1, name=queue), stop_limit=found.drive(drive).stop_seconds)
 
 
 def beat() -> Program:

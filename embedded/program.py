@@ -130,7 +130,9 @@ class Watched:
         if self.process is None:
             return
         if self.process.poll() is None:
-            self._tell(tell, Kind.STOPPING, M("Stopping process {pid}.", pid=self.process.pid))
+            limit = self.program.stop_limit
+            text = M("Stopping process {pid}; it has up to {limit:.0f} s.", pid=self.process.pid, limit=limit)
+            self._tell(tell, Kind.STOPPING, text)
             self.process.terminate()
         if self._ends_within(self.program.stop_limit):
             self._tell(tell, Kind.STOPPED, M("Stopped."))

@@ -23,6 +23,10 @@ from policy.message import M
 LOOK_EVERY = 0.1
 """Seconds between two looks at the programs."""
 
+LEFT_BEHIND_SECONDS = 60.0
+"""How long one that an earlier supervisor left behind is waited for, at most: nothing else runs until then,
+and its successor takes over what it began."""
+
 
 class Supervisor:
     """Runs programs side by side in one state folder, which it holds alone by ``<state>/up.lock``.
@@ -41,7 +45,8 @@ class Supervisor:
 
     def _watch_over(self, order: int, program: Program) -> Watched:
         def note(pid: int) -> None:
-            self._notes.write(program.name, order, pid, program.stop_limit)
+            limit = min(program.stop_limit, LEFT_BEHIND_SECONDS)
+            self._notes.write(program.name, order, pid, limit)
 
         return Watched(program, self.state / "log" / f"{program.name}.log", note)
 

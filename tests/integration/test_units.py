@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from celery_app.drive_settings import LtfsDriveSettings
+
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
 USER_UNITS = sorted((FOLDER / "user").glob("*.service"))
@@ -63,11 +65,22 @@ def test_how_far_a_unit_is_locked_up(unit: Path, units: Path) -> None:
     assert float(found[1]) <= EXPOSED.get(unit.name, 2.0)
 
 
+@pytest.mark.parametrize("name", ["tapeline-tape@.service", "tapeline.service", "user/tapeline.service"])
+def test_a_unit_waits_until_a_real_drive_is_done(name: str) -> None:
+    """As long as 'tapeline up' waits for a worker, which is longer than a format takes; then for the rest."""
+    found = re.search(r"^TimeoutStopSec=(\d+)h$", (FOLDER / name).read_text(), re.MULTILINE)
+    assert found
+    limit = LtfsDriveSettings(driver="ltfs", device="/dev/sg1")
+    assert limit.format_limit_seconds < limit.stop_seconds
+    others = 0 if "@" in name else 1800
+    assert int(found[1]) * 3600 >= limit.stop_seconds + others
+
+
 @pytest.mark.parametrize("name", ["tapeline-tape@.service", "tapeline.service"])
 def test_a_tape_worker_is_never_killed(name: str) -> None:
     """Nor is what it started: LTFS writes its index when the worker is gone."""
     text = (FOLDER / name).read_text()
-    for line in ("KillMode=process", "SendSIGKILL=no", "TimeoutStopSec=3h", "Restart=always"):
+    for line in ("KillMode=process", "SendSIGKILL=no", "Restart=always"):
         assert f"\n{line}\n" in text
     # What would give the service a table of mounts of its own, or forbid setuid programs.
     harmful = re.compile("Protect|PrivateTmp|PrivateDevices|PrivateMounts|SystemCall|Restrict[A-Z]")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -187,6 +188,16 @@ def test_deaf_program_is_killed_with_its_group(
     assert heard.kinds("deaf")[-1] is Kind.KILLED
     child = int(log.read_text().split()[1])
     wait_until(lambda: not _runs(child))
+
+
+def test_what_is_left_behind_is_waited_for_a_minute_at_most(
+    folder: Path, programs: list[Program], wait_until: Callable[..., None]
+) -> None:
+    """Nothing else runs until then, however long a stop in order may take."""
+    patient = replace(programs[0], stop_limit=10_000.0)
+    with Supervisor(folder, [patient]).started(lambda event: None):
+        [note] = (folder / "up").glob("*.json")
+        assert json.loads(note.read_text())["stop_limit"] == 60
 
 
 def _runs(pid: int) -> bool:
