@@ -42,7 +42,7 @@ def serve(address: str) -> None:
     from celery_app import settings
 
     # What is remembered here would hold for every command, whatever its caller's environment says.
-    assert settings.load.cache_info().currsize == 0
+    assert settings.SOURCE._first is None
 
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
