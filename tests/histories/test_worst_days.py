@@ -99,7 +99,7 @@ class WorstDays(Machine):
             self._month(month, planned if month is gone_by[-1] else {})
 
     def _month(self, month: Month, planned: Any) -> None:
-        self.world.clock.move(timedelta(days=month.days))
+        self.world.time_passes(timedelta(days=month.days))
         self._put_in(month.schedule, month.place)
         self._back_up(month.schedule, {}, {} if month.increments else planned)
         for number in range(month.increments):
