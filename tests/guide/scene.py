@@ -91,6 +91,7 @@ class Scene:
             "this month's tape is put in": lambda: self._insert(self._barcodes["this month"]),
             "last month's tape is put in": self._last_month,
             "the database is lost": self._lose_database,
+            "what runs is stopped": self.end,
         }
 
     def _insert(self, barcode: str) -> None:

@@ -24,7 +24,7 @@ CHAPTERS: dict[str, Callable[[Scene], None] | None] = {
     "restore": Scene.backed_up,
     "disaster": Scene.backed_up,
     "database-backup": Scene.backed_up,
-    "upgrade": None,
+    "upgrade": Scene.up,
 }
 """Each chapter, and what its reader has done before."""
 PROGRAMS = ("bash", "curl", "zstd", "tar", "diff", "sha256sum")
