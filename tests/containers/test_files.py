@@ -70,6 +70,13 @@ def test_nothing_of_ours_runs_as_root_or_gains_rights() -> None:
             assert "cap_add" not in service
 
 
+def test_the_servers_stop_after_what_uses_them() -> None:
+    """Compose 1.29 knows of direct dependencies only; a worker that seals still writes to the database."""
+    services = _services("compose.yaml")
+    for name in services.keys() - {"postgres", "redis", "migrate"}:
+        assert services[name]["depends_on"].keys() >= {"postgres", "redis"}, name
+
+
 def test_compose_reads_them(tmp_path: Path) -> None:
     """Variables, anchors and merges, by Compose itself."""
     try:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +200,20 @@ def test_a_worker_ends_by_itself_when_it_is_asked_to(engine: Engine, system: Pro
     system.compose("start", "tape")
 
 
-def test_what_is_there_outlives_the_containers(system: Project) -> None:
-    """Down and up again: runs, sets and the cartridge are there, and the next run appends to it."""
+def test_what_is_there_outlives_the_containers(engine: Engine, system: Project) -> None:
+    """Down and up again: runs, sets and the cartridge are there, and the next run appends to it.
+
+    Until the last of our processes has ended, the servers answer.
+    """
+    system.wait_until_healthy(*OURS)
+    numbers = {name: system.container(name) for name in ("postgres", "redis", *OURS)}
+    system.compose("stop")
+    states = {
+        name: json.loads(engine.docker("inspect", number))[0]["State"] for name, number in numbers.items()
+    }
+    assert {states[name]["ExitCode"] for name in OURS} == {0}, states
+    ended = {name: datetime.fromisoformat(state["FinishedAt"]) for name, state in states.items()}
+    assert max(ended[name] for name in OURS) < min(ended["postgres"], ended["redis"]), ended
     system.compose("down")
     system.compose("up", "--detach")
     system.tapeline("control", "schedule", "run", "monthly")
