@@ -132,7 +132,8 @@ TAPES: list[tuple[str, list[dict[str, Any]], dict[str, Any], End]] = [
         "cannot be mounted",
         [at("mount", "unreadable")],
         {},
-        failed("cannot be read", formats=1, cartridge="active", stored="incomplete"),
+        # No set is begun on a volume that does not mount.
+        failed("cannot be read", formats=1, cartridge="active"),
     ),
 ]
 
