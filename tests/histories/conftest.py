@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted, seed = (metafunc.config.getoption(name) for name in ("--histories", "--histories-seed"))
     if metafunc.definition.name == "test_worst_days" and wanted < THOROUGH:
         # Each imports tapes by the dozen.
-        wanted //= 4
+        wanted = max(1, wanted // 4)
     shards = max(SHARDS, -(-wanted // MOST_IN_A_SHARD))
     each = -(-wanted // shards)
     shares = [(seed * 10_000 + number, each) for number in range(shards)]
