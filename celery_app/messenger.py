@@ -34,15 +34,18 @@ _started: list[Process] = []
 
 
 def ask() -> Process | None:
-    """Have what is due delivered; returns at once, with the process that does it, if there is anything.
+    """Have what is due delivered; returns at once, with the process of ours that does it, if there is one.
 
-    Raises nothing: a message that cannot be sent now is sent later, and is no part of a run's work.
+    Whoever delivers already looks once more before it ends: no second process is started beside it. Raises
+    nothing: a message that cannot be sent now is sent later, and is no part of a run's work.
     """
     reading.enter(CONTROL)
     _started[:] = [process for process in _started if process.poll() is None]
     try:
         if not leave_out_unwanted(wiring.database(), wiring.wanted()):
             return None
+        if _started or not _nobody_delivers():
+            return next(iter(_started), None)
         process = command.spawn([sys.executable, "-m", "celery_app.messenger"], log=None)
     except (TapelineError, SQLAlchemyError, OSError) as error:
         log.warning("messages cannot be delivered now; beat asks again", error=str(error))
@@ -57,7 +60,7 @@ def finish(limit: float) -> None:
     while time.monotonic() < deadline:
         if (process is None or process.poll() is not None) and _nobody_delivers():
             process = ask()
-            if process is None:
+            if process is None and _nobody_delivers():
                 return
         time.sleep(LOOK_SECONDS)
 
