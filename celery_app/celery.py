@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from celery import Celery
+from celery import Celery, platforms
 from celery.signals import setup_logging, worker_process_init
 
 from celery_app import guards, logs, monitor, settings, signing, transport, wiring
@@ -56,6 +56,10 @@ def _set_up_logging(loglevel: int | None = None, **_: object) -> None:
 def _after_fork(**_: object) -> None:
     wiring.database().abandon()
 
+
+# Where setproctitle is installed, Celery writes a title over the command line and the environment of each
+# process: 'tapeline health', which reads both, would find none of them.
+platforms._setproctitle = None
 
 try:
     app = _make()
