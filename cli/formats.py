@@ -81,7 +81,7 @@ def _show(found: DryRun) -> None:
         output.say(M("A run now would not format it: it would append to it."), style="green")
     else:
         output.say(M("A run now would not be permitted to format it."), style="green")
-    shown = found.reasons if found.why_appended is None else (found.why_appended,)
+    shown = (found.why_appended,) if found.append and found.why_appended else found.reasons
     for reason in shown:
         output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
     if len(found.reasons) > len(shown):
