@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import schedules
 from db.models import ChainRun, ScheduledTask
 from db.states import Kind, RunState, Trigger
+from policy.period import ScheduleType
 
 NAME = "of-an-earlier-year"
 
@@ -18,7 +19,9 @@ def known(session: Session, moment: datetime) -> dict[str, int]:
     """The columns of a set that its own run has entered in the catalogue: retention alone keeps it."""
     row = session.scalar(select(ScheduledTask).where(ScheduledTask.name == NAME))
     if row is None:
-        row = schedules.put(session, NAME, drive="tape9", sources=["/data"])
+        row = schedules.put(
+            session, NAME, drive="tape9", sources=["/data"], schedule_type=ScheduleType.MANUAL
+        )
         row.enabled, row.archived_at = False, moment
     run = ChainRun(
         kind=Kind.BACKUP, schedule_id=None, trigger=Trigger.MANUAL, state=RunState.CANCELLED, drive="tape9",

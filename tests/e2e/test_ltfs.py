@@ -144,13 +144,13 @@ def test_a_mount_that_a_killed_worker_left_behind(any_ltfs: Ltfs) -> None:
 
 def test_ltfs_that_ends_in_the_middle(any_ltfs: Ltfs) -> None:
     """The run goes on from what was sealed, by itself, once; nothing is held against the tape."""
-    folder = source(any_ltfs, 12_000_000)
+    folder = source(any_ltfs, 40_000_000)
     any_ltfs.schedule("monthly", folder, template={"archive_bytes": 2_000_000, "compression": "none"})
     device = str(any_ltfs.device)
     any_ltfs.start("control", "tape")
     run_id = any_ltfs.run_schedule("monthly")
     mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
-    any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
+    any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-000002.tar")), "a second archive on the tape")
     for process in ltfs_mounts.processes("ltfs", device):
         process.kill()
     run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
