@@ -150,7 +150,9 @@ def test_ltfs_that_ends_in_the_middle(any_ltfs: Ltfs) -> None:
     any_ltfs.start("control", "tape")
     run_id = any_ltfs.run_schedule("monthly")
     mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
-    any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-000002.tar")), "a second archive on the tape")
+    any_ltfs.wait_for(
+        lambda: list(mounted.point.glob("sets/*/data-000002.tar")), "a second archive on the tape"
+    )
     for process in ltfs_mounts.processes("ltfs", device):
         process.kill()
     run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
