@@ -19,7 +19,8 @@ from backup.errors import SpoolFailed
 from backup.frames import FrameWriter
 from backup.member import Member
 from backup.pack import Pack, length_of
-from backup.request import ArchiveRecord, Phases
+from backup.phases import Phases
+from backup.records import ArchiveRecord
 from backup.tapefile import close_after
 from policy.message import M, Message
 from tape.aside import Eyes, Reading

@@ -12,8 +12,9 @@ import threading
 from collections import deque
 from time import perf_counter
 
-from backup.request import MIB, Phases
+from backup.phases import Phases
 from backup.tapefile import close_after
+from policy.units import MIB
 from tape.drive import TapeFile
 
 BLOCK = MIB

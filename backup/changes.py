@@ -16,8 +16,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
-from backup.entry import FileType
-from backup.listing import Status, kind_of, signed
+from backup.entry import FileType, signed
+from backup.listing import Status, kind_of
 from backup.scan import Found
 from backup.spool import spooling
 from policy.paths import is_below, order

@@ -239,3 +239,8 @@ def _check(numbers: Sequence[Any]) -> None:
     for number in numbers:
         if type(number) is not int:
             raise TypeError(numbers)
+
+
+def signed(inode: int) -> int:
+    """An inode as a signed number of 64 bits, which is what the catalogue can hold."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode

@@ -1,56 +1,18 @@
-"""What an operator leaves out of a backup: patterns, caches, other file systems, by size and by age."""
+"""The rules that leave paths out of a backup, at work on the tree of one source."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from backup import reach
 from backup.entry import raw
-from backup.errors import BadRequest
-from backup.gitignore import Patterns, parsed
+from backup.gitignore import Patterns
 from backup.listing import Status
-from policy.message import M
+from backup.request import Excludes
 
 CACHE_TAG = b"CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
-
-
-@dataclass(frozen=True, slots=True)
-class Excludes:
-    """What is left out, without a warning; the scan counts it. Raises BadRequest."""
-
-    patterns: tuple[str, ...] = ()
-    """In the syntax of ``.gitignore``; each source is the root of its own tree."""
-    caches: bool = False
-    """What is in a folder that holds a valid CACHEDIR.TAG, except that tag."""
-    one_file_system: bool = False
-    """What is in a folder that is another file system's root."""
-    max_bytes: int | None = None
-    """Files that are larger."""
-    older_than_ns: int | None = None
-    """Files that were changed last before this moment, in nanoseconds since 1970."""
-
-    def __post_init__(self) -> None:
-        check_patterns(self.patterns)
-        if self.max_bytes is not None and self.max_bytes < 1:
-            raise BadRequest(
-                M("max_file_bytes: {size} leaves everything out.", size=self.max_bytes),
-                M("Give a size of at least 1 byte, or none."),
-            )
-
-
-def check_patterns(patterns: Iterable[str]) -> None:
-    """Raises BadRequest that names the first pattern that git would take for none: no name fits it."""
-    for pattern in patterns:
-        found = parsed(raw(pattern))
-        if found is not None and found.shape is None:
-            raise BadRequest(
-                M("excludes: '{pattern}' is not a pattern.", pattern=ascii(pattern)[1:-1]),
-                M("Write it as in a .gitignore file, for example '*.tmp', '/cache/' or '!keep.tmp'."),
-            )
 
 
 class Filter:

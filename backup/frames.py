@@ -9,7 +9,8 @@ from time import perf_counter
 
 import zstandard
 
-from backup.request import MIB, Phases
+from backup.phases import Phases
+from policy.units import MIB
 from tape.drive import TapeFile
 
 BLOCK = MIB

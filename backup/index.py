@@ -15,7 +15,7 @@ import zstandard
 from backup.age import SUFFIX, Identities, decrypted
 from backup.entry import Entry, from_json, to_line
 from backup.errors import SetUnreadable
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from backup.spool import spooled, spooling
 from backup.tapefile import open_to_read, read_error
 from policy.message import M

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from backup import reach
-from backup.entry import FileType
+from backup.entry import FileType, signed
 
 MOST = 10_000
 """A folder with more names is no listing: it is gone through part by part."""
@@ -73,11 +73,6 @@ def kind_of(mode: int) -> FileType:
     if stat.S_ISDIR(mode):
         return FileType.FOLDER
     return FileType.SYMLINK if stat.S_ISLNK(mode) else FileType.FIFO
-
-
-def signed(inode: int) -> int:
-    """An inode as a signed number of 64 bits, which is what the catalogue can hold."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 def _fields(path: bytes, found: os.stat_result) -> _Fields:

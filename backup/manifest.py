@@ -14,8 +14,8 @@ from backup.age import Identities
 from backup.documents import COMPLETE, SET, VERSION, folder_of
 from backup.entry import Entry, name_from_json, name_to_json, text
 from backup.errors import NoSuchSet, WrongKey
-from backup.excludes import Excludes
-from backup.request import ArchiveRecord, DatabaseRecord, SetRequest
+from backup.records import ArchiveRecord, DatabaseRecord
+from backup.request import Excludes, SetRequest
 from backup.sealed import numbers, sealed
 from policy.errors import TapelineError
 from policy.message import M

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from backup import reader
 from backup.helpers import Helpers
 from backup.pack import Pack, length_of
+from backup.phases import Phases
 from backup.plan import Kind, Planned
-from backup.request import Phases
 from tape.command import Companion
 
 BATCH = 32

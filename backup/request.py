@@ -9,68 +9,50 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from backup.entry import Entry
+from backup.entry import Entry, raw, signed
 from backup.errors import BadRequest
-from backup.excludes import Excludes
-from backup.listing import signed
+from backup.gitignore import parsed
+from backup.phases import Phases
+from backup.records import ArchiveRecord
 from policy.message import M, Message
+from policy.units import GIB, MIB
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-GIB = 1 << 30
-MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveRecord:
-    """One sealed archive, as the manifest on tape has it."""
+class Excludes:
+    """What is left out, without a warning; the scan counts it. Raises BadRequest."""
 
-    number: int
-    name: str
-    bytes: int
-    """The size of its file on the volume."""
-    sha256: str
-    """Of that file."""
-    files: int
-    """What it stores: everything with a name, folders and links too."""
-    deleted: int
-    """Files of the parent that are gone; its index tells which."""
-    size: int
-    """Bytes of content of its files, holes included, each hard-linked file once."""
-    follows: int | None
-    """The number of the archive before it that counts; None for the first."""
-    pieces: int = 0
-    """Parts of files that are too long for one archive, besides ``files``."""
-    index_sha256: str | None = field(default=None, compare=False)
-    """Of its index; None in the index itself, which cannot hold it."""
-    label: str | None = field(default=None, compare=False)
-    """Of the volume that it was written to; None in the index, and where an older version wrote it."""
+    patterns: tuple[str, ...] = ()
+    """In the syntax of ``.gitignore``; each source is the root of its own tree."""
+    caches: bool = False
+    """What is in a folder that holds a valid CACHEDIR.TAG, except that tag."""
+    one_file_system: bool = False
+    """What is in a folder that is another file system's root."""
+    max_bytes: int | None = None
+    """Files that are larger."""
+    older_than_ns: int | None = None
+    """Files that were changed last before this moment, in nanoseconds since 1970."""
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _RECORD}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> ArchiveRecord:
-        """Raises KeyError, TypeError when it is not one."""
-        data = {"label": None, "pieces": 0} | data
-        for name, kind in _RECORD.items():
-            if not isinstance(data[name], kind) or isinstance(data[name], bool):
-                raise TypeError(name)
-        return cls(**{name: data[name] for name in _RECORD})
+    def __post_init__(self) -> None:
+        check_patterns(self.patterns)
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise BadRequest(
+                M("max_file_bytes: {size} leaves everything out.", size=self.max_bytes),
+                M("Give a size of at least 1 byte, or none."),
+            )
 
 
-_RECORD: dict[str, Any] = {
-    "number": int,
-    "name": str,
-    "bytes": int,
-    "sha256": str,
-    "files": int,
-    "deleted": int,
-    "size": int,
-    "follows": int | None,
-    "pieces": int,
-    "index_sha256": str | None,
-    "label": str | None,
-}
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raises BadRequest that names the first pattern that git would take for none: no name fits it."""
+    for pattern in patterns:
+        found = parsed(raw(pattern))
+        if found is not None and found.shape is None:
+            raise BadRequest(
+                M("excludes: '{pattern}' is not a pattern.", pattern=ascii(pattern)[1:-1]),
+                M("Write it as in a .gitignore file, for example '*.tmp', '/cache/' or '!keep.tmp'."),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,26 +167,6 @@ class SetRequest:
             )
 
 
-DATABASE = "database.sql.zst"
-"""The name of a dump of the database on the volume."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseRecord:
-    """The dump of the database that a set carries, as ``complete.json`` has it."""
-
-    name: str
-    bytes: int
-    """The size of its file on the volume."""
-    sha256: str
-    """Of that file."""
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any] | None) -> DatabaseRecord | None:
-        """Raises KeyError, TypeError when it is not one."""
-        return None if data is None else cls(str(data["name"]), int(data["bytes"]), str(data["sha256"]))
-
-
 class Journal(Protocol):
     """Who is told how a set comes along. What these raise ends the writing and goes through to the caller."""
 
@@ -225,26 +187,6 @@ class Journal(Protocol):
 
     def check(self) -> None:
         """Called every few MiB: raises to end the writing; nothing half-written counts."""
-
-
-@dataclass(slots=True)
-class Phases:
-    """Where the time went: seconds, one after the other but for ``drive``."""
-
-    total: float = 0.0
-    scan: float = 0.0
-    read: float = 0.0
-    """Waiting for the sources: for what is read here, and for the processes that read ahead."""
-    hash: float = 0.0
-    compress: float = 0.0
-    wait: float = 0.0
-    """Waiting for the drive: the buffer is full, or the last of it has to be on tape."""
-    seal: float = 0.0
-    catalogue: float = 0.0
-    drive: float = 0.0
-    """The drive at work, at the same time as all of the above."""
-    starved: int = 0
-    """How often the drive had to stop for data in the middle of an archive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from typing import IO, Any, NamedTuple, TypeVar
 from backup import reach, system
 from backup.entry import raw, shown
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
-from backup.excludes import CACHE_TAG, Excludes, Filter, is_cache
+from backup.excludes import CACHE_TAG, Filter, is_cache
 from backup.eyes import HERE
 from backup.helpers import Helpers
 from backup.listing import Listed, Status, listed, look, looked_at
 from backup.listings import Listings
+from backup.request import Excludes
 from backup.spool import failed
 from policy.message import M, Message
 from policy.paths import order

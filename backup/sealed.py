@@ -7,7 +7,7 @@ import re
 from backup import index
 from backup.documents import folder_of
 from backup.errors import KeyNeeded, SetUnreadable
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from tape.drive import Volume
 
 

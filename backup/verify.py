@@ -16,7 +16,7 @@ from backup.documents import COMPLETE, SET, folder_of
 from backup.entry import Entry, FileType, shown
 from backup.errors import SetUnreadable
 from backup.manifest import read_manifest
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from backup.tapefile import BLOCK, open_to_read, read_error
 from policy.message import M, Message
 from tape.drive import Volume

@@ -24,15 +24,14 @@ from backup.helpers import Helpers
 from backup.links import First, LinkTable
 from backup.member import Member, examined
 from backup.pack import SMALL, Pack
+from backup.phases import Phases
 from backup.pieces import head_of, next_piece, whole_of
 from backup.plan import Kind, Plan
 from backup.readers import Batch, Readers
 from backup.readme import README
+from backup.records import DATABASE, DatabaseRecord
 from backup.request import (
-    DATABASE,
-    DatabaseRecord,
     Journal,
-    Phases,
     ResumePoint,
     SetRequest,
     SetSummary,

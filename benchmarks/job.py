@@ -22,7 +22,8 @@ from sqlalchemy import text
 from backup.changes import KnownFiles
 from backup.entry import Entry
 from backup.manifest import entries_on
-from backup.request import GIB, ArchiveRecord, SetRequest
+from backup.records import ArchiveRecord
+from backup.request import SetRequest
 from backup.restore import restore
 from backup.write import write_set
 from db import catalog, lineage
@@ -31,6 +32,7 @@ from db.models import BackupArchive, BackupSet
 from db.states import BackupType
 from policy.message import Message
 from policy.tapes import SetState
+from policy.units import GIB
 from tape.drive import Medium, MediumState
 from tape.volume import FolderVolume
 from tasks.journal import rows

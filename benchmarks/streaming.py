@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from backup.buffer import BLOCK, LEAST, Buffer, BufferedFile
-from backup.request import Phases
+from backup.phases import Phases
 
 RATE = 400e6
 """Bytes a second."""

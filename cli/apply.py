@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import select
 
 from backup.age import recipients
-from backup.excludes import check_patterns
+from backup.request import check_patterns
 from celery_app import settings
 from cli import output, schedule_source, stack
 from cli.output import AsJson

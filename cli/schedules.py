@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from backup.excludes import check_patterns
+from backup.request import check_patterns
 from celery_app import settings
 from cli import ending, output, person, stack, watch
 from cli.output import AsJson, examples

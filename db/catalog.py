@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
@@ -63,12 +63,6 @@ def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, .
 def has_encrypted(session: Session) -> bool:
     """Whether the catalogue has sets whose names must not be read by everybody."""
     return session.scalar(select(BackupSet.id).where(BackupSet.encrypted).limit(1)) is not None
-
-
-def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
-    """Those of some sets that the catalogue does not have, sorted."""
-    known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))
-    return tuple(sorted(set(ids) - set(known)))
 
 
 def add_set(session: Session, new: BackupSet) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, erasable, events, labels, leaps
+from db import cartridges, erasable, events, labels, leaps, volumes
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.states import Step
@@ -72,7 +72,7 @@ def judge(
         facts_of(session, run, cartridges.tape_facts(session, medium), policy, now_local),
         seen_by_precheck=cartridges.identity(run.tape_seen) if run.tape_seen else None,
         permit_used=used(session, run.id, run.part) is not None,
-        unknown_sets=catalog.unknown(session, shown.sets) if shown else (),
+        unknown_sets=volumes.unknown(session, shown.sets) if shown else (),
         strangers=shown.strangers if shown else (),
         is_unseen=shown is None and has_files,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -115,3 +115,9 @@ def _on_earlier(cartridge: TapeCartridge) -> ColumnElement[bool]:
     )
     began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation < cartridge.generation)
     return or_(archived, began)
+
+
+def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
+    """Those of some sets that the catalogue does not have, sorted."""
+    known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))
+    return tuple(sorted(set(ids) - set(known)))

@@ -1,7 +1,9 @@
-"""Sizes as people write them, the same in every language."""
+"""Sizes: powers of two as programs count them, decimal units as people write them."""
 
 from __future__ import annotations
 
+MIB = 1 << 20
+GIB = 1 << 30
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 

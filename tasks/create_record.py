@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.age import recipients
-from backup.excludes import check_patterns
+from backup.request import check_patterns
 from db import events, lineage
 from db.models import BackupTask, ChainRun
 from db.states import BackupType, RecordState, Step

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.age import recipients
-from backup.excludes import check_patterns
+from backup.request import check_patterns
 from celery_app import settings, wiring
 from db import cartridges, forecast, runs, schedules
 from db.models import ChainRun, Drive, ScheduledTask, now

@@ -13,7 +13,7 @@ from backup.age import Identities, identities
 from backup.documents import folder_of
 from backup.entry import shown
 from backup.manifest import Manifest
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from backup.sealed import numbers
 from db import cartridges, events, imports
 from db.imports import SetOnTape

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backup.entry import Entry, raw, shown, text
-from backup.listing import signed
-from backup.request import ArchiveRecord, Begun, ResumePoint
+from backup.entry import Entry, raw, shown, signed, text
+from backup.records import ArchiveRecord
+from backup.request import Begun, ResumePoint
 from db import catalog, events
 from db.bigint import exact
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun

@@ -10,12 +10,14 @@ from operator import itemgetter
 import psutil
 from sqlalchemy.orm import Session
 
-from backup.request import GIB, Phases, SetRequest, SetSummary
+from backup.phases import Phases
+from backup.request import SetRequest, SetSummary
 from db import events
 from db.models import ChainRun
 from db.states import Step
 from policy import units
 from policy.message import M, Message
+from policy.units import GIB
 from tasks.work import Work
 
 MOST_READERS = 4

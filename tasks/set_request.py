@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from backup.age import is_recipient
 from backup.changes import KnownFiles
-from backup.excludes import Excludes
-from backup.request import SetRequest
+from backup.request import Excludes, SetRequest
 from db import catalog, dump, lineage
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import BackupSet, BackupTask, ChainRun

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backup.errors import Ended
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from backup.verify import Verification, VerifyReport
 from db import cartridges, catalog, events, lineage
 from db.models import ChainRun, now

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from backup.compare import Difference, compare_trees
-from backup.entry import Entry, FileType
-from backup.listing import signed
+from backup.entry import Entry, FileType, signed
 from backup.manifest import entries_on
-from backup.request import ArchiveRecord, Begun, ResumePoint, SetRequest, SetSummary
+from backup.records import ArchiveRecord
+from backup.request import (
+    Begun,
+    ResumePoint,
+    SetRequest,
+    SetSummary,
+)
 from backup.restore import RestoreReport, restore
 from backup.write import write_set
 from policy.message import M, Message

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup.buffer import BLOCK, FIRST_MARK, HIGHEST_MARK, LEAST, Buffer, BufferedFile
-from backup.request import Phases
+from backup.phases import Phases
 from tape.errors import TapeFull
 from tests.unit.backup.bench import full
 

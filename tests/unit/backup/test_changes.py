@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backup.changes import Change, Known, KnownFiles, known, since
-from backup.entry import Entry, raw
+from backup.entry import Entry, raw, signed
 from backup.errors import BadRequest, Ended
-from backup.excludes import Excludes
-from backup.listing import Status, signed, status_of
+from backup.listing import Status, status_of
 from backup.manifest import entries_on
+from backup.request import Excludes
 from backup.restore import Restoration
 from backup.scan import Found
 from policy.paths import order

@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from backup.manifest import read_manifest
-from backup.request import DATABASE
+from backup.records import DATABASE
 from backup.verify import Verification
 from policy.message import M, Message
 from tests.unit.backup.bench import SET, full

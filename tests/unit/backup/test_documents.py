@@ -16,7 +16,7 @@ from backup.documents import signed
 from backup.entry import Entry, FileType, Part, Place
 from backup.errors import NoSuchSet, SetUnreadable
 from backup.manifest import entries_on, read_manifest, sets_on
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from backup.selection import Selection
 from tests.unit.backup.bench import SET
 

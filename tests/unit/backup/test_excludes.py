@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backup.errors import BadRequest
-from backup.excludes import Excludes
+from backup.request import Excludes
 
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by a test\n"
 

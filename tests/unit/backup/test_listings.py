@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from backup import helpers, listing, listings, scan
 from backup.entry import shown
-from backup.excludes import Excludes
 from backup.helpers import Helpers
 from backup.listing import look
 from backup.reader import Question
+from backup.request import Excludes
 from backup.scan import Found, Scan
 from policy.message import Message
 from tape.command import Companion

@@ -22,7 +22,7 @@ from backup import headers, index, metadata, tar
 from backup.entry import Entry, FileType, Place
 from backup.errors import SetUnreadable
 from backup.links import LinkTable
-from backup.request import ArchiveRecord
+from backup.records import ArchiveRecord
 from tests.unit.backup.bench import Bench
 
 BORDERS = [

@@ -17,7 +17,7 @@ from backup import holes, tar
 from backup.compare import compare_trees
 from backup.entry import Entry, FileType
 from backup.frames import FrameWriter, compressor
-from backup.request import Phases
+from backup.phases import Phases
 
 PLAIN = Entry("/a", FileType.FILE, 0, 0, 0, 1, 1, 0o644, 0, 0, "root", "root")
 

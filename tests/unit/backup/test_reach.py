@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from backup import reach
 from backup.entry import FileType
-from backup.excludes import Excludes
+from backup.request import Excludes
 
 if sys.platform == "win32":
     pytest.skip("there are no folders by descriptor", allow_module_level=True)

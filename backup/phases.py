@@ -1,0 +1,25 @@
+"""Where the time of a backup went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Phases:
+    """Where the time went: seconds, one after the other but for ``drive``."""
+
+    total: float = 0.0
+    scan: float = 0.0
+    read: float = 0.0
+    """Waiting for the sources: for what is read here, and for the processes that read ahead."""
+    hash: float = 0.0
+    compress: float = 0.0
+    wait: float = 0.0
+    """Waiting for the drive: the buffer is full, or the last of it has to be on tape."""
+    seal: float = 0.0
+    catalogue: float = 0.0
+    drive: float = 0.0
+    """The drive at work, at the same time as all of the above."""
+    starved: int = 0
+    """How often the drive had to stop for data in the middle of an archive."""
