@@ -11,8 +11,8 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
-from backup import index, tar
-from backup.age import SUFFIX, EncryptedFile
+from backup import index, sealed, tar
+from backup.age import EncryptedFile
 from backup.buffer import Buffer, BufferedFile
 from backup.entry import Entry, FileType, Place, line_tail
 from backup.errors import SpoolFailed
@@ -50,7 +50,7 @@ class Archive:
         """``in_pieces``: it is for a piece of a file."""
         self.number = number
         self._eyes = eyes
-        self.name = name_of(number, compressed=zstd is not None, encrypted=bool(keys))
+        self.name = sealed.name_of(number, compressed=zstd is not None, encrypted=bool(keys))
         self.files = 0
         self.deleted = 0
         self.pieces = 0
@@ -224,22 +224,6 @@ class Archive:
             self._out.write(part)
             missing -= len(part)
             read(len(part))
-
-
-def name_of(number: int, *, compressed: bool, encrypted: bool = False) -> str:
-    """The name of an archive's file."""
-    name = f"data-{number:06d}.tar.zst" if compressed else f"data-{number:06d}.tar"
-    return name + SUFFIX if encrypted else name
-
-
-def found_on(volume: Volume, folder: str, number: int) -> str:
-    """The name of an archive's file on the volume, whatever was made of it."""
-    names = [
-        f"{folder}/{name_of(number, compressed=compressed, encrypted=encrypted)}"
-        for compressed in (True, False)
-        for encrypted in (False, True)
-    ]
-    return next((name for name in names if volume.size(name) is not None), names[0])
 
 
 def _changed(fd: int, member: Member) -> Message | None:

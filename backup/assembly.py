@@ -11,8 +11,7 @@ from blake3 import blake3
 
 from backup import metadata, within
 from backup.contents import Contents, Damaged
-from backup.entry import Entry
-from backup.pieces import digest_of
+from backup.entry import Entry, digest_of_pieces
 from backup.receive import receive_piece
 from backup.restored import Fate, Piece
 from backup.target import Refused, Target
@@ -67,7 +66,7 @@ def check(entry: Entry, pieces: list[Piece]) -> None:
             break
         end += piece.size
     is_whole = end == entry.size and len(pieces) == entry.pieces
-    if not is_whole or digest_of([piece.blake3 for piece in pieces]) != entry.blake3:
+    if not is_whole or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
         raise Damaged(M("Not all of its pieces are there, or not as they were backed up."))
 
 

@@ -8,8 +8,8 @@ from typing import BinaryIO, Protocol, cast
 import zstandard
 
 from backup.age import Identities, decrypted
-from backup.archive import found_on
 from backup.entry import Place
+from backup.sealed import found_on
 from backup.tapefile import open_to_read
 from policy.message import M, Message
 from tape.drive import Volume

@@ -10,6 +10,8 @@ from json.encoder import encode_basestring as json_string
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from blake3 import blake3
+
 
 class FileType(StrEnum):
     """What a name stood for in the source."""
@@ -244,3 +246,8 @@ def _check(numbers: Sequence[Any]) -> None:
 def signed(inode: int) -> int:
     """An inode as a signed number of 64 bits, which is what the catalogue can hold."""
     return inode - (1 << 64) if inode >= 1 << 63 else inode
+
+
+def digest_of_pieces(digests: Sequence[bytes]) -> bytes:
+    """The hash of a file in pieces."""
+    return blake3(b"".join(digests)).digest()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blake3 import blake3
 
 from backup import holes, tar
-from backup.entry import Entry, FileType, Part, raw
+from backup.entry import Entry, FileType, Part, digest_of_pieces, raw
 from backup.member import Member
 from backup.request import Begun
 
@@ -57,12 +57,7 @@ def whole_of(member: Member, pieces: Sequence[Entry], begun: Begun | None) -> En
     return member.entry._replace(
         sparse=False,
         partial=is_partial,
-        blake3=digest_of([*before, *(piece.blake3 or b"" for piece in pieces)]),
+        blake3=digest_of_pieces([*before, *(piece.blake3 or b"" for piece in pieces)]),
         place=pieces[-1].place,
         pieces=len(before) + len(pieces),
     )
-
-
-def digest_of(digests: Sequence[bytes]) -> bytes:
-    """The hash of a file in pieces."""
-    return blake3(b"".join(digests)).digest()

@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 import zstandard
 
 from backup.age import Identities, decrypted
-from backup.archive import found_on
 from backup.entry import Entry, FileType, Place, from_json, to_line
 from backup.headers import members
+from backup.sealed import found_on
 from backup.spool import spooled, spooling
 from backup.tapefile import open_to_read
 from tape.drive import Volume

@@ -1,14 +1,31 @@
-"""The archives of a set that are whole on a volume, told from its indexes alone."""
+"""The archives of a set on a volume: the names of their files, and those that their indexes prove whole."""
 
 from __future__ import annotations
 
 import re
 
 from backup import index
+from backup.age import SUFFIX
 from backup.documents import folder_of
 from backup.errors import KeyNeeded, SetUnreadable
 from backup.records import ArchiveRecord
 from tape.drive import Volume
+
+
+def name_of(number: int, *, compressed: bool, encrypted: bool = False) -> str:
+    """The name of an archive's file."""
+    name = f"data-{number:06d}.tar.zst" if compressed else f"data-{number:06d}.tar"
+    return name + SUFFIX if encrypted else name
+
+
+def found_on(volume: Volume, folder: str, number: int) -> str:
+    """The name of an archive's file on the volume, whatever was made of it."""
+    names = [
+        f"{folder}/{name_of(number, compressed=compressed, encrypted=encrypted)}"
+        for compressed in (True, False)
+        for encrypted in (False, True)
+    ]
+    return next((name for name in names if volume.size(name) is not None), names[0])
 
 
 def numbers(volume: Volume, set_id: str) -> set[int]:
