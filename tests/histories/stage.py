@@ -16,7 +16,7 @@ import structlog
 from tenacity import nap
 
 import db.clock
-from backup import write
+from backup import finishing
 from celery_app import celery, messenger, settings, wiring
 from celery_app.queues import queue
 from db.engine import Database
@@ -66,7 +66,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
     watched.engine.pool._pre_ping = parts.database.engine.pool._pre_ping = False
     with pytest.MonkeyPatch.context() as patch, _silence():
         patch.setattr(db.clock, "now", clock.now)
-        patch.setattr(write, "datetime", parts.host_clock)
+        patch.setattr(finishing, "datetime", parts.host_clock)
         patch.setattr(settings, "load", lambda: configured)
         patch.setattr(wiring, "database", lambda: watched)
         patch.setattr(wiring, "drive", lambda name: _drive(parts, name))

@@ -14,13 +14,14 @@ from backup.compare import Difference, compare_trees
 from backup.entry import Entry, FileType, signed
 from backup.manifest import entries_on
 from backup.records import ArchiveRecord
+from backup.report import RestoreReport
 from backup.request import (
     Begun,
     ResumePoint,
     SetRequest,
     SetSummary,
 )
-from backup.restore import RestoreReport, restore
+from backup.restore import restore
 from backup.write import write_set
 from policy.message import M, Message
 from tape.drive import Medium, MediumState

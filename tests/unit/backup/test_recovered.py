@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from backup import chosen, headers
 from backup.chosen import Choice, Choices
 from backup.entry import FileType, raw
-from backup.restore import Restoration, RestoreReport
+from backup.report import RestoreReport
+from backup.restore import Restoration
 from tests.unit.backup.bench import SET
 from tests.unit.backup.test_round_trip import grow, trees
 

@@ -1,0 +1,27 @@
+"""What a restore did, entry by entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from policy.message import Message
+
+
+@dataclass(slots=True)
+class RestoreReport:
+    """What a restore did. Paths are for people, and always UTF-8."""
+
+    files: int = 0
+    """Entries restored: everything with a name, folders and links too."""
+    size: int = 0
+    """Bytes of content restored, holes included, each hard-linked file once."""
+    failures: list[tuple[str, Message]] = field(default_factory=list)
+    """What was not restored, and why."""
+    incomplete: list[tuple[str, Message]] = field(default_factory=list)
+    """What was restored, but not all of it: an attribute, or a content that was no single state."""
+    kept: list[str] = field(default_factory=list)
+    """What existed in the target, and is as in the backup."""
+    differing: list[tuple[str, Message]] = field(default_factory=list)
+    """What existed in the target, is not as in the backup, and was left as it was."""
+    missing: list[str] = field(default_factory=list)
+    """The paths asked for that the set does not have."""
