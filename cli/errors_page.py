@@ -38,7 +38,7 @@ about at that moment. What a message or a run's story means: [messages](messages
 # 错误信息
 
 {made}
-Tapeline 的全部错误信息及处理办法，按来源排列。*斜体*词代表当时的具体内容。
+Tapeline 的全部错误信息及处理办法，按出处排列。*斜体*词代表当时的具体内容。
 通知和运行记录的含义见[消息](messages.md)。
 """,
 }

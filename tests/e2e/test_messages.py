@@ -44,7 +44,7 @@ def test_a_test_message_is_sent_and_the_answers_are_said(system: System, catcher
     assert "✓ ops：消息已被接收。" in shown
     assert "✗ dead：" in shown
     [message] = catcher.messages
-    assert message["title"] == "Tapeline · 测试消息"
+    assert message["title"] == "Tapeline · 测试通知"
     assert system.json("notify", "test", "--channel", "ops") == [
         {"channel": "ops", "ok": True, "error": None}
     ]

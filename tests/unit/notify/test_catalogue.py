@@ -8,9 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from notify import catalogue
+from notify import catalogue, words
 
 ROOT = Path(catalogue.__file__).parent.parent
+
+ANOTHER_WORD = {
+    "卷标": "标签",
+    "条形码": "条码",
+    "文件夹": "目录",
+    "目录中没有": "目录库中没有",
+    "清除": "擦除",
+    "插入": "放入",
+    "改正": "更正",
+    "来源": "备份源",
+    "操作人员": "管理员",
+    "测试消息": "测试通知",
+    "运行记录中": "运行经过中",
+}
+"""Chinese words for a thing that has another one everywhere else."""
 
 
 def calls_of_m() -> Iterator[tuple[str, ast.Call]]:
@@ -25,6 +40,23 @@ def test_every_text_has_its_translation() -> None:
     """Each M("...") of the program is in the catalogue, with the same fields, and nothing else is."""
     if problems := "".join(catalogue.report()):
         pytest.fail(f"The catalogue does not fit the program:\n{problems}", pytrace=False)
+
+
+def test_chinese_has_one_word_for_one_thing() -> None:
+    """In what commands and pages say, in messages, and in the guide."""
+    pages = [
+        *(ROOT / "notify" / "templates" / "zh_CN").iterdir(),
+        *(ROOT / "docs" / "guide" / "zh_CN").iterdir(),
+    ]
+    texts = {page.name: page.read_text(encoding="utf-8") for page in pages}
+    texts |= {f"{entry.id!r}": str(entry.string) for entry in words.catalogue("zh_CN") if entry.id}
+    found = [
+        f"{where}: {word}, elsewhere {usual}"
+        for where, text in texts.items()
+        for word, usual in ANOTHER_WORD.items()
+        if word in text
+    ]
+    assert found == []
 
 
 def test_every_message_can_be_extracted() -> None:

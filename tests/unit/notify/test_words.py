@@ -62,7 +62,7 @@ def test_error_is_one_line_with_its_remedy() -> None:
     """An error says what happened and what to do, in one line."""
     error = TapelineError(Message("There is no step '{name}'.", {"name": "x"}), Message("Correct it."))
     assert ENGLISH.error(error) == "There is no step 'x'. Correct it."
-    assert CHINESE.error(error) == "没有步骤“x”。请改正。"
+    assert CHINESE.error(error) == "没有步骤“x”。请更正。"
     assert ENGLISH.error(TapelineError(Message("Correct it."))) == "Correct it."
 
 
