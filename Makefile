@@ -56,14 +56,14 @@ faults: install ## The table of faults: kills, lost and repeated messages, broke
 soak: install ## What takes long: 10,000 random histories of each kind, ten minutes of random kills, long outages (hours)
 	@$(PYTEST) -m "soak or histories" --timeout 7200 --histories 10000 --histories-seed $(SEED) $(ARGS)
 
-mutants: install ## Break the safety rules one change at a time: do the near tests see it? A part of it: make mutants ARGS=policy/permit.py
+mutants: install ## Break the safety rules one change at a time: do the near tests see it? A part of it: make mutants ARGS=policy/tapes/permit.py
 	@$(BIN)/python -m tests.mutants.run $(ARGS)
 
 bench: install ## Tapeline beside tar, borg and restic on this machine: tables, more than an hour; a part of it: make bench ARGS=stream
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 reference: install ## Write docs/settings.md and docs/commands.md anew from the code
-	@$(BIN)/python -m cli.reference docs
+	@$(BIN)/python -m tools.reference docs
 
 format: install ## Format the code
 	@$(BIN)/ruff format .

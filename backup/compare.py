@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup import attributes, holes, metadata, reach, system
+from backup import system
 from backup.entry import shown
+from backup.restoring import metadata
+from backup.source import holes, reach, xattrs
 
 BLOCK = 1 << 20
 
@@ -136,7 +138,7 @@ def _facts(path: bytes, status: os.stat_result) -> dict[str, str]:
 
 def _xattrs(path: bytes) -> str:
     with reach.named(path) as name:
-        return str([pair for pair in attributes.read(name) if metadata.may_set(pair[0])])
+        return str([pair for pair in xattrs.read(name) if metadata.may_set(pair[0])])
 
 
 def _holes(path: bytes, status: os.stat_result) -> str:

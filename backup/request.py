@@ -134,7 +134,7 @@ class SetRequest:
     encrypt_dump_to: tuple[str, ...] = ()
     """Public keys for the dump where the set is not encrypted; a set that is has it for its own keys."""
     known: Iterable[bytes] = ()
-    """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.changes`` takes
+    """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.source.changes`` takes
     them: in the order of a set, read again on each iteration."""
 
     def __post_init__(self) -> None:

@@ -6,16 +6,21 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from backup import assembly
-from backup.age import Identities
-from backup.contents import Contents, Damaged
-from backup.documents import folder_of
 from backup.entry import Entry, FileType, shown, text
-from backup.placing import Placing
-from backup.report import RestoreReport
-from backup.restored import Count, Restored, There
-from backup.selection import Selection
-from backup.target import Refused, Target, split, writing
+from backup.format.age import Identities
+from backup.format.documents import folder_of
+from backup.restoring import assembly
+from backup.restoring.checkpoint import Count, Restored, There
+from backup.restoring.contents import Contents, Damaged
+from backup.restoring.placing import Placing
+from backup.restoring.report import RestoreReport
+from backup.restoring.selection import Selection
+from backup.restoring.target import (
+    Refused,
+    Target,
+    split,
+    writing,
+)
 from policy.message import Message
 from tape.drive import Volume
 

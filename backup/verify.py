@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from backup import documents, index
-from backup.age import SUFFIX
-from backup.contents import Contents, Damaged
-from backup.documents import COMPLETE, SET, folder_of
 from backup.entry import Entry, FileType, shown
 from backup.errors import SetUnreadable
-from backup.manifest import read_manifest
+from backup.format import documents, index
+from backup.format.age import SUFFIX
+from backup.format.documents import COMPLETE, SET, folder_of
+from backup.format.manifest import read_manifest
+from backup.format.volume_file import BLOCK, open_to_read, read_error
 from backup.records import ArchiveRecord
-from backup.tapefile import BLOCK, open_to_read, read_error
+from backup.restoring.contents import Contents, Damaged
 from policy.message import M, Message
 from tape.drive import Volume
 from tape.errors import TapeReadError

@@ -8,33 +8,34 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from backup import documents, eyes, index, manifest
-from backup.changes import Change, since
-from backup.documents import folder_of
 from backup.entry import raw, shown
 from backup.errors import SetExists
-from backup.finishing import Finishing
-from backup.helpers import Helpers
-from backup.links import LinkTable
-from backup.members import Members
+from backup.format import documents, index, manifest
+from backup.format.documents import folder_of
+from backup.format.readme import README
+from backup.format.volume_file import put, read_error
 from backup.phases import Phases
-from backup.plan import Plan
-from backup.readers import Readers
-from backup.readme import README
 from backup.request import (
     Journal,
     SetRequest,
     SetSummary,
 )
-from backup.scan import Found, Scan, roots
-from backup.sealing import Sealing
+from backup.source import lookout
+from backup.source.changes import Change, since
+from backup.source.links import LinkTable
+from backup.source.plan import Plan
+from backup.source.readahead.files import Readers
+from backup.source.readahead.pool import Helpers
+from backup.source.scan import Found, Scan, roots
 from backup.spool import spooling
-from backup.tally import START, Tally
-from backup.tapefile import put, read_error
+from backup.writing.finishing import Finishing
+from backup.writing.members import Members
+from backup.writing.sealing import Sealing
+from backup.writing.tally import START, Tally
 from policy.message import M
 from policy.paths import order
-from tape.aside import Eyes, Wait
 from tape.drive import Volume
+from tape.programs.aside import Eyes, Wait
 
 
 def write_set(
@@ -49,7 +50,7 @@ def write_set(
     SealFailed, after which all archives that the journal was told of still count; and whatever the journal
     raises.
     """
-    with eyes.opened(wait) as seeing:
+    with lookout.opened(wait) as seeing:
         return _written(volume, request, journal, spool, seeing=seeing)
 
 

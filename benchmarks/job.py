@@ -19,19 +19,19 @@ from typing import Any
 
 from sqlalchemy import text
 
-from backup.changes import KnownFiles
 from backup.entry import Entry
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from backup.records import ArchiveRecord
 from backup.request import SetRequest
 from backup.restore import restore
+from backup.source.changes import KnownFiles
 from backup.write import write_set
-from db import catalog, lineage
 from db.engine import Database
 from db.models import BackupArchive, BackupSet
+from db.sets import catalog, lineage
 from db.states import BackupType
 from policy.message import Message
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 from policy.units import GIB
 from tape.drive import Medium, MediumState
 from tape.volume import FolderVolume

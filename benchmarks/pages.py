@@ -15,8 +15,8 @@ from pathlib import Path
 import requests
 from sqlalchemy import text
 
-from db import schedules
 from db.engine import Database
+from db.schedules import schedules
 from embedded.servers import Servers
 
 PAGES = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/metrics")

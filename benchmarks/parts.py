@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks import data, pages, streaming
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
-from db import cartridges
 from db.engine import Database
+from db.tapes import cartridges
 from embedded.postgres import Postgres
 
 MIB = 1 << 20

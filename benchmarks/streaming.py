@@ -10,8 +10,13 @@ import os
 import time
 from dataclasses import dataclass
 
-from backup.buffer import BLOCK, LEAST, Buffer, BufferedFile
 from backup.phases import Phases
+from backup.writing.buffer import (
+    BLOCK,
+    LEAST,
+    Buffer,
+    BufferedFile,
+)
 
 RATE = 400e6
 """Bytes a second."""

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tape.ltfs_windows_setup import READER
+from tape.ltfs_windows.setup import READER
 
 Seconds = Annotated[float, Field(gt=0)]
 Command = Annotated[list[str], Field(min_length=1)]

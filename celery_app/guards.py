@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from celery_app import reading, settings, wiring
 from celery_app.config import BRIEF
 from celery_app.queues import CONTROL, is_tape_queue
-from db import drives
+from db.tapes import drives
 from policy.errors import TapelineError
 from policy.message import M
 from tape.hostlock import HostLock

@@ -18,10 +18,10 @@ from celery_app import logs, reading, settings, wiring
 from celery_app.queues import CONTROL
 from notify.deliver import deliver_due, leave_out_unwanted
 from policy.errors import TapelineError
-from tape import command
-from tape.command import Process
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
+from tape.programs import command
+from tape.programs.command import Process
 
 log = structlog.get_logger("tapeline.notify")
 

@@ -14,7 +14,7 @@ from celery.utils.nodenames import default_nodename, host_format
 
 from celery_app import guards, health, installation, settings, wiring
 from celery_app.queues import CONTROL
-from db import drives
+from db.tapes import drives
 from policy.errors import TapelineError
 from policy.message import M, Message
 

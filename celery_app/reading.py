@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from celery_app import settings, wiring
-from db import processes
+from db.admin import processes
+from db.admin.processes import Reading
 from db.engine import Database
-from db.processes import Reading
 from policy.errors import TapelineError
 
 log = structlog.get_logger("tapeline.settings")

@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 from celery_app import reading, wiring
 from celery_app.config import BRIEF
 from celery_app.queues import CONTROL
-from db import planner
 from db.engine import Database
 from db.models import ChainRun
+from db.schedules import planner
 from policy.errors import TapelineError
 
 log = structlog.get_logger("tapeline.beat")

@@ -25,9 +25,9 @@ from notify.words import Language, Words
 from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Drive
-from tape.ltfs_windows import WindowsDrive
-from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
-from tape.virtual import VirtualDrive
+from tape.ltfs_windows.drive import WindowsDrive
+from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup
+from tape.virtual.drive import VirtualDrive
 
 
 def database_url() -> str:
@@ -73,8 +73,8 @@ def drive(name: str) -> Drive:
 
 
 def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
-    from tape.ltfs import LtfsDrive  # noqa: PLC0415 - only Linux has what it needs
-    from tape.ltfs_setup import Limits, Setup  # noqa: PLC0415 - as above
+    from tape.ltfs.drive import LtfsDrive  # noqa: PLC0415 - only Linux has what it needs
+    from tape.ltfs.setup import Limits, Setup  # noqa: PLC0415 - as above
 
     limits = Limits(
         label=found.label_limit_seconds,

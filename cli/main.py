@@ -12,12 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from celery_app import logs
-from cli import (
+from cli.commands import (
     apply,
     calendar,
-    clock,
-    database,
-    demo,
     doctor,
     drives,
     formats,
@@ -25,16 +22,21 @@ from cli import (
     labels,
     notify,
     precheck,
-    processes,
-    rights,
+    run,
     runs,
     schedules,
     sets,
-    settings,
     status,
     tapes,
 )
-from cli.output import errors, examples
+from cli.host import (
+    clock,
+    database,
+    processes,
+    rights,
+    settings,
+)
+from cli.render.output import errors, examples
 from policy.errors import TapelineError
 from policy.message import M
 
@@ -92,7 +94,7 @@ app.command(
     "run",
     short_help="Try Tapeline on a virtual tape.",
     epilog=examples("tapeline run", "tapeline run /home/me/documents"),
-)(demo.run)
+)(run.run)
 app.command(
     "precheck",
     short_help="Say whether a schedule could run now.",

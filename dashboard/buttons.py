@@ -13,13 +13,15 @@ from tornado.web import HTTPError, authenticated
 
 from dashboard.page import Page
 from dashboard.run import retry_steps
-from db import failures, planner, runs, schedules
+from db import failures
 from db.errors import NotAllowed
 from db.models import ChainRun, now
+from db.runs import transitions
+from db.schedules import planner, schedules
 from db.states import RunState
 from policy.message import M, Message
 from tasks import chain
-from tasks.retry import step_named
+from tasks.requests.retry import step_named
 
 FRESH = timedelta(minutes=10)
 """How long the question whether to start a run may be answered."""
@@ -113,7 +115,7 @@ class Cancel(Button):
 
     @authenticated
     async def get(self, run_id: str) -> None:
-        found = await self.ask(lambda session: runs.get_active(session, _id(run_id)))
+        found = await self.ask(lambda session: transitions.get_active(session, _id(run_id)))
         self.question(
             M("Cancel run {id}? It stops at its next safe point; the tape stays consistent.", id=found.id),
             M("Cancel the run"),
@@ -184,10 +186,10 @@ def _id(given: str) -> int:
 
 def _retry_steps(session: Session, run_id: int) -> tuple[list[str], str]:
     """From where a run may go on, and how it was found. Raises NotAllowed for one that has not failed."""
-    run = runs.get(session, run_id)
+    run = transitions.get(session, run_id)
     if run.state is not RunState.FAILED:
-        raise runs.only_failed(run)
-    opened = runs.first_open_step(session, run)
+        raise transitions.only_failed(run)
+    opened = transitions.first_open_step(session, run)
     return retry_steps(run, opened.step if opened else None), _as_found(run)
 
 
@@ -196,7 +198,7 @@ def _as_found(run: ChainRun) -> str:
 
 
 def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
-    run = runs.get(session, run_id)
+    run = transitions.get(session, run_id)
     if run.state is RunState.FAILED and seen != _as_found(run):
         raise NotAllowed(
             M("Run {id} has gone on and failed anew since you were asked.", id=run_id),

@@ -11,9 +11,11 @@ from tornado.web import authenticated
 from celery_app import wiring
 from dashboard import inside, verdicts
 from dashboard.page import Page
-from db import cartridges, schedules, views
+from db import views
 from db.models import ChainRun, Drive
+from db.schedules import schedules
 from db.states import ACTIVE
+from db.tapes import cartridges
 
 
 class Drives(Page):

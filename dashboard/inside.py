@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import cartridges
 from db.models import Drive
-from policy.tapes import TapeFacts
+from db.tapes import cartridges
+from policy.tapes.facts import TapeFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ from tornado.web import HTTPError
 from celery_app import settings, wiring
 from celery_app.settings import LOOPBACK
 from dashboard.page import Page
-from db import attention, planner, runs, schedules
+from db import attention
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
+from db.runs import transitions
+from db.schedules import planner, schedules
 from db.states import RunState
-from policy.tapes import CartridgeState
+from policy.tapes.facts import CartridgeState
 
 SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
 """Headers of a proxy on this host: who asks is then somebody else."""
@@ -170,7 +172,7 @@ def _seconds_of(session: Session, stored: BackupSet) -> float:
     """How long a set was written, without what its run waited for a tape in the middle of it."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id else None
     whole = (stored.finished_at - stored.started_at).total_seconds() if stored.finished_at else 0.0
-    worked = runs.worked_seconds(run) if run else None
+    worked = transitions.worked_seconds(run) if run else None
     return whole if worked is None else min(whole, worked)
 
 

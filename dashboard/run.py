@@ -11,8 +11,10 @@ from tornado.web import authenticated
 
 from dashboard import outcome
 from dashboard.page import Page
-from db import catalog, runs, views
+from db import views
 from db.models import BackupSet, ChainRun, TapeCartridge
+from db.runs import transitions
+from db.sets import catalog
 from db.states import ACTIVE, STEPS, RunState, Step
 from policy.message import M, Message
 from tasks import chain
@@ -54,8 +56,8 @@ class Run(Page):
 
 
 def _story(session: Session, run_id: int, known: Container[str], most: int | None) -> dict[str, Any]:
-    run = runs.get(session, run_id)
-    opened = runs.first_open_step(session, run)
+    run = transitions.get(session, run_id)
+    opened = transitions.first_open_step(session, run)
     events = views.events_json(session, run_id, newest=most)
     [shown] = views.runs_json(session, select(ChainRun).where(ChainRun.id == run_id))
     return {

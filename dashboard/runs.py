@@ -10,8 +10,9 @@ from tornado.web import authenticated
 
 from dashboard import charts, outcome
 from dashboard.page import Page, number
-from db import schedules, views
+from db import views
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask
+from db.schedules import schedules
 from db.states import Kind, RunState
 from policy.errors import UsageError
 from policy.message import M

@@ -13,11 +13,12 @@ from tornado.web import authenticated
 
 from celery_app import settings
 from dashboard.page import Page
-from db import attention, calendar, planner, schedules, views
+from db import attention, views
 from db.models import ChainRun, ScheduledTask, now
+from db.schedules import calendar, planner, schedules
 from db.states import RunState
-from policy.calendar import Entry
-from policy.local_time import zone_named
+from policy.times.calendar import Entry
+from policy.times.local_time import zone_named
 
 WEEKS = 5
 TIMES = 3

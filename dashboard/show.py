@@ -13,8 +13,8 @@ from celery_app import settings
 from db.models import now
 from db.views import seconds_between
 from notify.words import Words
-from policy import tapes
 from policy.message import M, Message
+from policy.tapes import facts
 
 STATES: dict[str, tuple[Message, str]] = {
     "QUEUED": (M("queued"), "secondary"),
@@ -37,7 +37,7 @@ STATES: dict[str, tuple[Message, str]] = {
 }
 """How a state is called, and the colour that it has."""
 
-MEDIA = {**tapes.STATES, "formatted": M("a tape without a label")}
+MEDIA = {**facts.STATES, "formatted": M("a tape without a label")}
 """How what is in a drive is called where it has no label."""
 
 STEPS = {

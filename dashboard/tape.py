@@ -12,10 +12,11 @@ from tornado.web import authenticated
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page
 from dashboard.tapes import tape_facts
-from db import schedules, views
+from db import views
 from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, TapeCartridge
-from db.shelf import Shelf
+from db.schedules import schedules
+from db.tapes.facts import Shelf
 from policy.message import M
 
 MOST_SETS = 500

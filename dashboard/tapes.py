@@ -11,11 +11,12 @@ from tornado.web import authenticated
 
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page, number
-from db import schedules, views
-from db.cartridges import StoredSet
+from db import views
 from db.models import BackupArchive, ScheduledTask, TapeCartridge
-from db.shelf import Shelf
-from policy.tapes import CartridgeState, SetState
+from db.schedules import schedules
+from db.tapes.cartridges import StoredSet
+from db.tapes.facts import Shelf
+from policy.tapes.facts import CartridgeState, SetState
 
 MONTHS = 24
 """How many months the chart has."""

@@ -12,10 +12,11 @@ from tornado.web import authenticated
 from celery_app import reading, wiring
 from dashboard.page import Page
 from dashboard.schedules import newest_runs
-from db import attention, calendar, planner, schedules, views
+from db import attention, views
 from db.models import ChainRun, ScheduledTask, now
+from db.schedules import calendar, planner, schedules
 from db.states import RunState
-from policy.calendar import Entry
+from policy.times.calendar import Entry
 
 AHEAD = timedelta(weeks=5)
 """How far ahead it is known which tape a run needs."""

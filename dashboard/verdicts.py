@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import permits
 from db.models import ScheduledTask, now
+from db.tapes import permits
 from policy.errors import UsageError
-from policy.local_time import zone_named
 from policy.message import M
-from policy.tapes import TapeFacts
-from policy.verdict import Answer, Question, judge
+from policy.tapes.facts import TapeFacts
+from policy.tapes.verdict import Answer, Question, judge
+from policy.times.local_time import zone_named
 from tasks.tape_rules import is_full
 
 NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identity=(), known=None)

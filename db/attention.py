@@ -10,13 +10,21 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from db import events, failures, holds, leaps, outbox, planner, processes, runs, schedules
+from db import (
+    events,
+    failures,
+    leaps,
+    outbox,
+)
+from db.admin import holds, processes
 from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
+from db.runs import transitions
+from db.schedules import planner, schedules
 from db.states import ACTIVE, Kind, RunState
-from policy.calendar import Entry
-from policy.local_time import zone_named
 from policy.message import M, Message
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.times.calendar import Entry
+from policy.times.local_time import zone_named
 
 LATELY = timedelta(days=7)
 """How long a failure of a run that no schedule asked for is shown."""
@@ -90,7 +98,7 @@ def standing_still(session: Session) -> list[dict[str, Any]]:
 
 def _standing_still(session: Session) -> Iterator[Concern]:
     for each in standing_still(session):
-        run = runs.get(session, each["run"])
+        run = transitions.get(session, each["run"])
         text = M("{what} stands still: {reason}", what=_what(run), reason=each["reason"])
         yield Concern(text, run=run.id, drive=run.drive)
 

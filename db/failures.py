@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db import events, runs
+from db import events
 from db.errors import NotAllowed
 from db.models import ChainRun, now
+from db.runs import transitions
 from db.states import Kind, RunState
 from policy.message import M, Message
 
@@ -57,7 +58,7 @@ def of_no_schedule(session: Session, since: datetime) -> list[ChainRun]:
 def dismiss(session: Session, run_id: int, *, requested_by: str, why: str) -> ChainRun:
     """Nobody has to look after a failed run any more; its story names who decided that, and why. A retry that
     fails is a failure again. Raises NotFound, NotAllowed."""
-    run = runs.get(session, run_id, lock=True)
+    run = transitions.get(session, run_id, lock=True)
     if run.state is not RunState.FAILED:
         raise NotAllowed(
             M("Run {id} is {state}; only a FAILED run can be dismissed.", id=run.id, state=run.state.value),

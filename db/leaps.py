@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from db.errors import NotAllowed
 from db.models import BackupSet, ClockMark
-from policy import clock
 from policy.message import M, Message
+from policy.times import clock
 
 EACH = timedelta(minutes=1)
 """How often the mark is moved along."""

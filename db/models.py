@@ -31,8 +31,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_colu
 from db import clock
 from db.bigint import Whole
 from db.states import BackupType, Kind, RecordState, RunState, Step, StepState, Trigger
-from policy.period import ScheduleType
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.times.period import ScheduleType
 
 
 def now() -> datetime:
@@ -111,7 +111,7 @@ class ScheduledTask(Base):
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
-    """It was copied here from another database, and nobody has released it (``db.holds``)."""
+    """It was copied here from another database, and nobody has released it (``db.admin.holds``)."""
     archived_at: Mapped[datetime | None]
     """When it was removed; the row stays because its runs and sets point to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
@@ -206,7 +206,7 @@ class ChainRun(Base):
     tape_seen: Mapped[dict[str, Any] | None]
     """The identity of the tape that precheck saw in this part."""
     tape_failed: Mapped[dict[str, Any] | None]
-    """What the drive could do nothing with, how often, and when it is tried again (``db.tries``)."""
+    """What the drive could do nothing with, how often, and when it is tried again (``db.tapes.mount_backoff``)."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """What drive and tapes warned of after the run had used them, as messages."""
     cancel_requested_at: Mapped[datetime | None]
@@ -221,7 +221,7 @@ class ChainRun(Base):
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
-    """It was copied here from another database, and nobody has released it (``db.holds``)."""
+    """It was copied here from another database, and nobody has released it (``db.admin.holds``)."""
     moved_at: Mapped[datetime | None]
     """When it came further: a step, a byte, a name. A heartbeat is none of these."""
     look_asked_at: Mapped[datetime | None]

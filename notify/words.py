@@ -18,8 +18,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 from policy.errors import TapelineError, UsageError
-from policy.local_time import zone_named
 from policy.message import M, Message
+from policy.times.local_time import zone_named
 
 Language = Literal["zh_CN", "en"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from policy.message import M, Message
-from policy.tapes import described
+from policy.tapes.facts import described
 from tape.errors import TapeChanged
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from policy.errors import TapelineError
 from policy.message import M, Message
-from policy.tapes import described
+from policy.tapes.facts import described
 from tape.drive import Drive, Medium, MediumState, ProgramRun, changed
 from tape.errors import CommandTimeout, DriveError, FormatFailed
-from tape.ltfs_messages import reason
+from tape.programs.ltfs_messages import reason
 
 
 @dataclass(frozen=True, slots=True)

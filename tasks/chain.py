@@ -14,9 +14,12 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
-from db import drives, holds, permits, runs, schedules
+from db.admin import holds
 from db.models import ChainRun, now
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
+from db.tapes import drives, permits
 
 log = structlog.get_logger("tapeline.chain")
 
@@ -80,8 +83,8 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
     comes out, where the schedule says so; a message that is lost leaves it in until the next run ends."""
     with wiring.database().transaction() as session:
         holds.hold_back(session, drive)
-        run = runs.admit(session, drive)
-        opened = runs.first_open_step(session, run) if run else None
+        run = transitions.admit(session, drive)
+        opened = transitions.first_open_step(session, run) if run else None
         to_eject = drives.eject_owed(session, drive)
     if to_eject is not None:
         ask("tapeline.eject", queue=queue_of(drive), brief=brief, run_id=to_eject)
@@ -108,7 +111,7 @@ def start(
         row = schedules.get(session, schedule)
         # Of two that ask at once, the second finds what the first has made.
         session.refresh(row, with_for_update=True)
-        run = runs.start(
+        run = transitions.start(
             session,
             row,
             due_at=moment,
@@ -117,7 +120,7 @@ def start(
             options=permits.named(session, options or {}),
         )
         if run is None:
-            return runs.of_moment(session, row, moment)
+            return transitions.of_moment(session, row, moment)
     if run.state is RunState.SKIPPED:
         ask("tapeline.deliver", brief=brief, run_id=run.id)
     else:
@@ -139,7 +142,7 @@ def retry(
     Raises NotFound, NotAllowed.
     """
     with wiring.database().transaction() as session:
-        run = runs.retry(session, run_id, from_step, requested_by, why, instead=instead)
+        run = transitions.retry(session, run_id, from_step, requested_by, why, instead=instead)
     release(run.drive, brief=brief)
     return run
 
@@ -147,7 +150,7 @@ def retry(
 def cancel(run_id: int, *, requested_by: str, brief: bool = False) -> ChainRun:
     """Cancel a run, now or at its next safe point. Raises NotFound, NotAllowed."""
     with wiring.database().transaction() as session:
-        run = runs.cancel(session, run_id, requested_by)
+        run = transitions.cancel(session, run_id, requested_by)
     ask("tapeline.deliver", brief=brief, run_id=run_id)
     release(run.drive, brief=brief)
     return run

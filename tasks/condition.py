@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from celery_app import settings
-from db import cartridges, events
+from db import events
 from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
+from db.tapes import cartridges
 from policy import health
 from policy.message import M
-from policy.tapes import CartridgeState
+from policy.tapes.facts import CartridgeState
 from tape import drive
 from tape.errors import DriveError
 from tasks.work import Work

@@ -5,12 +5,14 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from celery_app import settings
-from db import cartridges, drives, events, runs
+from db import events
 from db.models import ChainRun, TapeCartridge
+from db.runs import transitions
 from db.states import Step
+from db.tapes import cartridges, drives
 from policy import units
 from policy.message import M
-from policy.room import is_nearly_full
+from policy.tapes.room import is_nearly_full
 
 
 def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int | None, free: int) -> None:
@@ -32,4 +34,4 @@ def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int 
         capacity=units.size(capacity),
     )
     events.record(session, run, reason, step=Step.RUN_BACKUP)
-    runs.announce(session, run, "capacity", reason, M("Have another tape ready for the next backup."))
+    transitions.announce(session, run, "capacity", reason, M("Have another tape ready for the next backup."))

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings
 from db.models import RunEvent
-from policy import clock
 from policy.message import Message
+from policy.times import clock
 
 
 def clock_doubt(session: Session, run_id: int | None = None) -> Message | None:

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from backup.entry import Entry, raw, shown, signed, text
 from backup.records import ArchiveRecord
 from backup.request import Begun, ResumePoint
-from db import catalog, events
+from db import events
 from db.bigint import exact
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun
+from db.sets import catalog
 from db.states import Step
 from policy import units
 from policy.message import M, Message

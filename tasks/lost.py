@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from backup.documents import folder_of
-from db import cartridges, catalog, events, runs, volumes
+from backup.format.documents import folder_of
+from db import events
 from db.models import BackupSet, ChainRun, now
+from db.runs import transitions
+from db.sets import catalog
 from db.states import Kind, Step
+from db.tapes import cartridges, volumes
 from policy.errors import TapelineError
 from policy.message import M, Message
-from policy.tapes import CartridgeState
+from policy.tapes.facts import CartridgeState
 from tape.drive import Volume
 
 
@@ -40,7 +43,7 @@ def report(session: Session, run: ChainRun, tape_id: str, gone: Sequence[BackupS
         sets=", ".join(sorted(stored.id for stored in gone)),
     )
     events.record(session, run, reason, step=step, level="error")
-    runs.announce(session, run, "sets_lost", reason, _remedy())
+    transitions.announce(session, run, "sets_lost", reason, _remedy())
 
 
 def _remedy() -> Message:
@@ -91,7 +94,7 @@ def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
             tape=tape_id,
         )
         events.record(session, run, reason, step=Step.RUN_BACKUP, level="error")
-        runs.announce(session, run, "sets_lost", reason, _remedy())
+        transitions.announce(session, run, "sets_lost", reason, _remedy())
     if destroyed:
         report(session, run, tape_id, destroyed, Step.RUN_BACKUP)
 

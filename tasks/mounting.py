@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import mounts
 from db.models import ChainRun, Drive
+from db.tapes import mounts
 from tape.drive import Volume
 from tape.errors import NotMountable
 from tasks.work import Work

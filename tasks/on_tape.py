@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backup import manifest
+from backup.format import manifest
 from policy.message import M
 from tape.drive import Volume
 from tasks.work import Work, WrongTape

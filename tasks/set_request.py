@@ -12,12 +12,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backup.age import is_recipient
-from backup.changes import KnownFiles
+from backup.format.age import is_recipient
 from backup.request import Excludes, SetRequest
-from db import catalog, dump, lineage
+from backup.source.changes import KnownFiles
+from db.admin import dump
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import BackupSet, BackupTask, ChainRun
+from db.sets import catalog, lineage
 from policy.message import M, Message
 from tape.drive import Medium
 from tasks.journal import resume_point

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 
 from backup.errors import Ended, SourceSilent
-from backup.eyes import opened
-from backup.scan import roots
+from backup.source.lookout import opened
+from backup.source.scan import roots
 from policy.message import M
-from tape.aside import Wait
+from tape.programs.aside import Wait
 from tasks.work import Work
 
 SHOWN_AFTER = 10.0

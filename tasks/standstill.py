@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from celery_app import settings
-from db import drives, events, runs, steps
+from db import events
 from db.models import ChainRun, ChainStep, now
+from db.runs import steps, transitions
 from db.states import AT_THE_DRIVE, RunState
+from db.tapes import drives
 from notify.events import Event
 from policy.message import M, Message
 
@@ -39,7 +41,7 @@ def attend(session: Session, run: ChainRun, working: ChainStep | None) -> bool:
         return False
     reason, remedy = found
     events.record(session, run, reason, step=working.step if working else None, level="warning")
-    runs.announce(session, run, Event.STALLED, reason, remedy)
+    transitions.announce(session, run, Event.STALLED, reason, remedy)
     return True
 
 
@@ -69,7 +71,7 @@ def _is_said(session: Session, run: ChainRun) -> bool:
 
 def _unattended(session: Session, run: ChainRun) -> tuple[Message, Message] | None:
     """The step that comes next is one of the drive, and no worker of it lives."""
-    opened = runs.first_open_step(session, run)
+    opened = transitions.first_open_step(session, run)
     if opened is None or opened.step not in AT_THE_DRIVE or drives.is_alive(session, run.drive):
         return None
     if drives.registered_at(session, run.drive) is None:
@@ -123,8 +125,8 @@ def _give_up(session: Session, run: ChainRun, working: ChainStep, to: RunState) 
     steps.fail_dead(session, working)
     if to is RunState.CANCELLED:
         reason = M("Cancelled without its step, which did not answer. {reason}", reason=reason.to_json())
-        runs.transition(session, run, to, reason)
+        transitions.transition(session, run, to, reason)
     else:
         reason = M("{reason} It was given up; what is sealed counts.", reason=reason.to_json())
         remedy = M("See what did not answer, then: tapeline runs retry {run}", run=run.id)
-        runs.transition(session, run, to, reason, remedy)
+        transitions.transition(session, run, to, reason, remedy)

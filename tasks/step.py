@@ -17,16 +17,19 @@ from sqlalchemy.orm import Session
 from backup.errors import Ended
 from celery_app import guards, settings, wiring
 from celery_app.celery import app
-from db import events, runs, steps, tries
+from db import events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
+from db.runs import steps, transitions
+from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
-from db.steps import Claim
+from db.tapes import mount_backoff
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from tape.errors import NotMountable, VolumeGone, WriteProtected
-from tasks import chain, condition, recover
+from tasks import chain, condition
 from tasks.patience import wait_out
+from tasks.periodic import recover
 from tasks.work import Cancelled, Work
 
 log = structlog.get_logger("tapeline.step")
@@ -220,7 +223,7 @@ def _conclude(work: Work, ending: Ending) -> str:
 
 
 def _finish_not_needed(session: Session, work: Work, reason: Message) -> None:
-    run = runs.get(session, work.held.run_id)
+    run = transitions.get(session, work.held.run_id)
     events.record(session, run, M("Not needed: {reason}", reason=reason.to_json()), step=work.held.step)
     steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
 
@@ -230,7 +233,7 @@ def _skip_run(work: Work, reason: Message) -> NoReturn:
 
     def skip(session: Session, run: ChainRun) -> None:
         steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
-        runs.transition(session, run, RunState.SKIPPED, reason)
+        transitions.transition(session, run, RunState.SKIPPED, reason)
 
     work.db(skip)
     _leave(work, "SKIPPED", "task-skipped", str(reason))
@@ -244,8 +247,8 @@ def _begin_part(work: Work, ending: NextPart) -> NoReturn:
 
     def begin(session: Session, run: ChainRun) -> ChainRun:
         steps.finish(session, work.held, state, result=result)
-        runs.begin_part(session, run, ending.reason)
-        runs.new_dispatch(run)
+        transitions.begin_part(session, run, ending.reason)
+        transitions.new_dispatch(run)
         return run
 
     run = work.db(begin)
@@ -288,7 +291,9 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
     def wait(session: Session, run: ChainRun) -> RunState | None:
         if run.cancel_requested_at:
             steps.finish(session, work.held, StepState.FAILED, error=error)
-            runs.transition(session, run, RunState.CANCELLED, M("cancelled before it waited for a tape"))
+            transitions.transition(
+                session, run, RunState.CANCELLED, M("cancelled before it waited for a tape")
+            )
             return run.state
         seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
         if run.part > 1 or run.options.get("next_tape"):
@@ -299,8 +304,8 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
         run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)
         if run.wait_until <= now():
             return None
-        runs.reopen(session, run, Step.PRECHECK)
-        runs.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
+        transitions.reopen(session, run, Step.PRECHECK)
+        transitions.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
         if isinstance(error, NotMountable | WriteProtected):
             _leave_alone(session, run, work.held.step)
         return run.state
@@ -310,7 +315,7 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
 
 def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
     """Whatever the rules say of the tape, the drive could do nothing with it."""
-    minutes = round((tries.failed(session, run) - now()) / timedelta(minutes=1))
+    minutes = round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1))
     told = M(
         "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",
         minutes=minutes,
@@ -334,7 +339,7 @@ def _end_run(work: Work, state: RunState, error: TapelineError) -> None:
         if error.consequence is Consequence.RETIRE_TAPE and work.writes_on is not None:
             condition.condemn(session, run, work.writes_on)
         if run.state is RunState.RUNNING:
-            runs.transition(session, run, state, error.message, error.remedy)
+            transitions.transition(session, run, state, error.message, error.remedy)
 
     work.db(end)
     if state is RunState.CANCELLED:

@@ -10,14 +10,21 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, labels, lineage, permits
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
+from db.sets import lineage
 from db.states import BackupType, Kind
-from policy import verdict
+from db.tapes import cartridges, labels, permits
 from policy.message import M, Message
-from policy.permit import Decision, Denial
-from policy.tapes import CartridgeState, TapeFacts, TapePolicy
-from policy.verdict import Answer, Objection, Objections, Question, Verdict
+from policy.tapes import verdict
+from policy.tapes.facts import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes.permit import Decision, Denial
+from policy.tapes.verdict import (
+    Answer,
+    Objection,
+    Objections,
+    Question,
+    Verdict,
+)
 
 
 def policy_of(run: ChainRun) -> TapePolicy:

@@ -16,14 +16,15 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from celery_app import guards, settings, wiring
-from db import events, runs, steps
+from db import events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun
-from db.steps import Claim
+from db.runs import steps, transitions
+from db.runs.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
-from tape import command
 from tape.drive import Drive
+from tape.programs import command
 
 log = structlog.get_logger("tapeline.step")
 
@@ -133,13 +134,13 @@ class Work:
 
     def announce(self, event: str, reason: Message) -> None:
         """Put an event that is not the run's end into the outbox."""
-        self.db(lambda session, run: runs.announce(session, run, event, reason))
+        self.db(lambda session, run: transitions.announce(session, run, event, reason))
 
     @cached_property
     def drive_name(self) -> str:
         """The run's drive; it never changes."""
         return self.database.attempt(
-            lambda session: runs.get(session, self.held.run_id).drive,
+            lambda session: transitions.get(session, self.held.run_id).drive,
             patience=self.settings.database_patience_seconds,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tape import virtual_record
+from tape.virtual import record as virtual_record
 
 
 def sealed(folder: Path) -> dict[str, int]:

@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import schedules
 from db.models import ChainRun, ScheduledTask
+from db.schedules import schedules
 from db.states import Kind, RunState, Trigger
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 
 NAME = "of-an-earlier-year"
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 
-from backup import manifest
 from backup.compare import compare_trees
 from backup.entry import Entry, FileType
+from backup.format import manifest
 from backup.restore import Restoration
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
 from db.states import RunState
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Drive
-from tape.virtual_record import VOLUME
+from tape.virtual.record import VOLUME
 from tests import cartridges
 
 ENDINGS = {

@@ -7,9 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from policy.permit import FormatFacts
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
-from policy.verdict import Question
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.tapes.permit import FormatFacts
+from policy.tapes.verdict import Question
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 OLD = datetime(2024, 10, 15, tzinfo=UTC)

@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 
-from db import runs
 from db.engine import Database
 from db.models import ScheduledTask
-from db.schedules import put
-from tape import virtual_shelf
-from tape.virtual import VirtualDrive
-from tape.virtual_volume import VOLUME
+from db.runs import transitions
+from db.schedules.schedules import put
+from tape.virtual import shelf
+from tape.virtual.drive import VirtualDrive
+from tape.virtual.volume import VOLUME
 from tests.preloaded import tapeline
 
 PATIENCE = 40.0
@@ -69,9 +69,9 @@ class System:
 
     def insert_blank(self, barcode: str = "A00001L9", *, capacity: int = 10**9, **how: Any) -> Path:
         """Put a new tape into the drive; the folder of its files."""
-        virtual_shelf.new_cartridge(self.drive.path, barcode, capacity=capacity, **how)
-        virtual_shelf.insert(self.drive.path, barcode)
-        return virtual_shelf.folder_of(self.drive.path, barcode) / VOLUME
+        shelf.new_cartridge(self.drive.path, barcode, capacity=capacity, **how)
+        shelf.insert(self.drive.path, barcode)
+        return shelf.folder_of(self.drive.path, barcode) / VOLUME
 
     def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers as the README says, and wait until they are ready."""
@@ -153,7 +153,7 @@ class System:
         """Wait until a run is in one of the states; returns it."""
 
         def reached() -> bool:
-            return self.ask(lambda session: runs.get(session, run_id).state) in states
+            return self.ask(lambda session: transitions.get(session, run_id).state) in states
 
         self.wait_for(reached, f"run {run_id} to be {states}")
         return dict(self.json("runs", "show", str(run_id)))

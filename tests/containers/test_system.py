@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 
-from tape.virtual_shelf import insert, new_cartridge
+from tape.virtual.shelf import insert, new_cartridge
 from tests.containers import engine as engines
 from tests.containers.engine import ROOT, Engine, NoEngine, run
 from tests.ltfs import programs

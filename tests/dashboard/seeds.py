@@ -7,12 +7,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, drives, events, runs, schedules
+from db import events
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, FormatPermit, ScheduledTask, TapeCartridge, now
+from db.runs import transitions
+from db.schedules import schedules
+from db.sets import catalog
 from db.states import BackupType, RunState, Trigger
+from db.tapes import cartridges, drives
 from policy.message import M
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}"
 """A name, a label, a path, a reason: whatever an operator or a file system may hold."""
@@ -48,12 +52,12 @@ def _medium(tape: TapeCartridge) -> dict[str, Any]:
 
 
 def _failed_run(session: Session, row: ScheduledTask) -> None:
-    run = runs.start(
+    run = transitions.start(
         session, row, due_at=now() - timedelta(hours=1), trigger=Trigger.MANUAL, requested_by=HOSTILE
     )
     assert run is not None
     assert run.id == FAILED
-    runs.transition(session, run, RunState.RUNNING)
+    transitions.transition(session, run, RunState.RUNNING)
     for _ in range(400):
         events.record(session, run, M("In drive {drive}: {tape}.", drive="tape0", tape=HOSTILE))
     session.add(
@@ -62,7 +66,9 @@ def _failed_run(session: Session, row: ScheduledTask) -> None:
             reasons=[M("Set {set} on it is kept for ever.", set=HOSTILE).to_json()], sets_lost=[],
         )
     )  # fmt: skip
-    runs.transition(session, run, RunState.FAILED, M("{path}: {reason}", path=HOSTILE, reason="broken"))
+    transitions.transition(
+        session, run, RunState.FAILED, M("{path}: {reason}", path=HOSTILE, reason="broken")
+    )
 
 
 def _tape(

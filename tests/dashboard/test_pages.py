@@ -20,7 +20,7 @@ from tornado.web import URLSpec
 
 from dashboard.routes import ROUTES
 from db.models import BackupSet
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 from tests.dashboard import seeds
 from tests.dashboard.site import Site
 from tests.system import System

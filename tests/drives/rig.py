@@ -13,14 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tape import ltfs_mounts, virtual_shelf
 from tape.drive import Drive
-from tape.ltfs import LtfsDrive
-from tape.ltfs_setup import Limits, Setup
-from tape.ltfs_windows import WindowsDrive
-from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup
-from tape.virtual import VirtualDrive, insert, new_cartridge, remove, set_faults, set_write_protected
-from tape.virtual_shelf import inserted
+from tape.ltfs import mounts
+from tape.ltfs.drive import LtfsDrive
+from tape.ltfs.setup import Limits, Setup
+from tape.ltfs_windows.drive import WindowsDrive
+from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup
+from tape.virtual import shelf
+from tape.virtual.drive import (
+    VirtualDrive,
+    insert,
+    new_cartridge,
+    remove,
+    set_faults,
+    set_write_protected,
+)
+from tape.virtual.shelf import inserted
 from tests.ltfs import programs
 from tests.windows import programs as windows_programs
 
@@ -148,7 +156,7 @@ class VirtualRig(Rig):
         self.path = folder / "drive"
         self.drive = VirtualDrive("tape", self.path, label_limit=0.2, format_limit=20)
         self.recipe = (
-            "from pathlib import Path\nfrom tape.virtual import VirtualDrive\n"
+            "from pathlib import Path\nfrom tape.virtual.drive import VirtualDrive\n"
             f"drive = VirtualDrive('tape', Path({str(self.path)!r}))\n"
         )
         self._cartridges = 0
@@ -162,12 +170,12 @@ class VirtualRig(Rig):
 
     def insert_foreign(self) -> str:
         barcode = self.insert_blank()
-        with virtual_shelf.edit(self.path, barcode) as record:
+        with shelf.edit(self.path, barcode) as record:
             record.foreign = True
         return barcode
 
     def lock(self) -> None:
-        with virtual_shelf.edit(self.path, self._inside()) as record:
+        with shelf.edit(self.path, self._inside()) as record:
             assert record.volume
             record.volume.locked = True
 
@@ -217,12 +225,12 @@ class LtfsRig(VirtualRig):
         self.drive = LtfsDrive("tape", Setup(**self.setup))
         self.recipe = (
             "from pathlib import *\n"
-            "from tape.ltfs import LtfsDrive\nfrom tape.ltfs_setup import Limits, Setup\n"
+            "from tape.ltfs.drive import LtfsDrive\nfrom tape.ltfs.setup import Limits, Setup\n"
             f"drive = LtfsDrive('tape', Setup(**{self.setup!r}))\n"
         )
 
     def lose_the_end(self) -> None:
-        with virtual_shelf.edit(self.path, self._inside()) as record:
+        with shelf.edit(self.path, self._inside()) as record:
             assert record.volume
             record.volume.end_lost = True
 
@@ -232,12 +240,12 @@ class LtfsRig(VirtualRig):
     def power_off(self, process: subprocess.Popen[bytes]) -> None:
         super().power_off(process)
         self.die()
-        mounted = ltfs_mounts.of(self.setup["device"])
+        mounted = mounts.of(self.setup["device"])
         if mounted:
             subprocess.run(["umount", str(mounted.point)], check=True)
 
     def die(self) -> None:
-        for serving in ltfs_mounts.processes("ltfs", self.setup["device"]):
+        for serving in mounts.processes("ltfs", self.setup["device"]):
             serving.kill()
             serving.wait()
 
@@ -338,8 +346,8 @@ class WindowsRig(Rig):
         )
         self.drive = WindowsDrive("tape", self.setup)
         self.recipe = (
-            "from pathlib import *\nfrom tape.ltfs_windows import WindowsDrive\n"
-            "from tape.ltfs_windows_setup import Commands, WindowsLimits, WindowsSetup\n"
+            "from pathlib import *\nfrom tape.ltfs_windows.drive import WindowsDrive\n"
+            "from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup\n"
             f"drive = WindowsDrive('tape', {self.setup!r})\n"
         )
 

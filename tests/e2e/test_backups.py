@@ -19,7 +19,7 @@ from backup.compare import compare_trees
 from cli import sample
 from db.models import ChainStep, Notification
 from db.states import Step, StepState
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
@@ -35,9 +35,9 @@ def source(short_path: Path) -> Path:
 @pytest.fixture
 def volume(system: System) -> Path:
     """A blank tape in the drive; where its files will be."""
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
-    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00001L9")
+    return shelf.folder_of(system.drive.path, "A00001L9") / "volume"
 
 
 def fill(folder: Path, **files: str) -> None:
@@ -201,8 +201,8 @@ def test_an_increment_never_takes_a_blank_tape(system: System, source: Path) -> 
     system.schedule("monthly", source)
     system.start("control", "tape")
     back_up(system)
-    virtual_shelf.new_cartridge(system.drive.path, "A00002L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.new_cartridge(system.drive.path, "A00002L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00002L9")
     run_id = int(system.json("schedule", "run", "monthly", "--type", "incremental")["run"])
     failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
     assert failed["state"] == "FAILED"
@@ -247,8 +247,8 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     for number in range(8):
         (source / f"large{number}").write_bytes(os.urandom(1 << 20))
     for number in (1, 2):
-        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(5 * number) << 20)
+    shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
     system.start("control", "tape")
     system.start_beat()
@@ -257,7 +257,7 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     assert (waiting["state"], waiting["part"]) == ("WAITING_FOR_TAPE", 2), waiting
     second = f"{LABEL[:-2]}02"
     assert second in str(waiting["reason"])
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.insert(system.drive.path, "A00002L9")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
@@ -278,12 +278,12 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
 
     target = short_path / "restored"
     for command in (("restore", stored["id"], "--to", str(target)), ("verify", stored["id"])):
-        virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.insert(system.drive.path, "A00001L9")
         reading = int(system.json("sets", *command)["run"])
         asks = system.wait_for_state(reading, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
         assert asks["state"] == "WAITING_FOR_TAPE", asks
         assert second in str(asks["reason"])
-        virtual_shelf.insert(system.drive.path, "A00002L9")
+        shelf.insert(system.drive.path, "A00002L9")
         read = system.wait_for_state(reading, "SUCCEEDED", "FAILED")
         assert read["state"] == "SUCCEEDED", read
     assert compare_trees(source, target / source.relative_to("/")) == []
@@ -296,15 +296,15 @@ def test_a_file_larger_than_a_tape_spans_tapes(system: System, source: Path, sho
     (source / "dump").write_bytes(os.urandom(7 << 20))
     fill(source, a_txt="a", z_txt="z")
     for number in (1, 2):
-        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=6 << 20)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=6 << 20)
+    shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 1 << 20})
     system.start("control", "tape")
     system.start_beat()
     run_id = system.run_schedule("monthly")
     waiting = system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
     assert waiting["state"] == "WAITING_FOR_TAPE", waiting
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.insert(system.drive.path, "A00002L9")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     assert paths(system, done, source) == ["a.txt", "dump", "z.txt"]
@@ -321,10 +321,10 @@ def test_a_file_larger_than_a_tape_spans_tapes(system: System, source: Path, sho
     plan = system.json("sets", *one, "--dry-run")
     assert (plan["tapes"], plan["files"], plan["bytes"]) == ([LABEL, second], 1, 7 << 20)
     for command in (one, ("verify", stored["id"])):
-        virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.insert(system.drive.path, "A00001L9")
         reading = int(system.json("sets", *command)["run"])
         system.wait_for_state(reading, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
-        virtual_shelf.insert(system.drive.path, "A00002L9")
+        shelf.insert(system.drive.path, "A00002L9")
         read = system.wait_for_state(reading, "SUCCEEDED", "FAILED")
         assert read["state"] == "SUCCEEDED", read
     restored = target / source.relative_to("/")

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 
 from celery_app.settings import BadConfiguration, default_state_dir
 from cli import person
-from db import drives
 from db.models import ChainRun
+from db.tapes import drives
 from tests.system import System
 
 
@@ -122,10 +122,10 @@ def test_doctor_names_what_is_wrong_and_what_to_do(system: System) -> None:
 
 def test_a_source_that_is_missing_fails_the_run_before_anything_is_written(system: System) -> None:
     """The run says which source, the tape's set is not begun."""
-    from tape import virtual_shelf
+    from tape.virtual import shelf
 
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", Path("/no/such/source"))
     system.start("control", "tape")
     run = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 from db.models import ChainRun, ScheduledTask
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 from tests.system import System
 
 SOON = timedelta(seconds=3)

@@ -19,7 +19,7 @@ from backup.compare import compare_trees
 from cli import sample
 from db.engine import Database
 from embedded import binaries
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.e2e.test_precheck_agrees import LONG_AGO, Scene
 from tests.system import System
 
@@ -27,8 +27,8 @@ from tests.system import System
 @pytest.fixture
 def lost(system: System, broker_client: redis.Redis) -> Iterator[System]:
     """An installation whose database and broker were lost after its backup."""
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00001L9")
     sample.make(system.folder / "source", large=1 << 20, small=40)
     template = {"retention_days": 30}
     system.schedule("monthly", system.folder / "source", template=template, wait_for_tape_seconds=3600)
@@ -62,9 +62,7 @@ def in_another_database(system: System) -> Iterator[System]:
 
 
 def dump_on_tape(system: System) -> Path:
-    [found] = (virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume").glob(
-        "sets/*/database.sql.zst"
-    )
+    [found] = (shelf.folder_of(system.drive.path, "A00001L9") / "volume").glob("sets/*/database.sql.zst")
     return found
 
 
@@ -130,7 +128,7 @@ def test_from_the_dump_on_the_tape(lost: System) -> None:
 def test_its_tape_is_put_in_after_the_start(lost: System) -> None:
     """The run that was under way holds no drive; released without its tape, it waits for it."""
     lost.cli("database", "restore", str(dump_on_tape(lost)))
-    virtual_shelf.remove(lost.drive.path)
+    shelf.remove(lost.drive.path)
     lost.start("control", "tape")
     lost.start_beat()
     lost.cli("database", "release", "--run", "1")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from db import cartridges, permits, schedules
-from policy.permit import Denial, decide
-from tape import virtual_shelf
+from db.schedules import schedules
+from db.tapes import cartridges, permits
+from policy.tapes.permit import Denial, decide
+from tape.virtual import shelf
 from tests.e2e.test_import import forget_everything
 from tests.guide.chapters import GUIDE, steps
 from tests.system import System
@@ -44,7 +45,7 @@ def denials(system: System) -> dict[tuple[str, str], set[Denial]]:
     def ask(session: Any) -> dict[tuple[str, str], set[Denial]]:
         found = {}
         for owner, barcode in BARCODES.items():
-            virtual_shelf.insert(system.drive.path, barcode)
+            shelf.insert(system.drive.path, barcode)
             tape = cartridges.tape_facts(session, system.drive.look().to_json())
             for name in BARCODES:
                 row = schedules.get(session, name)
@@ -85,7 +86,7 @@ def test_a_catalogue_made_of_tapes_protects_every_set_as_before(
 
     def import_all() -> None:
         for barcode in BARCODES.values():
-            virtual_shelf.insert(system.drive.path, barcode)
+            shelf.insert(system.drive.path, barcode)
             typed(import_it)
 
     for act in (import_all, lambda: typed(apply_them))[:: 1 if tapes_first else -1]:

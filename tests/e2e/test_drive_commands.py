@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import drives
 from db.models import Notification
-from tape import virtual_shelf
+from db.tapes import drives
+from tape.virtual import shelf
 from tests.system import System
 
 
 def insert(system: System, barcode: str = "A00001L9") -> None:
-    virtual_shelf.new_cartridge(system.drive.path, barcode, capacity=10**9)
-    virtual_shelf.insert(system.drive.path, barcode)
+    shelf.new_cartridge(system.drive.path, barcode, capacity=10**9)
+    shelf.insert(system.drive.path, barcode)
 
 
 def a_file(system: System) -> Path:
@@ -65,7 +65,7 @@ def test_what_a_run_works_with_is_left_alone(system: System) -> None:
     system.wait_for(lambda: system.json("runs", "show", str(run_id))["state"] == "RUNNING", "the run")
     for words in (("drive", "eject"), ("drive", "load"), ("drive", "check"), ("tape", "label", "X1")):
         assert f"Run {run_id} works at drive tape0 now." in system.cli(*words, code=1).stderr
-    assert virtual_shelf.inserted(system.drive.path) == "A00001L9"
+    assert shelf.inserted(system.drive.path) == "A00001L9"
 
 
 def test_a_label_by_hand(system: System) -> None:
@@ -105,9 +105,9 @@ def test_after_a_run_as_the_schedule_says(system: System, after_run: str, inside
     insert(system)
     run_id = backed_up(system, after_run=after_run)
     if inside is None:
-        system.wait_for(lambda: virtual_shelf.inserted(system.drive.path) is None, "the eject")
+        system.wait_for(lambda: shelf.inserted(system.drive.path) is None, "the eject")
         system.wait_for(lambda: "ejected" in system.cli("runs", "show", str(run_id)).stdout, "the story")
-    assert virtual_shelf.inserted(system.drive.path) == inside
+    assert shelf.inserted(system.drive.path) == inside
 
 
 def test_the_eject_follows_what_is_queued_for_the_drive(system: System) -> None:
@@ -116,7 +116,7 @@ def test_the_eject_follows_what_is_queued_for_the_drive(system: System) -> None:
     run_id = backed_up(system, after_run="eject", template={"verify_percent": 100})
     [verification] = [run for run in system.json("runs") if run["kind"] == "verify"]
     assert system.wait_for_state(verification["id"], "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
-    system.wait_for(lambda: virtual_shelf.inserted(system.drive.path) is None, "the eject")
+    system.wait_for(lambda: shelf.inserted(system.drive.path) is None, "the eject")
     system.wait_for(lambda: "was ejected" in system.cli("runs", "show", str(run_id)).stdout, "the story")
 
 
@@ -133,7 +133,7 @@ def test_a_tape_that_was_put_in_meanwhile_is_not_ejected(system: System) -> None
     system.wait_for(
         lambda: "not in the drive any more" in system.cli("runs", "show", str(run_id)).stdout, "the story"
     )
-    assert virtual_shelf.inserted(system.drive.path) == "A00002L9"
+    assert shelf.inserted(system.drive.path) == "A00002L9"
 
 
 def test_the_condition_of_a_tape(system: System) -> None:
@@ -162,7 +162,7 @@ def test_a_tape_that_breaks_tells_of_it(system: System) -> None:
     insert(system)
     system.schedule("monthly", a_file(system))
     system.start("control", "tape")
-    virtual_shelf.set_faults(system.drive.path, "A00001L9", [{"at": "write", "nth": 1, "error": "eio"}])
+    shelf.set_faults(system.drive.path, "A00001L9", [{"at": "write", "nth": 1, "error": "eio"}])
     run_id = system.run_schedule("monthly")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "FAILED"
     story = system.cli("runs", "show", str(run_id)).stdout

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from db.models import Notification
 from policy.message import Message
-from tape import virtual_record, virtual_shelf
-from tape.virtual_shelf import insert, new_cartridge
+from tape.virtual import record, shelf
+from tape.virtual.shelf import insert, new_cartridge
 from tests.ltfs import programs
 from tests.system import System
 
@@ -32,7 +32,7 @@ def source(short_path: Path) -> Path:
 def failed_run(system: System, source: Path, fault: dict[str, Any]) -> int:
     """A run whose format of a blank tape went wrong, with a schedule that goes on where it can."""
     system.insert_blank(BARCODE)
-    virtual_shelf.set_faults(system.drive.path, BARCODE, [{"at": "format", **fault}])
+    shelf.set_faults(system.drive.path, BARCODE, [{"at": "format", **fault}])
     system.schedule("monthly", source, on_format_failure="continue")
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -41,7 +41,7 @@ def failed_run(system: System, source: Path, fault: dict[str, Any]) -> int:
 
 
 def formats(system: System, barcode: str) -> int:
-    return virtual_record.read(virtual_shelf.folder_of(system.drive.path, barcode)).formats
+    return record.read(shelf.folder_of(system.drive.path, barcode)).formats
 
 
 def test_the_reason_is_shown_and_another_tape_is_the_way_on(system: System, source: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_format_that_is_killed(system: System, source: Path) -> None:
     system.schedule("monthly", source, on_format_failure="continue")
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
-    folder = virtual_shelf.folder_of(system.drive.path, BARCODE)
-    system.wait_for(lambda: virtual_record.read(folder).formatting, "the format")
+    folder = shelf.folder_of(system.drive.path, BARCODE)
+    system.wait_for(lambda: record.read(folder).formatting, "the format")
     child = system.child_of("tape")
     for process in [*child.children(recursive=True), child]:
         process.kill()

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from backup.compare import compare_trees
 from cli import sample
 from db.models import BackupFile
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System
 
 
@@ -56,15 +56,15 @@ def catalogue(system: System) -> Any:
 def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Path, short_path: Path) -> None:
     """A full set over two tapes and an increment: imported in any order, twice; then it restores."""
     for number, capacity in ((1, 6 << 20), (2, 24 << 20)):
-        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=capacity)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=capacity)
+    shelf.insert(system.drive.path, "A00001L9")
     template = {"compression": "none", "archive_bytes": 2 << 20, "retention_days": 30}
     system.schedule("monthly", source, template=template)
     system.start("control", "tape")
     system.start_beat()
     first = system.run_schedule("monthly")
     system.wait_for_state(first, "WAITING_FOR_TAPE")
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.insert(system.drive.path, "A00002L9")
     assert system.wait_for_state(first, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
     (source / "later").write_text("later")
     next(path for path in source.rglob("*.txt")).unlink()
@@ -76,7 +76,7 @@ def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Pa
     forget_everything(system)
     assert system.json("sets", "list") == []
     for number, barcode in enumerate(("A00002L9", "A00001L9", "A00002L9")):
-        virtual_shelf.insert(system.drive.path, barcode)
+        shelf.insert(system.drive.path, barcode)
         imported = int(system.json("tape", "import")["run"])
         ended = system.wait_for_state(imported, "SUCCEEDED", "FAILED")
         assert ended["state"] == "SUCCEEDED", ended
@@ -89,7 +89,7 @@ def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Pa
     assert len(plan["tapes"]) == 2
     reading = int(system.json("sets", "restore", done["set_id"], "--to", str(target))["run"])
     system.wait_for_state(reading, "FAILED", "WAITING_FOR_TAPE")
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     assert system.wait_for_state(reading, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
     assert compare_trees(source, target / source.relative_to("/")) == []
 

@@ -12,8 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tape import ltfs_mounts, virtual_shelf
-from tape.virtual_shelf import insert, new_cartridge
+from tape.ltfs import mounts
+from tape.virtual import shelf
+from tape.virtual.shelf import insert, new_cartridge
 from tests.drives.rig import describe_emulated, why_no_emulation
 from tests.ltfs import programs
 from tests.system import System
@@ -75,7 +76,7 @@ def installed(folder: Path, database_url: str, broker_url: str, drive: dict[str,
     found.device = Path(drive["device"])
     yield found
     found.close()
-    for process in ltfs_mounts.processes("ltfs", drive["device"]):
+    for process in mounts.processes("ltfs", drive["device"]):
         process.terminate()
         process.wait(20)
 
@@ -117,7 +118,7 @@ def test_the_chain_on_a_drive_of_ltfs(any_ltfs: Ltfs) -> None:
     target = any_ltfs.folder / "restored"
     any_ltfs.cli("sets", "restore", run["set_id"], "--to", str(target))
     assert (target / folder.relative_to("/") / "data").read_bytes() == (folder / "data").read_bytes()
-    assert ltfs_mounts.of(str(any_ltfs.device)) is None
+    assert mounts.of(str(any_ltfs.device)) is None
 
 
 def test_a_mount_that_a_killed_worker_left_behind(any_ltfs: Ltfs) -> None:
@@ -127,12 +128,12 @@ def test_a_mount_that_a_killed_worker_left_behind(any_ltfs: Ltfs) -> None:
     device = str(any_ltfs.device)
     any_ltfs.start("control", "tape")
     run_id = any_ltfs.run_schedule("monthly")
-    mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    mounted = any_ltfs.wait_for(lambda: mounts.of(device), "the mount")
     any_ltfs.wait_for(lambda: list(mounted.point.glob("sets/*/data-*")), "an archive on the tape")
     child = any_ltfs.child_of("tape")
     psutil.Process(child.pid).kill()
     any_ltfs.kill("tape", signal.SIGKILL)
-    assert ltfs_mounts.of(device) is not None
+    assert mounts.of(device) is not None
     any_ltfs.start("tape")
     run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", story(any_ltfs, run_id)
@@ -149,11 +150,11 @@ def test_ltfs_that_ends_in_the_middle(any_ltfs: Ltfs) -> None:
     device = str(any_ltfs.device)
     any_ltfs.start("control", "tape")
     run_id = any_ltfs.run_schedule("monthly")
-    mounted = any_ltfs.wait_for(lambda: ltfs_mounts.of(device), "the mount")
+    mounted = any_ltfs.wait_for(lambda: mounts.of(device), "the mount")
     any_ltfs.wait_for(
         lambda: list(mounted.point.glob("sets/*/data-000002.tar")), "a second archive on the tape"
     )
-    for process in ltfs_mounts.processes("ltfs", device):
+    for process in mounts.processes("ltfs", device):
         process.kill()
     run = any_ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", story(any_ltfs, run_id)
@@ -172,7 +173,7 @@ def test_a_deep_recovery_is_asked_for_twice(ltfs: Ltfs) -> None:
     ltfs.schedule("monthly", source(ltfs))
     ltfs.start("control", "tape")
     assert ltfs.wait_for_state(ltfs.run_schedule("monthly"), "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
-    with virtual_shelf.edit(hardware, "TAPE01L8") as record:
+    with shelf.edit(hardware, "TAPE01L8") as record:
         assert record.volume
         record.volume.end_lost = True
     run_id = ltfs.run_schedule("monthly")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cli import person
-from db import processes
-from db.processes import Reading
+from db.admin import processes
+from db.admin.processes import Reading
 from notify.events import Event
 from tests.faults.catcher import Catcher
 from tests.faults.trickle import Trickle

@@ -19,8 +19,9 @@ from backup.compare import compare_trees
 from cli import sample
 from db.models import BackupSet, ChainRun, Drive, FormatPermit, Notification, TapeCartridge
 from db.states import STEPS, Kind
-from tape import virtual_record, virtual_shelf
 from tape.hostlock import HostLock
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
 from tests.system import System, is_alive
 
 LABEL = f"TP{datetime.now(UTC):%Y%m}01"
@@ -388,18 +389,18 @@ def test_a_tape_that_cannot_be_mounted_is_not_tried_at_each_look(system: System,
     system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
     system.start("control", "tape")
     system.insert_blank()
-    barcode = virtual_shelf.inserted(system.drive.path)
+    barcode = shelf.inserted(system.drive.path)
     assert barcode
     cannot = {"at": "mount", "error": "unreadable", "times": 9}
-    virtual_shelf.set_faults(system.drive.path, barcode, [cannot])
+    shelf.set_faults(system.drive.path, barcode, [cannot])
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "WAITING_FOR_TAPE")
     system.start_beat()
     system.wait_for(lambda: system.log("tape").count(b"tapeline.look[") >= 3, "looks")
-    with virtual_shelf.edit(system.drive.path, barcode) as record:
+    with shelf.edit(system.drive.path, barcode) as record:
         assert [fault.times for fault in record.faults] == [8]
     assert "is tried again in 10 min" in system.cli("runs", "show", str(run_id)).stdout
-    virtual_shelf.set_faults(system.drive.path, barcode, [])
+    shelf.set_faults(system.drive.path, barcode, [])
     system.cli("drive", "check")
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
 
@@ -565,7 +566,7 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
     system.schedule("monthly", source)
     system.schedule("other", source)
     system.start("control", "tape")
-    virtual_shelf.set_faults(system.drive.path, "A00001L9", [{"at": "mount", "error": "unreadable"}])
+    shelf.set_faults(system.drive.path, "A00001L9", [{"at": "mount", "error": "unreadable"}])
     failed = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
     assert failed["state"] == "FAILED", failed
     kept = system.wait_for_state(system.run_schedule("other"), "SUCCEEDED", "FAILED")
@@ -603,7 +604,7 @@ def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, sho
     failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
     assert LABEL in str(failed["reason"])
     assert not other.exists()
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     system.cli("runs", "retry", str(run_id))
     done = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
     assert done["state"] == "SUCCEEDED", done
@@ -616,7 +617,7 @@ def test_a_label_that_does_not_come_in_time_is_waited_for(system: System, source
     """The drive does not answer twice; the step tells so once, tries again, and the run succeeds."""
     system.insert_blank()
     slow = [{"at": "look", "error": "slow", "nth": number, "seconds": 60.0} for number in (1, 2)]
-    virtual_shelf.set_faults(system.drive.path, "A00001L9", slow)
+    shelf.set_faults(system.drive.path, "A00001L9", slow)
     system.environment["TAPELINE_CONFIG"] = str(system.folder / "tapeline.toml")
     (system.folder / "tapeline.toml").write_text(
         f'[drives.tape0]\ndriver = "virtual"\npath = "{system.drive.path}"\nlabel_limit_seconds = 0.5\n'
@@ -634,12 +635,12 @@ def test_a_format_that_cannot_begin_is_waited_for(system: System, source: Path) 
     system.insert_blank()
     system.schedule("monthly", source, on_format_failure="continue")
     system.start("control", "tape")
-    with HostLock(system.drive.path / virtual_shelf.MOUNT_LOCK):
+    with HostLock(system.drive.path / shelf.MOUNT_LOCK):
         run_id = system.run_schedule("monthly")
         system.wait_for(lambda: "Trying again" in system.cli("runs", "show", str(run_id)).stdout, "patience")
     run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", run
-    assert virtual_record.read(virtual_shelf.folder_of(system.drive.path, "A00001L9")).formats == 1
+    assert virtual_record.read(shelf.folder_of(system.drive.path, "A00001L9")).formats == 1
     [permit] = system.ask(lambda session: session.scalars(select(FormatPermit)).all())
     assert (permit.part, permit.outcome["ok"]) == (1, True)
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from db.models import Base, Notification, RunEvent
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System
 
 GB = 10**9
@@ -99,7 +99,7 @@ def test_an_unreadable_label_is_refused_unless_the_schedule_says_otherwise(
     system.schedule("monthly", source)
     system.start("tape")
     system.insert_blank()
-    (virtual_shelf.folder_of(system.drive.path, "A00001L9") / "cartridge.json").write_text("{damaged")
+    (shelf.folder_of(system.drive.path, "A00001L9") / "cartridge.json").write_text("{damaged")
     assert precheck(system, code=4)["tape"] == "wait"
     system.change_schedule("monthly", unreadable_label="continue")
     assert precheck(system, code=4)["tape"] == "wait"

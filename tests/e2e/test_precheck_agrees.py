@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import select, text, update
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from db import cartridges
 from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask, TapeCartridge, TapePool
 from db.states import BackupType
-from policy.tapes import CartridgeState, SetState
-from tape import virtual_record, virtual_shelf
+from db.tapes import cartridges
+from policy.tapes.facts import CartridgeState, SetState
 from tape.errors import DriveBusy
-from tape.virtual_volume import VOLUME
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
+from tape.virtual.volume import VOLUME
 from tests import earlier
 from tests.system import System
 
@@ -50,11 +51,11 @@ class Scene:
         """Put a new cartridge into the drive, formatted if a label is given; returns its barcode."""
         path, barcode = self.system.drive.path, f"A{next(_numbers):05}L9"
         self.take_out()
-        virtual_shelf.new_cartridge(path, barcode, capacity=10**9)
-        virtual_shelf.insert(path, barcode)
+        shelf.new_cartridge(path, barcode, capacity=10**9)
+        shelf.insert(path, barcode)
         if label:
             assert self.system.drive.format(label).return_code == 0
-        virtual_shelf.set_write_protected(path, barcode, on=protected)
+        shelf.set_write_protected(path, barcode, on=protected)
         return barcode
 
     def take_out(self) -> None:
@@ -65,11 +66,11 @@ class Scene:
             wait=wait_fixed(0.1),
             reraise=True,
         )
-        waiting(virtual_shelf.remove, self.system.drive.path)
+        waiting(shelf.remove, self.system.drive.path)
 
     def insert_foreign(self, label: str, name: str = "photo.jpg") -> None:
         """A tape with a file that nobody knows."""
-        folder = virtual_shelf.folder_of(self.system.drive.path, self.insert(label))
+        folder = shelf.folder_of(self.system.drive.path, self.insert(label))
         path = folder / VOLUME / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 1000)
@@ -78,7 +79,7 @@ class Scene:
             record.volume.files, record.volume.used = {name: 1000}, 1000
 
     def insert_unreadable(self) -> None:
-        folder = virtual_shelf.folder_of(self.system.drive.path, self.insert())
+        folder = shelf.folder_of(self.system.drive.path, self.insert())
         (folder / "cartridge.json").write_text("{damaged")
 
     def insert_known(self, label: str, kept_until: datetime | None, **row: Any) -> None:

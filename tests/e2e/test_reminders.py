@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from db.models import BackupSet, Drive, Notification, TapeCartridge
 from db.states import BackupType
-from policy.tapes import CartridgeState, SetState
-from tape import virtual_shelf
+from policy.tapes.facts import CartridgeState, SetState
+from tape.virtual import shelf
 from tests import earlier
 from tests.faults.catcher import Catcher
 from tests.system import System
@@ -48,8 +48,8 @@ def due_in(system: System, name: str, **how: float) -> None:
 
 
 def insert(system: System, barcode: str, label: str | None = None) -> None:
-    virtual_shelf.new_cartridge(system.drive.path, barcode, capacity=GB)
-    virtual_shelf.insert(system.drive.path, barcode)
+    shelf.new_cartridge(system.drive.path, barcode, capacity=GB)
+    shelf.insert(system.drive.path, barcode)
     if label:
         assert system.drive.format(label).return_code == 0
 
@@ -110,7 +110,7 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     assert [row.event for row in said(system)] == ["reminder"]
 
     forget_the_drive(system)
-    virtual_shelf.remove(system.drive.path)
+    shelf.remove(system.drive.path)
     due_in(system, "monthly", hours=3)
     system.wait_for(lambda: len(titles(catcher, "Insert the right tape")) == 2, "the second reminder")
     assert "There is no tape in drive tape0." in catcher.messages[-1]["message"]

@@ -16,7 +16,8 @@ from sqlalchemy import update
 from backup.compare import compare_trees
 from db import models
 from policy.message import Message
-from tape import virtual_record, virtual_shelf
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
 from tests.system import System
 
 
@@ -32,9 +33,9 @@ def source(short_path: Path) -> Path:
 @pytest.fixture
 def volume(system: System) -> Path:
     """A blank tape in the drive; where its files will be."""
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
-    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00001L9")
+    return shelf.folder_of(system.drive.path, "A00001L9") / "volume"
 
 
 def back_up(system: System, source: Path, **template: object) -> str:
@@ -70,27 +71,27 @@ def test_a_restore_that_goes_on_in_an_emptied_folder_restores_all(
     """It waits for its second tape when its worker is killed and its folder emptied: then it
     asks for the first again; in the end every file is there, and so many are counted."""
     for number in (1, 2):
-        virtual_shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(4 * number) << 20)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+        shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=(4 * number) << 20)
+    shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", source, template={"compression": "none", "archive_bytes": 2 << 20})
     system.start("control", "tape")
     system.start_beat()
     backup = system.run_schedule("monthly")
     system.wait_for_state(backup, "WAITING_FOR_TAPE")
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.insert(system.drive.path, "A00002L9")
     set_id = str(system.wait_for_state(backup, "SUCCEEDED")["set_id"])
 
     target = short_path / "restored"
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     run_id = restore(system, set_id, target)
     system.wait_for_state(run_id, "WAITING_FOR_TAPE")
     system.kill("tape", signal.SIGKILL)
     shutil.rmtree(target)
     system.start("tape")
-    virtual_shelf.insert(system.drive.path, "A00002L9")
+    shelf.insert(system.drive.path, "A00002L9")
     first = str(system.json("sets", "list")[0]["tapes"][0])
     system.wait_for(lambda: first in _asked_for(system, run_id), "it to ask for the first tape again")
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     assert compare_trees(source, target / source.relative_to("/")) == []

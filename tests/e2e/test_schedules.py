@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from db import runs, schedules
 from db.models import BackupTask, ScheduledTask
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import Trigger
 from tests.system import System
 
@@ -80,7 +81,7 @@ def test_what_a_file_no_longer_names_is_removed_and_its_history_stays(system: Sy
 
     def run_weekly(session):  # type: ignore[no-untyped-def]
         row = schedules.get(session, "weekly")
-        return runs.start(session, row, due_at=datetime.now(UTC), trigger=Trigger.MANUAL).id  # type: ignore[union-attr]
+        return transitions.start(session, row, due_at=datetime.now(UTC), trigger=Trigger.MANUAL).id  # type: ignore[union-attr]
 
     run_id = system.ask(run_weekly)
     system.schedule("never-ran", system.folder)

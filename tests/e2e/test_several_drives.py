@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System
 
 SPEED = 4_000_000
@@ -17,8 +17,8 @@ def a_drive(folder: Path, name: str) -> dict[str, Any]:
     """A virtual drive with a blank cartridge of its own in it."""
     path = folder / name
     path.mkdir()
-    virtual_shelf.new_cartridge(path, f"OF{name.upper()}", capacity=10**9, speed=SPEED)
-    virtual_shelf.insert(path, f"OF{name.upper()}")
+    shelf.new_cartridge(path, f"OF{name.upper()}", capacity=10**9, speed=SPEED)
+    shelf.insert(path, f"OF{name.upper()}")
     return {"driver": "virtual", "path": str(path)}
 
 

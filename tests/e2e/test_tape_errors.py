@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System
 
 BARCODE = "A00001L9"
@@ -28,9 +28,9 @@ def ended(system: System) -> str:
 def test_a_write_error_on_a_cartridge_without_a_serial(system: System, source: Path) -> None:
     """Precheck saw a blank tape that nothing tells; what was mounted is marked all the same."""
     system.insert_blank(BARCODE)
-    with virtual_shelf.edit(system.drive.path, BARCODE) as record:
+    with shelf.edit(system.drive.path, BARCODE) as record:
         record.medium_serial = ""
-    virtual_shelf.set_faults(system.drive.path, BARCODE, [{"at": "write", "nth": 2, "error": "eio"}])
+    shelf.set_faults(system.drive.path, BARCODE, [{"at": "write", "nth": 2, "error": "eio"}])
     system.schedule("monthly", source)
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
@@ -48,7 +48,7 @@ def test_a_tape_that_could_not_be_mounted(system: System, source: Path) -> None:
         system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
     )
     system.cli("precheck", "monthly", "--manual")
-    virtual_shelf.set_faults(system.drive.path, BARCODE, [{"at": "mount", "error": "unreadable"}])
+    shelf.set_faults(system.drive.path, BARCODE, [{"at": "mount", "error": "unreadable"}])
     failed = system.run_schedule("monthly")
     assert system.wait_for_state(failed, "SUCCEEDED", "FAILED")["state"] == "FAILED"
     assert len(system.json("sets", "list")) == 1
@@ -71,7 +71,7 @@ def test_a_lock_that_a_program_has_set_is_no_write_error(system: System, source:
         system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
     )
     for lock, state in (("locked", "active"), ("read_only", "error")):
-        with virtual_shelf.edit(system.drive.path, BARCODE) as record:
+        with shelf.edit(system.drive.path, BARCODE) as record:
             assert record.volume
             setattr(record.volume, lock, True)
         run_id = system.run_schedule("monthly")

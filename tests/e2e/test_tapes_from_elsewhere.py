@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import select
 
 from backup.compare import compare_trees
-from db import cartridges, permits, runs
 from db.models import Notification, now
-from db.schedules import put
+from db.runs import transitions
+from db.schedules.schedules import put
 from db.states import Trigger
+from db.tapes import cartridges, permits
 from policy.message import M
-from policy.permit import Decision
-from tape import virtual_shelf
+from policy.tapes.permit import Decision
+from tape.virtual import shelf
 from tests.cartridges import sealed
 from tests.e2e.test_import import forget_everything
 from tests.system import System
@@ -98,7 +99,7 @@ def test_an_import_corrects_what_the_catalogue_has(
     system: System, backed_up: dict[str, Any], source: Path
 ) -> None:
     """What is not on the tape is destroyed; when a tape has it after all, it is complete again."""
-    folder = virtual_shelf.folder_of(system.drive.path, "A00001L9")
+    folder = shelf.folder_of(system.drive.path, "A00001L9")
     copy = system.folder / "copy"
     shutil.copytree(folder, copy)
     system.drive.format(label_of_tape(system))
@@ -123,14 +124,14 @@ def test_another_sites_tape_of_the_same_label_has_its_own_row(system: System, so
         made.append(succeeded(system, system.run_schedule("monthly"))["set_id"])
     theirs, ours = made
     label = label_of_tape(system)
-    virtual_shelf.insert(system.drive.path, "B00001L9")
+    shelf.insert(system.drive.path, "B00001L9")
     assert label_of_tape(system) == label
     succeeded(system, int(system.json("tape", "import")["run"]))
     assert sets(system) == {ours: "complete", theirs: "complete"}
     tapes = {tape["tape_id"]: [each["id"] for each in tape["sets"]] for tape in system.json("tape", "list")}
     assert tapes == {label: [ours], f"{label}-B00001L9": [theirs]}
     restores(system, theirs, source)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     restores(system, ours, source)
 
 
@@ -145,7 +146,7 @@ def test_another_sites_tape_that_is_only_put_in_takes_nothing_from_ours(
     [ours] = [tape for tape in system.json("tape", "list") if tape["tape_id"] == label]
     assert [stored["id"] for stored in ours["sets"]] == [backed_up["set_id"]]
     assert sets(system) == {backed_up["set_id"]: "complete", run["set_id"]: "complete"}
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.insert(system.drive.path, "A00001L9")
     restores(system, backed_up["set_id"], source)
 
 
@@ -157,7 +158,7 @@ def test_a_mark_stays_with_the_cartridge(system: System, backed_up: dict[str, An
     system.drive.format(label)
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert (run["state"], "retired" in str(run["reason"])) == ("FAILED", True)
-    assert sealed(virtual_shelf.folder_of(system.drive.path, "A00001L9")) == {}
+    assert sealed(shelf.folder_of(system.drive.path, "A00001L9")) == {}
 
 
 @pytest.mark.parametrize("left", ["nothing", "set.json alone"])
@@ -182,12 +183,12 @@ def test_an_increment_looks_for_what_it_follows_on_the_tape(
 
 
 def volume_of(system: System) -> Path:
-    return virtual_shelf.folder_of(system.drive.path, "A00001L9") / "volume"
+    return shelf.folder_of(system.drive.path, "A00001L9") / "volume"
 
 
 def lose(system: System, set_id: str, *, keep: tuple[str, ...]) -> None:
     """Delete the files of a set as ``rm`` does on a mounted volume."""
-    with virtual_shelf.edit(system.drive.path, "A00001L9") as record:
+    with shelf.edit(system.drive.path, "A00001L9") as record:
         assert record.volume is not None
         for name in [name for name in record.volume.files if name.startswith(f"sets/{set_id}/")]:
             if Path(name).name not in keep:
@@ -223,8 +224,8 @@ def is_being_formatted(session: Any, tape_id: str) -> None:
     cartridge = cartridges.find(session, tape_id)
     assert cartridge is not None
     row = put(session, "other", drive="tape1", sources=["/data"])
-    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = runs.admit(session, "tape1")
+    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.admit(session, "tape1")
     assert run is not None
     shown = {"state": "formatted", "label": cartridge.label, "volume_uuid": cartridge.volume_uuid}
     permit = permits.store(session, run, shown, "TP20200101", Decision(True, (), (M("past"),), ()))

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from celery_app.config import KEY_PREFIX
 from db.models import BackupSet
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.system import System, is_alive
 
 
@@ -82,8 +82,8 @@ def test_without_its_database_a_worker_says_so(system: System) -> None:
 def test_a_worker_answers_while_it_backs_up_and_its_pool_cannot_be_changed(system: System) -> None:
     """Ping, inspect and revoke are answered in the middle of a backup; growing the pool or adding a queue is
     refused."""
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9, speed=10_000)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9, speed=10_000)
+    shelf.insert(system.drive.path, "A00001L9")
     source = a_file(system)
     (source / "slow").write_bytes(bytes(2_000_000))
     system.schedule("monthly", source, template={"compression": "none"})
@@ -228,8 +228,8 @@ def test_a_worker_whose_pool_takes_no_task_ends_to_be_started_anew(system: Syste
     """Its process hangs before the first task: nobody would notice, so it ends; the next one goes on."""
     source = system.folder / "source"
     source.mkdir()
-    virtual_shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
-    virtual_shelf.insert(system.drive.path, "A00001L9")
+    shelf.new_cartridge(system.drive.path, "A00001L9", capacity=10**9)
+    shelf.insert(system.drive.path, "A00001L9")
     system.schedule("monthly", source)
     system.environment["TAPELINE_POOL_PATIENCE_SECONDS"] = "2"
     system.start("control", "tape")

@@ -14,15 +14,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from backup import documents, manifest
 from backup.compare import compare_trees
 from backup.entry import shown
+from backup.format import documents, manifest
 from backup.restore import restore
-from db import cartridges, runs
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, FormatPermit, Notification
+from db.runs import transitions
 from db.states import PASSED, RunState
+from db.tapes import cartridges
 from policy.message import Message
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 from tape.drive import MediumState, Volume
 from tape.errors import NotMountable
 from tests.faults.scene import Scene
@@ -87,7 +88,7 @@ def prove(scene: Scene, end: End) -> None:
 def _ended(scene: Scene, end: End) -> ChainRun:
     still = {RunState.QUEUED, RunState.RUNNING}
     scene.site.wait_for(lambda: scene.state not in still, f"the end of run {scene.run_id}")
-    run: ChainRun = scene.site.ask(lambda session: runs.get(session, scene.run_id))
+    run: ChainRun = scene.site.ask(lambda session: transitions.get(session, scene.run_id))
     said = Message.from_json(run.reason) if run.reason else ""
     assert run.state.value == end.state, f"{run.state}: {said}\n{scene.site.logs()}"
     assert re.search(end.reason, str(said)), said
@@ -105,7 +106,7 @@ def _check_run(scene: Scene, run: ChainRun, end: End) -> None:
 
 
 def _all_passed(scene: Scene) -> bool:
-    steps = scene.site.ask(lambda s: [step.state for step in runs.get(s, scene.run_id).steps])
+    steps = scene.site.ask(lambda s: [step.state for step in transitions.get(s, scene.run_id).steps])
     return all(state in PASSED for state in steps)
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from db import cartridges, runs
 from db.models import BackupArchive, ChainStep, FormatPermit
+from db.runs import transitions
 from db.states import Step, StepState
-from tape import virtual_record, virtual_shelf
-from tape.virtual_record import Record
+from db.tapes import cartridges
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
+from tape.virtual.record import Record
 from tests.faults.site import Site
 
 MB = 1 << 20
@@ -39,7 +41,7 @@ class Scene:
         if known:
             self._make_known()
         if faults:
-            virtual_shelf.set_faults(site.drive.path, self.barcode, faults)
+            shelf.set_faults(site.drive.path, self.barcode, faults)
         self.formats_before = self.record.formats
         site.schedule(
             self.name, site.source, template={**TEMPLATE, **schedule.pop("template", {})}, **schedule
@@ -47,8 +49,8 @@ class Scene:
 
     def insert(self, barcode: str, **tape: Any) -> None:
         """Put a new, blank cartridge into the drive."""
-        virtual_shelf.new_cartridge(self.site.drive.path, barcode, **{"capacity": 10**9, **tape})
-        virtual_shelf.insert(self.site.drive.path, barcode)
+        shelf.new_cartridge(self.site.drive.path, barcode, **{"capacity": 10**9, **tape})
+        shelf.insert(self.site.drive.path, barcode)
 
     def _make_known(self) -> None:
         """An operator labelled the cartridge for this month, and its row says so."""
@@ -62,7 +64,7 @@ class Scene:
     @property
     def folder(self) -> Path:
         """The folder of the cartridge."""
-        return virtual_shelf.folder_of(self.site.drive.path, self.barcode)
+        return shelf.folder_of(self.site.drive.path, self.barcode)
 
     @property
     def record(self) -> Record:
@@ -72,11 +74,11 @@ class Scene:
     @property
     def state(self) -> str:
         """The state of the run now."""
-        return str(self.site.ask(lambda session: runs.get(session, self.run_id).state.value))
+        return str(self.site.ask(lambda session: transitions.get(session, self.run_id).state.value))
 
     def change(self, **properties: Any) -> None:
         """Change properties of the cartridge, such as the time that its next format takes."""
-        with virtual_shelf.edit(self.site.drive.path, self.barcode) as record:
+        with shelf.edit(self.site.drive.path, self.barcode) as record:
             for name, value in properties.items():
                 setattr(record, name, value)
 
@@ -97,7 +99,9 @@ class Scene:
 
     def progress(self) -> int | None:
         """How many bytes of content the run shows as done."""
-        return self.site.ask(lambda session: (runs.get(session, self.run_id).progress or {}).get("bytes"))
+        return self.site.ask(
+            lambda session: (transitions.get(session, self.run_id).progress or {}).get("bytes")
+        )
 
     def catalogued(self) -> int:
         """How many archives of this cartridge the catalogue has."""

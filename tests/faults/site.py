@@ -24,8 +24,9 @@ from sqlalchemy import make_url, select
 from celery_app.config import KEY_PREFIX
 from celery_app.queues import CONTROL, TAPE, queue
 from cli import sample
-from db import runs, schedules
 from db.models import ChainRun
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import ACTIVE, RunState, Trigger
 from embedded.postgres import Postgres
 from embedded.redis import Redis
@@ -54,7 +55,7 @@ RESEND = """
 import json
 import sys
 from celery_app import wiring
-from db import runs
+from db.runs import transitions as runs
 from db.states import Step
 from tasks import chain
 
@@ -69,7 +70,7 @@ for line in sys.stdin:
 
 def _start(session: Any, schedule: str, due: datetime) -> tuple[int, int]:
     row = schedules.get(session, schedule)
-    run = runs.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    run = transitions.start(session, row, due_at=due, trigger=Trigger.MANUAL)
     assert run is not None
     return row.id, run.id
 
@@ -278,7 +279,7 @@ class Site(System):
     def _cancel_waiting(session: Any) -> None:
         waiting = select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE)
         for run_id in session.scalars(waiting).all():
-            runs.cancel(session, run_id, "the next test")
+            transitions.cancel(session, run_id, "the next test")
 
     def close(self) -> None:
         if "_sender" in vars(self):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from db.models import Drive, Notification
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.faults.proof import SUCCESS, End, prove
 from tests.faults.scene import LABEL, MB, RECORD, Place, Scene
 from tests.faults.site import Site
@@ -248,8 +248,8 @@ def test_a_tape_that_is_changed_on_the_way(site: Site, place: Place, end: End, o
     before = stranger.record
     scene = Scene(site, tape=place.tape)
     with place.held(scene):
-        virtual_shelf.insert(site.drive.path, stranger.barcode)
+        shelf.insert(site.drive.path, stranger.barcode)
     site.wait_for(lambda: scene.state != "RUNNING", "the end")
     assert (stranger.record.volume, stranger.record.formats) == (before.volume, before.formats)
-    virtual_shelf.insert(site.drive.path, scene.barcode)
+    shelf.insert(site.drive.path, scene.barcode)
     prove(scene, end)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from db.models import ChainRun, ChainStep, FormatPermit, Notification, RunEvent
 from db.states import STEPS, Kind
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.faults import scene as at
 from tests.faults.proof import SUCCESS, End, prove
 from tests.faults.scene import Place, Scene
@@ -108,10 +108,10 @@ def _nothing_changes(scene: Scene, dispatch: int) -> None:
 def test_messages_of_the_first_attempt_come_after_a_retry(site: Site) -> None:
     """The first attempt failed, an operator retried: what is still on its way from then does nothing."""
     scene = Scene(site, tape=at.FORMAT.tape)
-    virtual_shelf.remove(site.drive.path)
+    shelf.remove(site.drive.path)
     scene.begin()
     site.wait_for(lambda: scene.state == "FAILED", "the failure")
-    virtual_shelf.insert(site.drive.path, scene.barcode)
+    shelf.insert(site.drive.path, scene.barcode)
     before = site.ignored()
     site.send("retry", scene.run_id)
     site.wait_for(lambda: scene.record.formatting, "the format")

@@ -16,7 +16,7 @@ import redis
 from sqlalchemy import make_url, text
 
 from db.engine import Database
-from tape import virtual_shelf
+from tape.virtual import shelf
 from tests.guide.chapters import Step
 from tests.system import System
 
@@ -101,13 +101,13 @@ class Scene:
         from tape.errors import DriveBusy
 
         with suppress(DriveBusy):
-            virtual_shelf.insert(self.system.drive.path, barcode)
+            shelf.insert(self.system.drive.path, barcode)
             return True
         return False
 
     def _blank(self) -> str:
-        barcode = f"A{len(virtual_shelf.barcodes(self.system.drive.path)) + 1:05d}L9"
-        virtual_shelf.new_cartridge(self.system.drive.path, barcode, capacity=10**9)
+        barcode = f"A{len(shelf.barcodes(self.system.drive.path)) + 1:05d}L9"
+        shelf.new_cartridge(self.system.drive.path, barcode, capacity=10**9)
         self._insert(barcode)
         self._barcodes.setdefault("this month", barcode)
         return barcode
@@ -214,8 +214,8 @@ class Scene:
 
     def _volume(self) -> Path | None:
         """The folder of the volume in the drive, None if the drive is empty."""
-        barcode = virtual_shelf.inserted(self.system.drive.path)
-        return virtual_shelf.folder_of(self.system.drive.path, barcode) / "volume" if barcode else None
+        barcode = shelf.inserted(self.system.drive.path)
+        return shelf.folder_of(self.system.drive.path, barcode) / "volume" if barcode else None
 
     def _newest_set(self) -> str:
         volume = self._volume()

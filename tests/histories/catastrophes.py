@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from db import dump, holds, runs, undump
+from db.admin import dump, holds
+from db.admin import load as undump
 from db.models import now
+from db.runs import transitions
 from tasks import chain
 from tests.histories import truth
 from tests.histories.world import DRIVES, World
@@ -50,7 +52,7 @@ def import_tape(world: World, drive: str, barcode: str) -> None:
     """``tapeline tape import`` of a cartridge that stands on the shelf of a drive."""
     world.insert(drive, barcode)
     with world.session() as session:
-        run = runs.start_import(session, drive=drive, options={}, requested_by="operator")
+        run = transitions.start_import(session, drive=drive, options={}, requested_by="operator")
     chain.release(run.drive, brief=True)
     world.drain()
 

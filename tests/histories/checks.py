@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import select, text
 
 from celery_app import wiring
-from db import lineage
 from db.models import BackupSet, ChainRun, Notification
+from db.sets import lineage
 from db.states import ENDED
 from notify.events import OFF_BY_DEFAULT, Event
 from notify.facts import Facts
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 from tests import invariants
 from tests.histories.world import World
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from tape import virtual, virtual_format
-from tape.command import Completed
 from tape.drive import Medium, Volume
-from tape.virtual import VirtualDrive
-from tape.virtual_volume import VirtualVolume
+from tape.programs.command import Completed
+from tape.virtual import drive, format_program
+from tape.virtual.drive import VirtualDrive
+from tape.virtual.volume import VirtualVolume
 from tests.histories.points import Killed, Points, Process
 
-_label = virtual_format._label
+_label = format_program._label
 
 
 LONGEST_WAIT = 5
@@ -89,8 +89,8 @@ class Formatter:
         """Whether the program outlives a worker that is killed while it works."""
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(virtual, "command", self)
-        patch.setattr(virtual_format, "_label", self._label)
+        patch.setattr(drive, "command", self)
+        patch.setattr(format_program, "_label", self._label)
 
     def run(
         self,
@@ -101,7 +101,7 @@ class Formatter:
         on_output: Any,
         inherit: Sequence[int],
     ) -> Completed:
-        options = list(argv[argv.index("tape.virtual_format") + 1 :])
+        options = list(argv[argv.index("tape.virtual.format_program") + 1 :])
         asked = _parsed(options)
         self.begins(asked.device, asked.name)
         self._descriptors = list(inherit)
@@ -141,14 +141,14 @@ class Formatter:
 
 def _parsed(options: list[str]) -> Any:
     with _arguments(options):
-        return virtual_format._asked()
+        return format_program._asked()
 
 
 def _main(options: list[str]) -> int:
     with _arguments(options), Path(os.devnull).open("w") as nowhere:
         before, sys.stderr = sys.stderr, nowhere
         try:
-            return virtual_format.main()
+            return format_program.main()
         finally:
             sys.stderr = before
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from db.models import BackupSet, ChainRun
 from db.states import BackupType
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 from tests import cartridges
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import cartridges
 from db.models import BackupSet
 from db.states import BackupType
-from policy.tapes import SetState
-from tape import virtual_record, virtual_shelf
-from tape.virtual_record import VOLUME, VolumeRecord
+from db.tapes import cartridges
+from policy.tapes.facts import SetState
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
+from tape.virtual.record import VOLUME, VolumeRecord
 from tests import earlier
 
 CAPACITY = 1 << 20
@@ -58,10 +59,8 @@ OTHERS = (
 
 def put(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> BackupSet | None:
     """Make a cartridge on the shelf of a drive and, if it has a history, its rows; returns its old set."""
-    virtual_shelf.new_cartridge(
-        drive, kind.name, capacity=kind.capacity, write_protected=kind.write_protected
-    )
-    folder = virtual_shelf.folder_of(drive, kind.name)
+    shelf.new_cartridge(drive, kind.name, capacity=kind.capacity, write_protected=kind.write_protected)
+    folder = shelf.folder_of(drive, kind.name)
     if kind.label:
         _volume(folder, kind)
     if kind.torn:
@@ -99,7 +98,7 @@ def _set_id(kind: Cartridge) -> str:
 
 def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> BackupSet:
     """The cartridge's row, and the set of a run of an earlier year."""
-    record = virtual_record.read(virtual_shelf.folder_of(drive, kind.name))
+    record = virtual_record.read(shelf.folder_of(drive, kind.name))
     said = {
         "state": "formatted",
         "label": kind.label,

@@ -16,14 +16,15 @@ import structlog
 from tenacity import nap
 
 import db.clock
-from backup import finishing
+from backup.writing import finishing
 from celery_app import celery, messenger, settings, wiring
 from celery_app.queues import queue
 from db.engine import Database
 from db.errors import LostClaim
 from notify.outlet import Outlet
-from tape import virtual
-from tasks import patience, precheck, run_backup, work
+from tape.virtual import drive
+from tasks import patience, work
+from tasks.steps import precheck, run_backup
 from tests.histories.bus import Bus
 from tests.histories.clock import Clock, HostClock
 from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
@@ -77,7 +78,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         patch.setattr(messenger, "ask", messenger.deliver)
         patch.setattr(WatchedDrive, "points", points, raising=False)
         patch.setattr(WatchedVolume, "points", points, raising=False)
-        patch.setattr(virtual, "VirtualVolume", WatchedVolume)
+        patch.setattr(drive, "VirtualVolume", WatchedVolume)
         # A process for each look at the sources is too slow for thousands of them.
         for module in (precheck, run_backup):
             patch.setattr(module, "watch", lambda _work: None)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.models import ChainRun, TapeCartridge
 from db.states import RunState
 from policy.message import Message
-from policy.tapes import CartridgeState
+from policy.tapes.facts import CartridgeState
 from tests.histories import checks, fates, shelf
 from tests.histories.points import Plan
 from tests.histories.world import Parts, World

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from db.models import BackupSet
 from db.states import ACTIVE, RunState, Step
-from policy.period import ScheduleType
-from policy.tapes import SetState
-from tape import virtual_shelf
+from policy.tapes.facts import SetState
+from policy.times.period import ScheduleType
+from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
 from tests.histories import fates, shelf
 from tests.histories.machine import SCHEDULES, Fates, Machine, run

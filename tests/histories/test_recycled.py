@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import cartridges, restores, runs, views
+from db import views
 from db.errors import NotFound
 from db.models import BackupSet, FormatPermit, Notification, TapeCartridge
+from db.runs import transitions
+from db.sets import restores
 from db.states import RunState
+from db.tapes import cartridges
 from notify.words import Words
 from policy.message import Message
-from tape import virtual_record
+from tape.virtual import record as virtual_record
 from tests import cartridges as on_the_shelf
 from tests.histories import checks
 from tests.histories.shelf import Cartridge
@@ -44,7 +47,7 @@ def back_up(world: World, tape: str, policy: str, **options: Any) -> Any:
     world.drain()
     checks.check(world)
     with world.session() as session:
-        return runs.get(session, run_id)
+        return transitions.get(session, run_id)
 
 
 def story(world: World, run_id: int) -> str:

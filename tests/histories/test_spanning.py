@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from db.models import BackupSet
-from tape.virtual_record import VOLUME
+from tape.virtual.record import VOLUME
 from tests import invariants
 from tests.histories import checks, shelf
 from tests.histories.world import Parts, World

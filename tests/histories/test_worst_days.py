@@ -13,8 +13,8 @@ from sqlalchemy import exists, select
 
 from db.models import ScheduledTask
 from db.states import ACTIVE, RunState
-from policy.period import ScheduleType
-from tape import virtual_shelf
+from policy.times.period import ScheduleType
+from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
 from tests.histories import catastrophes, shelf, sources
 from tests.histories.machine import SCHEDULES, Machine, run

@@ -14,16 +14,19 @@ from typing import Any
 from sqlalchemy import func, select
 
 from celery_app import guards, settings
-from db import drives, leaps, runs, schedules
+from db import leaps
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import ACTIVE, RunState, Step, Trigger
 from db.states import Kind as RunKind
+from db.tapes import drives
 from policy.errors import TapelineError
-from tape import virtual_shelf
 from tape.errors import DriveBusy, DriveError
 from tape.hostlock import HostLock
-from tape.virtual import VirtualDrive
+from tape.virtual import shelf as virtual_shelf
+from tape.virtual.drive import VirtualDrive
 from tasks import chain
 from tests.histories import shelf, sources, truth
 from tests.histories.bus import Bus, Letter
@@ -266,7 +269,9 @@ class World:
         """``tapeline schedule run``: what the command does."""
         with self.session() as session:
             row = session.scalars(select(ScheduledTask).filter_by(name=schedule)).one()
-            run = runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=dict(options or {}))
+            run = transitions.start(
+                session, row, due_at=now(), trigger=Trigger.MANUAL, options=dict(options or {})
+            )
             assert run is not None
         if run.state is RunState.SKIPPED:
             chain.ask("tapeline.deliver", brief=True, run_id=run.id)
@@ -279,7 +284,7 @@ class World:
         with self.session() as session:
             number = len(list(self.parts.folder.glob("restored/*")))
             target = self.parts.folder / "restored" / f"{set_id}-{number}"
-            run = runs.start_restore(
+            run = transitions.start_restore(
                 session,
                 set_id=set_id,
                 drive=drive,

@@ -12,20 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from backup.changes import Known, known
 from backup.entry import shown
 from backup.entry import text as text_of
-from db import cartridges, catalog, lineage, permits, schedules, versions
+from backup.source.changes import Known, known
 from db.bigint import exact
-from db.catalog import FileRow
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge, now
-from db.runs import cancel, start
+from db.runs.transitions import cancel, start
+from db.schedules import schedules
+from db.sets import catalog, lineage, versions
+from db.sets.catalog import FileRow
 from db.states import BackupType, Trigger
+from db.tapes import cartridges, permits
 from policy.message import M
-from policy.permit import Decision
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.permit import Decision
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 MEDIUM = {

@@ -12,12 +12,14 @@ import pytest
 import zstandard
 from sqlalchemy import inspect, make_url, text, update
 
-from db import dump, schedules, undump, views
-from db.catalog import FileRow, add_archive
+from db import views
+from db.admin import dump, load
 from db.engine import Database
 from db.errors import DatabaseNotMigrated, DumpFailed
 from db.models import BackupArchive, BackupSet, Base, now
-from db.runs import start
+from db.runs.transitions import start
+from db.schedules import schedules
+from db.sets.catalog import FileRow, add_archive
 from db.states import Trigger
 from embedded import binaries
 from policy.errors import UsageError
@@ -122,7 +124,7 @@ def test_tapeline_makes_it_and_holds_what_was_open(full: Database, empty: Databa
     before = content(full)
     empty.upgrade()
     with dumped(full, tmp_path).open("rb") as file:
-        taken = undump.restore(empty, file)
+        taken = load.restore(empty, file)
     assert (now() - taken).total_seconds() < 60
     assert (held(full), held(empty)) == (
         {"runs": [], "schedules": []},
@@ -138,7 +140,7 @@ def test_a_database_that_is_used_is_never_overwritten(full: Database, tmp_path: 
     """The table is named, and not a row is touched."""
     path, before = dumped(full, tmp_path), content(full)
     with pytest.raises(UsageError, match="is not empty"), path.open("rb") as file:
-        undump.restore(full, file)
+        load.restore(full, file)
     assert content(full) == before
 
 
@@ -157,7 +159,7 @@ def test_a_dump_that_is_not_whole_makes_nothing(
         "newer": zstandard.compress(plain.replace(b", tables 0", b", tables 9", 1)),
     }[harm]
     with pytest.raises(DumpFailed):
-        undump.restore(empty, io.BytesIO(harmed))
+        load.restore(empty, io.BytesIO(harmed))
     with empty.outside_transactions() as connection:
         assert inspect(connection).get_table_names() == []
 

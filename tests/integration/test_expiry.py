@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from db import cartridges, catalog, expiry, lineage
 from db.engine import Database
 from db.models import BackupSet, BackupTask
+from db.sets import catalog, expiry, lineage
 from db.states import BackupType
-from policy.tapes import SetState
+from db.tapes import cartridges
+from policy.tapes.facts import SetState
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

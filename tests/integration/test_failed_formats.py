@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import drives, permits, runs, tries
 from db.engine import Database
 from db.models import ChainRun, now
+from db.runs import transitions
+from db.tapes import drives, mount_backoff, permits
 from policy.message import M
-from tasks import run_backup, tape_rules
+from tasks import tape_rules
 from tasks.step import NextPart
+from tasks.steps import run_backup
 from tests.integration.test_permits import ALLOWED, run_at
 
 BLANK: dict[str, Any] = {"state": "blank", "label": None}
@@ -28,7 +30,7 @@ def failed(session: Session, medium: dict[str, Any], *, started: bool = True) ->
     permit = permits.store(session, run, medium, "TP20261101", ALLOWED)
     permits.consume(session, permit.id, now())
     drives.looked(session, "tape0", medium)
-    tries.failed(session, run)
+    mount_backoff.failed(session, run)
     outcome = {"ok": False, "started": started, "after": medium, "failure": WHY.to_json()}
     permits.close(session, permit.id, outcome)
     session.expire_all()
@@ -76,9 +78,9 @@ def test_a_retry_forgets_what_failed(database: Database) -> None:
     """Only then can a fresh blank tape be told from the one that failed, where the drive tells nothing."""
     with database.transaction() as session:
         run = failed(session, BLANK)
-        runs.transition(session, run, runs.RunState.FAILED, WHY)
+        transitions.transition(session, run, transitions.RunState.FAILED, WHY)
         assert run.tape_failed is not None
-        runs.retry(session, run.id, None, "me", None)
+        transitions.retry(session, run.id, None, "me", None)
         assert run.tape_failed is None
 
 
@@ -87,5 +89,5 @@ def test_a_drive_that_was_empty_has_another_tape(database: Database) -> None:
     with database.transaction() as session:
         run = failed(session, BLANK)
         for medium, goes_on in ((BLANK, False), ({"state": "no_medium"}, False), (BLANK, True)):
-            tries.may_try(run, medium)
+            mount_backoff.may_try(run, medium)
             assert (tape_rules.refusal_of_all(session, run, medium) is None) is goes_on

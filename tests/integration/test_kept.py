@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db import cartridges, permits, schedules
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, TapeCartridge
+from db.schedules import schedules
 from db.states import BackupType
-from policy.tapes import SetState
+from db.tapes import cartridges, permits
+from policy.tapes.facts import SetState
 from tasks import tape_rules
 from tests import earlier
 from tests.integration.test_permits import run_at, tape

@@ -10,13 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from celery_app import celery, settings, wiring
-from db import clock, drives, runs, schedules, steps
+from db import clock
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.models import ChainRun, now
+from db.runs import steps, transitions
+from db.schedules import schedules
 from db.states import RunState, Step, Trigger
-from tasks import recover, watch
+from db.tapes import drives
 from tasks.journal import Journal
+from tasks.periodic import drive_liveness, recover
 
 assert celery.app
 
@@ -32,7 +35,7 @@ def hasty(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The database of the tasks, and nobody to send messages to."""
     found = Hasty(database_url)
     monkeypatch.setattr(wiring, "database", lambda: found)
-    for module in (recover, watch):
+    for module in (recover, drive_liveness):
         monkeypatch.setattr(module.chain, "ask", lambda *_, **__: True)
         monkeypatch.setattr(module.chain, "send", lambda *_, **__: True)
     yield found
@@ -44,8 +47,8 @@ def begun(database: Database, drive: str) -> int:
     with database.transaction() as session:
         row = schedules.put(session, f"on-{drive}", drive=drive, sources=["/data"], time_zone="UTC")
         drives.register(session, name=drive, driver="virtual", host="h", worker="w", queue=f"tape.{drive}")
-        assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-        run = runs.admit(session, drive)
+        assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        run = transitions.admit(session, drive)
         assert run
         return run.id
 
@@ -53,7 +56,7 @@ def begun(database: Database, drive: str) -> int:
 def make_overdue(database: Database, *numbers: int) -> None:
     with database.transaction() as session:
         for number in numbers:
-            run = runs.get(session, number)
+            run = transitions.get(session, number)
             run.dispatched_at = run.created_at = now() - timedelta(minutes=10)
 
 
@@ -62,7 +65,7 @@ def test_a_row_that_somebody_keeps_is_passed_over(database: Database, hasty: Dat
     stuck, other = begun(database, "a"), begun(database, "b")
     make_overdue(database, stuck, other)
     with database.transaction() as session:
-        runs.get(session, stuck, lock=True)
+        transitions.get(session, stuck, lock=True)
         assert recover.recover() == [other]
     assert recover.recover() == [stuck]
 
@@ -88,9 +91,9 @@ def test_a_lock_is_waited_for_so_long(database: Database, hasty: Database) -> No
     """Then the error says what it was, and whoever may try again does."""
     number = begun(database, "a")
     with database.transaction() as session:
-        runs.get(session, number, lock=True)
+        transitions.get(session, number, lock=True)
         with pytest.raises(DatabaseUnavailable, match="lock timeout"), hasty.transaction() as waiting:
-            runs.get(waiting, number, lock=True)
+            transitions.get(waiting, number, lock=True)
 
 
 def test_each_connection_has_its_limits(database: Database) -> None:
@@ -110,14 +113,14 @@ def test_a_catalogue_entry_that_stands_still_locks_nothing(database: Database) -
     """While the files of an archive go into the catalogue, the run can be cancelled and looked after."""
     number = begun(database, "a")
     with database.transaction() as session:
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         held = steps.claim(session, number, run.dispatch, Step.PRECHECK, "w")
         assert held
     seen: list[RunState] = []
 
     def lines(_archive: object) -> Any:
         with Hasty(database.url).transaction() as other:
-            seen.append(runs.get(other, number, lock=True).state)
+            seen.append(transitions.get(other, number, lock=True).state)
         yield from ()
 
     work = SimpleNamespace(
@@ -167,13 +170,13 @@ def test_a_wrong_clock_of_a_host_kills_no_step(
     there = Database(database.url)
     with there.transaction() as session:
         drives.register(session, name="a", driver="virtual", host="h", worker="w", queue="tape.a")
-        held = steps.claim(session, number, runs.get(session, number).dispatch, Step.PRECHECK, "w")
+        held = steps.claim(session, number, transitions.get(session, number).dispatch, Step.PRECHECK, "w")
         assert held
         steps.beat(session, held)
     there.close()
     monkeypatch.undo()
     with database.transaction() as session:
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         working = recover._running_step(session, run)
         assert working
         assert not recover._why_dead(session, run, working)

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, holds, permits, schedules
+from db.admin import holds
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ChainRun, ScheduledTask, TapeCartridge
-from db.shelf import Shelf
+from db.schedules import schedules
+from db.sets import catalog
 from db.states import BackupType
-from policy.permit import Denial, decide
-from policy.tapes import CartridgeState, SetState
+from db.tapes import cartridges, permits
+from db.tapes.facts import Shelf
+from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.permit import Denial, decide
 from tests import earlier
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

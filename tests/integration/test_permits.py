@@ -10,15 +10,18 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.orm import Session
 
-from cli import output
-from db import cartridges, catalog, permits, restores, runs, schedules, steps
+from cli.render import output
 from db.engine import Database
 from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCartridge, now
+from db.runs import steps, transitions
+from db.schedules import schedules
+from db.sets import catalog, restores
 from db.states import BackupType, RunState, Step, Trigger
+from db.tapes import cartridges, permits
 from policy.message import M
-from policy.permit import Decision, decide
-from policy.tapes import SetState, TapePolicy
+from policy.tapes.facts import SetState, TapePolicy
+from policy.tapes.permit import Decision, decide
 
 NOVEMBER = datetime(2025, 11, 1, 2, tzinfo=UTC)
 ALLOWED = Decision(True, (), (M("blank"),), ())
@@ -29,8 +32,8 @@ LABEL_ALONE = {"state": "formatted", "label": "TP20241015", "empty": False}
 def run_at(session: Session, drive: str) -> ChainRun:
     """A run that has the drive."""
     row = schedules.put(session, f"at {drive}", drive=drive, sources=["/data"])
-    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = runs.admit(session, drive)
+    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.admit(session, drive)
     assert run
     return run
 
@@ -101,7 +104,7 @@ def test_two_drives_are_never_given_one_label(database: Database) -> None:
         assert permits.label_for(session, second, tape("m2"), NOVEMBER) == "TP20251102"
         assert permits.label_for(session, second, tape("m1"), NOVEMBER) == "TP20251101"
         permits.consume(session, permit.id, NOVEMBER)
-        runs.transition(session, first, RunState.FAILED)
+        transitions.transition(session, first, RunState.FAILED)
         assert permits.label_for(session, second, tape("m2"), NOVEMBER) == "TP20251101"
         permits.close(session, permit.id, {"ok": True})
         assert permits.label_for(session, second, tape("m2"), NOVEMBER) == "TP20251102"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import reference
+from tools import reference
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, permits, runs, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, BackupTask, ChainRun, TapeCartridge, now
+from db.runs import transitions
+from db.schedules import schedules
+from db.sets import catalog
 from db.states import BackupType, RecordState, Trigger
-from policy.tapes import CartridgeState, SetState
+from db.tapes import cartridges, permits
+from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Medium, MediumState
-from tasks import run_backup, tape_rules
-from tasks.run_backup import ParentGone
+from tasks import tape_rules
+from tasks.steps import run_backup
+from tasks.steps.run_backup import ParentGone
 from tasks.work import WrongTape
 from tests.integration.test_permits import ALLOWED
 
@@ -27,8 +31,8 @@ SOUND = {CartridgeState.ACTIVE, CartridgeState.FULL}
 def a_run(session: Session, **record: Any) -> ChainRun:
     """A run that has come as far as its record."""
     schedule = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert runs.start(session, schedule, due_at=now(), trigger=Trigger.MANUAL)
-    run = runs.admit(session, "tape0")
+    assert transitions.start(session, schedule, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.admit(session, "tape0")
     assert run
     facts = {"is_template": False, "template_id": schedule.template_id, "run_id": run.id, "name": "monthly"}
     facts |= {"type": BackupType.FULL, "sources": ["/data"], "state": RecordState.PENDING}

@@ -9,10 +9,10 @@ from celery import Celery
 from sqlalchemy import create_engine, make_url, select, text
 
 from celery_app.scheduler import LOOK_SECONDS, DatabaseScheduler
-from db import planner, schedules
 from db.engine import Database
 from db.models import ChainRun
-from policy.period import ScheduleType
+from db.schedules import planner, schedules
+from policy.times.period import ScheduleType
 
 START = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 DUE = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)

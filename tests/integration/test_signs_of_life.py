@@ -15,14 +15,16 @@ from sqlalchemy import make_url, select, text
 from sqlalchemy.orm import Session
 
 from celery_app import guards, settings, wiring
-from db import drives, runs, steps
 from db.engine import Database
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainStep, RunEvent, now
+from db.runs import steps, transitions
+from db.runs.steps import Claim
 from db.states import RunState, Step, StepState
-from db.steps import Claim
+from db.tapes import drives
 from policy.message import M, Message
-from tasks import chain, recover
+from tasks import chain
+from tasks.periodic import recover
 from tasks.step import _perform
 from tasks.work import Cancelled, Work
 from tests.integration.test_permits import run_at
@@ -83,7 +85,7 @@ def test_the_heart_brings_the_wish_to_stop(database: Database, held: Claim) -> N
     with Work(None, held) as work:  # type: ignore[arg-type]
         work.check()
         with database.transaction() as session:
-            runs.cancel(session, held.run_id, "me")
+            transitions.cancel(session, held.run_id, "me")
 
         def is_heard() -> bool:
             try:
@@ -120,7 +122,7 @@ def dead(
         step = step_of(session, held)
         step.heartbeat_at = now() - timedelta(seconds=silent)
         session.flush()
-        return recover._why_dead(session, runs.get(session, held.run_id), step) is not None
+        return recover._why_dead(session, transitions.get(session, held.run_id), step) is not None
 
 
 def test_silence_counts_only_while_the_database_was_there(
@@ -153,7 +155,7 @@ def test_a_lost_claim_is_no_longer_a_right(database: Database, held: Claim) -> N
         step_of(session, held).attempts += 1
         with pytest.raises(LostClaim):
             steps.hold(session, held)
-        runs.transition(session, runs.get(session, held.run_id), RunState.FAILED, M("x"))
+        transitions.transition(session, transitions.get(session, held.run_id), RunState.FAILED, M("x"))
 
 
 def let_in(database: Database, *, anybody: bool) -> None:

@@ -9,12 +9,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import celery, wiring
-from db import attention, drives, runs, schedules, steps
+from db import attention
 from db.engine import Database
 from db.models import Notification, RunEvent, now
+from db.runs import steps, transitions
+from db.schedules import schedules
 from db.states import RunState, Step, Trigger
+from db.tapes import drives
 from policy.message import M, Message
-from tasks import chain, recover
+from tasks import chain
+from tasks.periodic import recover
 
 assert celery.app  # what the tasks are of
 
@@ -37,15 +41,17 @@ def begun(database: Database, *, worker: bool = True) -> int:
         row = schedules.put(session, "monthly", drive="tape0", sources=["/data"], time_zone="UTC")
         if worker:
             drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
-        assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-        run = runs.admit(session, "tape0")
+        assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        run = transitions.admit(session, "tape0")
         assert run
         return run.id
 
 
 def at_work(database: Database, number: int) -> steps.Claim:
     with database.transaction() as session:
-        held = steps.claim(session, number, runs.get(session, number).dispatch, Step.PRECHECK, "tape@h")
+        held = steps.claim(
+            session, number, transitions.get(session, number).dispatch, Step.PRECHECK, "tape@h"
+        )
     assert held
     return held
 
@@ -53,7 +59,7 @@ def at_work(database: Database, number: int) -> steps.Claim:
 def stands_still(database: Database, number: int, since: timedelta) -> None:
     """It lives, and has come no further for so long."""
     with database.transaction() as session:
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         run.moved_at = run.dispatched_at = run.created_at = now() - since
 
 
@@ -64,7 +70,7 @@ def said(session: Session, number: int) -> list[str]:
 
 def of(database: Database, number: int) -> tuple[RunState, list[str], str]:
     with database.transaction() as session:
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         reason = str(Message.from_json(run.reason)) if run.reason else ""
         return run.state, said(session, number), reason
 
@@ -132,9 +138,9 @@ def test_a_step_that_does_not_obey(database: Database, tasks: list[str]) -> None
     number = begun(database)
     at_work(database, number)
     with database.transaction() as session:
-        runs.cancel(session, number, "li")
+        transitions.cancel(session, number, "li")
         session.flush()
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         run.cancel_requested_at = now() - HOUR
         run.moved_at = now()
     recover.recover()
@@ -161,12 +167,12 @@ def test_a_drive_without_a_living_worker(database: Database, tasks: list[str]) -
         assert f"Run {number} has drive tape0, and its worker is not running" in str(
             Message.from_json(facts["reason"])
         )
-        runs.transition(session, runs.get(session, number), RunState.FAILED, M("for the test"))
+        transitions.transition(session, transitions.get(session, number), RunState.FAILED, M("for the test"))
     with database.transaction() as session:
         row = session.scalars(select(schedules.ScheduledTask)).one()
-        again = runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        again = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert again
-        assert runs.admit(session, "tape0")
+        assert transitions.admit(session, "tape0")
     recover.recover()
     assert of(database, again.id)[1] == ["started", "stalled"]
 
@@ -186,9 +192,9 @@ def test_a_drive_that_never_had_a_worker(database: Database, tasks: list[str]) -
 def waits(database: Database) -> int:
     number = begun(database)
     with database.transaction() as session:
-        run = runs.get(session, number)
+        run = transitions.get(session, number)
         run.wait_until = now() + 24 * HOUR
-        runs.transition(session, run, RunState.WAITING_FOR_TAPE, M("wrong tape"))
+        transitions.transition(session, run, RunState.WAITING_FOR_TAPE, M("wrong tape"))
     return number
 
 
@@ -199,7 +205,7 @@ def test_one_look_at_a_time(database: Database, tasks: list[str]) -> None:
         recover.recover()
     assert tasks.count("tapeline.look") == 1
     with database.transaction() as session:
-        runs.get(session, number).look_asked_at = now() - HOUR
+        transitions.get(session, number).look_asked_at = now() - HOUR
     recover.recover()
     assert tasks.count("tapeline.look") == 2
 
@@ -209,13 +215,15 @@ def test_no_look_behind_a_run_or_for_nobody(database: Database, tasks: list[str]
     waits(database)
     with database.transaction() as session:
         row = schedules.put(session, "other", drive="tape0", sources=["/data"], time_zone="UTC")
-        other = runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        other = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert other
-        assert runs.admit(session, "tape0")
+        assert transitions.admit(session, "tape0")
     recover.recover()
     assert "tapeline.look" not in tasks
     with database.transaction() as session:
-        runs.transition(session, runs.get(session, other.id), RunState.FAILED, M("for the test"))
+        transitions.transition(
+            session, transitions.get(session, other.id), RunState.FAILED, M("for the test")
+        )
         drive = session.get(drives.Drive, "tape0")
         assert drive
         drive.last_seen_at -= HOUR

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import calendar, cartridges, permits, planner, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, TapePool, now
+from db.runs import transitions
+from db.schedules import calendar, planner, schedules
 from db.states import BackupType, RunState, Trigger
+from db.tapes import cartridges, permits
 from policy.message import M
-from policy.period import ScheduleType
-from policy.permit import Decision
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.permit import Decision
+from policy.times.period import ScheduleType
 from tasks import tape_rules
-from tasks.findings import of_the_tape
+from tasks.preview.prechecks import of_the_tape
 
 LAST_YEAR = datetime(2025, 11, 1, 2, tzinfo=UTC)
 WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "empty": False}
@@ -26,8 +28,8 @@ WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "em
 def run_at_tape0(session: Session, **options: Any) -> ChainRun:
     """A run by hand that has the drive."""
     row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
-    run = runs.admit(session, "tape0")
+    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
+    run = transitions.admit(session, "tape0")
     assert run
     return run
 
@@ -104,7 +106,7 @@ def written_and_relabelled(session: Session, run: ChainRun, serial: str, new: st
     written = {**said, "state": "formatted", "label": new or label}
     row, _ = cartridges.update_label(session, original=None, medium=written)
     cartridges.mark(session, row.id, CartridgeState.RETIRED)
-    runs.transition(session, run, RunState.FAILED)
+    transitions.transition(session, run, RunState.FAILED)
     return label
 
 

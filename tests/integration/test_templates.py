@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, declared, imports, runs, schedules
-from db.declared import Action
 from db.engine import Database
-from db.imports import SetOnTape
 from db.models import BackupSet
+from db.runs import transitions
+from db.schedules import schedules, sync
+from db.schedules.sync import Action
+from db.sets import catalog, imports
+from db.sets.imports import SetOnTape
 from db.states import BackupType, Trigger
+from db.tapes import cartridges
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 ABOUT = {"template": "files", "period": "2026-11", "retention_days": 30, "keep_sets": 2}
@@ -82,8 +85,10 @@ def test_the_keys_of_a_removed_schedule_count_and_what_is_no_key_does_not(databa
         for name, keys in {"mail": ["age1mail"], "broken": ["nonsense"], "open": []}.items():
             schedules.put(session, name, drive="tape0", sources=["/data"], template={"encrypt_to": keys})
         assert catalog.keys_in_use(session, is_key) == ("age1mail",)
-        assert runs.start(session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL)
-        changes = declared.differences(session, [], prune=True)
+        assert transitions.start(
+            session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL
+        )
+        changes = sync.differences(session, [], prune=True)
         assert ("mail", Action.ARCHIVE) in {(change.schedule, change.action) for change in changes}
-        declared.apply(session, [], changes, MOMENT)
+        sync.apply(session, [], changes, MOMENT)
         assert catalog.keys_in_use(session, is_key) == ("age1mail",)

@@ -14,11 +14,12 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from celery_app.scheduler import DatabaseScheduler
-from db import planner, runs, schedules
 from db.engine import Database
 from db.models import ChainRun, Notification
+from db.runs import transitions
+from db.schedules import planner, schedules
 from db.states import Trigger
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 from tests.integration.year import BY_HAND, EDITS, EXPECTED, GRACE, NEXT, OUTAGES, SCHEDULES
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -119,7 +120,9 @@ class Year:
             at, name, change = self.operators.pop(0)
             with self.database.transaction() as session:
                 if change is None:
-                    runs.start(session, schedules.get(session, name), due_at=at, trigger=Trigger.MANUAL)
+                    transitions.start(
+                        session, schedules.get(session, name), due_at=at, trigger=Trigger.MANUAL
+                    )
                     self.finish_runs(session)
                 else:
                     self.edit(session, name, *change)

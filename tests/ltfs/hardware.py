@@ -10,9 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-from tape import virtual_faults, virtual_record
-from tape.virtual_faults import Fault
-from tape.virtual_record import LOST, VOLUME, Record, VolumeRecord
+from tape.virtual import faults
+from tape.virtual import record as virtual_record
+from tape.virtual.faults import Fault
+from tape.virtual.record import (
+    LOST,
+    VOLUME,
+    Record,
+    VolumeRecord,
+)
 
 MOUNTED = "mounted"
 
@@ -50,9 +56,9 @@ def take_fault(folder: Path, at: str) -> Fault | None:
     if not any(fault.at == at for fault in virtual_record.read(folder).faults):
         return None
     with virtual_record.editing(folder) as record:
-        fault = virtual_faults.take(record.faults, at)
+        fault = faults.take(record.faults, at)
     if at != "format":
-        virtual_faults.wait(fault)
+        faults.wait(fault)
     return fault
 
 

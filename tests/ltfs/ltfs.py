@@ -13,10 +13,11 @@ from typing import Any
 
 import mfusepy
 
-from tape import virtual_cartridge, virtual_record
 from tape.errors import DriveError, SealFailed, TapeFull, TapeReadError, TapeWriteError
-from tape.virtual_record import Record
-from tape.virtual_volume import VirtualFile, VirtualVolume
+from tape.virtual import cartridge
+from tape.virtual import record as virtual_record
+from tape.virtual.record import Record
+from tape.virtual.volume import VirtualFile, VirtualVolume
 from tests.ltfs import hardware, samples
 
 MIB = 1024 * 1024
@@ -62,10 +63,10 @@ def _mount(folder: Path, device: str, point: Path, options: dict[str, str]) -> i
         return 0
     never = record.write_protected or record.volume.read_only or record.volume.locked
     read_only = "ro" in options or never
-    record = virtual_cartridge.recover(folder)
+    record = cartridge.recover(folder)
     case = "ltfs_mount_write_protected" if read_only else "ltfs_mount_ok"
     code = samples.play(case, device=device, label=record.volume.label if record.volume else "")
-    volume = VirtualVolume(folder, record, virtual_cartridge.medium(folder), read_only=read_only)
+    volume = VirtualVolume(folder, record, cartridge.medium(folder), read_only=read_only)
     mfusepy.FUSE(
         Mounted(volume, folder, options.get("sync_type", "")),
         str(point),

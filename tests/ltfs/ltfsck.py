@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from tape import virtual_cartridge, virtual_record
+from tape.virtual import cartridge
+from tape.virtual import record as virtual_record
 from tests.ltfs import hardware, samples
 
 
@@ -31,6 +32,6 @@ def main() -> int:
             assert edited.volume
             edited.volume.end_lost = False
         hardware.say("LTFS17138I Recovered EOD status successfully (0).")
-    virtual_cartridge.recover(folder)
+    cartridge.recover(folder)
     hardware.unmark(folder)
     return samples.play("ltfsck_consistent", device=asked.device, label=record.volume.label)

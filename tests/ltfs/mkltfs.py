@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from tape import virtual_record
+from tape.virtual import record as virtual_record
 from tests.ltfs import hardware, samples
 
 

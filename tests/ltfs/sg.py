@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tape import virtual_record
 from tape.durable import write_json
-from tape.virtual_record import Damaged, Record
+from tape.virtual import record as virtual_record
+from tape.virtual.record import Damaged, Record
 from tests.ltfs import hardware, samples
 
 MIB = 1024 * 1024

@@ -28,11 +28,11 @@ GROUPS = (
     Group(
         "rows",
         (
-            "db/permits.py",
-            "db/runs.py",
-            "db/steps.py",
-            "db/cartridges.py",
-            "tasks/recover.py",
+            "db/tapes/permits.py",
+            "db/runs/transitions.py",
+            "db/runs/steps.py",
+            "db/tapes/cartridges.py",
+            "tasks/periodic/recover.py",
             "tasks/tape_rules.py",
         ),
         (

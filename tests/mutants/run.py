@@ -1,4 +1,4 @@
-"""Mutation testing: ``make mutants``, or some files of it: ``make mutants ARGS=policy/period.py``.
+"""Mutation testing: ``make mutants``, or some files of it: ``make mutants ARGS=policy/times/period.py``.
 
 mutmut changes one thing of a function at a time and runs the near tests that pass through it. What it found
 is kept in ``build/mutants``, so that a run that was stopped, or came to the end of its time, goes on there.
@@ -198,7 +198,7 @@ def _results(folder: Path, file: str) -> Iterator[tuple[str, str]]:
 
 
 def _where(name: str) -> str:
-    """``policy.label.to_ask_for`` of ``policy.label.x_to_ask_for__mutmut_3``."""
+    """``policy.tapes.label.to_ask_for`` of ``policy.tapes.label.x_to_ask_for__mutmut_3``."""
     module, _, function = name.rpartition("__mutmut_")[0].rpartition(".")
     function = function.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
     return f"{module}.{function}"

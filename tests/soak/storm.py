@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from db import cartridges
 from db.models import BackupSet, ChainRun, TapeCartridge
 from db.states import ACTIVE, RunState
-from policy.tapes import CartridgeState
-from tape import virtual_shelf
+from db.tapes import cartridges
+from policy.tapes.facts import CartridgeState
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
+from tape.virtual import shelf
 from tests.faults.site import Site
 
 MB = 1 << 20
@@ -76,9 +76,9 @@ class Storm:
         old = [barcode for barcode in self._tapes if self._may_be_used(barcode)]
         if choice < 0.4 or not self._tapes:
             barcode = f"S{len(self._tapes):05d}"
-            virtual_shelf.new_cartridge(self.site.drive.path, barcode, **TAPE)
+            shelf.new_cartridge(self.site.drive.path, barcode, **TAPE)
             self._tapes.append(barcode)
-            virtual_shelf.insert(self.site.drive.path, barcode)
+            shelf.insert(self.site.drive.path, barcode)
         elif choice < 0.8 and old:
             self._recycle(self._random.choice(old))
 
@@ -93,13 +93,13 @@ class Storm:
 
     def _recycle(self, barcode: str) -> None:
         """Two months pass for a cartridge and its sets."""
-        virtual_shelf.insert(self.site.drive.path, barcode)
+        shelf.insert(self.site.drive.path, barcode)
         old = datetime.now(UTC) - timedelta(days=70)
         label = f"TP{old:%Y%m}{1 + self.counts['recycled'] % 99:02d}"
         taken = self.site.ask(lambda session: cartridges.labels_of_others(session, {"state": "no_medium"}))
         if label in taken:
             return
-        with virtual_shelf.edit(self.site.drive.path, barcode) as record:
+        with shelf.edit(self.site.drive.path, barcode) as record:
             if record.volume is None or record.volume.read_only:
                 return
             record.volume.label = label

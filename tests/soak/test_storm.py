@@ -18,9 +18,9 @@ from notify.events import OFF_BY_DEFAULT, Event
 from notify.facts import Facts
 from notify.notice import Composer
 from notify.words import Words
-from policy.tapes import SetState
-from tape import virtual_record, virtual_shelf
+from policy.tapes.facts import SetState
 from tape.drive import Drive
+from tape.virtual import record, shelf
 from tests import cartridges, invariants
 from tests.faults.site import Site
 from tests.soak.storm import Storm
@@ -89,7 +89,7 @@ def _formats(session: Any, storm: Storm) -> list[str]:
     wrong = []
     storm.counts["formats"] = 0
     for number, folder in _folders(storm).items():
-        counted = virtual_record.read(folder).formats
+        counted = record.read(folder).formats
         storm.counts["formats"] += counted
         if counted > permitted[number]:
             wrong.append(f"{folder.name} was formatted {counted} times with {permitted[number]} permits")
@@ -113,7 +113,7 @@ def _check_all_tapes(storm: Storm) -> None:
     folders, target = _folders(storm), storm.site.folder / "restored"
 
     def load(folder: Path) -> Drive:
-        virtual_shelf.insert(storm.site.drive.path, folder.name)
+        shelf.insert(storm.site.drive.path, folder.name)
         return storm.site.drive
 
     with storm.site.database.transaction() as session:

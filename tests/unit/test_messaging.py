@@ -58,7 +58,9 @@ def test_each_task_has_a_name_of_ours_and_is_never_repeated() -> None:
         assert not getattr(task, "autoretry_for", ()), name
 
 
-@pytest.mark.parametrize("path", sorted(Path(tasks.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(tasks.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
+)
 def test_waiting_lies_in_the_database(path: Path) -> None:
     """A message with a time of its own is redelivered when that is longer than the visibility time-out."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

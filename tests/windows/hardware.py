@@ -18,9 +18,11 @@ from pathlib import Path
 
 import psutil
 
-from tape import ltfs_mounts, virtual_record, virtual_shelf
 from tape.errors import DriveError
-from tape.virtual_record import Damaged, Record
+from tape.ltfs import mounts
+from tape.virtual import record as virtual_record
+from tape.virtual import shelf
+from tape.virtual.record import Damaged, Record
 from tests.ltfs import hardware, programs
 
 CAPACITY = 4 * 1024 * 1024
@@ -116,7 +118,7 @@ class Hardware:
 
     def _eject(self) -> tuple[int, str]:
         self._unmount()
-        virtual_shelf.remove(self.device)
+        shelf.remove(self.device)
         return DONE
 
     def _check(self) -> tuple[int, str]:
@@ -132,7 +134,7 @@ class Hardware:
     def _read(self) -> tuple[int, str]:
         """wine goes on showing the first label of a letter, so this tells the label that is there now."""
         folder = hardware.cartridge(str(self.device))
-        if folder is None or not ltfs_mounts.at(self.letter):
+        if folder is None or not mounts.at(self.letter):
             return NO_VOLUME
         record = virtual_record.read(folder)
         assert record.volume
@@ -159,9 +161,9 @@ class Hardware:
                 self._eject()
             case "protect":
                 self._unmount()
-                virtual_shelf.set_write_protected(self.device, self._inside(), on=True)
+                shelf.set_write_protected(self.device, self._inside(), on=True)
             case "plan":
-                virtual_shelf.set_faults(self.device, self._inside(), json.loads(words[0]))
+                shelf.set_faults(self.device, self._inside(), json.loads(words[0]))
             case "power_off":
                 self._power_off()
             case "close":
@@ -169,30 +171,30 @@ class Hardware:
         return DONE
 
     def _insert_blank(self) -> str:
-        number = len(virtual_shelf.barcodes(self.device)) + 1
+        number = len(shelf.barcodes(self.device)) + 1
         barcode = f"TAPE{number:02d}L8"
-        virtual_shelf.new_cartridge(self.device, barcode, capacity=self.capacity)
+        shelf.new_cartridge(self.device, barcode, capacity=self.capacity)
         self._put_in(barcode)
         return barcode
 
     def _put_in(self, barcode: str) -> None:
         self._unmount()
-        virtual_shelf.insert(self.device, barcode)
+        shelf.insert(self.device, barcode)
 
     def _inside(self) -> str:
-        barcode = virtual_shelf.inserted(self.device)
+        barcode = shelf.inserted(self.device)
         assert barcode is not None
         return barcode
 
     def _mount(self) -> bool:
         """Whether the volume is at the letter; LTFS on Windows mounts by itself what it has loaded."""
-        if not ltfs_mounts.at(self.letter):
+        if not mounts.at(self.letter):
             options = ("-o", f"devname={self.device}", "-o", "sync_type=close")
             self._run("ltfs", *options, str(self.letter))
-        return ltfs_mounts.at(self.letter) is not None
+        return mounts.at(self.letter) is not None
 
     def _unmount(self) -> None:
-        if ltfs_mounts.at(self.letter):
+        if mounts.at(self.letter):
             subprocess.run(["umount", str(self.letter)], check=True, capture_output=True)
         psutil.wait_procs(self._serving(), timeout=20)
 
@@ -200,11 +202,11 @@ class Hardware:
         for process in self._serving():
             process.kill()
             process.wait()
-        if ltfs_mounts.at(self.letter):
+        if mounts.at(self.letter):
             subprocess.run(["umount", "-l", str(self.letter)], check=True)
 
     def _serving(self) -> list[psutil.Process]:
-        return ltfs_mounts.processes("ltfs", str(self.device))
+        return mounts.processes("ltfs", str(self.device))
 
     def _run(self, program: str, *words: str) -> tuple[int, str]:
         path = self.tools.parent / "bin" / program

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tape import command, template
 from tape.drive import MediumState
 from tape.errors import (
     DriveBusy,
@@ -20,9 +19,10 @@ from tape.errors import (
     NotMountable,
 )
 from tape.judge import format_cartridge
-from tape.ltfs_windows import WindowsDrive
-from tape.ltfs_windows_label import Label, of_vol
-from tape.ltfs_windows_setup import Commands
+from tape.ltfs_windows.drive import WindowsDrive
+from tape.ltfs_windows.label import Label, of_vol
+from tape.ltfs_windows.setup import Commands
+from tape.programs import command, command_line
 from tests.drives.rig import WindowsRig as Rig
 from tests.windows import programs as windows_programs
 from tests.windows import wine
@@ -228,7 +228,7 @@ def test_a_dead_mount(rig: Rig) -> None:
 @pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has drive letters")
 def test_the_label_by_windows_itself() -> None:
     """GetVolumeInformationW says the label; the child that asks says room and whether there are files."""
-    words = template.fill(Commands().read, root="P:\\", letter="P", label=None, serial=None)
+    words = command_line.fill(Commands().read, root="P:\\", letter="P", label=None, serial=None)
     said = json.loads(command.run(words, limit=60).output)
     assert (said["label"], said["empty"]) == (wine.LABEL, True)
     assert said["capacity"] > said["free"] > 0
@@ -238,5 +238,5 @@ def test_the_label_by_windows_itself() -> None:
 @pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has its own vol")
 def test_the_label_by_vol_itself() -> None:
     """The command line that is the last fall-back, with what the system's own vol prints."""
-    words = template.fill(Commands().vol, letter="P")
+    words = command_line.fill(Commands().vol, letter="P")
     assert of_vol(command.run(words, limit=60).output) == Label(wine.LABEL)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backup import within
 from backup.entry import Entry, FileType
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
+from backup.restoring import dirfd
 from tests.unit.backup.bench import SET, Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="of Windows alone")
@@ -133,12 +133,12 @@ def test_what_windows_has_not(bench: Bench) -> None:
 def test_a_folder_that_is_held_cannot_be_exchanged(tmp_path: Path) -> None:
     """While files come into a folder nobody can put a link in its place."""
     (tmp_path / "folder").mkdir()
-    held = within.root(str(tmp_path / "folder"))
-    inner = within.again(held)
+    held = dirfd.root(str(tmp_path / "folder"))
+    inner = dirfd.again(held)
     try:
         with pytest.raises(PermissionError):
             (tmp_path / "folder").rename(tmp_path / "other")
     finally:
-        within.close(inner)
-        within.close(held)
+        dirfd.close(inner)
+        dirfd.close(held)
     (tmp_path / "folder").rename(tmp_path / "other")

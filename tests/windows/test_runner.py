@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tape import command
 from tape.errors import CommandTimeout
+from tape.programs import command
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="Windows alone has jobs")
 
@@ -36,7 +36,7 @@ def test_a_program_ends_with_whoever_started_it(tmp_path: Path) -> None:
     """A worker that is killed takes its format program along: the lock that it held is free from then on."""
     told = tmp_path / "told"
     code = (
-        "import sys\nfrom tape import command\n"
+        "import sys\nfrom tape.programs import command\n"
         f"command.run([sys.executable, '-c', {PARENT + 'time.sleep(120)'!r}, {str(told)!r}], limit=100,"
         f" on_output=lambda line: open({str(tmp_path / 'child')!r}, 'w').write(line))"
     )

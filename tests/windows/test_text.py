@@ -6,8 +6,15 @@ import codecs
 
 import pytest
 
-from tape import ltfs_messages
-from tape.ltfs_windows_label import STATES, AssignedDrive, Label, of_drives, of_fsutil, of_vol
+from tape.ltfs_windows.label import (
+    STATES,
+    AssignedDrive,
+    Label,
+    of_drives,
+    of_fsutil,
+    of_vol,
+)
+from tape.programs import ltfs_messages
 
 ENGLISH = "Volume Name : TP20251101\r\nVolume Serial Number : 0x34dcb82c\r\nFile System Name : LTFS\r\n"
 CHINESE = "卷名 : TP20251101\r\n卷序列号 : 0x58026a50\r\n文件系统名 : LTFS\r\n"

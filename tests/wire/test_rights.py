@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from embedded.servers import Servers
-from tape.virtual_shelf import insert, new_cartridge
+from tape.virtual.shelf import insert, new_cartridge
 from tests.system import System
 
 ROLE = "drive_host_test"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from kombu import Connection
 
-from tape.virtual_shelf import insert, new_cartridge
+from tape.virtual.shelf import insert, new_cartridge
 from tests.system import System
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from cli.rights import acl
-from tape.virtual_shelf import insert, new_cartridge
+from cli.host.rights import acl
+from tape.virtual.shelf import insert, new_cartridge
 from tests.system import System
 from tests.wire import servers
 from tests.wire.certificates import Authority

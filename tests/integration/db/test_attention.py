@@ -10,14 +10,19 @@ import pytest
 from sqlalchemy.orm import Session
 
 from dashboard.today import shown
-from db import attention, calendar, cartridges, catalog, drives, failures, planner, processes, runs, schedules
+from db import attention, failures
+from db.admin import processes
+from db.admin.processes import Reading
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge
-from db.processes import Reading
+from db.runs import transitions
+from db.schedules import calendar, planner, schedules
+from db.sets import catalog
 from db.states import BackupType, RunState, Trigger
+from db.tapes import cartridges, drives
 from policy.message import M
-from policy.period import ScheduleType
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.times.period import ScheduleType
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 DAILY: dict[str, Any] = {
@@ -37,13 +42,13 @@ def said(database: Database, moment: datetime = NOW) -> list[str]:
 
 def end(session: Session, run: ChainRun, *states: RunState) -> None:
     for state in states:
-        assert runs.transition(session, run, state, M("the reason"))
+        assert transitions.transition(session, run, state, M("the reason"))
 
 
 def a_run(session: Session, day: int, *states: RunState) -> ChainRun:
     row = schedules.get(session, "nightly")
     due = datetime(2026, 11, day, 2, tzinfo=UTC)
-    run = runs.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    run = transitions.start(session, row, due_at=due, trigger=Trigger.MANUAL)
     assert run is not None
     end(session, run, *states)
     return run

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from db import calendar, cartridges, catalog, drives, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.schedules import calendar, schedules
+from db.sets import catalog
 from db.states import BackupType
-from policy.period import ScheduleType
-from policy.tapes import CartridgeState, SetState
+from db.tapes import cartridges, drives
+from policy.tapes.facts import CartridgeState, SetState
+from policy.times.period import ScheduleType
 from tests import earlier
 
 GB = 10**9

@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, permits, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, now
+from db.schedules import schedules
+from db.sets import catalog
 from db.states import BackupType
-from policy.permit import Denial, decide
-from policy.tapes import CartridgeState, SetState
+from db.tapes import cartridges, permits
+from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.permit import Denial, decide
 
 LABEL = f"TP{now():%Y%m}01"
 OURS: dict[str, Any] = {

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from db import cartridges, drives, erasable, permits
 from db.engine import Database
 from db.models import ErasableTape, now
+from db.tapes import (
+    cartridges,
+    drives,
+    erasable,
+    permits,
+)
 from policy.message import M
-from policy.permit import Decision
+from policy.tapes.permit import Decision
 from tests.integration.test_permits import run_at
 
 NAMED = {"state": "foreign", "medium_serial": "M1", "drive": "tape0"}

@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import failures, runs, schedules
+from db import failures
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun, RunEvent
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import Kind, RunState, Trigger
 from policy.message import Message
 
@@ -113,9 +115,9 @@ def test_a_failure_that_a_person_dismisses_stands_no_more(database: Database) ->
         assert [str(Message.from_json(each)) for each in told] == [
             "Dismissed by li: it came from the snapshot"
         ]
-        runs.retry(session, run_id, None, "li", None)
-        runs.admit(session, "tape0")
-        runs.transition(session, runs.get(session, run_id), F)
+        transitions.retry(session, run_id, None, "li", None)
+        transitions.admit(session, "tape0")
+        transitions.transition(session, transitions.get(session, run_id), F)
         assert standing(session) == [run_id]
 
 

@@ -7,26 +7,29 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from db import attention, holds, planner, runs, schedules, steps
+from db import attention
+from db.admin import holds
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun, ScheduledTask, now
+from db.runs import steps, transitions
+from db.schedules import planner, schedules
 from db.states import RunState, Step, StepState, Trigger
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 
 EACH_MINUTE = {"schedule_type": ScheduleType.INTERVAL, "schedule_config": {"every": "1m"}}
 
 
 def queued(session: Session, name: str, drive: str = "tape0") -> ChainRun:
     row = schedules.put(session, name, drive=drive, sources=["/data"], **EACH_MINUTE)
-    run = runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
     assert run is not None
     return run
 
 
 def running(session: Session) -> ChainRun:
     queued(session, "running")
-    run = runs.admit(session, "tape0")
+    run = transitions.admit(session, "tape0")
     assert run is not None
     return run
 
@@ -50,19 +53,19 @@ def test_a_held_run_takes_no_step_and_gives_its_drive_back(database: Database) -
         assert steps.claim(session, run.id, run.dispatch, Step.CREATE_RECORD, "worker")
         held(session)
         assert steps.claim(session, run.id, run.dispatch, Step.FORMAT_TAPE, "worker") is None
-        imported = runs.start_import(session, drive="tape0", options={}, requested_by="li")
-        assert runs.admit(session, "tape0") is None
+        imported = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
+        assert transitions.admit(session, "tape0") is None
         holds.hold_back(session, "tape0")
         assert (run.state, "restored" in str(run.reason)) == (RunState.WAITING_FOR_TAPE, True)
-        assert runs.admit(session, "tape0") is imported
-        runs.transition(session, imported, RunState.SUCCEEDED)
-        assert runs.admit(session, "tape0") is None
+        assert transitions.admit(session, "tape0") is imported
+        transitions.transition(session, imported, RunState.SUCCEEDED)
+        assert transitions.admit(session, "tape0") is None
         [concern] = [
             each for each in attention.concerns(session, now(), [], lambda _: False) if each.run == run.id
         ]
         assert "tapeline database release --run" in str(concern.message)
         holds.release_run(session, run.id, "li")
-        assert runs.admit(session, "tape0") is run
+        assert transitions.admit(session, "tape0") is run
         assert steps.claim(session, run.id, run.dispatch, Step.CREATE_RECORD, "worker")
         with pytest.raises(NotAllowed, match="not held"):
             holds.release_run(session, run.id, "li")
@@ -76,21 +79,21 @@ def test_what_was_queued_or_waited_goes_on_when_it_is_released(database: Databas
         if state is RunState.QUEUED:
             run = queued(session, "second")
         else:
-            runs.transition(session, run, state)
+            transitions.transition(session, run, state)
             run.wait_until = now() - timedelta(hours=1)
         held(session)
         holds.hold_back(session)
         told = [
             event
-            for event in session.query(runs.RunEvent).filter_by(run_id=run.id)
+            for event in session.query(transitions.RunEvent).filter_by(run_id=run.id)
             if "restored" in str(event.message)
         ]
         holds.hold_back(session)
         assert len(told) == 1
-        assert runs.admit(session, "tape0") is None
+        assert transitions.admit(session, "tape0") is None
         holds.release_run(session, run.id, "li")
         assert (run.state, run.wait_until) == (RunState.QUEUED, None)
-        assert runs.admit(session, "tape0") is run
+        assert transitions.admit(session, "tape0") is run
 
 
 def test_a_held_schedule_fires_neither_by_itself_nor_by_hand(database: Database) -> None:
@@ -104,7 +107,7 @@ def test_a_held_schedule_fires_neither_by_itself_nor_by_hand(database: Database)
         assert planner.attend(session, row.id, now()) == []
         assert (planner.planned_time(row), planner.next_to_write(row, now())) == (None, None)
         assert "tapeline database release --schedule minute" in str(planner.problem_of(row))
-        by_hand = runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        by_hand = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert by_hand is not None
         assert (by_hand.state, "held" in str(by_hand.reason)) == (RunState.SKIPPED, True)
         moment = now()
@@ -119,8 +122,8 @@ def test_a_failed_run_that_somebody_retries_is_not_held(database: Database) -> N
     """Whoever retries it has named it."""
     with database.transaction() as session:
         run = running(session)
-        runs.transition(session, run, RunState.FAILED)
+        transitions.transition(session, run, RunState.FAILED)
         held(session)
-        runs.retry(session, run.id, None, "li", None)
+        transitions.retry(session, run.id, None, "li", None)
         assert not run.is_held
-        assert runs.admit(session, "tape0") is run
+        assert transitions.admit(session, "tape0") is run

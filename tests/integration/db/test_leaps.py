@@ -10,14 +10,17 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from celery_app import celery, wiring
-from db import attention, cartridges, clock, drives, expiry, leaps, permits, schedules
+from db import attention, clock, leaps
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupSet, ClockMark, now
+from db.schedules import schedules
+from db.sets import expiry
 from db.states import BackupType
-from policy.permit import Denial, decide
-from policy.tapes import SetState
-from tasks import recover
+from db.tapes import cartridges, drives, permits
+from policy.tapes.facts import SetState
+from policy.tapes.permit import Denial, decide
+from tasks.periodic import recover
 
 assert celery.app
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from db import runs
 from db.engine import Database
 from db.models import ChainRun, ScheduledTask
-from db.schedules import put
+from db.runs import transitions
+from db.schedules.schedules import put
 from db.states import RunState, Trigger
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 
 OWN = {ScheduleType.ONCE, ScheduleType.INTERVAL, ScheduleType.CRON}
 """Each occurrence is a period of its own."""
@@ -31,15 +31,15 @@ LATER = timedelta(minutes=5)
 
 
 def start(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> ChainRun:
-    run = runs.start(session, schedule, due_at=due_at, trigger=trigger)
+    run = transitions.start(session, schedule, due_at=due_at, trigger=trigger)
     assert run is not None
     return run
 
 
 def succeed(session: Session, run: ChainRun) -> None:
-    admitted = runs.admit(session, run.drive)
+    admitted = transitions.admit(session, run.drive)
     assert admitted is not None
-    runs.transition(session, admitted, RunState.SUCCEEDED)
+    transitions.transition(session, admitted, RunState.SUCCEEDED)
 
 
 @pytest.mark.parametrize("kind", FIRING)

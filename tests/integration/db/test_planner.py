@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from db import planner, runs, schedules
 from db.engine import Database
 from db.models import ChainRun, Notification, RunEvent, ScheduledTask
+from db.runs import transitions
+from db.schedules import planner, schedules
 from db.states import RunState, Trigger
 from policy.message import Message
-from policy.period import ScheduleType
+from policy.times.period import ScheduleType
 
 BEFORE = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 DUE = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -46,10 +47,10 @@ def row_of(database: Database) -> ScheduledTask:
 def end(database: Database, run: ChainRun, state: RunState = RunState.SUCCEEDED) -> None:
     """Let a queued run run and end."""
     with database.transaction() as session:
-        admitted = runs.admit(session, "tape0")
+        admitted = transitions.admit(session, "tape0")
         assert admitted
         assert admitted.id == run.id
-        runs.transition(session, admitted, state)
+        transitions.transition(session, admitted, state)
 
 
 def events(database: Database) -> list[str]:
@@ -150,7 +151,7 @@ def test_what_has_its_backup_already_was_not_missed(database: Database) -> None:
     """A run by hand did the period's work while beat was away."""
     make(database, grace_seconds=3600)
     with database.transaction() as session:
-        by_hand = runs.start(
+        by_hand = transitions.start(
             session, schedules.get(session, "nightly"), due_at=DUE + DAY / 24, trigger=Trigger.MANUAL
         )
     assert by_hand

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from db import recoveries
 from db.models import ChainRun, ChainStep
+from db.runs import recoveries
 from db.states import Step, StepState
 from policy.message import M, Message
 

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, lineage, permits, runs, schedules
 from db.engine import Database
 from db.models import BackupSet, ChainRun, now
-from db.shelf import LoadedKin
+from db.runs import transitions
+from db.schedules import schedules
+from db.sets import catalog, lineage
 from db.states import BackupType, RunState, Trigger
+from db.tapes import cartridges, permits
+from db.tapes.facts import LoadedKin
 from policy.message import M
-from policy.permit import Decision
-from policy.tapes import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.permit import Decision
 
 ALLOWED = Decision(True, (), (M("past"),), ())
 NEWEST = "20261102T000000Z-0002"
@@ -40,8 +43,8 @@ def full(session: Session, serial: str, template_id: int) -> BackupSet:
 
 def holder(session: Session, name: str, drive: str) -> ChainRun:
     row = schedules.put(session, name, drive=drive, sources=["/data"])
-    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = runs.admit(session, drive)
+    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.admit(session, drive)
     assert run
     return run
 
@@ -78,7 +81,7 @@ def test_nothing_is_built_on_what_is_being_formatted(database: Database, ends: s
                 permits.close(session, permit.id, {"ok": False, "started": False})
                 assert built_on(session, row.template_id) == before
             case "is never read":
-                runs.transition(session, run, RunState.FAILED)
+                transitions.transition(session, run, RunState.FAILED)
                 assert built_on(session, row.template_id) == without
                 found = cartridges.recognise(session, tape("2"))
                 assert found is not None

@@ -10,13 +10,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import catalog, planner, runs, schedules, steps
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed, NotFound
 from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask
+from db.runs import steps, transitions
+from db.schedules import planner, schedules
+from db.sets import catalog
 from db.states import STEPS, TRANSITIONS, BackupType, Kind, RunState, Step, StepState, Trigger
 from policy.message import M
-from policy.tapes import SetState
+from policy.tapes.facts import SetState
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 
@@ -26,7 +28,7 @@ def schedule(session: Session, name: str = "monthly", drive: str = "tape0") -> S
 
 
 def start(session: Session, name: str = "monthly", due: datetime = DUE, **how: Any) -> ChainRun | None:
-    return runs.start(
+    return transitions.start(
         session, schedule(session, name), due_at=due, trigger=how.get("trigger", Trigger.SCHEDULE)
     )
 
@@ -35,7 +37,7 @@ def running(database: Database, name: str = "monthly") -> ChainRun:
     """A run that owns its drive."""
     with database.transaction() as session:
         start(session, name, trigger=Trigger.MANUAL, due=datetime.now(UTC))
-        run = runs.admit(session, "tape0")
+        run = transitions.admit(session, "tape0")
         assert run
         return run
 
@@ -51,10 +53,10 @@ def test_a_start_is_announced_once(database: Database) -> None:
     """When a run gets its drive for the first time, and not again when it goes on after a failure."""
     run = running(database)
     with database.transaction() as session:
-        found = runs.get(session, run.id)
-        runs.transition(session, found, RunState.FAILED)
-        runs.retry(session, run.id, None, "li", None)
-        runs.admit(session, "tape0")
+        found = transitions.get(session, run.id)
+        transitions.transition(session, found, RunState.FAILED)
+        transitions.retry(session, run.id, None, "li", None)
+        transitions.admit(session, "tape0")
         said = session.scalars(select(Notification.event).order_by(Notification.id)).all()
     assert said == ["started", "failed"]
 
@@ -65,18 +67,18 @@ def test_a_reason_to_wait_is_announced_once(database: Database) -> None:
     run = running(database)
     told = [("the write-protect switch", 1), ("the write-protect switch", 1), ("another tape", 2)]
     with database.transaction() as session:
-        found = runs.get(session, run.id)
+        found = transitions.get(session, run.id)
         for reason, times in told:
-            runs.transition(session, found, RunState.WAITING_FOR_TAPE, M(reason))
+            transitions.transition(session, found, RunState.WAITING_FOR_TAPE, M(reason))
             assert _waits_announced(session) == times
-            runs.transition(session, found, RunState.QUEUED)
-            runs.admit(session, "tape0")
+            transitions.transition(session, found, RunState.QUEUED)
+            transitions.admit(session, "tape0")
         found.wait_until = datetime.now(UTC)
-        runs.transition(session, found, RunState.FAILED)
-        runs.retry(session, run.id, None, "li", None)
+        transitions.transition(session, found, RunState.FAILED)
+        transitions.retry(session, run.id, None, "li", None)
         assert found.wait_until is None
-        runs.admit(session, "tape0")
-        runs.transition(session, found, RunState.WAITING_FOR_TAPE, M("another tape"))
+        transitions.admit(session, "tape0")
+        transitions.transition(session, found, RunState.WAITING_FOR_TAPE, M("another tape"))
         assert _waits_announced(session) == 3
 
 
@@ -153,13 +155,13 @@ def test_a_drive_is_given_in_the_order_of_arrival_to_one_run_at_a_time(database:
     """The second run waits until the first has ended, then has its turn before the third."""
     with database.transaction() as session:
         ids = [run.id for name in ("a", "b", "c") if (run := start(session, name))]
-        admitted = runs.admit(session, "tape0")
+        admitted = transitions.admit(session, "tape0")
         assert admitted
         assert admitted.id == ids[0]
         assert admitted.dispatch == 1
-        assert runs.admit(session, "tape0") is None
-        runs.transition(session, admitted, RunState.FAILED)
-        following = runs.admit(session, "tape0")
+        assert transitions.admit(session, "tape0") is None
+        transitions.transition(session, admitted, RunState.FAILED)
+        following = transitions.admit(session, "tape0")
         assert following
         assert following.id == ids[1]
 
@@ -172,7 +174,7 @@ def test_two_admissions_at_once_give_the_drive_to_one(database: Database) -> Non
 
     def admit() -> None:
         with database.transaction() as session:
-            runs.admit(session, "tape0")
+            transitions.admit(session, "tape0")
 
     threads = [threading.Thread(target=admit) for _ in range(4)]
     for thread in threads:
@@ -215,9 +217,9 @@ def test_who_lost_the_claim_changes_nothing_more(database: Database) -> None:
     run = running(database)
     lost = claimed(database, run)
     with database.transaction() as session:
-        found = runs.get(session, run.id, lock=True)
-        runs.reopen(session, found, Step.PRECHECK)
-        runs.new_dispatch(found)
+        found = transitions.get(session, run.id, lock=True)
+        transitions.reopen(session, found, Step.PRECHECK)
+        transitions.new_dispatch(found)
         run = found
     mine = claimed(database, run)
     for act in (
@@ -242,7 +244,7 @@ def fail(database: Database, run: ChainRun, at: Step) -> None:
                 steps.finish(session, held, StepState.FAILED)
                 break
             steps.finish(session, held, StepState.SUCCEEDED)
-        runs.transition(session, runs.get(session, run.id), RunState.FAILED)
+        transitions.transition(session, transitions.get(session, run.id), RunState.FAILED)
 
 
 @pytest.mark.parametrize(("step", "allowed"), [
@@ -258,11 +260,11 @@ def test_a_failed_run_goes_on_from_its_failed_step_or_an_earlier_one(
     with database.transaction() as session:
         if not allowed:
             with pytest.raises(NotAllowed, match="run_backup"):
-                runs.retry(session, run.id, step, "me", None)
+                transitions.retry(session, run.id, step, "me", None)
             return
-        retried = runs.retry(session, run.id, step, "me", "because")
+        retried = transitions.retry(session, run.id, step, "me", "because")
         assert retried.state is RunState.QUEUED
-        opened = runs.first_open_step(session, retried)
+        opened = transitions.first_open_step(session, retried)
         assert opened
         assert opened.step is (step or Step.RUN_BACKUP)
         story = session.scalars(select(RunEvent.message).where(RunEvent.run_id == run.id)).all()
@@ -274,9 +276,9 @@ def test_only_a_failed_run_is_retried(database: Database) -> None:
     run = running(database)
     with database.transaction() as session:
         with pytest.raises(NotAllowed, match="RUNNING"):
-            runs.retry(session, run.id, None, "me", None)
+            transitions.retry(session, run.id, None, "me", None)
         with pytest.raises(NotFound, match="tapeline runs"):
-            runs.retry(session, 999, None, "me", None)
+            transitions.retry(session, 999, None, "me", None)
 
 
 def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Database) -> None:
@@ -285,7 +287,7 @@ def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Datab
     fail(database, run, Step.PRECHECK)
     other = running(database)
     with database.transaction() as session, pytest.raises(NotAllowed, match=f"Run {other.id}"):
-        runs.retry(session, run.id, None, "me", None)
+        transitions.retry(session, run.id, None, "me", None)
 
 
 def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
@@ -293,13 +295,13 @@ def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
     run = running(database)
     held = claimed(database, run)
     with database.transaction() as session:
-        assert runs.cancel(session, run.id, "me").state is RunState.RUNNING
+        assert transitions.cancel(session, run.id, "me").state is RunState.RUNNING
     with database.transaction() as session:
         assert steps.beat(session, held) is True
         steps.finish(session, held, StepState.SUCCEEDED)
-        assert runs.cancel(session, run.id, "me").state is RunState.CANCELLED
+        assert transitions.cancel(session, run.id, "me").state is RunState.CANCELLED
         with pytest.raises(NotAllowed, match="CANCELLED"):
-            runs.cancel(session, run.id, "me")
+            transitions.cancel(session, run.id, "me")
 
 
 @pytest.mark.parametrize("before", RunState)
@@ -314,25 +316,25 @@ def test_only_the_transitions_of_the_table_happen(
         run.state = before
     if after not in TRANSITIONS[before]:
         with pytest.raises(NotAllowed), database.transaction() as session:
-            runs.transition(session, runs.get(session, run.id), after)
+            transitions.transition(session, transitions.get(session, run.id), after)
         after = before
     else:
         with database.transaction() as session:
-            assert runs.transition(session, runs.get(session, run.id), after)
+            assert transitions.transition(session, transitions.get(session, run.id), after)
     with database.transaction() as session:
-        assert runs.get(session, run.id).state is after
+        assert transitions.get(session, run.id).state is after
 
 
 def test_a_transition_from_a_state_that_has_changed_does_nothing(database: Database) -> None:
     """Compare-and-set: who looks at an old state changes nothing and is told so."""
     run = running(database)
     with database.transaction() as session:
-        stale = runs.get(session, run.id)
+        stale = transitions.get(session, run.id)
         with database.transaction() as other:
-            runs.transition(other, runs.get(other, run.id), RunState.FAILED)
-        assert runs.transition(session, stale, RunState.SUCCEEDED) is False
+            transitions.transition(other, transitions.get(other, run.id), RunState.FAILED)
+        assert transitions.transition(session, stale, RunState.SUCCEEDED) is False
     with database.transaction() as session:
-        assert runs.get(session, run.id).state is RunState.FAILED
+        assert transitions.get(session, run.id).state is RunState.FAILED
 
 
 def test_a_run_took_as_long_as_it_worked(database: Database) -> None:
@@ -340,23 +342,23 @@ def test_a_run_took_as_long_as_it_worked(database: Database) -> None:
     run = running(database)
     hour = timedelta(hours=1)
     with database.transaction() as session:
-        found = runs.get(session, run.id)
+        found = transitions.get(session, run.id)
         for state in (RunState.WAITING_FOR_TAPE, RunState.FAILED):
-            assert runs.worked_seconds(found) == pytest.approx(0, abs=60)
+            assert transitions.worked_seconds(found) == pytest.approx(0, abs=60)
             found.started_at -= hour  # type: ignore[operator]
-            runs.transition(session, found, state)
+            transitions.transition(session, found, state)
             assert found.idle_since
             found.idle_since -= hour
             found.started_at -= hour  # type: ignore[operator]
             if state is RunState.FAILED:
-                runs.retry(session, found.id, None, "li", None)
+                transitions.retry(session, found.id, None, "li", None)
             else:
-                runs.transition(session, found, RunState.QUEUED)
-            runs.admit(session, "tape0")
-            assert runs.worked_seconds(found) == pytest.approx(3600, abs=60)
+                transitions.transition(session, found, RunState.QUEUED)
+            transitions.admit(session, "tape0")
+            assert transitions.worked_seconds(found) == pytest.approx(3600, abs=60)
             found.started_at += hour
         found.started_at -= hour
-        runs.transition(session, found, RunState.SUCCEEDED)
+        transitions.transition(session, found, RunState.SUCCEEDED)
         said = session.scalars(select(Notification.facts).where(Notification.event == "success")).one()
     assert said["seconds"] == pytest.approx(3600, abs=60)
 
@@ -367,9 +369,9 @@ def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database)
     with database.transaction() as session:
         run = start(session, due=due)
         assert run
-        admitted = runs.admit(session, "tape0")
+        admitted = transitions.admit(session, "tape0")
         assert admitted
-        runs.transition(session, admitted, RunState.SUCCEEDED)
+        transitions.transition(session, admitted, RunState.SUCCEEDED)
         assert schedule(session).last_success_time == due
         following = start(session)
         assert following
@@ -397,7 +399,7 @@ def test_a_period_is_settled_by_a_set_of_its_type(
         row.template.type, row.schedule_config = template, {"day": 1, "at": "02:00"}
         run = start(session, due=DUE - timedelta(hours=1), trigger=Trigger.MANUAL)
         assert run
-        admitted = runs.admit(session, "tape0")
+        admitted = transitions.admit(session, "tape0")
         assert admitted
         stored = BackupSet(
             id="20261101T010000Z-0001", type=made, state=SetState.COMPLETE, sources=["/"],
@@ -405,7 +407,7 @@ def test_a_period_is_settled_by_a_set_of_its_type(
         )  # fmt: skip
         catalog.add_set(session, stored)
         admitted.set_id = stored.id
-        runs.transition(session, admitted, RunState.SUCCEEDED)
+        transitions.transition(session, admitted, RunState.SUCCEEDED)
         row = schedules.get(session, "monthly")
         assert (row.last_success_time is not None) is settles
         assert (planner.next_to_write(row, DUE - timedelta(minutes=1)) == DUE) is not settles
@@ -419,31 +421,31 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
     that is retried began last, however old it is."""
     failed = running(database)
     with database.transaction() as session:
-        runs.transition(session, runs.get(session, failed.id), RunState.FAILED)
+        transitions.transition(session, transitions.get(session, failed.id), RunState.FAILED)
         due = datetime.now(UTC)
         night = start(session, due=due)
         assert night
-        runs.admit(session, "tape0")
-        runs.transition(session, night, RunState.SUCCEEDED)
+        transitions.admit(session, "tape0")
+        transitions.transition(session, night, RunState.SUCCEEDED)
     with database.transaction() as session:
         row = schedules.get(session, "monthly")
         first = row.last_run_time
         assert first
         assert row.last_success_time == due
-        assert row.last_failure_time == runs.get(session, failed.id).finished_at
+        assert row.last_failure_time == transitions.get(session, failed.id).finished_at
         assert row.last_failure_time < first
         skipped = start(session, due=due + timedelta(seconds=1))
-        runs.record_missed(session, row, due + timedelta(seconds=2), M("nobody was there"))
+        transitions.record_missed(session, row, due + timedelta(seconds=2), M("nobody was there"))
         assert skipped
         assert skipped.state is RunState.SKIPPED
         assert (row.last_run_time, row.last_success_time) == (first, due)
         expected = {"runs": 2, "successes": 1, "failures": 1, "skipped": 1, "missed": 1}
         assert schedules.counts(session, row) == expected
     with database.transaction() as session:
-        runs.retry(session, failed.id, None, "li", None)
-        again = runs.admit(session, "tape0")
+        transitions.retry(session, failed.id, None, "li", None)
+        again = transitions.admit(session, "tape0")
         assert again
-        runs.transition(session, again, RunState.SUCCEEDED)
+        transitions.transition(session, again, RunState.SUCCEEDED)
         row = schedules.get(session, "monthly")
         assert row.last_run_time
         assert row.last_run_time > first
@@ -454,19 +456,19 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
 def test_what_follows_a_run_of_a_schedule_was_not_started_by_hand(database: Database) -> None:
     """A verification that a backup asks for has nobody who asked, unless somebody started the backup."""
     with database.transaction() as session:
-        by_itself = runs.start_import(session, drive="tape0", options={}, requested_by=None)
-        by_hand = runs.start_import(session, drive="tape0", options={}, requested_by="li")
+        by_itself = transitions.start_import(session, drive="tape0", options={}, requested_by=None)
+        by_hand = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
         assert (by_itself.trigger, by_hand.trigger) == (Trigger.SCHEDULE, Trigger.MANUAL)
 
 
 def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
     """It goes on by itself, also where no schedule asked for it; its clock is the one of the setting."""
     with database.transaction() as session:
-        run = runs.start_import(session, drive="tape0", options={}, requested_by="li")
-        runs.admit(session, "tape0")
+        run = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
+        transitions.admit(session, "tape0")
         run.wait_until = datetime(2026, 12, 1, 8, tzinfo=UTC)
         remedy = M("Insert {tapes}, then: tapeline runs retry {run}", tapes="A", run=run.id)
-        runs.transition(session, run, RunState.WAITING_FOR_TAPE, M("the reason"), remedy)
+        transitions.transition(session, run, RunState.WAITING_FOR_TAPE, M("the reason"), remedy)
         facts = session.scalars(
             select(Notification.facts).where(Notification.event == "waiting_for_tape")
         ).one()

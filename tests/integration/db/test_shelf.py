@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from db import cartridges, catalog, schedules
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
-from db.shelf import Shelf
+from db.schedules import schedules
+from db.sets import catalog
 from db.states import BackupType
-from policy.tapes import CartridgeState, SetState
+from db.tapes import cartridges
+from db.tapes.facts import Shelf
+from policy.tapes.facts import CartridgeState, SetState
 
 BEGAN = datetime(2026, 10, 1, tzinfo=UTC)
 

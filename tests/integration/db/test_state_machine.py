@@ -21,10 +21,11 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from db import runs, schedules, steps
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed
 from db.models import Base, ChainRun, ChainStep, FormatPermit, Notification
+from db.runs import steps, transitions
+from db.schedules import schedules
 from db.states import ACTIVE, ENDED, PASSED, STEPS, Kind, RunState, Step, StepState, Trigger
 
 DUE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -63,7 +64,7 @@ class Pipeline(RuleBasedStateMachine):
     def announce(self, name: str, trigger: Trigger) -> None:
         self.minutes += 1
         with self.session() as session:
-            run = runs.start(
+            run = transitions.start(
                 session,
                 schedules.get(session, name),
                 due_at=DUE + timedelta(minutes=self.minutes),
@@ -79,12 +80,12 @@ class Pipeline(RuleBasedStateMachine):
     @rule()
     def admit(self) -> None:
         with self.session() as session:
-            run = runs.admit(session, "tape0")
+            run = transitions.admit(session, "tape0")
             if run:
                 self.send(session, run)
 
     def send(self, session: Session, run: ChainRun) -> None:
-        opened = runs.first_open_step(session, run)
+        opened = transitions.first_open_step(session, run)
         assert opened
         names = STEPS[run.kind]
         self.messages += [(run.id, run.dispatch, step) for step in names[names.index(opened.step) :]]
@@ -112,9 +113,9 @@ class Pipeline(RuleBasedStateMachine):
                 run = steps.hold(session, held)
                 steps.finish(session, held, StepState.SUCCEEDED if ok else StepState.FAILED)
                 if not ok:
-                    runs.transition(session, run, RunState.FAILED)
+                    transitions.transition(session, run, RunState.FAILED)
                 elif held.step is Step.NOTIFY:
-                    runs.transition(session, run, RunState.SUCCEEDED)
+                    transitions.transition(session, run, RunState.SUCCEEDED)
                 self.note_end(run)
         except LostClaim:
             return
@@ -125,21 +126,21 @@ class Pipeline(RuleBasedStateMachine):
         """A worker dies; recover resumes its run. It may come back as a ghost that still holds its claim."""
         held = data.draw(st.sampled_from(self.held))
         with self.session() as session:
-            run = runs.get(session, held.run_id, lock=True)
+            run = transitions.get(session, held.run_id, lock=True)
             row = session.get(ChainStep, (held.run_id, held.part, held.step))
             if run.state is RunState.RUNNING and row and row.state is StepState.RUNNING:
-                runs.reopen(session, run, held.step)
-                runs.new_dispatch(run)
+                transitions.reopen(session, run, held.step)
+                transitions.new_dispatch(run)
                 self.send(session, run)
 
     @rule(number=st.integers(1, 12), step=st.none() | st.sampled_from(Step))
     def retry(self, number: int, step: Step | None) -> None:
-        self.try_it(lambda session: runs.retry(session, number, step, "operator", None))
+        self.try_it(lambda session: transitions.retry(session, number, step, "operator", None))
 
     @rule(number=st.integers(1, 12))
     def cancel(self, number: int) -> None:
         def act(session: Session) -> None:
-            self.note_end(runs.cancel(session, number, "operator"))
+            self.note_end(transitions.cancel(session, number, "operator"))
 
         self.try_it(act)
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db import drives, runs, schedules, tries
 from db.engine import Database
 from db.models import ChainRun, now
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import RunState, Trigger
+from db.tapes import drives, mount_backoff
 
 BAD = {"state": "formatted", "label": "TP20261101", "medium_serial": "m1", "empty": None, "free": 5}
 
@@ -20,12 +22,12 @@ def waiting(session: Session) -> ChainRun:
     """A run that has tried BAD once."""
     drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
     row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert runs.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = runs.admit(session, "tape0")
+    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = transitions.admit(session, "tape0")
     assert run
     drives.looked(session, "tape0", BAD)
-    tries.failed(session, run)
-    runs.transition(session, run, RunState.WAITING_FOR_TAPE)
+    mount_backoff.failed(session, run)
+    transitions.transition(session, run, RunState.WAITING_FOR_TAPE)
     return run
 
 
@@ -45,10 +47,10 @@ def test_a_change_is_tried_at_once(database: Database, other: dict[str, Any]) ->
     """Also the same tape, when it was away or different meanwhile. Other free room is no change."""
     with database.transaction() as session:
         run = waiting(session)
-        assert not tries.may_try(run, BAD)
-        assert not tries.may_try(run, {**BAD, "free": 4, "empty": False})
-        assert tries.may_try(run, other)
-        assert tries.may_try(run, BAD)
+        assert not mount_backoff.may_try(run, BAD)
+        assert not mount_backoff.may_try(run, {**BAD, "free": 4, "empty": False})
+        assert mount_backoff.may_try(run, other)
+        assert mount_backoff.may_try(run, BAD)
 
 
 def test_the_same_tape_is_tried_after_growing_pauses(database: Database) -> None:
@@ -58,31 +60,31 @@ def test_the_same_tape_is_tried_after_growing_pauses(database: Database) -> None
         pauses = []
         for _ in range(9):
             let_pass(run)
-            assert tries.may_try(run, BAD)
-            pauses.append(round((tries.failed(session, run) - now()) / timedelta(minutes=1)))
-            assert not tries.may_try(run, BAD)
+            assert mount_backoff.may_try(run, BAD)
+            pauses.append(round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1)))
+            assert not mount_backoff.may_try(run, BAD)
     assert pauses == [20, 40, 80, 160, 320, 360, 360, 360, 360]
-    assert tries.pause(10**6) == tries.LONGEST_PAUSE
+    assert mount_backoff.pause(10**6) == mount_backoff.LONGEST_PAUSE
 
 
 def test_another_tape_that_fails_begins_anew(database: Database) -> None:
     with database.transaction() as session:
         run = waiting(session)
         drives.looked(session, "tape0", {**BAD, "medium_serial": "m2"})
-        assert tries.failed(session, run) - now() <= tries.FIRST_PAUSE
+        assert mount_backoff.failed(session, run) - now() <= mount_backoff.FIRST_PAUSE
 
 
 def test_an_operator_has_it_tried_at_once(database: Database) -> None:
     """By whatever he does at the drive, and by a retry of a run whose time was over."""
     with database.transaction() as session:
         run = waiting(session)
-        tries.forget(session, "tape1")
+        mount_backoff.forget(session, "tape1")
         session.refresh(run)
-        assert not tries.may_try(run, BAD)
-        tries.forget(session, "tape0")
+        assert not mount_backoff.may_try(run, BAD)
+        mount_backoff.forget(session, "tape0")
         session.refresh(run)
-        assert tries.may_try(run, BAD)
-        tries.failed(session, run)
-        runs.transition(session, run, RunState.FAILED)
-        runs.retry(session, run.id, None, "li", None)
-        assert tries.may_try(run, BAD)
+        assert mount_backoff.may_try(run, BAD)
+        mount_backoff.failed(session, run)
+        transitions.transition(session, run, RunState.FAILED)
+        transitions.retry(session, run.id, None, "li", None)
+        assert mount_backoff.may_try(run, BAD)

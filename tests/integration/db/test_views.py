@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import event, select
 
-from db import drives, runs, schedules, views
+from db import views
 from db.engine import Database
 from db.models import ChainRun, Drive
+from db.runs import transitions
+from db.schedules import schedules
 from db.states import RunState, Trigger
+from db.tapes import drives
 
 DUE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -19,11 +22,11 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
     with database.transaction() as session:
         for number in range(3):
             row = schedules.put(session, f"s{number}", drive="tape0", sources=["/data"])
-            run = runs.start(
+            run = transitions.start(
                 session, row, due_at=DUE + timedelta(days=number), trigger=Trigger.MANUAL, requested_by="me"
             )
             assert run is not None
-            assert runs.transition(session, run, RunState.CANCELLED)
+            assert transitions.transition(session, run, RunState.CANCELLED)
     asked: list[str] = []
 
     def count(*given: object) -> None:
@@ -43,11 +46,11 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
 def test_the_step_at_which_a_run_waits_for_a_tape_is_named(database: Database) -> None:
     with database.transaction() as session:
         row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-        assert runs.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
-        run = runs.admit(session, "tape0")
+        assert transitions.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
+        run = transitions.admit(session, "tape0")
         assert run
         assert not any(step.get("waits") for step in views.whole_run_json(session, run)["steps"])
-        runs.transition(session, run, RunState.WAITING_FOR_TAPE)
+        transitions.transition(session, run, RunState.WAITING_FOR_TAPE)
         steps = views.whole_run_json(session, run)["steps"]
         assert [step["name"] for step in steps if step.get("waits")] == ["precheck"]
 

@@ -18,7 +18,7 @@ import sqlalchemy
 from embedded import account, binaries
 from embedded.errors import ServerFailed, ServerNotInstalled, StateFolderUnusable
 from embedded.postgres import SOCKET, Postgres
-from tape import command
+from tape.programs import command
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the servers as another user")
 

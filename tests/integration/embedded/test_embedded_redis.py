@@ -15,7 +15,7 @@ from embedded import account, binaries, copies
 from embedded.binaries import RedisProgram
 from embedded.errors import ServerFailed
 from embedded.redis import Redis
-from tape import command
+from tape.programs import command
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from embedded import account
 from embedded.errors import NotOnThisPlatform, StateFolderUnusable
 from embedded.folders import may_execute
 from embedded.servers import Servers
-from tape import command
+from tape.programs import command
 
 USER = """
     import sys

@@ -12,9 +12,8 @@ from typing import Any, BinaryIO
 
 from backup.compare import Difference, compare_trees
 from backup.entry import Entry, FileType, signed
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from backup.records import ArchiveRecord
-from backup.report import RestoreReport
 from backup.request import (
     Begun,
     ResumePoint,
@@ -22,6 +21,7 @@ from backup.request import (
     SetSummary,
 )
 from backup.restore import restore
+from backup.restoring.report import RestoreReport
 from backup.write import write_set
 from policy.message import M, Message
 from tape.drive import Medium, MediumState

@@ -12,10 +12,10 @@ from typing import Any
 import pyrage
 import pytest
 
-from backup.age import DecryptedFile, identities
 from backup.compare import compare_trees
 from backup.errors import BadRequest, Ended, KeyNeeded, WrongKey
-from backup.manifest import entries_on, naming_keys, read_manifest
+from backup.format.age import DecryptedFile, identities
+from backup.format.manifest import entries_on, naming_keys, read_manifest
 from backup.verify import Verification
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET, Log, full

@@ -13,9 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from backup import helpers, scan
+from backup.source import scan
+from backup.source.readahead import pool
 from backup.write import write_set
-from tape import aside
+from tape.programs import aside
 from tests.dead_source import mounted, needs_fuse
 from tests.unit.backup.bench import Bench, request
 
@@ -76,7 +77,7 @@ def test_a_source_that_never_answers(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
 ) -> None:
     """Whatever is asked of it: the watch is called with its name, and what it raises comes back."""
-    monkeypatch.setattr(helpers, "FEW", 1)
+    monkeypatch.setattr(pool, "FEW", 1)
     watch = Watch()
     with mounted(tmp_path, what) as point, pytest.raises(GaveUp):
         back_up(bench, watch, point, readers=readers)
@@ -86,7 +87,7 @@ def test_a_source_that_never_answers(
 @pytest.mark.parametrize("readers", [0, 2])
 def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
     """SIGSTOP in the middle of an answer: nobody waits for them for ever."""
-    monkeypatch.setattr(helpers, "FEW", 1)
+    monkeypatch.setattr(pool, "FEW", 1)
     for number in range(40):
         (bench.source / f"{number:02d}").write_bytes(b"x" * 4000)
     (bench.source / "large").write_bytes(os.urandom(30 << 20))
@@ -111,7 +112,7 @@ def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch,
 def test_the_set_is_the_same_to_the_byte(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen from aside, or by the process itself: files, holes, links, names of any kind."""
     monkeypatch.setattr(scan, "RUN", 7)
-    monkeypatch.setattr("backup.listing.MOST", 20)
+    monkeypatch.setattr("backup.source.dirlist.MOST", 20)
     many = bench.source / "many"
     many.mkdir()
     for number in range(40):

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.buffer import BLOCK, FIRST_MARK, HIGHEST_MARK, LEAST, Buffer, BufferedFile
 from backup.phases import Phases
+from backup.writing.buffer import (
+    BLOCK,
+    FIRST_MARK,
+    HIGHEST_MARK,
+    LEAST,
+    Buffer,
+    BufferedFile,
+)
 from tape.errors import TapeFull
 from tests.unit.backup.bench import full
 

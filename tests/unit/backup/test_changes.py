@@ -14,14 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup.changes import Change, Known, KnownFiles, known, since
 from backup.entry import Entry, raw, signed
 from backup.errors import BadRequest, Ended
-from backup.listing import Status, status_of
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from backup.request import Excludes
 from backup.restore import Restoration
-from backup.scan import Found
+from backup.source.changes import (
+    Change,
+    Known,
+    KnownFiles,
+    known,
+    since,
+)
+from backup.source.dirlist import Status, status_of
+from backup.source.scan import Found
 from policy.paths import order
 from tests.unit.backup.bench import SET, Log, request
 from tests.unit.backup.test_round_trip import grow

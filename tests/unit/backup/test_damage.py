@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from backup import restore as restore_module
 from backup.errors import SetUnreadable
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from policy.message import M
 from tape.errors import TapeReadError
 from tests.unit.backup.bench import SET

@@ -10,7 +10,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from backup.manifest import read_manifest
+from backup.format.manifest import read_manifest
 from backup.records import DATABASE
 from backup.verify import Verification
 from policy.message import M, Message

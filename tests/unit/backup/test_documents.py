@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup import entry
-from backup.documents import signed
 from backup.entry import Entry, FileType, Part, Place
 from backup.errors import NoSuchSet, SetUnreadable
-from backup.manifest import entries_on, read_manifest, sets_on
+from backup.format.documents import signed
+from backup.format.manifest import entries_on, read_manifest, sets_on
 from backup.records import ArchiveRecord
-from backup.selection import Selection
+from backup.restoring.selection import Selection
 from tests.unit.backup.bench import SET
 
 names = st.binary(min_size=1, max_size=60).map(entry.text)

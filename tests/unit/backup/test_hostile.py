@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from backup import target as target_module
 from backup.entry import Entry, FileType, Place
+from backup.restoring import target as target_module
 
 
 def fill(folder: Path, count: int = 12, size: int = 3000) -> None:

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import helpers, listing, listings, scan
 from backup.entry import shown
-from backup.helpers import Helpers
-from backup.listing import look
-from backup.reader import Question
 from backup.request import Excludes
-from backup.scan import Found, Scan
+from backup.source import dirlist, scan
+from backup.source.dirlist import look
+from backup.source.readahead import dirs, pool
+from backup.source.readahead.pool import Helpers
+from backup.source.readahead.worker import Question
+from backup.source.scan import Found, Scan
 from policy.message import Message
-from tape.command import Companion
+from tape.programs.command import Companion
 from tests.unit.backup.bench import Bench
 
 names = st.sampled_from(["a", "b", "a b", "a.txt", "cache", "x\ny", "back\\slash", "é", "z"])
@@ -63,14 +64,14 @@ class Scanned:
 
 @pytest.fixture(autouse=True)
 def even_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "FEW", 1)
+    monkeypatch.setattr(pool, "FEW", 1)
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Helpers]:
     """Two processes for all examples: what one scan leaves unread would come up in the next."""
     with Helpers(2) as running:
-        running.start_for(helpers.FEW)
+        running.start_for(pool.FEW)
         yield running
 
 
@@ -89,11 +90,11 @@ def test_a_scan_with_helpers_finds_the_same(
     held: int,
 ) -> None:
     """Whatever the tree and the limits: large folders, few or many open questions, a full memory."""
-    monkeypatch.setattr("backup.listing.MOST", most)
+    monkeypatch.setattr("backup.source.dirlist.MOST", most)
     monkeypatch.setattr(scan, "PART", part)
-    monkeypatch.setattr(listings, "IN_FLIGHT", in_flight)
-    monkeypatch.setattr(listings, "QUESTIONS", questions)
-    monkeypatch.setattr(listings, "HELD", held)
+    monkeypatch.setattr(dirs, "IN_FLIGHT", in_flight)
+    monkeypatch.setattr(dirs, "QUESTIONS", questions)
+    monkeypatch.setattr(dirs, "HELD", held)
 
     @given(
         tree=trees, patterns=st.lists(names, max_size=1), caches=st.booleans(), resumed=st.integers(-1, 12)
@@ -161,7 +162,7 @@ def test_only_what_will_be_walked_is_listed_ahead(
 
     here = []
     monkeypatch.setattr(pair, "ask", ask)
-    monkeypatch.setattr(scan, "listed", lambda folder: here.append(folder) or listing.listed(folder))
+    monkeypatch.setattr(scan, "listed", lambda folder: here.append(folder) or dirlist.listed(folder))
     rules = {"excludes": Excludes(patterns=("/07",)), "own": [(own.st_dev, own.st_ino)]}
     list(Scan(short_path, lambda *_: None, helpers=pair, **rules).walk([os.fsencode(root)]))
     tops = {
@@ -231,10 +232,10 @@ def test_a_folder_of_millions_is_never_in_memory_at_once(
         with scandir(path) as entries:
             yield each()
 
-    monkeypatch.setattr(listing, "MOST", 4)
+    monkeypatch.setattr(dirlist, "MOST", 4)
     with monkeypatch.context() as patched:
         patched.setattr(os, "scandir", counting)
-        assert listing.listed(root) is None
+        assert dirlist.listed(root) is None
     assert len(taken) == 5
 
 
@@ -252,7 +253,7 @@ def test_a_host_that_can_start_no_process_backs_up_without(
         started.append(module)
         return Companion(module)
 
-    monkeypatch.setattr(helpers, "Companion", start)
+    monkeypatch.setattr(pool, "Companion", start)
     bench.back_up(readers=2)
     bench.restore()
     assert bench.differences() == []
@@ -260,5 +261,5 @@ def test_a_host_that_can_start_no_process_backs_up_without(
 
 
 def test_few_files_start_no_process(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "FEW", 1000)
+    monkeypatch.setattr(pool, "FEW", 1000)
     assert Scanned(wide(short_path / "tree"), count=2).helpers == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backup import metadata
+from backup.restoring import metadata
 
 ME = 1000
 

@@ -18,11 +18,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import headers, index, metadata, tar
 from backup.entry import Entry, FileType, Place
 from backup.errors import SetUnreadable
-from backup.links import LinkTable
+from backup.format import index, tar, tar_reader
 from backup.records import ArchiveRecord
+from backup.restoring import metadata
+from backup.source.links import LinkTable
 from tests.unit.backup.bench import Bench
 
 BORDERS = [
@@ -76,7 +77,7 @@ def test_what_is_no_whole_number_is_no_entry(value: object) -> None:
 def test_a_tar_keeps_what_it_has_a_field_for(entry: Entry) -> None:
     """Time and owner, by our own reader of headers and by Python's."""
     data = tar.header(entry, 0) + tar.END
-    (found,) = headers.members(io.BytesIO(data), 1, framed=False)
+    (found,) = tar_reader.members(io.BytesIO(data), 1, framed=False)
     assert (found.mtime_ns, found.uid, found.gid) == (entry.mtime_ns, entry.uid, entry.gid)
     with tarfile.open(fileobj=io.BytesIO(data)) as file:
         (member,) = file.getmembers()

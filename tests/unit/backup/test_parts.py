@@ -13,11 +13,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import holes, tar
 from backup.compare import compare_trees
 from backup.entry import Entry, FileType
-from backup.frames import FrameWriter, compressor
+from backup.format import tar
+from backup.format.frames import FrameWriter, compressor
 from backup.phases import Phases
+from backup.source import holes
 
 PLAIN = Entry("/a", FileType.FILE, 0, 0, 0, 1, 1, 0o644, 0, 0, "root", "root")
 

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup import chosen, holes
-from backup.chosen import Choice, Choices
 from backup.entry import Entry, FileType, from_json, raw, to_line
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from backup.restore import Restoration
+from backup.restoring import chosen
+from backup.restoring.chosen import Choice, Choices
+from backup.source import holes
 from backup.verify import Verification
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET

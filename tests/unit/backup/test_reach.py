@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import reach
 from backup.entry import FileType
 from backup.request import Excludes
+from backup.source import reach
 
 if sys.platform == "win32":
     pytest.skip("there are no folders by descriptor", allow_module_level=True)
@@ -70,7 +70,7 @@ def test_a_path_of_any_length_comes_back(
     deep_bench: Any, monkeypatch: pytest.MonkeyPatch, readers: int, compression: str
 ) -> None:
     """Files of each kind, links, holes and attributes, in folders that no path of the system reaches."""
-    monkeypatch.setattr("backup.helpers.FEW", 1)
+    monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     summary = deep_bench.back_up(readers=readers, compression=compression, archive_bytes=100_000)
     assert (summary.warnings, summary.files) == (0, 34)
     assert max(len(entry.path) for entry in deep_bench.entries().values()) > 5000
@@ -99,7 +99,7 @@ def in_time() -> Iterator[None]:
 @pytest.mark.parametrize("readers", [0, 1])
 def test_a_path_longer_than_half_a_pipe(bench: Any, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
     """Whoever reads ahead is not asked for it: two such questions wait while nobody takes his answer."""
-    monkeypatch.setattr("backup.helpers.FEW", 1)
+    monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     for number in range(31):
         (bench.source / f"a{number:02d}").write_bytes(b"s" * 60_000)
     held = deep(bench.source, 132, b"d" * 255)
@@ -132,8 +132,8 @@ def test_a_difference_is_seen_however_deep(deep_bench: Any) -> None:
 
 def test_a_large_folder_of_a_long_path(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """More names than a listing has are gone through part by part there, too."""
-    monkeypatch.setattr("backup.listing.MOST", 3)
-    monkeypatch.setattr("backup.scan.RUN", 2)
+    monkeypatch.setattr("backup.source.dirlist.MOST", 3)
+    monkeypatch.setattr("backup.source.scan.RUN", 2)
     lowest = deep(bench.source, 22)
     for number in range(9):
         put(lowest, f"f{number}", b"x")
@@ -192,7 +192,7 @@ def test_a_file_under_a_lease_is_asked_for_again(
     bench: Any, monkeypatch: pytest.MonkeyPatch, size: int, readers: int
 ) -> None:
     """Its holder lets go of it when asked: it is stored like any other, and so it is compared."""
-    monkeypatch.setattr("backup.helpers.FEW", 1)
+    monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     (bench.source / "leased").write_bytes(b"x" * size)
     with leased(bench.source / "leased", "gives"):
         assert bench.back_up(readers=readers).warnings == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backup import helpers
-from backup.pack import SMALL
+from backup.source.pack import SMALL
+from backup.source.readahead import pool
 from tests.unit.backup.bench import Bench, Log
 
 
@@ -40,7 +40,7 @@ def tree(bench: Bench) -> Path:
 
 @pytest.fixture(autouse=True)
 def even_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "FEW", 1)
+    monkeypatch.setattr(pool, "FEW", 1)
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])

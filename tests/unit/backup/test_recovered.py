@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup import chosen, headers
-from backup.chosen import Choice, Choices
 from backup.entry import FileType, raw
-from backup.report import RestoreReport
+from backup.format import tar_reader
 from backup.restore import Restoration
+from backup.restoring import chosen
+from backup.restoring.chosen import Choice, Choices
+from backup.restoring.report import RestoreReport
 from tests.unit.backup.bench import SET
 from tests.unit.backup.test_round_trip import grow, trees
 
@@ -72,7 +73,7 @@ def test_headers_tell_what_an_index_tells(bench: Any) -> None:
     os.utime(bench.source / "a", ns=(0, -1_500_000_001))
     bench.back_up(compression="none")
     with bench.file("data-000001.tar").open("rb") as archive:
-        found = list(headers.members(archive, 1, framed=False))
+        found = list(tar_reader.members(archive, 1, framed=False))
     for told, known in zip(found, bench.log.entries, strict=True):
         unknown = {"ctime_ns": 0, "inode": 0, "nlink": 1, "blake3": None}
         same = known._replace(**unknown)

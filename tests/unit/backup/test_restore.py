@@ -12,7 +12,7 @@ import pytest
 
 from backup import restore as restore_module
 from backup.errors import TargetFailed
-from backup.manifest import entries_on
+from backup.format.manifest import entries_on
 from tests.unit.backup.bench import SET, Log
 
 
@@ -216,7 +216,7 @@ def test_what_is_restored_is_on_the_disk_before_its_archive_is_done(
 
     with restore_module.Restoration(bench.target, state=state) as restoration:
         restoration.take(bench.volume, SET, entries_on(bench.volume, SET), 1)
-        monkeypatch.setattr("backup.within.sync", fail)
+        monkeypatch.setattr("backup.restoring.dirfd.sync", fail)
         with pytest.raises(TargetFailed):
             restoration.archive_done()
     assert synced == [True]
@@ -295,7 +295,7 @@ def test_a_full_disk_ends_the_restore(bench: Any, monkeypatch: pytest.MonkeyPatc
     def no_room(*_: Any, **__: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("backup.receive.os.write", no_room)
+    monkeypatch.setattr("backup.restoring.write_file.os.write", no_room)
     with pytest.raises(TargetFailed, match="No space left"):
         bench.restore()
     assert list(bench.restored().iterdir()) == []
@@ -332,7 +332,7 @@ def test_a_link_that_the_target_refuses_is_a_copy(bench: Any, monkeypatch: pytes
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("backup.within.os.link", refuse)
+    monkeypatch.setattr("backup.restoring.dirfd.os.link", refuse)
     report = bench.restore()
     assert report.failures == []
     assert [Path(path).name for path, _ in report.incomplete] == ["z"]

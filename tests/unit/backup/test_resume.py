@@ -11,7 +11,7 @@ import pytest
 
 from backup import entry
 from backup.errors import Ended
-from backup.manifest import read_manifest
+from backup.format.manifest import read_manifest
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET, Log, full
 

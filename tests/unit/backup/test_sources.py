@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from backup import entry, scan
+from backup import entry
 from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
+from backup.source import scan
 from backup.write import write_set
 from policy.message import M
 from tests.unit.backup.bench import SET, Log, request
@@ -152,7 +153,7 @@ class Meddler:
         self._readv = os.readv
         self._inode = path.stat().st_ino
         self._change = change
-        monkeypatch.setattr("backup.archive.os.readv", self)
+        monkeypatch.setattr("backup.writing.archive.os.readv", self)
 
     def __call__(self, fd: int, buffers: Any) -> int:
         count = self._readv(fd, [buffers[0][: 1 << 16]])
@@ -217,7 +218,7 @@ def test_a_file_that_fails_at_once_has_no_member(bench: Any, monkeypatch: pytest
             raise OSError(5, "Input/output error")
         return pread(fd, size, offset)
 
-    monkeypatch.setattr("backup.member.os.pread", failing)
+    monkeypatch.setattr("backup.source.member.os.pread", failing)
     bench.back_up()
     assert "Input/output error" in reasons(bench.log)["f01"]
     assert "f01" not in bench.entries()

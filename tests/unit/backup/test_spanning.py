@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from backup.compare import compare_trees
-from backup.manifest import entries_on, read_manifest
+from backup.format.manifest import entries_on, read_manifest
 from backup.restore import Restoration
 from tape.drive import Medium, MediumState
 from tape.errors import TapeFull

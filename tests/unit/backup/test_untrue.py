@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from backup import inodes
 from backup.entry import Entry, FileType, Place
-from backup.links import LinkTable
+from backup.source import inodes
+from backup.source.links import LinkTable
 from tests import untrue
 from tests.dead_source import mounted, needs_fuse
 
@@ -30,8 +30,8 @@ def test_a_file_of_more_content_than_it_reports_is_stored_whole(bench: Any, comp
 
 def test_what_has_no_end_is_cut_with_a_warning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """So much is looked for behind the reported size, and no more."""
-    monkeypatch.setattr("backup.member.MOST_BEYOND", 10)
-    monkeypatch.setattr("backup.member.READ_AT_ONCE", 4)
+    monkeypatch.setattr("backup.source.member.MOST_BEYOND", 10)
+    monkeypatch.setattr("backup.source.member.READ_AT_ONCE", 4)
     path = Path("/proc/version")
     if not path.exists():
         pytest.skip("no files without a size here")
@@ -49,7 +49,7 @@ def test_what_a_file_system_reports_costs_no_content(
 ) -> None:
     """Content behind the reported size, two files that one number stands for: all is stored, and comes back,
     without a warning."""
-    monkeypatch.setattr("backup.helpers.FEW", 1)
+    monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     with mounted(tmp_path, what, Path(untrue.__file__)) as point:
         summary = bench.back_up(point, readers=readers)
     files = untrue.LIES[what]

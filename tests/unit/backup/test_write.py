@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backup.errors import BadRequest, SetExists
-from backup.manifest import read_manifest, sets_on
+from backup.format.manifest import read_manifest, sets_on
 from tests.unit.backup.bench import SET, request
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backup.errors import SpoolFailed
-from backup.manifest import read_manifest, sets_on
+from backup.format.manifest import read_manifest, sets_on
 from tape.errors import SealFailed, TapeFull, TapeWriteError
 from tests.unit.backup.bench import SET, seal_failed
 

@@ -8,7 +8,8 @@ from datetime import datetime
 import pytest
 
 from celery_app import settings
-from cli import moment, output
+from cli import moment
+from cli.render import output
 from policy.errors import UsageError
 
 

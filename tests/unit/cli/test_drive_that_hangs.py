@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from celery_app import settings
-from cli import drive_checks
-from cli.drive_checks import Wrong
-from tape import aside
+from cli.host import drive_checks
+from cli.host.drive_checks import Wrong
+from tape.programs import aside
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there nothing can be left behind")

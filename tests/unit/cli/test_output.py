@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from cli import output
+from cli.render import output
 from policy.message import M
 
 

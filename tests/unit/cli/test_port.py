@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from cli import processes
+from cli.host import processes
 
 
 def test_a_port_that_another_program_has_is_not_called_the_dashboard(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celery_app import settings
-from cli import stack
+from cli.host import stack
 
 
 @pytest.fixture

@@ -6,9 +6,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from policy.calendar import Entry, Planned, Stock, Tape, play
-from policy.period import ScheduleType
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.times.calendar import (
+    Entry,
+    Planned,
+    Stock,
+    Tape,
+    play,
+)
+from policy.times.period import ScheduleType
 
 TB = 10**12
 

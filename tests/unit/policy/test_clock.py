@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.clock import USUAL_QUIET, Mark, leap
 from policy.message import M
-from policy.permit import Denial, decide
-from policy.verdict import Question
+from policy.tapes.permit import Denial, decide
+from policy.tapes.verdict import Question
+from policy.times.clock import USUAL_QUIET, Mark, leap
 from tests.random_tapes import questions
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)

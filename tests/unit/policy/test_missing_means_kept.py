@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.permit import FormatFacts, decide
-from policy.tapes import SetFacts, SetState, TapeFacts
-from policy.verdict import Answer, Question, judge
+from policy.tapes.facts import SetFacts, SetState, TapeFacts
+from policy.tapes.permit import FormatFacts, decide
+from policy.tapes.verdict import Answer, Question, judge
 from tests.random_tapes import questions
 
 AWAY: list[Callable[[SetFacts], SetFacts]] = [

@@ -8,9 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from policy.label import MonthlyLabel
-from policy.permit import Denial, FormatFacts, decide
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.tapes.label import MonthlyLabel
+from policy.tapes.permit import Denial, FormatFacts, decide
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOVEMBER = datetime(2026, 11, 1, 1, tzinfo=SHANGHAI)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy import period
-from policy.period import ScheduleType
+from policy.times import period
+from policy.times.period import ScheduleType
 
 CALENDAR = [ScheduleType.DAILY, ScheduleType.WEEKLY, ScheduleType.MONTHLY, ScheduleType.YEARLY]
 OWN = [ScheduleType.ONCE, ScheduleType.INTERVAL, ScheduleType.CRON]

@@ -13,9 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.words import Words
-from policy.clock import Mark, leap
-from policy.permit import Denial, FormatFacts, decide
-from policy.tapes import CartridgeFacts, CartridgeState, PolicyKind, SetFacts, SetState, TapeFacts, TapePolicy
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    PolicyKind,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.tapes.permit import Denial, FormatFacts, decide
+from policy.times.clock import Mark, leap
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 OLD = datetime(2024, 10, 15, tzinfo=UTC)

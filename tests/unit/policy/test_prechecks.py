@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy import clock, reminder, room
 from policy.finding import Finding, Verdict, exit_code
 from policy.message import M
+from policy.tapes import room
+from policy.times import clock, reminder
 
 NOW = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

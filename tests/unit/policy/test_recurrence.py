@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy import when
 from policy.errors import UsageError
-from policy.period import ScheduleType
-from policy.recurrence import COUNTED, Rule, latest, occurrences, overdue
+from policy.schedule import when
+from policy.times.period import ScheduleType
+from policy.times.recurrence import (
+    COUNTED,
+    Rule,
+    latest,
+    occurrences,
+    overdue,
+)
 
 ZONES = st.sampled_from(
     ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]

@@ -15,13 +15,14 @@ from jsonschema import Draft202012Validator
 
 from db.models import BackupTask, ScheduledTask
 from db.states import BackupType
-from policy import schedule_fields, schedule_file
 from policy.errors import UsageError
-from policy.period import ScheduleType
+from policy.schedule import fields as schedule_fields
+from policy.schedule import file
+from policy.times.period import ScheduleType
 
 DOCS = Path(__file__).parents[3] / "docs"
 DEFAULTS = {"time_zone": "Asia/Shanghai", "drive": "tape0"}
-SCHEMA = Draft202012Validator(schedule_file.json_schema())
+SCHEMA = Draft202012Validator(file.json_schema())
 BACKUP = {"sources": ["/srv"]}
 DAILY = {"type": "daily", "at": "02:00"}
 
@@ -32,7 +33,7 @@ def document(**fields: Any) -> dict[str, Any]:
 
 def reads(given_document: Any) -> bool:
     try:
-        schedule_file.read(given_document, DEFAULTS)
+        file.read(given_document, DEFAULTS)
     except UsageError:
         return False
     return True
@@ -40,8 +41,8 @@ def reads(given_document: Any) -> bool:
 
 def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:
     """``tapeline schedule schema > docs/schedules.schema.json`` brings it up to date."""
-    Draft202012Validator.check_schema(schedule_file.json_schema())
-    assert json.loads((DOCS / "schedules.schema.json").read_text()) == schedule_file.json_schema()
+    Draft202012Validator.check_schema(file.json_schema())
+    assert json.loads((DOCS / "schedules.schema.json").read_text()) == file.json_schema()
 
 
 def test_the_example_is_read_and_names_every_field() -> None:
@@ -49,7 +50,7 @@ def test_the_example_is_read_and_names_every_field() -> None:
     text = (DOCS / "schedules.example.toml").read_text()
     example = tomllib.loads(text)
     SCHEMA.validate(example)
-    wanted = {want.name: want for want in schedule_file.read(example, DEFAULTS)}
+    wanted = {want.name: want for want in file.read(example, DEFAULTS)}
     assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
     full = example["schedules"]["monthly-full"]
     assert {field.name for field in schedule_fields.SCHEDULE} <= full.keys()
@@ -179,7 +180,7 @@ def _only_the_reader_knows(name: str, value: Any) -> bool:
 def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) -> None:
     """The place is written as a path through the file, and the remedy says what may stand there."""
     with pytest.raises(UsageError) as caught:
-        schedule_file.read(made, DEFAULTS)
+        file.read(made, DEFAULTS)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -196,7 +197,7 @@ def test_what_is_read_is_shown_as_it_was_written() -> None:
         "archive_size": "500MB", "retention_days": 30,
     }  # fmt: skip
     when = {"type": "monthly", "day": "last weekday", "at": "02:00"}
-    [want] = schedule_file.read(document(when=when, backup=backup, **fields), DEFAULTS)
-    shown = dict(schedule_file.shown(want.schedule, want.template))
+    [want] = file.read(document(when=when, backup=backup, **fields), DEFAULTS)
+    shown = dict(file.shown(want.schedule, want.template))
     given = {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
     assert {name: shown[name] for name in given} == given

@@ -8,7 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from policy.errors import UsageError
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 

@@ -8,12 +8,24 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
-from policy import verdict
-from policy.calendar import Planned, Stock, Tape, play
-from policy.period import ScheduleType
-from policy.permit import FormatFacts, decide
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
-from policy.verdict import Answer, Objection, Question
+from policy.tapes import verdict
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.tapes.permit import FormatFacts, decide
+from policy.tapes.verdict import Answer, Objection, Question
+from policy.times.calendar import (
+    Planned,
+    Stock,
+    Tape,
+    play,
+)
+from policy.times.period import ScheduleType
 from tests.random_tapes import EXPIRED, NOW, OLD, RUN, questions
 
 EXPIRED_SET = SetFacts("S1", 1, 5, "full", SetState.COMPLETE, "2024-10", OLD, EXPIRED)

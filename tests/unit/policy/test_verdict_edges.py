@@ -10,12 +10,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from policy import media, period, retention, verdict
 from policy.errors import UsageError
 from policy.message import M, Message
-from policy.permit import Denial, FormatFacts, decide
-from policy.tapes import CartridgeFacts, CartridgeState, SetFacts, SetState, TapeFacts, TapePolicy
-from policy.verdict import Answer, Objection, Question
+from policy.tapes import media, retention, verdict
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+    TapePolicy,
+)
+from policy.tapes.permit import Denial, FormatFacts, decide
+from policy.tapes.verdict import Answer, Objection, Question
+from policy.times import period
 
 NOW = datetime(2026, 11, 23, 20, tzinfo=UTC)
 LONG_AGO = datetime(2024, 10, 15, tzinfo=UTC)

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from policy.errors import Consequence, TapelineError
-from tape import command
 from tape.errors import CommandNotFound, CommandNotStarted, CommandTimeout, DriveError
+from tape.programs import command
 
 NOBODY = 65534
 
@@ -140,7 +140,7 @@ def test_a_program_outlives_its_starter(tmp_path: Path) -> None:
         "for n in range(1000): print(n, flush=True)\n"
         f"pathlib.Path({str(end)!r}).touch()"
     )
-    outer = f"from tape import command; command.run({python(inner)!r}, limit=60)"
+    outer = f"from tape.programs import command; command.run({python(inner)!r}, limit=60)"
     starter = command.spawn(
         [sys.executable, "-c", outer], log=tmp_path / "log", cwd=Path(__file__).parents[3]
     )
@@ -192,7 +192,7 @@ def test_the_end_of_a_long_output_is_kept() -> None:
 
 def test_long_output_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of an output without end is emptied now and then, and its end is still heard."""
-    monkeypatch.setattr("tape.output.DISK_BYTES", 10_000)
+    monkeypatch.setattr("tape.programs.output.DISK_BYTES", 10_000)
     code = (
         "import os, sys, time\nfor n in range(20): print('x' * 5000, flush=True); time.sleep(0.02)\n"
         "time.sleep(0.3); print(os.fstat(1).st_size)"

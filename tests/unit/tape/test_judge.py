@@ -12,7 +12,13 @@ import pytest
 from tape.drive import Medium, MediumState, ProgramRun
 from tape.errors import DriveBusy, DriveError, FormatFailed, NoMedium, TapeChanged, WriteProtected
 from tape.judge import FormatOutcome, format_cartridge
-from tape.virtual import VirtualDrive, insert, new_cartridge, set_faults, set_write_protected
+from tape.virtual.drive import (
+    VirtualDrive,
+    insert,
+    new_cartridge,
+    set_faults,
+    set_write_protected,
+)
 
 OLD, NEW = "TP20261001", "TP20261101"
 BARCODE = "TAPE01L8"

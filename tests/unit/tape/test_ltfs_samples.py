@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tape import ltfs_messages, ltfs_mounts, mam
+from tape.ltfs import mam, mounts
+from tape.programs import ltfs_messages
 from tests.ltfs import samples
 
 CASES = {
@@ -116,24 +117,24 @@ def test_one_attribute(name: str, label: str) -> None:
 def test_the_table_of_mounts(name: str, read_only: bool) -> None:
     """A mount is found by its device and by its folder, and tells whether it can be written."""
     table = samples.FOLDER / f"proc_mounts_{name}.txt"
-    found = ltfs_mounts.of("/var/lib/tapes/X", table)
-    assert found == ltfs_mounts.Mount("/var/lib/tapes/X", Path("/var/lib/mnt"), read_only)
-    assert ltfs_mounts.at(Path("/var/lib/mnt"), table) == found
-    assert ltfs_mounts.of("/dev/sg3", table) is None
+    found = mounts.of("/var/lib/tapes/X", table)
+    assert found == mounts.Mount("/var/lib/tapes/X", Path("/var/lib/mnt"), read_only)
+    assert mounts.at(Path("/var/lib/mnt"), table) == found
+    assert mounts.of("/dev/sg3", table) is None
 
 
 def test_a_mount_with_odd_names(tmp_path: Path) -> None:
     """The kernel writes blanks as octal numbers; other file systems are passed over."""
     table = tmp_path / "mounts"
     table.write_text("tmpfs /tmp tmpfs rw 0 0\nltfs:/dev/sg3 /mnt/my\\040tape\\134x fuse rw 0 0\n")
-    assert ltfs_mounts.of("/dev/sg3", table) == ltfs_mounts.Mount("/dev/sg3", Path("/mnt/my tape\\x"), False)
+    assert mounts.of("/dev/sg3", table) == mounts.Mount("/dev/sg3", Path("/mnt/my tape\\x"), False)
 
 
 def test_the_attributes_of_a_volume_are_those_that_the_driver_reads() -> None:
     """The names that are asked for are names that LTFS has; its capacities are in MiB."""
     lines = (samples.FOLDER / "xattr_info.txt").read_text().split()
     found = dict(line.split("=", 1) for line in lines)
-    source = Path("tape/ltfs_medium.py").read_text() + Path("tape/ltfs_volume.py").read_text()
+    source = Path("tape/ltfs/medium.py").read_text() + Path("tape/ltfs/volume.py").read_text()
     asked = set(re.findall(r'(?:text|size|number)\((?:\w+, )?"(\w+)"\)', source))
     assert asked - {"mediaMBWritten", "mediaPermanentWriteErrors", "mediaPermanentReadErrors"} <= set(found)
     total = int((samples.FOLDER / "df.txt").read_text().splitlines()[1].split()[1])

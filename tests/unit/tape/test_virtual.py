@@ -12,13 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.errors import UsageError
-from tape import virtual_record
 from tape.drive import Health, MediumState
 from tape.errors import DriveBusy, DriveError, NoMedium, NotMountable, SealFailed, TapeFull
-from tape.virtual import VirtualDrive, insert, new_cartridge, remove, set_faults
-from tape.virtual_faults import POSSIBLE, WAITS, Fault, take
-from tape.virtual_record import Damaged, Record, VolumeRecord
-from tape.virtual_shelf import barcodes
+from tape.virtual import record as virtual_record
+from tape.virtual.drive import (
+    VirtualDrive,
+    insert,
+    new_cartridge,
+    remove,
+    set_faults,
+)
+from tape.virtual.faults import (
+    POSSIBLE,
+    WAITS,
+    Fault,
+    take,
+)
+from tape.virtual.record import Damaged, Record, VolumeRecord
+from tape.virtual.shelf import barcodes
 
 BARCODE = "TAPE01L8"
 

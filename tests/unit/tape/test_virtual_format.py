@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tape import virtual_record
 from tape.drive import MediumState
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
-from tape.virtual import VirtualDrive, insert, new_cartridge
+from tape.virtual import record as virtual_record
+from tape.virtual.drive import VirtualDrive, insert, new_cartridge
 
 ROOT = Path(__file__).parents[3]
 BARCODE = "TAPE01L8"
@@ -25,7 +25,7 @@ FORMATTER = """
 import sys
 from pathlib import Path
 from tape.hostlock import HostLock
-from tape.virtual import VirtualDrive
+from tape.virtual.drive import VirtualDrive
 path = Path(sys.argv[1])
 with HostLock(path / "drive.lock") as lock:
     VirtualDrive("tape", path).format(
@@ -95,7 +95,7 @@ def test_it_needs_no_installed_package(drive: VirtualDrive, tmp_path: Path) -> N
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tape.virtual_format", *arguments],
+        [sys.executable, "-m", "tape.virtual.format_program", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backup.entry import Entry, FileType, text
-from db.catalog import FileRow
+from db.sets.catalog import FileRow
 from tasks.journal import rows
 
 

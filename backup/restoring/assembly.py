@@ -1,0 +1,92 @@
+"""A file in pieces, put together in the target: under a name of its own, until the last piece is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+
+from blake3 import blake3
+
+from backup.entry import Entry, digest_of_pieces
+from backup.restoring import dirfd, metadata
+from backup.restoring.checkpoint import Fate, Piece
+from backup.restoring.contents import Contents, Damaged
+from backup.restoring.target import Refused, Target
+from backup.restoring.write_file import receive_piece
+from policy.message import M, Message
+
+
+def name_of(path: bytes) -> bytes:
+    """The name under which a file is put together, beside the one that it is to have."""
+    return b".tapeline-" + blake3(path).hexdigest(length=8).encode()
+
+
+def is_there(target: Target, piece: Piece) -> bool:
+    """Whether what is counted of a piece is in the target now."""
+    if piece.fate == Fate.DIFFERS:
+        return True
+    parts = tuple(piece.path.split(b"/"))
+    places = [parts] if piece.fate == Fate.SAME else [parts, (*parts[:-1], name_of(piece.path))]
+    found = [target.status(place) for place in places]
+    return any(each and stat.S_ISREG(each.st_mode) and each.st_size == piece.whole for each in found)
+
+
+def open_for(entry: Entry, pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
+    """Open the file that a piece goes into: a new one with the first piece that comes. Raises OSError."""
+    assert entry.part
+    name = name_of(path)
+    if entry.part.number > 1 and any(piece.fate == Fate.WRITTEN for piece in pieces):
+        return dirfd.write(folder, name)
+    with suppress(FileNotFoundError):
+        dirfd.unlink(folder, name)
+    return dirfd.create(folder, name)
+
+
+def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], None]) -> None:
+    """Write a piece, and close the file. Raises Damaged, Refused, OSError."""
+    assert entry.part
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise Refused(M("Another file has the name under which its pieces are put together."))
+        os.ftruncate(fd, entry.part.whole)
+        receive_piece(contents, entry, fd, look_up)
+        dirfd.settle(fd)
+    finally:
+        os.close(fd)
+
+
+def check(entry: Entry, pieces: list[Piece]) -> None:
+    """See that these are all the pieces of a file, each as it was written. Raises Damaged."""
+    end = 0
+    for piece in pieces:
+        if piece.offset != end:
+            break
+        end += piece.size
+    is_whole = end == entry.size and len(pieces) == entry.pieces
+    if not is_whole or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
+        raise Damaged(M("Not all of its pieces are there, or not as they were backed up."))
+
+
+def finish(entry: Entry, folder: dirfd.Folder, path: bytes, name: bytes) -> list[Message]:
+    """Give a file its metadata and its real name; returns what is not as it was. Raises OSError."""
+    fd = dirfd.write(folder, name_of(path))
+    try:
+        problems = metadata.apply_open(fd, entry)
+        dirfd.settle(fd)
+    finally:
+        os.close(fd)
+    dirfd.rename(folder, name_of(path), name)
+    if entry.partial:
+        problems.append(M("Its content is as far as it could be read: it changed or failed in the backup."))
+    return problems
+
+
+def drop(target: Target, path: bytes) -> None:
+    """Away with what was put together of a file that is not to be, if it is still there."""
+    folders = tuple(path.split(b"/"))[:-1]
+    if target.status((*folders, name_of(path))) is not None:
+        with suppress(OSError):
+            dirfd.unlink(target.folder(folders), name_of(path))

@@ -1,0 +1,140 @@
+"""One file of a source, opened and looked at: all that its headers need, and its content to come."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from backup import system
+from backup.entry import Entry, FileType, text
+from backup.source import (
+    holes,
+    inodes,
+    reach,
+)
+from backup.source import (
+    xattrs as attributes,
+)
+from backup.source.dirlist import kind_of
+from backup.source.scan import (
+    SOCKET_OR_DEVICE,
+    Warn,
+    unreadable,
+    unsupported,
+)
+from backup.source.stat_entry import entry_of
+from policy.message import M, Message
+
+
+class Member(NamedTuple):
+    """An entry that has no place yet, and where its data come from."""
+
+    entry: Entry
+    dev: int
+    fd: int | None
+    """Open for reading, where it was looked at; None for what has no content. Whoever takes the member has it
+    closed there."""
+    sparse_map: bytes
+    segments: holes.Segments
+    """The parts of the file to read, in order."""
+    whole: Entry | None = None
+    """The file that this is a piece of."""
+    reported: int = 0
+    """The size that its file system reports, which may be less than its content."""
+
+    @property
+    def length(self) -> int:
+        """The bytes of its data in the archive, without padding."""
+        return len(self.sparse_map) + sum(part[1] for part in self.segments)
+
+
+def examined(path: bytes) -> tuple[Member | None, list[tuple[bytes, Message]]]:
+    """Look at a path; None when it cannot be backed up. And what is to be warned of."""
+    warnings: list[tuple[bytes, Message]] = []
+    found = _examine(path, lambda of, reason: warnings.append((of, reason)))
+    return found, warnings
+
+
+def _examine(path: bytes, warn: Warn) -> Member | None:
+    try:
+        status = reach.status(path)
+        if stat.S_ISREG(status.st_mode):
+            return _regular(path, status, warn)
+        if unsupported(status.st_mode):
+            warn(path, SOCKET_OR_DEVICE)
+            return None
+        return Member(_other(path, status, warn), status.st_dev, None, b"", [])
+    except OSError as error:
+        warn(path, unreadable(error))
+        return None
+
+
+def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
+    fd = reach.opened(path)
+    try:
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) != (seen.st_dev, seen.st_ino):
+            warn(path, M("Not backed up: another file took its place while it was opened."))
+            os.close(fd)
+            return None
+        parts = holes.find(fd, status.st_size) if system.has_holes(status) else None
+        # One byte now: a file that cannot be read at all gets no member.
+        system.probe(fd, parts[0][0] if parts else 0)
+        entry = entry_of(path, FileType.FILE, status, _attributes(path, fd, warn))
+        size = max(status.st_size, 0)
+        beyond = _beyond(path, fd, size, warn)
+    except BaseException:
+        os.close(fd)
+        raise
+    if inodes.are_made_up(status.st_dev):
+        entry = entry._replace(nlink=1)
+    if status.st_size < 0:
+        warn(path, M("Its file system reports a size below 0: what could be read of it is stored."))
+    reported = status.st_size
+    if parts is None:
+        entry = entry._replace(size=size + beyond)
+        return Member(entry, status.st_dev, fd, b"", [(0, size + beyond)], reported=reported)
+    if beyond:
+        parts = [*(part for part in parts if part[1]), (size, beyond)]
+    entry = entry._replace(sparse=True, size=size + beyond)
+    return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=reported)
+
+
+MOST_BEYOND = 1 << 30
+"""Bytes of content behind the reported size that are looked for: some files have no end."""
+
+
+def _beyond(path: bytes, fd: int, size: int, warn: Warn) -> int:
+    """How much content follows the reported size, which some file systems do not know. Raises OSError."""
+    found = 0
+    if size > LONGEST - READ_AT_ONCE:
+        return 0
+    os.lseek(fd, size, os.SEEK_SET)
+    while part := os.read(fd, READ_AT_ONCE):
+        found += len(part)
+        if found >= MOST_BEYOND:
+            warn(path, M("It is much longer than its file system reports: what follows is not backed up."))
+            break
+    return found
+
+
+READ_AT_ONCE = 1 << 20
+LONGEST = (1 << 63) - 1
+"""Bytes that any file can have."""
+
+
+def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
+    with reach.named(path) as name:
+        xattrs = _attributes(path, name, warn)
+    kind = kind_of(status.st_mode)
+    target = text(reach.target(path)) if kind is FileType.SYMLINK else None
+    return entry_of(path, kind, status, xattrs, target=target)
+
+
+def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Attributes:
+    try:
+        return attributes.read(file)
+    except OSError as error:
+        warn(path, M("Its extended attributes could not be read: {reason}.", reason=error.strerror))
+        return ()

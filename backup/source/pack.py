@@ -1,0 +1,104 @@
+"""Small files made ready for the archive: headers, content and hash, all but their place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from blake3 import blake3
+
+from backup import system
+from backup.entry import FileType, line_head
+from backup.format import tar
+from backup.source import xattrs as attributes
+from backup.source.stat_entry import entry_of
+
+SMALL = 256 * 1024
+"""Bytes of content of the largest file that is packed whole."""
+
+Packed = tuple[int, int, bytes]
+"""Of one file: the length of its headers, that of its content, and its line in the index up to its place."""
+
+Pack = tuple[bytes, list[Packed | None]]
+"""What stands in the tar for several files, one behind the other (headers, content, padding), and what each
+of them is; None stands for one that is not in it. Plain tuples: they cross to another process."""
+
+
+_ZEROS = bytes(tar.BLOCK)
+
+
+def is_small(mode: int, nlink: int, size: int) -> bool:
+    """Whether a file is one to be packed, unless it has holes: plain, with one name."""
+    return stat.S_ISREG(mode) and nlink == 1 and 0 <= size <= SMALL
+
+
+def pack(paths: Sequence[bytes]) -> Pack:
+    """Pack files, in their order; all of them are asked of the disk before the first is read.
+
+    One that is not as it should be (gone, changed, larger, unreadable, with a second name) is left out:
+    whoever asks looks at it by himself, and says what is wrong with it.
+    """
+    files = [_opened(path) for path in paths]
+    parts: list[bytes] = []
+    try:
+        packed = [_packed(path, opened, parts) for path, opened in zip(paths, files, strict=True)]
+    finally:
+        _close(opened[0] for opened in files if opened is not None)
+    return b"".join(parts), packed
+
+
+def length_of(packed: Packed) -> int:
+    """The bytes that a file takes in the tar."""
+    head, length, _ = packed
+    return head + length + tar.padding(length)
+
+
+def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
+    try:
+        # What has become a fifo or a device meanwhile must not be opened.
+        status = os.lstat(system.native(path))
+        if not is_small(status.st_mode, status.st_nlink, status.st_size) or system.has_holes(status):
+            return None
+        fd = os.open(system.native(path), system.READ)
+    except OSError:
+        return None
+    with suppress(OSError):  # a file system that takes no advice is read all the same
+        system.read_soon(fd, 0, SMALL)
+    return fd, status
+
+
+def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[bytes]) -> Packed | None:
+    if opened is None:
+        return None
+    fd, status = opened
+    length = status.st_size
+    try:
+        xattrs = attributes.read(fd)
+        # One byte more than there should be: a file that grows is seen here.
+        content = os.read(fd, length + 1)
+        after = os.fstat(fd)
+    except OSError:
+        return None
+    if len(content) != length or not _is_as_before(status, after):
+        return None
+    entry = entry_of(path, FileType.FILE, status, xattrs, blake3=blake3(content).digest())
+    head = tar.header(entry, length)
+    parts += head, content, _ZEROS[: tar.padding(length)]
+    return len(head), length, line_head(entry)
+
+
+def _is_as_before(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether what was read is the file that was looked at, and nobody wrote it meanwhile."""
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+        and before.st_ino == after.st_ino
+        and before.st_size == after.st_size
+    )
+
+
+def _close(files: Iterable[int]) -> None:
+    for fd in files:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Processes that list folders and read small files ahead of the writer."""

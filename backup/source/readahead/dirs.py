@@ -1,0 +1,120 @@
+"""Folders that are listed ahead of the scan, so that several of them are in flight at once.
+
+The scan goes depth first: what it needs next are the folders in the one that it has just entered, and before
+those beside that one, which may have been asked for long ago. So each level has a few folders in flight.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from backup.source.dirlist import Listed
+from backup.source.readahead import worker
+from backup.source.readahead.pool import Helpers
+from tape.programs.command import Companion
+
+IN_FLIGHT = 3
+"""Folders of one level that each process has."""
+QUESTIONS = 8
+"""Open questions of one process: with the longest paths they fit into a pipe that nobody reads just now."""
+HELD = 16 << 20
+"""Bytes of answers that nobody needs yet: with so many, no more are asked for."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """What is in one folder and will be walked."""
+
+    wanted: deque[bytes] = field(default_factory=deque)
+    asked: int = 0
+
+
+class Listings:
+    """Ask for folders, take their listings in any order."""
+
+    def __init__(self, helpers: Helpers) -> None:
+        self._helpers = helpers
+        self._seen = 0
+        self._levels: dict[bytes, _Level] = {}
+        self._asked: dict[bytes, Companion] = {}
+        self._questions: dict[Companion, deque[bytes]] = {}
+        self._answers: dict[bytes, worker.Answer] = {}
+        self._held = 0
+
+    def want(self, folders: Iterable[bytes], seen: int) -> None:
+        """The scan has found so many names, among them these folders of one parent, and will walk them."""
+        if not self._helpers.count:
+            return
+        self._seen += seen
+        self._helpers.start_for(self._seen)
+        parent = None
+        for folder in folders:
+            parent = _parent(folder)
+            self._levels.setdefault(parent, _Level()).wanted.append(folder)
+        if parent is not None:
+            self._ask(parent)
+
+    def take(self, folder: bytes) -> list[Listed] | None:
+        """What is in a folder; None where nobody has listed it, or nobody could."""
+        answer = self._received(folder) if folder in self._asked else None
+        parent = _parent(folder)
+        level = self._levels.get(parent)
+        if level is not None:
+            if self._asked.pop(folder, None) is not None:
+                level.asked -= 1
+            elif level.wanted and level.wanted[0] == folder:
+                level.wanted.popleft()
+            self._ask(parent)
+            if not level.wanted and not level.asked:
+                del self._levels[parent]
+        return None if answer is None else worker.as_listing(answer)
+
+    def finish(self) -> None:
+        """Read what nobody took, so that the processes can be asked other things."""
+        for helper, questions in self._questions.items():
+            while questions:
+                questions.popleft()
+                self._helpers.answer(helper)
+
+    def _ask(self, parent: bytes) -> None:
+        level = self._levels[parent]
+        while (
+            level.wanted
+            and level.asked < IN_FLIGHT * len(self._helpers.running)
+            and self._held < HELD
+            and (helper := self._least_busy()) is not None
+        ):
+            folder = level.wanted[0]
+            if self._helpers.ask(helper, worker.Question.LIST, [folder]):
+                level.wanted.popleft()
+                level.asked += 1
+                self._asked[folder] = helper
+                self._questions.setdefault(helper, deque()).append(folder)
+
+    def _least_busy(self) -> Companion | None:
+        """The process with the fewest open questions; None if each has too many."""
+        running = self._helpers.running
+        found = min(running, key=lambda each: len(self._questions.get(each, ())), default=None)
+        return None if found and len(self._questions.get(found, ())) >= QUESTIONS else found
+
+    def _received(self, folder: bytes) -> worker.Answer | None:
+        """Read the answers of the process that was asked, up to this one."""
+        helper = self._asked[folder]
+        questions = self._questions[helper]
+        while folder not in self._answers:
+            if folder not in questions:
+                return None
+            answered = questions.popleft()
+            answer = self._helpers.answer(helper)
+            if answer is not None:
+                self._answers[answered] = answer
+                self._held += len(answer[0])
+        answer = self._answers.pop(folder)
+        self._held -= len(answer[0])
+        return answer
+
+
+def _parent(folder: bytes) -> bytes:
+    return folder.rpartition(b"/")[0]

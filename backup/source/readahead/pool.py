@@ -1,0 +1,87 @@
+"""Processes of our own that look at the sources ahead of the one that writes: each lists folders and packs
+small files, so that several of them are in flight at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import ExitStack, suppress
+from functools import partial
+from types import TracebackType
+
+from backup.entry import shown
+from backup.source.readahead import worker
+from tape.programs.aside import Pipe, Wait
+from tape.programs.command import Companion
+
+FEW = 256
+"""So few files are not worth a process."""
+
+
+class Helpers:
+    """So many processes, once they are worth it. As a context it ends them.
+
+    One that was killed is not asked any more; whoever asked does it for himself.
+    """
+
+    def __init__(self, count: int, wait: Wait | None = None) -> None:
+        self.count = count
+        self._wait = wait
+        self._pipes: dict[Companion, Pipe] = {}
+        self._asked: dict[Companion, deque[bytes]] = {}
+        self._stack = ExitStack()
+        self._has_started = False
+        self.running: list[Companion] = []
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for helper in self._pipes:
+            # It may wait for a source for ever; so does nobody else.
+            helper.leave()
+        self._stack.close()
+
+    def start_for(self, files: int) -> None:
+        """So many files are to be looked at."""
+        if self._has_started or files < FEW:
+            return
+        self._has_started = True
+        with suppress(OSError):  # the host can start no more just now: with as many as there are, or none
+            while len(self.running) < self.count:
+                self._add(self._stack.enter_context(Companion("backup.source.readahead.worker")))
+
+    def _add(self, helper: Companion) -> None:
+        self.running.append(helper)
+        self._asked[helper] = deque()
+        if self._wait is not None:
+            self._pipes[helper] = Pipe(helper.stdout.fileno(), partial(self._stands_still, helper))
+
+    def _stands_still(self, helper: Companion, seconds: float) -> None:
+        assert self._wait is not None
+        self._wait(shown(self._asked[helper][0]), seconds)
+
+    def ask(self, helper: Companion, question: worker.Question, paths: list[bytes]) -> bool:
+        """Ask one of those that run; whether it is still there."""
+        try:
+            worker.ask(helper.stdin, question, paths)
+            self._asked[helper].append(paths[0])
+        except OSError:
+            self._lost(helper)
+            return False
+        return True
+
+    def answer(self, helper: Companion) -> worker.Answer | None:
+        """The answer to what this one was asked first; None when it has ended before."""
+        try:
+            answer = worker.answer(self._pipes.get(helper, helper.stdout))
+        except (EOFError, OSError):
+            self._lost(helper)
+            return None
+        self._asked[helper].popleft()
+        return answer
+
+    def _lost(self, helper: Companion) -> None:
+        if helper in self.running:
+            self.running.remove(helper)

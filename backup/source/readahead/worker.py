@@ -1,0 +1,107 @@
+"""A process that looks at the sources: questions come in, answers go out, in their order.
+
+Run as ``python -m backup.source.readahead.worker``. It ends when nobody asks it any more; a Ctrl-C is its owner's affair.
+"""
+
+from __future__ import annotations
+
+import marshal
+import signal
+import sys
+from enum import Enum
+from typing import BinaryIO, Protocol
+
+from backup.source.dirlist import Listed, listed
+from backup.source.pack import Pack, pack
+
+_SIZE = 8
+"""Bytes that say how long a part of a message is."""
+
+Answer = tuple[bytes, bytes]
+"""What is said, and the data that go with it."""
+
+
+class Question(Enum):
+    """What is asked."""
+
+    PACK = b"p"
+    """Pack these files."""
+    LIST = b"l"
+    """What is in this folder?"""
+
+
+def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
+    """Send paths. Raises OSError."""
+    _send(pipe, question.value + b"\0".join(paths))
+
+
+class Readable(Protocol):
+    """A pipe, however it is read."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def answer(pipe: Readable) -> Answer:
+    """The answer to the question that was sent first. Raises EOFError when the process has ended."""
+    sizes = _exactly(pipe, 2 * _SIZE)
+    facts, data = (int.from_bytes(size, "little") for size in (sizes[:_SIZE], sizes[_SIZE:]))
+    return _exactly(pipe, facts), _exactly(pipe, data)
+
+
+def as_pack(answered: Answer) -> Pack:
+    """What an answer to ``PACK`` says."""
+    facts, data = answered
+    return data, marshal.loads(facts)  # noqa: S302 - from our own process
+
+
+def as_listing(answered: Answer) -> list[Listed] | None:
+    """What an answer to ``LIST`` says; None for a folder that was too large or could not be listed."""
+    found: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
+    return found
+
+
+def serve(asked: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until there are no more questions."""
+    while True:
+        try:
+            question = _exactly(asked, int.from_bytes(_exactly(asked, _SIZE), "little"))
+        except EOFError:
+            return
+        paths = question[1:].split(b"\0")
+        if question[:1] == Question.PACK.value:
+            data, packed = pack(paths)
+            _send(answers, marshal.dumps(packed), data)
+        else:
+            _send(answers, marshal.dumps(_listing(paths[0])), b"")
+
+
+def _listing(folder: bytes) -> list[Listed] | None:
+    try:
+        return listed(folder)
+    except OSError:
+        # Whoever asks tries it for himself, and says what is wrong with it.
+        return None
+
+
+def _send(pipe: BinaryIO, *parts: bytes) -> None:
+    """Send parts of any length; what is long is not copied once more."""
+    pipe.write(b"".join(len(part).to_bytes(_SIZE, "little") for part in parts))
+    for part in parts:
+        pipe.write(part)
+    pipe.flush()
+
+
+def _exactly(pipe: Readable, size: int) -> bytes:
+    data = pipe.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        # Whoever asked is gone, perhaps killed; what is not read yet is nobody's any more.
+        sys.stderr.close()

@@ -1,0 +1,339 @@
+"""The names of all that is in the sources, sorted, in constant memory."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeVar
+
+from backup import system
+from backup.entry import raw, shown
+from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
+from backup.request import Excludes
+from backup.source import reach
+from backup.source.dirlist import (
+    Listed,
+    Status,
+    listed,
+    look,
+    looked_at,
+)
+from backup.source.excludes import CACHE_TAG, Filter, is_cache
+from backup.source.lookout import HERE
+from backup.source.readahead.dirs import Listings
+from backup.source.readahead.pool import Helpers
+from backup.spool import failed
+from policy.message import M, Message
+from policy.paths import order
+from tape.programs.aside import Eyes
+
+RUN = 100_000
+"""So many names of one folder are sorted in memory; more are merged from disk."""
+PART = 1000
+"""So many names of a large folder are looked at in one go."""
+
+T = TypeVar("T")
+
+Warn = Callable[[bytes, Message], None]
+
+
+class Found(NamedTuple):
+    """A path that is there. Without a status it was not looked at, nor what is below it."""
+
+    path: bytes
+    status: Status | None
+
+
+NOTHING = Excludes()
+SOURCE_MISSING = M("Not backed up: this source does not exist. Is its file system mounted?")
+
+
+def roots(sources: Iterable[str], some_may_miss: bool = False) -> tuple[bytes, ...]:
+    """The real paths of the sources, sorted, each once; one inside another is left out.
+
+    ``some_may_miss``: as long as one can be read, the others count too; the scan warns of them. Raises
+    SourceMissing, SourceUnreadable, SourceUnusable.
+    """
+    kept: list[bytes] = []
+    for path in sorted(_real_paths(sources, some_may_miss=some_may_miss), key=order):
+        if not (kept and (order(path) + b"\0").startswith(order(kept[-1]) + b"\0")):
+            kept.append(path)
+    if not kept:
+        raise SourceUnusable(M("No source is named."), M("Name at least one folder or file to back up."))
+    return tuple(kept)
+
+
+def _real_paths(sources: Iterable[str], *, some_may_miss: bool) -> set[bytes]:
+    there: set[bytes] = set()
+    missing: dict[bytes, SourceMissing | SourceUnreadable] = {}
+    for source in sources:
+        try:
+            there.add(_real(source))
+        except (SourceMissing, SourceUnreadable) as error:
+            missing[os.path.realpath(raw(source))] = error
+    if missing and not (some_may_miss and there):
+        raise next(iter(missing.values()))
+    return there | missing.keys()
+
+
+def _real(source: str) -> bytes:
+    path = system.absolute(source)
+    if not path.startswith(b"/") or b"\0" in path:
+        raise SourceUnusable(
+            M("The source '{path}' is not an absolute path.", path=shown(raw(source))),
+            M("Write it from the root of the file system of the drive's host."),
+        )
+    try:
+        real = system.real(path)
+        mode = reach.status(real).st_mode
+        _open(real, mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceMissing(
+            M("The source '{path}' does not exist.", path=shown(path)),
+            M("Correct the path, or mount the file system that holds it, and run again."),
+        ) from error
+    except OSError as error:
+        raise SourceUnreadable(
+            M("The source '{path}' cannot be read: {reason}.", path=shown(path), reason=error.strerror),
+            M("Give the drive's worker access to it, and run again."),
+        ) from error
+    if unsupported(mode):
+        raise SourceUnusable(
+            M("The source '{path}' is a socket or a device.", path=shown(path)),
+            M("Name a folder or a file."),
+        )
+    return real
+
+
+def _open(path: bytes, mode: int) -> None:
+    """Try it: a file server may refuse what the mode allows. Raises OSError."""
+    if stat.S_ISDIR(mode):
+        with reach.names(path):
+            pass
+    elif stat.S_ISREG(mode):
+        os.close(reach.opened(path))
+
+
+def unsupported(mode: int) -> bool:
+    """Whether a tape cannot hold a file of this kind."""
+    return stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+
+
+class Scan:
+    """A walk over the sources, past what need not or cannot be backed up.
+
+    ``own``: device and inode of folders that belong to this very backup. ``helpers`` list folders ahead. What
+    is in a folder is looked at when the folder is listed; whoever reads a file looks at it once more.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        warn: Warn,
+        *,
+        helpers: Helpers,
+        eyes: Eyes = HERE,
+        excludes: Excludes = NOTHING,
+        own: Iterable[tuple[int, int]] = (),
+        after: str | None = None,
+    ) -> None:
+        self._spool = spool
+        self._warn = warn
+        self._listings = Listings(helpers)
+        self._eyes = eyes
+        self._excludes = excludes
+        self._own = set(own)
+        self._after = None if after is None else order(raw(after))
+        self.left_out = 0
+        """Files and folders that the rules left out; what is in such a folder is not counted."""
+
+    def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:
+        """Each path and all below it, in the order of the set, that comes after the point of resuming."""
+        with ExitStack() as open_files:
+            for path in paths:
+                yield from self._tree(path, open_files)
+        self._listings.finish()
+
+    def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
+        try:
+            rules = Filter(self._excludes, root, self._see(look, root).device)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            self._warn(root, SOURCE_MISSING if missing else unreadable(error))
+            # Not looked at: an increment must not take its files for deleted.
+            yield Found(root, None)
+            return
+        stack: list[Iterator[Found]] = [iter((Found(root, None),))]
+        while stack:
+            found = next(stack[-1], None)
+            if found is None:
+                stack.pop()
+                continue
+            judged = self._judged(found, rules)
+            if judged is None:
+                continue
+            path, status = judged
+            if status is None or self._is_new(path):
+                yield judged
+            if status is not None and stat.S_ISDIR(status.mode) and not self._is_done(path):
+                inside = self._inside(path, status, rules, open_files)
+                if inside is None:
+                    yield Found(path, None)
+                else:
+                    stack.append(inside)
+
+    def _judged(self, found: Found, rules: Filter) -> Found | None:
+        """What is to be said of a path; None: for this backup it is not there."""
+        path, status = found
+        if status is None:
+            try:
+                status = self._see(look, path)
+            except OSError as error:
+                self._warn(path, unreadable(error))
+                return None if isinstance(error, FileNotFoundError) else found
+            found = Found(path, status)
+        if rules.takes_every_file and stat.S_ISREG(status.mode):
+            return found
+        return self._ruled(path, status, rules)
+
+    def _ruled(self, path: bytes, status: Status, rules: Filter) -> Found | None:
+        if rules.matches(path, status.mode):
+            self.left_out += 1
+            return None
+        if unsupported(status.mode):
+            self._warn(path, SOCKET_OR_DEVICE)
+            return None
+        if self._is_own(status):
+            self._warn(path, M("Not backed up: the tape or the spool of this very backup."))
+            return None
+        if rules.passes_over(status):
+            self.left_out += 1
+            return Found(path, None)
+        return Found(path, status)
+
+    def _is_own(self, status: Status) -> bool:
+        return (status.device, status.inode) in self._own
+
+    def _is_new(self, path: bytes) -> bool:
+        return self._after is None or order(path) > self._after
+
+    def _is_done(self, path: bytes) -> bool:
+        """Whether all below this folder comes before the point of resuming."""
+        if self._after is None:
+            return False
+        key = order(path)
+        return key < self._after and not self._after.startswith(key + b"\0")
+
+    def _inside(
+        self, folder: bytes, status: Status, rules: Filter, open_files: ExitStack
+    ) -> Iterator[Found] | None:
+        """What is in a folder; None when it could not be listed."""
+        if rules.is_foreign(status):
+            self.left_out += 1
+            return iter(())
+        found = self._listings.take(folder)
+        if rules.leaves_out_caches and self._see(is_cache, folder):
+            self.left_out += 1
+            return iter((Found(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
+        try:
+            if found is None:
+                found = self._see(listed, folder)
+            if found is None:
+                return self._in_parts(folder, self._sorted_names(folder, open_files), rules)
+        except OSError as error:
+            self._warn(folder, unreadable(error))
+            return None
+        return self._wanting(folder, found, rules)
+
+    def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
+        """What is in a large folder, of which never all is in memory."""
+        while part := list(islice(names, PART)):
+            yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
+
+    def _wanting(self, folder: bytes, found: list[Listed], rules: Filter) -> Iterator[Found]:
+        """What was found in a folder; those folders of it that will be walked are listed ahead."""
+        base = folder.rstrip(b"/") + b"/"
+        part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in found]
+        folders = (
+            path
+            for path, status in part
+            if status is not None
+            and stat.S_ISDIR(status.mode)
+            and not rules.is_foreign(status)
+            and not rules.matches(path, status.mode)
+            and not self._is_own(status)
+            and not self._is_done(path)
+            and not reach.is_long(path)
+        )
+        self._listings.want(folders, len(part))
+        return iter(part)
+
+    def _sorted_names(self, folder: bytes, open_files: ExitStack) -> Iterator[bytes]:
+        runs, rest = self._see(in_runs, folder, os.fspath(self._spool))
+        try:
+            return heapq.merge(*(self._spilled(run, open_files) for run in runs), iter(rest))
+        except OSError as error:
+            raise failed(error) from error
+
+    def _spilled(self, run: str, open_files: ExitStack) -> Iterator[bytes]:
+        path = Path(run)
+        file = open_files.enter_context(path.open("rb"))
+        # It goes with whoever has it open, whatever becomes of him.
+        path.unlink()
+        return split(file)
+
+    def _see(self, function: Callable[..., T], path: bytes, *more: Any) -> T:
+        """Look at a path of the sources. Raises OSError."""
+        return self._eyes.ask(function, path, *more, about=shown(path))
+
+
+def in_runs(folder: bytes, spool: str) -> tuple[list[str], list[bytes]]:
+    """The names in a large folder, sorted run by run: files below ``spool``, and the last run.
+
+    Raises OSError, SpoolFailed.
+    """
+    runs: list[str] = []
+    with reach.names(folder) as names:
+        run = sorted(islice(names, RUN))
+        while len(run) == RUN:
+            runs.append(_spill(run, spool))
+            run = sorted(islice(names, RUN))
+    return runs, run
+
+
+def _spill(run: list[bytes], spool: str) -> str:
+    try:
+        with tempfile.NamedTemporaryFile(dir=spool, delete=False) as file:
+            file.write(b"".join(name + b"\0" for name in run))
+    except OSError as error:
+        raise failed(error) from error
+    return file.name
+
+
+def split(file: IO[bytes]) -> Iterator[bytes]:
+    """The names in a file where each ends with a NUL."""
+    rest = b""
+    while block := file.read(65536):
+        *names, rest = (rest + block).split(b"\0")
+        yield from names
+
+
+def unreadable(error: OSError) -> Message:
+    """The warning for a source that could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return M("Not backed up: it vanished during the backup.")
+    if isinstance(error, reach.Leased):
+        return M(
+            "Not backed up: another program has it, and did not let go of it in {seconds} s.",
+            seconds=round(reach.LEASE),
+        )
+    return M("Not backed up: it could not be read: {reason}.", reason=error.strerror or str(error))
+
+
+SOCKET_OR_DEVICE = M("Not backed up: a tape cannot hold sockets and devices.")

@@ -1,0 +1,38 @@
+"""The entry of a path, as the system describes it; what it stores and where it lies come later."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from backup.entry import Entry, FileType, text
+from backup.source import xattrs as attributes
+
+
+def entry_of(
+    path: bytes,
+    kind: FileType,
+    status: os.stat_result,
+    xattrs: attributes.Attributes,
+    *,
+    target: str | None = None,
+    blake3: bytes | None = None,
+) -> Entry:
+    """``target``: what a symbolic link says. ``blake3``: of the content, where it has been read."""
+    return Entry(
+        path=text(path),
+        type=kind,
+        size=status.st_size if kind is FileType.FILE else 0,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        nlink=status.st_nlink,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        uname=attributes.user_name(status.st_uid),
+        gname=attributes.group_name(status.st_gid),
+        target=target,
+        xattrs=xattrs,
+        blake3=blake3,
+    )

@@ -1,0 +1,1 @@
+"""From packed files to sealed archives on a volume."""

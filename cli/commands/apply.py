@@ -1,0 +1,150 @@
+"""``tapeline schedule apply`` and ``schema``: schedules as a file declares them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from backup.format.age import recipients
+from backup.request import check_patterns
+from celery_app import settings
+from cli import schedule_source
+from cli.commands.schedules import next_run, written
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson
+from db.engine import Database
+from db.models import Drive, now
+from db.schedules import schedules, sync
+from db.schedules.sync import Action, Change
+from policy.errors import UsageError
+from policy.message import M, Message
+from policy.schedule import file as schedule_file
+from policy.schedule.file import Wanted
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="The file: *.toml, *.yaml or *.yml.", metavar="FILE")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove schedules that the file does not name.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the schedules what a file says: creates and changes, and with --prune removes.
+
+    Shows every difference first. What has run is never lost: a schedule with history is archived, and comes
+    back with it when a file names it again. A field that the file leaves out gets its default.
+    """
+    wanted = schedule_file.read(schedule_source.load(file), _defaults())
+    for each in wanted:
+        _check_for_the_engine(each)
+    with stack.database() as database:
+        with database.transaction() as session:
+            changes = sync.differences(session, wanted, prune=prune)
+        if not as_json:
+            _print(changes)
+        if changes and not dry_run:
+            _confirm(changes, yes=yes, as_json=as_json)
+            _make(database, wanted, changes, prune=prune)
+        if as_json:
+            output.print_json(
+                {"changes": [each.to_json() for each in changes], "applied": bool(changes) and not dry_run}
+            )
+        elif changes and not dry_run:
+            _print_next(database, wanted)
+
+
+def _check_for_the_engine(wanted: Wanted) -> None:
+    """Patterns and keys: a run would find them wrong at night. Raises UsageError that names the field."""
+    try:
+        check_patterns(wanted.template["excludes"])
+        recipients(wanted.template["encrypt_to"])
+    except UsageError as error:
+        where = f"schedules.{wanted.name}.backup"
+        raise UsageError(
+            M("{where}.{problem}", where=where, problem=error.message.to_json()), error.remedy
+        ) from error
+
+
+def _defaults() -> dict[str, Any]:
+    return {"time_zone": settings.load().time_zone, "drive": settings.load().default_drive}
+
+
+def _confirm(changes: list[Change], *, yes: bool, as_json: bool) -> None:
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(M("Nobody can be asked here; nothing was changed."), M("Add --yes, or --dry-run."))
+    typer.confirm(output.in_words(M("Make these {count} changes?", count=len(changes))), abort=True)
+
+
+def _make(database: Database, wanted: list[Wanted], changes: list[Change], *, prune: bool) -> None:
+    """Raises UsageError, and changes nothing, when the schedules are no longer those that were shown."""
+    with database.transaction() as session:
+        if sync.differences(session, wanted, prune=prune) != changes:
+            raise UsageError(
+                M("The schedules were changed meanwhile; nothing was changed here."),
+                M("Run the command again and look at the differences."),
+            )
+        sync.apply(session, wanted, changes, now())
+
+
+_TITLES: dict[Action, tuple[str, str]] = {
+    Action.CREATE: ("+", "green"),
+    Action.RESTORE: ("+", "green"),
+    Action.CHANGE: ("~", "yellow"),
+    Action.ARCHIVE: ("-", "red"),
+    Action.DELETE: ("-", "red"),
+}
+
+
+def _print(changes: list[Change]) -> None:
+    if not changes:
+        output.say(M("The schedules are as the file says."))
+    for change in changes:
+        sign, style = _TITLES[change.action]
+        title = output.in_words(_what(change.action))
+        output.console.print(f"{sign} {change.schedule}: {title}", style=style, markup=False, soft_wrap=True)
+        for field in change.fields:
+            is_new = change.action is Action.CREATE
+            shown = written(field.after) if is_new else f"{written(field.before)} → {written(field.after)}"
+            if not (is_new and field.after is None):
+                output.console.print(f"    {field.name}: {shown}", markup=False, soft_wrap=True)
+
+
+def _what(action: Action) -> Message:
+    return {
+        Action.CREATE: M("is created"),
+        Action.RESTORE: M("comes back with its history"),
+        Action.CHANGE: M("is changed"),
+        Action.ARCHIVE: M("is removed; its runs and sets stay"),
+        Action.DELETE: M("is removed; it never ran"),
+    }[action]
+
+
+def _print_next(database: Database, wanted: list[Wanted]) -> None:
+    with database.transaction() as session:
+        drives = set(session.scalars(select(Drive.name)))
+        for want in wanted:
+            row = schedules.get(session, want.name)
+            output.say(next_run(row))
+            if row.drive not in drives:
+                output.say(
+                    M(
+                        "{name}: no worker has registered drive '{drive}' yet.",
+                        name=row.name,
+                        drive=row.drive,
+                    ),
+                    style="yellow",
+                )
+
+
+def schema() -> None:
+    """Print the JSON Schema of the file of schedules, so that an editor completes and checks it."""
+    output.print_json(schedule_file.json_schema())

@@ -1,0 +1,158 @@
+"""``tapeline calendar``: which schedule fires when, and which tape it needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+
+from celery_app import wiring
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson
+from db.models import now
+from db.schedules import calendar as tapes_ahead
+from policy import units
+from policy.message import M, Message
+from policy.tapes.facts import PolicyKind
+from policy.times.calendar import Entry
+from policy.times.local_time import zone_named
+
+
+def calendar(
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How far ahead.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Say which schedule fires when, which tape it needs, what it would erase and how full the tape will be.
+
+    Played ahead from what is in the drives and known of the tapes now: every run is taken to happen and to be
+    as large as the median of its schedule's last sets.
+    """
+    with stack.database() as database, database.transaction() as session:
+        moment = now()
+        entries = tapes_ahead.entries(session, moment, moment + timedelta(days=days))
+    if as_json:
+        output.print_json([_json(entry) for entry in entries])
+        return
+    output.print_table(
+        [M("When"), M("Schedule"), M("Drive"), M("Tape"), M("What it needs"), M("Fill"), M("Time zone")],
+        (_row(list(alike)) for _, alike in groupby(entries, _what_to_do)),
+        M("Nothing is due by itself in the next {days} days.", days=days),
+    )
+    _print_remarks(entries)
+
+
+def _what_to_do(entry: Entry) -> Any:
+    """Runs in a row for which nobody has to do anything are one line."""
+    quiet = not (entry.insert or entry.format)
+    return (entry.planned.schedule, entry.label) if quiet else (entry.planned.at, entry.planned.schedule)
+
+
+def _row(alike: list[Entry]) -> list[Any]:
+    first, last = alike[0], alike[-1]
+    needs = _needs(first)
+    if len(alike) > 1:
+        until = f"{_local(last):%Y-%m-%d}"
+        needs = M("{needs} ({count} runs until {day})", needs=needs.to_json(), count=len(alike), day=until)
+    return [
+        wiring.words().clock(_local(first)),
+        first.planned.schedule,
+        first.planned.drive,
+        first.label,
+        output.in_words(needs),
+        _fill(replace(last, used_before=first.used_before)),
+        first.planned.time_zone,
+    ]
+
+
+def _local(entry: Entry) -> Any:
+    return entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
+
+
+def state(entry: Entry) -> str:
+    """What is to be said of the tape: loaded, known, expired, blank, or none where no tape will do."""
+    if entry.label is None:
+        return "none"
+    if entry.tape_id is None:
+        return "blank"
+    if entry.erases:
+        return "expired"
+    return "known" if entry.insert else "loaded"
+
+
+def _needs(entry: Entry) -> Message:
+    if entry.tape_id is None:
+        return _needs_blank(entry)
+    tape, count = entry.tape_id, len(entry.erases)
+    if entry.format:
+        return (
+            M("insert {tape}: it is formatted, {count} sets are erased", tape=tape, count=count)
+            if entry.insert
+            else M("{tape} in the drive: it is formatted, {count} sets are erased", tape=tape, count=count)
+        )
+    return (
+        M("insert {tape}: it is appended to", tape=tape)
+        if entry.insert
+        else M("the tape in the drive: it is appended to")
+    )
+
+
+def _needs_blank(entry: Entry) -> Message:
+    if entry.label is None:
+        return M("a tape that it can be appended to: run a full backup first")
+    if not entry.insert:
+        return M("the blank tape in the drive: it is formatted")
+    if entry.planned.policy.kind is PolicyKind.POOL:
+        return M("insert a tape of pool '{pool}': none is free", pool=entry.planned.policy.pool)
+    return M("insert a blank tape: it is formatted")
+
+
+def _fill(entry: Entry) -> str | None:
+    if entry.used_after is None:
+        return None
+    if not entry.capacity:
+        return f"{units.size(entry.used_before)} → {units.size(entry.used_after)}"
+    before, after = (round(100 * used / entry.capacity) for used in (entry.used_before, entry.used_after))
+    return f"{before} → {after} % / {units.size(entry.capacity)}"
+
+
+def _print_remarks(entries: list[Entry]) -> None:
+    for entry in entries:
+        if entry.erases:
+            output.say(
+                M("{tape} loses: {sets}", tape=entry.tape_id or "", sets=", ".join(entry.erases)), style="red"
+            )
+        if entry.fits is False:
+            output.say(
+                M(
+                    "{schedule} on {day}: {size} more than fits on {tape}; have another blank tape ready.",
+                    schedule=entry.planned.schedule,
+                    day=f"{_local(entry):%Y-%m-%d}",
+                    size=units.size((entry.used_after or 0) - (entry.capacity or 0)),
+                    tape=entry.label or "",
+                ),
+                style="yellow",
+            )
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    return {
+        "at": entry.planned.at.isoformat(),
+        "local": _local(entry).isoformat(),
+        "schedule": entry.planned.schedule,
+        "drive": entry.planned.drive,
+        "tape": entry.tape_id,
+        "label": entry.label,
+        "state": state(entry),
+        "insert": entry.insert,
+        "format": entry.format,
+        "erases": list(entry.erases),
+        "bytes": entry.planned.size,
+        "used_before": entry.used_before,
+        "used_after": entry.used_after,
+        "capacity": entry.capacity,
+        "fits": entry.fits,
+    }

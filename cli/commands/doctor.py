@@ -1,0 +1,275 @@
+"""``tapeline doctor``: checks this host and says what to do for each thing that is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from sqlalchemy import text
+
+from celery_app import settings, wiring
+from celery_app.queues import CONTROL
+from cli.commands.notify import in_trouble
+from cli.commands.schedules import trouble
+from cli.host import drive_checks, stack, wire_checks
+from cli.host.drive_checks import Wrong
+from cli.render import output
+from cli.render.output import AsJson
+from db import leaps, outbox, views
+from db.admin import processes
+from db.models import Process, now
+from db.schedules import schedules
+from db.tapes import drives
+from notify.channel import Broken
+from policy import units
+from policy.errors import TapelineError
+from policy.message import M, Message
+
+SPOOL_BYTES = 1_000_000_000
+"""Room that the lists of a large backup take on the spool."""
+
+PATIENCE = 5.0
+"""Seconds that a worker which did not answer at once is waited for."""
+
+CLOCK_SECONDS = 5.0
+"""How far the clocks of this host and the database may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    name: Message
+    detail: Message
+    remedy: Message | None = None
+    ok: bool = True
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing
+    but starts the embedded servers for its time.
+
+    Exit code 1 if anything is wrong.
+    """
+    report(list(_all()), as_json=as_json)
+
+
+def report(findings: list[Finding], *, as_json: bool) -> None:
+    """Print what was found, and end the command: with exit code 1 if anything is wrong."""
+    if as_json:
+        output.print_json([_json(finding) for finding in findings])
+    else:
+        width = output.widest(finding.name for finding in findings)
+        for finding in findings:
+            _print(finding, width)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _all() -> Iterator[Finding]:
+    yield Finding(M("Python"), M("{version}", version=sys.version.split()[0]))
+    file = settings.config_file()
+    found = settings.load()
+    yield Finding(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
+    yield checked(M("State folder"), lambda: _state_folder(found.state_dir))
+    with ExitStack() as servers:
+        yield checked(M("Servers"), lambda: _servers(servers))
+        yield checked(M("Database"), _database)
+        yield checked(M("Clock"), _clock)
+        yield checked(M("Broker"), _broker)
+        yield checked(M("Way to the database"), wire_checks.database)
+        yield checked(M("Way to the broker"), wire_checks.broker)
+        yield checked(M("Workers"), _workers)
+        yield checked(M("Settings in use"), _settings_in_use)
+        yield checked(M("Schedules"), _schedules)
+        yield checked(M("Channels"), _channels)
+    for name in found.drive_names:
+        for title, check in drive_checks.checks(name):
+            yield checked(title, check)
+
+
+def checked(name: Message, check: Callable[[], Message]) -> Finding:
+    """What a check says, or which error it ends with."""
+    try:
+        return Finding(name, check())
+    except TapelineError as error:
+        return Finding(name, error.message, error.remedy, ok=False)
+
+
+def _state_folder(folder: Path) -> Message:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < SPOOL_BYTES:
+        raise Wrong(
+            M("{folder}: only {free} are free.", folder=str(folder), free=units.size(free)),
+            M("Make room, or set state_dir to another disk."),
+        )
+    return M("{folder}, {free} free", folder=str(folder), free=units.size(free))
+
+
+def _servers(opened: ExitStack) -> Message:
+    opened.enter_context(stack.servers())
+    return M("embedded") if stack.uses_embedded() else M("as set by database_url and broker_url")
+
+
+def _database() -> Message:
+    database = wiring.database()
+    with database.transaction() as session:
+        version: Any = session.scalars(text("SHOW server_version")).one()
+        shown = session.scalars(text("SELECT clock_timestamp()")).one()
+        apart = abs((datetime.now(UTC) - shown).total_seconds())
+    database.check_version()
+    if apart > CLOCK_SECONDS:
+        raise Wrong(
+            M("The clocks of this host and the database are {seconds} s apart.", seconds=round(apart)),
+            M("Set both by NTP."),
+        )
+    return M("PostgreSQL {version}, tables of this version", version=version)
+
+
+def _clock() -> Message:
+    with wiring.database().transaction() as session:
+        doubt = leaps.doubt(session, now())
+    if doubt is not None:
+        raise Wrong(doubt, M("Is that the time? Then: tapeline clock confirm --why TEXT"))
+    return M("{now}, no leap since it was last seen", now=output.local(now().isoformat()))
+
+
+def _broker() -> Message:
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
+    facts = health.broker_facts()
+    health.check_writable()
+    if not facts["append_only"]:
+        raise Wrong(
+            M("Redis does not keep its messages on disk."), M("Set 'appendonly yes' in its configuration.")
+        )
+    if facts["eviction"] != "noeviction":
+        raise Wrong(
+            M("Redis may throw messages away (maxmemory-policy {policy}).", policy=facts["eviction"]),
+            M("Set 'maxmemory-policy noeviction' in its configuration."),
+        )
+    return M("Redis {version}, append-only file on", version=facts["version"])
+
+
+def _workers() -> Message:
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
+    needed = _needed_queues()
+    found = health.queues()
+    if not needed <= found.keys():
+        # One that has much to do is asked once more.
+        found = health.queues(timeout=PATIENCE)
+    if not found:
+        raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
+    missing = sorted(needed - found.keys())
+    if missing:
+        raise Wrong(
+            M("No worker answers for: {queues}.", queues=", ".join(missing)),
+            M("Start it on its host: tapeline worker {queue}", queue=missing[0]),
+        )
+    return M("{names}", names=", ".join(sorted({name for names in found.values() for name in names})))
+
+
+def _needed_queues() -> set[str]:
+    """Those of control, of the drives that schedules run on, and of the drives that are set on this host."""
+    configured = settings.load()
+    with wiring.database().transaction() as session:
+        used = {row.drive for row in schedules.present(session) if row.enabled}
+        named = {name: drives.queue_of(session, name) for name in used | set(configured.drives)}
+    return {CONTROL, *(queue or configured.queue_of(name) for name, queue in named.items())}
+
+
+def _schedules() -> Message:
+    with wiring.database().transaction() as session:
+        held = views.held_json(session)
+        found = [schedules.as_json(row) for row in schedules.present(session)]
+    if held["runs"] or held["schedules"]:
+        raise Wrong(
+            M(
+                "held since the database was restored: runs {runs}; schedules {schedules}",
+                runs=", ".join(map(str, held["runs"])) or "-",
+                schedules=", ".join(held["schedules"]) or "-",
+            ),
+            M("When every tape that was written since is imported: tapeline database release --all"),
+        )
+    for each in found:
+        wrong = trouble(each)
+        if wrong is not None:
+            raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
+    due = sorted((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"])
+    if found and not any(each["enabled"] for each in found):
+        return M("all are switched off: {names}", names=", ".join(each["name"] for each in found))
+    if not due:
+        return M("nothing is due by itself")
+    return M("next run {at}", at=output.on_named_clock(*due[0]))
+
+
+def _channels() -> Message:
+    for name in settings.load().channels:
+        channel = wiring.channel(name)
+        if isinstance(channel, Broken):
+            raise channel.error
+    with wiring.database().transaction() as session:
+        held_up, deliverers = outbox.troubles(session), processes.deliverers(session)
+    if held_up:
+        name = next(iter(held_up))
+        raise Wrong(
+            in_trouble(name, held_up[name]),
+            M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=name),
+        )
+    return _delivered_by(settings.load().channels, deliverers)
+
+
+def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> Message:
+    """A channel is one of those that deliver; that this host knows it is of no use."""
+    for process in deliverers:
+        for name in sorted(set(channels) - set(process.channels)):
+            raise Wrong(
+                M(
+                    "{process} delivers the messages and does not know channel {name}.",
+                    process=process.name,
+                    name=name,
+                ),
+                M(
+                    "Add [channels.{name}] to the file that it reads there: {file}",
+                    name=name,
+                    file=process.file or "tapeline.toml",
+                ),
+            )
+    names = ", ".join(sorted({*channels, *(name for each in deliverers for name in each.channels)}))
+    return (
+        M("{names}", names=names) if names else M("none on this host: its workers tell nobody how a run went")
+    )
+
+
+def _settings_in_use() -> Message:
+    with wiring.database().transaction() as session:
+        behind, present = processes.behind(session), processes.present(session)
+        names = ", ".join(
+            f"{each.name}: {each.file or '-'} ({output.local(each.read_at.isoformat())})" for each in present
+        )
+    if behind:
+        raise Wrong(behind[0], M("Correct the file, or start the process anew."))
+    return M("{names}", names=names) if names else M("no process has entered any yet")
+
+
+def _json(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": str(finding.name),
+        "ok": finding.ok,
+        "detail": str(finding.detail),
+        "remedy": str(finding.remedy) if finding.remedy else None,
+    }
+
+
+def _print(finding: Finding, width: int) -> None:
+    mark, style = ("✓", "green") if finding.ok else ("✗", "red")
+    text = wiring.words().joined(finding.detail, finding.remedy)
+    output.print_finding(mark, finding.name, width, text, style)

@@ -1,0 +1,96 @@
+"""``tapeline format --dry-run``: would a run format the tape in a drive now, why, and what would be lost?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celery_app import settings, wiring
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+from policy.tapes.facts import described
+
+if TYPE_CHECKING:
+    from tasks.preview.dry_run import DryRun
+
+
+def format_tape(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the permit says; nothing is touched.")
+    ] = False,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="As a run of this schedule would ask.", metavar="NAME")
+    ] = None,
+    drive: Annotated[
+        str | None, typer.Option("--drive", help="The drive, on whatever host; else the default drive.")
+    ] = None,
+    erase_label: Annotated[
+        str | None,
+        typer.Option("--erase-label", help="The old label, if its sets may be lost.", metavar="LABEL"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a run may format the tape in its drive now, why, and what would be lost.
+
+    The drive's worker looks, wherever it is. Exit code 0 if a run would format the tape, 4 if not.
+    """
+    if not dry_run:
+        raise UsageError(
+            M("A tape is formatted by a run, under its permit."),
+            M("Add --dry-run to see what the permit says; 'tapeline schedule run NAME' starts a run."),
+        )
+    if schedule is None and drive is None:
+        drive = settings.load().default_drive
+    with stack.database():
+        from tasks.preview.dry_run import dry_run as ask  # noqa: PLC0415 - loading Celery takes half a second
+
+        found = ask(schedule, drive, named_label=erase_label)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(found)
+    raise typer.Exit(0 if found.allowed else 4)
+
+
+def _print_json(found: DryRun) -> None:
+    output.print_json(
+        {
+            "schedule": found.schedule,
+            "drive": found.drive,
+            "allowed": found.allowed,
+            "append": found.append,
+            "denials": [denial.value for denial in found.denials],
+            "reasons": [wiring.words().text(reason) for reason in found.reasons],
+            "medium": found.medium,
+            "sets_lost": found.sets_lost,
+        }
+    )
+
+
+def _show(found: DryRun) -> None:
+    output.say(
+        M("In the drive: {tape}", tape=described(found.medium["state"], found.medium["label"])), style="bold"
+    )
+    if found.allowed:
+        output.say(M("A run now would be permitted to format it."), style="yellow")
+    elif found.append:
+        output.say(M("A run now would not format it: it would append to it."), style="green")
+    else:
+        output.say(M("A run now would not be permitted to format it."), style="green")
+    shown = (found.why_appended,) if found.append and found.why_appended else found.reasons
+    for reason in shown:
+        output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
+    if len(found.reasons) > len(shown):
+        output.say(M("  · … and {count} more reasons: --json", count=len(found.reasons) - len(shown)))
+    if found.sets_lost and found.allowed:
+        output.say(M("These sets would be lost:"), style="bold red")
+        for stored in found.sets_lost:
+            output.console.print(
+                f"  {stored['id']}  {stored['type']}  {units.size(stored['bytes'])}  {stored['finished_at']}",
+                markup=False,
+            )

@@ -1,0 +1,189 @@
+"""``tapeline tape register|label|erasable``: what is known of the cartridge in a drive of this host."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import person
+from cli.commands import drives
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson
+from db import views
+from db.errors import NotAllowed
+from db.tapes import cartridges, erasable
+from policy.errors import UsageError
+from policy.message import M, Message
+from policy.tapes import label as labels
+from policy.tapes.facts import described
+from tape.drive import Drive, Medium, MediumState
+from tape.errors import NoMedium, NotMountable
+
+DriveOption = Annotated[
+    str | None, typer.Option("--drive", help="The drive it is in; else the default drive.")
+]
+
+
+def register(
+    tape_id: Annotated[
+        str | None, typer.Option("--id", help="Its name here; else the label that is on it.")
+    ] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="The pool it belongs to from now on.")] = None,
+    drive: DriveOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the cartridge that is in the drive, or put one that is known into a pool. It is not written.
+
+    A schedule with the tape policy pool:NAME uses the cartridges of that pool, blank ones too.
+    """
+    with stack.database() as database:
+        found = drives.idle(database, drive)
+        medium = found.look()
+        drives.note(database, found, medium)
+        if medium.state is MediumState.NO_MEDIUM:
+            raise NoMedium(
+                M("There is no cartridge in drive {drive}.", drive=found.name), M("Put a cartridge in.")
+            )
+        name = tape_id or medium.label or medium.barcode or medium.medium_serial
+        with database.transaction() as session:
+            cartridge = cartridges.register(session, medium.to_json(), labels.check(name or ""), pool)
+            tape = views.tape_json(session, cartridge)
+    if as_json:
+        output.print_json(tape)
+        return
+    output.say(
+        M(
+            "Tape {tape_id}: label {label}, pool {pool}.",
+            tape_id=tape["tape_id"],
+            label=tape["label"] or "-",
+            pool=tape["pool"] or "-",
+        ),
+        style="green",
+    )
+
+
+def label(
+    new: Annotated[str, typer.Argument(help="The label to write.", metavar="LABEL")],
+    drive: DriveOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the label of the tape in the drive, and keep its data. A blank one is labelled by a format."""
+    labels.check(new)
+    with stack.database() as database:
+        found = drives.idle(database, drive)
+        before = found.look()
+        if before.state is not MediumState.FORMATTED:
+            raise NotMountable(
+                M(
+                    "The tape in the drive has no volume ({state}).",
+                    state=described(before.state.value, None),
+                ),
+                M("A run that formats it gives it a label."),
+            )
+        with database.transaction() as session:
+            if new in cartridges.labels_of_others(session, before.to_json()):
+                raise NotAllowed(
+                    M("Another tape has the label {label}.", label=new), M("Give this one another label.")
+                )
+        found.relabel(new)
+        after = found.look()
+        drives.note(database, found, after)
+        with database.transaction() as session:
+            cartridge, _ = cartridges.update_label(session, original=before.label, medium=after.to_json())
+            tape = views.tape_json(session, cartridge)
+    if as_json:
+        output.print_json(tape)
+        return
+    output.say(
+        M("Label {before} → {after}; the data stay.", before=before.label or "-", after=after.label or "-"),
+        style="green",
+    )
+
+
+def say_erasable(
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="SERIAL", help="What the command without it asks for."),
+    ] = None,
+    drive: DriveOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say of a tape that LTFS cannot read, in a drive of this host, that nothing on it is needed.
+
+    A new tape looks the same to LTFS as one that another program has written, where no chip proves that it is
+    new. Without --confirm nothing is kept: it shows what is in the drive. With the cartridge's serial, its
+    barcode, or, where the drive reports neither, the drive's name, the next run may format it, once.
+    """
+    with stack.database() as database:
+        found = drives.idle(database, drive)
+        medium = found.look()
+        drives.note(database, found, medium)
+        _refuse_what_is_readable(found, medium)
+        said = medium.to_json()
+        mark = erasable.mark_of(said)
+        if confirm is None:
+            _show_what_it_would_allow(found, mark, as_json=as_json)
+            raise typer.Exit(4)
+        if confirm != (mark or found.name):
+            raise UsageError(
+                M("--confirm {confirm}: the drive reports {mark}.", confirm=confirm, mark=mark or found.name),
+                M("Look at the sticker of the cartridge; without --confirm, the command shows what to give."),
+            )
+        with database.transaction() as session:
+            erasable.confirm(session, found.name, said, person.name())
+    if as_json:
+        output.print_json({"drive": found.name, "mark": mark, "confirmed": True})
+        return
+    output.say(_holds(found, mark), style="yellow")
+
+
+def _refuse_what_is_readable(drive: Drive, medium: Medium) -> None:
+    if medium.state is MediumState.FOREIGN:
+        return
+    raise NotAllowed(
+        M(
+            "In drive {drive}: {tape}. Only a tape that LTFS cannot read needs this.",
+            drive=drive.name,
+            tape=described(medium.state.value, medium.label),
+        ),
+        M("See what a run would do with it: tapeline format --drive {drive} --dry-run", drive=drive.name),
+    )
+
+
+def _show_what_it_would_allow(drive: Drive, mark: str | None, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"drive": drive.name, "mark": mark, "confirmed": False})
+        return
+    output.say(
+        M(
+            "LTFS cannot read cartridge {mark} in drive {drive}."
+            " It is new, or another program has written it.",
+            drive=drive.name,
+            mark=mark or "-",
+        ),
+        style="bold",
+    )
+    if mark is None:
+        output.say(
+            M("The drive reports neither a serial nor a barcode: look at the sticker before you confirm.")
+        )
+    output.say(
+        M(
+            "If nothing on it is needed: tapeline tape erasable --drive {drive} --confirm {mark}",
+            drive=drive.name,
+            mark=mark or drive.name,
+        )
+    )
+
+
+def _holds(drive: Drive, mark: str | None) -> Message:
+    if mark is not None:
+        return M("The next run that finds cartridge {mark} may format it, once.", mark=mark)
+    return M(
+        "The next run may format what is in drive {drive}, once. It holds for {hours} h, and ends when"
+        " anything else is seen in the drive.",
+        drive=drive.name,
+        hours=round(erasable.UNNAMED_HOLDS.total_seconds() / 3600),
+    )

@@ -1,0 +1,326 @@
+"""``tapeline run``: one real full backup on a virtual tape, restored and compared, on this machine alone."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from backup.compare import compare_trees
+from backup.entry import shown
+from celery_app import messenger, settings, wiring
+from cli import sample
+from cli.commands import schedules
+from cli.host import processes, stack
+from cli.render import ending, output, watch
+from db import views
+from db.engine import Database
+from db.models import ChainRun, ScheduledTask
+from db.runs import transitions
+from db.schedules.schedules import put
+from db.sets import catalog
+from db.states import ACTIVE
+from embedded.errors import AlreadyUp
+from embedded.program import Event, Kind
+from embedded.supervisor import Supervisor
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+from policy.tapes.facts import described
+from policy.times.period import ScheduleType
+from tape.drive import MediumState
+from tape.virtual import shelf
+from tape.virtual.drive import VirtualDrive, insert, new_cartridge
+from tape.virtual.record import VOLUME
+
+NAME = "demo"
+RESERVE = 500_000_000
+"""Room that is left free on the disks, in bytes."""
+MESSAGE_SECONDS = 45.0
+"""How long the end waits for messages that are on their way."""
+CAPACITY = 12_000_000_000
+"""Of a virtual cartridge for the sample; a larger source gets one that it fits on several times."""
+
+
+def run(
+    source: Annotated[
+        Path | None, typer.Argument(help="A folder to back up; a generated one if none is named.")
+    ] = None,
+) -> None:
+    """Try Tapeline: back a folder up to a virtual tape through the real pipeline, restore it, compare it.
+
+    Nothing needs to be installed and no real drive is touched. Run again in the same month, it appends
+    to the same tape.
+    """
+    drive = _virtual_drive()
+    asked = _check(source)
+    output.say(M("Starting servers and workers in {folder} …", folder=str(settings.load().state_dir)))
+    with stack.database() as database, _processes(database):
+        folder = asked or _sample()
+        _check_room(folder)
+        _insert_tape(drive, folder)
+        backup, folder = _backup(database, folder)
+        restored = _restore_and_compare(database, backup, folder)
+    _next_steps(backup)
+    raise typer.Exit(0 if restored else 1)
+
+
+def _virtual_drive() -> VirtualDrive:
+    name = settings.load().default_drive
+    drive = wiring.drive(name)
+    if not isinstance(drive, VirtualDrive):
+        raise UsageError(
+            M(
+                "'tapeline run' tries things out on a virtual drive, and drive '{name}' is a real one.",
+                name=name,
+            ),
+            M("Run a schedule: tapeline schedule run NAME"),
+        )
+    return drive
+
+
+def _check(source: Path | None) -> Path | None:
+    if source is not None and not source.exists():
+        raise UsageError(M("SOURCE: there is no {path}.", path=str(source)), M("Name a folder that exists."))
+    return source.resolve() if source else None
+
+
+def _sample() -> Path:
+    """The sample, made once; beside its place and then moved there, since another start may make it too."""
+    folder = settings.load().state_dir.resolve() / NAME / "sample"
+    if not folder.exists():
+        output.say(M("Making sample files in {folder} …", folder=str(folder)))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch) / "sample"
+            sample.make(made)
+            if not folder.exists():
+                made.rename(folder)
+    return folder
+
+
+def _check_room(folder: Path) -> None:
+    """The virtual tape and the restored copy lie on this host's disks; a full disk would stop everything."""
+    size = _size(folder)
+    for place in (settings.load().state_dir, Path(tempfile.gettempdir())):
+        free = shutil.disk_usage(place).free
+        if free < size + RESERVE:
+            raise UsageError(
+                M(
+                    "{place} has only {free} free; the source has {size}.",
+                    place=str(place),
+                    free=units.size(free),
+                    size=units.size(size),
+                ),
+                M("Name a smaller source, make room, or set TAPELINE_STATE_DIR and TMPDIR to another disk."),
+            )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in (folder, *folder.rglob("*")))
+
+
+@contextmanager
+def _processes(database: Database) -> Iterator[None]:
+    """A control worker, a tape worker and beat; those that run already in this state folder, if any do."""
+    drive = settings.load().default_drive
+    programs = [stack.control_worker(), stack.tape_worker(drive), stack.beat()]
+    supervisor = Supervisor(settings.load().state_dir, programs)
+    with ExitStack() as held:
+        try:
+            held.enter_context(supervisor.started(_tell))
+        except AlreadyUp:
+            output.say(M("Tapeline is up in this state folder already: its workers do the work."))
+        else:
+            held.callback(_say_stopping, database)
+            held.callback(messenger.finish, MESSAGE_SECONDS)
+            _adopt(database)
+        yield
+
+
+def _say_stopping(database: Database) -> None:
+    """The workers are stopped in order now; an impatient second Ctrl-C would leave them behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    run_id = _under_way(database)
+    if run_id is not None:
+        output.say(M("Stopping. Run {id} goes on at the next start.", id=run_id), style="yellow")
+
+
+def _adopt(database: Database) -> None:
+    """Whatever was under way when the last start ended, nobody works at it now: send it again."""
+    run_id = _under_way(database)
+    if run_id is not None:
+        from tasks.periodic import recover  # noqa: PLC0415 - loading Celery takes half a second
+
+        recover.adopt(run_id)
+
+
+def _tell(event: Event) -> None:
+    if event.kind in {Kind.DIED, Kind.KILLED, Kind.LEFT_BEHIND}:
+        processes.show(event)
+
+
+def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
+    """A blank tape, unless one is in the drive already."""
+    medium = drive.look()
+    if medium.state is not MediumState.NO_MEDIUM:
+        output.say(M("In the virtual drive: {tape}.", tape=described(medium.state.value, medium.label)))
+        return
+    barcode = f"DEMO{len(shelf.barcodes(drive.path)) + 1:02d}L9"
+    new_cartridge(drive.path, barcode, capacity=max(CAPACITY, 4 * _size(folder)))
+    insert(drive.path, barcode)
+    output.say(M("A blank virtual tape ({barcode}) is in the drive.", barcode=barcode))
+
+
+def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
+    """The run, and the folder that it backed up: that of an interrupted run if there is one."""
+    run_id = _under_way(database)
+    if run_id is None:
+        run_id = _start(database, folder)
+        output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
+    else:
+        folder = _source_of(database, run_id)
+        told = M("Run {id} of {folder} was interrupted; it goes on:", id=run_id, folder=str(folder))
+        output.say(told, style="bold")
+    run = watch.follow(run_id, stays=False)
+    if run["state"] != "SUCCEEDED":
+        output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
+        ending.say_remedy(run)
+        output.say(M("Its story: {command}", command=f"{_command()} runs show {run_id}"))
+        raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    _print_result(database, run)
+    return run, folder
+
+
+def _start(database: Database, folder: Path) -> int:
+    """Start a run of this very folder, whatever another start makes of the schedule meanwhile."""
+    found = settings.load()
+    sources = [str(folder)]
+    with database.transaction() as session:
+        put(
+            session,
+            NAME,
+            drive=found.default_drive,
+            sources=sources,
+            # Nobody expects what was tried out to fire by itself next month.
+            schedule_type=ScheduleType.MANUAL,
+            time_zone=found.time_zone,
+        )
+    run_id, *_ = schedules.start(database, NAME, options={"sources": sources})
+    return run_id
+
+
+def _source_of(database: Database, run_id: int) -> Path:
+    with database.transaction() as session:
+        return Path(transitions.get(session, run_id).options["sources"][0])
+
+
+def _under_way(database: Database) -> int | None:
+    """The run that an interrupted start of this command left, if it is not finished."""
+    with database.transaction() as session:
+        return session.scalar(
+            select(ChainRun.id)
+            .join(ScheduledTask, ScheduledTask.id == ChainRun.schedule_id)
+            .where(ScheduledTask.name == NAME, ChainRun.state.in_(ACTIVE))
+        )
+
+
+def _print_result(database: Database, run: dict[str, Any]) -> None:
+    with database.transaction() as session:
+        stored = catalog.as_json(session, catalog.get(session, run["set_id"]))
+        label = catalog.tapes(session, run["set_id"])[0].label
+    step = next(step for step in run["steps"] if step["name"] == "run_backup")
+    seconds = views.seconds_between(step["started_at"], step["finished_at"])
+    output.say(M("Result"), style="bold")
+    output.print_facts(
+        [
+            (M("Set"), stored["id"]),
+            (M("Tape"), label),
+            (M("Files"), wiring.words().number(stored["files"])),
+            (M("Size"), units.size(stored["bytes"])),
+            (M("Warnings"), stored["warnings"]),
+            (M("Rate"), wiring.words().rate(stored["bytes"], seconds)),
+            (M("Where it is"), _place(stored["id"])),
+        ]
+    )
+
+
+def _place(set_id: str) -> Path:
+    """The folder of the set on the virtual tape that is in the drive."""
+    drive = _virtual_drive()
+    barcode = shelf.inserted(drive.path) or ""
+    return shelf.folder_of(drive.path, barcode) / VOLUME / "sets" / set_id
+
+
+def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Path) -> bool:
+    output.say(M("Restoring everything into a temporary folder, and comparing"), style="bold")
+    with tempfile.TemporaryDirectory(prefix="tapeline-restore-") as target:
+        with database.transaction() as session:
+            run = transitions.start_restore(
+                session,
+                set_id=backup["set_id"],
+                drive=backup["drive"],
+                options={"target": target, "paths": [], "overwrite": False},
+                requested_by=NAME,
+            )
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+        chain.release(run.drive, brief=True)
+        ended = watch.follow(run.id, stays=False)
+        if ended["state"] != "SUCCEEDED":
+            output.say(M("Run {id}: {state}", id=run.id, state=ended["state"]), style="red")
+            ending.say_remedy(ended)
+            return False
+        left_out = _left_out(database, backup["id"], folder)
+        return _compare(folder, Path(target) / folder.relative_to(folder.anchor), left_out)
+
+
+def _left_out(database: Database, run_id: int, folder: Path) -> list[str]:
+    """What the backup could not take as it should, so that there is nothing to compare it with."""
+    with database.transaction() as session:
+        told = [event["message"]["params"].get("path") for event in views.events_json(session, run_id)]
+    return [path.removeprefix(f"{shown(str(folder))}/") for path in told if path]
+
+
+def _compare(source: Path, restored: Path, left_out: list[str]) -> bool:
+    try:
+        differences = compare_trees(source, restored, left_out=left_out)
+    except OSError as error:
+        output.say(M("The source could not be read to compare it: {reason}.", reason=str(error)), style="red")
+        return False
+    if left_out:
+        output.say(
+            M("{count} files were left out of the backup, as the story above says.", count=len(left_out)),
+            style="yellow",
+        )
+    for difference in differences[:20]:
+        line = f"  ✗ {difference.path}: {difference.what}: {difference.expected} ≠ {difference.found}"
+        output.console.print(line, markup=False, soft_wrap=True, style="red")
+    if differences:
+        output.say(M("{count} differences.", count=len(differences)), style="red")
+        return False
+    output.say(M("Every byte, name, time, mode, link and attribute is the same."), style="green")
+    return True
+
+
+def _command() -> str:
+    return str(Path(sys.argv[0]))
+
+
+def _next_steps(backup: dict[str, Any]) -> None:
+    output.say(M("Try next:"), style="bold")
+    for command in (
+        f"{_command()} runs show {backup['id']}",
+        f"{_command()} sets list",
+        f"{_command()} up",
+    ):
+        output.console.print(f"  {command}", markup=False)

@@ -1,0 +1,295 @@
+"""``tapeline schedule``: what is scheduled, and starting it by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from backup.request import check_patterns
+from celery_app import settings
+from cli import person
+from cli.host import stack
+from cli.render import ending, output, watch
+from cli.render.output import AsJson, examples
+from db.models import ScheduledTask, now
+from db.runs import transitions
+from db.schedules import planner, schedules, sync
+from db.states import BackupType, RunState
+from policy.message import M, Message
+from policy.times.period import ScheduleType
+
+app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
+
+
+@app.command(name="list")
+def list_schedules(as_json: AsJson = False) -> None:
+    """List the schedules. Exit code 1 if one of them cannot be planned."""
+    with stack.database() as database, database.transaction() as session:
+        found = [schedules.as_json(row) for row in schedules.present(session)]
+    if as_json:
+        output.print_json(found)
+    else:
+        _print_list(found)
+    raise typer.Exit(1 if any(each["problem"] for each in found) else 0)
+
+
+def _print_list(found: list[dict[str, Any]]) -> None:
+    output.print_table(
+        [
+            M("Schedule"),
+            M("Enabled"),
+            M("Type"),
+            M("Drive"),
+            M("Tape policy"),
+            M("Next run"),
+            M("Last success"),
+            M("Time zone"),
+            M("Sources"),
+        ],
+        (
+            [
+                each["name"],
+                "✓" if each["enabled"] else "–",
+                each["type"],
+                each["drive"],
+                each["tape_policy"],
+                output.on_clock(each["next_run_time"], each["time_zone"]),
+                output.on_clock(each["last_success_time"], each["time_zone"]),
+                each["time_zone"],
+                ", ".join(each["sources"]),
+            ]
+            for each in found
+        ),
+        M("No schedule has been made yet."),
+    )
+    for each in found:
+        warn(each)
+
+
+def warn(schedule: dict[str, Any]) -> None:
+    """Say in red what keeps a schedule from firing, if anything does."""
+    found = trouble(schedule)
+    if found is not None:
+        output.say(found, style="red")
+
+
+def trouble(schedule: dict[str, Any]) -> Message | None:
+    """What keeps a schedule from firing, or None."""
+    if schedule["problem"]:
+        return M("{name}: {problem}", name=schedule["name"], problem=schedule["problem"])
+    due = schedule["next_run_time"]
+    if due is None or now() - datetime.fromisoformat(due) <= planner.PUNCTUAL:
+        return None
+    return M(
+        "{name} was due {at} and has not started: is beat running?",
+        name=schedule["name"],
+        at=output.on_named_clock(due, schedule["time_zone"]),
+    )
+
+
+Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
+
+
+@app.command(short_help="Show one schedule.", epilog=examples("tapeline schedule show monthly-full"))
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a schedule as a file would have it, its times and how its runs ended."""
+    with stack.database() as database, database.transaction() as session:
+        row = schedules.get(session, name)
+        found = {**schedules.as_json(row), "counts": schedules.counts(session, row)}
+        fields = dict(sync.shown(row))
+    if as_json:
+        output.print_json({**found, "fields": fields})
+        return
+    output.say(M("Schedule {name}", name=name), style="bold")
+    times = ("next_run_time", "last_run_time", "last_success_time", "last_failure_time")
+    output.print_facts(
+        [
+            *((field, written(value)) for field, value in fields.items()),
+            *((_TIMES[each], _time(found[each], row.time_zone)) for each in times),
+            *((_COUNTS[each], count) for each, count in found["counts"].items()),
+        ]
+    )
+    warn(found)
+
+
+def _time(iso: str | None, time_zone: str) -> str:
+    return output.on_named_clock(iso, time_zone) if iso else "-"
+
+
+_TIMES = {
+    "next_run_time": M("Next run"),
+    "last_run_time": M("Last run"),
+    "last_success_time": M("Last success"),
+    "last_failure_time": M("Last failure"),
+}
+_COUNTS = {
+    "runs": M("Runs"),
+    "successes": M("Succeeded"),
+    "failures": M("Failed"),
+    "skipped": M("Skipped"),
+    "missed": M("Missed"),
+}
+
+
+def written(value: Any) -> str:
+    """A field's value as a file would have it; a dash where it is left out."""
+    return "-" if value is None else output.clean(json.dumps(value, ensure_ascii=False))
+
+
+@app.command(short_help="Let a schedule run.", epilog=examples("tapeline schedule enable monthly-full"))
+def enable(name: Name) -> None:
+    """Let a schedule run, from its next time on."""
+    _switch(name, on=True)
+
+
+@app.command(
+    short_help="Stop a schedule from running.", epilog=examples("tapeline schedule disable monthly-full")
+)
+def disable(name: Name) -> None:
+    """Stop a schedule from running, also by hand. A run that is under way goes on."""
+    _switch(name, on=False)
+
+
+def _switch(name: str, *, on: bool) -> None:
+    with stack.database() as database, database.transaction() as session:
+        row = schedules.get(session, name)
+        row.enabled = on
+        planner.replan(row, now())
+        shown = schedules.as_json(row)
+    if on:
+        output.say(next_run(row))
+        warn(shown)
+    else:
+        output.say(M("{name} is disabled.", name=name))
+
+
+def next_run(schedule: ScheduledTask) -> Message:
+    """When a schedule fires next, in a line."""
+    if schedule.next_run_time is None:
+        if schedule.enabled and schedule.schedule_type is ScheduleType.ONCE:
+            return M("{name}: its time is over; nothing is due any more.", name=schedule.name)
+        return M("{name}: nothing is due by itself.", name=schedule.name)
+    at = output.on_named_clock(schedule.next_run_time.isoformat(), schedule.time_zone)
+    return M("{name}: next run {at}", name=schedule.name, at=at)
+
+
+@app.command(
+    name="next",
+    short_help="When schedules run next.",
+    epilog=examples("tapeline schedule next", "tapeline schedule next monthly-full -n 12"),
+)
+def next_times(
+    name: Annotated[
+        str | None, typer.Argument(help="One schedule; all if none is named.", metavar="NAME")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Say when schedules run next, by the clock of each and by that of the setting time_zone."""
+    with stack.database() as database, database.transaction() as session:
+        rows = [schedules.get(session, name)] if name else schedules.present(session)
+        found = planner.upcoming(rows, now(), count)
+    if as_json:
+        output.print_json(
+            [
+                {"schedule": row.name, "at": at.isoformat(), "local": _on_its_clock(row, at).isoformat()}
+                for at, row in found
+            ]
+        )
+        return
+    output.print_table(
+        [M("Schedule"), M("Its clock"), M("Time zone"), M("{name}", name=settings.load().time_zone)],
+        (
+            [
+                row.name,
+                output.on_clock(at.isoformat(), row.time_zone),
+                row.time_zone,
+                output.local(at.isoformat()),
+            ]
+            for at, row in found
+        ),
+        M("Nothing is due by itself."),
+    )
+
+
+def _on_its_clock(schedule: ScheduledTask, moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo(schedule.time_zone))
+
+
+@app.command(
+    short_help="Run a schedule now.",
+    epilog=examples(
+        "tapeline schedule run monthly-full",
+        "tapeline schedule run monthly-full --type incremental",
+        "tapeline schedule run monthly-full --exclude '*.iso' --exclude '/scratch/'",
+        "tapeline schedule run monthly-full --erase-label TP20240301",
+    ),
+)
+def run(
+    name: Name,
+    kind: Annotated[
+        BackupType | None, typer.Option("--type", help="Another type than the template's.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave this out too: a pattern as in .gitignore; may be repeated.", metavar="PATTERN"
+        ),
+    ] = None,
+    erase_label: Annotated[
+        str | None,
+        typer.Option(
+            help="The known tape of this label may be formatted, even if sets on it are kept.",
+            metavar="LABEL",
+        ),
+    ] = None,
+    keep_label: Annotated[
+        bool, typer.Option("--keep-label", help="A tape that is formatted keeps its label.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do.
+
+    See beforehand what --erase-label would lose: tapeline format --dry-run --erase-label LABEL
+    """
+    check_patterns(exclude or [])
+    asked = {
+        "excludes": exclude,
+        "type": kind.value if kind else None,
+        "erase_label": erase_label,
+        "keep_label": keep_label,
+    }
+    options = {option: value for option, value in asked.items() if value}
+    with stack.database() as database:
+        run_id, state, reason = start(database, name, options)
+        if as_json:
+            output.print_json({"run": run_id, "state": state.value, "reason": reason})
+        else:
+            if reason:
+                output.console.print(reason, markup=False, soft_wrap=True)
+            if wait and state is not RunState.SKIPPED:
+                ending.leave(watch.follow(run_id))
+            output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=output.STYLES.get(state))
+    if state in {RunState.QUEUED, RunState.RUNNING}:
+        return
+    raise typer.Exit(output.ENDING_CODES.get(state, 1))
+
+
+def start(
+    database: Any, name: str, options: dict[str, Any] | None = None
+) -> tuple[int, RunState, str | None]:
+    """Start a run of a schedule by hand; returns its number, its state, and why it was refused, if it was.
+
+    ``options`` override the template. Raises NotFound.
+    """
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    run = chain.start(name, requested_by=person.name(), options=options, brief=True)
+    with database.transaction() as session:
+        state = transitions.get(session, run.id).state
+    return run.id, state, output.message(run.reason) if run.state is RunState.SKIPPED else None

@@ -1,0 +1,377 @@
+"""``tapeline sets``: backup sets, the files in them, and restoring them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from cli import moment, person
+from cli.host import stack
+from cli.render import ending, output, watch
+from cli.render.output import AsJson, examples
+from db.errors import NotFound
+from db.models import BackupSet, now
+from db.runs import transitions
+from db.schedules import schedules
+from db.sets import (
+    catalog,
+    expiry,
+    lineage,
+    restores,
+    versions,
+)
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+from policy.paths import as_stored, on_the_drives_host
+
+app = typer.Typer(help="Backup sets: what is on tape, finding files, restoring.")
+
+SetId = Annotated[str, typer.Argument(help="The set's id, as 'tapeline sets list' shows it.", metavar="SET")]
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_sets()
+
+
+@app.command(name="list")
+def list_sets(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List backup sets, newest first; destroyed ones too."""
+    with stack.database() as database, database.transaction() as session:
+        rows = session.scalars(select(BackupSet).order_by(BackupSet.started_at.desc()).limit(limit))
+        found = [catalog.as_json(session, stored) for stored in rows]
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        [
+            M("Set"),
+            M("Template"),
+            M("Type"),
+            M("State"),
+            M("Tapes"),
+            M("Files"),
+            M("Size"),
+            M("Warnings"),
+            M("Finished"),
+            M("Kept until"),
+        ],
+        (
+            [
+                stored["id"],
+                stored["template"],
+                stored["type"],
+                output.set_state(stored),
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                units.size(stored["bytes"]),
+                stored["warnings"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]) or "∞",
+            ]
+            for stored in found
+        ),
+        M("No backup sets yet."),
+    )
+
+
+@app.command(
+    short_help="Find files in the catalogue.",
+    epilog=examples("tapeline sets find report.pdf", "tapeline sets find '*/2026/*.xlsx' --json"),
+)
+def find(
+    pattern: Annotated[str, typer.Argument(help="A part of the path, or a pattern with * and ?.")],
+    set_id: Annotated[str | None, typer.Option("--set", help="Only in this set.")] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Find versions of files in the catalogue, the newest first, with the tapes that each is on. Capitals and
+    small letters are the same here. Exit code 1 if there is none.
+    """
+    with stack.database() as database, database.transaction() as session:
+        found = versions.find(session, set_id, pattern, limit)
+    if as_json:
+        output.print_json(found.versions)
+    else:
+        _show_found(found, pattern)
+    if found.more:
+        shown = f"{found.more:,}" if found.is_counted else f"{found.more:,}+"
+        output.add(M("… and {count} more: -n shows more, a longer name fewer.", count=shown))
+    raise typer.Exit(0 if found.versions else 1)
+
+
+def _show_found(found: versions.Found, pattern: str) -> None:
+    output.print_table(
+        [M("Set"), M("Backed up"), M("Tapes"), M("Size"), M("Changed"), M("Path")],
+        (
+            [
+                row["set"],
+                output.local(row["backed_up_at"]),
+                ", ".join(row["tapes"]) or None,
+                units.size(row["size"]),
+                output.local_ns(row["mtime_ns"]),
+                row["path"],
+            ]
+            for row in found.versions
+        ),
+        M("No file matches '{pattern}'.", pattern=pattern),
+    )
+
+
+@app.command(
+    short_help="Restore a set, or files and folders of it.",
+    epilog=examples(
+        "tapeline sets restore 20261123T210000Z-4fc6 --to /restore",
+        "tapeline sets restore 20261123T210000Z-4fc6 /data/report.pdf --to /restore --dry-run",
+        "tapeline sets restore 20261123T210000Z-4fc6 --match '*.xlsx' --to /restore",
+        "tapeline sets restore monthly-full --to /restore",
+        "tapeline sets restore monthly-full --at '2026-11-20 18:00' --to /restore",
+    ),
+)
+def restore(
+    set_id: Annotated[
+        str,
+        typer.Argument(
+            help="The set's id, or the name of a schedule: its newest set, or the one --at names.",
+            metavar="SET",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The folder to restore into, on the drive host.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; all if none is named.", metavar="PATH")
+    ] = None,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(help="What matches too: a pattern with * and ?; may be repeated.", metavar="PATTERN"),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="As it was then, e.g. '2026-11-20 18:00'; a date alone: the end of that day.",
+            metavar="TIME",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with the secret key, on the drive host, if it is encrypted.", metavar="FILE"
+        ),
+    ] = None,
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore what a set stands for, or files and folders of it, below a folder. Of an incremental set that
+    is everything as it was then: what it follows is read too, and what was deleted is not there. Every file
+    is verified; none that exists is touched unless --overwrite says so.
+    """
+    wanted = [as_stored(path).rstrip("/") or "/" for path in paths or []]
+    patterns = match or []
+    with stack.database() as database:
+        with database.transaction() as session:
+            set_id = _named(session, set_id, at)
+            restores.check_paths(session, set_id, wanted, patterns)
+            found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
+            plan = found.to_json(set_id)
+            rate = restores.pace(session, drive or settings.load().default_drive)
+            plan["seconds"] = round(plan["bytes"] / rate) if rate else None
+            is_closed = any(stored.encrypted for stored in lineage.chain(session, set_id))
+        if dry_run:
+            _show_plan(plan, as_json)
+            return
+        options = {
+            "target": on_the_drives_host(to),
+            "paths": wanted,
+            "patterns": patterns,
+            "overwrite": overwrite,
+            "identity": on_the_drives_host(identity) if identity else None,
+        }
+        options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
+        if is_closed and identity is None:
+            raise UsageError(
+                M("Set {set} is encrypted.", set=set_id),
+                M("Name the file with the secret key: --identity FILE, on the drive's host."),
+            )
+        run_id = _start(database, set_id, to, options, drive)
+        if as_json or not wait:
+            _say_started(run_id, as_json)
+            return
+        _show_plan(plan, as_json=False)
+        run = watch.follow(run_id)
+    ending.leave(run)
+
+
+def _named(session: Session, name: str, at: str | None) -> str:
+    """The set of this id; or that of a schedule which has its sources as they were at a time, or are now."""
+    if at is None and session.get(BackupSet, name) is not None:
+        return name
+    as_of = moment.parse("--at", at) if at else now()
+    try:
+        schedule = schedules.get(session, name)
+    except NotFound as error:
+        if at:
+            raise
+        raise NotFound(
+            M("There is no backup set and no schedule '{name}'.", name=name),
+            M("'tapeline sets list' and 'tapeline schedule list' list them."),
+        ) from error
+    found = lineage.at(session, schedule.template_id, as_of)
+    if found is None:
+        raise NotFound(
+            M("Schedule '{schedule}' has no backup of {at} or before.", schedule=name, at=at)
+            if at
+            else M("Schedule '{schedule}' has no whole backup yet.", schedule=name),
+            M("'tapeline sets list' shows what there is."),
+        )
+    return found.id
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(plan)
+        return
+    output.say(
+        M(
+            "{files} files, {size}, from {archives} archives of {sets}.",
+            files=plan["files"],
+            size=units.size(plan["bytes"]),
+            archives=plan["archives"],
+            sets=", ".join(plan["sets"]) or plan["set"],
+        )
+    )
+    output.say(M("Tapes, in this order: {tapes}.", tapes=", ".join(plan["tapes"]) or "–"))
+    if plan["seconds"] is not None:
+        words = wiring.words()
+        told = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
+        output.say(told)
+
+
+@app.command(
+    short_help="Read a set back from tape and compare it.",
+    epilog=examples(
+        "tapeline sets verify 20261123T210000Z-4fc6",
+        "tapeline sets verify 20261123T210000Z-4fc6 --sample 5",
+    ),
+)
+def verify(
+    set_id: SetId,
+    sample: Annotated[
+        int, typer.Option(min=1, max=100, help="Read only so many percent of the files, by chance.")
+    ] = 100,
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read a set back from its tapes and compare it with the hashes that were made when it was written. What
+    is damaged is named; exit code 1."""
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            restores.check_on_tape([catalog.get(session, set_id)])
+            run = transitions.start_verify(
+                session, set_id=set_id, drive=name, percent=sample, requested_by=person.name()
+            )
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            _say_started(run.id, as_json)
+            return
+        ended = watch.follow(run.id)
+    ending.leave(ended)
+
+
+@app.command(
+    short_help="Mark the sets that are past retention.",
+    epilog=examples(
+        "tapeline sets expire --dry-run",
+        "tapeline sets expire",
+        "tapeline sets expire 20241201T020000Z-4fc6",
+    ),
+)
+def expire(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SET]...", help="Mark these, whatever their retention.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
+    restored until a run formats their tape; but no increment is taken against a marked set.
+
+    A run may format the tape of a set that is past retention with or without this mark. Two kinds are kept
+    until they are marked: sets that were imported, or are from before the database was restored (do so when
+    every tape is imported), and sets of no known template, which are marked by name only."""
+    with stack.database() as database, database.transaction() as session:
+        found = expiry.named(session, names) if names else expiry.expirable(session, now())
+        if not dry_run:
+            expiry.mark(found, now())
+            session.flush()
+        rows = [catalog.as_json(session, stored) for stored in found]
+        nameless = [] if names else [stored.id for stored in expiry.of_no_template(session)]
+    if as_json:
+        output.print_json(rows)
+        return
+    _show_expired(rows)
+    if rows and dry_run:
+        output.say(M("They would be marked; nothing was changed."))
+    if nameless:
+        output.say(
+            M(
+                "Of no known template, and kept until they are named (tapeline sets expire SET): {sets}.",
+                sets=", ".join(nameless),
+            )
+        )
+
+
+def _show_expired(rows: list[dict[str, Any]]) -> None:
+    output.print_table(
+        [M("Set"), M("Type"), M("Tapes"), M("Files"), M("Finished"), M("Kept until")],
+        (
+            [
+                stored["id"],
+                stored["type"],
+                ", ".join(stored["tapes"]),
+                stored["files"],
+                output.local(stored["finished_at"]),
+                output.local(stored["retention_until"]),
+            ]
+            for stored in rows
+        ),
+        M("No set is past retention."),
+    )
+
+
+def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    if to.exists() and not to.is_dir():
+        raise UsageError(M("--to: {path} is not a folder.", path=str(to)), M("Name a folder."))
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with database.transaction() as session:
+        run = transitions.start_restore(
+            session, set_id=set_id, drive=name, options=options, requested_by=person.name()
+        )
+    chain.release(run.drive, brief=True)
+    return run.id
+
+
+def _say_started(run_id: int, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"run": run_id})
+    else:
+        output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run_id))

@@ -1,0 +1,166 @@
+"""``tapeline status``: everything at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from sqlalchemy import func, select
+
+from cli.commands.notify import in_trouble
+from cli.commands.schedules import trouble, warn
+from cli.commands.tapes import drive_json, seen
+from cli.host import stack
+from cli.host.database import say_held
+from cli.render import ending, output
+from cli.render.output import AsJson
+from db import (
+    attention,
+    leaps,
+    outbox,
+    views,
+)
+from db.admin import processes
+from db.models import ChainRun, Drive, Notification, now
+from db.schedules import schedules
+from db.states import ACTIVE
+from policy.message import M, Message
+from policy.tapes.facts import described
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show what runs, what waits for somebody, what the drives hold and what could not be sent.
+
+    Exit code 1 when no worker answers: nothing is backed up then; 4 while a run waits for an operator.
+    """
+    with stack.database() as database:
+        with database.transaction() as session:
+            found = _collect(session)
+        found |= _answering()
+    if as_json:
+        output.print_json(found)
+    else:
+        _print(found)
+    if not found["workers"]:
+        raise typer.Exit(1)
+    waiting = any(run["state"] == "WAITING_FOR_TAPE" for run in found["active"])
+    raise typer.Exit(4 if waiting else 0)
+
+
+def _collect(session: Any) -> dict[str, Any]:
+    doubt = leaps.doubt(session, now())
+    active = views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(ACTIVE)))
+    ended = views.runs_json(session, select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).limit(1))
+    unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
+    planned = [schedules.as_json(row) for row in schedules.present(session)]
+    return {
+        "active": active[::-1],
+        "last": ended[0] if ended else None,
+        "drives": [
+            drive_json(session, drive) for drive in session.scalars(select(Drive).order_by(Drive.name))
+        ],
+        "schedules": sum(each["enabled"] for each in planned),
+        "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
+        "standing_still": attention.standing_still(session),
+        "trouble": [each for each in planned if trouble(each)],
+        "unsent_messages": session.scalar(unsent),
+        "channels": outbox.troubles(session),
+        "behind": [text.to_json() for text in processes.behind(session)],
+        "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
+        "held": views.held_json(session),
+        "clock_doubt": doubt.to_json() if doubt else None,
+    }
+
+
+def _answering() -> dict[str, Any]:
+    """Whether anybody works; a broker that is away is why nobody does."""
+    from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
+
+    try:
+        return {"workers": health.workers(), "broker": None}
+    except health.BrokerUnavailable as error:
+        return {"workers": [], "broker": error.in_one().to_json()}
+
+
+def _due(schedule: dict[str, Any]) -> str:
+    return str(schedule["next_run_time"])
+
+
+def _print_warnings(found: dict[str, Any]) -> None:
+    for text in found["behind"]:
+        output.say(Message.from_json(text), style="red")
+    for warning in found["condition"]:
+        output.say(Message.from_json(warning), style="yellow")
+
+
+def _print_workers(found: dict[str, Any]) -> None:
+    if found["clock_doubt"]:
+        output.say(Message.from_json(found["clock_doubt"]), style="red")
+    if found["broker"]:
+        output.say(Message.from_json(found["broker"]), style="red")
+    if not found["workers"]:
+        output.say(
+            M("Nothing runs: no worker answers. Start them with 'tapeline up', or as services."), style="red"
+        )
+    for each in found["standing_still"]:
+        output.say(Message.from_json(each["reason"]), style="red")
+
+
+def _print(found: dict[str, Any]) -> None:
+    _print_workers(found)
+    for run in found["active"]:
+        working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
+        output.say(
+            M(
+                "Run {id} ({schedule}): {state}, {step}",
+                id=run["id"],
+                schedule=run["schedule"] or run["kind"],
+                state=run["state"],
+                step=working,
+            ),
+            style=output.STYLES.get(run["state"]),
+        )
+    if not found["active"]:
+        output.say(M("No run is under way."))
+    if found["last"]:
+        last = found["last"]
+        output.say(
+            M(
+                "Last run: {id} ({schedule}), {state}, {at}",
+                id=last["id"],
+                schedule=last["schedule"] or last["kind"],
+                state=ending.state(last),
+                at=output.local(last["finished_at"]),
+            ),
+            style=ending.style(last),
+        )
+    for drive in found["drives"]:
+        medium = drive["medium"]
+        output.say(
+            M(
+                "Drive {name} on {host}: {tape}; worker seen {seen}",
+                name=drive["name"],
+                host=drive["host"],
+                tape=described(medium["state"], medium.get("label"))
+                if medium
+                else M("not looked at yet").to_json(),
+                seen=seen(drive),
+            ),
+            style="red" if drive["silent"] else None,
+        )
+    _print_warnings(found)
+    output.say(M("Enabled schedules: {count}", count=found["schedules"]))
+    if found["next"]:
+        following = found["next"]
+        at = output.on_named_clock(_due(following), following["time_zone"])
+        output.say(M("{name}: next run {at}", name=following["name"], at=at))
+    say_held(found["held"])
+    for each in found["trouble"]:
+        if each["name"] not in found["held"]["schedules"]:
+            warn(each)
+    if found["unsent_messages"]:
+        output.say(
+            M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
+        )
+    for name, held_up in found["channels"].items():
+        output.say(in_trouble(name, held_up), style="yellow")

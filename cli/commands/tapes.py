@@ -1,0 +1,328 @@
+"""``tapeline tape`` and ``tapeline drive``: cartridges and what is in the drives."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from cli import person
+from cli.host import stack
+from cli.render import ending, output, watch
+from cli.render.output import AsJson, examples
+from db import views
+from db.errors import NotAllowed, NotFound
+from db.models import ChainRun, Drive, TapeCartridge
+from db.runs import transitions
+from db.states import ACTIVE, RunState
+from db.tapes import cartridges
+from policy import units
+from policy.message import M, Message
+from policy.tapes.facts import CartridgeState
+
+app = typer.Typer(help="Tapes: what is known of each cartridge.", no_args_is_help=True)
+drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_is_help=True)
+
+
+@app.command(name="list")
+def list_tapes(as_json: AsJson = False) -> None:
+    """List the cartridges."""
+    with stack.database() as database, database.transaction() as session:
+        rows = session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id))
+        found = [views.tape_json(session, row) for row in rows]
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        [M("Tape"), M("Label"), M("Generation"), M("State"), M("Pool"), M("Used"), M("Capacity"), M("Sets")],
+        (
+            [
+                tape["tape_id"],
+                tape["label"],
+                tape["generation"],
+                tape["state"],
+                tape["pool"],
+                units.size(tape["bytes_used"]),
+                units.size(tape["capacity"]) if tape["capacity"] else None,
+                sum(stored["state"] != "destroyed" for stored in tape["sets"]),
+            ]
+            for tape in found
+        ),
+        M("No tapes are known yet."),
+    )
+
+
+@app.command(epilog=examples("tapeline tape show TP20261101"))
+def show(
+    name: Annotated[str, typer.Argument(help="The tape's id or label.", metavar="TAPE")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a cartridge and every set that ever was on it."""
+    with stack.database() as database, database.transaction() as session:
+        cartridge = cartridges.find(session, name)
+        if cartridge is None:
+            raise NotFound(M("There is no tape '{name}'.", name=name), M("'tapeline tape list' lists them."))
+        tape = views.tape_json(session, cartridge)
+    if as_json:
+        output.print_json(tape)
+        return
+    used, capacity = tape["bytes_used"], tape["capacity"]
+    output.say(
+        M(
+            "Tape {tape_id}: label {label}, generation {generation}, {state}",
+            tape_id=tape["tape_id"],
+            label=tape["label"],
+            generation=tape["generation"],
+            state=tape["state"],
+        ),
+        style="bold",
+    )
+    if capacity:
+        output.say(
+            M(
+                "Used: {used} of {capacity} ({percent} %)",
+                used=units.size(used),
+                capacity=units.size(capacity),
+                percent=round(100 * used / capacity),
+            )
+        )
+    if tape["health"]["at"]:
+        output.print_facts(condition(tape["health"]))
+    output.print_table(
+        [M("Set"), M("Type"), M("State"), M("Files"), M("Size"), M("Finished")],
+        (
+            [
+                s["id"],
+                s["type"],
+                output.set_state(s),
+                s["files"],
+                units.size(s["bytes"]),
+                output.local(s["finished_at"]),
+            ]
+            for s in tape["sets"]
+        ),
+        M("No set was ever on it."),
+    )
+
+
+class Mark(StrEnum):
+    """What an operator may say of a cartridge."""
+
+    ACTIVE = CartridgeState.ACTIVE.value
+    RETIRED = CartridgeState.RETIRED.value
+
+
+@app.command(epilog=examples("tapeline tape mark TP20261101 retired", "tapeline tape mark TP20261101 active"))
+def mark(
+    name: Annotated[str, typer.Argument(help="The tape's id or label.", metavar="TAPE")],
+    state: Annotated[Mark, typer.Argument(help="What may be done with it from now on.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what may be done with a cartridge: 'active' after you have looked at one that was marked 'unknown'
+    or 'error', 'retired' for one that leaves for good.
+
+    Its sets stay in the catalogue as they are, and what is kept on it is kept: 'active' allows no format that
+    a format permit would deny.
+    """
+    with stack.database() as database, database.transaction() as session:
+        cartridge = cartridges.find(session, name)
+        if cartridge is None:
+            raise NotFound(M("There is no tape '{name}'.", name=name), M("'tapeline tape list' lists them."))
+        before = cartridge.state
+        _refuse_in_use(session, cartridge)
+        cartridges.mark(session, cartridge.id, CartridgeState(state.value))
+        session.refresh(cartridge)
+        tape = views.tape_json(session, cartridge)
+    if as_json:
+        output.print_json(tape)
+        return
+    output.say(
+        M(
+            "Tape {tape_id}: {before} → {after}",
+            tape_id=tape["tape_id"],
+            before=before.value,
+            after=tape["state"],
+        )
+    )
+
+
+def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
+    """What a run works with does not change under it. Raises NotAllowed."""
+    for run in session.scalars(select(ChainRun).where(ChainRun.state == RunState.RUNNING)):
+        used = cartridges.recognise(session, run.tape_seen) if run.tape_seen else None
+        if used is not None and used.id == cartridge.id:
+            raise NotAllowed(
+                M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
+                M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
+            )
+
+
+@app.command(
+    name="import",
+    short_help="Make the catalogue of a tape from the tape alone.",
+    epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
+)
+def import_tape(
+    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with the secret key, on the drive host.", metavar="FILE")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the tape in a drive, its sets and their files into the catalogue, from what the tape says of
+    itself: after the database was lost, or for a tape that was written elsewhere. What is known already stays
+    as it is.
+    """
+    from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+    name = drive or settings.load().default_drive
+    settings.load().drive(name)
+    with stack.database() as database:
+        with database.transaction() as session:
+            options = {"identity": str(identity.absolute())} if identity else {}
+            run = transitions.start_import(session, drive=name, options=options, requested_by=person.name())
+        chain.release(run.drive, brief=True)
+        if as_json or not wait:
+            if as_json:
+                output.print_json({"run": run.id})
+            else:
+                output.say(M("Run {id} is queued. Follow it: tapeline runs watch {id}", id=run.id))
+            return
+        ended = watch.follow(run.id)
+    ending.leave(ended)
+
+
+def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
+    """The condition of a cartridge, as far as the drive tells it."""
+    written = health["written_bytes"]
+    told = [
+        (M("Loads"), health["loads"]),
+        (M("Written in all"), None if written is None else units.size(written)),
+        (M("Write errors"), health["write_errors"]),
+        (M("Read errors"), health["read_errors"]),
+        (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
+        (M("Condition as of"), output.local(health["at"])),
+    ]
+    return [(name, value) for name, value in told if value is not None]
+
+
+@drives.command(name="list")
+def list_drives(as_json: AsJson = False) -> None:
+    """List the drives with their workers, what is in them and what they do."""
+    with stack.database() as database, database.transaction() as session:
+        found = [drive_json(session, row) for row in session.scalars(select(Drive).order_by(Drive.name))]
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        [M("Drive"), M("Host"), M("Worker seen"), M("Tape"), M("Looked at"), M("Run"), M("Waiting")],
+        (
+            [
+                drive["name"],
+                drive["host"],
+                seen(drive),
+                output.tape(drive["medium"]),
+                output.local(drive["medium_at"]),
+                drive["run"],
+                ", ".join(map(str, drive["waiting"])) or None,
+            ]
+            for drive in found
+        ),
+        M("No drive has registered yet: its worker does so when it starts."),
+    )
+
+
+def seen(drive: dict[str, Any]) -> str | None:
+    """When the worker of a drive was seen, marked if that is too long ago."""
+    moment = output.local(drive["last_seen_at"])
+    return wiring.words().text(M("{moment} SILENT", moment=moment)) if drive["silent"] else moment
+
+
+def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
+    """A drive as scripts see it."""
+    of_drive = select(ChainRun.id).where(ChainRun.drive == drive.name)
+    return {
+        "name": drive.name,
+        "driver": drive.driver,
+        "host": drive.host,
+        "worker": drive.worker,
+        "queue": drive.queue,
+        "last_seen_at": views.iso(drive.last_seen_at),
+        "silent": wiring.is_silent(drive.last_seen_at),
+        "medium": drive.medium,
+        "medium_at": views.iso(drive.medium_at),
+        "run": session.scalar(of_drive.where(ChainRun.state == RunState.RUNNING)),
+        "waiting": list(
+            session.scalars(of_drive.where(ChainRun.state.in_([RunState.QUEUED, RunState.WAITING_FOR_TAPE])))
+        ),
+    }
+
+
+@drives.command(
+    short_help="Say what each drive holds and waits for.", epilog=examples("tapeline drive status tape0")
+)
+def status(
+    name: Annotated[
+        str | None, typer.Argument(help="One drive; all if none is named.", metavar="DRIVE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in each drive, what it does, and what waits for it. Exit code 4 if it waits for a tape."""
+    with stack.database() as database, database.transaction() as session:
+        rows = session.scalars(select(Drive).order_by(Drive.name)).all()
+        if name is not None and name not in {row.name for row in rows}:
+            raise NotFound(
+                M("There is no drive '{name}'.", name=name), M("'tapeline drive list' lists them.")
+            )
+        found = [_status_json(session, row) for row in rows if name in {None, row.name}]
+    if as_json:
+        output.print_json(found)
+    else:
+        for drive in found:
+            _print_status(drive)
+    waits = any(run["state"] == RunState.WAITING_FOR_TAPE for drive in found for run in drive["runs"])
+    raise typer.Exit(4 if waits else 0)
+
+
+def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
+    active = (
+        select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
+    )
+    cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
+    return {
+        **drive_json(session, drive),
+        "health": views.health_json(cartridge) if cartridge else None,
+        "runs": [views.run_json(run) for run in session.scalars(active)],
+    }
+
+
+def _print_status(drive: dict[str, Any]) -> None:
+    output.say(M("Drive {name} on {host}", name=drive["name"], host=drive["host"]), style="bold")
+    output.print_facts(
+        [
+            (M("Tape"), output.tape(drive["medium"])),
+            (M("Looked at"), output.local(drive["medium_at"])),
+            (M("Worker"), drive["worker"]),
+            (M("Worker seen"), seen(drive)),
+            *(condition(drive["health"]) if drive["health"] and drive["health"]["at"] else []),
+        ]
+    )
+    for run in drive["runs"]:
+        output.say(
+            M("Run {id}: {state}", id=run["id"], state=run["state"]), style=output.STYLES.get(run["state"])
+        )
+        if run["reason"]:
+            output.console.print(f"  {output.message(run['reason'])}", markup=False, soft_wrap=True)
+        if run["state"] == RunState.WAITING_FOR_TAPE:
+            output.say(
+                M(
+                    "It goes on by itself when the tape is in; it waits until {until}.",
+                    until=output.local(run["wait_until"]),
+                )
+            )

@@ -1,0 +1,1 @@
+"""What the commands share of this host: its processes and servers, its database, its checks."""

@@ -1,0 +1,57 @@
+"""``tapeline clock``: a person answers for the time, where the clock has only itself to compare with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import person
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson, examples
+from db import leaps
+from db.models import now
+from policy.errors import UsageError
+from policy.message import M
+
+app = typer.Typer(help="The clock that decides what is past retention.", no_args_is_help=True)
+
+
+@app.callback()
+def clock() -> None:
+    """The clock that decides what is past retention."""
+
+
+@app.command(epilog=examples('tapeline clock confirm --why "it was switched off all summer"'))
+def confirm(
+    why: Annotated[str, typer.Option(help="Why the time has gone on so far; it is kept.", metavar="TEXT")],
+    as_json: AsJson = False,
+) -> None:
+    """Confirm that the clock is right, although it has gone on further than ever without a sign of life.
+
+    No tape is formatted until then, for a clock that is far ahead lets every kept set look expired. Compare
+    it with another one first. Who confirmed it, when and why is kept in the database.
+    """
+    if not why.strip():
+        raise UsageError(M("--why is empty."), M("Write why the time has gone on so far."))
+    with stack.database() as database, database.transaction() as session:
+        mark = leaps.confirm(session, now(), person.name(), why.strip())
+        found = {
+            "now": mark.begun_at.isoformat(),
+            "last_seen": None,
+            "by": mark.confirmed_by,
+            "why": mark.why,
+        }
+        if mark.leapt_from is not None:
+            found["last_seen"] = mark.leapt_from.isoformat()
+    if as_json:
+        output.print_json(found)
+        return
+    output.say(
+        M(
+            "Confirmed by {who}: it is {now}. Runs that wait for it go on by themselves.",
+            who=found["by"],
+            now=output.local(found["now"]),
+        )
+    )

@@ -1,0 +1,188 @@
+"""``tapeline database``: Tapeline's own database as a file, and made again from one."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backup.format import age
+from celery_app import wiring
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson, examples
+from db import views
+from db.admin import dump, holds, load
+from db.engine import Database
+from db.models import BackupSet, ChainRun, TapeCartridge, now
+from policy import units
+from policy.errors import UsageError
+from policy.message import M
+
+app = typer.Typer(help="The database itself: a copy of it, and making it again.", no_args_is_help=True)
+
+
+@app.command(name="dump", epilog=examples("tapeline database dump /backup/tapeline.sql.zst"))
+def dump_database(
+    file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")],
+) -> None:
+    """Write the whole database into a file of SQL, compressed with Zstandard.
+
+    The same is on each tape beside each backup. Tapeline may be at work meanwhile.
+    """
+    draft = file.with_name(f".{file.name}.part")
+    with stack.database() as database:
+        try:
+            dump.write(database, draft)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    size = units.size(file.stat().st_size)
+    output.say(M("The database is in {file} ({size}).", file=str(file), size=size))
+
+
+@app.command(
+    epilog=examples(
+        "tapeline database restore /backup/tapeline.sql.zst",
+        "tapeline database restore /mnt/tape/sets/SET/database.sql.zst.age --identity key.txt",
+    )
+)
+def restore(
+    file: Annotated[Path, typer.Argument(help="A dump; on a tape it is sets/SET/database.sql.zst.")],
+    identity: Annotated[
+        Path | None, typer.Option(help="The file with the secret key of an encrypted one.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an empty database as it was when a dump was written.
+
+    Nothing runs by itself then: schedules, and runs that were under way, are held until they are released.
+    Import the tapes that were written since first. A database that holds anything is refused.
+    """
+    if not file.is_file():
+        raise UsageError(M("There is no file {file}.", file=str(file)), M("Name a dump of the database."))
+    with stack.servers(), file.open("rb") as opened:
+        keys = age.identities(identity) if identity else ()
+        database = wiring.database()
+        with age.decrypted(opened, file.name, keys) as plain:
+            taken = load.restore(database, plain)
+        counts, held = _counted(database), _held(database)
+    if as_json:
+        output.print_json({"taken_at": taken.isoformat(), **counts, "held": held})
+        return
+    at = output.local(taken.isoformat())
+    output.say(M("The database is as of {at}: {sets} sets, {tapes} tapes, {runs} runs.", at=at, **counts))
+    output.say(M("Next: import every tape that was written after that: tapeline tape import"))
+    say_held(held)
+
+
+def _held(database: Database) -> dict[str, list[Any]]:
+    with database.transaction() as session:
+        return views.held_json(session)
+
+
+def say_held(held: dict[str, list[Any]]) -> None:
+    """Name what does not start by itself, and what releases it; nothing if all does."""
+    names = [
+        *(M("run {run}", run=number) for number in held["runs"]),
+        *(M("schedule '{schedule}'", schedule=name) for name in held["schedules"]),
+    ]
+    if names:
+        output.say(
+            M(
+                "Held since the database was restored: {names}. When every tape that was written since is"
+                " imported: tapeline database release --all",
+                names=", ".join(output.in_words(each) for each in names),
+            ),
+            style="yellow",
+        )
+
+
+@app.command(
+    epilog=examples(
+        "tapeline database release --run 1",
+        "tapeline database release --schedule monthly-full",
+        "tapeline database release --all",
+    )
+)
+def release(
+    run: Annotated[
+        list[int] | None, typer.Option(help="A run that was under way; may be repeated.", metavar="RUN")
+    ] = None,
+    schedule: Annotated[
+        list[str] | None, typer.Option(help="A schedule; may be repeated.", metavar="NAME")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Whatever is held.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let go on what is held since the database was restored.
+
+    A run goes on where it was, with the tape in its drive; a schedule fires at its next time.
+    """
+    with stack.database() as database:
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+        with database.transaction() as session:
+            numbers, names = _named(session, run or [], schedule or [], everything=everything)
+            for name in names:
+                holds.release_schedule(session, name, now())
+            drives = {holds.release_run(session, number, getpass.getuser()).drive for number in numbers}
+        for drive in sorted(drives):
+            chain.release(drive, brief=True)
+    found = {"runs": numbers, "schedules": names}
+    if as_json:
+        output.print_json(found)
+        return
+    for number in numbers:
+        output.say(M("Run {run} is released: tapeline runs watch {run}", run=number))
+    for name in names:
+        output.say(M("Schedule '{schedule}' is released: tapeline schedule next {schedule}", schedule=name))
+
+
+def _named(
+    session: Session, numbers: list[int], names: list[str], *, everything: bool
+) -> tuple[list[int], list[str]]:
+    """Raises UsageError that lists what is held, where nothing is named."""
+    held = views.held_json(session)
+    if everything:
+        return held["runs"], held["schedules"]
+    if numbers or names:
+        return numbers, names
+    raise UsageError(
+        M(
+            "Nothing is named. Held are runs {runs}; schedules {schedules}.",
+            runs=", ".join(map(str, held["runs"])) or "-",
+            schedules=", ".join(held["schedules"]) or "-",
+        ),
+        M("Name one with --run or --schedule, or all with --all."),
+    )
+
+
+@app.command(epilog=examples("tapeline database hold"))
+def hold(as_json: AsJson = False) -> None:
+    """Hold whatever is under way or planned, until it is released by name.
+
+    A copy that ``tapeline database restore``, psql or pg_restore has made is held by itself. Use this before
+    Tapeline is started with one that was made beneath the server: a snapshot of its disk, a base backup.
+    """
+    with stack.database() as database:
+        with database.transaction() as session:
+            holds.hold_everything(session)
+        held = _held(database)
+    if as_json:
+        output.print_json({"held": held})
+        return
+    say_held(held)
+
+
+def _counted(database: Database) -> dict[str, int]:
+    models = {"sets": BackupSet, "tapes": TapeCartridge, "runs": ChainRun}
+    with database.transaction() as session:
+        return {
+            name: session.scalar(select(func.count()).select_from(model)) or 0
+            for name, model in models.items()
+        }

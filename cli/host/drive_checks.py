@@ -1,0 +1,135 @@
+"""What ``tapeline doctor`` checks of a drive: its programs, device, mount point, index, and what is in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from backup.source.lookout import opened
+from celery_app import drive_programs, settings, wiring
+from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
+from policy.errors import TapelineError
+from policy.message import M, Message
+from policy.tapes.facts import described
+from tape.drive import Medium
+from tape.ltfs import mounts
+from tape.programs import command
+from tape.programs.aside import Wait
+
+ANSWER_SECONDS = 20.0
+"""How long a drive may take beside its label."""
+VERSION_SECONDS = 10.0
+_VERSION = re.compile(r"\d+(?:\.\d+){2,}")
+
+Check = tuple[Message, Callable[[], Message]]
+
+
+class Wrong(TapelineError):
+    """A check that failed."""
+
+
+def checks(name: str) -> Iterator[Check]:
+    """The checks of a drive of this host, in the order in which one needs the other."""
+    found = settings.load().drive(name)
+    if isinstance(found, LtfsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_programs, found)
+        yield M("Device of {drive}", drive=name), partial(_device, found)
+        yield M("Mounting for {drive}", drive=name), partial(_mounting, name, found)
+        yield M("Index of {drive}", drive=name), partial(_sync_type, found)
+    elif isinstance(found, LtfsWindowsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_windows_programs, found)
+        yield M("Index of {drive}", drive=name), partial(_windows_index, found)
+    yield M("Drive {name}", name=name), partial(_tape, name)
+
+
+def _programs(found: LtfsDriveSettings) -> Message:
+    return M("LTFS {version}", version=_version(drive_programs.of(found)["mkltfs"]))
+
+
+def _version(program: str) -> str:
+    told = _VERSION.search(command.run([program, "--version"], limit=VERSION_SECONDS).output)
+    return told[0] if told else "?"
+
+
+def _device(found: LtfsDriveSettings) -> Message:
+    if not Path(found.device).exists():
+        raise Wrong(
+            M("There is no drive at {device}.", device=found.device),
+            M("Switch it on, see its cable, and check the setting 'device' ('lsscsi -g' lists them)."),
+        )
+    if not os.access(found.device, os.R_OK | os.W_OK):
+        raise Wrong(
+            M("This user may not open {device}.", device=found.device),
+            M("Add the worker's user to the group that owns it, e.g. 'tape'."),
+        )
+    return M("{device}, backend {backend}", device=found.device, backend=found.backend)
+
+
+def _mounting(name: str, found: LtfsDriveSettings) -> Message:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise Wrong(
+            M("This user cannot mount: /dev/fuse is missing or closed to it."),
+            M("Load the module fuse, and give the worker's user access to /dev/fuse."),
+        )
+    point = found.mount_point or settings.load().drive_folder(name) / "mount"
+    mounted = mounts.of(found.device)
+    if mounted is None and point.is_dir() and any(point.iterdir()):
+        raise Wrong(
+            M("{folder} is no empty folder to mount at.", folder=str(point)),
+            M("Empty it, or change the setting 'mount_point'."),
+        )
+    return M("at {folder}", folder=str(mounted.point if mounted else point))
+
+
+def _sync_type(found: LtfsDriveSettings) -> Message:
+    if found.sync_type == "unmount":
+        raise Wrong(
+            M("LTFS writes its index at the unmount alone (sync_type = unmount)."),
+            M("Set sync_type to time@5: what is written between two seals is lost with the power otherwise."),
+        )
+    return M("written as {sync_type} and after each archive", sync_type=found.sync_type)
+
+
+def _windows_programs(found: LtfsWindowsDriveSettings) -> Message:
+    drive_programs.of(found)
+    return M("in {folder}", folder=str(found.tools))
+
+
+def _windows_index(found: LtfsWindowsDriveSettings) -> Message:
+    if found.commands.seal:
+        return M("written by {command}", command=" ".join(found.commands.seal))
+    return M("written by LTFS itself: see that it is set to sync at the close of a file")
+
+
+def _tape(name: str) -> Message:
+    driver = settings.load().drive(name).driver
+    if driver == "ltfs_windows" and sys.platform != "win32":
+        raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
+    medium = _seen(name)
+    return M("{driver}: {tape}", driver=driver, tape=described(medium.state.value, medium.label))
+
+
+def _seen(name: str) -> Medium:
+    """What is in the drive. A volume whose LTFS stands still answers nobody; who asks cannot be killed."""
+    limit = settings.load().drive(name).label_limit_seconds + ANSWER_SECONDS
+    with opened(None if sys.platform == "win32" else _until(name, limit)) as eyes:
+        return eyes.ask(_look, name, about=name)
+
+
+def _look(name: str) -> Medium:
+    return wiring.drive(name).look()
+
+
+def _until(name: str, limit: float) -> Wait:
+    def wait(_about: str, seconds: float) -> None:
+        if seconds > limit:
+            raise Wrong(
+                M("Drive {name} has not answered for {seconds} s.", name=name, seconds=round(limit)),
+                M("See whether LTFS and the drive still work; leave the drive switched on."),
+            )
+
+    return wait

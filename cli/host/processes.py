@@ -1,0 +1,129 @@
+"""The processes: all together (``up``), or one by one as services start them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import runpy
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from celery_app import settings, wiring
+from cli.host import stack
+from cli.render import output
+from dashboard import login
+from db.admin import rights
+from embedded.program import Event, Program
+from embedded.supervisor import Supervisor
+from policy.errors import UsageError
+from policy.message import M
+
+
+def up() -> None:
+    """Run everything on this machine until Ctrl-C: servers, workers, beat, dashboard.
+
+    PostgreSQL and Redis are the embedded ones unless database_url and broker_url are set.
+    """
+    found = settings.load()
+    programs = [
+        stack.control_worker(),
+        *(stack.tape_worker(name) for name in found.drive_names),
+        stack.beat(),
+        stack.flower(),
+    ]
+    with stack.database():
+        output.say(M("State folder: {folder}", folder=str(found.state_dir)))
+        _say_dashboard(found.flower.address, found.flower.port)
+        if not (found.flower.basic_auth or found.flower.without_login):
+            output.say(
+                M("Login: user {user}, password in {file}", user=login.USER, file=str(login.login_file()))
+            )
+        output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
+        Supervisor(found.state_dir, programs).run(show)
+    output.say(M("Everything has stopped."))
+
+
+def _say_dashboard(address: str, port: int) -> None:
+    """What answers at a port that is taken is not ours."""
+    if not _is_taken(address, port):
+        output.say(M("Dashboard: http://{address}:{port}", address=address, port=port))
+        return
+    taken = M(
+        "Another program has port {port} of {address}: there is no dashboard until it is free, or until the"
+        " setting flower.port names another one.",
+        address=address,
+        port=port,
+    )
+    output.say(taken, style="yellow")
+
+
+def _is_taken(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.create_server((address, port), family=family).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def show(event: Event) -> None:
+    """One line for what happened to a process."""
+    pid = f"[{event.pid}]" if event.pid else ""
+    text = wiring.words().text(event.text)
+    output.console.print(f"{event.name:<10} {pid:<10} {text}", markup=False, soft_wrap=True)
+
+
+def worker(
+    queue: Annotated[str | None, typer.Argument(help="control, tape, or tape.DRIVE.")] = None,
+    drive: Annotated[str | None, typer.Option("--drive", help="The worker of this drive.")] = None,
+    concurrency: Annotated[int, typer.Option("-c", "--concurrency", min=1, help="For control only.")] = 2,
+) -> None:
+    """Run one worker in the foreground, as a service does: of a queue, or of a drive of this host."""
+    if (queue is None) == (drive is None):
+        raise UsageError(
+            M("A worker is of one queue, or of one drive."),
+            M("Start it with 'tapeline worker control' or 'tapeline worker --drive tape0'."),
+        )
+    queue = queue or _queue_of(drive or "")
+    processes = concurrency if queue == "control" else 1
+    _become(Program(queue, stack.worker(queue, processes, name=queue)))
+
+
+def _queue_of(drive: str) -> str:
+    """Raises BadConfiguration for a drive that this host does not have."""
+    settings.load().drive(drive)
+    return settings.load().queue_of(drive)
+
+
+def beat() -> None:
+    """Run beat in the foreground, as a service does."""
+    _become(stack.beat())
+
+
+def flower() -> None:
+    """Run the dashboard in the foreground, as a service does."""
+    _become(stack.flower())
+
+
+def _become(program: Program) -> None:
+    """Become the program: its signals and its exit code are its own."""
+    sys.stdout.flush()
+    os.environ.update(program.env or {})
+    if sys.platform == "win32":
+        # There exec leaves at once and goes on as another process: a service would be taken for ended.
+        _, _, module, *sys.argv[1:] = program.argv
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
+    os.execv(program.argv[0], list(program.argv))  # noqa: S606 - no shell
+
+
+def migrate() -> None:
+    """Bring the database's tables to this version. Does nothing if they are."""
+    with stack.servers():
+        wiring.database().upgrade()
+        with wiring.database().transaction() as session:
+            rights.refresh(session)
+    output.say(M("The database has the tables of this version."))

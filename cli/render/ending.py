@@ -1,0 +1,69 @@
+"""How a run ended: its state, what to do about it, the command that goes on, and the exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from cli.render import output
+from db.states import RunState
+from policy.message import M
+
+
+def leave(run: dict[str, Any]) -> None:
+    """Say how a run that was followed ended and exit with the code of its state. Raises typer.Exit."""
+    say(run)
+    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+
+
+def say(run: dict[str, Any]) -> None:
+    """The last lines of a command that followed a run."""
+    output.say(M("Run {id}: {state}", id=run["id"], state=state(run)), style=style(run))
+    say_remedy(run)
+    say_way_on(run)
+
+
+def state(run: dict[str, Any]) -> str:
+    """The state of a run; a success that left something out says so."""
+    name, count = str(run["state"]), _warnings(run)
+    return output.in_words(M("{state}, {count} warnings", state=name, count=count)) if count else name
+
+
+def style(run: dict[str, Any]) -> str | None:
+    """The colour of a run's state; that of a success that left something out is a warning."""
+    return "yellow" if _warnings(run) else output.STYLES.get(run["state"])
+
+
+def _warnings(run: dict[str, Any]) -> int:
+    return int(run["warnings"]) if run["state"] == RunState.SUCCEEDED else 0
+
+
+def step_state(step: dict[str, Any]) -> Text | str:
+    """The state of a step; that of the message is no plain success where nobody got it, and the one at which
+    a run waits for a tape is named so."""
+    if step.get("waits"):
+        return RunState.WAITING_FOR_TAPE.value
+    state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
+    if told is None:
+        return state
+    return Text(output.in_words(M("{state}, {told}", state=state, told=told.to_json())), "yellow")
+
+
+UNTOLD = {"nobody": M("nobody was told"), "lost": M("not sent")}
+"""How a message that went to nobody is called."""
+
+
+def say_remedy(run: dict[str, Any]) -> None:
+    """What to do about a run that failed or waits, as its error said it; nothing for any other."""
+    if run["remedy"]:
+        output.console.print(output.message(run["remedy"]), markup=False, soft_wrap=True)
+
+
+def say_way_on(run: dict[str, Any]) -> None:
+    """The command that goes on after a failure, unless the remedy has named it."""
+    command = run["next_command"]
+    if run["state"] != RunState.FAILED or command in (output.message(run["remedy"]) or ""):
+        return
+    output.say(M("To go on: {command}", command=command))

@@ -1,0 +1,202 @@
+"""What the operator sees: tables and lines on a terminal, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+from rich.text import Text
+
+from celery_app import settings, wiring
+from policy.errors import UsageError
+from policy.message import M, Message
+from policy.tapes.facts import described
+from policy.times.local_time import zone_named
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def examples(*lines: str) -> str:
+    """What stands under a command's help: each example on a line of its own."""
+    # The backspace tells click to leave the lines as they are.
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+STYLES = {
+    "SUCCEEDED": "green",
+    "COMPLETE": "green",
+    "RUNNING": "cyan",
+    "QUEUED": "cyan",
+    "WRITING": "cyan",
+    "WAITING_FOR_TAPE": "yellow",
+    "SKIPPED": "yellow",
+    "INCOMPLETE": "yellow",
+    "CANCELLED": "yellow",
+    "FAILED": "red",
+    "DESTROYED": "red",
+}
+
+ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
+"""The exit code of a run's state; every other one is a failure."""
+
+
+def in_words(text: Message) -> str:
+    """A text in the operator's language."""
+    return wiring.words().text(text)
+
+
+@contextmanager
+def elapsed(*, show: bool) -> Iterator[Callable[[str], None]]:
+    """Show the lines of a program as they come, and on a terminal the time that it has been at work."""
+    if not show:
+        yield lambda _line: None
+        return
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
+        progress.add_task("", total=None)
+        yield lambda line: console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def say(text: Message, style: str | None = None) -> None:
+    """A line in the operator's language."""
+    console.print(in_words(text), style=style, markup=False, soft_wrap=True)
+
+
+def add(text: Message) -> None:
+    """A line beside what was printed, on standard error: also beside JSON."""
+    errors.print(in_words(text), markup=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """JSON, with nothing else on standard output."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
+    """A table, or one line that says why there is none."""
+    lines = [[_cell(value) for value in row] for row in rows]
+    if not lines:
+        say(empty)
+        return
+    titles = [Text(in_words(column), "bold") for column in columns]
+    widths = [max(cell.cell_len for cell in cells) for cells in zip(titles, *lines, strict=True)]
+    for line in (titles, *lines):
+        _print_row(line, widths)
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, Text):
+        return value
+    text = _shown(value)
+    return Text(text, STYLES.get(text.upper(), ""))
+
+
+def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:
+    """Nothing is cut or folded, so that ids and paths can be copied; a narrow terminal wraps the lines, and
+    the last column has no blanks behind it that would make empty ones."""
+    *others, last = cells
+    row = Text()
+    for cell, width in zip(others, widths, strict=False):
+        row.append_text(cell).append(" " * (width - cell.cell_len + 2))
+    row.append_text(last).rstrip()
+    console.print(row, soft_wrap=True)
+
+
+def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
+    """Names and values, one a line; values are never cut or folded, so that they can be copied."""
+    words = wiring.words()
+    named = [(name if isinstance(name, str) else words.text(name), value) for name, value in facts]
+    width = max(cell_len(name) for name, _ in named)
+    for name, value in named:
+        padding = " " * (width - cell_len(name))
+        console.print(f"  {name}{padding}  {value}", markup=False, soft_wrap=True)
+
+
+def set_state(stored: Mapping[str, Any]) -> str:
+    """The state of a set; one that needs a destroyed set cannot be restored, whatever its own state."""
+    if stored["state"] == "destroyed" or stored["lost_parent"] is None:
+        return str(stored["state"])
+    return in_words(M("{state}, but {set} is lost", state=stored["state"], set=stored["lost_parent"]))
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Text without what a terminal would obey: a file name may hold anything."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else clean(str(value))
+
+
+def print_finding(mark: str, name: Message, width: int, text: str, style: str) -> None:
+    """A line of a list of checks; ``width``: cells of the longest name."""
+    shown = in_words(name)
+    padding = " " * (width - cell_len(shown))
+    console.print(clean(f"{mark} {shown}{padding}  {text}"), style=style, markup=False, soft_wrap=True)
+
+
+def widest(names: Iterable[Message]) -> int:
+    """The cells of the longest name."""
+    return max(cell_len(in_words(name)) for name in names)
+
+
+def message(data: Mapping[str, Any] | None) -> str | None:
+    """A stored message in the operator's language."""
+    return clean(wiring.words().text(Message.from_json(dict(data)))) if data else None
+
+
+def tape(medium: Mapping[str, Any] | None) -> str | None:
+    """What is in a drive, in the operator's language: its label, or its state in words."""
+    if not medium:
+        return None
+    found = described(medium["state"], medium.get("label"))
+    return clean(found) if isinstance(found, str) else message(found)
+
+
+def local(iso: str | None) -> str | None:
+    """A stored time on the clock of the setting ``time_zone``, without the year where it is this one."""
+    if not iso:
+        return None
+    zone = settings.load().zone
+    moment = datetime.fromisoformat(iso).astimezone(zone)
+    is_this_year = moment.year == datetime.now(zone).year
+    return f"{moment:%m-%d %H:%M:%S}" if is_this_year else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def local_ns(moment: int) -> str | None:
+    """The time of a file, in nanoseconds since 1970, in the same way; None where no calendar goes so far."""
+    try:
+        return local(datetime.fromtimestamp(moment // 10**9, UTC).isoformat())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def on_clock(iso: str | None, time_zone: str) -> str | None:
+    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on that of the
+    setting where the schedule names a zone that does not exist."""
+    if not iso:
+        return None
+    moment = datetime.fromisoformat(iso)
+    try:
+        return wiring.words().clock(moment.astimezone(zone_named(time_zone)))
+    except UsageError:
+        return wiring.words().clock(moment.astimezone(settings.load().zone))
+
+
+def on_named_clock(iso: str, time_zone: str) -> str:
+    """The same with the zone named: ``2026-12-01 Tue 02:00 (Asia/Shanghai)``."""
+    return f"{on_clock(iso, time_zone)} ({time_zone})"

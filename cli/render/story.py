@@ -1,0 +1,83 @@
+"""The story of a run as lines in the order of time, for whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from celery_app import wiring
+from cli.render import ending, output
+from db import views
+from policy.message import M
+
+ICONS: dict[str, tuple[str, str | None]] = {
+    "info": ("·", None),
+    "warning": ("!", "yellow"),
+    "error": ("✗", "red"),
+}
+_TOLD: dict[Any, tuple[str, str | None]] = {
+    "waits": ("·", None),
+    "lost": ("!", "yellow"),
+    "nobody": ("!", "yellow"),
+}
+"""That a message went to nobody is no success, though its step has done what it can."""
+_MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: of a step, or of the run itself (``step`` is None)."""
+
+    key: Hashable
+    """What tells it from every other line of the run, whenever it is read."""
+    at: datetime
+    step: str | None
+    text: str = ""
+    """Empty where a step begins: its name is all there is to say."""
+    style: str | None = None
+
+
+def lines(run: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[Line]:
+    """What there is to tell of a run: its events, and when the steps of its latest part began and ended."""
+    told = [_event(event) for event in events]
+    for step in run["steps"]:
+        told.extend(_of_step(run, step, [line.at for line in told if line.step == step["name"]]))
+    return sorted(told, key=lambda line: line.at)
+
+
+def _event(event: dict[str, Any]) -> Line:
+    icon, style = ICONS[event["level"]]
+    text = f"{icon} {output.message(event['message'])}"
+    return Line(("event", event["id"]), datetime.fromisoformat(event["at"]), event["step"], text, style)
+
+
+def _of_step(run: dict[str, Any], step: dict[str, Any], told_at: list[datetime]) -> Iterator[Line]:
+    name = step["name"]
+    if step["state"] != "PENDING" and step["started_at"]:
+        began = datetime.fromisoformat(step["started_at"])
+        yield Line(("began", name, began), began, name)
+    if step["state"] in _MARKS:
+        mark, style = _TOLD.get(step.get("told"), _MARKS[step["state"]])
+        ended = datetime.fromisoformat(step["finished_at"])
+        # The last thing that a step says is written down a moment after its end was taken from the clock.
+        yield Line(
+            ("ended", name, ended), max([ended, *told_at]), name, f"{mark} {_ending(run, step)}", style
+        )
+
+
+def _ending(run: dict[str, Any], step: dict[str, Any]) -> str:
+    words = wiring.words()
+    if step["state"] == "FAILED":
+        error = (step["error"] or {}).get("message")
+        # The run's own line says next what ended it.
+        return words.text(M("failed")) if error in (None, run["reason"]) else str(output.message(error))
+    if (step["result"] or {}).get("reason"):
+        return words.text(M("not needed"))
+    if step.get("told") in ending.UNTOLD:
+        return words.text(ending.UNTOLD[step["told"]])
+    if not step["started_at"]:
+        return words.text(M("done"))
+    seconds = views.seconds_between(step["started_at"], step["finished_at"])
+    return words.text(M("done in {seconds} s", seconds=f"{seconds:.1f}"))

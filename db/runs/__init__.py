@@ -1,0 +1,1 @@
+"""Runs and their steps: every change of a state happens here."""

@@ -1,0 +1,166 @@
+"""What an operator wants to know when a run stops: what is safe, what there is, and what goes on."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import leaps
+from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
+from db.sets import catalog
+from db.states import ACTIVE, Kind
+from db.tapes import cartridges, permits
+from policy import units
+from policy.errors import UsageError
+from policy.message import M, Message
+from policy.tapes.facts import SetState, described
+from policy.times.local_time import zone_named
+
+STOPPED = frozenset({"failed", "tape_error", "cancelled", "waiting_for_tape"})
+"""Events after which the operator asks what is safe."""
+
+_WITHOUT_BACKUP = frozenset({"failed", "tape_error", "waiting_for_tape", "missed"})
+"""Events that leave a schedule without the backup that was due."""
+
+
+def safe(session: Session, run: ChainRun, event: str) -> Message | None:
+    """What is as it was, and what can be restored, where a run stopped before its end."""
+    if event not in STOPPED:
+        return None
+    if run.kind is not Kind.BACKUP:
+        return M("This run only reads: nothing on the tape was changed.")
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    if stored and stored.files:
+        return M(
+            "{files} files ({size}) are sealed on tape and can be restored.",
+            files=f"{stored.files:,}",
+            size=units.size(stored.bytes),
+        )
+    permit = permits.used(session, run.id, run.part)
+    return _after_a_format(permit) if permit else _untouched(run)
+
+
+def _after_a_format(permit: FormatPermit) -> Message:
+    outcome = permit.outcome
+    if outcome and outcome["ok"]:
+        return M("Tape {label} was formatted for this run; nothing is on it yet.", label=permit.label)
+    found = _named(permit.identity)
+    if outcome and _changed_nothing(permit, outcome):
+        return M("The format changed nothing: {tape} holds what it held.", tape=found)
+    return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=found)
+
+
+def _changed_nothing(permit: FormatPermit, outcome: dict[str, Any]) -> bool:
+    if not outcome.get("started", True):
+        return True
+    after = outcome.get("after")
+    return after is not None and cartridges.identity(after) == cartridges.identity(permit.identity)
+
+
+def _untouched(run: ChainRun) -> Message:
+    if run.tape_seen is None or run.tape_seen["state"] == "no_medium":
+        return M("Nothing was written on any tape.")
+    return M("Nothing was written: {tape} holds what it held.", tape=_named(run.tape_seen))
+
+
+def _named(medium: cartridges.Medium) -> str | dict[str, object]:
+    return described(medium["state"], medium.get("label"))
+
+
+def remedy(session: Session, run: ChainRun, event: str, said: Message | None) -> Message | None:
+    """What to do, as the error said it; a run that waits needs the tape, or a clock that is in no doubt."""
+    if event != "waiting_for_tape" or run.wait_until is None:
+        return said
+    until = _until(run, run.wait_until)
+    if leaps.doubt(session, now()) is not None:
+        return M(
+            "Compare the clock with another one. The run goes on by itself when it is set right, or"
+            " confirmed. It waits until {until}.",
+            until=until,
+        )
+    if (run.tape_seen or {}).get("write_protected"):
+        return M(
+            "If it is the right tape, move its switch to writable; else change it. The run goes on by itself."
+            " It waits until {until}.",
+            until=until,
+        )
+    return M("Change the tape: the run goes on by itself. It waits until {until}.", until=until)
+
+
+def _until(run: ChainRun, moment: datetime) -> str:
+    """On the schedule's clock; of a run without one the clock is named."""
+    if run.schedule is None:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} (UTC)"
+    return f"{_local(moment, run.schedule.time_zone):%Y-%m-%d %H:%M}"
+
+
+def newest(session: Session, run: ChainRun, event: str) -> Message | None:
+    """The newest complete backup of the run's template, where the one that was due is missing."""
+    if event not in _WITHOUT_BACKUP or run.schedule is None:
+        return None
+    stored = session.scalar(
+        select(BackupSet)
+        .where(BackupSet.template_id == run.schedule.template_id, BackupSet.state == SetState.COMPLETE)
+        .order_by(BackupSet.finished_at.desc())
+        .limit(1)
+    )
+    if stored is None or stored.finished_at is None:
+        return M("none yet")
+    return M(
+        "{day}, on tape {tapes} (set {set})",
+        day=f"{_local(stored.finished_at, run.schedule.time_zone):%Y-%m-%d}",
+        tapes=", ".join(tape.label or tape.tape_id for tape in catalog.tapes(session, stored.id)) or "?",
+        set=stored.id,
+    )
+
+
+def command(session: Session, run: ChainRun, event: str) -> str | None:
+    """The command that goes on after an event."""
+    schedule = run.schedule
+    found: str | None = None
+    match event:
+        case "failed":
+            found = f"tapeline runs retry {run.id}"
+        case "tape_error":
+            # A set goes on where it was begun: one that was begun on a bad tape cannot.
+            found = _anew(schedule.name) if schedule else f"tapeline runs retry {run.id}"
+        case "missed" if schedule:
+            found = _anew(schedule.name)
+        case "skipped" if schedule:
+            found = _unblock(session, schedule)
+        case "waiting_for_tape":
+            is_leapt = leaps.doubt(session, now()) is not None
+            found = "tapeline clock confirm --why TEXT" if is_leapt else f"tapeline drive status {run.drive}"
+        case "sets_lost":
+            found = "tapeline sets list"
+        case "warnings" | "format_warning" | "stalled":
+            found = f"tapeline runs show {run.id}"
+    return found
+
+
+def _unblock(session: Session, schedule: ScheduledTask) -> str | None:
+    """What lets the schedule run again, or shows what is in its way; None: there was nothing to do."""
+    if not schedule.enabled:
+        return f"tapeline schedule enable {shlex.quote(schedule.name)}"
+    if schedule.is_held:
+        return f"tapeline database release --schedule {shlex.quote(schedule.name)}"
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    return f"tapeline runs show {active}" if active else None
+
+
+def _anew(schedule: str) -> str:
+    return f"tapeline schedule run {shlex.quote(schedule)}"
+
+
+def _local(moment: datetime, time_zone: str) -> datetime:
+    """On the schedule's clock; a time zone that somebody broke is no reason to lose a message."""
+    try:
+        return moment.astimezone(zone_named(time_zone))
+    except UsageError:
+        return moment

@@ -1,0 +1,119 @@
+"""Schedules and their templates, found by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.models import BackupTask, ChainRun, Notification, ScheduledTask
+from db.schedules import planner
+from db.sets import templates
+from db.states import BackupType, RunState
+from policy.message import M
+from policy.times.period import ScheduleType
+
+
+def get(session: Session, name: str) -> ScheduledTask:
+    """A schedule by its name, unless it was removed. Raises NotFound, which lists the names that exist."""
+    found = session.scalar(
+        select(ScheduledTask).where(ScheduledTask.name == name, ScheduledTask.archived_at.is_(None))
+    )
+    if found is None:
+        names = ", ".join(row.name for row in present(session))
+        raise NotFound(
+            M("There is no schedule '{name}'.", name=name),
+            M("There are: {names}", names=names) if names else M("No schedule has been made yet."),
+        )
+    return found
+
+
+def present(session: Session) -> list[ScheduledTask]:
+    """Every schedule that was not removed, by name."""
+    return list(
+        session.scalars(
+            select(ScheduledTask).where(ScheduledTask.archived_at.is_(None)).order_by(ScheduledTask.name)
+        )
+    )
+
+
+def put(
+    session: Session,
+    name: str,
+    *,
+    drive: str,
+    sources: list[str],
+    schedule_type: ScheduleType = ScheduleType.MONTHLY,
+    template: dict[str, Any] | None = None,
+    **settings: Any,
+) -> ScheduledTask:
+    """Make a schedule with its template, or change the one of this name."""
+    found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+    if found is None:
+        base = BackupTask(is_template=True, name=name, type=BackupType.FULL, sources=sources)
+        found = ScheduledTask(name=name, template=base, drive=drive, schedule_type=schedule_type)
+        session.add(found)
+    found.drive, found.schedule_type, found.archived_at = drive, schedule_type, None
+    found.template.sources = sources
+    _set(found.template, template or {})
+    _set(found, settings)
+    session.flush()
+    templates.adopt(session, found.template)
+    return found
+
+
+def _set(row: Any, values: dict[str, Any]) -> None:
+    for column, value in values.items():
+        setattr(row, column, value)
+
+
+def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
+    """How many runs a schedule has had, and how they ended."""
+    rows = session.execute(
+        select(ChainRun.state, func.count())
+        .where(ChainRun.schedule_id == schedule.id)
+        .group_by(ChainRun.state)
+    )
+    of_state = {row[0]: row[1] for row in rows}
+    missed = session.scalar(
+        select(func.count())
+        .select_from(Notification)
+        .join(ChainRun)
+        .where(ChainRun.schedule_id == schedule.id, Notification.event == "missed")
+    )
+    skipped = of_state.get(RunState.SKIPPED, 0)
+    return {
+        "runs": sum(of_state.values()) - skipped,
+        "successes": of_state.get(RunState.SUCCEEDED, 0),
+        "failures": of_state.get(RunState.FAILED, 0),
+        "skipped": skipped - (missed or 0),
+        "missed": missed or 0,
+    }
+
+
+def as_json(schedule: ScheduledTask) -> dict[str, Any]:
+    """A schedule as scripts see it."""
+    problem = planner.problem_of(schedule)
+    return {
+        "name": schedule.name,
+        "enabled": schedule.enabled,
+        "type": schedule.schedule_type.value,
+        "config": schedule.schedule_config,
+        "time_zone": schedule.time_zone,
+        "drive": schedule.drive,
+        "tape_policy": schedule.tape_policy,
+        "grace_seconds": schedule.grace_seconds,
+        "backup": schedule.template.type.value,
+        "sources": schedule.template.sources,
+        "last_run_time": _iso(schedule.last_run_time),
+        "last_success_time": _iso(schedule.last_success_time),
+        "last_failure_time": _iso(schedule.last_failure_time),
+        "next_run_time": _iso(planner.planned_time(schedule)),
+        "problem": problem.to_json() if problem else None,
+    }
+
+
+def _iso(moment: Any) -> str | None:
+    return moment.isoformat() if moment else None

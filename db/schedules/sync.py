@@ -1,0 +1,127 @@
+"""Schedules as a file declares them: what would change, and changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
+from db.schedules import planner
+from db.sets import templates
+from policy.schedule import fields as schedule_fields
+from policy.schedule import file
+from policy.schedule.file import Wanted
+
+
+class Action(StrEnum):
+    """What happens to a schedule."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    RESTORE = "restore"
+    """It was removed once, and goes on with its history."""
+    DELETE = "delete"
+    """It never ran: nothing points to it."""
+    ARCHIVE = "archive"
+    """It has runs or sets, which stay; it fires no more and is not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field as the file writes it; None where it is left out."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    schedule: str
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def differences(session: Session, wanted: list[Wanted], *, prune: bool) -> list[Change]:
+    """What would change; of a schedule that is as the file says, nothing. ``prune``: the others go."""
+    rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
+    found = [_difference(want, rows.get(want.name)) for want in wanted]
+    if prune:
+        names = {want.name for want in wanted}
+        gone = (row for name, row in rows.items() if name not in names and row.archived_at is None)
+        found += [Change(row.name, _removal(session, row)) for row in gone]
+    return [change for change in found if change is not None]
+
+
+def _difference(want: Wanted, row: ScheduledTask | None) -> Change | None:
+    after = dict(file.shown(want.schedule, want.template))
+    before = dict(shown(row)) if row else {}
+    fields = tuple(
+        FieldChange(name, before.get(name), value)
+        for name, value in after.items()
+        if before.get(name) != value
+    )
+    if row is None:
+        return Change(want.name, Action.CREATE, fields)
+    if row.archived_at is not None:
+        return Change(want.name, Action.RESTORE, fields)
+    return Change(want.name, Action.CHANGE, fields) if fields else None
+
+
+def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
+    """A schedule of the database as a file would have it."""
+    schedule = {field.stored_as: getattr(row, field.stored_as) for field in schedule_fields.SCHEDULE}
+    schedule |= {"schedule_type": row.schedule_type, "schedule_config": row.schedule_config}
+    template = {field.stored_as: getattr(row.template, field.stored_as) for field in schedule_fields.BACKUP}
+    return file.shown(schedule, template)
+
+
+def _removal(session: Session, row: ScheduledTask) -> Action:
+    points_to_it = or_(
+        exists().where(ChainRun.schedule_id == row.id),
+        exists().where(BackupTask.template_id == row.template_id),
+        exists().where(BackupSet.template_id == row.template_id),
+    )
+    return Action.ARCHIVE if session.scalar(select(points_to_it)) else Action.DELETE
+
+
+def apply(session: Session, wanted: list[Wanted], changes: list[Change], moment: datetime) -> None:
+    """Make the changes, all of them or none, and plan what was changed as of ``moment``."""
+    named = {want.name: want for want in wanted}
+    for change in changes:
+        row = session.scalar(
+            select(ScheduledTask).where(ScheduledTask.name == change.schedule).with_for_update()
+        )
+        if change.action is Action.DELETE and row is not None:
+            session.delete(row)
+            session.flush()
+            session.delete(row.template)
+        elif change.action is Action.ARCHIVE and row is not None:
+            row.archived_at = moment
+            planner.replan(row, moment)
+        elif change.schedule in named:
+            _put(session, named[change.schedule], row, moment)
+
+
+def _put(session: Session, want: Wanted, row: ScheduledTask | None, moment: datetime) -> None:
+    if row is None:
+        template = BackupTask(is_template=True, name=want.name, **want.template)
+        row = ScheduledTask(name=want.name, template=template, **want.schedule)
+        session.add(row)
+    else:
+        row.archived_at = None
+        for target, values in ((row, want.schedule), (row.template, want.template)):
+            for column, value in values.items():
+                setattr(target, column, value)
+    session.flush()
+    templates.adopt(session, row.template)
+    planner.replan(row, moment)

@@ -1,0 +1,1 @@
+"""Backup sets: what they hold, what they depend on, when they expire."""

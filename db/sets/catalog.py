@@ -1,0 +1,315 @@
+"""The catalogue: which set has which files, in which archive, on which cartridge and generation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, BinaryIO, NamedTuple
+
+from psycopg2 import sql
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from db.bigint import LEAST, MOST, nearest
+from db.copying import copy_in
+from db.errors import NotFound
+from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
+from policy.message import M
+from policy.tapes import retention
+from policy.tapes.facts import SetState
+
+_SET_ID = re.compile(r"[0-9TZ]+-[0-9a-f]+")
+
+
+class FileRow(NamedTuple):
+    """One file of an archive. A number that its column cannot hold is kept beside it (``beyond``)."""
+
+    position: int
+    path: str
+    raw_path: bytes | None
+    type: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    blake3: bytes | None
+    partial: bool = False
+
+
+def get(session: Session, set_id: str) -> BackupSet:
+    """A set by its id. Raises NotFound."""
+    stored = session.get(BackupSet, set_id)
+    if stored is None:
+        raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
+    return stored
+
+
+def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, ...]:
+    """The public keys that templates encrypt to now, those of removed schedules too, whose sets are there; if
+    none does, those that sets were encrypted to.
+
+    What is no key is left out: nothing was ever encrypted to it, and the runs of its own template name it.
+    """
+    for of_template in (True, False):
+        query = select(BackupTask.encrypt_to).where(BackupTask.is_template.is_(of_template))
+        found = sorted({key for keys in session.scalars(query.distinct()) for key in keys if is_key(key)})
+        if found:
+            return tuple(found)
+    return ()
+
+
+def has_encrypted(session: Session) -> bool:
+    """Whether the catalogue has sets whose names must not be read by everybody."""
+    return session.scalar(select(BackupSet.id).where(BackupSet.encrypted).limit(1)) is not None
+
+
+def add_set(session: Session, new: BackupSet) -> None:
+    """Put a new set into the catalogue, with a place for its files."""
+    session.add(new)
+    session.flush()
+    # The tables' owner makes it: the user of a drive host may make none.
+    session.execute(text("SELECT add_partition_of_files(:of_set)"), {"of_set": new.id})
+
+
+def _partition(set_id: str) -> str:
+    """The name of a set's partition; only ids that we made get into a statement."""
+    if not _SET_ID.fullmatch(set_id):
+        raise NotFound(M("'{set}' is not the id of a backup set.", set=set_id))
+    return f'"backup_files_{set_id.lower()}"'
+
+
+def add_archive(
+    session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
+) -> None:
+    """Enter a sealed archive and its files in one go; the caller has sealed the volume before.
+
+    ``deleted``: so many of the rows say that a file of the parent is gone.
+    """
+    copy_files(session, archive.set_id, archive.number, files)
+    note_archive(session, archive, deleted=deleted)
+
+
+def copy_files(session: Session, set_id: str, archive: int, files: Iterable[FileRow]) -> None:
+    """Enter the files of an archive, which may take minutes. Nothing is locked that others wait for: a client
+    that stands still in the middle of it holds up nobody."""
+    head = f"{set_id}\t{archive}\t"
+    cursor = session.connection().connection.cursor()
+    copy_in(cursor, _COPY, (head + _line(file) for file in files))
+
+
+def note_archive(session: Session, archive: BackupArchive, *, deleted: int) -> None:
+    """Enter a sealed archive whose files were entered before, in the same transaction."""
+    session.add(archive)
+    session.execute(
+        update(BackupSet)
+        .where(BackupSet.id == archive.set_id)
+        .values(
+            files=BackupSet.files + archive.files,
+            bytes=BackupSet.bytes + archive.content_bytes,
+            deleted=BackupSet.deleted + deleted,
+        )
+    )
+    session.flush()
+
+
+_COPY = (
+    "COPY backup_files (set_id, archive, position, path, raw_path, type, size, mtime_ns, ctime_ns, inode,"
+    " beyond, partial, blake3) FROM STDIN"
+)
+
+
+def _line(file: FileRow) -> str:
+    position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial = file
+    beyond = "\\N"
+    if min(mtime_ns, ctime_ns, inode) < LEAST or max(size, mtime_ns, ctime_ns, inode) > MOST:
+        numbers = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "inode": inode}
+        fitting, rest = nearest(numbers)
+        size, mtime_ns, ctime_ns, inode = fitting.values()
+        beyond = json.dumps(rest)
+    return (
+        f"{position}\t{_escape(path)}\t{_bytes(raw_path)}\t{kind}\t{size}\t{mtime_ns}\t{ctime_ns}\t{inode}"
+        f"\t{beyond}\t{'t' if partial else 'f'}\t{_bytes(blake3)}\n"
+    )
+
+
+def _escape(value: str) -> str:
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _bytes(value: bytes | None) -> str:
+    return "\\N" if value is None else "\\\\x" + value.hex()
+
+
+_COPY_KNOWN = sql.SQL(
+    "COPY (SELECT path, raw_path, CASE type WHEN 'hardlink' THEN 'file' ELSE type END,"
+    " CASE WHEN type IN ('file', 'hardlink') THEN coalesce(beyond->>'size', size::text) ELSE '0' END,"
+    " coalesce(beyond->>'mtime_ns', mtime_ns::text), coalesce(beyond->>'ctime_ns', ctime_ns::text),"
+    " coalesce(beyond->>'inode', inode::text), partial"
+    " FROM backup_files WHERE set_id = {set} AND type <> 'piece' ORDER BY archive, position) TO STDOUT"
+)
+
+
+def copy_known(session: Session, set_id: str, sink: BinaryIO) -> None:
+    """Write what an increment compares with: a row for each file of a set, in its order, as COPY writes it.
+
+    Its columns are path, raw_path, type, size, mtime_ns, ctime_ns, inode, partial. For an increment, one more
+    name of a file is a file like any other, and only files have a size.
+    """
+    query = _COPY_KNOWN.format(set=sql.Literal(set_id))
+    session.connection().connection.cursor().copy_expert(query, sink)
+
+
+def complete(
+    session: Session, set_id: str, *, finished_at: datetime, warnings: int, retention_days: int | None
+) -> None:
+    """The set is whole, on tape and sealed: since ``finished_at``, which is what the tape says."""
+    session.execute(
+        update(BackupSet)
+        .where(BackupSet.id == set_id)
+        .values(
+            state=SetState.COMPLETE,
+            finished_at=finished_at,
+            warnings=warnings,
+            retention_until=retention.until(finished_at, retention_days),
+        )
+    )
+    # Without it a path is looked for by a guess until autovacuum comes by. A drive host's own user does not
+    # own the table: PostgreSQL passes over it with a notice then.
+    session.execute(text(f"ANALYZE {_partition(set_id)}"))
+
+
+def last_file(session: Session, set_id: str) -> BackupFile | None:
+    """The last file of the last sealed archive of a set: where an interrupted backup goes on."""
+    return session.scalar(_backwards(set_id).where(BackupFile.type != "piece").limit(1))
+
+
+def last_pieces(session: Session, set_id: str) -> list[BackupFile]:
+    """The pieces behind that file: what is on tape, of one state, of a file in whose middle the backup was
+    interrupted."""
+    found: list[BackupFile] = []
+    for row in session.scalars(_backwards(set_id).execution_options(yield_per=100)):
+        if row.type != "piece" or (found and _state(row) != _state(found[0])):
+            break
+        found.append(row)
+    return found[::-1]
+
+
+def _state(row: BackupFile) -> tuple[Any, ...]:
+    return row.path, row.raw_path, row.mtime_ns, row.ctime_ns, row.inode, row.beyond
+
+
+def _backwards(set_id: str) -> Select[BackupFile]:
+    query = select(BackupFile).where(BackupFile.set_id == set_id)
+    return query.order_by(BackupFile.archive.desc(), BackupFile.position.desc())
+
+
+def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
+    """The cartridges that a set needs, in the order of its archives."""
+    stored = get(session, set_id)
+    found = {archive.cartridge_id: archive.cartridge for archive in stored.archives}
+    if not found and stored.cartridge_id:
+        began = session.get(TapeCartridge, stored.cartridge_id)
+        return [began] if began else []
+    return list(found.values())
+
+
+def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
+    """Files of a set, or of all sets that are not destroyed, whose path contains or matches ``pattern``.
+    Those of the newest set come first: the ids of sets begin with their time.
+
+    In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path. Capitals and
+    small letters are the same: who looks for a file remembers its name, not how it was written.
+    """
+    query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
+    query = query.where(BackupFile.type.not_in(("deleted", "piece")))
+    query = (
+        query.where(BackupFile.set_id == set_id)
+        if set_id
+        else query.where(BackupSet.state != SetState.DESTROYED)
+    )
+    if pattern:
+        query = query.where(BackupFile.path.ilike(_like(pattern), escape="!"))
+    return query.order_by(BackupFile.set_id.desc(), BackupFile.archive, BackupFile.position)
+
+
+def _like(pattern: str) -> str:
+    escaped = _verbatim(pattern)
+    if re.search(r"[*?]", pattern):
+        return escaped.replace("*", "%").replace("?", "_")
+    return f"%{escaped}%"
+
+
+def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[bool] | None:
+    """The condition that a file is, or lies below, one of these paths or what matches one of these patterns;
+    None, that is every file, if none is named. Paths are given as people read them."""
+    conditions = [_at_or_below(path.rstrip("/")) for path in paths]
+    conditions += [_matches(pattern) for pattern in patterns]
+    return or_(*conditions) if conditions else None
+
+
+def _matches(pattern: str) -> ColumnElement[bool]:
+    like = _like(pattern)
+    return or_(BackupFile.path.like(like, escape="!"), BackupFile.path.like(f"{like}/%", escape="!"))
+
+
+def _at_or_below(path: str) -> ColumnElement[bool]:
+    """The condition that a file is this path or lies below it, in a form that the index serves."""
+    indexed = func.left(BackupFile.path, PATH_INDEXED)
+    below = f"{path}/"
+    return or_(
+        and_(indexed == path[:PATH_INDEXED], BackupFile.path == path),
+        and_(
+            indexed.like(_verbatim(below[:PATH_INDEXED]) + "%", escape="!"),
+            BackupFile.path.like(_verbatim(below) + "%", escape="!"),
+        ),
+    )
+
+
+def _verbatim(text_: str) -> str:
+    """Text that LIKE with the escape ``!`` takes as it is."""
+    return re.sub(r"([!%_])", r"!\1", text_)
+
+
+def lost_parent(session: Session, stored: BackupSet) -> str | None:
+    """The destroyed set that an increment needs, directly or further back; None: all are there."""
+    found = stored
+    while found.parent_id is not None:
+        found = get(session, found.parent_id)
+        if found.state is SetState.DESTROYED:
+            return found.id
+    return None
+
+
+def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
+    """A set as scripts see it (design section 9)."""
+    template = session.get(BackupTask, stored.template_id) if stored.template_id is not None else None
+    return {
+        "id": stored.id,
+        "template": template.name if template else None,
+        "type": stored.type.value,
+        "state": stored.state.value,
+        "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
+        "parent": stored.parent_id,
+        "lost_parent": lost_parent(session, stored),
+        "files": stored.files,
+        "deleted": stored.deleted,
+        "bytes": stored.bytes,
+        "archives": len(stored.archives),
+        "warnings": stored.warnings,
+        "encrypted": stored.encrypted,
+        "run": stored.run_id,
+        "sources": stored.sources,
+        "started_at": stored.started_at.isoformat(),
+        "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
+        "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
+        "keep_sets": stored.keep_sets,
+        "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "destroyed_at": stored.destroyed_at.isoformat() if stored.destroyed_at else None,
+        "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
+        "verified_percent": stored.verified_percent,
+        "damaged": stored.damaged,
+    }

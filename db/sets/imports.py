@@ -1,0 +1,185 @@
+"""The catalogue made again from what tapes say of themselves. Whatever is told twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy.orm import Session
+
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge, now
+from db.sets import catalog, templates
+from db.sets.catalog import FileRow
+from db.states import BackupType, RunState
+from db.tapes import cartridges, volumes
+from db.tapes.volumes import Medium
+from policy.message import M
+from policy.tapes import retention
+from policy.tapes.facts import SetState
+
+
+@dataclass(frozen=True, slots=True)
+class SetOnTape:
+    """A set as a tape tells of it."""
+
+    id: str
+    type: BackupType
+    parent: str | None
+    sources: list[str]
+    started_at: datetime
+    finished_at: datetime | None
+    """None: this tape does not say that the set is complete."""
+    warnings: int | None
+    encrypted: bool
+    about: Mapping[str, Any]
+
+
+def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
+    """The row of a set, made if it is not there. Of one that a run makes here the catalogue knows more."""
+    stored = session.get(BackupSet, found.id)
+    if stored is None:
+        stored = _place_for(session, found.id, found.type)
+    if stored.state is SetState.DESTROYED:
+        _found_again(stored, cartridge)
+    if _is_of_a_run(session, stored):
+        return stored
+    stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
+    stored.encrypted = found.encrypted
+    if stored.cartridge_id is None:
+        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+    if found.parent is not None:
+        parent = session.get(BackupSet, found.parent) or _place_for(session, found.parent, BackupType.FULL)
+        stored.parent_id = parent.id
+    if found.finished_at is not None:
+        stored.finished_at, stored.warnings = found.finished_at, found.warnings or 0
+    _tell_of(session, stored, found)
+    session.flush()
+    return stored
+
+
+def _tell_of(session: Session, stored: BackupSet, found: SetOnTape) -> None:
+    """Whose it is, and how long it is kept. Without the key of an encrypted set its tape does not tell, and
+    what is known stays; where it does not tell how long, the set is kept for ever."""
+    if not found.about:
+        return
+    about = found.about
+    stored.period = about.get("period")
+    stored.template_name = about.get("template") or stored.template_name
+    # One that was renamed meanwhile is known by its row alone.
+    stored.template_id = templates.named(session, stored.template_name) or stored.template_id
+    is_told = {"retention_days", "keep_sets"} <= about.keys()
+    days, stored.keep_sets = (about["retention_days"], about["keep_sets"]) if is_told else (None, None)
+    stored.retention_until = retention.until(stored.finished_at or found.started_at, days)
+
+
+def _found_again(stored: BackupSet, cartridge: TapeCartridge) -> None:
+    """It was taken for destroyed, and is on this tape: its archives are entered where they are found."""
+    stored.state, stored.destroyed_at = SetState.INCOMPLETE, None
+    stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+
+
+def _is_of_a_run(session: Session, stored: BackupSet) -> bool:
+    """Whether a run has finished the set, or may yet. One that was cancelled never will, and one that had
+    succeeded was done with a set that is found again: then the tape's word counts, which may be newer than
+    the database where that was made of a dump."""
+    run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
+    if run is None or run.state is RunState.CANCELLED:
+        return False
+    return not (run.state is RunState.SUCCEEDED and stored.state is SetState.INCOMPLETE)
+
+
+def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
+    """A row for a set that another one follows, until its own tape is imported."""
+    stored = BackupSet(
+        id=set_id, type=kind, state=SetState.INCOMPLETE, sources=[], started_at=datetime.fromtimestamp(0, UTC)
+    )
+    catalog.add_set(session, stored)
+    return stored
+
+
+def add_archive(
+    session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
+) -> bool:
+    """Enter an archive with its files; False, and nothing is read, if it is known or a run writes its set."""
+    if catalog.get(session, archive.set_id).state in {SetState.WRITING, SetState.DESTROYED}:
+        return False
+    known = session.get(BackupArchive, (archive.set_id, archive.number))
+    if known is not None:
+        _move(session, known, archive)
+        return False
+    catalog.add_archive(session, archive, files, deleted=deleted)
+    return True
+
+
+def _move(session: Session, known: BackupArchive, found: BackupArchive) -> None:
+    """An archive whose place was formatted over, by what the catalogue knew, is where it was found."""
+    if known.generation < session.get_one(TapeCartridge, known.cartridge_id).generation:
+        known.cartridge_id, known.generation = found.cartridge_id, found.generation
+        session.flush()
+
+
+def check_label(session: Session, medium: Medium, on_tape: Collection[str]) -> None:
+    """Raises NotAllowed for a tape that only its label tells from others, and that has nothing of what the
+    catalogue knows to be on the tape of this label: it may be another site's."""
+    known = cartridges.recognise(session, medium)
+    if known is None or any(medium.get(name) for name in ("medium_serial", "volume_uuid", "barcode")):
+        return
+    expected = set(session.scalars(select(BackupSet.id).where(*_there(known))))
+    if expected and not expected & set(on_tape):
+        raise NotAllowed(
+            M(
+                "Tape {label} in the drive has none of the sets of tape {tape}, and this drive knows tapes by"
+                " their labels only.",
+                label=medium["label"],
+                tape=known.tape_id,
+            ),
+            M("If it is another tape, give it a label of its own first: tapeline tape label NAME"),
+        )
+
+
+def destroy_missing(
+    session: Session, cartridge: TapeCartridge, on_tape: Collection[str]
+) -> Sequence[BackupSet]:
+    """What should be on a tape and is not is DESTROYED; returns those sets."""
+    gone = and_(*_there(cartridge), BackupSet.id.not_in(on_tape))
+    return volumes.destroy(session, gone, now())
+
+
+def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
+    return cartridges.on_generation(cartridge), BackupSet.state != SetState.DESTROYED
+
+
+def settle(session: Session, set_id: str) -> BackupSet:
+    """Say what a set is worth with the tapes that were imported so far.
+
+    It is complete when a tape said so and its archives follow one another back to the first. What is in no
+    such chain was written again, and does not count.
+    """
+    stored = catalog.get(session, set_id)
+    if stored.finished_at is None or _is_of_a_run(session, stored):
+        return stored
+    session.refresh(stored, ["archives"])
+    known = {archive.number: archive for archive in stored.archives}
+    counted, number = set(), max(known, default=None)
+    while number is not None and number in known:
+        counted.add(number)
+        number = known[number].record["follows"]
+    for archive in [known[each] for each in known.keys() - counted]:
+        _forget(session, stored, archive)
+    stored.state = SetState.INCOMPLETE if number is not None else SetState.COMPLETE
+    session.flush()
+    return stored
+
+
+def _forget(session: Session, stored: BackupSet, archive: BackupArchive) -> None:
+    stored.files -= archive.files
+    stored.bytes -= archive.content_bytes
+    stored.deleted -= archive.record["deleted"]
+    session.execute(
+        delete(BackupFile).where(BackupFile.set_id == stored.id, BackupFile.archive == archive.number)
+    )
+    session.delete(archive)

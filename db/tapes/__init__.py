@@ -1,0 +1,1 @@
+"""Cartridges, drives, and the permits to format."""

@@ -1,0 +1,417 @@
+"""Cartridges: recognised by what the drive says, brought up to what the tape says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import NotAllowed
+from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, TapePool, now
+from db.states import BackupType
+from db.tapes import (
+    erasable,
+    mounts,
+    risk,
+    volumes,
+)
+from policy.message import M, Message
+from policy.tapes.facts import (
+    CartridgeFacts,
+    CartridgeState,
+    SetFacts,
+    SetState,
+    TapeFacts,
+)
+
+Medium = volumes.Medium
+
+StoredSet = Any
+"""A set, or a row with those of its columns that the rules ask for."""
+
+
+def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
+    """The row of the cartridge that the drive describes, or None.
+
+    The serial of the cartridge itself decides, which survives a format; then the UUID of its volume; then
+    the barcode. A label, which two tapes may have, counts only where the drive shows neither serial nor UUID,
+    and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is another.
+    """
+    for name in ("medium_serial", "volume_uuid", "barcode"):
+        found = _that_may_be(session, medium, getattr(TapeCartridge, name) == medium.get(name))
+        if medium.get(name) and found:
+            return found
+    if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
+        return None
+    found = labelled(session, medium["label"], medium)
+    is_another = found is not None and medium.get("empty") and _has_archives(session, found)
+    return None if is_another else found
+
+
+def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> TapeCartridge | None:
+    rows = session.scalars(select(TapeCartridge).where(condition).order_by(TapeCartridge.updated_at.desc()))
+    return next((row for row in rows if not volumes.is_another_cartridge(row, medium)), None)
+
+
+def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
+    """The row of this tape_id, else of this label, that may be what is in the drive."""
+    return _that_may_be(session, medium, TapeCartridge.tape_id == name) or _that_may_be(
+        session, medium, TapeCartridge.label == name
+    )
+
+
+def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
+    on_it = (BackupArchive.cartridge_id == cartridge.id) & (BackupArchive.generation == cartridge.generation)
+    return session.scalar(select(BackupArchive.set_id).where(on_it).limit(1)) is not None
+
+
+def find(session: Session, name: str) -> TapeCartridge | None:
+    """A cartridge by its tape_id, else by its label."""
+    return session.scalar(select(TapeCartridge).where(TapeCartridge.tape_id == name)) or session.scalar(
+        select(TapeCartridge).where(TapeCartridge.label == name).order_by(TapeCartridge.updated_at.desc())
+    )
+
+
+def on_generation(cartridge: TapeCartridge) -> Any:
+    """The condition that a set has data on the present generation of a cartridge."""
+    archived = exists().where(
+        BackupArchive.set_id == BackupSet.id,
+        BackupArchive.cartridge_id == cartridge.id,
+        BackupArchive.generation == cartridge.generation,
+    )
+    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation == cartridge.generation)
+    return or_(began, archived)
+
+
+def tape_facts(session: Session, medium: Medium) -> TapeFacts:
+    """The tape in the drive as the rules see it.
+
+    What was decided about a cartridge is true of every volume on it. What its row tells of sets is not true
+    of a volume that we did not make. Of a blank tape it is kept: the two contradict each other.
+    """
+    cartridge = recognise(session, medium)
+    return TapeFacts(
+        state=str(medium["state"]),
+        label=medium.get("label"),
+        empty=medium.get("empty"),
+        write_protected=bool(medium.get("write_protected")),
+        identity=identity(medium),
+        known=_facts(session, cartridge, medium) if cartridge else None,
+        lock=str(medium.get("lock") or "none"),
+        drive=medium.get("drive"),
+        erasable=erasable.is_confirmed(session, medium),
+        mount_failed=mounts.last_failure(session, medium),
+    )
+
+
+def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
+    """What tells this tape from every other, comparable as a whole."""
+    names = ("state", "label", "volume_uuid", "serial", "medium_serial", "barcode")
+    return tuple((name, medium.get(name)) for name in names)
+
+
+def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
+    is_another = volumes.is_another_volume(cartridge, medium)
+    sets = () if is_another else session.scalars(select(BackupSet).where(on_generation(cartridge)))
+    kin = Kin(session)
+    return described(cartridge, tuple(set_facts(kin, stored) for stored in sets))
+
+
+def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> CartridgeFacts:
+    """A row as the rules see it, with the sets that are on its present generation."""
+    return CartridgeFacts(
+        id=cartridge.id,
+        tape_id=cartridge.tape_id,
+        label=cartridge.label,
+        state=cartridge.state,
+        pool=cartridge.pool.name if cartridge.pool else None,
+        volume_uuid=cartridge.volume_uuid,
+        sets=sets,
+    )
+
+
+class Kin:
+    """The sets that another one's keeping depends on, asked for one by one."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
+        """Sets that hold the changes since a set, whatever became of them; and increments of which nobody
+        knows what they follow, if it may be this one."""
+        is_child = BackupSet.parent_id == stored.id
+        query = select(BackupSet).where(or_(is_child, _may_follow(stored)))
+        return self._session.scalars(query.order_by(BackupSet.id))
+
+    def newer(self, stored: StoredSet) -> int:
+        """How many complete sets of its template and type were begun after a set and are not damaged."""
+        query = select(func.count()).where(
+            BackupSet.template_id == stored.template_id,
+            BackupSet.type == stored.type,
+            BackupSet.state == SetState.COMPLETE,
+            func.coalesce(BackupSet.damaged, 0) == 0,
+            BackupSet.started_at > stored.started_at,
+            ~risk.at_risk(),
+        )
+        return self._session.scalars(query).one()
+
+    def is_removed(self, template_id: int) -> bool:
+        """Whether somebody has removed the schedule of a template: nothing newer will come."""
+        removed = exists().where(
+            ScheduledTask.template_id == template_id, ScheduledTask.archived_at.is_not(None)
+        )
+        return bool(self._session.scalar(select(removed)))
+
+    def is_sealed(self, stored: StoredSet) -> bool:
+        """Whether the catalogue has an archive of a set."""
+        return bool(self._session.scalar(select(exists().where(BackupArchive.set_id == stored.id))))
+
+
+def _may_follow(stored: StoredSet) -> Any:
+    conditions = [
+        BackupSet.type != BackupType.FULL,
+        BackupSet.parent_id.is_(None),
+        BackupSet.started_at > stored.started_at,
+    ]
+    if stored.template_id is not None:
+        conditions.append(or_(BackupSet.template_id.is_(None), BackupSet.template_id == stored.template_id))
+    return and_(*conditions)
+
+
+def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
+    """A set as the rules see it, with all that follows it."""
+    return SetFacts(
+        id=stored.id,
+        template_id=stored.template_id,
+        run_id=stored.run_id,
+        type=stored.type.value,
+        state=stored.state,
+        period=stored.period,
+        started_at=stored.started_at,
+        retention_until=stored.retention_until,
+        keep_sets=stored.keep_sets,
+        newer=kin.newer(stored) if stored.keep_sets is not None else 0,
+        expired=stored.expired_at is not None,
+        followed_by=tuple(set_facts(kin, follower) for follower in kin.followers(stored)),
+        is_imported=_is_from_elsewhere(stored),
+        is_newest_full=_is_newest_full(kin, stored),
+        is_sealed=stored.state is SetState.COMPLETE or kin.is_sealed(stored),
+    )
+
+
+def _is_from_elsewhere(stored: StoredSet) -> bool:
+    """It came from a tape, or with the copy that this database was made from."""
+    return stored.run_id is None or bool(stored.is_restored)
+
+
+def _is_newest_full(kin: Kin, stored: StoredSet) -> bool:
+    """A damaged one does not stand in for the good one before it. Of one from elsewhere that is incomplete
+    the rest may be on a tape that was not imported."""
+    if stored.type is not BackupType.FULL or stored.template_id is None or stored.damaged:
+        return False
+    may_be_whole = stored.state is SetState.COMPLETE or (
+        stored.state is SetState.INCOMPLETE and _is_from_elsewhere(stored)
+    )
+    return may_be_whole and not kin.is_removed(stored.template_id) and kin.newer(stored) == 0
+
+
+def labels_of_others(session: Session, medium: Medium) -> set[str]:
+    """Every label and tape_id that belongs to another cartridge than the one in the drive."""
+    mine = recognise(session, medium)
+    rows = session.execute(select(TapeCartridge.id, TapeCartridge.tape_id, TapeCartridge.label))
+    return {
+        name
+        for cartridge_id, *names in rows
+        for name in names
+        if name and (mine is None or cartridge_id != mine.id)
+    }
+
+
+def formatted(
+    session: Session,
+    cartridge_id: int | None,
+    before: Medium,
+    after: Medium,
+    *,
+    permit_id: int | None = None,
+) -> TapeCartridge:
+    """Record a format that was read back: the row of the cartridge, its new volume, one generation more.
+
+    Sets of earlier generations become DESTROYED. Recording the same permit, or without one the same volume,
+    twice changes nothing.
+    """
+    cartridge = session.get(TapeCartridge, cartridge_id) if cartridge_id else recognise(session, before)
+    cartridge = cartridge or recognise(session, after) or _new(session, after)
+    if _is_recorded(cartridge, after, permit_id):
+        return cartridge
+    cartridge.generation += 1
+    cartridge.permit_id = permit_id
+    cartridge.formatted_at = now()
+    cartridge.state = CartridgeState.ACTIVE
+    cartridge.bytes_used = 0
+    cartridge.volume_uuid = None  # That of the generation before: this one is counted above.
+    volumes.take_over(session, cartridge, after)
+    mounts.worked(session, after)
+    volumes.destroy_earlier(session, cartridge, now())
+    return cartridge
+
+
+def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None) -> bool:
+    """A drive that does not say which volume it has would have every volume look like the last one."""
+    if permit_id is not None:
+        return cartridge.permit_id == permit_id
+    said = after.get("volume_uuid")
+    return bool(cartridge.generation and said and cartridge.volume_uuid == said)
+
+
+def _new(session: Session, medium: Medium) -> TapeCartridge:
+    """A row for a tape whose label was read back from it."""
+    name = medium["label"]
+    if session.scalar(select(TapeCartridge.id).where(TapeCartridge.tape_id == name)):
+        name = _free_name(session, name, medium.get("barcode") or medium.get("volume_uuid"))
+    cartridge = TapeCartridge(
+        tape_id=name, label=medium["label"], state=CartridgeState.ACTIVE, generation=0, bytes_used=0
+    )
+    session.add(cartridge)
+    session.flush()
+    return cartridge
+
+
+def _free_name(session: Session, label: str, told: str | None) -> str:
+    """A name for another cartridge of the same label: by what the drive tells of it, else by its number."""
+    taken = set(session.scalars(select(TapeCartridge.tape_id).where(TapeCartridge.tape_id.startswith(label))))
+    names = chain([f"{label}-{told[:12]}"] if told else [], (f"{label}-{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Sequence[BackupSet]]:
+    """Bring the row of a known cartridge up to the volume that a drive shows; returns it, and the sets that
+    are gone because the volume was made elsewhere."""
+    cartridge = recognise(session, medium)
+    if cartridge is None or not volumes.is_another_volume(cartridge, medium):
+        return cartridge, ()
+    cartridge.label = medium.get("label")
+    return cartridge, volumes.take_over(session, cartridge, medium)
+
+
+def update_label(
+    session: Session, *, original: str | None, medium: Medium
+) -> tuple[TapeCartridge, str | None]:
+    """Bring the row of the cartridge up to the label on its tape; returns the row and its tape_id before.
+
+    Found by what the drive says, else by the original tape_id, else by the original label, unless that is
+    another cartridge. If another row has the new tape_id, only the label changes. A tape that nobody knows
+    gets a row.
+    """
+    cartridge = recognise(session, medium) or (labelled(session, original, medium) if original else None)
+    before = cartridge.tape_id if cartridge else None
+    if cartridge is None:
+        cartridge = _new(session, medium)
+        cartridge.generation = 1
+    label = medium["label"]
+    taken = session.scalar(
+        select(TapeCartridge.id).where(TapeCartridge.tape_id == label, TapeCartridge.id != cartridge.id)
+    )
+    if taken is None:
+        cartridge.tape_id = label
+    cartridge.label = label
+    volumes.take_over(session, cartridge, medium)
+    cartridge.updated_at = now()
+    session.flush()
+    return cartridge, before
+
+
+def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
+    """Change what may be done with a cartridge."""
+    session.execute(
+        update(TapeCartridge).where(TapeCartridge.id == cartridge_id).values(state=state, updated_at=now())
+    )
+
+
+def filled(session: Session, cartridge_id: int) -> None:
+    """Nothing more fits on this generation of a cartridge; what is on it is known from its archives."""
+    mine = (BackupArchive.cartridge_id == TapeCartridge.id) & (
+        BackupArchive.generation == TapeCartridge.generation
+    )
+    on_it = select(func.coalesce(func.sum(BackupArchive.bytes), 0)).where(mine).scalar_subquery()
+    session.execute(
+        update(TapeCartridge)
+        .where(TapeCartridge.id == cartridge_id)
+        .values(
+            state=CartridgeState.FULL,
+            bytes_used=func.greatest(TapeCartridge.bytes_used, on_it),
+            updated_at=now(),
+        )
+    )
+
+
+def condition(
+    session: Session, cartridge: TapeCartridge, health: Mapping[str, Any], wear: Iterable[Message]
+) -> None:
+    """Note the condition that drive and chip report; what they do not report keeps its last value.
+
+    ``wear``: what of it is past its limit.
+    """
+    for name in ("loads", "written_bytes", "write_errors", "read_errors"):
+        if health.get(name) is not None:
+            setattr(cartridge, name, health[name])
+    cartridge.tape_alerts = list(health.get("tape_alerts") or ())
+    cartridge.health_at = now()
+    cartridge.wear = [each.to_json() for each in wear]
+    session.flush()
+
+
+def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -> TapeCartridge:
+    """Enter the cartridge that is in a drive, or put one that is known into a pool.
+
+    Raises NotAllowed where another row has the name, or where the cartridge could not be recognised again.
+    """
+    cartridge = recognise(session, medium)
+    if cartridge is None:
+        _check_new(session, medium, tape_id)
+        cartridge = TapeCartridge(
+            tape_id=tape_id, label=medium.get("label"), state=CartridgeState.ACTIVE, bytes_used=0
+        )
+        cartridge.generation = 1 if medium["state"] == "formatted" else 0
+        session.add(cartridge)
+        session.flush()
+    volumes.take_over(session, cartridge, medium)
+    if pool is not None:
+        cartridge.pool = _pool(session, pool)
+    cartridge.updated_at = now()
+    session.flush()
+    return cartridge
+
+
+def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
+    if find(session, tape_id):
+        raise NotAllowed(
+            M("There is a tape '{name}' already, and it is not the one in the drive.", name=tape_id),
+            M("Give another name with --id."),
+        )
+    if not any(medium.get(name) for name in ("label", "volume_uuid", "medium_serial")):
+        raise NotAllowed(
+            M("The tape in the drive has no label and no serial number: it could not be recognised again."),
+            M("Format it first, or write a label on it: tapeline tape label NAME"),
+        )
+
+
+def _pool(session: Session, name: str) -> TapePool:
+    found = session.scalar(select(TapePool).where(TapePool.name == name))
+    if found is None:
+        found = TapePool(name=name)
+        session.add(found)
+    return found
+
+
+def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:
+    """Note how full a cartridge is."""
+    if capacity is not None:
+        session.execute(
+            update(TapeCartridge)
+            .where(TapeCartridge.id == cartridge_id)
+            .values(bytes_used=capacity - free, capacity=capacity, updated_at=now())
+        )

@@ -1,0 +1,102 @@
+"""Drives: registered by their worker, and held by one worker at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db import leaps
+from db.models import ChainRun, Drive, now
+from db.states import RunState
+from db.tapes import erasable
+
+LATELY = timedelta(minutes=1)
+"""A worker that was heard of no longer ago lives: it says so several times in that time."""
+
+
+def lock_key(name: str) -> int:
+    """The key of the advisory lock that the worker of a drive holds."""
+    return int.from_bytes(hashlib.blake2b(f"drive:{name}".encode(), digest_size=8).digest(), signed=True)
+
+
+def try_lock(connection: Connection, name: str) -> bool:
+    """Take the drive's lock for as long as the transaction of this connection lasts."""
+    return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}))
+
+
+def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:
+    """Enter a drive, or that its worker has started anew."""
+    moment = now()
+    leaps.note(session, moment)
+    values = {
+        "driver": driver,
+        "host": host,
+        "worker": worker,
+        "queue": queue,
+        "registered_at": moment,
+        "last_seen_at": moment,
+    }
+    session.execute(
+        insert(Drive).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
+    )
+
+
+def queue_of(session: Session, name: str) -> str | None:
+    """The queue that the worker of a drive said it consumes, or None if there never was one."""
+    return session.scalar(select(Drive.queue).where(Drive.name == name))
+
+
+def keeper(session: Session, name: str) -> str | None:
+    """The worker that registered a drive last, or None if there never was one."""
+    return session.scalar(select(Drive.worker).where(Drive.name == name))
+
+
+def seen(session: Session, name: str) -> None:
+    """The worker of a drive lives."""
+    moment = now()
+    leaps.note(session, moment)
+    session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=moment))
+
+
+def is_alive(session: Session, name: str, within: timedelta = LATELY) -> bool:
+    """Whether the worker of a drive was heard of lately."""
+    last = session.scalar(select(Drive.last_seen_at).where(Drive.name == name))
+    return last is not None and now() - last <= within
+
+
+def registered_at(session: Session, name: str) -> datetime | None:
+    """When the present worker of a drive started; steps that began before it have no worker any more."""
+    return session.scalar(select(Drive.registered_at).where(Drive.name == name))
+
+
+def written(session: Session, name: str, capacity: int | None, free: int) -> None:
+    """Note how much room is left on the tape in a drive, after something was written on it."""
+    room = {"empty": False, "free": free} | ({} if capacity is None else {"capacity": capacity})
+    drive = session.get(Drive, name, with_for_update=True)
+    if drive is not None and drive.medium is not None:
+        drive.medium, drive.medium_at = {**drive.medium, **room}, now()
+
+
+def eject_owed(session: Session, name: str) -> int | None:
+    """The run whose tape is to come out of a drive now: nothing works there, and nothing is queued for it."""
+    busy = select(ChainRun.id).where(
+        ChainRun.drive == name, ChainRun.state.in_((RunState.RUNNING, RunState.QUEUED)), ~ChainRun.is_held
+    )
+    return session.scalar(select(Drive.eject_after).where(Drive.name == name, ~busy.exists()))
+
+
+def eject_after(session: Session, name: str, run_id: int | None) -> None:
+    """The tape of a run is to come out when nothing is queued for its drive; None: nothing is, any more."""
+    session.execute(update(Drive).where(Drive.name == name).values(eject_after=run_id))
+
+
+def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:
+    """Note what was in a drive when somebody looked."""
+    session.execute(update(Drive).where(Drive.name == name).values(medium=dict(medium), medium_at=now()))
+    erasable.looked(session, name, medium)

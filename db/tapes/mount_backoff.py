@@ -1,0 +1,62 @@
+"""A tape that a drive could do nothing with: the same one is tried again after growing pauses alone.
+
+Each try takes minutes and wears tape and drive, and mostly nothing has changed since the last one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from db.models import ChainRun, Drive, now
+from db.states import RunState
+from db.tapes import cartridges
+
+FIRST_PAUSE = timedelta(minutes=10)
+LONGEST_PAUSE = timedelta(hours=6)
+_MOST_DOUBLINGS = 16
+"""More than the longest pause needs."""
+
+
+def failed(session: Session, run: ChainRun) -> datetime:
+    """Note that the drive could do nothing with what is in it. Returns when the same is tried again."""
+    row = session.get(Drive, run.drive, populate_existing=True)
+    facts = _facts((row.medium if row else None) or run.tape_seen or {})
+    before = run.tape_failed
+    times = before["times"] + 1 if before and before["facts"] == facts else 1
+    again = now() + pause(times)
+    run.tape_failed = {"facts": facts, "times": times, "again_at": again.isoformat()}
+    return again
+
+
+def pause(times: int) -> timedelta:
+    """How long a tape is left alone that has failed so many times."""
+    return min(FIRST_PAUSE * (1 << min(times - 1, _MOST_DOUBLINGS)), LONGEST_PAUSE)
+
+
+def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:
+    """Whether a run that waits is to try what is in the drive now.
+
+    At once what has not failed: another tape, the same one put in anew, or one of which the drive tells
+    something else than before. To be asked at every look, so that a drive that was empty meanwhile counts.
+    """
+    if run.tape_failed is None:
+        return True
+    if run.tape_failed["facts"] != _facts(medium):
+        run.tape_failed = None
+        return True
+    return datetime.fromisoformat(run.tape_failed["again_at"]) <= now()
+
+
+def forget(session: Session, drive: str) -> None:
+    """An operator has done something at a drive: whoever waits there tries what is in it."""
+    waiting = (ChainRun.drive == drive) & (ChainRun.state == RunState.WAITING_FOR_TAPE)
+    session.execute(update(ChainRun).where(waiting).values(tape_failed=None))
+
+
+def _facts(medium: cartridges.Medium) -> dict[str, Any]:
+    """What does not change by itself while a tape stays in."""
+    return {**dict(cartridges.identity(medium)), "write_protected": bool(medium.get("write_protected"))}

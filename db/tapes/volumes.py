@@ -1,0 +1,123 @@
+"""The volume on a cartridge: which one its row is about, and what is gone when the tape shows another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from policy.tapes.facts import CartridgeState, SetState
+
+Medium = Mapping[str, Any]
+"""What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
+
+
+def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
+    """Whether row and drive are surely about two cartridges. The strongest mark that both have decides: the
+    chip's serial, a volume's UUID that is the same, the barcode. Another UUID with no such mark may be a
+    cartridge of ours that was formatted elsewhere, or any other one: what is not known is not ours.
+    """
+    if cartridge.medium_serial and medium.get("medium_serial"):
+        return bool(cartridge.medium_serial != medium["medium_serial"])
+    uuids = (cartridge.volume_uuid, medium.get("volume_uuid"))
+    if all(uuids) and uuids[0] == uuids[1]:
+        return False
+    if cartridge.barcode and medium.get("barcode"):
+        return bool(cartridge.barcode != medium["barcode"])
+    return all(uuids)
+
+
+def is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
+    """Whether a cartridge was formatted by somebody else since: its row is about a volume that is gone."""
+    shown = medium.get("volume_uuid")
+    return bool(shown and cartridge.volume_uuid and shown != cartridge.volume_uuid)
+
+
+def take_over(session: Session, cartridge: TapeCartridge, medium: Medium) -> Sequence[BackupSet]:
+    """Bring a row up to what the tape shows of itself; returns the sets that are gone.
+
+    Another volume is another generation, whoever has formatted it. What was decided about the cartridge
+    (``retired``, ``error``, ``unknown``, its pool) is about all its volumes, and stays.
+    """
+    replaced = is_another_volume(cartridge, medium)
+    if replaced:
+        cartridge.generation += 1
+        cartridge.permit_id, cartridge.formatted_at, cartridge.bytes_used = None, now(), 0
+        if cartridge.state is CartridgeState.FULL:
+            cartridge.state = CartridgeState.ACTIVE
+    _identify(session, cartridge, medium)
+    if medium.get("capacity") is not None:
+        cartridge.capacity = medium["capacity"]
+        if medium.get("free") is not None:
+            cartridge.bytes_used = medium["capacity"] - medium["free"]
+    session.flush()
+    return destroy_earlier(session, cartridge, now()) if replaced else ()
+
+
+def _identify(session: Session, cartridge: TapeCartridge, medium: Medium) -> None:
+    for name in ("serial", "barcode"):
+        if medium.get(name) is not None:
+            setattr(cartridge, name, medium[name])
+    shown = medium.get("volume_uuid")
+    if shown and shown != cartridge.volume_uuid:
+        cartridge.volume_uuid = shown if _is_free(session, cartridge, shown) else None
+    if cartridge.medium_serial is None and medium.get("medium_serial"):
+        cartridge.medium_serial = medium["medium_serial"]
+
+
+def _is_free(session: Session, cartridge: TapeCartridge, volume_uuid: str) -> bool:
+    """Whether no other row is about a volume. One that a drive without an eye for chips has entered is about
+    this very cartridge: what is on it is entered here, and that row is about nothing any more."""
+    query = select(TapeCartridge).where(
+        TapeCartridge.volume_uuid == volume_uuid, TapeCartridge.id != cartridge.id
+    )
+    with session.no_autoflush:
+        other = session.scalar(query)
+    if other is None:
+        return True
+    if other.medium_serial is not None:
+        return False
+    place = {"cartridge_id": cartridge.id, "generation": cartridge.generation}
+    for model in (BackupArchive, BackupSet):
+        on_it = (model.cartridge_id == other.id) & (model.generation == other.generation)
+        session.execute(update(model).where(on_it).values(**place))
+    other.volume_uuid = other.barcode = other.label = None
+    other.state = CartridgeState.RETIRED
+    session.flush()
+    return True
+
+
+def destroy_earlier(session: Session, cartridge: TapeCartridge, moment: datetime) -> Sequence[BackupSet]:
+    """What lay on earlier generations of a cartridge is DESTROYED; returns what was not so before."""
+    return destroy(session, _on_earlier(cartridge), moment)
+
+
+def destroy(session: Session, gone: ColumnElement[bool], moment: datetime) -> Sequence[BackupSet]:
+    """Mark sets as gone from their tape; returns those that were not so before."""
+    marked = (
+        update(BackupSet)
+        .where(gone, BackupSet.state != SetState.DESTROYED)
+        .values(state=SetState.DESTROYED, destroyed_at=moment)
+        .returning(BackupSet)
+    )
+    return session.scalars(marked, execution_options={"populate_existing": True}).all()
+
+
+def _on_earlier(cartridge: TapeCartridge) -> ColumnElement[bool]:
+    archived = exists().where(
+        BackupArchive.set_id == BackupSet.id,
+        BackupArchive.cartridge_id == cartridge.id,
+        BackupArchive.generation < cartridge.generation,
+    )
+    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation < cartridge.generation)
+    return or_(archived, began)
+
+
+def unknown(session: Session, ids: Collection[str]) -> tuple[str, ...]:
+    """Those of some sets that the catalogue does not have, sorted."""
+    known = session.scalars(select(BackupSet.id).where(BackupSet.id.in_(ids)))
+    return tuple(sorted(set(ids) - set(known)))

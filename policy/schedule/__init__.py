@@ -1,0 +1,1 @@
+"""The fields of a schedule and of its file, validated."""

@@ -1,0 +1,1 @@
+"""Which tape may be formatted, appended to or left alone, and why."""

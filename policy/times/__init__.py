@@ -1,0 +1,1 @@
+"""Periods, recurrences, calendars and clocks."""

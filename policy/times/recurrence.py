@@ -1,0 +1,132 @@
+"""When a schedule fires: rules that name the next moment after any other.
+
+A rule keeps no state, so whatever is asked again after a restart is answered the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from itertools import islice
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from policy.times.days import Days
+from policy.times.local_time import moment_of
+
+
+class Rule(Protocol):
+    """When something is due, as moments in UTC."""
+
+    def after(self, moment: datetime) -> datetime | None:
+        """The first moment later than ``moment``; None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """Nothing is ever due: runs are started by hand."""
+
+    def after(self, moment: datetime) -> datetime | None:  # noqa: ARG002 - the protocol's signature
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    at: datetime
+
+    def after(self, moment: datetime) -> datetime | None:
+        return self.at if self.at > moment else None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Every so long, counted from ``start``: real hours, whatever the clock does."""
+
+    every: timedelta
+    start: datetime
+
+    def after(self, moment: datetime) -> datetime | None:
+        passed = max((moment - self.start) // self.every + 1, 0)
+        return self.start + passed * self.every
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """At a local time on certain days."""
+
+    days: Days
+    at: time
+    zone: ZoneInfo
+
+    def after(self, moment: datetime) -> datetime | None:
+        # The day before: a time that the clock skips on one day may stand for a moment of the next.
+        first = moment.astimezone(self.zone).date() - timedelta(days=1)
+        moments = (moment_of(day, self.at, self.zone) for day in self.days.since(first))
+        return next(found for found in moments if found > moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression of five fields, as Debian's cron reads it."""
+
+    expression: str
+    zone: ZoneInfo
+
+    def after(self, moment: datetime) -> datetime | None:
+        # In the hour that comes twice, cronsim begins with times of the first pass.
+        found = (each.astimezone(UTC) for each in CronSim(self.expression, moment.astimezone(self.zone)))
+        return next((each for each in found if each > moment), None)
+
+
+def occurrences(rule: Rule, after: datetime) -> Iterator[datetime]:
+    """All moments of a rule after ``after``, ascending."""
+    moment = rule.after(after)
+    while moment is not None:
+        yield moment
+        moment = rule.after(moment)
+
+
+COUNTED = 1000
+"""Missed occurrences are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """What has become due and was not decided."""
+
+    first: datetime
+    latest: datetime
+    before_latest: datetime | None
+    """The one before the latest, if there is more than one."""
+    count: int
+    """All of them, at most COUNTED."""
+
+
+def overdue(rule: Rule, first: datetime, now: datetime) -> Overdue:
+    """What is due at ``now``, given that ``first`` is the oldest that nobody has decided (not after now)."""
+    later = sum(1 for _ in islice(_until(rule, first, now), COUNTED - 1))
+    last = latest(rule, first, now)
+    before = latest(rule, first, last - timedelta(microseconds=1)) if later else None
+    return Overdue(first, last, before, 1 + later)
+
+
+def _until(rule: Rule, after: datetime, now: datetime) -> Iterator[datetime]:
+    for moment in occurrences(rule, after):
+        if moment > now:
+            return
+        yield moment
+
+
+def latest(rule: Rule, first: datetime, now: datetime) -> datetime:
+    """The last moment of a rule that is not after ``now``, found from ``now`` backwards; else ``first``."""
+    back = timedelta(minutes=1)
+    while now - back > first:
+        found = list(_until(rule, now - back, now))
+        if found:
+            return found[-1]
+        back *= 2
+    return max(_until(rule, first, now), default=first)

@@ -1,0 +1,1 @@
+"""LTFS on Windows."""

@@ -1,0 +1,62 @@
+"""Reads a drive letter, as a child process: what Windows says of a dead mount may take for ever.
+
+    python -m tape.ltfs_windows.reader O:\\
+
+Prints one line of JSON: label, file_system, empty, capacity, free. Return code 2 where no volume is there.
+Standard library only, so that it starts at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+NO_VOLUME = 2
+WINDOWS_OWN = frozenset({"System Volume Information", "$RECYCLE.BIN", ".windows-label", ".windows-serial"})
+"""What Windows, or wine, lays on a volume by itself."""
+
+if sys.platform == "win32":
+    import ctypes
+
+    def information(root: str) -> tuple[str, str] | None:
+        """Label and file system by GetVolumeInformationW, which knows no language."""
+        label, system = ctypes.create_unicode_buffer(261), ctypes.create_unicode_buffer(261)
+        done = ctypes.windll.kernel32.GetVolumeInformationW(
+            ctypes.c_wchar_p(root), label, 261, None, None, None, system, 261
+        )
+        return (label.value, system.value) if done else None
+
+else:
+
+    def information(_root: str) -> tuple[str, str] | None:
+        """Windows alone has drive letters."""
+        return None
+
+
+def main() -> int:
+    root = sys.argv[1]
+    found = information(root)
+    if found is None:
+        return NO_VOLUME
+    try:
+        usage = shutil.disk_usage(root)
+        empty = not {path.name for path in Path(root).iterdir()} - WINDOWS_OWN
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return NO_VOLUME
+    label, system = found
+    said = {
+        "label": label,
+        "file_system": system,
+        "empty": empty,
+        "capacity": usage.total,
+        "free": usage.free,
+    }
+    sys.stdout.write(f"{json.dumps(said)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""How LTFS is set up on a Windows host: what the settings say of a drive."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+READER = (sys.executable, "-P", "-S", "-s", str(PACKAGE / "tape" / "ltfs_windows_reader.py"), "{root}")
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The command lines; ``{letter}``, ``{label}``, ``{serial}`` and ``{root}`` are filled in.
+
+    A word whose value is not known is left out; a program without a folder is taken from the tool's own.
+    """
+
+    format: Sequence[str] = ("LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}")
+    drives: Sequence[str] = ("LtfsCmdDrives.exe",)
+    load: Sequence[str] = ("LtfsCmdLoad.exe", "{letter}")
+    eject: Sequence[str] = ("LtfsCmdEject.exe", "{letter}")
+    check: Sequence[str] = ("LtfsCmdCheck.exe", "{letter}")
+    seal: Sequence[str] = ()
+    """Run at each seal, to have the index written; none where the tool writes it at each close of a file."""
+    label: Sequence[str] = ("label.exe", "{letter}:", "{label}")
+    read: Sequence[str] = READER
+    fsutil: Sequence[str] = ("fsutil.exe", "fsinfo", "volumeinfo", "{letter}:")
+    vol: Sequence[str] = ("cmd.exe", "/d", "/c", "vol", "{letter}:")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsLimits:
+    """Seconds that a program may take."""
+
+    label: float = 10
+    format: float = 9000
+    check: float = 6 * 3600
+    move: float = 300
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsSetup:
+    """A drive behind a letter."""
+
+    letter: str
+    tools: Path
+    """The folder of the LtfsCmd programs, which is where they are run."""
+    folder: Path
+    """Of this drive on this host: its lock."""
+    root: Path | None = None
+    """None: the letter's root."""
+    file_system: str | None = "LTFS"
+    """What Windows must say of the letter; None: anything."""
+    commands: Commands = field(default_factory=Commands)
+    limits: WindowsLimits = WindowsLimits()
+    encoding: str | None = None
+    """Of what programs print; None: the console's code page."""
+
+    @property
+    def place(self) -> Path:
+        """Where the volume is."""
+        return self.root or Path(f"{self.letter}:\\")

@@ -1,0 +1,261 @@
+"""What may block for ever (a source, a mount, a chip) is asked by another process, which can be left behind.
+
+A process that waits for a dead file server, or in a driver of the kernel, cannot be killed, and a thread that
+does takes its whole process with it. So the one who asks holds nothing but a pipe. Run as
+``python -m tape.programs.aside`` it answers until nobody asks any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
+
+from tape.programs.command import Companion
+
+T = TypeVar("T")
+
+TICK = 0.5
+"""Seconds from one look at the watch to the next while an answer is waited for."""
+PIECE = 1 << 20
+"""Bytes of a file that are asked for at a time."""
+AHEAD = 4
+"""So many pieces are asked for before the first is here."""
+_HEAD = 9
+"""A letter, and how many bytes follow."""
+
+Wait = Callable[[str, float], None]
+"""Called at each tick with what does not answer, and for how many seconds; what it raises ends the wait."""
+
+
+class Pipe:
+    """What comes out of a process, read without ever being at its mercy."""
+
+    def __init__(self, descriptor: int, wait: Callable[[float], None]) -> None:
+        self._descriptor = descriptor
+        self._wait = wait
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer when the process has ended."""
+        data = bytearray(size)
+        room = memoryview(data)
+        at = 0
+        while at < size:
+            count = self.into(room[at:])
+            if not count:
+                break
+            at += count
+        return bytes(room[:at])
+
+    def into(self, room: memoryview) -> int:
+        """At least one byte; 0 when the process has ended."""
+        started = time.monotonic()
+        while not self._poll.poll(TICK * 1000):
+            self._wait(time.monotonic() - started)
+        return os.readv(self._descriptor, (room,))
+
+
+class Eyes(Protocol):
+    """Somebody who looks at what may block."""
+
+    wait: Wait | None
+    """Who is called while there is no answer; None: nobody, and nothing can be left behind."""
+
+    def ask(self, function: Callable[..., T], *arguments: Any, about: str) -> T:
+        """What a function of a module answers, or raises. ``about``: what is looked at, for people."""
+        ...
+
+    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
+        """A part of a file that was opened there."""
+        ...
+
+    def close(self, descriptor: int) -> None:
+        """Close a file that was opened there."""
+        ...
+
+
+class Reading(Protocol):
+    """A part of a file, from its beginning to its end."""
+
+    def into(self, room: memoryview) -> int:
+        """The next bytes; 0 at the end of the file. Raises OSError."""
+        ...
+
+
+class Aside:
+    """Another process, started when it is first asked. As a context it is ended, or left behind.
+
+    One that was killed is started anew; what was opened there is lost, and reads of it fail.
+    """
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait: Wait | None = wait
+        self._call = wait
+        self._process: Companion | None = None
+        self._pipe: Pipe | None = None
+        self._about = ""
+
+    def __enter__(self) -> Aside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the process; one that does not end is left behind."""
+        if self._process is not None:
+            self._process.leave()
+            self._process = self._pipe = None
+
+    def ask(self, function: Callable[..., T], *arguments: Any, about: str) -> T:
+        """What a function answers there. Raises what it raised; OSError when the process has ended."""
+        self._about = about
+        try:
+            self._send(function, *arguments)
+        except BrokenPipeError:
+            # It was killed since it answered last.
+            self.end()
+            self._send(function, *arguments)
+        kind, size = self.head()
+        answer = pickle.loads(self.pipe.read(size))  # noqa: S301 - from our own process
+        if kind == b"e":
+            raise answer
+        return cast("T", answer)
+
+    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
+        self._about = about
+        return _ReadAside(self, descriptor, offset, length)
+
+    def close(self, descriptor: int) -> None:
+        if self._process is not None:
+            with suppress(OSError):  # one that has ended has closed all its files
+                self.ask(os.close, descriptor, about=self._about)
+
+    def _tick(self, seconds: float) -> None:
+        try:
+            self._call(self._about, seconds)
+        except BaseException:
+            # What it answers after that is an answer to nobody.
+            self.end()
+            raise
+
+    @property
+    def pipe(self) -> Pipe:
+        assert self._pipe is not None
+        return self._pipe
+
+    def want(self, descriptor: int, offset: int, length: int) -> None:
+        """Ask for a piece of a file; it comes with the next ``head``. Raises OSError."""
+        self._send(_piece, descriptor, offset, length)
+
+    def head(self) -> tuple[bytes, int]:
+        """What kind of answer comes, and of how many bytes. Raises OSError when the process has ended."""
+        head = self.pipe.read(_HEAD)
+        if len(head) < _HEAD:
+            self.end()
+            raise OSError(errno.EIO, "the process that reads it has ended")
+        return head[:1], int.from_bytes(head[1:], "little")
+
+    def _send(self, function: Callable[..., Any], *arguments: Any) -> None:
+        if self._process is None:
+            self._process = Companion("tape.programs.aside")
+            self._pipe = Pipe(self._process.stdout.fileno(), self._tick)
+        question = pickle.dumps((function, arguments))
+        self._process.stdin.write(len(question).to_bytes(8, "little") + question)
+        self._process.stdin.flush()
+
+
+class _ReadAside:
+    """Pieces are asked for ahead, so that the other process reads while this one works."""
+
+    def __init__(self, aside: Aside, descriptor: int, offset: int, length: int) -> None:
+        self._aside = aside
+        self._descriptor = descriptor
+        self._next, self._end = offset, offset + length
+        self._coming: deque[int] = deque()
+        self._left = 0
+        self._is_over = False
+
+    def into(self, room: memoryview) -> int:
+        while not self._left:
+            if self._is_over:
+                self._drop_the_rest()
+                return 0
+            if not self._wanted():
+                return 0
+            self._begin()
+        count = self._aside.pipe.into(room[: self._left])
+        if not count:
+            self._aside.end()
+            raise OSError(errno.EIO, "the process that reads it has ended")
+        self._left -= count
+        return count
+
+    def _wanted(self) -> bool:
+        while len(self._coming) < AHEAD and self._next < self._end:
+            length = min(PIECE, self._end - self._next)
+            self._aside.want(self._descriptor, self._next, length)
+            self._coming.append(length)
+            self._next += length
+        return bool(self._coming)
+
+    def _begin(self) -> None:
+        wanted = self._coming.popleft()
+        kind, size = self._aside.head()
+        # A piece that is short is the last one.
+        self._is_over = kind == b"e" or size < wanted
+        if kind == b"d":
+            self._left = size
+            return
+        error = pickle.loads(self._aside.pipe.read(size))  # noqa: S301 - from our own process
+        self._drop_the_rest()
+        raise error
+
+    def _drop_the_rest(self) -> None:
+        """What was asked for beyond the end."""
+        while self._coming:
+            self._coming.popleft()
+            _, size = self._aside.head()
+            self._aside.pipe.read(size)
+
+
+def _piece(descriptor: int, offset: int, length: int) -> memoryview:
+    """Exactly so many bytes, fewer at the end of the file only."""
+    room = memoryview(bytearray(length))
+    at = 0
+    while at < length and (count := os.preadv(descriptor, (room[at:],), offset + at)):
+        at += count
+    return room[:at]
+
+
+def serve(asked: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until there are no more questions."""
+    while len(size := asked.read(8)) == 8:
+        function, arguments = pickle.loads(asked.read(int.from_bytes(size, "little")))  # noqa: S301 - as above
+        try:
+            answer = function(*arguments)
+            kind = b"d" if isinstance(answer, memoryview) else b"a"
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it
+            kind, answer = b"e", error
+        data = answer if kind == b"d" else pickle.dumps(answer)
+        answers.write(kind + len(data).to_bytes(8, "little"))
+        answers.write(data)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        sys.stderr.close()

@@ -1,0 +1,1 @@
+"""The virtual drive: cartridges as folders, with faults as data."""

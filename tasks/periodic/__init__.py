@@ -1,0 +1,1 @@
+"""What beat starts every minute or so."""

@@ -1,0 +1,74 @@
+"""``tapeline.look``: looks at the tape for a run that waits, without holding drive or worker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from db import events
+from db.models import ChainRun, now
+from db.runs import transitions
+from db.states import RunState
+from db.tapes import cartridges, drives, mount_backoff
+from policy.message import M
+from tasks import chain
+from tasks.tape_rules import refusal_of_all
+
+GOOD_FOR = 10
+"""So many times as long as it takes to look after all runs, a question to look at the tape is waited for; one
+that is answered later is of no use, and after that time it is asked again."""
+
+
+def is_on_its_way(run: ChainRun) -> bool:
+    """Whether the drive's worker was asked to look for this run, and may still do so."""
+    lasts = timedelta(seconds=GOOD_FOR * settings.load().recover_seconds)
+    return run.look_asked_at is not None and now() - run.look_asked_at < lasts
+
+
+@app.task(name="tapeline.look", acks_late=False, ignore_result=True)
+def look(run_id: int) -> str:
+    """If the tape that the run waits for is in, queue the run again. Raises DriveError."""
+    database = wiring.database()
+    with database.transaction() as session:
+        run = transitions.get(session, run_id)
+        was_expected = is_on_its_way(run)
+        run.look_asked_at = None
+    if not was_expected:
+        return "expired"
+    if run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
+        return run.state.value
+    medium = wiring.drive(run.drive).look().to_json()
+    with database.transaction() as session:
+        run = transitions.get(session, run_id, lock=True)
+        drives.looked(session, run.drive, medium)
+        if run.state is RunState.WAITING_FOR_TAPE:
+            _consider(session, run, medium)
+    if run.state is RunState.QUEUED:
+        chain.release(run.drive)
+    else:
+        chain.ask("tapeline.deliver", run_id=run_id)
+    return run.state.value
+
+
+def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> None:
+    """Queue the run if this is a tape for it; say so if it is another wrong one than before.
+
+    One that is for it, and that the drive could do nothing with, is left alone for a while.
+    """
+    may_try = mount_backoff.may_try(run, medium)
+    reason = refusal_of_all(session, run, medium)
+    if reason is None and not may_try:
+        return
+    if reason is None:
+        tape = cartridges.tape_facts(session, medium)
+        transitions.transition(
+            session, run, RunState.QUEUED, M("Now in the drive: {tape}.", tape=tape.describe())
+        )
+        return
+    if run.reason != reason.to_json():
+        run.reason = reason.to_json()
+        events.record(session, run, reason)
+        transitions.announce(session, run, "waiting_for_tape", reason)

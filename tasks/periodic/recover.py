@@ -1,0 +1,278 @@
+"""``tapeline.recover``: finds runs whose step has died or whose message was lost, and resumes or fails them.
+
+Every minute from beat, at each start of a tape worker, and from a chain's error callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from db import events, leaps
+from db.admin import holds
+from db.models import ChainRun, ChainStep, now
+from db.runs import recoveries, steps, transitions
+from db.runs.steps import Claim
+from db.states import AT_THE_DRIVE, RunState, Step, StepState
+from db.tapes import drives
+from policy.message import M, Message
+from tasks import chain, standstill
+from tasks.periodic import poll_waiting
+
+log = structlog.get_logger("tapeline.recover")
+
+K = TypeVar("K")
+
+
+@app.task(name="tapeline.recover", acks_late=False, ignore_result=True)
+def recover() -> list[int]:
+    """Look at every run that is under way; returns the runs that were sent again."""
+    database = wiring.database()
+    with database.transaction() as session:
+        leaps.note(session, now())
+        holds.hold_back(session)
+    with database.transaction() as session:
+        running = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.RUNNING)))
+        queued = set(session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED)))
+        waiting = list(
+            session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE))
+        )
+    resumed = [run_id for run_id in running if _each(_look_after, run_id)]
+    for run_id in waiting:
+        _each(_look_after_waiting, run_id)
+    for drive in queued:
+        _each(chain.release, drive)
+    return resumed
+
+
+def _each(attend: Callable[[K], object], one: K) -> object:
+    """One that cannot be looked after does not keep the others from it."""
+    try:
+        return attend(one)
+    except Exception:
+        log.exception("this one could not be looked after; the next look comes", about=one)
+        return None
+
+
+def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
+    """A chain's error callback: a step that still counts as running lost its process.
+
+    It names the message of the step that died; one that is late or forged names another.
+    """
+    with wiring.database().transaction() as session:
+        run = transitions.get(session, run_id, lock=True)
+        step = _running_step(session, run)
+        if run.state is not RunState.RUNNING or run.dispatch != dispatch or step is None:
+            return
+        if task_id != chain.message_id(run, step.step):
+            return
+        log.warning("the process of a step died", task=task_id)
+        resume_at = _resume(session, run, step, _died(step))
+    _send(run, resume_at)
+
+
+def gave_up(held: Claim, reason: Message) -> None:
+    """A step that is still claimed could not go on: it is resumed at once. One in other hands is left there;
+    the reason stands in the story all the same. Raises DatabaseUnavailable."""
+    with wiring.database().transaction() as session:
+        run = transitions.get(session, held.run_id, lock=True)
+        working = _running_step(session, run)
+        if run.state is RunState.RUNNING and working is not None and _is_held(working, held):
+            resume_at = _resume(session, run, working, reason)
+        else:
+            events.record(session, run, reason, step=held.step, level="warning")
+            return
+    _send(run, resume_at)
+
+
+def _is_held(working: ChainStep, held: Claim) -> bool:
+    return (working.step, working.part, working.attempts) == (held.step, held.part, held.attempt)
+
+
+def adopt(run_id: int) -> None:
+    """Whatever could work at this run has just been started anew: send it again from where it is."""
+    with wiring.database().transaction() as session:
+        run = transitions.get(session, run_id, lock=True)
+        holds.hold_back(session, run.drive)
+        resume_at = _taken_over(session, run) if run.state is RunState.RUNNING else None
+    if run.state is RunState.RUNNING:
+        _send(run, resume_at)
+    else:
+        chain.release(run.drive)
+
+
+def _taken_over(session: Session, run: ChainRun) -> Step | None:
+    step = _running_step(session, run)
+    if step is not None:
+        return _resume(session, run, step, _died(step))
+    opened = transitions.first_open_step(session, run)
+    transitions.new_dispatch(run)
+    return opened.step if opened else None
+
+
+def _look_after(run_id: int) -> bool:
+    with wiring.database().transaction() as session:
+        run = transitions.get_unless_locked(session, run_id)
+        if run is None or run.state is not RunState.RUNNING:
+            return False
+        step = _running_step(session, run)
+        dead = _why_dead(session, run, step) if step is not None else None
+        if step is None:
+            resume_at = _send_again(session, run)
+        else:
+            resume_at = _resume(session, run, step, dead) if dead else None
+        working = None if dead else step
+        said = run.state is RunState.RUNNING and standstill.attend(session, run, working)
+    if said:
+        chain.ask("tapeline.deliver", run_id=run.id)
+    return _send(run, resume_at)
+
+
+def _send(run: ChainRun, resume_at: Step | None) -> bool:
+    if run.state is not RunState.RUNNING:
+        chain.ask("tapeline.deliver", run_id=run.id)
+        chain.release(run.drive)
+        return False
+    return resume_at is not None and chain.send(run, resume_at)
+
+
+def _running_step(session: Session, run: ChainRun) -> ChainStep | None:
+    return session.scalar(
+        select(ChainStep).where(
+            ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.state == StepState.RUNNING
+        )
+    )
+
+
+def _why_dead(session: Session, run: ChainRun, step: ChainStep) -> Message | None:
+    """Silent for too long while the database was there; or begun before the drive's worker was."""
+    registered = drives.registered_at(session, run.drive)
+    if step.step in AT_THE_DRIVE and registered and step.started_at and step.started_at < registered:
+        return _died(step)
+    limit = timedelta(seconds=settings.load().dead_after_seconds)
+    database_up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
+    if database_up > limit and steps.is_dead(step, limit):
+        return M(
+            "Step {step} has given no sign of life for {seconds} s ({worker}).",
+            step=step.step.value,
+            seconds=round(limit.total_seconds()),
+            worker=step.worker or "?",
+        )
+    return None
+
+
+def _died(step: ChainStep) -> Message:
+    return M("The worker of step {step} died ({worker}).", step=step.step.value, worker=step.worker or "?")
+
+
+def _resume(session: Session, run: ChainRun, step: ChainStep, reason: Message) -> Step | None:
+    """Send the run again from the step that ended, or end it; every step is safe to enter again."""
+    events.record(session, run, reason, step=step.step, level="warning")
+    if run.cancel_requested_at:
+        transitions.transition(session, run, RunState.CANCELLED, M("Cancelled; its worker had died."))
+        return None
+    given_up = recoveries.count(run, step, reason)
+    if given_up is not None:
+        steps.fail_dead(session, step)
+        remedy = M("See in its worker's log what ends it, then: tapeline runs retry {run}", run=run.id)
+        transitions.transition(session, run, RunState.FAILED, given_up, remedy)
+        return None
+    transitions.reopen(session, run, step.step)
+    transitions.new_dispatch(run)
+    events.record(session, run, M("Resumed from {step}.", step=step.step.value), step=step.step)
+    return step.step
+
+
+def _send_again(session: Session, run: ChainRun) -> Step | None:
+    """No step works: it was handed over, or its message was lost, or it has just been sent."""
+    step = transitions.first_open_step(session, run)
+    if step is None:
+        return None
+    handed_over = _was_handed_over(session, run, step)
+    if not handed_over and not _is_overdue(session, run):
+        return None
+    if run.cancel_requested_at:
+        transitions.transition(session, run, RunState.CANCELLED, M("Cancelled before its next step."))
+        return None
+    if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive):
+        return None
+    transitions.new_dispatch(run)
+    if handed_over:
+        told, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
+    else:
+        told, level = M("The message for {step} was lost; sent again.", step=step.step.value), "warning"
+    events.record(session, run, told, step=step.step, level=level)
+    return step.step
+
+
+def _was_handed_over(session: Session, run: ChainRun, step: ChainStep) -> bool:
+    """A worker that was asked to end gave this step back, and the drive has a new worker since."""
+    registered = drives.registered_at(session, run.drive)
+    return bool(
+        step.attempts
+        and step.step in AT_THE_DRIVE
+        and registered
+        and run.dispatched_at
+        and run.dispatched_at < registered
+    )
+
+
+def _is_overdue(session: Session, run: ChainRun) -> bool:
+    last_end = session.scalar(
+        select(ChainStep.finished_at)
+        .where(ChainStep.run_id == run.id, ChainStep.finished_at.is_not(None))
+        .order_by(ChainStep.finished_at.desc())
+        .limit(1)
+    )
+    last = max(moment for moment in (last_end, run.dispatched_at, run.created_at) if moment)
+    return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
+
+
+def _remind(session: Session, run: ChainRun) -> None:
+    last = events.last_announced(session, run, "waiting_for_tape")
+    if last and now() - last >= timedelta(seconds=settings.load().reminder_seconds):
+        reason = Message.from_json(run.reason) if run.reason else None
+        transitions.announce(session, run, "waiting_for_tape", reason)
+
+
+def _look_after_waiting(run_id: int) -> None:
+    """Fail a run whose time is over; else have the drive looked at."""
+    with wiring.database().transaction() as session:
+        run = transitions.get_unless_locked(session, run_id)
+        if run is None or run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
+            return
+        is_over = run.wait_until is not None and run.wait_until <= now()
+        if is_over:
+            transitions.transition(
+                session,
+                run,
+                RunState.FAILED,
+                M("The right tape did not come in time."),
+                M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
+            )
+        else:
+            _remind(session, run)
+        asks = not is_over and _may_ask_to_look(session, run)
+        if asks:
+            run.look_asked_at = now()
+    chain.ask("tapeline.deliver", run_id=run_id)
+    if asks:
+        queue = chain.queue_of(run.drive)
+        chain.ask("tapeline.look", queue=queue, run_id=run_id)
+
+
+def _may_ask_to_look(session: Session, run: ChainRun) -> bool:
+    """Not while a question is on its way, nor one that would lie there: behind a run that has the drive, or
+    for a worker that does not live. It is asked when there is an answer to be had."""
+    return (
+        not poll_waiting.is_on_its_way(run)
+        and drives.is_alive(session, run.drive)
+        and not transitions.has_drive(session, run.drive)
+    )

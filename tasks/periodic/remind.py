@@ -1,0 +1,217 @@
+"""``tapeline.remind``: before a run is due, says which tape it needs while there is time to insert it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.celery import app
+from db import events
+from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge, now
+from db.states import BackupType, RunState
+from notify.events import Event
+from notify.facts import Facts
+from policy import units
+from policy.errors import TapelineError
+from policy.message import M, Message
+from policy.tapes.facts import TapePolicy, described
+from policy.times import period, reminder
+from policy.times.local_time import zone_named
+from tasks import chain
+from tasks.preview.preview import (
+    Outlook,
+    candidates,
+    outlook,
+    sets_named,
+)
+from tasks.tape_rules import is_full
+
+log = structlog.get_logger("tapeline.remind")
+
+FRESH = timedelta(minutes=10)
+"""How old what is known of a drive's content may be; if it is older, the drive is looked at first."""
+
+
+@app.task(name="tapeline.remind", acks_late=False, ignore_result=True)
+def remind(unseen: str | None = None) -> list[str]:
+    """Every minute from beat. Returns the schedules that something was said of.
+
+    A drive is looked at first while no run has it; otherwise what was seen in it last is judged.
+    ``unseen``: this drive could not be looked at; its schedules alone are considered, by what was seen last.
+    """
+    coming = select(ScheduledTask).where(
+        ScheduledTask.enabled, ~ScheduledTask.is_held, ScheduledTask.next_run_time > now()
+    )
+    if unseen is not None:
+        coming = coming.where(ScheduledTask.drive == unseen)
+    with wiring.database().transaction() as session:
+        answers = {row.name: _answer(session, row, unseen) for row in session.scalars(coming)}
+    said = [name for name, answer in answers.items() if answer is True]
+    for drive in {answer for answer in answers.values() if isinstance(answer, Look)}:
+        chain.publish(drive.ask)
+    if said:
+        chain.ask("tapeline.deliver")
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A drive that has to be looked at first."""
+
+    drive: str
+    queue: str
+
+    def ask(self, **options: Any) -> None:
+        asked = {"drive": self.drive, "asked_at": now().isoformat()}
+        app.send_task("tapeline.look_in", kwargs=asked, queue=self.queue, **options)
+
+
+def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
+    """One schedule with a value that cannot be is no reason to keep silent about the others."""
+    try:
+        return _consider(session, schedule, unseen)
+    except TapelineError as error:
+        log.warning("a schedule cannot be judged", schedule=schedule.name, error=str(error))
+        return False
+
+
+def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
+    """Whether something was said, or where to look first."""
+    due = schedule.next_run_time
+    assert due is not None
+    kind = reminder.due(
+        now(),
+        due,
+        before=timedelta(seconds=settings.load().reminder_before_seconds),
+        again=timedelta(seconds=settings.load().reminder_again_seconds),
+    )
+    if (
+        kind is None
+        or _was_said(session, schedule, kind, Event.REMINDER)
+        or _has_nothing_to_do(schedule, due)
+    ):
+        return False
+    drive = session.get(Drive, schedule.drive)
+    is_last_call = now() > due - timedelta(seconds=settings.load().reminder_again_seconds) / 2
+    if drive is not None and unseen is None and not is_last_call and _should_be_looked_at(session, drive):
+        return Look(drive.name, drive.queue)
+    facts = _facts(session, schedule, drive, due)
+    if _was_said(session, schedule, kind, facts.event):
+        return False
+    return events.announce_once(session, _about(schedule, kind), facts.event, facts.to_json())
+
+
+def _about(schedule: ScheduledTask, kind: reminder.Reminder) -> str:
+    return f"schedule:{schedule.id}:{kind.name}:{kind.due_at.isoformat()}"
+
+
+def _was_said(session: Session, schedule: ScheduledTask, kind: reminder.Reminder, event: Event) -> bool:
+    """A schedule that runs every hour is not a reason for a message every hour."""
+    of_kind = Notification.about.startswith(f"schedule:{schedule.id}:{kind.name}:")
+    said = select(Notification.id).where(
+        of_kind,
+        Notification.event == event,
+        (Notification.created_at > now() - reminder.PAUSE) | (Notification.about == _about(schedule, kind)),
+    )
+    return session.scalar(said.limit(1)) is not None
+
+
+def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:
+    zone_named(schedule.time_zone)
+    return period.is_done(schedule.schedule_type, due, schedule.last_success_time, schedule.time_zone)
+
+
+def _should_be_looked_at(session: Session, drive: Drive) -> bool:
+    """Nobody has looked lately, nobody works there, and somebody would answer."""
+    if drive.medium_at is not None and drive.medium_at > now() - FRESH:
+        return False
+    running = select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
+    return not wiring.is_silent(drive.last_seen_at) and session.scalar(running) is None
+
+
+def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: datetime) -> Facts:
+    local_due = due.astimezone(zone_named(schedule.time_zone))
+    medium = drive.medium if drive else None
+    found = outlook(session, schedule, medium, local_due) if medium else None
+    is_ready = found is not None and found.wrong is None
+    begins = is_full(session, schedule, schedule.template.type)
+    return Facts(
+        event=Event.READY if is_ready else Event.REMINDER,
+        at=now(),
+        time_zone=schedule.time_zone,
+        schedule=schedule.name,
+        drive=schedule.drive,
+        due_at=due,
+        reason=None if is_ready else _why(schedule.drive, medium),
+        expected=TapePolicy.parse(schedule.tape_policy).expects(local_due, begins=begins),
+        suitable=() if is_ready else _suitable(session, schedule, medium, local_due),
+        found=_seen(drive, schedule.time_zone) if drive else None,
+        on_tape=_named(session, found.on_tape if found else (), local_due),
+        erased=_named(session, found.erased if found else (), local_due),
+        next_command=f"tapeline precheck {schedule.name}",
+    )
+
+
+def _why(drive: str, medium: dict[str, Any] | None) -> Message:
+    if medium is None:
+        return M("What is in drive {drive} is not known.", drive=drive)
+    if medium["state"] == "no_medium":
+        return M("There is no tape in drive {drive}.", drive=drive)
+    return M("The tape in drive {drive} is not one that this run may use.", drive=drive)
+
+
+def _seen(drive: Drive, time_zone: str) -> Message | None:
+    if drive.medium is None or drive.medium_at is None:
+        return None
+    return M(
+        "{tape}, as of {moment}",
+        tape=described(drive.medium["state"], drive.medium.get("label")),
+        moment=f"{drive.medium_at.astimezone(zone_named(time_zone)):%Y-%m-%d %H:%M}",
+    )
+
+
+def _suitable(
+    session: Session, schedule: ScheduledTask, medium: dict[str, Any] | None, moment: datetime
+) -> tuple[Message, ...]:
+    found = candidates(session, schedule, moment, instead_of=medium)
+    return tuple(_would_do(session, tape, each, moment) for tape, each in found)
+
+
+def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:
+    """A tape with what is on it and what would be erased."""
+    on_it = _named(session, found.on_tape, moment)
+    if not on_it:
+        return M("{tape} (nothing is on it)", tape=tape.tape_id)
+    facts = {"tape": tape.tape_id, "count": len(on_it), "set": on_it[-1].to_json()}
+    if not found.is_formatted:
+        return M("{tape} (is appended to, after {set})", **facts)
+    if len(on_it) == 1:
+        return M("{tape} (erases {set})", **facts)
+    return M("{tape} (erases {count} sets; the newest: {set})", **facts)
+
+
+def _named(session: Session, ids: tuple[str, ...], moment: datetime) -> tuple[Message, ...]:
+    return tuple(_set(stored, moment) for stored in sets_named(session, ids))
+
+
+_TYPES = {
+    BackupType.FULL: M("full"),
+    BackupType.INCREMENTAL: M("incremental"),
+    BackupType.DIFFERENTIAL: M("differential"),
+}
+
+
+def _set(stored: BackupSet, moment: datetime) -> Message:
+    facts = {"set": stored.id, "type": _TYPES[stored.type].to_json(), "size": units.size(stored.bytes)}
+    if stored.retention_until is None:
+        return M("set {set}, {type}, {size}, kept for ever", **facts)
+    until = f"{stored.retention_until.astimezone(moment.tzinfo):%Y-%m-%d}"
+    if stored.retention_until <= moment:
+        return M("set {set}, {type}, {size}, expired {until}", until=until, **facts)
+    return M("set {set}, {type}, {size}, kept until {until}", until=until, **facts)

@@ -1,0 +1,1 @@
+"""What a run would find, before there is one. Nothing changes."""

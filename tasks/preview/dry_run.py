@@ -1,0 +1,155 @@
+"""What the format permit would say now, of the tape that is in a drive, on whatever host; nothing changes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from db.errors import NotAllowed
+from db.models import ChainRun, Drive, ScheduledTask, now
+from db.schedules import schedules
+from db.sets import catalog
+from db.states import RunState
+from db.tapes import cartridges
+from policy.errors import TapelineError, UsageError
+from policy.message import M, Message
+from policy.tapes import verdict
+from policy.tapes.permit import Denial, decide
+from policy.tapes.verdict import Answer, Question, Verdict
+from policy.times.local_time import zone_named
+from tasks.preview import prechecks
+from tasks.requests import check_drive
+from tasks.tape_rules import question_for, refused_at_first
+
+
+class NoAnswer(TapelineError):
+    """Nobody who could look into the drive answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Whether a run that started now would format the tape in its drive, and why."""
+
+    schedule: str
+    drive: str
+    medium: dict[str, Any]
+    allowed: bool
+    append: bool
+    """It would not format but append."""
+    why_appended: Message | None
+    """The reason for that, where the permit has several."""
+    denials: tuple[Denial, ...]
+    reasons: tuple[Message, ...]
+    sets_lost: list[dict[str, Any]]
+    """The sets that are on the tape: a format would destroy them."""
+
+
+def dry_run(schedule: str | None, drive: str | None, *, named_label: str | None = None) -> DryRun:
+    """Ask the rules for a run of a schedule, or of the one schedule that a drive has.
+
+    ``named_label``: the label of the tape that the operator says may be erased. Raises NotFound, UsageError,
+    NotAllowed (a run works at the drive), NoAnswer, DriveError.
+    """
+    with wiring.database().transaction() as session:
+        row = _schedule(session, schedule, drive)
+        name, at = row.name, row.drive
+        _refuse_busy(session, at)
+        registered = session.get(Drive, at)
+    medium = _look(at, registered)
+    with wiring.database().transaction() as session:
+        return _judge(session, schedules.get(session, name), medium, named_label)
+
+
+def _schedule(session: Session, name: str | None, drive: str | None) -> ScheduledTask:
+    if name is not None:
+        found = schedules.get(session, name)
+        if drive not in {None, found.drive}:
+            raise UsageError(
+                M("Schedule '{schedule}' is for drive {drive}.", schedule=name, drive=found.drive),
+                M("Leave --drive out."),
+            )
+        return found
+    rows = [row for row in schedules.present(session) if row.drive == drive]
+    if len(rows) == 1:
+        return rows[0]
+    if not rows:
+        raise UsageError(
+            M("No schedule is for drive {drive}: nothing would format what is in it.", drive=drive),
+            M("'tapeline schedule list' shows them; name another drive with --drive."),
+        )
+    raise UsageError(
+        M("Drive {drive} has several schedules, each with its own rules.", drive=drive),
+        M("Name one with --schedule: {schedules}.", schedules=", ".join(row.name for row in rows)),
+    )
+
+
+def _refuse_busy(session: Session, drive: str) -> None:
+    running = session.scalar(
+        select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
+    )
+    if running is not None:
+        raise NotAllowed(
+            M("Run {run} works at drive {drive} now.", run=running, drive=drive),
+            M("Look again when it has ended: tapeline runs watch {run}", run=running),
+        )
+
+
+def _look(name: str, drive: Drive | None) -> dict[str, Any]:
+    """By the drive's worker, wherever it is; without one by this host, if the drive is here."""
+    if drive is not None and not wiring.is_silent(drive.last_seen_at):
+        return _asked(drive)
+    if drive is None or drive.host == socket.gethostname():
+        return wiring.drive(name).look().to_json()
+    trouble = prechecks.no_worker(name, drive)
+    raise NoAnswer(trouble.detail, trouble.remedy)
+
+
+def _asked(drive: Drive) -> dict[str, Any]:
+    answer = check_drive.ask(drive, [])
+    if answer is None:
+        trouble = prechecks.no_answer(drive)
+        raise NoAnswer(trouble.detail, trouble.remedy)
+    error = check_drive.said(answer["error"])
+    if error is not None:
+        raise NoAnswer(error, M("See to the drive: tapeline doctor, on {host}", host=drive.host))
+    medium: dict[str, Any] = answer["medium"]
+    return medium
+
+
+def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], named: str | None) -> DryRun:
+    moment = now().astimezone(zone_named(schedule.time_zone))
+    tape = cartridges.tape_facts(session, medium)
+    question = question_for(session, schedule, tape, moment, named)
+    found = verdict.judge(question)
+    decision = decide(question.facts)
+    return DryRun(
+        schedule=schedule.name,
+        drive=schedule.drive,
+        medium=medium,
+        allowed=found.answer is Answer.FORMAT,
+        append=found.answer is Answer.APPEND,
+        why_appended=found.decision.why_appended if found.decision and found.decision.append else None,
+        denials=decision.denials,
+        reasons=tuple(_reasons(session, schedule, question, found)),
+        sets_lost=[catalog.as_json(session, catalog.get(session, each)) for each in decision.sets_lost],
+    )
+
+
+def _reasons(
+    session: Session, schedule: ScheduledTask, question: Question, found: Verdict
+) -> Iterator[Message]:
+    """What the precheck would say, in its words, and then the permit."""
+    wrong = refused_at_first(session, schedule, question, found)
+    if wrong is not None:
+        yield wrong
+    if found.decision is None:
+        kind = schedule.template.type.value
+        yield M("A backup of type {type} is appended: only a full one formats.", type=kind)
+    elif not (wrong and found.decision.allowed):
+        yield from found.decision.reasons

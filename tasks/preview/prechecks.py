@@ -1,0 +1,298 @@
+"""All prechecks of a schedule at once, without a run: what a run that started now would find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backup.format.age import recipients
+from backup.request import check_patterns
+from celery_app import settings, wiring
+from db.models import ChainRun, Drive, ScheduledTask, now
+from db.runs import transitions
+from db.schedules import forecast, schedules
+from db.states import ACTIVE, RunState
+from db.tapes import cartridges
+from policy import units
+from policy.errors import TapelineError
+from policy.finding import Finding, Verdict
+from policy.message import M, Message
+from policy.tapes.facts import TapePolicy
+from policy.times.local_time import zone_named
+from tasks.preview.preview import (
+    Outlook,
+    candidates,
+    is_switch_alone,
+    outlook,
+    room_doubt,
+)
+from tasks.requests import check_drive
+from tasks.requests.check_drive import said
+from tasks.tape_rules import is_full
+
+
+def findings(name: str, *, by_hand: bool) -> list[Finding]:
+    """Check everything for a run of a schedule that started now; changes nothing. Raises NotFound,
+    UsageError (the schedule has a value that cannot be).
+
+    ``by_hand``: the period check does not hold. What the drive's host sees is asked of the drive's worker.
+    """
+    with wiring.database().transaction() as session:
+        schedule = schedules.get(session, name)
+        found = list(_of_the_schedule(session, schedule, by_hand=by_hand))
+        drive = session.get(Drive, schedule.drive)
+        busy = _busy(session, schedule)
+        sources = list(schedule.template.sources)
+    if drive is None or busy or wiring.is_silent(drive.last_seen_at):
+        return [*found, busy or no_worker(schedule.drive, drive)]
+    answer = check_drive.ask(drive, sources)
+    if answer is None:
+        return [*found, no_answer(drive)]
+    with wiring.database().transaction() as session:
+        schedule = schedules.get(session, name)
+        return [*found, *_at_the_drive(session, schedule, drive, answer)]
+
+
+def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool) -> Iterator[Finding]:
+    if schedule.is_held:
+        yield Finding(
+            "schedule",
+            M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name),
+            Verdict.REFUSED,
+            M("Release it: tapeline database release --schedule {schedule}", schedule=schedule.name),
+        )
+    elif schedule.enabled:
+        yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
+    else:
+        yield Finding(
+            "schedule",
+            M("Schedule '{schedule}' is disabled.", schedule=schedule.name),
+            Verdict.REFUSED,
+            M("Enable it."),
+        )
+    yield _period(schedule, by_hand=by_hand)
+    yield _running(session, schedule)
+    yield _template(schedule)
+
+
+def _period(schedule: ScheduledTask, *, by_hand: bool) -> Finding:
+    zone_named(schedule.time_zone)
+    refusal = transitions.period_refusal(schedule, now())
+    if refusal is None:
+        return Finding("period", M("This period has no backup yet."))
+    if by_hand:
+        return Finding("period", M("This period has its backup already; a run by hand makes another."))
+    return Finding("period", refusal, Verdict.REFUSED, M("A run by hand is exempt: --manual."))
+
+
+def _running(session: Session, schedule: ScheduledTask) -> Finding:
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    if active is None:
+        return Finding("running", M("No other run of it is under way."))
+    return Finding(
+        "running",
+        M("Run {run} of schedule '{schedule}' is not finished yet.", run=active, schedule=schedule.name),
+        Verdict.REFUSED,
+        M("Wait for it or cancel it: tapeline runs cancel {run}", run=active),
+    )
+
+
+def _template(schedule: ScheduledTask) -> Finding:
+    """What nobody could have checked when it was written into the table."""
+    try:
+        check_patterns(schedule.template.excludes)
+        recipients(schedule.template.encrypt_to)
+    except TapelineError as error:
+        return Finding("template", error.message, Verdict.REFUSED, error.remedy)
+    return Finding("template", M("Patterns and keys of the template are understood."))
+
+
+def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
+    running = session.scalar(
+        select(ChainRun.id).where(ChainRun.drive == schedule.drive, ChainRun.state == RunState.RUNNING)
+    )
+    if running is None:
+        return None
+    return Finding(
+        "drive",
+        M(
+            "Drive {drive} is at work for run {run}: a run now would wait for it.",
+            drive=schedule.drive,
+            run=running,
+        ),
+        Verdict.REFUSED,
+        M("Look again when it has ended: tapeline runs watch {run}", run=running),
+    )
+
+
+def no_worker(name: str, drive: Drive | None) -> Finding:
+    """Nobody can say what is in a drive: its worker is silent, or there was never one."""
+    remedy = M("Start its worker on the drive's host: tapeline worker QUEUE, or tapeline up.")
+    if drive is None:
+        return Finding(
+            "drive", M("Drive {drive} has never had a worker.", drive=name), Verdict.REFUSED, remedy
+        )
+    return Finding(
+        "drive",
+        M(
+            "The worker of drive {drive} on {host} was last heard of at {moment}.",
+            drive=name,
+            host=drive.host,
+            moment=f"{drive.last_seen_at.astimezone(settings.load().zone):%Y-%m-%d %H:%M}",
+        ),
+        Verdict.REFUSED,
+        remedy,
+    )
+
+
+def no_answer(drive: Drive) -> Finding:
+    """The worker of a drive lives and did not say in time what is in it."""
+    return Finding(
+        "drive",
+        M(
+            "The worker of drive {drive} gave no answer in {seconds} s.",
+            drive=drive.name,
+            seconds=round(check_drive.PATIENCE),
+        ),
+        Verdict.REFUSED,
+        M("Read its log on {host}; check that the broker is up: tapeline doctor", host=drive.host),
+    )
+
+
+def _at_the_drive(
+    session: Session, schedule: ScheduledTask, drive: Drive, answer: dict[str, Any]
+) -> Iterator[Finding]:
+    wrong_clock = said(answer["clock"])
+    if wrong_clock:
+        yield Finding("clock", wrong_clock, Verdict.REFUSED, M("Set the clocks by NTP."))
+    else:
+        yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
+    yield from _sources(schedule, answer)
+    error = said(answer["error"])
+    if error:
+        yield Finding(
+            "drive",
+            error,
+            Verdict.REFUSED,
+            M("See to the drive: tapeline doctor, on {host}", host=drive.host),
+        )
+        return
+    yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
+    moment = now().astimezone(zone_named(schedule.time_zone))
+    # A worker of the version before does not say it.
+    no_format = said(answer.get("no_format"))
+    if no_format and outlook(session, schedule, answer["medium"], moment).is_formatted:
+        yield Finding(
+            "drive",
+            no_format,
+            Verdict.REFUSED,
+            M("See to the drive: tapeline doctor, on {host}", host=drive.host),
+        )
+    yield from of_the_tape(session, schedule, answer["medium"], moment)
+
+
+def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
+    """One that is missing is a warning of the backup, as long as there is another to back up."""
+    # A worker of the version before does not say it.
+    refused = answer.get("no_source")
+    verdict = Verdict.REFUSED if refused else Verdict.WARNING
+    remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
+    found = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
+    for problem in found:
+        yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
+    if not found:
+        sources = ", ".join(schedule.template.sources)
+        yield Finding("sources", M("{sources}: there and readable.", sources=sources))
+
+
+def of_the_tape(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Iterator[Finding]:
+    """What a run would find and do with what is in the drive, at a local time."""
+    found = outlook(session, schedule, medium, moment)
+    if found.wrong is None:
+        yield Finding("tape", _good(session, schedule, medium, found))
+        yield _erased(found)
+        yield _room(session, schedule, medium, moment)
+    elif medium["state"] == "no_medium":
+        yield Finding(
+            "tape",
+            M("There is no tape in drive {drive}.", drive=schedule.drive),
+            Verdict.WAIT,
+            _change(session, schedule, medium, moment),
+        )
+    elif medium["state"] == "unreadable" and schedule.unreadable_label == "continue":
+        yield Finding(
+            "tape",
+            M(
+                "The label cannot be read. As unreadable_label is continue, a run looks once more before it"
+                " formats, and stops if it cannot be read then."
+            ),
+            Verdict.WAIT,
+            _change(session, schedule, medium, moment),
+        )
+    else:
+        yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, medium, moment))
+
+
+def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, found: Outlook) -> Message:
+    tape = cartridges.tape_facts(session, medium).describe()
+    if found.is_formatted:
+        return M("In drive {drive}: {tape}. A run would format it.", drive=schedule.drive, tape=tape)
+    return M("In drive {drive}: {tape}. A run would append to it.", drive=schedule.drive, tape=tape)
+
+
+def _erased(found: Outlook) -> Finding:
+    if not found.erased:
+        return Finding("erased", M("Nothing would be erased."))
+    return Finding(
+        "erased",
+        M(
+            "{count} expired sets would be erased: {sets}.",
+            count=len(found.erased),
+            sets=", ".join(found.erased),
+        ),
+        Verdict.WARNING,
+    )
+
+
+def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime) -> Finding:
+    doubt = room_doubt(session, schedule, medium, moment)
+    if doubt is not None:
+        return Finding("room", doubt, Verdict.WARNING, M("Have another tape ready for it."))
+    expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
+    if expected is None:
+        return Finding("room", M("There is no earlier backup to judge the room by."))
+    return Finding("room", M("The last backup took {expected}: it fits.", expected=units.size(expected)))
+
+
+def _change(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Message:
+    """What to do about a tape that was refused: the last one to be named would be itself."""
+    begins = is_full(session, schedule, schedule.template.type)
+    facts: dict[str, Any] = {
+        "expected": TapePolicy.parse(schedule.tape_policy).expects(moment, begins=begins).to_json()
+    }
+    known = candidates(session, schedule, moment, instead_of=medium)
+    facts["tapes"] = ", ".join(tape.tape_id for tape, _ in known)
+    if is_switch_alone(session, schedule, medium, moment):
+        return _move_the_switch(facts)
+    if known:
+        return M("Insert {expected}; of the known tapes: {tapes}.", **facts)
+    return M("Insert {expected}.", expected=facts["expected"])
+
+
+def _move_the_switch(facts: dict[str, Any]) -> Message:
+    if facts["tapes"]:
+        return M(
+            "Move the switch of the tape to writable, or insert {expected}; of the known tapes: {tapes}.",
+            **facts,
+        )
+    return M("Move the switch of the tape to writable, or insert {expected}.", expected=facts["expected"])

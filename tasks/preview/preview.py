@@ -1,0 +1,109 @@
+"""What a run of a schedule would find in its drive: now, or when it is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import BackupSet, ScheduledTask, TapeCartridge
+from db.schedules import forecast
+from db.tapes import cartridges
+from policy.message import Message
+from policy.tapes import room, verdict
+from policy.tapes.facts import CartridgeState
+from policy.tapes.verdict import Answer
+from tasks.tape_rules import question_for, refused, would_do_writable
+
+CANDIDATES = 3
+"""How many tapes that would do are named at the most: they are read on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Whether the run could go on with a tape, and what would become of what is on it."""
+
+    wrong: Message | None
+    """Why it could not; None: it could."""
+    on_tape: tuple[str, ...]
+    """The sets that are on the tape."""
+    erased: tuple[str, ...]
+    """Those that it would erase."""
+    is_formatted: bool
+    """Whether the run would format the tape."""
+
+
+def outlook(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Outlook:
+    """Judge a tape for a run at a local time, by the rules of the run itself. Stores nothing."""
+    tape = cartridges.tape_facts(session, medium)
+    question = question_for(session, schedule, tape, moment)
+    found = verdict.judge(question)
+    return Outlook(
+        wrong=refused(session, schedule, question, found),
+        on_tape=tuple(stored.id for stored in tape.known.sets) if tape.known else (),
+        erased=found.sets_lost,
+        is_formatted=found.answer is Answer.FORMAT,
+    )
+
+
+def is_switch_alone(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> bool:
+    """Whether nothing but its write-protect switch speaks against a tape, for a run at a local time."""
+    return would_do_writable(medium, lambda writable: outlook(session, schedule, writable, moment).wrong)
+
+
+def room_doubt(
+    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+) -> Message | None:
+    """Why the backup may not fit on the tape in the drive, by the size of the last one; None: it does."""
+    found = outlook(session, schedule, medium, moment)
+    expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
+    free = medium.get("capacity") if found.is_formatted else medium.get("free")
+    return room.doubt(expected, free, medium.get("label") or "-")
+
+
+def candidates(
+    session: Session,
+    schedule: ScheduledTask,
+    moment: datetime,
+    *,
+    instead_of: cartridges.Medium | None,
+) -> list[tuple[TapeCartridge, Outlook]]:
+    """Known tapes that would do for a run at a local time, those that were formatted longest ago first.
+
+    ``instead_of``: what is in the drive and will not do, whatever its row says.
+    """
+    refused = cartridges.recognise(session, instead_of) if instead_of else None
+    usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
+    rows = session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at))
+    judged = ((row, outlook(session, schedule, as_if_loaded(row), moment)) for row in rows if row != refused)
+    return list(islice((pair for pair in judged if pair[1].wrong is None), CANDIDATES))
+
+
+def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:
+    """What a drive would say of a cartridge, by its row."""
+    return {
+        "state": "formatted",
+        "label": cartridge.label,
+        "volume_uuid": cartridge.volume_uuid,
+        "serial": cartridge.serial,
+        "medium_serial": cartridge.medium_serial,
+        "barcode": cartridge.barcode,
+        "write_protected": False,
+        "empty": cartridge.bytes_used == 0,
+        "capacity": cartridge.capacity,
+        "free": cartridge.capacity - cartridge.bytes_used if cartridge.capacity else None,
+    }
+
+
+def sets_named(session: Session, ids: tuple[str, ...]) -> list[BackupSet]:
+    """The sets of an outlook, oldest first."""
+    return list(
+        session.scalars(select(BackupSet).where(BackupSet.id.in_(ids)).order_by(BackupSet.started_at))
+    )

@@ -1,0 +1,1 @@
+"""What an operator or beat asks for."""

@@ -1,0 +1,45 @@
+"""``tapeline.start``: an occurrence of a schedule, announced by beat."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from celery_app import wiring
+from celery_app.celery import app
+from db.models import ChainRun, ScheduledTask
+from db.runs import transitions
+from db.states import RunState, Trigger
+from tasks import chain
+
+log = structlog.get_logger("tapeline.start")
+
+
+@app.task(name="tapeline.start", acks_late=False, ignore_result=True)
+def start(schedule_id: int, due_at: str) -> str:
+    """Decide whether a run exists, unless that is decided, and let it have its drive when that is free.
+
+    Early acknowledgement; announced twice, it decides once.
+    """
+    moment = datetime.fromisoformat(due_at)
+    with wiring.database().transaction() as session:
+        schedule = session.get(ScheduledTask, schedule_id)
+        if schedule is None:
+            log.warning("there is no such schedule", schedule=schedule_id)
+            return "no such schedule"
+        run = transitions.start(session, schedule, due_at=moment, trigger=Trigger.SCHEDULE)
+        run = run or _decided(session, schedule_id, moment)
+    if run.state is RunState.SKIPPED:
+        chain.ask("tapeline.deliver", run_id=run.id)
+    else:
+        chain.release(run.drive)
+    return f"run {run.id}: {run.state.value}"
+
+
+def _decided(session: Session, schedule_id: int, due_at: datetime) -> ChainRun:
+    return session.scalars(
+        select(ChainRun).where(ChainRun.schedule_id == schedule_id, ChainRun.due_at == due_at)
+    ).one()

@@ -1,0 +1,111 @@
+"""``create_record``: the execution record of the run, copied from the template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backup.format.age import recipients
+from backup.request import check_patterns
+from db import events
+from db.models import BackupTask, ChainRun
+from db.sets import lineage
+from db.states import BackupType, RecordState, Step
+from policy.message import M
+from tasks.step import Done, step
+from tasks.tape_rules import wanted_type
+from tasks.work import Work
+
+_COPIED = (
+    "name",
+    "type",
+    "sources",
+    "compression",
+    "compression_level",
+    "archive_bytes",
+    "retention_days",
+    "keep_sets",
+    "exclude_caches",
+    "one_file_system",
+    "max_file_bytes",
+    "max_file_age_days",
+    "verify_percent",
+    "encrypt_to",
+)
+
+
+@step(Step.CREATE_RECORD)
+def create_record(work: Work) -> Done:
+    """Done again, it finds the record that it made. Raises BadRequest before a tape is formatted for it."""
+    return Done({"record": work.db(_record)})
+
+
+def _record(session: Session, run: ChainRun) -> int:
+    assert run.schedule is not None
+    existing = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
+    if existing:
+        if run.set_id is None:
+            settle_type(session, run, existing)
+        return existing.id
+    template = run.schedule.template
+    values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
+    values |= {name: value for name, value in run.options.items() if name in _COPIED}
+    values["type"] = BackupType(values["type"])
+    # Patterns by hand come after those of the template, so that "!" can take one back.
+    values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
+    record = BackupTask(
+        is_template=False,
+        template_id=template.id,
+        run_id=run.id,
+        state=RecordState.PENDING,
+        **values,
+    )
+    check_patterns(record.excludes)
+    recipients(record.encrypt_to)
+    session.add(record)
+    settle_type(session, run, record)
+    session.flush()
+    events.record(
+        session,
+        run,
+        M(
+            "Record {record}: {type} backup of {sources}.",
+            record=record.id,
+            type=record.type.value,
+            sources=", ".join(record.sources),
+        ),
+        step=Step.CREATE_RECORD,
+    )
+    return record.id
+
+
+def settle_type(
+    session: Session, run: ChainRun, record: BackupTask, *, step: Step = Step.CREATE_RECORD
+) -> None:
+    """Find what an increment is taken against; where there is nothing, the backup is a full one."""
+    wanted = wanted_type(run)
+    parent = (
+        None if wanted is BackupType.FULL else lineage.parent_for(session, record.template_id or 0, wanted)
+    )
+    record.parent_id = parent.id if parent else None
+    record.type = wanted if parent else BackupType.FULL
+    if record.type is not wanted:
+        events.record(
+            session,
+            run,
+            M(
+                "There is no whole set that a backup of type {type} could follow: this one is full.",
+                type=wanted.value,
+            ),
+            step=step,
+            level="warning",
+        )
+    elif parent:
+        events.record(
+            session,
+            run,
+            M("It holds the changes since set {parent}.", parent=parent.id),
+            step=step,
+        )

@@ -1,0 +1,379 @@
+"""``run_backup``: checks the volume by itself, writes the set, seals, catalogues. It never formats."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backup.request import SetRequest, SetSummary
+from backup.write import write_set
+from db import events
+from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
+from db.runs import transitions
+from db.sets import catalog, lineage
+from db.states import RecordState, Step
+from db.tapes import (
+    cartridges,
+    drives,
+    mount_backoff,
+    permits,
+)
+from policy import units
+from policy.errors import TapelineError
+from policy.message import M
+from policy.tapes import retention, verdict
+from policy.tapes.facts import SetState
+from tape.drive import Medium, Volume
+from tape.errors import DriveError, TapeChanged, TapeFull
+from tasks import condition, lost, pace
+from tasks.fill import note_fill
+from tasks.journal import Journal
+from tasks.mounting import mounted
+from tasks.set_request import request_for, spool_of, with_dump, with_known_files
+from tasks.sources import watch
+from tasks.step import Done, NextPart, step
+from tasks.steps.create_record import settle_type
+from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
+from tasks.work import Work, WrongTape
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the set goes, and what is asked of it."""
+
+    set_id: str
+    cartridge_id: int
+    generation: int
+    retention_days: int | None
+    request: SetRequest
+
+
+@step(Step.RUN_BACKUP)
+def run_backup(work: Work) -> Done | NextPart:
+    """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
+
+    Raises WrongTape, ParentGone, SetGone, TooLarge, TapeChanged, DriveError.
+    """
+    drive = work.drive()
+    medium = drive.look()
+    work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
+    refused = work.db(lambda session, run: _refusal(session, run, medium))
+    if isinstance(refused, NextPart):
+        return refused
+    if refused is not None:
+        raise refused
+    work.writes_on = work.db(lambda session, _run: _known(session, medium))
+    try:
+        target, summary, free, capacity = _mount_and_write(work, medium)
+    except TapeFull as error:
+        condition.note(work, drive)
+        return _next_tape(work, error)
+    except DriveError:
+        condition.note(work, drive)
+        raise
+    work.db(lambda session, run: _complete(session, run, target, summary))
+    work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
+    condition.note(work, drive)
+    return Done(_result(target, summary))
+
+
+def _known(session: Session, medium: Medium) -> int | None:
+    cartridge = cartridges.recognise(session, medium.to_json())
+    return cartridge.id if cartridge else None
+
+
+def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, int, int | None]:
+    """The set's summary, and how many bytes are free, and fit in all, on the volume after it.
+
+    Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be is none of ours.
+    """
+    with mounted(work) as volume:
+        _refuse_another(medium, volume.medium)
+        _see_that_all_is_there(work, volume, medium)
+        target = work.db(lambda session, run: _target(session, run, medium))
+        work.writes_on = target.cartridge_id
+        request = with_dump(work, with_known_files(work, target.request))
+        request = pace.fed(work, request)
+        summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
+        return target, summary, volume.free(), volume.medium.capacity
+
+
+def _see_that_all_is_there(work: Work, volume: Volume, medium: Medium) -> None:
+    """The tape is asked for what the set stands on. What is gone is reported, and the backup follows another
+    set, or becomes a full one. Raises ParentGone, SetGone."""
+    while True:
+        own, expected = work.db(lambda session, run: _expected(session, run, medium))
+        missing = lost.missing_on(volume, expected, own)
+        if missing is None:
+            return
+        refused = work.db(partial(_without, medium=medium, missing=missing))
+        if refused is not None:
+            raise refused
+
+
+def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | None, lost.Expected]:
+    """The set of this run, and what should be on the tape of it and of those that it follows."""
+    record, stored = _rows(session, run)
+    cartridge = cartridges.recognise(session, medium.to_json())
+    sets = lineage.chain(session, record.parent_id) if record.parent_id else []
+    if stored is not None and stored.archives:
+        sets.append(stored)
+    return run.set_id, lineage.expected_on(session, sets, cartridge) if cartridge else {}
+
+
+def _without(session: Session, run: ChainRun, medium: Medium, missing: lost.Missing) -> TapelineError | None:
+    """Note what is gone; why the run cannot go on without it, or None: what it follows is chosen anew."""
+    cartridge = cartridges.recognise(session, medium.to_json())
+    assert cartridge is not None, "nothing is expected on a tape that nobody knows"
+    lost.mark(session, run, cartridge.tape_id, missing)
+    return lost.set_gone(session, run) or _refused_parent(session, run)
+
+
+def _refuse_another(judged: Medium, mounted: Medium) -> None:
+    """Nobody holds the drive between the look and the mount, and the database may have been waited for."""
+    if not judged.is_same_as(mounted):
+        raise TapeChanged(
+            M(
+                "The tape was changed just before it was mounted: {found} is in the drive now.",
+                found=mounted.label or mounted.state.value,
+            ),
+            M("Nothing was written on it. Put the right tape in, then retry the run."),
+        )
+
+
+class ParentGone(TapelineError):
+    """What the increment was to be taken against is not whole any more."""
+
+
+class TooLarge(TapelineError):
+    """A tape that was formatted for it had no room for the first of its files."""
+
+
+def _journal(work: Work, target: Target) -> Journal:
+    return Journal(work, target.set_id, target.cartridge_id, target.generation)
+
+
+def _next_tape(work: Work, error: TapeFull) -> NextPart:
+    """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
+
+    def close(session: Session, run: ChainRun) -> dict[str, Any] | None:
+        assert work.writes_on is not None
+        cartridges.filled(session, work.writes_on)
+        stored = catalog.get(session, run.set_id or "")
+        session.refresh(stored, ["archives"])
+        here = [archive for archive in stored.archives if archive.cartridge_id == work.writes_on]
+        if not here and permits.used(session, run.id, run.part) is not None:
+            return None
+        files, size = sum(each.files for each in here), sum(each.content_bytes for each in here)
+        return {"set_id": stored.id, "files": files, "bytes": size}
+
+    done = work.db(close)
+    if done is None:
+        raise TooLarge(
+            M("A new tape was full before one archive was on it: {error}", error=error.message.to_json()),
+            M("Use larger tapes, smaller archives (archive_size), or leave the file out."),
+        ) from error
+    return NextPart(error.message, done)
+
+
+def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | TapelineError | None:
+    """Why nothing is written on this tape, or None."""
+    lost.note_volume(session, run, medium.to_json(), Step.RUN_BACKUP)
+    gone = lost.set_gone(session, run)
+    if gone is not None:
+        return gone
+    _, stored = _rows(session, run)
+    if not _may_write(session, run, medium, stored):
+        return _not_to_write(session, run, medium.to_json())
+    return _refused_parent(session, run)
+
+
+def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
+    """Of a set that was begun, that what it follows is not whole any more. One that was not is taken against
+    another set then, or is a full one."""
+    record, stored = _rows(session, run)
+    if _parent_is_whole(session, record):
+        return None
+    if stored is not None:
+        return _parent_gone(record)
+    settle_type(session, run, record, step=Step.RUN_BACKUP)
+    return None
+
+
+def _rows(session: Session, run: ChainRun) -> tuple[BackupTask, BackupSet | None]:
+    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    return record, session.get(BackupSet, run.set_id) if run.set_id else None
+
+
+def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
+    record, stored = _rows(session, run)
+    cartridge = cartridges.recognise(session, medium.to_json())
+    if cartridge is None:
+        cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())
+    stored = stored or _new_set(session, run, record, cartridge)
+    if not stored.archives:
+        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+    stored.state = SetState.WRITING
+    record.state = RecordState.RUNNING
+    record.started_at = record.started_at or now()
+    record.error = None
+    return Target(
+        stored.id,
+        cartridge.id,
+        cartridge.generation,
+        record.retention_days,
+        request_for(session, run, record, stored, medium),
+    )
+
+
+def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> NextPart | WrongTape:
+    """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such
+    a format another tape gets a part, and a permit, of its own."""
+    wrong = refusal_of_all(session, run, said)
+    remedy = M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
+    permit = permits.used(session, run.id, run.part)
+    if permit is not None and permits.has_failed(permit):
+        if wrong is None:
+            return NextPart(
+                M("The format of part {part} failed; the tape in the drive is another one.", part=permit.part)
+            )
+        if permits.is_spent_on(run, permit, said):
+            mount_backoff.failed(session, run)
+            remedy = another_tape(run)
+    return WrongTape(wrong or wrong_tape(session, run, cartridges.tape_facts(session, said)), remedy)
+
+
+def _parent_is_whole(session: Session, record: BackupTask) -> bool:
+    parent = record.parent_id
+    return parent is None or lineage.is_whole(session, lineage.chain(session, parent))
+
+
+def _parent_gone(record: BackupTask) -> ParentGone:
+    return ParentGone(
+        M(
+            "Set {parent}, which this backup was to follow, is not whole any more.",
+            parent=record.parent_id,
+        ),
+        M("Start a new run."),
+    )
+
+
+def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
+    """Only on the volume that this run formatted, began its set on, or may append to; never on a guess."""
+    facts = cartridges.tape_facts(session, medium.to_json())
+    is_own = _is_own(session, run, medium, stored)
+    return verdict.may_write(facts, policy_of(run), local_now(run), is_own=is_own)
+
+
+def _is_own(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool | None:
+    """Whether it is the volume that this run has begun its set on, or has formatted; None: it has none."""
+    begun = begun_on(session, run)
+    if stored is not None and begun is not None:
+        return _is_volume(begun, medium) and begun.generation == stored.archives[-1].generation
+    permit = permits.used(session, run.id, run.part)
+    if permit and permit.outcome and permit.outcome["ok"]:
+        after = permit.outcome["after"]
+        return bool((after["label"], after["volume_uuid"]) == (medium.label, medium.volume_uuid))
+    return None
+
+
+def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
+    if medium.volume_uuid and cartridge.volume_uuid:
+        return medium.volume_uuid == cartridge.volume_uuid
+    return medium.label == cartridge.label
+
+
+def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> BackupSet:
+    started = now()
+    stored = BackupSet(
+        id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        run_id=run.id,
+        template_id=record.template_id,
+        template_name=record.name,
+        cartridge_id=cartridge.id,
+        generation=cartridge.generation,
+        type=record.type,
+        parent_id=record.parent_id,
+        keep_sets=record.keep_sets,
+        encrypted=bool(record.encrypt_to),
+        state=SetState.WRITING,
+        period=run.period,
+        sources=record.sources,
+        started_at=started,
+        # Set again when it is complete; an unfinished set is kept as long.
+        retention_until=retention.until(started, record.retention_days),
+    )
+    catalog.add_set(session, stored)
+    run.set_id = stored.id
+    events.record(
+        session,
+        run,
+        M("Writing set {set} on tape {tape}.", set=stored.id, tape=cartridge.tape_id),
+        step=Step.RUN_BACKUP,
+    )
+    return stored
+
+
+def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
+    """Sealed before this; the catalogue says so now, and the run's success comes after. Raises ParentGone
+    where what it follows is gone, or is being formatted, by now: it could not be restored."""
+    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    if not _parent_is_whole(session, record):
+        raise _parent_gone(record)
+    catalog.complete(
+        session,
+        target.set_id,
+        finished_at=summary.finished_at,
+        warnings=summary.warnings,
+        retention_days=target.retention_days,
+    )
+    record.state = RecordState.COMPLETED
+    record.finished_at = now()
+    worked = transitions.worked_seconds(run) or 0.0
+    seconds = max(min(_elapsed(record.started_at, record.finished_at), worked), 0.001)
+    run.progress = {**(run.progress or {}), "seconds": seconds, "phases": asdict(summary.seconds)}
+    pace.tell(session, run, summary)
+    events.record(
+        session,
+        run,
+        M(
+            "Set {set} is complete: {files} files, {size} in {archives} archives, {warnings} warnings.",
+            set=target.set_id,
+            files=summary.files,
+            size=units.size(summary.size),
+            archives=len(summary.archives),
+            warnings=summary.warnings,
+        )
+        if target.request.parent is None
+        else M(
+            "Set {set} is complete: {files} files changed, {size}, {deleted} deleted; {warnings} warnings.",
+            set=target.set_id,
+            files=summary.files,
+            size=units.size(summary.size),
+            deleted=summary.deleted,
+            warnings=summary.warnings,
+        ),
+        step=Step.RUN_BACKUP,
+    )
+
+
+def _elapsed(started: datetime | None, finished: datetime) -> float:
+    return (finished - started).total_seconds() if started else 0.0
+
+
+def _result(target: Target, summary: SetSummary) -> dict[str, object]:
+    return {
+        "set_id": target.set_id,
+        "files": summary.files,
+        "deleted": summary.deleted,
+        "bytes": summary.size,
+        "archives": len(summary.archives),
+        "warnings": summary.warnings,
+        "summary": f"{summary.files} files, {units.size(summary.size)}",
+    }

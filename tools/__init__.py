@@ -1,0 +1,1 @@
+"""What writes docs/: no part of the product."""
