@@ -134,8 +134,8 @@ class SetRequest:
     encrypt_dump_to: tuple[str, ...] = ()
     """Public keys for the dump where the set is not encrypted; a set that is has it for its own keys."""
     known: Iterable[bytes] = ()
-    """Rows of what the parent, and the sets that it needs in its turn, make up, as ``backup.source.changes`` takes
-    them: in the order of a set, read again on each iteration."""
+    """Rows of what the parent, and the sets that it needs in its turn, make up, in the form that
+    ``backup.source.changes`` takes: in the order of a set, read again on each iteration."""
 
     def __post_init__(self) -> None:
         if not _SET_ID.fullmatch(self.set_id):

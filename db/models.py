@@ -206,7 +206,8 @@ class ChainRun(Base):
     tape_seen: Mapped[dict[str, Any] | None]
     """The identity of the tape that precheck saw in this part."""
     tape_failed: Mapped[dict[str, Any] | None]
-    """What the drive could do nothing with, how often, and when it is tried again (``db.tapes.mount_backoff``)."""
+    """What the drive could do nothing with, how often, and when it is tried again: see
+    ``db.tapes.mount_backoff``."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """What drive and tapes warned of after the run had used them, as messages."""
     cancel_requested_at: Mapped[datetime | None]

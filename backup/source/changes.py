@@ -1,8 +1,8 @@
 """What has changed since the parent of a set: two sorted streams, merged in constant memory.
 
 What the sets before have is a stream of rows: lines of bytes as PostgreSQL's COPY writes them, of path,
-raw_path, type, size, mtime_ns, ctime_ns, inode and partial (``db.sets.catalog.copy_known``). The row of a file
-that has not changed is equal to the one that the scan makes of it, and is not even taken apart.
+raw_path, type, size, mtime_ns, ctime_ns, inode and partial (``db.sets.catalog.copy_known``). The row of a
+file that has not changed is equal to the one that the scan makes of it, and is not even taken apart.
 """
 
 from __future__ import annotations

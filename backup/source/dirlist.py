@@ -29,8 +29,8 @@ class Status(NamedTuple):
     device: int
     nlink: int
     row: bytes
-    """The row of a file that has not changed since (see ``backup.source.changes``); empty where its name would have
-    to be escaped."""
+    """The row of a file that has not changed since (``backup.source.changes``); empty where its name would
+    have to be escaped."""
 
 
 _Fields = tuple[int, int, int, int, int, int, int, bytes]

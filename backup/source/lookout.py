@@ -1,4 +1,4 @@
-"""How the sources are looked at: by this process, or by one that can be left behind (``tape.programs.aside``)."""
+"""Who looks at the sources: this process, or one that can be left behind (``tape.programs.aside``)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ LOCK_LIMIT = "10s"
 
 
 def restore(database: Database, file: BinaryIO) -> datetime:
-    """Make the database of a dump, and bring it to this version. Nothing in it runs by itself (``db.admin.holds``).
+    """Make the database of a dump, and bring it to this version. Nothing in it runs by itself: it is held
+    (``db.admin.holds``).
 
     Returns the moment that the dump is of. All of it is made, or nothing. Raises UsageError if the database
     is not empty; DumpFailed, DatabaseUnavailable.

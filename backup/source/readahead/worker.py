@@ -1,6 +1,7 @@
 """A process that looks at the sources: questions come in, answers go out, in their order.
 
-Run as ``python -m backup.source.readahead.worker``. It ends when nobody asks it any more; a Ctrl-C is its owner's affair.
+Run as ``python -m backup.source.readahead.worker``. It ends when nobody asks it any more; a Ctrl-C is its
+owner's affair.
 """
 
 from __future__ import annotations
