@@ -1,4 +1,4 @@
-"""Celery's configuration; each value that is not the default was found by experiment (design section 11)."""
+"""Celery's configuration. Experiments found what is not the default: docs/decisions/early-acknowledgement.md."""
 
 from __future__ import annotations
 

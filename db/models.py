@@ -1,4 +1,4 @@
-"""The tables (design section 7). Times are UTC with time zone; sizes are bytes."""
+"""The tables; the words are in docs/glossary.md. Times are UTC with time zone; sizes are bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs and tapes as scripts see them; the names are fixed by design section 9."""
+"""Runs and tapes as scripts see them; the names are fixed (docs/operations.md, For scripts)."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def lost_parent(session: Session, stored: BackupSet) -> str | None:
 
 
 def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
-    """A set as scripts see it (design section 9)."""
+    """A set as scripts see it (docs/operations.md, For scripts)."""
     template = session.get(BackupTask, stored.template_id) if stored.template_id is not None else None
     return {
         "id": stored.id,

@@ -534,7 +534,7 @@ def test_messages_lost_by_the_broker_are_sent_again(
 
 
 def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -> None:
-    """The names of design section 9."""
+    """The names that scripts rely on (docs/operations.md, For scripts)."""
     system.insert_blank()
     system.schedule("monthly", source)
     system.start("control", "tape")

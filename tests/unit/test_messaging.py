@@ -1,4 +1,4 @@
-"""What keeps Celery from delivering a message of a tape twice (design section 11)."""
+"""What keeps Celery from delivering a message of a tape twice (docs/decisions/early-acknowledgement.md)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_newest_version_is_alembics_head() -> None:
 
 
 def test_every_table_of_the_design_is_there() -> None:
-    """The names of design section 7."""
+    """Their names are fixed: operators query them."""
     assert set(Base.metadata.tables) >= {
         "scheduled_tasks", "backup_tasks", "chain_runs", "chain_steps", "run_events", "drives",
         "tape_cartridges", "tape_pools", "format_permits", "backup_sets", "backup_files", "notifications",

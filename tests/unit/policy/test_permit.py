@@ -1,4 +1,4 @@
-"""The format permit: deny unless every line of design section 5 holds."""
+"""The format permit: deny unless every line of docs/architecture.md (The permit) applies."""
 
 from __future__ import annotations
 
