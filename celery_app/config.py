@@ -1,4 +1,4 @@
-"""Celery's configuration. Experiments found what is not the default: docs/decisions/early-acknowledgement.md."""
+"""Celery's configuration: see docs/decisions/early-acknowledgement.md for what is not the default."""
 
 from __future__ import annotations
 
