@@ -7,7 +7,8 @@ from typing import Any
 from celery.schedules import schedule
 
 from celery_app.queues import CONTROL, TAPE, queue
-from celery_app.settings import Settings, is_encrypted
+from celery_app.sections import is_encrypted
+from celery_app.settings import Settings
 from embedded.redis import Redis
 
 VISIBILITY_SECONDS = 7 * 24 * 3600

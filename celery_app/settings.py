@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
-    DirectoryPath,
     Field,
-    FilePath,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -30,9 +28,9 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone_name
 
-from celery_app.drive_settings import AnyDriveSettings, Section, VirtualDriveSettings
-from celery_app.settings_file import SettingsFile
-from notify.events import Event
+from celery_app.drive_settings import AnyDriveSettings, VirtualDriveSettings
+from celery_app.sections import ChannelSettings, FlowerSettings, SigningSettings, TlsSettings, is_encrypted
+from celery_app.settings_file import SettingsFile, place_of, problem_of
 from policy.errors import UsageError
 from policy.message import M
 
@@ -47,97 +45,6 @@ DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
 class BadConfiguration(UsageError):
     """A setting is wrong; the message names it and where it stands."""
-
-
-class _ChannelSettings(Section):
-    """What every channel has."""
-
-    events: dict[Event, bool] = Field(default_factory=dict)
-    """Events switched on or off for this channel; the others stay as ``tapeline notify channels`` says."""
-
-
-class DingTalkSettings(_ChannelSettings):
-    """A DingTalk robot."""
-
-    type: Literal["dingtalk"]
-    token: SecretStr
-    """The ``access_token`` in the robot's address."""
-    secret: SecretStr | None = None
-    """``SEC…``, where the robot asks for signed messages."""
-    base_url: str = "https://oapi.dingtalk.com"
-    """Where the robot is reached."""
-
-
-class AppriseSettings(_ChannelSettings):
-    """Any channel that Apprise knows, by its URL."""
-
-    type: Literal["apprise"]
-    url: SecretStr
-    """As Apprise writes it: ``mailtos://user:password@example.com``."""
-
-
-ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
-
-
-def is_encrypted(broker_url: str) -> bool:
-    """Whether the address of a broker asks for TLS."""
-    return broker_url.startswith("rediss://")
-
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-"""Addresses that only this host reaches."""
-
-
-class TlsSettings(Section):
-    """An encrypted connection: whom it believes, and what it shows. The server's name is always checked."""
-
-    ca: FilePath
-    """The certificate that the server's must be signed by."""
-    certificate: FilePath | None = None
-    """This host's own certificate, where the server asks for one."""
-    key: FilePath | None = None
-    """The private key of this host's certificate, readable by the service's user alone."""
-
-    @model_validator(mode="after")
-    def _is_a_pair(self) -> TlsSettings:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key go together")
-        return self
-
-
-class SigningSettings(Section):
-    """Messages are signed, and unsigned ones refused: set it on every host at the same time, or on none."""
-
-    key: FilePath
-    """This host's private RSA key (PEM), readable by the service's user alone."""
-    certificate: FilePath
-    """The certificate of that key."""
-    trusted: DirectoryPath
-    """A folder with the certificates of all hosts whose messages are taken, and nothing else."""
-
-
-class FlowerSettings(Section):
-    """The dashboard."""
-
-    address: str = "127.0.0.1"
-    """Where it listens."""
-    port: int = Field(default=5555, ge=1, le=65535)
-    """Its port."""
-    basic_auth: list[SecretStr] = Field(default=[])
-    """``user:password`` of those who may see it; required on any address but loopback. None on loopback: one
-    is made, in the file ``dashboard.login`` of the state folder."""
-    without_login: bool = False
-    """Whoever is on this host may see everything and press every button; on loopback alone."""
-    metrics_token: SecretStr | None = None
-    """With it as bearer token ``/metrics`` answers other hosts too."""
-
-    @model_validator(mode="after")
-    def _is_guarded(self) -> FlowerSettings:
-        if self.address not in LOOPBACK and not self.basic_auth:
-            raise ValueError("an address other than loopback needs basic_auth")
-        if self.without_login and (self.basic_auth or self.address not in LOOPBACK):
-            raise ValueError("without_login is for loopback alone, and without basic_auth")
-        return self
 
 
 def default_state_dir() -> Path:
@@ -474,36 +381,13 @@ def _check_variables() -> None:
 
 def _explain(error: ValidationError, where: str) -> BadConfiguration:
     first = error.errors(include_url=False, include_input=False)[0]
-    place = _place(first)
+    place = place_of(first)
     field = ".".join(place)
     variable = PREFIX + "__".join(place).upper()
     if variable in os.environ:
         where = variable
     more = error.error_count() - 1
     return BadConfiguration(
-        M("{where}: {field}: {problem}.", where=where, field=field, problem=_problem(first)),
+        M("{where}: {field}: {problem}.", where=where, field=field, problem=problem_of(first)),
         M("Correct it ({more} more after this one).", more=more) if more else M("Correct it."),
     )
-
-
-def _place(error: Any) -> list[str]:
-    """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
-    place = [str(part) for part in error["loc"]]
-    if not place:
-        # Two values that do not go together: the problem names both.
-        return ["settings"]
-    if place[0] in {"drives", "channels"} and len(place) > 2:
-        del place[2]
-    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        place.append(error["ctx"]["discriminator"].strip("'"))
-    return place
-
-
-def _problem(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such setting"
-    if error["type"] == "union_tag_invalid":
-        return f"'{error['ctx']['tag']}' is none of {error['ctx']['expected_tags']}"
-    if error["type"] == "union_tag_not_found":
-        return "Field required"
-    return str(error["msg"]).removeprefix("Value error, ")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_settings import BaseSettings
 
@@ -104,3 +104,27 @@ def _stamp(file: Path | None) -> object:
     except OSError as error:
         return (str(file), error.errno)
     return (str(file), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def place_of(error: Any) -> list[str]:
+    """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
+    place = [str(part) for part in error["loc"]]
+    if not place:
+        # Two values that do not go together: the problem names both.
+        return ["settings"]
+    if place[0] in {"drives", "channels"} and len(place) > 2:
+        del place[2]
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append(error["ctx"]["discriminator"].strip("'"))
+    return place
+
+
+def problem_of(error: Any) -> str:
+    """What pydantic finds wrong, in our words."""
+    if error["type"] == "extra_forbidden":
+        return "there is no such setting"
+    if error["type"] == "union_tag_invalid":
+        return f"'{error['ctx']['tag']}' is none of {error['ctx']['expected_tags']}"
+    if error["type"] == "union_tag_not_found":
+        return "Field required"
+    return str(error["msg"]).removeprefix("Value error, ")

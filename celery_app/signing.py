@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured, SecurityError
 
-from celery_app.settings import BadConfiguration, SigningSettings
+from celery_app.sections import SigningSettings
+from celery_app.settings import BadConfiguration
 from policy.message import M
 
 

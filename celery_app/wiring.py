@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
-from celery_app.settings import AppriseSettings, ChannelSettings, TlsSettings
+from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
 from db import outbox
 from db.engine import Database
 from db.models import now
@@ -153,7 +153,14 @@ def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
         return AppriseChannel(name, found.url.get_secret_value())
     secret = found.secret.get_secret_value() if found.secret else None
     limit = RateLimit(MESSAGES_A_MINUTE, MINUTE, ages=pace.ages, closed_for=pace.closed_for)
-    return DingTalk(found.token.get_secret_value(), secret, name=name, base_url=found.base_url, limit=limit)
+    return DingTalk(
+        found.token.get_secret_value(),
+        secret,
+        name=name,
+        at_mobiles=found.at_mobiles,
+        base_url=found.base_url,
+        limit=limit,
+    )
 
 
 def words() -> Words:

@@ -9,7 +9,7 @@ from secrets import token_urlsafe
 from typing import Any
 
 from celery_app import settings
-from celery_app.settings import LOOPBACK
+from celery_app.sections import LOOPBACK
 
 USER = "tapeline"
 

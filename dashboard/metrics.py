@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from tornado.web import HTTPError
 
 from celery_app import settings, wiring
-from celery_app.settings import LOOPBACK
+from celery_app.sections import LOOPBACK
 from dashboard.page import Page
 from db import attention
 from db.errors import DatabaseUnavailable

@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from celery_app import wiring
-from celery_app.settings import LOOPBACK
+from celery_app.sections import LOOPBACK
 from dashboard.headers import POLICY
 from dashboard.language import words_for
 from dashboard.show import Show

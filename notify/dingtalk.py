@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import quote_plus, unquote, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from notify.channel import ChannelUnavailable, RateLimited
 from notify.dingtalk_answer import Answer
@@ -23,7 +23,6 @@ BASE_URL = "https://oapi.dingtalk.com"
 MESSAGES_A_MINUTE = 20
 MINUTE = 60.0
 
-_WEBHOOK = re.compile(r"(?P<base>https?://[^/?#\s]+)/robot/send\?(?:.*&)?access_token=(?P<token>[^&#\s]+).*")
 _QUERY = re.compile(r"\?access_token=\S*")
 
 
@@ -33,7 +32,8 @@ class DingTalk:
     ``limit`` counts the messages of the last minute: also those that another process has sent.
 
     ``secret``: the robot's signing secret (``SEC…``), None where its security is by keyword or address.
-    ``at_mobiles``: the telephone numbers of members to be called. ``timeout``: seconds without an answer.
+    ``at_mobiles``: the telephone numbers of members who are called when somebody has to act.
+    ``timeout``: seconds without an answer.
     ``clock``: seconds since 1970, for the signature. Neither token nor secret is ever shown.
     """
 
@@ -64,7 +64,7 @@ class DingTalk:
 
     def send(self, notice: Notice) -> None:
         """Deliver the notice. Raises RateLimited, ChannelUnavailable, ChannelRefused."""
-        body = encode(notice, self._at_mobiles)
+        body = encode(notice, self._at_mobiles if notice.calls else ())
         self._limit.take()
         error = self._post(body).error()
         if isinstance(error, RateLimited):
@@ -104,19 +104,6 @@ class DingTalk:
         for secret in filter(None, (self._token, self._secret)):
             text = text.replace(secret, "***")
         return text
-
-
-def from_webhook(
-    webhook: str, secret: str | None, *, name: str = "dingtalk", at_mobiles: Sequence[str] = ()
-) -> DingTalk:
-    """A robot by the webhook address that DingTalk shows for it. Raises UsageError, without the address."""
-    match = _WEBHOOK.fullmatch(webhook.strip())
-    if match is None:
-        raise UsageError(
-            M("The webhook of DingTalk robot '{name}' is not an address with an access_token.", name=name),
-            M("Copy the whole address that DingTalk shows: {base}/robot/send?access_token=…", base=BASE_URL),
-        )
-    return DingTalk(unquote(match["token"]), secret, name=name, at_mobiles=at_mobiles, base_url=match["base"])
 
 
 def _checked(name: str, base_url: str) -> str:

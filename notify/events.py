@@ -46,5 +46,21 @@ class Event(StrEnum):
     """A channel does not take messages; the others carry this."""
 
 
+CALLS = frozenset(
+    {
+        Event.FAILED,
+        Event.TAPE_ERROR,
+        Event.MISSED,
+        Event.WAITING_FOR_TAPE,
+        Event.STALLED,
+        Event.REMINDER,
+        Event.FORMAT_WARNING,
+        Event.SETS_LOST,
+        Event.DRIVE_SILENT,
+        Event.CHANNEL_DOWN,
+    }
+)
+"""Somebody has to act: a robot of DingTalk calls the members whose numbers it has."""
+
 OFF_BY_DEFAULT = frozenset({Event.STARTED, Event.READY})
 """All is well so far: only for those who ask for it."""

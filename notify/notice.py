@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from notify import markdown
+from notify.events import CALLS
 from notify.facts import Facts
 from notify.template import BrokenTemplate, Templates
 from notify.words import Words
@@ -28,6 +29,8 @@ class Notice:
     plain: str
     where_the_rest_is: str
     """One plain line that a channel puts where it has to cut the text."""
+    calls: bool = False
+    """Somebody has to act: a channel that can call people does."""
 
 
 class Composer:
@@ -58,10 +61,11 @@ class Composer:
             else M("Shortened. See: tapeline status")
         )
         try:
-            return self._notice(facts.event.value, self._variables(facts), self._words.text(rest))
+            notice = self._notice(facts.event.value, self._variables(facts), self._words.text(rest))
         except BrokenTemplate as error:
             log.warning("a message is made without its template", about=facts.event.value, error=str(error))
-            return self._bare(facts, self._words.text(rest))
+            notice = self._bare(facts, self._words.text(rest))
+        return replace(notice, calls=facts.event in CALLS)
 
     def test(self, host: str, channel: str) -> Notice:
         """What ``tapeline notify test`` sends."""

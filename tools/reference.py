@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from celery_app.drive_settings import AnyDriveSettings, DriveSettings, Health, WindowsCommands
-from celery_app.settings import PREFIX, ChannelSettings, FlowerSettings, Settings
+from celery_app.sections import ChannelSettings, FlowerSettings
+from celery_app.settings import PREFIX, Settings
 from celery_app.settings_file import FIXED
 from tools import errors_page
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,16 +105,3 @@ def read_whole(volume: Volume, name: str) -> bytes:
             return b"".join(iter(lambda: file.read(BLOCK), b""))
         except OSError as error:
             raise read_error(name, error) from error
-
-
-def sha256_of(volume: Volume, name: str) -> tuple[int, str]:
-    """The size and the SHA-256 of a file on the volume. Raises FileNotFoundError, TapeReadError."""
-    digest, size = hashlib.sha256(), 0
-    with open_to_read(volume, name) as file:
-        try:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-        except OSError as error:
-            raise read_error(name, error) from error
-    return size, digest.hexdigest()

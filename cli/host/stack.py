@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from celery_app import settings, wiring
 from db.engine import Database
@@ -79,8 +78,3 @@ def beat() -> Program:
 def flower() -> Program:
     """The dashboard; it reads its address and its logins from the settings."""
     return Program("flower", celery("flower"))
-
-
-def log_of(program: Program) -> Path:
-    """Where a supervised program writes."""
-    return settings.load().state_dir / "log" / f"{program.name}.log"

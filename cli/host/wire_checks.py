@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url, text
 
 from celery_app import settings, wiring
-from celery_app.settings import LOOPBACK, is_encrypted
+from celery_app.sections import LOOPBACK, is_encrypted
 from cli.host.drive_checks import Wrong
 from policy.message import M, Message
 

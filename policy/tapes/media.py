@@ -6,11 +6,6 @@ from policy.message import M, Message
 from policy.tapes.facts import TapeFacts
 
 
-def unusable(tape: TapeFacts) -> Message | None:
-    """Why nothing may be written on what is in the drive as it is now, or None."""
-    return no_volume(tape) or read_only(tape)
-
-
 def no_volume(tape: TapeFacts) -> Message | None:
     """Why what is in the drive neither is a volume nor may become one unasked, or None."""
     match tape.state:

@@ -168,10 +168,6 @@ class Process:
         """Ask it to end; its children are its own affair."""
         self._process.terminate()
 
-    def interrupt(self) -> None:
-        """Interrupt it, as Ctrl-C would."""
-        self._process.send_signal(process_group.INTERRUPT)
-
     def kill(self) -> None:
         """End it at once, and every process of its group."""
         process_group.kill(self._process.pid)

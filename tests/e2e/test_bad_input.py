@@ -53,6 +53,7 @@ def test_what_does_not_exist_is_named(system: System, arguments: list[str], says
         ("[drives.tape0]\ndriver = 'virtual'", "drives.tape0.path"),
         ("[drives.tape0]\ndriver = 'magic'\npath = '/x'", "drives.tape0.driver"),
         ("[channels.ops]\ntype = 'pigeon'", "channels.ops"),
+        ("[channels.ops]\ntype = 'dingtalk'\ntoken = 'x'\nat_mobiles = ['me']", "at_mobiles: 'me'"),
         ("[flower]\naddress = '0.0.0.0'", "basic_auth"),
         ("heartbeat_seconds = -1", "heartbeat_seconds"),
         ("state_dir = 5", "state_dir"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from notify.channel import ChannelUnavailable, RateLimited
-from notify.dingtalk import DingTalk, from_webhook, signature
+from notify.dingtalk import DingTalk, signature
 from notify.dingtalk_answer import PAUSE
 from notify.notice import Notice
 from notify.rate_limit import RateLimit
-from policy.errors import UsageError
 
 
 def test_message_arrives(dingtalk: DingTalk, robot: Any, notice: Notice) -> None:
@@ -49,11 +49,17 @@ def test_every_time_of_day_is_signed_right(robot: Any, notice: Notice) -> None:
     assert "%2F" in signatures or "%2B" in signatures
 
 
-def test_webhook_address_makes_a_robot(robot: Any, notice: Notice) -> None:
-    """The address that DingTalk shows is all that is needed beside the secret."""
-    address = f"{robot.url}/robot/send?access_token={robot.token}"
-    from_webhook(address, robot.secret, at_mobiles=["13800000000"]).send(notice)
-    assert robot.messages[0]["at"]["atMobiles"] == ["13800000000"]
+def test_members_are_called_where_somebody_has_to_act(robot: Any, notice: Notice) -> None:
+    """The one on duty is called at two in the morning for a failure, and sleeps through a success."""
+    dingtalk = DingTalk(robot.token, robot.secret, base_url=robot.url, at_mobiles=["13800000000"])
+    dingtalk.send(notice)
+    dingtalk.send(replace(notice, calls=True))
+    well, failed = robot.messages
+    assert (well["at"]["atMobiles"], "@13800000000" in well["markdown"]["text"]) == ([], False)
+    assert (failed["at"]["atMobiles"], "@13800000000" in failed["markdown"]["text"]) == (
+        ["13800000000"],
+        True,
+    )
 
 
 def test_robot_without_a_secret_sends_no_signature(robot: Any, notice: Notice) -> None:
@@ -136,21 +142,3 @@ def test_secrets_are_never_shown(
     assert "Starting new HTTP connection" in shown
     for secret in (robot.token, robot.secret, "sign=", "access_token="):
         assert secret not in shown
-
-
-@pytest.mark.parametrize(
-    "webhook",
-    [
-        "",
-        "no webhook",
-        "https://oapi.dingtalk.com/robot/send",
-        "ftp://x/robot/send?access_token=x",
-        "https://[/?access_token=",
-    ],
-)
-def test_wrong_webhook_is_a_usage_error(webhook: str) -> None:
-    """What is no webhook is refused when it is read, with a remedy and without showing it."""
-    with pytest.raises(UsageError) as refused:
-        from_webhook(webhook, "SEC")
-    assert not webhook or webhook not in str(refused.value.message)
-    assert "Copy the whole address" in str(refused.value)

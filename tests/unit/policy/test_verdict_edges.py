@@ -172,15 +172,6 @@ def test_what_an_operator_is_asked_for(policy: str, begins: bool, expected: str)
     assert str(TapePolicy.parse(policy).expects(NOW, begins=begins)) == expected
 
 
-def test_what_cannot_be_written_has_a_reason() -> None:
-    """What is in the drive, else what forbids the write."""
-    good = tape()
-    assert media.unusable(good) is None
-    assert media.unusable(replace(good, state="cleaning")) == media.no_volume(replace(good, state="cleaning"))
-    protected = replace(good, write_protected=True)
-    assert media.unusable(protected) == media.read_only(protected) is not None
-
-
 def test_a_set_is_kept_for_its_days() -> None:
     """From its end; without a number of days, for ever."""
     assert retention.until(NOW, 30) == NOW + timedelta(days=30)

@@ -286,19 +286,6 @@ def test_a_program_that_stays(tmp_path: Path) -> None:
     assert process.poll() == -signal.SIGTERM
 
 
-def test_an_interrupt(tmp_path: Path) -> None:
-    """A spawned program can be interrupted, as with Ctrl-C."""
-    log = tmp_path / "log"
-    code = (
-        "import time\ntry:\n print('up', flush=True); time.sleep(60)\n"
-        "except KeyboardInterrupt: raise SystemExit(5)"
-    )
-    process = command.spawn(python(code), log=log)
-    wait_until(lambda: "up" in log.read_text())
-    process.interrupt()
-    assert process.wait(10) == 5
-
-
 def test_a_kill_ends_the_group(tmp_path: Path) -> None:
     """Killing a spawned program ends the processes that it started, and nobody else."""
     log = tmp_path / "log"
