@@ -11,7 +11,7 @@ from dashboard.show import Show
 from policy.message import M
 
 WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 4
-NAMED_EVERY = 75
+NAMED_EVERY = 90
 """How wide a name under a bar is; where bars stand closer, not each is named."""
 
 
@@ -98,4 +98,4 @@ def _line(values: list[float]) -> str:
 
 def _slot(values: list[Any]) -> float:
     """How wide a place is; a few bars do not fill the whole width."""
-    return min(WIDTH / len(values), 60)
+    return min(WIDTH / len(values), NAMED_EVERY)

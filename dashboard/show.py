@@ -123,6 +123,13 @@ class Show:
         """A message as it is stored."""
         return self(Message.from_json(dict(stored))) if stored else ""
 
+    def error(self, stored: Mapping[str, Any]) -> str:
+        """What happened and what to do, as a step keeps it."""
+        remedy = stored.get("remedy")
+        return self.words.joined(
+            Message.from_json(stored["message"]), Message.from_json(remedy) if remedy else None
+        )
+
     def state(self, name: str) -> str:
         return self(STATES[name][0]) if name in STATES else name
 

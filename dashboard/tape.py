@@ -11,7 +11,7 @@ from tornado.web import authenticated
 
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page
-from dashboard.tapes import tape_facts
+from dashboard.tapes import local_month, tape_facts
 from db import views
 from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, TapeCartridge
@@ -100,7 +100,7 @@ def _set(stored: BackupSet, generation: int | None, size: int | None) -> dict[st
 
 def _months(session: Session, tape: TapeCartridge) -> list[tuple[str, int]]:
     """How full the present generation was at the end of each month in which something was written."""
-    month = func.to_char(BackupArchive.sealed_at, "YYYY-MM")
+    month = local_month(BackupArchive.sealed_at)
     rows = session.execute(
         select(month, func.sum(BackupArchive.bytes))
         .where(BackupArchive.cartridge_id == tape.id, BackupArchive.generation == tape.generation)

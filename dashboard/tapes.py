@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from celery_app import settings
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page, number
 from db import views
@@ -116,8 +117,13 @@ def _kept(sets: list[StoredSet]) -> dict[str, Any]:
     }
 
 
+def local_month(moment: Any) -> ColumnElement[str]:
+    """The month of a column on the page's clock, ``2026-12``: the one that the labels of the tapes have."""
+    return func.to_char(func.timezone(settings.load().zone.key, moment), "YYYY-MM")
+
+
 def _months(session: Session) -> list[tuple[str, int]]:
-    month = func.to_char(BackupArchive.sealed_at, "YYYY-MM")
+    month = local_month(BackupArchive.sealed_at)
     rows = session.execute(
         select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(MONTHS)
     )

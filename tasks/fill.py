@@ -26,12 +26,15 @@ def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int 
     if is_nearly_full(before, capacity, limit):
         return
     cartridge = session.get_one(TapeCartridge, cartridge_id)
+    name = cartridge.label or cartridge.tape_id
     reason = M(
         "Tape {tape} is {percent} % full: {used} of {capacity}.",
-        tape=cartridge.label or cartridge.tape_id,
+        tape=name,
         percent=round(100 * (capacity - free) / capacity),
         used=units.size(capacity - free),
         capacity=units.size(capacity),
     )
     events.record(session, run, reason, step=Step.RUN_BACKUP)
-    transitions.announce(session, run, "capacity", reason, M("Have another tape ready for the next backup."))
+    transitions.announce(
+        session, run, "capacity", reason, M("Have another tape ready for the next backup."), label=name
+    )

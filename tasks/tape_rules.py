@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -41,6 +42,18 @@ def wanted_type(run: ChainRun) -> BackupType:
     """What was asked for, by hand or by the template."""
     assert run.schedule is not None
     return BackupType(run.options.get("type") or run.schedule.template.type)
+
+
+_TYPES = {
+    BackupType.FULL: M("full"),
+    BackupType.INCREMENTAL: M("incremental"),
+    BackupType.DIFFERENTIAL: M("differential"),
+}
+
+
+def type_named(kind: BackupType) -> Message:
+    """A type of backup in the reader's words."""
+    return _TYPES[kind]
 
 
 def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bool:
@@ -94,11 +107,19 @@ class Asker:
     policy: TapePolicy
     moment: datetime
     expects: Message
+    schedule: str
+    begins: bool
+    """A format may come first: a blank tape would do."""
     run: ChainRun | None = None
 
 
 def _asked_by(session: Session, run: ChainRun) -> Asker:
-    return Asker(run.drive, policy_of(run), local_now(run), expected(session, run), run)
+    assert run.schedule is not None
+    begins = _begins(session, run)
+    moment, policy = local_now(run), policy_of(run)
+    return Asker(
+        run.drive, policy, moment, policy.expects(moment, begins=begins), run.schedule.name, begins, run
+    )
 
 
 def refused_at_first(
@@ -118,7 +139,8 @@ def refused(session: Session, schedule: ScheduledTask, question: Question, found
 
 def _asked_for(schedule: ScheduledTask, question: Question) -> Asker:
     policy, moment = question.facts.policy, question.facts.now_local
-    return Asker(schedule.drive, policy, moment, policy.expects(moment, begins=question.begins))
+    expects = policy.expects(moment, begins=question.begins)
+    return Asker(schedule.drive, policy, moment, expects, schedule.name, question.begins)
 
 
 def _refused(session: Session, asker: Asker, tape: TapeFacts, found: Verdict) -> Message | None:
@@ -138,9 +160,26 @@ def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objec
             return _no_room(session, asker, tape)
         case Objection.BEGUN_ELSEWHERE if asker.run is not None:
             return _begun_elsewhere(session, asker.run, tape)
+        case Objection.NOT_ACCEPTED if tape.state == "blank" and _only_appends(asker):
+            return M(
+                "The tape in drive {drive} is blank, and an increment is appended: insert {expected}."
+                " A full backup would take the blank one: {command}",
+                drive=asker.drive,
+                expected=asker.expects.to_json(),
+                command=_in_full(asker),
+            )
         case Objection.NOT_ACCEPTED:
             return _wrong(asker.drive, asker.policy, tape, asker.expects)
     return reason
+
+
+def _only_appends(asker: Asker) -> bool:
+    """Whether a blank tape, which would do for a full backup, does not for this one."""
+    return not asker.begins and asker.policy.pool is None
+
+
+def _in_full(asker: Asker) -> str:
+    return f"tapeline schedule run {shlex.quote(asker.schedule)} --type full"
 
 
 def _begun_elsewhere(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
@@ -162,6 +201,15 @@ def _no_room(session: Session, asker: Asker, tape: TapeFacts) -> Message:
             tape=tape.describe(),
             drive=asker.drive,
             pool=asker.policy.pool,
+        )
+    if _only_appends(asker):
+        return M(
+            "Tape {tape} in drive {drive} is full, and an increment is appended: insert {expected} that has"
+            " room. Or put in a blank one, for a full backup: {command}",
+            tape=tape.describe(),
+            drive=asker.drive,
+            expected=asker.expects.to_json(),
+            command=_in_full(asker),
         )
     return M(
         "Tape {tape} in drive {drive} is full. Put in a blank one: it becomes {label}.",

@@ -110,13 +110,15 @@ def _print(found: dict[str, Any]) -> None:
     _print_workers(found)
     for run in found["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
+        # Of a run that waits no step is at work: what it waits for is what somebody has to know.
+        waits = run["state"] == "WAITING_FOR_TAPE" and run["reason"]
         output.say(
             M(
                 "Run {id} ({schedule}): {state}, {step}",
                 id=run["id"],
                 schedule=run["schedule"] or run["kind"],
                 state=run["state"],
-                step=working,
+                step=waits or working,
             ),
             style=output.STYLES.get(run["state"]),
         )

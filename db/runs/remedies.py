@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -75,7 +75,7 @@ def remedy(session: Session, run: ChainRun, event: str, said: Message | None) ->
     """What to do, as the error said it; a run that waits needs the tape, or a clock that is in no doubt."""
     if event != "waiting_for_tape" or run.wait_until is None:
         return said
-    until = _until(run, run.wait_until)
+    until = _until(session, run, run.wait_until)
     if leaps.doubt(session, now()) is not None:
         return M(
             "Compare the clock with another one. The run goes on by itself when it is set right, or"
@@ -91,11 +91,15 @@ def remedy(session: Session, run: ChainRun, event: str, said: Message | None) ->
     return M("Change the tape: the run goes on by itself. It waits until {until}.", until=until)
 
 
-def _until(run: ChainRun, moment: datetime) -> str:
-    """On the schedule's clock; of a run without one the clock is named."""
-    if run.schedule is None:
-        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} (UTC)"
-    return f"{_local(moment, run.schedule.time_zone):%Y-%m-%d %H:%M}"
+def _until(session: Session, run: ChainRun, moment: datetime) -> str:
+    """On the schedule's clock; of a run without one on that of its set's schedule, which is named."""
+    if run.schedule is not None:
+        return f"{_local(moment, run.schedule.time_zone):%Y-%m-%d %H:%M}"
+    of_set = select(ScheduledTask.time_zone).join(
+        BackupSet, BackupSet.template_id == ScheduledTask.template_id
+    )
+    zone = session.scalar(of_set.where(BackupSet.id == run.set_id).limit(1)) or "UTC"
+    return f"{_local(moment, zone):%Y-%m-%d %H:%M} ({zone})"
 
 
 def newest(session: Session, run: ChainRun, event: str) -> Message | None:

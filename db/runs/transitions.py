@@ -200,9 +200,18 @@ def _has_bad_tape(session: Session, run: ChainRun, stored: BackupSet | None) -> 
 
 
 def announce(
-    session: Session, run: ChainRun, event: str, reason: Message | None, remedy: Message | None = None
+    session: Session,
+    run: ChainRun,
+    event: str,
+    reason: Message | None,
+    remedy: Message | None = None,
+    *,
+    label: str | None = None,
 ) -> None:
-    """Put an event of the run into the outbox, with the facts as they are at this moment."""
+    """Put an event of the run into the outbox, with the facts as they are at this moment.
+
+    ``label``: the one tape that it is about, where the set may be on several.
+    """
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     ended = run.finished_at or now()
     facts = {
@@ -212,12 +221,12 @@ def announce(
         "kind": run.kind.value,
         "trigger": run.trigger.value,
         "drive": run.drive,
-        "label": _labels(session, stored) or (run.tape_seen or {}).get("label"),
+        "label": label or _labels(session, stored) or (run.tape_seen or {}).get("label"),
         "set_id": run.set_id,
         **_came_to(session, run, stored),
         "condition": run.condition,
         "first_warnings": _first_warnings(session, run),
-        "seconds": worked_seconds(run),
+        "seconds": None if event == "started" else worked_seconds(run),
         "reason": _json(reason),
         "remedy": _json(remedies.remedy(session, run, event, remedy)),
         "safe": _json(remedies.safe(session, run, event)),
@@ -238,10 +247,11 @@ def _labels(session: Session, stored: BackupSet | None) -> str | None:
 
 
 def _came_to(session: Session, run: ChainRun, stored: BackupSet | None) -> dict[str, Any]:
-    """How much a backup has stored, or a restore has brought back and where to."""
+    """How much a backup has stored, a restore has brought back and where to, or a verification has read."""
     if run.kind is Kind.BACKUP and stored:
         return {"files": stored.files, "size": stored.bytes, "warnings": stored.warnings}
-    step = session.get(ChainStep, (run.id, run.part, Step.RESTORE)) if run.kind is Kind.RESTORE else None
+    working = {Kind.RESTORE: Step.RESTORE, Kind.VERIFY: Step.VERIFY}.get(run.kind)
+    step = session.get(ChainStep, (run.id, run.part, working)) if working else None
     done = (step.result or {}) if step else {}
     return {
         "files": done.get("files"),

@@ -14,7 +14,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
 from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge, now
-from db.states import BackupType, RunState
+from db.states import RunState
 from notify.events import Event
 from notify.facts import Facts
 from policy import units
@@ -30,7 +30,7 @@ from tasks.preview.preview import (
     outlook,
     sets_named,
 )
-from tasks.tape_rules import is_full
+from tasks.tape_rules import is_full, type_named
 
 log = structlog.get_logger("tapeline.remind")
 
@@ -200,15 +200,8 @@ def _named(session: Session, ids: tuple[str, ...], moment: datetime) -> tuple[Me
     return tuple(_set(stored, moment) for stored in sets_named(session, ids))
 
 
-_TYPES = {
-    BackupType.FULL: M("full"),
-    BackupType.INCREMENTAL: M("incremental"),
-    BackupType.DIFFERENTIAL: M("differential"),
-}
-
-
 def _set(stored: BackupSet, moment: datetime) -> Message:
-    facts = {"set": stored.id, "type": _TYPES[stored.type].to_json(), "size": units.size(stored.bytes)}
+    facts = {"set": stored.id, "type": type_named(stored.type).to_json(), "size": units.size(stored.bytes)}
     if stored.retention_until is None:
         return M("set {set}, {type}, {size}, kept for ever", **facts)
     until = f"{stored.retention_until.astimezone(moment.tzinfo):%Y-%m-%d}"

@@ -25,7 +25,7 @@ from policy.tapes.verdict import Answer, Question, Verdict
 from policy.times.local_time import zone_named
 from tasks.preview import prechecks
 from tasks.requests import check_drive
-from tasks.tape_rules import question_for, refused_at_first
+from tasks.tape_rules import question_for, refused_at_first, type_named
 
 
 class NoAnswer(TapelineError):
@@ -149,7 +149,7 @@ def _reasons(
     if wrong is not None:
         yield wrong
     if found.decision is None:
-        kind = schedule.template.type.value
+        kind = type_named(schedule.template.type).to_json()
         yield M("A backup of type {type} is appended: only a full one formats.", type=kind)
     elif not (wrong and found.decision.allowed):
         yield from found.decision.reasons

@@ -15,7 +15,7 @@ from db.sets import lineage
 from db.states import BackupType, RecordState, Step
 from policy.message import M
 from tasks.step import Done, step
-from tasks.tape_rules import wanted_type
+from tasks.tape_rules import type_named, wanted_type
 from tasks.work import Work
 
 _COPIED = (
@@ -73,7 +73,7 @@ def _record(session: Session, run: ChainRun) -> int:
         M(
             "Record {record}: {type} backup of {sources}.",
             record=record.id,
-            type=record.type.value,
+            type=type_named(record.type).to_json(),
             sources=", ".join(record.sources),
         ),
         step=Step.CREATE_RECORD,
@@ -97,7 +97,7 @@ def settle_type(
             run,
             M(
                 "There is no whole set that a backup of type {type} could follow: this one is full.",
-                type=wanted.value,
+                type=type_named(wanted).to_json(),
             ),
             step=step,
             level="warning",

@@ -33,7 +33,7 @@ from tape.judge import FormatOutcome, format_cartridge
 from tasks.mounting import mounted
 from tasks.patience import wait_out
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import another_tape, expected, local_now, not_to_format, policy_of, tried
+from tasks.tape_rules import another_tape, expected, local_now, not_to_format, policy_of, tried, type_named
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")
@@ -102,7 +102,8 @@ def _decide(
     """The decision is stored whatever it is, so a refusal is returned, not raised."""
     kind = _appended_type(session, run)
     if kind is not None:
-        return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=kind.value))
+        named = type_named(kind).to_json()
+        return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=named))
     said = medium.to_json()
     decision = permits.judge(
         session,

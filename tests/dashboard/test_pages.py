@@ -15,11 +15,11 @@ import pytest
 import requests
 import yaml
 from flower import urls
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tornado.web import URLSpec
 
 from dashboard.routes import ROUTES
-from db.models import BackupSet
+from db.models import BackupArchive, BackupSet
 from policy.tapes.facts import SetState
 from tests.dashboard import seeds
 from tests.dashboard.site import Site
@@ -248,6 +248,17 @@ def test_a_tape_has_its_story(shared: Site) -> None:
     assert "How full it was after each month" in page
     assert "write-protect" in shared.get("/drives")
     shared.get("/tapes/999999", status=404)
+
+
+def test_what_was_written_is_of_the_month_that_the_tapes_are_of(system: System) -> None:
+    """On the first of a month at two in Shanghai it is still the month before by UTC."""
+    system.environment["TAPELINE_TIME_ZONE"] = "Asia/Shanghai"
+    seeds.sow(system.database)
+    sealed = datetime(2026, 11, 30, 18, tzinfo=UTC)
+    system.ask(lambda session: session.execute(update(BackupArchive).values(sealed_at=sealed)))
+    site = Site(system)
+    assert "2026-12: 2.0 GB" in site.get("/tapes")
+    assert "2026-12: 1.0 GB" in site.get("/tapes/1")
 
 
 def test_a_long_story_is_shown_from_its_end(shared: Site) -> None:

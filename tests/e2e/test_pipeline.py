@@ -373,7 +373,7 @@ def test_a_run_waits_for_its_tape_where_the_schedule_says_so(system: System, sou
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "WAITING_FOR_TAPE")
-    system.cli("status", code=4)
+    assert "There is no tape in drive tape0" in system.cli("status", code=4).stdout
     assert "waits until" in system.cli("drive", "status", code=4).stdout
     system.start_beat()
     system.insert_blank()
