@@ -182,7 +182,10 @@ class Restoration:
         return self._restored.failures()
 
     def finish(self) -> RestoreReport:
-        """Give the folders their own modes and times: nothing more comes into them."""
+        """Nothing more comes: what waits for a piece has failed, folders get their own modes and times."""
+        for entry in self._restored.all_waiting():
+            if not self._restored.has_failed(shown(entry.path)):
+                self._fail(shown(entry.path), assembly.INCOMPLETE)
         for path in self._restored.in_pieces():
             assembly.drop(self._target, path)
         for entry in self._restored.folders():
@@ -197,7 +200,8 @@ class Restoration:
             self._postponed.append(entry)
             return
         if entry.type is FileType.PIECE:
-            self._attempt(entry, self._placing.piece)
+            whole = self._placing.complete(entry) if self._attempt(entry, self._placing.piece) else None
+            self.report.files += whole is not None and self._attempt(whole, self._placing.put_together)
         elif self._attempt(entry, self._placing.placer(entry)):
             self.report.files += 1
         self._look_up()

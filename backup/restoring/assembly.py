@@ -17,6 +17,8 @@ from backup.restoring.target import Refused, Target
 from backup.restoring.write_file import receive_piece
 from policy.message import M, Message
 
+INCOMPLETE = M("Not all of its pieces are there, or not as they were backed up.")
+
 
 def name_of(path: bytes) -> bytes:
     """The name under which a file is put together, beside the one that it is to have."""
@@ -33,11 +35,10 @@ def is_there(target: Target, piece: Piece) -> bool:
     return any(each and stat.S_ISREG(each.st_mode) and each.st_size == piece.whole for each in found)
 
 
-def open_for(entry: Entry, pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
-    """Open the file that a piece goes into: a new one with the first piece that comes. Raises OSError."""
-    assert entry.part
+def open_for(pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
+    """Open the file that a piece goes into: a new one with whichever comes first. Raises OSError."""
     name = name_of(path)
-    if entry.part.number > 1 and any(piece.fate == Fate.WRITTEN for piece in pieces):
+    if any(piece.fate == Fate.WRITTEN for piece in pieces):
         return dirfd.write(folder, name)
     with suppress(FileNotFoundError):
         dirfd.unlink(folder, name)
@@ -58,16 +59,20 @@ def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], No
         os.close(fd)
 
 
-def check(entry: Entry, pieces: list[Piece]) -> None:
-    """See that these are all the pieces of a file, each as it was written. Raises Damaged."""
+def are_all(entry: Entry, pieces: list[Piece]) -> bool:
+    """Whether these are all the pieces of a file, by their places in it."""
     end = 0
     for piece in pieces:
         if piece.offset != end:
             break
         end += piece.size
-    is_whole = end == entry.size and len(pieces) == entry.pieces
-    if not is_whole or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
-        raise Damaged(M("Not all of its pieces are there, or not as they were backed up."))
+    return end == entry.size and len(pieces) == entry.pieces
+
+
+def check(entry: Entry, pieces: list[Piece]) -> None:
+    """See that these are all the pieces of a file, each as it was written. Raises Damaged."""
+    if not are_all(entry, pieces) or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
+        raise Damaged(INCOMPLETE)
 
 
 def finish(entry: Entry, folder: dirfd.Folder, path: bytes, name: bytes) -> list[Message]:

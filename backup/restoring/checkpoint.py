@@ -31,10 +31,13 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS pieces
         (of_file TEXT, position INTEGER, path BLOB, size INTEGER, whole INTEGER, blake3 BLOB, fate TEXT,
          set_id TEXT, archive INTEGER, PRIMARY KEY (of_file, position)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS wholes
+        (of_file TEXT PRIMARY KEY, line BLOB, set_id TEXT, archive INTEGER,
+         with_set TEXT, with_archive INTEGER) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS failures
         (path TEXT PRIMARY KEY, reason TEXT, set_id TEXT, archive INTEGER) WITHOUT ROWID;
 """
-_OF_ARCHIVES = ("done", "there", "named", "twins", "pieces", "failures")
+_OF_ARCHIVES = ("done", "there", "named", "twins", "pieces", "wholes", "failures")
 _ROWS = 1000
 """So many are written at once."""
 
@@ -103,6 +106,7 @@ class Restored:
         done = "SELECT set_id, archive FROM done"
         for table in _OF_ARCHIVES[1:]:
             self._db.execute(f"DELETE FROM {table} WHERE (set_id, archive) NOT IN ({done})")  # noqa: S608
+        self._db.execute(f"{_WAITS_AGAIN} WHERE (with_set, with_archive) NOT IN ({done})")
 
     @spooled
     def close(self) -> None:
@@ -172,11 +176,9 @@ class Restored:
 
     @spooled
     def piece(self, set_id: str, entry: Entry, path: bytes, fate: Fate) -> None:
-        """A piece of a file is done. The first one begins the file anew."""
+        """A piece of a file is done."""
         assert entry.part
         key = _file(set_id, entry)
-        if entry.part.number == 1:
-            self.forget_pieces(set_id, entry)
         row = (key, entry.part.offset, path, entry.size, entry.part.whole, entry.blake3, fate.value)
         marks = ", ".join("?" * 9)
         self._db.execute(f"INSERT OR REPLACE INTO pieces VALUES ({marks})", (*row, *self._under_way))  # noqa: S608
@@ -188,9 +190,40 @@ class Restored:
         return [Piece(*row) for row in self._db.execute(query, (_file(set_id, entry),))]
 
     @spooled
-    def forget_pieces(self, set_id: str, entry: Entry) -> None:
-        """Nothing of a file is done."""
-        self._db.execute("DELETE FROM pieces WHERE of_file = ?", (_file(set_id, entry),))
+    def begins_anew(self, set_id: str, first: Entry) -> None:
+        """The first piece of a file: those in archives before it are of what the file was when the backup was
+        broken off."""
+        before = "DELETE FROM pieces WHERE of_file = ? AND archive <= ?"
+        self._db.execute(before, (_file(set_id, first), self._under_way[1]))
+
+    @spooled
+    def together(self, set_id: str, entry: Entry) -> None:
+        """All pieces of a file are in what has its name now. If it waited for one of the archive under way,
+        it does no more, unless that archive has to be done again."""
+        key = _file(set_id, entry)
+        fates = (Fate.SAME.value, key, Fate.WRITTEN.value)
+        self._db.execute("UPDATE pieces SET fate = ? WHERE of_file = ? AND fate = ?", fates)
+        put = "UPDATE wholes SET with_set = ?, with_archive = ? WHERE of_file = ?"
+        self._db.execute(put, (*self._under_way, key))
+
+    @spooled
+    def wait(self, set_id: str, whole: Entry) -> None:
+        """A file of which pieces are missing: they lie on another tape."""
+        row = (_file(set_id, whole), to_line(whole), *self._under_way)
+        self._db.execute("INSERT OR REPLACE INTO wholes VALUES (?, ?, ?, ?, NULL, NULL)", row)
+
+    @spooled
+    def waiting(self, set_id: str, piece: Entry) -> Entry | None:
+        """The file that waits for this piece, or for others of it."""
+        query = "SELECT line FROM wholes WHERE of_file = ? AND with_archive IS NULL"
+        found = self._db.execute(query, (_file(set_id, piece),)).fetchone()
+        return from_json(json.loads(found[0])) if found else None
+
+    @spooled
+    def all_waiting(self) -> list[Entry]:
+        """The files that wait for pieces, of whatever set."""
+        query = "SELECT line FROM wholes WHERE with_archive IS NULL ORDER BY of_file"
+        return [from_json(json.loads(row[0])) for row in self._db.execute(query)]
 
     @spooled
     def pieces_of(self, set_id: str, archive: int) -> list[Piece]:
@@ -256,6 +289,7 @@ class Restored:
         self._db.execute("BEGIN")
         for table in _OF_ARCHIVES:
             self._db.execute(f"DELETE FROM {table} WHERE set_id = ? AND archive = ?", (set_id, archive))  # noqa: S608
+        self._db.execute(f"{_WAITS_AGAIN} WHERE with_set = ? AND with_archive = ?", (set_id, archive))
         self._db.execute("COMMIT")
 
     @spooled
@@ -290,6 +324,7 @@ class Restored:
 
 
 _PIECE = "position, path, size, whole, blake3, fate"
+_WAITS_AGAIN = "UPDATE wholes SET with_set = NULL, with_archive = NULL"
 
 
 def _file(set_id: str, entry: Entry) -> str:

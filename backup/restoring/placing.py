@@ -94,12 +94,15 @@ class Placing:
 
     def piece(self, entry: Entry) -> bool:
         """A part of a file that comes in pieces; where one of its name is there, that part is compared."""
+        assert entry.part
+        if entry.part.number == 1:
+            self._restored.begins_anew(self._set_id, entry)
         parts = split(entry.path)
         path = b"/".join(parts)
         parent = self._target.folder(parts[:-1])
         existing = _existing(parent, parts[-1])
         if existing is None or (self._overwrite and not stat.S_ISDIR(existing)):
-            fd = assembly.open_for(entry, self._restored.pieces(self._set_id, entry), parent, path)
+            fd = assembly.open_for(self._restored.pieces(self._set_id, entry), parent, path)
             assembly.write(self._contents, entry, fd, self._look_up)
             fate = Fate.WRITTEN
         elif is_as_backed_up(self._contents, entry, parent, parts[-1], self._look_up):
@@ -109,8 +112,15 @@ class Placing:
         self._restored.piece(self._set_id, entry, path, fate)
         return True
 
+    def complete(self, piece: Entry) -> Entry | None:
+        """The file whose last missing piece this one was; None: it is not known yet, or waits for others."""
+        whole = self._restored.waiting(self._set_id, piece)
+        if whole is not None and assembly.are_all(whole, self._restored.pieces(self._set_id, whole)):
+            return whole
+        return None
+
     def put_together(self, entry: Entry) -> bool:
-        """A file of which all pieces have come."""
+        """A file in pieces; False also while it waits for some of them, from a tape that is read later."""
         parts = split(entry.path)
         path = b"/".join(parts)
         parent = self._target.folder(parts[:-1])
@@ -118,10 +128,14 @@ class Placing:
             assembly.drop(self._target, path)
             return False
         pieces = self._restored.pieces(self._set_id, entry)
+        if not assembly.are_all(entry, pieces):
+            self._restored.wait(self._set_id, entry)
+            return False
         assembly.check(entry, pieces)
         existing = _existing(parent, parts[-1])
         if existing is not None and not self._overwrite:
             self._keep_whole(entry, parent, parts, {piece.fate for piece in pieces} == {Fate.SAME})
+            self._restored.together(self._set_id, entry)
             return False
         if existing is not None and stat.S_ISDIR(existing):
             raise Refused(M("A folder of the same name is in its way."))
@@ -131,6 +145,7 @@ class Placing:
             self._note(entry, assembly.finish(entry, parent, path, parts[-1]))
             self._report.size += entry.size
         self._count(entry, parent, parts)
+        self._restored.together(self._set_id, entry)
         return True
 
     def _is_linked_to_its_twin(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from backup.compare import compare_trees
+from backup.entry import FileType
 from cli import sample
 from db.models import BackupFile
 from tape.virtual import shelf
@@ -54,7 +55,9 @@ def catalogue(system: System) -> Any:
 
 
 def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Path, short_path: Path) -> None:
-    """A full set over two tapes and an increment: imported in any order, twice; then it restores."""
+    """A full set over two tapes and an increment: imported in any order, twice; then it restores. The file in
+    pieces, one that is longer than the first tape, lies on both."""
+    (source / "huge").write_bytes(os.urandom(7 << 20))
     for number, capacity in ((1, 6 << 20), (2, 24 << 20)):
         shelf.new_cartridge(system.drive.path, f"A0000{number}L9", capacity=capacity)
     shelf.insert(system.drive.path, "A00001L9")
@@ -72,6 +75,8 @@ def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Pa
     done = system.wait_for_state(second, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     before = catalogue(system)
+    pieces = select(func.count()).where(BackupFile.type == FileType.PIECE)
+    assert system.ask(lambda session: session.scalar(pieces)) >= 4
 
     forget_everything(system)
     assert system.json("sets", "list") == []

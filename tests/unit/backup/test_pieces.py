@@ -24,6 +24,7 @@ from backup.source import holes
 from backup.verify import Verification
 from tape.errors import TapeFull
 from tests.unit.backup.bench import SET
+from tests.unit.backup.test_age import PUBLIC
 from tests.unit.backup.test_spanning import fill, restore, span, volume
 
 
@@ -88,6 +89,30 @@ def test_a_file_larger_than_a_tape_spans_tapes_and_comes_back(bench: Any) -> Non
     assert not list(bench.target.rglob(".tapeline-*"))
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_tapes_may_come_in_any_order(bench: Any, breaks: bool) -> None:
+    """The last one first, where the end of the file lies: it waits for its pieces, also across a break in the
+    middle of an archive, and is counted once."""
+    fill(bench.source, 3)
+    large(bench.source / "f01")
+    tapes = span(bench, 40_000, compression="none", archive_bytes=12_000)
+    state = bench.spool / "there.sqlite"
+    for tape in reversed(tapes):
+        numbers = {entry.place.archive for entry in entries_on(tape, SET)}
+        for number in sorted(numbers, reverse=True):
+            for is_again in (False, True) if breaks else (True,):
+                with Restoration(bench.target, state=state) as restoration:
+                    restoration.take(tape, SET, entries_on(tape, SET, archives=[number]), number)
+                    if is_again:
+                        restoration.archive_done()
+    with Restoration(bench.target, state=state) as restoration:
+        report = restoration.finish()
+    assert (report.failures, report.differing) == ([], [])
+    assert report.files + restoration.kept == 4
+    assert bench.differences() == []
+    assert not list(bench.target.rglob(".tapeline-*"))
+
+
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_tar_and_cat_alone_put_it_together(bench: Any, compression: str) -> None:
     """What README.txt on the tape says: unpack all archives, then cat the pieces."""
@@ -131,6 +156,18 @@ def test_it_is_judged_by_what_is_written(bench: Any) -> None:
     assert tape.used < 100_000
     assert bench.restore().failures == []
     assert bench.differences() == []
+
+
+def test_data_that_do_not_compress_are_given_room_to_grow(bench: Any) -> None:
+    """Compressed and encrypted they are longer than they were, by more than one header: each piece is sealed
+    where it was begun, and fills its tape."""
+    large(bench.source / "b", 70_000_000)
+    tapes = span(bench, 64_000_000, compression="zstd", encrypt_to=(PUBLIC,))
+    begun = [path.name for tape in tapes for path in tape.root.glob("sets/*/data-*")]
+    assert sorted(begun) == [archive.name for archive in bench.summary.archives]
+    # The folder, and one piece on each tape.
+    assert (len(tapes), len(begun)) == (2, 3)
+    assert tapes[0].free() < 640_000
 
 
 def test_a_long_file_that_fits_is_cut_as_well_and_a_shorter_one_is_not(bench: Any) -> None:
