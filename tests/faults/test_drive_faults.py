@@ -197,7 +197,8 @@ def test_a_tape_that_gets_past_precheck_and_gets_no_permit_is_waited_out(site: S
     waits = End("WAITING_FOR_TAPE", "write-protect switch", 0, None, None, ("waiting_for_tape",))
     prove(scene, waits)
     with site.database.transaction() as session:
-        of_waiting = select(Notification).where(Notification.event == "waiting_for_tape")
+        of_run = Notification.run_id == scene.run_id
+        of_waiting = select(Notification).where(of_run, Notification.event == "waiting_for_tape")
         assert "move its switch to writable" in session.scalars(of_waiting).one().facts["remedy"]["id"]
     _looked_at_again(site)
     prove(scene, waits)
