@@ -59,3 +59,8 @@ def ask(tools: Path, port: int, *words: str) -> str:
 def calls(tools: Path) -> list[list[str]]:
     """The command lines so far."""
     return [line.split("\t") for line in (tools / "calls").read_text().splitlines()]
+
+
+def formats(tools: Path) -> list[list[str]]:
+    """Those of them that format."""
+    return [call for call in calls(tools) if call[0] == "LtfsCmdFormat"]

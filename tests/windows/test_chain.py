@@ -144,6 +144,22 @@ class Host:
             for line in service.stdout:
                 log.write(line)
 
+    def say_erasable(self) -> None:
+        """What an operator types at this host: nothing on the tape in the drive is needed. Nothing proves
+        here that a blank one is new."""
+        words = ("tape", "erasable", "--drive", "tape0", "--confirm", "tape0")
+        said = subprocess.run(
+            wine.python("-c", TAPELINE, *words),
+            env=wine.environment(**self._environment),
+            cwd=wine.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            check=False,
+        )
+        assert said.returncode == 0, said.stdout.decode(errors="replace")
+
     def stop(self) -> None:
         """Stop the service as its manager does, with Ctrl-C; Celery ends well, with 1."""
         assert self._service
@@ -202,6 +218,7 @@ def test_a_service_that_is_stopped_in_the_middle_of_a_backup(system: System, hos
         (source / f"{number:05}").write_bytes(bytes([number % 256]) * 5000)
     system.schedule("monthly", Path("C:\\data"), template={"compression": "none"})
     system.start("control")
+    host.say_erasable()
     run_id = system.run_schedule("monthly")
     system.wait_for(lambda: list((wine.FOLDER / "letter").glob("sets/*/data-*")), "the first archive", 120)
     host.stop()
@@ -219,13 +236,19 @@ def test_a_service_that_is_stopped_in_the_middle_of_a_backup(system: System, hos
 
 
 def test_the_chain_with_a_worker_of_windows(system: System, host: Host) -> None:
-    """A blank tape is formatted by LtfsCmdFormat.exe, labelled, filled, catalogued, and restored."""
+    """A tape of which somebody at the drive has said that nothing on it is needed, and no other, is formatted
+    by LtfsCmdFormat.exe, labelled, filled, catalogued, and restored."""
     source = a_source()
     (source / "资料").mkdir(parents=True)
     (source / "资料" / "一.txt").write_text("内容")
     (source / "big").write_bytes(bytes(range(256)) * 20_000)
     system.schedule("monthly", Path("C:\\data"))
     system.start("control")
+    refused = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
+    assert (refused["state"], programs.formats(host.tools)) == ("FAILED", [])
+    assert "tapeline tape erasable" in refused["reason"]
+
+    host.say_erasable()
     run_id = system.run_schedule("monthly")
     run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     story = system.cli("runs", "show", str(run_id)).stdout
@@ -233,7 +256,7 @@ def test_the_chain_with_a_worker_of_windows(system: System, host: Host) -> None:
     sys.stdout.write(story)  # docs/drives.md shows it: pytest -rP
     assert "/N:TP" in story
     assert "Label read back: TP" in story
-    [call] = [call for call in programs.calls(host.tools) if call[0] == "LtfsCmdFormat"]
+    [call] = programs.formats(host.tools)
     assert call[1] == "O"
 
     archive = next((wine.FOLDER / "letter").glob("sets/*/data-000001.tar.zst"))
