@@ -10,12 +10,19 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.models import ChainRun, now
 from db.runs import transitions
-from db.tapes import drives, mount_backoff, permits
+from db.tapes import (
+    cartridges,
+    drives,
+    mount_backoff,
+    permits,
+)
 from policy.message import M
+from policy.tapes.facts import TapePolicy
+from policy.tapes.permit import Decision, Denial
 from tasks import tape_rules
 from tasks.step import NextPart
 from tasks.steps import run_backup
-from tests.integration.test_permits import ALLOWED, run_at
+from tests.integration.test_permits import ALLOWED, LABEL_ALONE, run_at, stored_on
 
 BLANK: dict[str, Any] = {"state": "blank", "label": None}
 """All that some backends of LTFS tell of a blank tape: none is told from another."""
@@ -91,3 +98,28 @@ def test_a_drive_that_was_empty_has_another_tape(database: Database) -> None:
         for medium, goes_on in ((BLANK, False), ({"state": "no_medium"}, False), (BLANK, True)):
             mount_backoff.may_try(run, medium)
             assert (tape_rules.refusal_of_all(session, run, medium) is None) is goes_on
+
+
+def test_the_label_that_was_named_is_not_named_any_more_in_the_part_that_follows(database: Database) -> None:
+    """The format of the tape that an operator named failed before it was begun. Whatever is in the drive when
+    the run is retried, also this very tape: what is on it is kept until he names it in a new run."""
+    named: dict[str, Any] = {**LABEL_ALONE, "medium_serial": "m1"}
+    with database.transaction() as session:
+        cartridge, _ = cartridges.update_label(session, original=None, medium=named)
+        stored_on(session, cartridge, "20241015T000000Z-0001")
+        run = failed(session, named, started=False)
+        run.options = permits.named(session, {"erase_label": "TP20241015"})
+        policy = TapePolicy.parse("rotate")
+
+        def decision() -> Decision:
+            return permits.judge(
+                session, run, named, policy=policy, now_local=now(), shown=permits.Shown((), ())
+            )
+
+        assert decision().denials == (Denial.ALREADY_USED,)
+        transitions.transition(session, run, transitions.RunState.FAILED, WHY)
+        transitions.retry(session, run.id, None, "me", None)
+        assert isinstance(run_backup._not_to_write(session, run, named), NextPart)
+        transitions.begin_part(session, run, WHY)
+        run.tape_seen = named
+        assert decision().denials == (Denial.RETAINED_SETS,)
