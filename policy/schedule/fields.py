@@ -273,7 +273,7 @@ def as_table(given: Any, where: str) -> Mapping[str, Any]:
 
 def unknown(where: str, name: str, known: list[str]) -> UsageError:
     """There is no such field, and perhaps what was meant."""
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(name, known)
     remedy = (
         M("Did you mean '{field}'?", field=close[0])
         if close

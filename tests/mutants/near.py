@@ -22,7 +22,7 @@ class Group:
 GROUPS = (
     Group(
         "rules",
-        ("policy/*.py", "tape/judge.py"),
+        ("policy/*.py", "policy/*/*.py", "tape/judge.py"),
         ("tests/unit/policy", "tests/unit/tape/test_judge.py", "tests/unit/tape/test_judge_outcomes.py"),
     ),
     Group(
@@ -40,6 +40,7 @@ GROUPS = (
             "tests/integration/test_catalog.py",
             "tests/integration/test_failed_formats.py",
             "tests/integration/test_kept.py",
+            "tests/integration/test_permit_facts.py",
             "tests/integration/test_permits.py",
             "tests/integration/test_run_backup_rules.py",
             "tests/integration/test_signs_of_life.py",

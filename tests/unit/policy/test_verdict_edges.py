@@ -343,3 +343,10 @@ def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_occurrence_has_one_name_on_every_host() -> None:
     """In UTC, whatever the host's own time zone is."""
     assert period.key(period.ScheduleType.CRON, NOW, "Europe/Berlin") == "2026-11-23T20:00:00Z"
+
+
+def test_an_empty_tape_of_another_label_is_told_what_would_do() -> None:
+    """Before a format: also a blank one."""
+    stranger = replace(tape(label="OTHER", empty=True), known=None)
+    [reason] = decide(facts(stranger, THIS_MONTH)).reasons
+    assert "it takes a blank tape, or one labelled TP202611xx." in str(reason)
