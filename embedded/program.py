@@ -30,6 +30,8 @@ class Program:
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     stop_limit: float = 30.0
+    together: str | None = None
+    """Programs of one such name are all asked to end before the first of them is waited for."""
 
 
 class Kind(StrEnum):
@@ -75,6 +77,7 @@ class Watched:
     _failures: int = 0
     _started_at: float = 0.0
     _next_start: float = 0.0
+    _asked_at: float | None = None
 
     def start(self, tell: Tell) -> None:
         """Start it. Raises what tape.programs.command raises, and StateFolderUnusable."""
@@ -125,26 +128,32 @@ class Watched:
         self._next_start = time.monotonic() + delay
         return delay
 
-    def stop(self, tell: Tell) -> None:
-        """End it: asked first, killed with its group after its limit."""
-        if self.process is None:
+    def ask_to_end(self, tell: Tell) -> None:
+        """Its limit begins; once."""
+        if self.process is None or self._asked_at is not None:
             return
+        self._asked_at = time.monotonic()
         if self.process.poll() is None:
             limit = self.program.stop_limit
             text = M("Stopping process {pid}; it has up to {limit:.0f} s.", pid=self.process.pid, limit=limit)
             self._tell(tell, Kind.STOPPING, text)
             self.process.terminate()
-        if self._ends_within(self.program.stop_limit):
+
+    def stop(self, tell: Tell) -> None:
+        """End it: asked first, killed with its group after its limit."""
+        self.ask_to_end(tell)
+        if self.process is None or self._asked_at is None:
+            return
+        if self._ends_by(self._asked_at + self.program.stop_limit):
             self._tell(tell, Kind.STOPPED, M("Stopped."))
         else:
             self.process.kill()
-            self._ends_within(KILL_LIMIT)
+            self._ends_by(time.monotonic() + KILL_LIMIT)
             limit = self.program.stop_limit
             self._tell(tell, Kind.KILLED, M("Did not stop within {limit:.0f} s and was killed.", limit=limit))
-        self.process = None
+        self.process = self._asked_at = None
 
-    def _ends_within(self, limit: float) -> bool:
-        deadline = time.monotonic() + limit
+    def _ends_by(self, deadline: float) -> bool:
         while self.process is not None and self.process.poll() is None:
             if time.monotonic() > deadline:
                 return False

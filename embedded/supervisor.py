@@ -32,8 +32,8 @@ class Supervisor:
     """Runs programs side by side in one state folder, which it holds alone by ``<state>/up.lock``.
 
     Each writes to ``<state>/log/<name>.log``; one that dies is started again, later each time (1 s to
-    30 s). One that an earlier supervisor left behind is ended before its successor starts. An object
-    is for one run: ``run``, or ``started``.
+    30 s). One that an earlier supervisor left behind is ended before its successor starts. Those that end
+    ``together`` have one limit, however many they are. An object is for one run: ``run``, or ``started``.
     """
 
     def __init__(self, state: Path, programs: Sequence[Program]) -> None:
@@ -107,6 +107,10 @@ class Supervisor:
             yield
 
     def _stop(self, watched: Watched, on_event: Tell) -> None:
+        group = watched.program.together
+        for each in self._watched if group is not None else ():
+            if each.program.together == group:
+                each.ask_to_end(on_event)
         watched.stop(on_event)
         self._notes.remove(watched.program.name)
 

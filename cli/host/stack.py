@@ -65,10 +65,12 @@ def control_worker() -> Program:
 
 
 def tape_worker(drive: str) -> Program:
-    """The worker of a drive. Its limit is long enough to seal what is being written."""
+    """The worker of a drive. Its limit is long enough to seal what is being written; that of several drives
+    runs at the same time."""
     found = settings.load()
     queue = found.queue_of(drive)
-    return Program(queue, worker(queue, 1, name=queue), stop_limit=found.drive(drive).stop_seconds)
+    limit = found.drive(drive).stop_seconds
+    return Program(queue, worker(queue, 1, name=queue), stop_limit=limit, together="drives")
 
 
 def beat() -> Program:

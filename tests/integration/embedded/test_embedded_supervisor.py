@@ -45,6 +45,22 @@ DEAF = """
         signal.pause()
 """
 
+WAITS_FOR_THE_OTHER = """
+    import signal, sys, time
+    from pathlib import Path
+
+    def end(*_):
+        Path(sys.argv[1]).touch()
+        while not Path(sys.argv[2]).exists():
+            time.sleep(0.01)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+"""
+
 UP = """
     import sys
     from pathlib import Path
@@ -130,6 +146,26 @@ def test_programs_are_stopped_in_the_opposite_order(
     assert order.read_text().split() == ["third", "second", "first"]
     assert heard.kinds("first") == [Kind.STARTED, Kind.STOPPING, Kind.STOPPED]
     assert list((folder / "up").iterdir()) == []
+
+
+def test_those_that_end_together_have_one_limit(
+    folder: Path, place: Path, programs: list[Program], script: Callable[[str, str], Path], heard: Heard,
+    wait_until: Callable[..., None],
+) -> None:  # fmt: skip
+    """Each is asked before the first is waited for: here the one ends when the other was asked, too."""
+    waiting = str(script("waiting.py", WAITS_FOR_THE_OTHER))
+    a, b = str(place / "a"), str(place / "b")
+    drives = [
+        Program("one", [sys.executable, waiting, a, b], stop_limit=20.0, together="drives"),
+        Program("two", [sys.executable, waiting, b, a], stop_limit=20.0, together="drives"),
+    ]
+    with Supervisor(folder, [programs[0], *drives, programs[1]]).started(heard.append):
+        wait_until(lambda: ready(folder, "first", "one", "two", "second"))
+
+    for name in ("one", "two"):
+        assert heard.kinds(name) == [Kind.STARTED, Kind.STOPPING, Kind.STOPPED]
+    ends = [event.name for event in heard if event.kind is Kind.STOPPED]
+    assert ends == ["second", "two", "one", "first"]
 
 
 def test_program_that_died_is_started_again(
