@@ -30,6 +30,12 @@ def record(
     getattr(log, level)(str(message), run=run.id, part=run.part, step=step.value if step else None)
 
 
+def is_told(session: Session, run: ChainRun, message: Message, *, since: datetime) -> bool:
+    """Whether the run's story has had this very line since a moment."""
+    same = (RunEvent.run_id == run.id) & (RunEvent.message == message.to_json()) & (RunEvent.at >= since)
+    return session.scalar(select(RunEvent.id).where(same).limit(1)) is not None
+
+
 ENDINGS = {
     RunState.SUCCEEDED: "success",
     RunState.FAILED: "failed",

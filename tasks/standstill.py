@@ -49,24 +49,25 @@ def _seconds(setting: str) -> timedelta:
     return timedelta(seconds=getattr(settings.load(), setting))
 
 
-def _moved(run: ChainRun) -> datetime:
+def moved(run: ChainRun) -> datetime:
+    """When a run came further last."""
     return run.moved_at or run.dispatched_at or run.created_at
 
 
 def _quiet(run: ChainRun) -> timedelta:
-    return now() - _moved(run)
+    return now() - moved(run)
 
 
 def _disobeys(run: ChainRun) -> bool:
     if run.cancel_requested_at is None:
         return False
     patience = min(_seconds("stalled_after_seconds"), timedelta(seconds=CANCEL_PATIENCE))
-    return now() - max(run.cancel_requested_at, _moved(run)) > patience
+    return now() - max(run.cancel_requested_at, moved(run)) > patience
 
 
 def _is_said(session: Session, run: ChainRun) -> bool:
     last = events.last_announced(session, run, Event.STALLED)
-    return last is not None and last >= _moved(run) and now() - last < _seconds("reminder_seconds")
+    return last is not None and last >= moved(run) and now() - last < _seconds("reminder_seconds")
 
 
 def _unattended(session: Session, run: ChainRun) -> tuple[Message, Message] | None:
@@ -89,7 +90,7 @@ def _unattended(session: Session, run: ChainRun) -> tuple[Message, Message] | No
 
 
 def _still(run: ChainRun, working: ChainStep | None) -> tuple[Message, Message]:
-    since = _moved(run).astimezone(settings.load().zone)
+    since = moved(run).astimezone(settings.load().zone)
     at = f"{since:%Y-%m-%d %H:%M}"
     if working is None:
         return (

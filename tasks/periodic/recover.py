@@ -207,8 +207,13 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
     if handed_over:
         told, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
     else:
-        told, level = M("The message for {step} was lost; sent again.", step=step.step.value), "warning"
-    events.record(session, run, told, step=step.step, level=level)
+        told, level = (
+            M("No worker has taken the message for {step}; it is sent again.", step=step.step.value),
+            "warning",
+        )
+    # Where a worker stands still, it is sent again each minute: that is one line of the story.
+    if handed_over or not events.is_told(session, run, told, since=standstill.moved(run)):
+        events.record(session, run, told, step=step.step, level=level)
     return step.step
 
 

@@ -530,7 +530,7 @@ def test_messages_lost_by_the_broker_are_sent_again(
     system.start_beat()
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
-    assert "was lost" in system.cli("runs", "show", str(run_id)).stdout
+    assert "is sent again" in system.cli("runs", "show", str(run_id)).stdout
 
 
 def test_json_has_the_names_that_scripts_rely_on(system: System, source: Path) -> None:

@@ -233,3 +233,31 @@ def test_no_look_behind_a_run_or_for_nobody(database: Database, tasks: list[str]
         drives.seen(session, "tape0")
     recover.recover()
     assert tasks.count("tapeline.look") == 1
+
+
+def test_a_message_that_nobody_takes_is_one_line_of_the_story(database: Database, tasks: list[str]) -> None:
+    """A worker that stands still takes none, however often it is sent; what comes further is told anew."""
+
+    def lines() -> list[str]:
+        with database.transaction() as session:
+            found = session.scalars(select(RunEvent).where(RunEvent.run_id == number).order_by(RunEvent.id))
+            return [
+                str(Message.from_json(each.message)) for each in found if "sent again" in str(each.message)
+            ]
+
+    number = begun(database)
+    stands_still(database, number, HOUR)
+    for _ in range(3):
+        with database.transaction() as session:
+            transitions.get(session, number).dispatched_at = now() - HOUR
+            dispatch = transitions.get(session, number).dispatch
+        recover.recover()
+        with database.transaction() as session:
+            assert transitions.get(session, number).dispatch == dispatch + 1
+    assert lines() == ["No worker has taken the message for precheck; it is sent again."]
+    with database.transaction() as session:
+        run = transitions.get(session, number)
+        run.moved_at, run.dispatched_at = now(), now() - HOUR
+        run.created_at = now() - HOUR
+    recover.recover()
+    assert len(lines()) == 2
