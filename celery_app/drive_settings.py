@@ -109,6 +109,8 @@ class LtfsDriveSettings(DriveSettings):
     """How long an unmount may take: it writes the index."""
     check_limit_seconds: Seconds = 6 * 3600
     """How long ``ltfsck`` may take."""
+    deep_check_limit_seconds: Seconds = 24 * 3600
+    """How long ``tapeline drive check --deep`` may take: it may read the whole tape."""
     move_limit_seconds: Seconds = 180
     """How long loading or ejecting may take."""
 

@@ -82,6 +82,7 @@ def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
         mount=found.mount_limit_seconds,
         unmount=found.unmount_limit_seconds,
         check=found.check_limit_seconds,
+        deep_recovery=found.deep_check_limit_seconds,
         move=found.move_limit_seconds,
     )
     setup = Setup(

@@ -185,6 +185,11 @@ def test_a_deep_recovery_is_asked_for_twice(ltfs: Ltfs) -> None:
     label = ltfs.json("tape", "list")[0]["label"]
     assert f"--confirm {label}" in ltfs.cli("drive", "check", "--deep", code=4).stdout
     assert label in ltfs.cli("drive", "check", "--deep", "--confirm", "X", code=2).stderr
+    drives = json.loads(ltfs.environment["TAPELINE_DRIVES"])
+    short = {"tape0": drives["tape0"] | {"deep_check_limit_seconds": 0.01}}
+    ltfs.environment["TAPELINE_DRIVES"] = json.dumps(short)
+    assert "0.01 s" in ltfs.cli("drive", "check", "--deep", "--confirm", label, code=1).stderr
+    ltfs.environment["TAPELINE_DRIVES"] = json.dumps(drives)
     assert "LTFS17138I" in ltfs.cli("drive", "check", "--deep", "--confirm", label).stdout
     ltfs.cli("runs", "retry", str(run_id))
     assert ltfs.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
