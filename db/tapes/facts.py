@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.states import BackupType
-from db.tapes import cartridges, risk
+from db.tapes import cartridges, mounts, risk
 from db.tapes.cartridges import Kin, StoredSet
 from policy.tapes.facts import (
     CartridgeFacts,
@@ -54,6 +54,7 @@ class Shelf:
         for cartridge_id, generation, set_id in session.execute(_elsewhere()):
             self._put(cartridge_id, generation, self._kin.sets[set_id])
         self._facts: dict[str, SetFacts] = {}
+        self._not_mounted = mounts.failures(session)
 
     def _put(self, cartridge_id: int | None, generation: int, stored: StoredSet) -> None:
         cartridge = self.cartridges.get(cartridge_id) if cartridge_id is not None else None
@@ -79,6 +80,7 @@ class Shelf:
             write_protected=False,
             identity=(("tape_id", known.tape_id),),
             known=known,
+            mount_failed=mounts.of_row(self.cartridges[cartridge_id], self._not_mounted),
         )
 
     def _of_set(self, stored: StoredSet) -> SetFacts:

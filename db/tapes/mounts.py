@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import MountFailure, now
+from db.models import MountFailure, TapeCartridge, now
 from policy.message import Message
 
 MARKS = ("volume_uuid", "medium_serial", "barcode", "label")
@@ -40,6 +40,17 @@ def last_failure(session: Session, medium: Mapping[str, Any]) -> Message | None:
     mark = _mark(medium)
     found = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
     return Message.from_json(found.error) if found else None
+
+
+def failures(session: Session) -> dict[str, Message]:
+    """Every volume that could not be mounted when that was tried last, by its mark, and why."""
+    return {found.mark: Message.from_json(found.error) for found in session.scalars(select(MountFailure))}
+
+
+def of_row(cartridge: TapeCartridge, failures: Mapping[str, Message]) -> Message | None:
+    """What is known of the volume that is on a cartridge by its row."""
+    mark = _mark({name: getattr(cartridge, name) for name in MARKS})
+    return failures.get(mark) if mark else None
 
 
 def _mark(medium: Mapping[str, Any]) -> str | None:

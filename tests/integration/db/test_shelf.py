@@ -13,8 +13,9 @@ from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType
-from db.tapes import cartridges
+from db.tapes import cartridges, mounts
 from db.tapes.facts import Shelf
+from policy.message import M
 from policy.tapes.facts import CartridgeState, SetState
 
 BEGAN = datetime(2026, 10, 1, tzinfo=UTC)
@@ -95,4 +96,16 @@ def test_the_shelf_asks_as_much_for_many_tapes_as_for_one(database: Database, ta
         for tape in tapes:
             shelf.facts(tape)
         event.remove(session.get_bind(), "before_cursor_execute", count)
-    assert len(asked) == 5, asked
+    assert len(asked) == 6, asked
+
+
+def test_the_shelf_knows_what_could_not_be_mounted(database: Database, tapes: list[int]) -> None:
+    """As a drive in which the tape is does, until it mounts again."""
+    with database.transaction() as session:
+        row = session.get_one(TapeCartridge, tapes[0])
+        medium = {"state": "formatted", "label": row.label, "volume_uuid": row.volume_uuid}
+        mounts.failed(session, medium, M("LTFS14013E Cannot mount the volume."))
+        found = [Shelf(session).facts(tape).mount_failed for tape in tapes]
+        assert found == [M("LTFS14013E Cannot mount the volume."), None, None]
+        mounts.worked(session, medium)
+        assert Shelf(session).facts(tapes[0]).mount_failed is None
