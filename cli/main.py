@@ -97,8 +97,12 @@ app.command(
 )(run.run)
 app.command(
     "precheck",
-    short_help="Say whether a schedule could run now.",
-    epilog=examples("tapeline precheck monthly-full", "tapeline precheck monthly-full --manual --json"),
+    short_help="Say whether the next run of a schedule will go ahead.",
+    epilog=examples(
+        "tapeline precheck monthly-full",
+        "tapeline precheck monthly-full --now",
+        "tapeline precheck monthly-full --manual --json",
+    ),
 )(precheck.precheck)
 app.command("up", short_help="Run everything on this machine.")(processes.up)
 app.command(

@@ -1,4 +1,4 @@
-"""``tapeline precheck``: would a run of a schedule go ahead now?"""
+"""``tapeline precheck``: would the next run of a schedule go ahead, or one that started now?"""
 
 from __future__ import annotations
 
@@ -24,23 +24,35 @@ _MARKS = {
 def precheck(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
     manual: Annotated[
-        bool, typer.Option("--manual", help="As a run by hand, which the period check does not hold for.")
+        bool,
+        typer.Option("--manual", help="As a run by hand now, which the period check does not hold for."),
+    ] = False,
+    at_once: Annotated[
+        bool, typer.Option("--now", help="As a run that starts by itself now, and not when it is due next.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every precheck of a schedule now and say what each finds. Changes nothing.
+    """Say whether the next run of a schedule will go ahead: every precheck as of the time when it is due,
+    with what is in the drive now. Changes nothing.
 
     The tape, the sources and the clock are looked at by the drive's worker, wherever it is. Exit code 0 only
-    if a run would go ahead, 4 if it needs another tape, 1 otherwise.
+    if the run would go ahead, 4 if it needs another tape, 1 otherwise.
     """
     with stack.database():
-        from tasks.preview.prechecks import findings  # noqa: PLC0415 - loading Celery takes half a second
+        from tasks.preview.prechecks import When, findings  # noqa: PLC0415 - loading Celery takes half a second
 
-        found = findings(name, by_hand=manual)
+        when = When.BY_HAND if manual else When.NOW if at_once else When.DUE
+        judged = findings(name, when)
+    found = judged.findings
     code = exit_code(found)
     if as_json:
         output.print_json(
-            {"schedule": name, "would_run": code == 0, "findings": [finding.to_json() for finding in found]}
+            {
+                "schedule": name,
+                "as_of": judged.as_of.isoformat(),
+                "would_run": code == 0,
+                "findings": [finding.to_json() for finding in found],
+            }
         )
     else:
         for finding in found:

@@ -178,6 +178,18 @@ def next_to_write(schedule: ScheduledTask, moment: datetime) -> datetime | None:
     return next(to_write(schedule, moment), None)
 
 
+def next_start(schedule: ScheduledTask, moment: datetime) -> datetime | None:
+    """When the next run of a schedule starts that writes: at once, if what was due has not started and is
+    still caught up; None if nothing is due by itself."""
+    due = planned_time(schedule)
+    if due is not None and due <= moment and problem_of(schedule) is None:
+        latest = overdue(rule_of(schedule), due, moment).latest
+        in_time = moment - latest <= timedelta(seconds=schedule.grace_seconds)
+        if in_time and transitions.period_refusal(schedule, latest) is None:
+            return moment
+    return next_to_write(schedule, moment)
+
+
 def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
     """What is broken or disabled has no times."""
     if schedule.enabled and problem_of(schedule) is None:

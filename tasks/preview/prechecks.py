@@ -1,9 +1,11 @@
-"""All prechecks of a schedule at once, without a run: what a run that started now would find."""
+"""All prechecks of a schedule at once, without a run: what its next run would find, or one right now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +16,7 @@ from backup.request import check_patterns
 from celery_app import settings, wiring
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.runs import transitions
-from db.schedules import forecast, schedules
+from db.schedules import forecast, planner, schedules
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
 from policy import units
@@ -23,6 +25,7 @@ from policy.finding import Finding, Verdict
 from policy.message import M, Message
 from policy.tapes.facts import TapePolicy
 from policy.times.local_time import zone_named
+from policy.times.period import ScheduleType
 from tasks.preview.preview import (
     Outlook,
     candidates,
@@ -35,29 +38,54 @@ from tasks.requests.check_drive import said
 from tasks.tape_rules import is_full
 
 
-def findings(name: str, *, by_hand: bool) -> list[Finding]:
-    """Check everything for a run of a schedule that started now; changes nothing. Raises NotFound,
-    UsageError (the schedule has a value that cannot be).
+class When(Enum):
+    """Which run is judged."""
 
-    ``by_hand``: the period check does not hold. What the drive's host sees is asked of the drive's worker.
+    DUE = auto()
+    """The one that is due next; one that starts now, where nothing is due by itself."""
+    NOW = auto()
+    """One that starts by itself now."""
+    BY_HAND = auto()
+    """One that is started by hand now: the period check does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found, and of which moment it is true."""
+
+    as_of: datetime
+    """On the schedule's clock."""
+    findings: list[Finding]
+
+
+def findings(name: str, when: When) -> Judged:
+    """Check everything for a run of a schedule; changes nothing. Raises NotFound, UsageError (the schedule
+    has a value that cannot be).
+
+    What the drive's host sees is asked of the drive's worker.
     """
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
-        found = list(_of_the_schedule(session, schedule, by_hand=by_hand))
+        due = planner.next_start(schedule, now()) if when is When.DUE else None
+        as_of = (due or now()).astimezone(zone_named(schedule.time_zone))
+        found = list(_of_the_schedule(session, schedule, when, due))
         drive = session.get(Drive, schedule.drive)
         busy = _busy(session, schedule)
         sources = list(schedule.template.sources)
     if drive is None or busy or wiring.is_silent(drive.last_seen_at):
-        return [*found, busy or no_worker(schedule.drive, drive)]
+        return Judged(as_of, [*found, busy or no_worker(schedule.drive, drive)])
     answer = check_drive.ask(drive, sources)
     if answer is None:
-        return [*found, no_answer(drive)]
+        return Judged(as_of, [*found, no_answer(drive)])
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
-        return [*found, *_at_the_drive(session, schedule, drive, answer)]
+        return Judged(as_of, [*found, *_at_the_drive(session, schedule, drive, answer, as_of)])
 
 
-def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool) -> Iterator[Finding]:
+def _of_the_schedule(
+    session: Session, schedule: ScheduledTask, when: When, due: datetime | None
+) -> Iterator[Finding]:
+    problem = planner.problem_of(schedule)
     if schedule.is_held:
         yield Finding(
             "schedule",
@@ -65,26 +93,42 @@ def _of_the_schedule(session: Session, schedule: ScheduledTask, *, by_hand: bool
             Verdict.REFUSED,
             M("Release it: tapeline database release --schedule {schedule}", schedule=schedule.name),
         )
-    elif schedule.enabled:
-        yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
-    else:
+    elif not schedule.enabled:
         yield Finding(
             "schedule",
             M("Schedule '{schedule}' is disabled.", schedule=schedule.name),
             Verdict.REFUSED,
             M("Enable it."),
         )
-    yield _period(schedule, by_hand=by_hand)
+    elif problem is not None and when is not When.BY_HAND:
+        yield Finding("schedule", problem, Verdict.REFUSED)
+    else:
+        yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
+    is_planned = when is When.DUE and schedule.enabled and problem is None
+    yield _due(schedule, due) if is_planned else _period(schedule, when)
     yield _running(session, schedule)
     yield _template(schedule)
 
 
-def _period(schedule: ScheduledTask, *, by_hand: bool) -> Finding:
-    zone_named(schedule.time_zone)
+def _due(schedule: ScheduledTask, due: datetime | None) -> Finding:
+    if due is not None:
+        at = planner.local(schedule, due)
+        return Finding("period", M("Its next run starts {at}: that period has no backup yet.", at=at))
+    if schedule.schedule_type is ScheduleType.MANUAL:
+        return Finding("period", M("It runs only when it is started by hand: this is as of now."))
+    return Finding(
+        "period",
+        M("Nothing of it is due by itself."),
+        Verdict.REFUSED,
+        M("Change its times, or start it by hand: tapeline schedule run {schedule}", schedule=schedule.name),
+    )
+
+
+def _period(schedule: ScheduledTask, when: When) -> Finding:
     refusal = transitions.period_refusal(schedule, now())
     if refusal is None:
         return Finding("period", M("This period has no backup yet."))
-    if by_hand:
+    if when is When.BY_HAND:
         return Finding("period", M("This period has its backup already; a run by hand makes another."))
     return Finding("period", refusal, Verdict.REFUSED, M("A run by hand is exempt: --manual."))
 
@@ -166,7 +210,7 @@ def no_answer(drive: Drive) -> Finding:
 
 
 def _at_the_drive(
-    session: Session, schedule: ScheduledTask, drive: Drive, answer: dict[str, Any]
+    session: Session, schedule: ScheduledTask, drive: Drive, answer: dict[str, Any], moment: datetime
 ) -> Iterator[Finding]:
     wrong_clock = said(answer["clock"])
     if wrong_clock:
@@ -184,7 +228,6 @@ def _at_the_drive(
         )
         return
     yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
-    moment = now().astimezone(zone_named(schedule.time_zone))
     # A worker of the version before does not say it.
     no_format = said(answer.get("no_format"))
     if no_format and outlook(session, schedule, answer["medium"], moment).is_formatted:

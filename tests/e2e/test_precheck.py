@@ -36,14 +36,14 @@ def precheck(system: System, *arguments: str, code: int) -> dict[str, str]:
 
 
 def everything(system: System) -> dict[str, Any]:
-    """Every row of every table, but for what the drive's worker says of itself."""
+    """Every row of every table, but for what the processes say of themselves."""
 
     def rows(session: Any) -> dict[str, Any]:
         session.execute(text("SET LOCAL TIME ZONE 'UTC'"))
         return {
             name: session.execute(table.select()).all()
             for name, table in Base.metadata.tables.items()
-            if name != "drives"
+            if name not in {"drives", "processes", "clock_marks"}
         }
 
     return dict(system.ask(rows))
@@ -51,7 +51,8 @@ def everything(system: System) -> dict[str, Any]:
 
 def test_it_says_whether_a_run_would_go_ahead_and_changes_nothing(system: System, source: Path) -> None:
     """No worker: refused. No tape: exit code 4. A blank tape: 0, and the run then does go ahead; in the same
-    period an automatic run would be skipped, and one by hand appends."""
+    period an automatic run would be skipped now, one by hand appends, and the one that is due next month
+    needs another tape: with a blank one in, it will go ahead."""
     system.schedule("monthly", source)
     assert precheck(system, code=1)["drive"] == "refused"
     system.start("control", "tape")
@@ -63,7 +64,15 @@ def test_it_says_whether_a_run_would_go_ahead_and_changes_nothing(system: System
 
     done = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
-    assert precheck(system, code=1)["period"] == "refused"
+    assert precheck(system, "--now", code=1)["period"] == "refused"
+    found = precheck(system, code=4)
+    assert (found["period"], found["tape"]) == ("ok", "wait")
+    system.insert_blank("A00002L9")
+    assert set(precheck(system, code=0).values()) == {"ok"}
+    due = datetime.fromisoformat(system.json("precheck", "monthly")["as_of"])
+    assert (due.day, due.hour) == (1, 2)
+    assert due > datetime.now(UTC)
+    shelf.insert(system.drive.path, "A00001L9")
     found = precheck(system, "--manual", code=0)
     assert found["room"] == "ok"
     appended = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")

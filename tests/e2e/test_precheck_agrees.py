@@ -248,7 +248,8 @@ def test_a_run_decides_as_precheck_says(scene: Scene, cases: dict[str, Case]) ->
         scene.system.schedule(scene.name, scene.source, **settings)
         case.arrange(scene)
         before = len(scene.runs())
-        done = scene.system.cli("precheck", scene.name, *["--manual"] * case.by_hand, "--json", code=None)
+        started = "--manual" if case.by_hand else "--now"
+        done = scene.system.cli("precheck", scene.name, started, "--json", code=None)
         said = json.loads(done.stdout)
         code = done.returncode
         assert code == CODES[case.state], (name, said)

@@ -267,3 +267,24 @@ def test_an_occurrence_that_meets_an_unfinished_run_is_skipped_with_that_reason(
     [second] = attend(database, DUE + DAY)
     assert (first.state, second.state) == (RunState.QUEUED, RunState.SKIPPED)
     assert events(database) == ["skipped"]
+
+
+def test_when_the_next_run_that_writes_starts(database: Database) -> None:
+    """When it is due; at once, where what was due is still caught up; not for a period that is done."""
+    make(database, grace_seconds=3600)
+
+    def start(moment: datetime, success: datetime | None = None) -> datetime | None:
+        with database.transaction() as session:
+            row = session.scalars(select(ScheduledTask)).one()
+            row.last_success_time = success
+            return planner.next_start(row, moment)
+
+    assert start(BEFORE) == DUE
+    assert start(BEFORE, success=BEFORE) == DUE + DAY
+    late = DUE + timedelta(minutes=30)
+    assert start(late) == late
+    assert start(late, success=DUE) == DUE + DAY
+    assert start(DUE + timedelta(hours=2)) == DUE + DAY
+    with database.transaction() as session:
+        session.scalars(select(ScheduledTask)).one().enabled = False
+    assert start(late) is None
