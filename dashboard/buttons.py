@@ -14,6 +14,7 @@ from tornado.web import HTTPError, authenticated
 from dashboard.page import Page
 from dashboard.run import retry_steps
 from db import failures
+from db.admin import holds
 from db.errors import NotAllowed
 from db.models import ChainRun, now
 from db.runs import transitions
@@ -132,6 +133,62 @@ class Cancel(Button):
             return back
 
         await self.press(deed)
+
+
+class ReleaseRun(Button):
+    """Let a run go on that is held since the database was restored."""
+
+    active = "runs"
+
+    @authenticated
+    async def get(self, run_id: str) -> None:
+        run = await self.ask(lambda session: holds.get_held_run(session, _id(run_id)))
+        self.question(
+            M(
+                "Release run {id}? It goes on where it was, with the tape in drive {drive}. Import every tape"
+                " first that was written since the copy of the database was made.",
+                id=run.id,
+                drive=run.drive,
+            ),
+            M("Release"),
+            self.link("runs", run.id),
+        )
+
+    @authenticated
+    async def post(self, run_id: str) -> None:
+        who, back = self.user, self.link("runs", _id(run_id))
+        run = await self.ask(lambda session: holds.release_run(session, _id(run_id), who))
+
+        def deed() -> str:
+            chain.release(run.drive, brief=True)
+            return back
+
+        await self.press(deed)
+
+
+class ReleaseSchedule(Button):
+    """Let a schedule fire again that is held since the database was restored."""
+
+    active = "schedules"
+
+    @authenticated
+    async def get(self, name: str) -> None:
+        row = await self.ask(lambda session: holds.get_held_schedule(session, name))
+        self.question(
+            M(
+                "Release schedule '{name}'? It runs from its next time on. Import every tape first that was"
+                " written since the copy of the database was made.",
+                name=row.name,
+            ),
+            M("Release"),
+            self.link("schedules"),
+        )
+
+    @authenticated
+    async def post(self, name: str) -> None:
+        await self.ask(lambda session: holds.release_schedule(session, name, now()))
+        log.info("a schedule was released", schedule=name, by=self.user)
+        self.redirect(self.link("schedules"), status=HTTPStatus.SEE_OTHER)
 
 
 class RunNow(Button):

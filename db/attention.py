@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from db import (
     events,
     failures,
+    idle,
     leaps,
     outbox,
 )
@@ -43,6 +44,8 @@ class Concern:
     """Something went wrong, or waits; else it is only to be prepared."""
     run: int | None = None
     may_retry: bool = False
+    may_release: bool = False
+    """It is held since the database was restored."""
     schedule: str | None = None
     drive: str | None = None
     tape: int | None = None
@@ -60,15 +63,16 @@ def concerns(
     ended = _newest_failed(session, rows)
     failed = [run for run in ended if run.dismissed_at is None]
     dismissed = {run.schedule_id: run.due_at for run in ended if run.dismissed_at}
+    owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
     return [
         *_clock(session, moment),
         *_standing_still(session),
         *_held(session),
         *_waiting(session),
         *_failed(session, moment, failed),
-        *_switched_off(rows),
+        *_not_by_itself(session, rows),
         *_unplanned(rows, moment),
-        *_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed),
+        *owed,
         *_silent(session, is_silent),
         *_doubtful_tapes(session),
         *_conditions(session),
@@ -76,6 +80,7 @@ def concerns(
         *_channels(session),
         *_behind(session),
         *_untold(session),
+        *_without_a_backup(session, rows, moment, {each.schedule for each in owed}),
         *_to_prepare(ahead, moment),
     ]
 
@@ -106,7 +111,7 @@ def _standing_still(session: Session) -> Iterator[Concern]:
 def _held(session: Session) -> Iterator[Concern]:
     for run in holds.held_runs(session):
         text = M("{what} does not go on: {reason}", what=_what(run), reason=holds.why(run).to_json())
-        yield Concern(text, run=run.id)
+        yield Concern(text, run=run.id, may_release=True)
 
 
 def _waiting(session: Session) -> Iterator[Concern]:
@@ -154,17 +159,21 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
-def _switched_off(rows: list[ScheduledTask]) -> Iterator[Concern]:
-    """As a database that was made again from a dump leaves them."""
-    if rows and not any(row.enabled for row in rows):
-        yield Concern(
-            M(
-                "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
-                " {names}",
-                names=", ".join(row.name for row in rows),
-            ),
-            schedule=rows[0].name,
-        )
+def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Concern]:
+    """As a database that was made again from a dump leaves them, and a host on which beat was forgotten."""
+    wrong = idle.all_off(rows) or idle.no_beat(session, rows)
+    if wrong is not None:
+        yield Concern(wrong[0], schedule=rows[0].name)
+    for text, _ in [] if wrong else idle.not_by_itself(rows):
+        yield Concern(text, is_urgent=False, schedule=rows[0].name)
+
+
+def _without_a_backup(
+    session: Session, rows: list[ScheduledTask], moment: datetime, named: set[str | None]
+) -> Iterator[Concern]:
+    for name, text, _ in idle.without_a_backup(session, rows, moment):
+        if name not in named:
+            yield Concern(text, is_urgent=False, schedule=name)
 
 
 def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]:
@@ -172,7 +181,7 @@ def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]
         problem, due = planner.problem_of(row), planner.planned_time(row)
         if problem is not None:
             text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
-            yield Concern(text, schedule=row.name)
+            yield Concern(text, schedule=row.name, may_release=row.is_held)
         elif due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("{name} was due {at} and has not started: is beat running?", name=row.name, at=at)
@@ -270,7 +279,7 @@ def _untold(session: Session) -> Iterator[Concern]:
     """Whoever delivers knows no channel."""
     deliverers = processes.deliverers(session)
     if deliverers and not any(process.channels for process in deliverers):
-        yield Concern(M("No channel is set up: nobody learns how a run went."), is_urgent=False)
+        yield Concern(idle.NO_CHANNEL[0], is_urgent=False)
 
 
 def _behind(session: Session) -> Iterator[Concern]:

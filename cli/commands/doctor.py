@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +23,12 @@ from cli.host import drive_checks, stack, wire_checks
 from cli.host.drive_checks import Wrong
 from cli.render import output
 from cli.render.output import AsJson
-from db import leaps, outbox, views
+from db import (
+    idle,
+    leaps,
+    outbox,
+    views,
+)
 from db.admin import processes
 from db.models import Process, now
 from db.schedules import schedules
@@ -50,13 +56,19 @@ class Finding:
     detail: Message
     remedy: Message | None = None
     ok: bool = True
+    is_warning: bool = False
+    """Nothing is wrong, and a night could pass without the backup that somebody counts on."""
+
+
+class Doubtful(TapelineError):
+    """What a check found is as it was set up, and somebody should know of it."""
 
 
 def doctor(as_json: AsJson = False) -> None:
     """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing
     but starts the embedded servers for its time.
 
-    Exit code 1 if anything is wrong.
+    Exit code 1 if anything is wrong; what is to be thought of (!) does not count.
     """
     report(list(_all()), as_json=as_json)
 
@@ -98,6 +110,8 @@ def checked(name: Message, check: Callable[[], Message]) -> Finding:
     """What a check says, or which error it ends with."""
     try:
         return Finding(name, check())
+    except Doubtful as doubt:
+        return Finding(name, doubt.message, doubt.remedy, is_warning=True)
     except TapelineError as error:
         return Finding(name, error.message, error.remedy, ok=False)
 
@@ -189,7 +203,14 @@ def _needed_queues() -> set[str]:
 def _schedules() -> Message:
     with wiring.database().transaction() as session:
         held = views.held_json(session)
-        found = [schedules.as_json(row) for row in schedules.present(session)]
+        rows = schedules.present(session)
+        found = [schedules.as_json(row) for row in rows]
+        wrong = idle.all_off(rows)
+        doubts = [
+            *([] if rows else [idle.NOTHING_TIMED]),
+            *idle.not_by_itself(rows),
+            *((text, remedy) for _, text, remedy in idle.without_a_backup(session, rows, now())),
+        ]
     if held["runs"] or held["schedules"]:
         raise Wrong(
             M(
@@ -200,15 +221,31 @@ def _schedules() -> Message:
             M("When every tape that was written since is imported: tapeline database release --all"),
         )
     for each in found:
-        wrong = trouble(each)
-        if wrong is not None:
-            raise Wrong(wrong, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
-    due = sorted((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"])
-    if found and not any(each["enabled"] for each in found):
-        return M("all are switched off: {names}", names=", ".join(each["name"] for each in found))
-    if not due:
+        late = trouble(each)
+        if late is not None:
+            raise Wrong(late, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
+    wrong = wrong or _no_beat()
+    if wrong is not None:
+        raise Wrong(*wrong)
+    if doubts:
+        raise Doubtful(*doubts[0])
+    due = min(
+        ((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"]), default=None
+    )
+    if due is None:
         return M("nothing is due by itself")
-    return M("next run {at}", at=output.on_named_clock(*due[0]))
+    return M("next run {at}", at=output.on_named_clock(*due))
+
+
+def _no_beat() -> idle.Said | None:
+    """One that has just been started enters itself within a few seconds."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        with wiring.database().transaction() as session:
+            found = idle.no_beat(session, schedules.present(session))
+        if found is None or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
 
 
 def _channels() -> Message:
@@ -244,9 +281,9 @@ def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> M
                 ),
             )
     names = ", ".join(sorted({*channels, *(name for each in deliverers for name in each.channels)}))
-    return (
-        M("{names}", names=names) if names else M("none on this host: its workers tell nobody how a run went")
-    )
+    if not names:
+        raise Wrong(*idle.NO_CHANNEL)
+    return M("{names}", names=names)
 
 
 def _settings_in_use() -> Message:
@@ -264,6 +301,7 @@ def _json(finding: Finding) -> dict[str, Any]:
     return {
         "check": str(finding.name),
         "ok": finding.ok,
+        "warning": finding.is_warning,
         "detail": str(finding.detail),
         "remedy": str(finding.remedy) if finding.remedy else None,
     }
@@ -271,5 +309,7 @@ def _json(finding: Finding) -> dict[str, Any]:
 
 def _print(finding: Finding, width: int) -> None:
     mark, style = ("✓", "green") if finding.ok else ("✗", "red")
+    if finding.is_warning:
+        mark, style = "!", "yellow"
     text = wiring.words().joined(finding.detail, finding.remedy)
     output.print_finding(mark, finding.name, width, text, style)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from backup.format import age
 from celery_app import wiring
+from cli import person
 from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson, examples
@@ -130,7 +130,7 @@ def release(
             numbers, names = _named(session, run or [], schedule or [], everything=everything)
             for name in names:
                 holds.release_schedule(session, name, now())
-            drives = {holds.release_run(session, number, getpass.getuser()).drive for number in numbers}
+            drives = {holds.release_run(session, number, person.name()).drive for number in numbers}
         for drive in sorted(drives):
             chain.release(drive, brief=True)
     found = {"runs": numbers, "schedules": names}

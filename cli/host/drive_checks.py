@@ -8,18 +8,22 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from backup.source.lookout import opened
 from celery_app import drive_programs, settings, wiring
-from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
+from celery_app.drive_settings import LtfsDriveSettings, LtfsProgram, LtfsWindowsDriveSettings
 from policy.errors import TapelineError
 from policy.message import M, Message
-from policy.tapes.facts import described
+from policy.tapes import media
+from policy.tapes.facts import TapeFacts, described
 from tape.drive import Medium
 from tape.ltfs import mounts
 from tape.programs import command
 from tape.programs.aside import Wait
 
+OF_LTFS = ("mkltfs", "ltfs", "ltfsck")
+"""Programs that come together, and write and read what the others have."""
 ANSWER_SECONDS = 20.0
 """How long a drive may take beside its label."""
 VERSION_SECONDS = 10.0
@@ -47,12 +51,24 @@ def checks(name: str) -> Iterator[Check]:
 
 
 def _programs(found: LtfsDriveSettings) -> Message:
-    return M("LTFS {version}", version=_version(drive_programs.of(found)["mkltfs"]))
+    paths = drive_programs.of(found)
+    versions = {name: _version(paths[name]) for name in get_args(LtfsProgram) if name in OF_LTFS}
+    if len(set(versions.values()) - {"?"}) > 1:
+        raise Wrong(
+            M(
+                "The programs of LTFS are of several versions: {versions}.",
+                versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+            ),
+            M("Remove the older one, or name the paths of one version under 'programs' of the drive."),
+        )
+    return M("LTFS {version}", version=versions["mkltfs"])
 
 
 def _version(program: str) -> str:
-    told = _VERSION.search(command.run([program, "--version"], limit=VERSION_SECONDS).output)
-    return told[0] if told else "?"
+    """Of the program itself, and not of FUSE or of the format; ``?`` where it does not say it."""
+    lines = command.run([program, "--version"], limit=VERSION_SECONDS).output.splitlines()
+    own = (line for line in lines if "FUSE" not in line.upper() and "Specification" not in line)
+    return next((told[0] for line in own if (told := _VERSION.search(line))), "?")
 
 
 def _device(found: LtfsDriveSettings) -> Message:
@@ -110,7 +126,25 @@ def _tape(name: str) -> Message:
     if driver == "ltfs_windows" and sys.platform != "win32":
         raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
     medium = _seen(name)
+    unfit = media.no_volume(_as_found(name, medium))
+    if unfit is not None:
+        raise Wrong(unfit, M("Which tape the next run needs: tapeline calendar"))
     return M("{driver}: {tape}", driver=driver, tape=described(medium.state.value, medium.label))
+
+
+def _as_found(name: str, medium: Medium) -> TapeFacts:
+    """What is in the drive, without a catalogue: whether a tape that LTFS cannot read is needed by anybody is
+    for the prechecks to ask."""
+    return TapeFacts(
+        state=medium.state.value,
+        label=medium.label,
+        empty=medium.empty,
+        write_protected=bool(medium.write_protected),
+        identity=(),
+        known=None,
+        drive=name,
+        erasable=True,
+    )
 
 
 def _seen(name: str) -> Medium:

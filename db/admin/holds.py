@@ -57,11 +57,25 @@ def why(run: ChainRun) -> Message:
     )
 
 
-def release_run(session: Session, run_id: int, who: str) -> ChainRun:
-    """Let an open run go on, as soon as its drive is free. Raises NotFound, NotAllowed."""
-    run = transitions.get_active(session, run_id, lock=True)
+def get_held_run(session: Session, run_id: int, *, lock: bool = False) -> ChainRun:
+    """An open run that is held. Raises NotFound, NotAllowed."""
+    run = transitions.get_active(session, run_id, lock=lock)
     if not run.is_held:
         raise NotAllowed(M("Run {run} is not held.", run=run.id))
+    return run
+
+
+def get_held_schedule(session: Session, name: str) -> ScheduledTask:
+    """A schedule that is held. Raises NotFound, NotAllowed."""
+    row = schedules.get(session, name)
+    if not row.is_held:
+        raise NotAllowed(M("Schedule '{schedule}' is not held.", schedule=row.name))
+    return row
+
+
+def release_run(session: Session, run_id: int, who: str) -> ChainRun:
+    """Let an open run go on, as soon as its drive is free. Raises NotFound, NotAllowed."""
+    run = get_held_run(session, run_id, lock=True)
     hold_back(session, run.drive)
     adopt(session, run)
     reason = M("Released by {who}.", who=who)
@@ -83,9 +97,7 @@ def adopt(session: Session, row: ChainRun | ScheduledTask) -> None:
 
 def release_schedule(session: Session, name: str, moment: datetime) -> ScheduledTask:
     """Let a schedule fire again, from its next time on. Raises NotFound, NotAllowed."""
-    row = schedules.get(session, name)
-    if not row.is_held:
-        raise NotAllowed(M("Schedule '{schedule}' is not held.", schedule=row.name))
+    row = get_held_schedule(session, name)
     adopt(session, row)
     planner.plan(row, moment)
     session.flush()

@@ -16,6 +16,8 @@ from policy.message import M, Message
 
 LATELY = timedelta(minutes=10)
 """How long ago a process may have entered itself that counts as running."""
+BEAT_LATELY = timedelta(minutes=2)
+"""The same for beat, without which nothing starts; it enters itself each half minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,15 @@ def present(session: Session) -> Sequence[Process]:
     """The processes that run, by name."""
     lately = Process.seen_at > func.clock_timestamp() - LATELY
     return session.scalars(select(Process).where(lately).order_by(Process.name)).all()
+
+
+def is_beat_there(session: Session) -> bool:
+    """Whether a beat has entered itself within the last minutes."""
+    lately = Process.seen_at > func.clock_timestamp() - BEAT_LATELY
+    return (
+        session.scalar(select(Process.name).where(lately, Process.name.startswith("beat@")).limit(1))
+        is not None
+    )
 
 
 def deliverers(session: Session) -> list[Process]:

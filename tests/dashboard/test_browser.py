@@ -95,6 +95,7 @@ def test_a_failed_run_is_retried_with_clicks_and_the_page_follows_it(site: Site,
     the first page that all is well, neither loaded again."""
     system = site.system
     system.start("control", "tape")
+    system.start_beat()
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "FAILED")
     chrome = browser(site)

@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 from tornado.web import URLSpec
 
 from dashboard.routes import ROUTES
+from db.admin import holds
 from db.models import BackupArchive, BackupSet
 from policy.tapes.facts import SetState
 from tests.dashboard import seeds
@@ -55,6 +56,7 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
     """The page asks once, names the steps, and the story names who pressed the button and why."""
     system = site.system
     system.start("control", "tape")
+    system.start_beat()
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "FAILED")
     page = site.get(f"/runs/{run_id}")
@@ -113,6 +115,23 @@ def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
     assert "/schedules/monthly/enable" in again.text
     site.press("/schedules/monthly/enable")
     assert site.system.json("schedule", "show", "monthly")["enabled"]
+
+
+def test_what_a_restored_database_holds_is_released_from_its_page(site: Site) -> None:
+    """Today names it with a button, which asks once; the story has who released it."""
+    run_id = site.system.run_schedule("monthly")
+    site.system.ask(holds.hold_everything)
+    page = site.get("/today")
+    for path in (f"/runs/{run_id}/release", "/schedules/monthly/release"):
+        assert f'href="{path}"' in page
+        assert "Import every tape first" in site.get(path)
+    assert site.system.json("status")["held"] == {"runs": [run_id], "schedules": ["monthly"]}
+    assert "Released by tapeline." in site.press(f"/runs/{run_id}/release").text
+    site.press("/schedules/monthly/release")
+    assert site.system.json("status")["held"] == {"runs": [], "schedules": []}
+    assert "/release" not in site.get("/today")
+    assert "is not held" in site.get(f"/runs/{run_id}/release", status=409)
+    assert "is not held" in site.get("/schedules/monthly/release", status=409)
 
 
 def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(site: Site) -> None:

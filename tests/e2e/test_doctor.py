@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from db.admin import processes
+from db.admin.processes import Reading
 from tests.system import System
 
 ROOT = sys.platform == "linux" and os.geteuid() == 0
@@ -43,15 +46,22 @@ def mounted(point: Path, *options: str) -> Iterator[Path]:
 
 
 def test_who_is_told(system: System) -> None:
-    """Without a channel nobody is; on the host of a drive alone that is no fault."""
+    """Without a channel nobody is; on the host of a drive alone those of the control host count."""
+    assert "nobody learns how a run went" in wrong(system)["Channels"]
+    reading = {"file": None, "read_at": datetime.now(UTC), "behind": [], "problem": None}
+    far = Reading(name="control@far", host="far", channels=["mail"], **reading)
+    system.ask(lambda session: processes.enter(session, far))
     [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
-    assert channels["ok"]
-    assert "tell nobody how a run went" in channels["detail"]
-    system.environment["TAPELINE_CHANNELS"] = json.dumps(
-        {"ops": {"type": "apprise", "url": "json://127.0.0.1"}}
-    )
-    [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
-    assert channels["detail"] == "ops"
+    assert (channels["ok"], channels["detail"]) == (True, "mail")
+
+
+def test_what_is_to_be_thought_of_is_not_wrong(system: System) -> None:
+    """It has a mark of its own, a remedy, and does not count for the exit code's sake."""
+    [found] = [each for each in system.json("doctor") if each["check"] == "Schedules"]
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert "schedule apply" in found["remedy"]
+    [line] = [line for line in system.cli("doctor", code=1).stdout.splitlines() if "Schedules" in line]
+    assert line.strip().startswith("!")
 
 
 def test_the_database(system: System) -> None:

@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="ltfs")
     parser.add_argument("-o", dest="options", action="append", default=[])
     parser.add_argument("point", nargs="?")
+    parser.add_argument("--version", action="version", version="%(prog)s version 2.4.8.4")
     asked = parser.parse_args()
     options = dict(option.partition("=")[::2] for option in asked.options)
     device = options.get("devname", "")

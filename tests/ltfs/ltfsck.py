@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("-l", dest="list", action="store_true")
     parser.add_argument("--deep-recovery", dest="deep", action="store_true")
     parser.add_argument("device")
+    parser.add_argument("--version", action="version", version="%(prog)s version 2.4.8.4")
     asked = parser.parse_args()
     folder = hardware.cartridge(asked.device)
     if folder is None:

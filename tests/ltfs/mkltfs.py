@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("-e", dest="backend", required=True)
     parser.add_argument("-f", dest="force", action="store_true")
     parser.add_argument("-w", dest="wipe", action="store_true")
+    parser.add_argument("--version", action="version", version="%(prog)s version 2.4.8.4")
     asked = parser.parse_args()
     folder = hardware.cartridge(asked.device or "")
     refused = _refusal(asked, folder)

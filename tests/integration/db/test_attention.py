@@ -14,7 +14,7 @@ from db import attention, failures
 from db.admin import processes
 from db.admin.processes import Reading
 from db.engine import Database
-from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge
+from db.models import BackupSet, ChainRun, Drive, Notification, Process, ScheduledTask, TapeCartridge
 from db.runs import transitions
 from db.schedules import calendar, planner, schedules
 from db.sets import catalog
@@ -86,6 +86,14 @@ def nightly(database: Database) -> None:
         session.flush()
         catalog.add_set(session, a_set(row, tape, "20261124T020000Z-0001", SetState.COMPLETE))
         session.query(drives.Drive).update({"last_seen_at": NOW})
+    enter(database, "beat@h")
+
+
+def enter(database: Database, name: str, **facts: Any) -> None:
+    """A process that runs, and what it knows of its settings."""
+    reading = {"file": "/etc/t.toml", "channels": [], "behind": [], "problem": None, **facts}
+    with database.transaction() as session:
+        processes.enter(session, Reading(name=name, host="h", read_at=datetime.now(UTC), **reading))
 
 
 def test_nothing_is_said_when_all_is_well(database: Database, nightly: None) -> None:
@@ -273,22 +281,59 @@ def test_a_tape_in_the_drive_that_gets_another_label_is_told_by_what_it_is(
         assert str(attention.needed(entry)) == needs
 
 
-def test_that_every_schedule_is_switched_off_is_named(database: Database, nightly: None) -> None:
-    """Nothing is backed up then; what was planned of one that is off is neither shown nor called late."""
+def test_what_is_not_backed_up_by_itself_is_named(database: Database, nightly: None) -> None:
+    """One that is off, in small; all of them, as urgent, also beside one that never runs by itself. What was
+    planned of one that is off is neither shown nor called late."""
     later = NOW + timedelta(days=1)
     with database.transaction() as session:
         schedules.put(session, "other", drive="tape0", sources=["/data"], enabled=False, **DAILY)
         session.query(drives.Drive).update({"last_seen_at": later})
         planner.plan(schedules.get(session, "nightly"), later)
-    assert said(database, later) == ["Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC)."]
+        by_hand = {"schedule_type": ScheduleType.MANUAL, "schedule_config": {}}
+        schedules.put(session, "demo", drive="tape0", sources=["/data"], **by_hand)
+    assert said(database, later) == [
+        "Switched off, and not backed up by itself: other",
+        "Schedule 'nightly' owes a backup that was due 2026-11-25 02:00 (UTC).",
+    ]
     with database.transaction() as session:
         row = schedules.get(session, "nightly")
         row.enabled, row.next_run_time = False, NOW
         assert schedules.as_json(row)["next_run_time"] is None
-    assert said(database, later) == [
+        [off] = concerns(session, later)
+    assert off.is_urgent
+    assert str(off.message) == (
         "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
         " nightly, other"
-    ]
+    )
+    with database.transaction() as session:
+        session.query(ScheduledTask).filter(ScheduledTask.name != "demo").delete()
+        [none] = concerns(session, later)
+    assert not none.is_urgent
+    assert str(none.message) == "No schedule has times: nothing is backed up by itself."
+
+
+def test_a_schedule_that_has_made_no_backup_is_named(database: Database, nightly: None) -> None:
+    """With when the first is due; not while a run of it is named as what it is."""
+    with database.transaction() as session:
+        row = schedules.get(session, "nightly")
+        row.last_success_time, row.created_at = None, NOW
+        [found] = concerns(session)
+    assert not found.is_urgent
+    assert str(found.message) == "nightly has made no backup yet; the first is due 2026-11-25 02:00 (UTC)."
+    with database.transaction() as session:
+        a_run(session, 24, RunState.RUNNING)
+        assert concerns(session) == []
+
+
+def test_that_no_beat_runs_is_named(database: Database, nightly: None) -> None:
+    """Nothing would start what is due; where nothing is due by itself, none is needed."""
+    with database.transaction() as session:
+        session.query(Process).delete()
+        [found] = concerns(session)
+        assert found.is_urgent
+        assert str(found.message) == "No beat runs: nothing starts a run when it is due."
+        schedules.get(session, "nightly").schedule_type = ScheduleType.MANUAL
+        assert "No beat runs" not in {str(each.message) for each in concerns(session)}
 
 
 def test_what_drive_and_tape_warn_of(database: Database) -> None:
@@ -305,19 +350,17 @@ def test_what_drive_and_tape_warn_of(database: Database) -> None:
 def test_who_learns_how_a_run_went(database: Database) -> None:
     """Nobody, where no process that delivers knows a channel; one that works with older settings is named."""
 
-    def enter(name: str, **facts: Any) -> list[str]:
-        reading = {"file": "/etc/t.toml", "channels": [], "behind": [], "problem": None, **facts}
-        with database.transaction() as session:
-            processes.enter(session, Reading(name=name, host="h", read_at=datetime.now(UTC), **reading))
+    def entered(name: str, **facts: Any) -> list[str]:
+        enter(database, name, **facts)
         return said(database, datetime.now(UTC))
 
-    assert enter("tape@h") == []
-    assert enter("control@h") == ["No channel is set up: nobody learns how a run went."]
-    assert enter("control@g", channels=["ops"]) == []
-    assert enter("tape@h", behind=["drives"]) == [
+    assert entered("tape@h") == []
+    assert entered("control@h") == ["No channel is set up: nobody learns how a run went."]
+    assert entered("control@g", channels=["ops"]) == []
+    assert entered("tape@h", behind=["drives"]) == [
         "tape@h has older settings than /etc/t.toml: drives. Start it anew."
     ]
     problem = M("Correct it.").to_json()
-    assert enter("tape@h", problem=problem) == [
+    assert entered("tape@h", problem=problem) == [
         "tape@h cannot read /etc/t.toml as it is now and works with what it read before: Correct it."
     ]

@@ -1,0 +1,104 @@
+"""What makes a night pass in silence: schedules that are off or have never run, no beat, nobody who is told.
+
+Doctor and the first page both ask here. Each answer is what is to be said, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.admin import processes
+from db.models import ChainRun, ScheduledTask
+from db.schedules import planner
+from db.states import RunState
+from policy.message import M, Message
+from policy.times.period import ScheduleType
+
+Said = tuple[Message, Message]
+
+NO_CHANNEL: Said = (
+    M("No channel is set up: nobody learns how a run went."),
+    M("Add [channels.NAME] to tapeline.toml on the control host, then: tapeline notify test"),
+)
+
+
+def _with_times(rows: list[ScheduledTask]) -> list[ScheduledTask]:
+    """Those that are to run by themselves: that of 'tapeline run', and all of type manual, never do."""
+    return [row for row in rows if row.schedule_type is not ScheduleType.MANUAL]
+
+
+def all_off(rows: list[ScheduledTask]) -> Said | None:
+    """That every schedule with times is switched off; None: one is on, or there is none."""
+    timed = _with_times(rows)
+    if not timed or any(row.enabled for row in timed):
+        return None
+    return (
+        M(
+            "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
+            " {names}",
+            names=", ".join(row.name for row in timed),
+        ),
+        M("Switch one on: tapeline schedule enable NAME"),
+    )
+
+
+def no_beat(session: Session, rows: list[ScheduledTask]) -> Said | None:
+    """That nothing would start what is due."""
+    if not any(row.enabled for row in _with_times(rows)) or processes.is_beat_there(session):
+        return None
+    return (
+        M("No beat runs: nothing starts a run when it is due."),
+        M("Start it: tapeline up, or tapeline beat as a service."),
+    )
+
+
+def not_by_itself(rows: list[ScheduledTask]) -> Iterator[Said]:
+    """Schedules that are off beside others that are on, and that none has times."""
+    timed = _with_times(rows)
+    off = [row.name for row in timed if not row.enabled]
+    if off and len(off) < len(timed):
+        yield (
+            M("Switched off, and not backed up by itself: {names}", names=", ".join(off)),
+            M(
+                "Switch it on: tapeline schedule enable NAME; if nobody needs it, remove it:"
+                " tapeline schedule apply FILE --prune"
+            ),
+        )
+    if rows and not timed:
+        yield NOTHING_TIMED
+
+
+NOTHING_TIMED: Said = (
+    M("No schedule has times: nothing is backed up by itself."),
+    M("Make one: tapeline schedule apply FILE"),
+)
+
+
+def without_a_backup(
+    session: Session, rows: list[ScheduledTask], moment: datetime
+) -> Iterator[tuple[str, Message, Message]]:
+    """Schedules that are on and have never made a backup, each with its name; a run may be under way."""
+    for row in _with_times(rows):
+        if not row.enabled or row.is_held or row.last_success_time is not None or _has_begun(session, row):
+            continue
+        due = planner.next_start(row, moment)
+        if due is not None:
+            yield (
+                row.name,
+                M(
+                    "{name} has made no backup yet; the first is due {at}.",
+                    name=row.name,
+                    at=planner.local(row, due),
+                ),
+                M("To see whether it will go ahead: tapeline precheck {name}", name=row.name),
+            )
+
+
+def _has_begun(session: Session, row: ScheduledTask) -> bool:
+    """A run of it is named as what it is: under way, waiting, or failed."""
+    runs = select(ChainRun.id).where(ChainRun.schedule_id == row.id, ChainRun.state != RunState.SKIPPED)
+    return session.scalar(runs.limit(1)) is not None
