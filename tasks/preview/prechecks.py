@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from backup.format.age import recipients
 from backup.request import check_patterns
 from celery_app import settings, wiring
+from celery_app.health import BrokerUnavailable
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.runs import transitions
 from db.schedules import forecast, planner, schedules
@@ -74,7 +75,10 @@ def findings(name: str, when: When) -> Judged:
         sources = list(schedule.template.sources)
     if drive is None or busy or wiring.is_silent(drive.last_seen_at):
         return Judged(as_of, [*found, busy or no_worker(schedule.drive, drive)])
-    answer = check_drive.ask(drive, sources)
+    try:
+        answer = check_drive.ask(drive, sources)
+    except BrokerUnavailable as error:
+        return Judged(as_of, [*found, Finding("drive", error.message, Verdict.REFUSED, error.remedy)])
     if answer is None:
         return Judged(as_of, [*found, no_answer(drive)])
     with wiring.database().transaction() as session:

@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery_app import drive_programs, wiring
+from celery_app import drive_programs, health, wiring
 from celery_app.celery import app
 from db.models import Drive, now
 from db.tapes import drive_checks, drives
@@ -69,12 +69,16 @@ def _medium(drive: str) -> dict[str, Any]:
 
 
 def ask(drive: Drive, sources: list[str], patience: float = PATIENCE) -> dict[str, Any] | None:
-    """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind."""
+    """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind.
+
+    Raises BrokerUnavailable where it cannot be asked at all.
+    """
     database = wiring.database()
     with database.transaction() as session:
         number = drive_checks.ask(session, drive.name, sources)
     try:
-        chain.ask("tapeline.check_drive", queue=drive.queue, brief=True, number=number)
+        if not chain.ask("tapeline.check_drive", queue=drive.queue, brief=True, number=number):
+            health.check_writable()
         return _wait(number, time.monotonic() + patience)
     finally:
         with database.transaction() as session:
