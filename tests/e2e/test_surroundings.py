@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from celery_app import guards, wiring
 from db.engine import Database
 from db.errors import WrongEncoding
 from embedded.servers import Servers
+from tests.e2e.dusk import pooled
 from tests.e2e.test_doctor import wrong
 from tests.system import System
 
@@ -87,37 +84,18 @@ PGBOUNCER = shutil.which("pgbouncer")
 
 
 @pytest.fixture
-def pooled(servers: Servers, database_url: str, short_path: Path) -> Iterator[str]:
+def behind_a_pooler(database_url: str, short_path: Path) -> Iterator[str]:
     """The address of a PgBouncer in transaction mode before the database."""
-    url = make_url(database_url)
-    folder = short_path / "pool"
-    folder.mkdir()
-    folder.chmod(0o777)
-    (folder / "users.txt").write_text(f'"{url.username}" ""\n')
-    (folder / "pool.ini").write_text(
-        f"[databases]\n* = host={url.query['host']} port={url.query.get('port', 5432)}\n"
-        f"[pgbouncer]\nunix_socket_dir = {folder}\nlisten_addr =\nlisten_port = 6432\n"
-        f"auth_type = trust\nauth_file = {folder}/users.txt\npool_mode = transaction\n"
-        "ignore_startup_parameters = extra_float_digits\n"
-    )
-    as_user = {"user": pwd.getpwnam("nobody").pw_uid} if os.geteuid() == 0 else {}
-    server = subprocess.Popen([str(PGBOUNCER), str(folder / "pool.ini")], **as_user)  # type: ignore[call-overload]
-    try:
-        while not (folder / ".s.PGSQL.6432").exists():
-            assert server.poll() is None
-            time.sleep(0.05)
-        yield f"postgresql+psycopg2://{url.username}@/{url.database}?host={folder}&port=6432"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with pooled(database_url, short_path / "pool", str(PGBOUNCER)) as address:
+        yield address
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
 def test_a_pooler_that_gives_each_transaction_another_connection(
-    pooled: str, monkeypatch: pytest.MonkeyPatch
+    behind_a_pooler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A drive is held by one worker, and free as soon as that one has ended."""
-    database = Database(pooled)
+    database = Database(behind_a_pooler)
     monkeypatch.setattr(wiring, "database", lambda: database)
     held = guards.lock_in_database("tape0")
     for _ in range(3):

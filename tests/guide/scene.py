@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from sqlalchemy import make_url, text
 
 from db.engine import Database
 from tape.virtual import shelf
+from tests.faults.catcher import Catcher
 from tests.guide.chapters import Step
 from tests.system import System
 
@@ -42,6 +44,7 @@ class Scene:
         self.work = system.folder / "work"
         self.port = _free_port()
         self._broker = broker
+        self._catcher = Catcher()
         self._barcodes: dict[str, str] = {}
         self._new_database: Database | None = None
         self._up: subprocess.Popen[bytes] | None = None
@@ -64,6 +67,9 @@ class Scene:
     # What was done before.
 
     def up(self) -> None:
+        """With a channel: a reader who goes on from the first chapter has one."""
+        channel = {"ops": {"type": "apprise", "url": self._catcher.url}}
+        self.system.environment["TAPELINE_CHANNELS"] = json.dumps(channel)
         self.begin("tapeline up")
 
     def backed_up(self, *, waits: bool = True) -> None:
@@ -186,6 +192,7 @@ class Scene:
     def close(self) -> None:
         """End everything; the system's own database is dropped by its fixture."""
         self.end()
+        self._catcher.close()
         if self._new_database is not None:
             self._new_database.close()
             name = make_url(self._new_database.url).database
