@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +135,7 @@ def _known(database: Database, parent: str, folder: Path) -> KnownFiles:
     """As a run does it: what the parent has goes to the disk first."""
     known = KnownFiles(folder)
     with database.transaction() as session:
-        sets = reversed(lineage.chain(session, parent))
-        known.write(partial(catalog.copy_known, session, stored.id) for stored in sets)
+        known.write(lineage.known_files(session, parent))
     return known
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks import data, pages, streaming
+from benchmarks import chains, data, pages, streaming
+from benchmarks import control as years
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
 from db.engine import Database
@@ -289,6 +290,34 @@ def dashboard(stage: Stage) -> None:
     )
 
 
+def control(stage: Stage) -> None:
+    """What the database answers with years behind it, and a run with nothing to do beside a bare chain."""
+    found = chains.measure(stage.folder, stage.rounds)
+    table(
+        "A run with nothing to back up",
+        ("what", "median"),
+        [
+            ("a bare Celery chain of six", f"{1000 * found['bare']:.0f} ms"),
+            ("a run of six steps", f"{1000 * found['run']:.0f} ms"),
+            ("commits of the server in a run", f"{found['commits']:.0f}"),
+        ],
+    )
+    for runs, sets in ((10_000, 2_000), (100_000, 20_000), (1_000_000, 100_000)):
+        size = years.Size(runs // stage.scale, sets // stage.scale)
+        say(f"  {size.runs:,} runs, {size.sets:,} sets")
+        with years.filled(stage.folder / str(runs), size) as database:
+            answers = years.answers(database)
+            seconds, length = years.dumped(database, stage.folder)
+        table(
+            f"The control plane with {size.runs:,} runs, {size.sets:,} sets on {size.tapes:,} tapes",
+            ("what", "time", "statements"),
+            [
+                *((name, f"{1000 * taken:.0f} ms", str(count)) for name, (taken, count) in answers.items()),
+                ("the copy beside a set", f"{1000 * seconds:.0f} ms", f"{length / 1e6:.1f} MB"),
+            ],
+        )
+
+
 PARTS: dict[str, Callable[[Stage], None]] = {
     "full": full,
     "changes": changes,
@@ -297,4 +326,5 @@ PARTS: dict[str, Callable[[Stage], None]] = {
     "catalogue": catalogue,
     "stream": stream,
     "dashboard": dashboard,
+    "control": control,
 }

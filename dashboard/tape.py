@@ -40,7 +40,7 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
     if tape is None:
         raise NotFound(M("There is no tape {id}.", id=tape_id), M("The page of the tapes lists them."))
     loaded = inside.by_cartridge(session).get(tape.id)
-    facts = loaded.facts if loaded else Shelf(session).facts(tape.id)
+    facts = loaded.facts if loaded else Shelf(session, TapeCartridge.id == tape.id).facts(tape.id)
     return {
         "tape": tape_facts(tape),
         "drive": loaded.drive if loaded else None,

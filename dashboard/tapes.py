@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 from tornado.web import authenticated
 
 from celery_app import settings
@@ -15,8 +15,8 @@ from dashboard.page import Page, number
 from db import views
 from db.models import BackupArchive, ScheduledTask, TapeCartridge
 from db.schedules import schedules
-from db.tapes.cartridges import StoredSet
 from db.tapes.facts import Shelf
+from db.tapes.kin import StoredSet
 from policy.tapes.facts import CartridgeState, SetState
 
 MONTHS = 24
@@ -37,20 +37,23 @@ class Tapes(Page):
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
-    shelf, loaded = Shelf(session), inside.by_cartridge(session)
-    chosen = [tape for tape in shelf.cartridges.values() if _is_wanted(tape, asked)]
+    loaded = inside.by_cartridge(session)
+    known = session.scalars(select(TapeCartridge).options(joinedload(TapeCartridge.pool))).all()
+    chosen = [tape for tape in known if _is_wanted(tape, asked)]
     chosen.sort(key=lambda tape: (tape.id not in loaded, _newest_first(tape), tape.id))
     page = number("page", asked["page"] or "1")
     asking = verdicts.askers(session, _next_first(schedules.present(session)))
     asker = next((each for each in asking if each.name == asked["for"]), asking[0] if asking else None)
     shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
+    # Of a thousand tapes the sets of those alone that are shown.
+    shelf = Shelf(session, TapeCartridge.id.in_([tape.id for tape in shown]))
     return {
         "tapes": [_shown(shelf, tape, loaded.get(tape.id), asker) for tape in shown],
         "count": len(chosen),
         "number": page,
         "pages": max(-(-len(chosen) // A_PAGE), 1),
         "states": list(CartridgeState),
-        "pools": sorted({tape.pool.name for tape in shelf.cartridges.values() if tape.pool}),
+        "pools": sorted({tape.pool.name for tape in known if tape.pool}),
         "asker": asker.name if asker else None,
         "askers": [each.name for each in asking],
         "months": _months(session),

@@ -514,6 +514,11 @@ class BackupSet(Base):
 
     archives: Mapped[list[BackupArchive]] = relationship(order_by="BackupArchive.number")
 
+    __table_args__ = (
+        # The newest set of a template, and how many came after one: of years of sets no others are read.
+        Index("ix_backup_sets_template_id", "template_id", "started_at"),
+    )
+
 
 class BackupArchive(Base):
     """One sealed archive of a set, and where it lies: on this cartridge, of this generation."""
@@ -603,4 +608,5 @@ class Notification(Base):
         Index(
             "ix_notifications_due", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")
         ),
+        Index("ix_notifications_created_at", "created_at"),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import CompoundSelect, Select, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import events
@@ -21,8 +22,9 @@ from db.models import (
     TapeCartridge,
 )
 from db.runs import remedies, transitions
-from db.sets import catalog
+from db.sets.as_json import sets_json
 from db.states import RunState, Step, StepState
+from policy.tapes.facts import SetState
 from policy.tapes.permit import appends
 
 
@@ -239,6 +241,53 @@ def permits_json(session: Session, run_id: int) -> list[dict[str, Any]]:
 
 def tape_json(session: Session, cartridge: TapeCartridge) -> dict[str, Any]:
     """A cartridge with every set that ever was on it."""
+    return tapes_json(session, [cartridge])[0]
+
+
+def tapes_json(session: Session, cartridges: Sequence[TapeCartridge]) -> list[dict[str, Any]]:
+    """Cartridges with every set that ever was on them, the newest first."""
+    on: dict[int | None, set[str]] = {cartridge.id: set() for cartridge in cartridges}
+    for cartridge_id, set_id in session.execute(_ever_on([cartridge.id for cartridge in cartridges])):
+        on[cartridge_id].add(set_id)
+    wanted = {set_id for ids in on.values() for set_id in ids}
+    query = select(BackupSet).where(BackupSet.id.in_(wanted)).order_by(BackupSet.started_at.desc())
+    sets = sets_json(session, session.scalars(query).all())
+    found: dict[int | None, list[dict[str, Any]]] = {cartridge_id: [] for cartridge_id in on}
+    places: dict[str, list[int | None]] = {}
+    for cartridge_id, ids in on.items():
+        for set_id in ids:
+            places.setdefault(set_id, []).append(cartridge_id)
+    for stored in sets:
+        for cartridge_id in places[stored["id"]]:
+            found[cartridge_id].append(stored)
+    return [{**_tape(cartridge), "sets": found[cartridge.id]} for cartridge in cartridges]
+
+
+def tapes_counted(session: Session) -> list[dict[str, Any]]:
+    """All cartridges, each with the number of its sets that are not destroyed."""
+    on = _ever_on().subquery()
+    count = (
+        select(on.c[0], func.count())
+        .join(BackupSet, BackupSet.id == on.c[1])
+        .where(BackupSet.state != SetState.DESTROYED)
+        .group_by(on.c[0])
+    )
+    counts = {cartridge_id: number for cartridge_id, number in session.execute(count)}  # noqa: C416 - mypy
+    rows = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).order_by(TapeCartridge.tape_id)
+    return [{**_tape(row), "sets": counts.get(row.id, 0)} for row in session.scalars(rows)]
+
+
+def _ever_on(cartridges: Sequence[int] | None = None) -> CompoundSelect[int | None, str]:
+    """A query for cartridges and the sets that were ever on them."""
+    begun = select(BackupSet.cartridge_id, BackupSet.id).where(BackupSet.cartridge_id.is_not(None))
+    archived = select(BackupArchive.cartridge_id, BackupArchive.set_id)
+    if cartridges is not None:
+        begun = begun.where(BackupSet.cartridge_id.in_(cartridges))
+        archived = archived.where(BackupArchive.cartridge_id.in_(cartridges))
+    return begun.union(archived)
+
+
+def _tape(cartridge: TapeCartridge) -> dict[str, Any]:
     return {
         "id": cartridge.id,
         "tape_id": cartridge.tape_id,
@@ -252,7 +301,6 @@ def tape_json(session: Session, cartridge: TapeCartridge) -> dict[str, Any]:
         "capacity": cartridge.capacity,
         "formatted_at": iso(cartridge.formatted_at),
         "health": health_json(cartridge),
-        "sets": [catalog.as_json(session, stored) for stored in _sets_of(session, cartridge.id)],
     }
 
 
@@ -266,17 +314,6 @@ def health_json(cartridge: TapeCartridge) -> dict[str, Any]:
         "tape_alerts": cartridge.tape_alerts,
         "at": iso(cartridge.health_at),
     }
-
-
-def _sets_of(session: Session, cartridge_id: int) -> list[BackupSet]:
-    on_it = select(BackupArchive.set_id).where(BackupArchive.cartridge_id == cartridge_id)
-    return list(
-        session.scalars(
-            select(BackupSet)
-            .where((BackupSet.cartridge_id == cartridge_id) | BackupSet.id.in_(on_it))
-            .order_by(BackupSet.started_at.desc())
-        )
-    )
 
 
 def iso(moment: datetime | None) -> str | None:

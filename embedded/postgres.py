@@ -29,6 +29,8 @@ _COMMON = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "100",
+    # A chain of increments is read in one go: three locks for each set of it.
+    "max_locks_per_transaction": "1024",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
     "lc_messages": "'C'",

@@ -105,7 +105,7 @@ def _dump(work: Work, limit: int, path: Path, check: Callable[[], None]) -> Mess
     """Write it; a database that is away is waited for, as in the rest of the step."""
     patience = work.settings.database_patience_seconds
     try:
-        dump.write(work.database, path, limit=limit, patience=patience, check=check)
+        dump.write(work.database, path, with_history=False, limit=limit, patience=patience, check=check)
     except (DumpFailed, DatabaseUnavailable) as error:
         return error.message
     return None
@@ -119,8 +119,7 @@ def with_known_files(work: Work, request: SetRequest) -> SetRequest:
     known = KnownFiles(spool_of(work) / request.set_id)
 
     def write(session: Session) -> None:
-        sets = reversed(lineage.chain(session, parent))
-        known.write(partial(catalog.copy_known, session, stored.id) for stored in sets)
+        known.write(lineage.known_files(session, parent))
 
     work.database.attempt(write, patience=work.settings.database_patience_seconds)
     return replace(request, known=known)

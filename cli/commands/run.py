@@ -27,6 +27,7 @@ from db.models import ChainRun, ScheduledTask
 from db.runs import transitions
 from db.schedules.schedules import put
 from db.sets import catalog
+from db.sets.as_json import sets_json
 from db.states import ACTIVE
 from embedded.errors import AlreadyUp
 from embedded.program import Event, Kind
@@ -236,7 +237,7 @@ def _under_way(database: Database) -> int | None:
 
 def _print_result(database: Database, run: dict[str, Any]) -> None:
     with database.transaction() as session:
-        stored = catalog.as_json(session, catalog.get(session, run["set_id"]))
+        stored = sets_json(session, [catalog.get(session, run["set_id"])])[0]
         label = catalog.tapes(session, run["set_id"])[0].label
     step = next(step for step in run["steps"] if step["name"] == "run_backup")
     seconds = views.seconds_between(step["started_at"], step["finished_at"])

@@ -25,6 +25,7 @@ from db.sets import (
     restores,
     versions,
 )
+from db.sets.as_json import sets_json
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -49,7 +50,7 @@ def list_sets(
     """List backup sets, newest first; destroyed ones too."""
     with stack.database() as database, database.transaction() as session:
         rows = session.scalars(select(BackupSet).order_by(BackupSet.started_at.desc()).limit(limit))
-        found = [catalog.as_json(session, stored) for stored in rows]
+        found = sets_json(session, rows.all())
     if as_json:
         output.print_json(found)
         return
@@ -320,7 +321,7 @@ def expire(
         if not dry_run:
             expiry.mark(found, now())
             session.flush()
-        rows = [catalog.as_json(session, stored) for stored in found]
+        rows = sets_json(session, found)
         nameless = [] if names else [stored.id for stored in expiry.of_no_template(session)]
     if as_json:
         output.print_json(rows)

@@ -33,11 +33,11 @@ drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_i
 def list_tapes(as_json: AsJson = False) -> None:
     """List the cartridges."""
     with stack.database() as database, database.transaction() as session:
-        rows = session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id))
-        found = [views.tape_json(session, row) for row in rows]
-    if as_json:
-        output.print_json(found)
-        return
+        if as_json:
+            rows = session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id))
+            output.print_json(views.tapes_json(session, rows.all()))
+            return
+        found = views.tapes_counted(session)
     output.print_table(
         [M("Tape"), M("Label"), M("Generation"), M("State"), M("Pool"), M("Used"), M("Capacity"), M("Sets")],
         (
@@ -49,7 +49,7 @@ def list_tapes(as_json: AsJson = False) -> None:
                 tape["pool"],
                 units.size(tape["bytes_used"]),
                 units.size(tape["capacity"]) if tape["capacity"] else None,
-                sum(stored["state"] != "destroyed" for stored in tape["sets"]),
+                tape["sets"],
             ]
             for tape in found
         ),

@@ -23,6 +23,7 @@ from db import sqlstate
 from db.engine import Database, newest_version, schema, take_your_time
 from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import Base
+from db.states import ACTIVE
 from policy import units
 from policy.message import M
 
@@ -34,23 +35,50 @@ TAKEN = "-- Tapeline's database as of "
 END = "-- The dump is whole.\n"
 
 
+HISTORY_DAYS = 31
+"""Without its history, a dump has the stories of runs that ended in so many days before it."""
+
+_ACTIVE = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
+_PRESENT = (
+    f"SELECT id FROM chain_runs WHERE state IN ({_ACTIVE})"  # noqa: S608 - states of our own
+    f" OR coalesce(finished_at, created_at) > clock_timestamp() - interval '{HISTORY_DAYS} days'"
+)
+# What says what is on which tape, and what was decided about a tape, points to runs of any age.
+_NAMED = "SELECT run_id FROM backup_sets WHERE run_id IS NOT NULL UNION SELECT run_id FROM format_permits"
+_WITHOUT_HISTORY = {
+    "chain_runs": f"id IN ({_PRESENT} UNION {_NAMED})",
+    "backup_tasks": f"is_template OR run_id IN ({_PRESENT} UNION {_NAMED})",
+    "chain_steps": f"run_id IN ({_PRESENT})",
+    "run_events": f"run_id IN ({_PRESENT})",
+    "notifications": (
+        f"run_id IN ({_PRESENT}) OR next_attempt_at IS NOT NULL AND run_id IN ({_PRESENT} UNION {_NAMED})"
+        f" OR run_id IS NULL AND created_at > clock_timestamp() - interval '{HISTORY_DAYS} days'"
+    ),
+}
+"""Which rows of these tables a dump without its history has; of every other one it has all. Nothing that
+keeps a tape from being formatted is among them: sets, tapes, permits, holds, words and marks of people."""
+
+
 def write(
     database: Database,
     path: Path,
     *,
+    with_history: bool = True,
     limit: int | None = None,
     patience: float = 0,
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a dump, compressed with Zstandard, in place of whatever the file holds.
 
-    ``limit``: bytes of the file. ``patience``: seconds that a database which is away is waited for. ``check``
-    is called every MiB; what it raises goes through. Raises DumpFailed, DatabaseUnavailable.
+    ``with_history``: also the steps, stories and messages of runs that ended long ago, and the runs that left
+    neither a set nor a permit. ``limit``: bytes of the file. ``patience``: seconds that a database which is
+    away is waited for. ``check`` is called every MiB; what it raises goes through. Raises DumpFailed,
+    DatabaseUnavailable.
     """
 
     def once(session: Session) -> None:
         database.check_version()
-        _write(session, bounded)
+        _write(session, bounded, with_history=with_history)
 
     try:
         with path.open("wb") as file:
@@ -111,7 +139,7 @@ def _no_file(path: Path, error: OSError) -> DumpFailed:
     )
 
 
-def _write(session: Session, file: _Bounded) -> None:
+def _write(session: Session, file: _Bounded, *, with_history: bool) -> None:
     file.rewind()
     # All tables as they were at one moment, whatever is committed meanwhile.
     connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -123,7 +151,8 @@ def _write(session: Session, file: _Bounded) -> None:
         for line in _before(connection):
             out.write(f"{line}\n".encode())
         for table in Base.metadata.sorted_tables:
-            _copy(connection, table.name, [column.name for column in table.columns], out)
+            kept = None if with_history else _WITHOUT_HISTORY.get(table.name)
+            _copy(connection, table.name, [column.name for column in table.columns], kept, out)
         for line in _after(connection):
             out.write(f"{line}\n".encode())
         out.write(END.encode())
@@ -161,12 +190,13 @@ def _references(connection: Connection) -> list[tuple[str, str, str]]:
     return [(table, name, definition) for table, name, definition in rows]
 
 
-def _copy(connection: Connection, table: str, columns: list[str], out: Any) -> None:
+def _copy(connection: Connection, table: str, columns: list[str], kept: str | None, out: Any) -> None:
     names = ", ".join(f'"{name}"' for name in columns)
     out.write(f"COPY {table} ({names}) FROM stdin;\n".encode())
     with translated():
         # A table with partitions can be copied by a query alone.
-        query = f"COPY (SELECT {names} FROM {table}) TO STDOUT"  # noqa: S608 - names of our own models
+        rows = f"SELECT {names} FROM {table}" + (f" WHERE {kept}" if kept else "")  # noqa: S608 - our own
+        query = f"COPY ({rows}) TO STDOUT"
         connection.connection.cursor().copy_expert(query, out)
     out.write(b"\\.\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
@@ -44,6 +44,12 @@ def get(session: Session, set_id: str) -> BackupSet:
     if stored is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
     return stored
+
+
+def these(session: Session, ids: Sequence[str]) -> list[BackupSet]:
+    """Sets by their ids, in this order, loaded at once. Raises NotFound."""
+    rows = {stored.id: stored for stored in session.scalars(select(BackupSet).where(BackupSet.id.in_(ids)))}
+    return [rows.get(set_id) or get(session, set_id) for set_id in ids]
 
 
 def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, ...]:
@@ -144,22 +150,34 @@ def _bytes(value: bytes | None) -> str:
     return "\\N" if value is None else "\\\\x" + value.hex()
 
 
+IN_ORDER = (
+    "string_to_array(rtrim(convert_from(coalesce(raw_path, convert_to(path, 'UTF8')), 'LATIN1'), '/'), '/')"
+    ' COLLATE "C"'
+)
+"""``policy.paths.order`` as the server has it: name by name, a character for each byte. In one set it is that
+of (archive, position)."""
+
 _COPY_KNOWN = sql.SQL(
     "COPY (SELECT path, raw_path, CASE type WHEN 'hardlink' THEN 'file' ELSE type END,"
     " CASE WHEN type IN ('file', 'hardlink') THEN coalesce(beyond->>'size', size::text) ELSE '0' END,"
     " coalesce(beyond->>'mtime_ns', mtime_ns::text), coalesce(beyond->>'ctime_ns', ctime_ns::text),"
     " coalesce(beyond->>'inode', inode::text), partial"
-    " FROM backup_files WHERE set_id = {set} AND type <> 'piece' ORDER BY archive, position) TO STDOUT"
+    " FROM backup_files WHERE set_id = ANY({sets}) AND type <> 'piece' ORDER BY {order}archive, position)"
+    " TO STDOUT"
 )
+_NEWEST_FIRST = sql.SQL(IN_ORDER + ", array_position({sets}, set_id), ")
 
 
-def copy_known(session: Session, set_id: str, sink: BinaryIO) -> None:
-    """Write what an increment compares with: a row for each file of a set, in its order, as COPY writes it.
+def copy_known(session: Session, newest_first: Sequence[str], sink: BinaryIO) -> None:
+    """Write what an increment compares with: a row for each file of some sets, in the order of a set, as COPY
+    writes it; of a path that several have, the newest first.
 
     Its columns are path, raw_path, type, size, mtime_ns, ctime_ns, inode, partial. For an increment, one more
     name of a file is a file like any other, and only files have a size.
     """
-    query = _COPY_KNOWN.format(set=sql.Literal(set_id))
+    sets = sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(map(sql.Literal, newest_first)))
+    order = _NEWEST_FIRST.format(sets=sets) if len(newest_first) > 1 else sql.SQL("")
+    query = _COPY_KNOWN.format(sets=sets, order=order)
     session.connection().connection.cursor().copy_expert(query, sink)
 
 
@@ -272,44 +290,3 @@ def _at_or_below(path: str) -> ColumnElement[bool]:
 def _verbatim(text_: str) -> str:
     """Text that LIKE with the escape ``!`` takes as it is."""
     return re.sub(r"([!%_])", r"!\1", text_)
-
-
-def lost_parent(session: Session, stored: BackupSet) -> str | None:
-    """The destroyed set that an increment needs, directly or further back; None: all are there."""
-    found = stored
-    while found.parent_id is not None:
-        found = get(session, found.parent_id)
-        if found.state is SetState.DESTROYED:
-            return found.id
-    return None
-
-
-def as_json(session: Session, stored: BackupSet) -> dict[str, Any]:
-    """A set as scripts see it (docs/operations.md, For scripts)."""
-    template = session.get(BackupTask, stored.template_id) if stored.template_id is not None else None
-    return {
-        "id": stored.id,
-        "template": template.name if template else None,
-        "type": stored.type.value,
-        "state": stored.state.value,
-        "tapes": [cartridge.tape_id for cartridge in tapes(session, stored.id)],
-        "parent": stored.parent_id,
-        "lost_parent": lost_parent(session, stored),
-        "files": stored.files,
-        "deleted": stored.deleted,
-        "bytes": stored.bytes,
-        "archives": len(stored.archives),
-        "warnings": stored.warnings,
-        "encrypted": stored.encrypted,
-        "run": stored.run_id,
-        "sources": stored.sources,
-        "started_at": stored.started_at.isoformat(),
-        "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
-        "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
-        "keep_sets": stored.keep_sets,
-        "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
-        "destroyed_at": stored.destroyed_at.isoformat() if stored.destroyed_at else None,
-        "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
-        "verified_percent": stored.verified_percent,
-        "damaged": stored.damaged,
-    }

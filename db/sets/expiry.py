@@ -7,16 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from db import leaps
 from db.models import BackupSet
 from db.sets import catalog
-from db.tapes import cartridges
-from db.tapes.cartridges import StoredSet
-from db.tapes.facts import LoadedKin
-from policy.tapes.facts import SetFacts, SetState
+from db.tapes import kin
+from policy.tapes.facts import SetState
 
 KEPT = (SetState.COMPLETE, SetState.INCOMPLETE)
 
@@ -28,31 +26,20 @@ def expirable(session: Session, moment: datetime) -> list[BackupSet]:
     By the clock: one in doubt marks nothing. Raises NotAllowed.
     """
     leaps.check(session, moment)
-    kin = LoadedKin(session)
-    return [
-        stored for stored in session.scalars(_unmarked()) if _answered_for(kin, stored).may_be_lost(moment)
-    ]
+    family = kin.Family(session, _unmarked(BackupSet.id), lambda each: replace(each, is_imported=False))
+    over = [each.id for each in family.wanted if each.may_be_lost(moment)]
+    return catalog.these(session, over)
 
 
-def _answered_for(kin: LoadedKin, stored: StoredSet) -> SetFacts:
-    return _known_whole(cartridges.set_facts(kin, stored))
-
-
-def _known_whole(stored: SetFacts) -> SetFacts:
-    return replace(
-        stored, is_imported=False, followed_by=tuple(_known_whole(each) for each in stored.followed_by)
-    )
-
-
-def _unmarked() -> Any:
-    query = select(BackupSet).where(BackupSet.state.in_(KEPT), BackupSet.expired_at.is_(None))
-    return query.order_by(BackupSet.started_at)
+def _unmarked(what: Any = BackupSet) -> Select[Any]:
+    return select(what).where(BackupSet.state.in_(KEPT), BackupSet.expired_at.is_(None))
 
 
 def of_no_template(session: Session) -> list[BackupSet]:
     """The sets whose template nobody knows, not marked yet: they are kept until somebody names them."""
     has_tape = or_(BackupSet.cartridge_id.is_not(None), BackupSet.archives.any())
-    return list(session.scalars(_unmarked().where(BackupSet.template_id.is_(None), has_tape)))
+    query = _unmarked().where(BackupSet.template_id.is_(None), has_tape)
+    return list(session.scalars(query.order_by(BackupSet.started_at)))
 
 
 def named(session: Session, ids: Sequence[str]) -> list[BackupSet]:

@@ -15,7 +15,7 @@ from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartri
 from db.sets import catalog, templates
 from db.sets.catalog import FileRow
 from db.states import BackupType, RunState
-from db.tapes import cartridges, volumes
+from db.tapes import cartridges, kin, volumes
 from db.tapes.volumes import Medium
 from policy.message import M
 from policy.tapes import retention
@@ -150,7 +150,7 @@ def destroy_missing(
 
 
 def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
-    return cartridges.on_generation(cartridge), BackupSet.state != SetState.DESTROYED
+    return BackupSet.id.in_(kin.on(cartridge)), BackupSet.state != SetState.DESTROYED
 
 
 def settle(session: Session, set_id: str) -> BackupSet:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import ColumnElement, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, CTE, ColumnElement, Select, Text, and_, func, literal, select, text, true
+from sqlalchemy.orm import Session, selectinload
 
+from db.errors import NotFound
 from db.models import BackupArchive, BackupFile, BackupSet, TapeCartridge
 from db.sets import catalog
 from db.states import BackupType
 from db.tapes import risk
+from policy.message import M
 from policy.paths import order
 from policy.tapes.facts import SetState
 
@@ -21,6 +24,8 @@ PIECE = "piece"
 """The type of a row that is a part of a file; the row of the file itself follows."""
 BLOCK = 10_000
 """Rows that the server sends at once."""
+CURSORS = 64
+"""So many streams of files are open at once at most."""
 
 
 class Live(NamedTuple):
@@ -41,10 +46,31 @@ class Live(NamedTuple):
 
 def chain(session: Session, set_id: str) -> list[BackupSet]:
     """The sets that make up the state of a set, the full one first. Raises NotFound."""
-    found = [catalog.get(session, set_id)]
+    before = ancestry(select(BackupSet.id).where(BackupSet.id == set_id))
+    query = select(BackupSet).join(before, before.c.id == BackupSet.id)
+    rows = {row.id: row for row in session.scalars(query)}
+    found = [rows.pop(set_id, None) or catalog.get(session, set_id)]
     while (parent := found[-1].parent_id) is not None:
-        found.append(catalog.get(session, parent))
+        if parent not in rows:
+            raise NotFound(
+                M("Set {set} follows itself: the catalogue is broken.", set=parent),
+                M("Import its tape again: tapeline tape import"),
+            )
+        found.append(rows.pop(parent))
     return found[::-1]
+
+
+def ancestry(of: Select[str]) -> CTE:
+    """Some sets and all that they follow, by id, for a statement."""
+    found = of.cte("ancestry", recursive=True)
+    # OFFSET keeps PostgreSQL from reading all sets for each link of a chain, however few it expects.
+    parent = (
+        select(BackupSet.parent_id.label("id"))
+        .where(BackupSet.id == found.c.id, BackupSet.parent_id.is_not(None))
+        .offset(0)
+        .lateral()
+    )
+    return found.union(select(parent.c.id).select_from(found.join(parent, true())))
 
 
 def is_whole(session: Session, sets: Collection[BackupSet]) -> bool:
@@ -60,19 +86,33 @@ def expected_on(
 ) -> dict[str, dict[str, int]]:
     """Those of some sets that should be on a cartridge now: the names of their archives on it, with bytes."""
     here = cartridge.id, cartridge.generation
+    listed = list(sets)
+    archives = _archives(session, listed)
     found: dict[str, dict[str, int]] = {}
-    for stored in sets:
-        session.refresh(stored, ["archives"])
-        names = {a.name: a.bytes for a in stored.archives if (a.cartridge_id, a.generation) == here}
-        if names or (not stored.archives and (stored.cartridge_id, stored.generation) == here):
+    for stored in listed:
+        of_set = archives.get(stored.id, [])
+        names = {a.name: a.bytes for a in of_set if (a.cartridge_id, a.generation) == here}
+        if names or (not of_set and (stored.cartridge_id, stored.generation) == here):
             found[stored.id] = names
+    return found
+
+
+def _archives(session: Session, sets: Iterable[BackupSet]) -> dict[str, list[BackupArchive]]:
+    """The archives of each of some sets, in their order, as the database has them now."""
+    found: dict[str, list[BackupArchive]] = {}
+    query = select(BackupArchive).where(BackupArchive.set_id.in_([stored.id for stored in sets]))
+    rows = session.scalars(
+        query.order_by(BackupArchive.number).options(selectinload(BackupArchive.cartridge)),
+        execution_options={"populate_existing": True},
+    )
+    for archive in rows:
+        found.setdefault(archive.set_id, []).append(archive)
     return found
 
 
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
     """What a new set of a type is taken against, or None: the newest set of the template, or its newest full
     one, whose whole chain is on tape and that is not marked as expired."""
-    # Their names alone: years of sets are not loaded to find the newest.
     query = select(BackupSet.id).where(
         BackupSet.template_id == template_id,
         BackupSet.state == SetState.COMPLETE,
@@ -80,10 +120,38 @@ def parent_for(session: Session, template_id: int, wanted: BackupType) -> Backup
     )
     if wanted is BackupType.DIFFERENTIAL:
         query = query.where(BackupSet.type == BackupType.FULL)
-    for set_id in session.scalars(query.order_by(BackupSet.started_at.desc())):
-        sets = chain(session, set_id)
-        if is_whole(session, sets):
-            return sets[-1]
+    query = query.order_by(BackupSet.started_at.desc())
+    newest = session.scalar(query.limit(1))
+    if newest is None:
+        return None
+    sets = chain(session, newest)
+    return sets[-1] if is_whole(session, sets) else _newest_whole(session, query)
+
+
+def _newest_whole(session: Session, newest_first: Select[str]) -> BackupSet | None:
+    """The first of some sets whose whole chain is good. Of each no more is loaded than that takes."""
+    before = ancestry(newest_first.order_by(None))
+    good = and_(
+        BackupSet.state == SetState.COMPLETE, func.coalesce(BackupSet.damaged, 0) == 0, ~risk.at_risk()
+    )
+    rows = session.execute(
+        select(BackupSet.id, BackupSet.parent_id, good).join(before, before.c.id == BackupSet.id)
+    )
+    links = {set_id: (parent, is_good) for set_id, parent, is_good in rows}
+    whole: dict[str | None, bool] = {None: True}
+    for set_id in session.scalars(newest_first):
+        path: list[str] = []
+        step: str | None = set_id
+        while step is not None and step not in whole:
+            path.append(step)
+            # Until it is known: what follows itself is not whole.
+            whole[step] = False
+            step = links[step][0]
+        for each in reversed(path):
+            parent, is_good = links[each]
+            whole[each] = is_good and whole[parent]
+        if whole[set_id]:
+            return catalog.get(session, set_id)
     return None
 
 
@@ -101,21 +169,29 @@ def at(session: Session, template_id: int, moment: datetime) -> BackupSet | None
     )
 
 
-def archives_of(sets: Iterable[BackupSet]) -> Iterator[BackupArchive]:
+def archives_of(session: Session, sets: Iterable[BackupSet]) -> Iterator[BackupArchive]:
     """Every archive of a chain, in the order in which it was written."""
-    for stored in sets:
-        yield from stored.archives
+    listed = list(sets)
+    archives = _archives(session, listed)
+    for stored in listed:
+        yield from archives.get(stored.id, [])
 
 
 def tapes(session: Session, set_id: str, only: Collection[int] | None = None) -> list[TapeCartridge]:
     """The cartridges that the state of a set is on, the full one's first; ``only`` these, by their rows."""
-    found = {
-        cartridge.id: cartridge
-        for stored in chain(session, set_id)
-        for cartridge in catalog.tapes(session, stored.id)
-        if only is None or cartridge.id in only
-    }
-    return list(found.values())
+    sets = chain(session, set_id)
+    archives = _archives(session, sets)
+    begun = {stored.id: stored.cartridge_id for stored in sets if stored.id not in archives}
+    query = select(TapeCartridge).where(TapeCartridge.id.in_({each for each in begun.values() if each}))
+    rows = {row.id: row for row in session.scalars(query)}
+    found: dict[int, TapeCartridge] = {}
+    for stored in sets:
+        for archive in archives.get(stored.id, []):
+            found.setdefault(archive.cartridge_id, archive.cartridge)
+        began = rows.get(begun.get(stored.id) or 0)
+        if began is not None:
+            found.setdefault(began.id, began)
+    return [each for each in found.values() if only is None or each.id in only]
 
 
 def tree(
@@ -123,13 +199,26 @@ def tree(
 ) -> Iterator[Live]:
     """What the sets of a chain make up, in the order of a set and in constant memory: of each path the newest
     file, unless it is deleted. ``condition``: on the columns of ``BackupFile``."""
-    newest_first = list(sets)[::-1]
-    streams = [_keyed(_rows(session, stored.id, condition), age) for age, stored in enumerate(newest_first)]
+    streams = [_keyed(_rows(session, group, condition), age) for age, group in enumerate(groups(sets))]
     last = None
     for key, _age, row in heapq.merge(*streams):
         if key != last and row.type != "deleted":
             yield row
         last = key
+
+
+def groups(sets: Iterable[BackupSet]) -> list[list[str]]:
+    """The sets of a chain, the newest first: each by itself; of a long one several together, whose files the
+    server sorts."""
+    newest_first = [stored.id for stored in sets][::-1]
+    size = max(-(-len(newest_first) // CURSORS), 1)
+    return [newest_first[place : place + size] for place in range(0, len(newest_first), size)]
+
+
+def known_files(session: Session, set_id: str) -> Iterator[Callable[[BinaryIO], None]]:
+    """What an increment compares with: for each group of the sets that it follows what writes their files."""
+    for group in groups(chain(session, set_id)):
+        yield partial(catalog.copy_known, session, group)
 
 
 def pieces(
@@ -138,9 +227,10 @@ def pieces(
     """The pieces of the files that were cut, by set and path, in order. A piece is of some 4 GiB: there are
     few. Those of a file that was begun anew are among them."""
     found: dict[tuple[str, bytes], list[Live]] = {}
-    for stored in sets:
-        for piece in _select(session, stored.id, BackupFile.type == PIECE, condition):
-            found.setdefault((piece.set_id, piece.path), []).append(piece)
+    ids = [stored.id for stored in sets]
+    query = _query(ids, BackupFile.type == PIECE, condition)
+    for piece in _stream(session, query.order_by(BackupFile.set_id, BackupFile.archive, BackupFile.position)):
+        found.setdefault((piece.set_id, piece.path), []).append(piece)
     return found
 
 
@@ -158,15 +248,22 @@ def _keyed(rows: Iterable[Live], age: int) -> Iterator[tuple[bytes, int, Live]]:
         yield order(row.path), age, row
 
 
-def _rows(session: Session, set_id: str, condition: ColumnElement[bool] | None) -> Iterator[Live]:
-    """The files of a set in its order, which is that of (archive, position), by a cursor of the server."""
-    return _select(session, set_id, BackupFile.type != PIECE, condition)
-
-
-def _select(
-    session: Session, set_id: str, kind: ColumnElement[bool], condition: ColumnElement[bool] | None
+def _rows(
+    session: Session, newest_first: Sequence[str], condition: ColumnElement[bool] | None
 ) -> Iterator[Live]:
-    query = (
+    """The files of some sets in the order of a set, those of the newest first among the same path's, by a
+    cursor of the server. In each set that is the order of (archive, position)."""
+    query = _query(newest_first, BackupFile.type != PIECE, condition)
+    if len(newest_first) == 1:
+        return _stream(session, query.order_by(BackupFile.archive, BackupFile.position))
+    age = func.array_position(literal(list(newest_first), ARRAY(Text)), BackupFile.set_id)
+    return _stream(
+        session, query.order_by(text(catalog.IN_ORDER), age, BackupFile.archive, BackupFile.position)
+    )
+
+
+def _query(ids: Sequence[str], kind: ColumnElement[bool], condition: ColumnElement[bool] | None) -> Any:
+    return (
         select(
             BackupFile.set_id,
             BackupFile.archive,
@@ -182,11 +279,14 @@ def _select(
             BackupFile.blake3,
             BackupFile.beyond,
         )
-        .where(BackupFile.set_id == set_id, kind)
+        .where(BackupFile.set_id.in_(ids), kind)
         .where(condition if condition is not None else true())
-        .order_by(BackupFile.archive, BackupFile.position)
     )
-    result = session.connection().execution_options(stream_results=True, yield_per=BLOCK).execute(query)
+
+
+def _stream(session: Session, query: Select[Any]) -> Iterator[Live]:
+    # Of the statement, not of the connection: what comes after it in the transaction is none for a cursor.
+    result = session.connection().execute(query.execution_options(stream_results=True, yield_per=BLOCK))
     for block in result.partitions():
         for row in block:
             yield _live(*row)

@@ -67,7 +67,9 @@ def plan(
             needed.add((part.set_id, part.archive))
             choose(part)
     found.archives = [
-        archive for archive in lineage.archives_of(sets) if (archive.set_id, archive.number) in needed
+        archive
+        for archive in lineage.archives_of(session, sets)
+        if (archive.set_id, archive.number) in needed
     ]
     return found
 

@@ -6,31 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, false, func, or_, select, update
+from sqlalchemy.orm import Session, joinedload
 
 from db.errors import NotAllowed
-from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge, TapePool, now
-from db.states import BackupType
-from db.tapes import (
-    erasable,
-    mounts,
-    risk,
-    volumes,
-)
+from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
+from db.tapes import erasable, kin, mounts, volumes
 from policy.message import M, Message
 from policy.tapes.facts import (
     CartridgeFacts,
     CartridgeState,
     SetFacts,
-    SetState,
     TapeFacts,
 )
 
 Medium = volumes.Medium
-
-StoredSet = Any
-"""A set, or a row with those of its columns that the rules ask for."""
 
 
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
@@ -40,27 +30,47 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     the barcode. A label, which two tapes may have, counts only where the drive shows neither serial nor UUID,
     and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is another.
     """
+    rows = _that_may_be(session, medium, _marked(medium))
     for name in ("medium_serial", "volume_uuid", "barcode"):
-        found = _that_may_be(session, medium, getattr(TapeCartridge, name) == medium.get(name))
-        if medium.get(name) and found:
+        told = medium.get(name)
+        found = next((row for row in rows if told and getattr(row, name) == told), None)
+        if found:
             return found
     if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
         return None
-    found = labelled(session, medium["label"], medium)
+    found = _of_label(rows, medium["label"])
     is_another = found is not None and medium.get("empty") and _has_archives(session, found)
     return None if is_another else found
 
 
-def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> TapeCartridge | None:
-    rows = session.scalars(select(TapeCartridge).where(condition).order_by(TapeCartridge.updated_at.desc()))
-    return next((row for row in rows if not volumes.is_another_cartridge(row, medium)), None)
+def _marked(medium: Medium) -> ColumnElement[bool]:
+    """The condition that a row has one of the marks that a drive shows, or its label."""
+    marks = {name: medium[name] for name in ("medium_serial", "volume_uuid", "barcode") if medium.get(name)}
+    conditions = [getattr(TapeCartridge, name) == told for name, told in marks.items()]
+    if medium.get("label"):
+        conditions.append(_labelled(medium["label"]))
+    return or_(false(), *conditions)
+
+
+def _labelled(name: str) -> ColumnElement[bool]:
+    return or_(TapeCartridge.tape_id == name, TapeCartridge.label == name)
+
+
+def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> list[TapeCartridge]:
+    """The rows that may be about what is in the drive, with their pools, the latest first."""
+    query = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).where(condition)
+    rows = session.scalars(query.order_by(TapeCartridge.updated_at.desc()))
+    return [row for row in rows if not volumes.is_another_cartridge(row, medium)]
 
 
 def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
     """The row of this tape_id, else of this label, that may be what is in the drive."""
-    return _that_may_be(session, medium, TapeCartridge.tape_id == name) or _that_may_be(
-        session, medium, TapeCartridge.label == name
-    )
+    return _of_label(_that_may_be(session, medium, _labelled(name)), name)
+
+
+def _of_label(rows: Iterable[TapeCartridge], name: str) -> TapeCartridge | None:
+    found = [row for row in rows if name in (row.tape_id, row.label)]
+    return next((row for row in found if row.tape_id == name), next(iter(found), None))
 
 
 def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
@@ -73,17 +83,6 @@ def find(session: Session, name: str) -> TapeCartridge | None:
     return session.scalar(select(TapeCartridge).where(TapeCartridge.tape_id == name)) or session.scalar(
         select(TapeCartridge).where(TapeCartridge.label == name).order_by(TapeCartridge.updated_at.desc())
     )
-
-
-def on_generation(cartridge: TapeCartridge) -> Any:
-    """The condition that a set has data on the present generation of a cartridge."""
-    archived = exists().where(
-        BackupArchive.set_id == BackupSet.id,
-        BackupArchive.cartridge_id == cartridge.id,
-        BackupArchive.generation == cartridge.generation,
-    )
-    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation == cartridge.generation)
-    return or_(began, archived)
 
 
 def tape_facts(session: Session, medium: Medium) -> TapeFacts:
@@ -115,9 +114,7 @@ def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
 
 def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
     is_another = volumes.is_another_volume(cartridge, medium)
-    sets = () if is_another else session.scalars(select(BackupSet).where(on_generation(cartridge)))
-    kin = Kin(session)
-    return described(cartridge, tuple(set_facts(kin, stored) for stored in sets))
+    return described(cartridge, () if is_another else kin.Family(session, kin.on(cartridge)).wanted)
 
 
 def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> CartridgeFacts:
@@ -131,91 +128,6 @@ def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> Cartridge
         volume_uuid=cartridge.volume_uuid,
         sets=sets,
     )
-
-
-class Kin:
-    """The sets that another one's keeping depends on, asked for one by one."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def followers(self, stored: StoredSet) -> Iterable[StoredSet]:
-        """Sets that hold the changes since a set, whatever became of them; and increments of which nobody
-        knows what they follow, if it may be this one."""
-        is_child = BackupSet.parent_id == stored.id
-        query = select(BackupSet).where(or_(is_child, _may_follow(stored)))
-        return self._session.scalars(query.order_by(BackupSet.id))
-
-    def newer(self, stored: StoredSet) -> int:
-        """How many complete sets of its template and type were begun after a set and are not damaged."""
-        query = select(func.count()).where(
-            BackupSet.template_id == stored.template_id,
-            BackupSet.type == stored.type,
-            BackupSet.state == SetState.COMPLETE,
-            func.coalesce(BackupSet.damaged, 0) == 0,
-            BackupSet.started_at > stored.started_at,
-            ~risk.at_risk(),
-        )
-        return self._session.scalars(query).one()
-
-    def is_removed(self, template_id: int) -> bool:
-        """Whether somebody has removed the schedule of a template: nothing newer will come."""
-        removed = exists().where(
-            ScheduledTask.template_id == template_id, ScheduledTask.archived_at.is_not(None)
-        )
-        return bool(self._session.scalar(select(removed)))
-
-    def is_sealed(self, stored: StoredSet) -> bool:
-        """Whether the catalogue has an archive of a set."""
-        return bool(self._session.scalar(select(exists().where(BackupArchive.set_id == stored.id))))
-
-
-def _may_follow(stored: StoredSet) -> Any:
-    conditions = [
-        BackupSet.type != BackupType.FULL,
-        BackupSet.parent_id.is_(None),
-        BackupSet.started_at > stored.started_at,
-    ]
-    if stored.template_id is not None:
-        conditions.append(or_(BackupSet.template_id.is_(None), BackupSet.template_id == stored.template_id))
-    return and_(*conditions)
-
-
-def set_facts(kin: Kin, stored: StoredSet) -> SetFacts:
-    """A set as the rules see it, with all that follows it."""
-    return SetFacts(
-        id=stored.id,
-        template_id=stored.template_id,
-        run_id=stored.run_id,
-        type=stored.type.value,
-        state=stored.state,
-        period=stored.period,
-        started_at=stored.started_at,
-        retention_until=stored.retention_until,
-        keep_sets=stored.keep_sets,
-        newer=kin.newer(stored) if stored.keep_sets is not None else 0,
-        expired=stored.expired_at is not None,
-        followed_by=tuple(set_facts(kin, follower) for follower in kin.followers(stored)),
-        is_imported=_is_from_elsewhere(stored),
-        is_newest_full=_is_newest_full(kin, stored),
-        is_sealed=stored.state is SetState.COMPLETE or kin.is_sealed(stored),
-    )
-
-
-def _is_from_elsewhere(stored: StoredSet) -> bool:
-    """It came from a tape, or with the copy that this database was made from."""
-    return stored.run_id is None or bool(stored.is_restored)
-
-
-def _is_newest_full(kin: Kin, stored: StoredSet) -> bool:
-    """A damaged one does not stand in for the good one before it. Of one from elsewhere that is incomplete
-    the rest may be on a tape that was not imported."""
-    if stored.type is not BackupType.FULL or stored.template_id is None or stored.damaged:
-        return False
-    may_be_whole = stored.state is SetState.COMPLETE or (
-        stored.state is SetState.INCOMPLETE and _is_from_elsewhere(stored)
-    )
-    return may_be_whole and not kin.is_removed(stored.template_id) and kin.newer(stored) == 0
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from db import events, leaps
 from db.errors import NotAllowed
-from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
+from db.models import ChainRun, FormatPermit, ScheduledTask, now
 from db.states import Step
 from db.tapes import (
     cartridges,
     erasable,
+    kin,
     labels,
     volumes,
 )
@@ -47,8 +48,7 @@ def named(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     known = cartridges.find(session, label) if label else None
     if known is None:
         return options
-    on_it = select(BackupSet.id).where(cartridges.on_generation(known))
-    return {**options, "erase_sets": sorted(session.scalars(on_it))}
+    return {**options, "erase_sets": sorted(session.scalars(kin.on(known)))}
 
 
 def used(session: Session, run_id: int, part: int) -> FormatPermit | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -58,9 +58,9 @@ class SetFacts:
     """Complete sets of the same template and type that were begun later and are not known to be damaged."""
     expired: bool = False
     """An operator marked it as no longer needed."""
-    followed_by: tuple[SetFacts, ...] = ()
+    followed_by: tuple[SetFacts, ...] = field(default=(), repr=False)
     """The sets that hold the changes since this one, on whatever cartridge and in whatever state; and those
-    of which nobody knows what they follow, if it may be this one."""
+    of which nobody knows what they follow, if it may be this one. ``policy.tapes.kin`` puts them together."""
     is_imported: bool = False
     """The catalogue knows it from a tape alone, or from before the database was restored: what follows it may
     be on a tape that was not imported."""
@@ -69,28 +69,48 @@ class SetFacts:
     is_sealed: bool = True
     """The catalogue has an archive of it; what has none yet may leave a tape without a single file."""
 
+    past_from: datetime = field(init=False, repr=False, compare=False)
+    """Since when its own time is over."""
+    needed_until: datetime = field(init=False, repr=False, compare=False)
+    """Until when a set that must not be lost could not be restored without it."""
+
+    def __post_init__(self) -> None:
+        # A moment for each set, made from those of its followers: no chain is walked, however long it is.
+        needed = max((each.kept_until for each in self.followed_by), default=retention.ALWAYS)
+        object.__setattr__(self, "past_from", self._past_from())
+        object.__setattr__(self, "needed_until", needed)
+
+    def _past_from(self) -> datetime:
+        """Where a fact is missing, never, until a person has marked the set."""
+        if self.expired:
+            return retention.ALWAYS
+        if self.template_id is None or self.is_imported:
+            return retention.NEVER
+        return retention.past_from(self.retention_until, keep_sets=self.keep_sets, newer=self.newer)
+
+    @property
+    def kept_until(self) -> datetime:
+        """Until when itself or what follows it is kept. What lies between may be destroyed, or be on a tape
+        that nobody has imported."""
+        if self.state is SetState.DESTROYED:
+            return self.needed_until
+        return max(self.past_from, self.needed_until)
+
     def may_be_lost(self, now: datetime) -> bool:
         """Whether nobody needs it any more: destroyed already; or past retention, as all that follows it."""
-        if self.state is SetState.DESTROYED:
-            return True
-        return self.is_past(now) and self.needed_by(now) is None
+        return self.state is SetState.DESTROYED or self.kept_until <= now
 
     def is_past(self, now: datetime) -> bool:
-        """Whether its own time is over. Where a fact is missing, it is when a person has marked the set."""
-        if self.expired:
-            return True
-        if self.template_id is None or self.is_imported:
-            return False
-        return retention.is_past(self.retention_until, now, keep_sets=self.keep_sets, newer=self.newer)
+        """Whether its own time is over."""
+        return self.past_from <= now
 
     def needed_by(self, now: datetime) -> SetFacts | None:
         """A set that could not be restored without this one, and must not be lost."""
-        for follower in self.followed_by:
-            # What lay between may be destroyed, or lie on a tape that nobody has imported.
-            is_gone = follower.state is SetState.DESTROYED
-            needing = follower.needed_by(now) if is_gone else None if follower.may_be_lost(now) else follower
-            if needing is not None:
-                return needing
+        found = self
+        while found.needed_until > now:
+            found = next(each for each in found.followed_by if each.kept_until > now)
+            if found.state is not SetState.DESTROYED:
+                return found
         return None
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""Since when a set may be lost that nothing keeps."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""When one may be lost that is kept for ever, or until something happens that is no date."""
 
 
 def until(finished_at: datetime, days: int | None) -> datetime | None:
@@ -10,14 +15,20 @@ def until(finished_at: datetime, days: int | None) -> datetime | None:
     return None if days is None else finished_at + timedelta(days=days)
 
 
-def is_past(
-    retention_until: datetime | None, now: datetime, *, keep_sets: int | None = None, newer: int = 0
-) -> bool:
-    """Whether a set may be lost. A set without any limit is kept for ever; with two, until both are past.
+def past_from(retention_until: datetime | None, *, keep_sets: int | None = None, newer: int = 0) -> datetime:
+    """Since when a set may be lost. Without any limit it is kept for ever; with two, until both are past.
 
     ``keep_sets``: so many of the newest are kept; ``newer``: so many complete ones of its kind came after it.
     """
-    if retention_until is None and keep_sets is None:
-        return False
-    days_past = retention_until is None or retention_until <= now
-    return days_past and (keep_sets is None or newer >= keep_sets)
+    if keep_sets is None:
+        return NEVER if retention_until is None else retention_until
+    if newer < keep_sets:
+        return NEVER
+    return ALWAYS if retention_until is None else retention_until
+
+
+def is_past(
+    retention_until: datetime | None, now: datetime, *, keep_sets: int | None = None, newer: int = 0
+) -> bool:
+    """Whether a set may be lost by these limits (``past_from``)."""
+    return past_from(retention_until, keep_sets=keep_sets, newer=newer) <= now

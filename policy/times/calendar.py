@@ -6,12 +6,13 @@ the median of earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from policy.tapes import label, retention
+from policy.tapes import kin, label, retention
 from policy.tapes.facts import (
     CartridgeFacts,
     CartridgeState,
@@ -30,8 +31,7 @@ from policy.tapes.verdict import (
 from policy.times import period
 from policy.times.period import ScheduleType
 
-_TO_COME = "("
-"""How the id of a set begins that is not written yet."""
+_FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Tape:
     """The labels that are taken by this tape alone: it may be given them again."""
     is_played: bool = False
     """Whether an earlier run, played ahead, has put it where it is or given it its label."""
+    as_of: int = 0
+    """How many of the sets that were played ahead its facts take into account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class Entry:
         return self.used_after <= self.capacity
 
 
+Written = tuple[SetFacts, str | None]
+"""A set that was played ahead, and what it follows."""
+
+
 @dataclass(slots=True)
 class Stock:
     """All tapes: in the drives, by name, and on the shelf. Playing ahead changes it."""
@@ -106,13 +112,15 @@ class Stock:
     """Of a new tape, in bytes."""
     labels: set[str] = field(default_factory=set)
     """Every label that is taken."""
+    written: list[Written] = field(default_factory=list)
+    """The sets that were played ahead."""
 
 
 def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
     """One entry for each run; ``runs`` ascend in time."""
     for run in runs:
         local = run.at.astimezone(ZoneInfo(run.time_zone))
-        inside = stock.loaded.get(run.drive)
+        inside = _loaded(stock, run)
         chosen = inside if inside and _usable(stock, run, inside, local) else _fetch(stock, run, local)
         if chosen is None:
             yield Entry(run, None, None, insert=True, format=False, erases=(), used_before=0)
@@ -170,12 +178,19 @@ def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
     return _verdict(stock, run, tape, local).answer is not Answer.REFUSE
 
 
+def _loaded(stock: Stock, run: Planned) -> Tape | None:
+    inside = stock.loaded.get(run.drive)
+    if inside is not None:
+        inside = stock.loaded[run.drive] = _aged(stock, inside)
+    return inside
+
+
 def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
     """The tape that somebody has to insert: one from the shelf that the rules allow, else a blank one."""
-    found = next((tape for tape in stock.shelf if _usable(stock, run, tape, local)), None)
-    if found is not None:
-        stock.shelf.remove(found)
-        return found
+    for place, tape in enumerate(stock.shelf):
+        stock.shelf[place] = _aged(stock, tape)
+        if _usable(stock, run, stock.shelf[place], local):
+            return stock.shelf.pop(place)
     if not _is_full(stock, run):
         return None
     # Of a pool there is none until somebody puts it in: his to do before the run.
@@ -189,10 +204,10 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
     """The world after the run: its set is on the tape, the tape in its drive, and earlier sets are older."""
     parent = _parent(stock, run)
     written = SetFacts(
-        id=f"{_TO_COME}{run.schedule} {run.at:%Y-%m-%d %H:%M})",
+        id=f"({run.schedule} {run.at:%Y-%m-%d %H:%M})",
         template_id=run.template_id,
         run_id=None,
-        type="full" if parent is None else run.type,
+        type=_FULL if parent is None else run.type,
         state=SetState.COMPLETE,
         period=period.key(run.schedule_type, run.at, run.time_zone),
         started_at=run.at,
@@ -204,7 +219,7 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         stock.newest_full[run.template_id] = written.id
     stock.newest[run.template_id] = written.id
     known = tape.facts.known or CartridgeFacts(0, name, name, CartridgeState.ACTIVE, run.policy.pool, None)
-    kept = () if formatted else known.sets
+    kept = () if formatted else _older(known.sets, [(written, parent)])
     facts = replace(
         tape.facts,
         state="formatted",
@@ -212,53 +227,49 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         empty=False,
         known=replace(known, tape_id=name if formatted else known.tape_id, label=name, sets=(*kept, written)),
     )
+    stock.written.append((written, parent))
     stock.labels = stock.labels | {name}
     before_it = stock.loaded.get(run.drive)
     is_played = tape.is_played or formatted or tape is not before_it
     if before_it is not None and before_it is not tape:
         stock.shelf.append(before_it)
-    stock.shelf = [_aged(other, written, parent) for other in stock.shelf]
     stock.loaded[run.drive] = Tape(
-        facts, before + (run.size or 0), tape.capacity, tape.own | {name}, is_played=is_played
+        facts,
+        before + (run.size or 0),
+        tape.capacity,
+        tape.own | {name},
+        is_played=is_played,
+        as_of=len(stock.written),
     )
-    stock.loaded = {drive: _aged(other, written, parent) for drive, other in stock.loaded.items()}
 
 
-def _aged(tape: Tape, written: SetFacts, parent: str | None) -> Tape:
-    """A tape after a set was written, here or elsewhere: its sets have one that is newer, or follows them."""
-    known = tape.facts.known
-    if known is None:
+def _aged(stock: Stock, tape: Tape) -> Tape:
+    """A tape after all that was played ahead, here or elsewhere: its sets have newer ones, or are followed by
+    one. It is brought up to date when somebody asks about it, and no sooner."""
+    since, known = stock.written[tape.as_of :], tape.facts.known
+    if not since or known is None:
         return tape
-    sets = tuple(_older(stored, written, parent) for stored in known.sets)
-    return replace(tape, facts=replace(tape.facts, known=replace(known, sets=sets)))
+    older = replace(known, sets=_older(known.sets, since))
+    return replace(tape, facts=replace(tape.facts, known=older), as_of=len(stock.written))
 
 
-def _older(stored: SetFacts, written: SetFacts, parent: str | None) -> SetFacts:
-    is_followed = parent is not None and parent in {stored.id, *_followers(stored)}
-    followers = tuple(_older(each, written, None) for each in stored.followed_by)
-    if is_followed:
-        # Of those that are yet to come the latest is kept longest: the others need not be asked.
-        followers = (*(each for each in followers if not each.id.startswith(_TO_COME)), written)
-    newer = stored.newer + (_counts_for(stored, written) and stored.id != written.id)
-    is_newest = stored.is_newest_full and not (_is_newer_full(stored, written))
-    if (newer, followers, is_newest) == (stored.newer, stored.followed_by, stored.is_newest_full):
-        return stored
-    return replace(stored, newer=newer, followed_by=followers, is_newest_full=is_newest)
+def _older(sets: Iterable[SetFacts], since: Sequence[Written]) -> tuple[SetFacts, ...]:
+    """Sets after others were written."""
+    newer: Counter[tuple[int | None, str]] = Counter()
+    followers: dict[str, list[SetFacts]] = defaultdict(list)
 
+    def after(stored: SetFacts) -> SetFacts:
+        follow = (*stored.followed_by, *followers.get(stored.id, ()))
+        # Where no number is said, nobody counts.
+        count = newer[stored.template_id, stored.type] if stored.keep_sets is not None else 0
+        is_newest = stored.is_newest_full and not newer[stored.template_id, _FULL]
+        if not count and len(follow) == len(stored.followed_by) and is_newest == stored.is_newest_full:
+            return stored
+        return replace(stored, newer=stored.newer + count, followed_by=follow, is_newest_full=is_newest)
 
-def _is_newer_full(stored: SetFacts, written: SetFacts) -> bool:
-    return written.is_newest_full and written.template_id == stored.template_id and written.id != stored.id
-
-
-def _counts_for(stored: SetFacts, written: SetFacts) -> bool:
-    """Whether it is one more of the number that is kept; where none is said, nobody counts."""
-    return stored.keep_sets is not None and (stored.template_id, stored.type) == (
-        written.template_id,
-        written.type,
-    )
-
-
-def _followers(stored: SetFacts) -> Iterator[str]:
-    for each in stored.followed_by:
-        yield each.id
-        yield from _followers(each)
+    for written, parent in reversed(since):
+        older = after(written)
+        newer[written.template_id, written.type] += 1
+        if parent is not None:
+            followers[parent].append(older)
+    return kin.changed(sets, after)

@@ -15,6 +15,7 @@ from db.errors import NotAllowed
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.schedules import schedules
 from db.sets import catalog
+from db.sets.as_json import sets_json
 from db.states import RunState
 from db.tapes import cartridges
 from policy.errors import TapelineError, UsageError
@@ -137,7 +138,7 @@ def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], na
         why_appended=found.decision.why_appended if found.decision and found.decision.append else None,
         denials=decision.denials,
         reasons=tuple(_reasons(session, schedule, question, found)),
-        sets_lost=[catalog.as_json(session, catalog.get(session, each)) for each in decision.sets_lost],
+        sets_lost=sets_json(session, catalog.these(session, decision.sets_lost)),
     )
 
 

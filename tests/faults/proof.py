@@ -21,7 +21,7 @@ from backup.restore import restore
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, FormatPermit, Notification
 from db.runs import transitions
 from db.states import PASSED, RunState
-from db.tapes import cartridges
+from db.tapes import cartridges, kin
 from policy.message import Message
 from policy.tapes.facts import SetState
 from tape.drive import MediumState, Volume
@@ -188,7 +188,7 @@ def _sets_on(session: Any, volume: Volume) -> list[BackupSet]:
     row = cartridges.recognise(session, volume.medium.to_json())
     if row is None:
         return []
-    found = session.scalars(select(BackupSet).where(cartridges.on_generation(row))).all()
+    found = session.scalars(select(BackupSet).where(BackupSet.id.in_(kin.on(row)))).all()
     for stored in found:
         assert all(archive.cartridge_id == row.id for archive in stored.archives)
     return list(found)

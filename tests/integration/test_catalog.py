@@ -250,7 +250,7 @@ def test_an_increment_is_told_every_name_exactly(database: Database) -> None:
                 bytes=1, sha256="0" * 64, files=len(names), content_bytes=1, record={},
             )  # fmt: skip
             catalog.add_archive(session, row, rows)
-            catalog.copy_known(session, set_id, sink)
+            catalog.copy_known(session, [set_id], sink)
             session.rollback()
         read = [known(row) for row in sink.getvalue().splitlines(keepends=True)]
         assert read == [Known(name, "file", 7, 8, 9, -1, partial=False) for name in names]
@@ -282,7 +282,7 @@ def test_numbers_of_any_size_are_kept_to_the_last_digit(database: Database) -> N
                     sha256="", files=len(some), content_bytes=total, record={"size": total},
                 )  # fmt: skip
                 catalog.add_archive(session, archive, some)
-            catalog.copy_known(session, set_id, sink)
+            catalog.copy_known(session, [set_id], sink)
             live = list(lineage.tree(session, [catalog.get(session, set_id)]))
             rows_found = session.scalars(select(BackupFile).order_by(BackupFile.position)).all()
             found = [(exact(row, "size"), exact(row, "mtime_ns")) for row in rows_found]

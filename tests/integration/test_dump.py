@@ -5,24 +5,29 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
-from sqlalchemy import inspect, make_url, text, update
+from sqlalchemy import inspect, make_url, select, text, update
+from sqlalchemy.orm import Session
 
-from db import views
+from db import events, views
 from db.admin import dump, load
 from db.engine import Database
 from db.errors import DatabaseNotMigrated, DumpFailed
-from db.models import BackupArchive, BackupSet, Base, now
+from db.models import BackupArchive, BackupSet, Base, ChainRun, Notification, RunEvent, now
 from db.runs.transitions import start
 from db.schedules import schedules
 from db.sets.catalog import FileRow, add_archive
-from db.states import Trigger
+from db.states import Kind, RunState, Trigger
+from db.tapes import permits
 from embedded import binaries
 from policy.errors import UsageError
+from policy.message import M
+from policy.tapes.permit import Decision
 from tests.integration.test_catalog import make_set
 
 ODD = ["/a\tb\\N\n.txt", "/\\.", "/数据 – ü", "COPY x (y) FROM stdin;"]
@@ -182,3 +187,47 @@ def test_a_database_without_tables_has_no_dump(empty: Database, tmp_path: Path) 
     """It would be one of nothing."""
     with pytest.raises(DatabaseNotMigrated):
         dump.write(empty, tmp_path / "a")
+
+
+def test_a_copy_without_its_history_has_all_that_keeps_tapes(
+    full: Database, empty: Database, tmp_path: Path
+) -> None:
+    """Years of runs: stories, steps and messages of these days alone, and the runs of sets and permits."""
+    long_ago = now() - timedelta(days=100)
+    with full.transaction() as session:
+        runs = [a_run(session, long_ago) for _ in range(4)]
+        of_a_set, with_a_permit, of_nothing, lately = (run.id for run in runs)
+        runs[3].finished_at = now() - timedelta(days=3)
+        session.execute(update(BackupSet).values(run_id=of_a_set))
+        medium = {"state": "formatted", "label": "TP20261101", "volume_uuid": "u1"}
+        permits.store(session, runs[1], medium, "TP20261102", Decision(False, (), (M("past"),), ()))
+        for run in runs:
+            events.record(session, run, M("past"))
+            events.announce(session, run, "succeeded", {})
+    path = tmp_path / "short.sql.zst"
+    dump.write(full, path, with_history=False)
+    with path.open("rb") as file:
+        load.restore(empty, file)
+    before, after = content(full), content(empty)
+    for table, rows in before.items():
+        if table not in {"chain_runs", "chain_steps", "run_events", "notifications", "scheduled_tasks"}:
+            assert after[table] == rows or table == "backup_sets", table
+    assert len(after["backup_sets"]) == len(before["backup_sets"])
+    with empty.transaction() as session:
+        assert set(session.scalars(select(ChainRun.id))) == {1, of_a_set, with_a_permit, lately}
+        told_of = select(RunEvent.run_id).where(RunEvent.run_id != 1)
+        assert set(session.scalars(told_of)) == {lately}
+        assert set(session.scalars(select(Notification.run_id).where(Notification.run_id != 1))) <= {
+            of_a_set, with_a_permit, lately,
+        }  # fmt: skip
+        assert of_nothing not in set(session.scalars(select(Notification.run_id)))
+
+
+def a_run(session: Session, moment: datetime) -> ChainRun:
+    run = ChainRun(
+        kind=Kind.BACKUP, trigger=Trigger.MANUAL, state=RunState.SUCCEEDED, drive="tape0", due_at=moment,
+        queued_at=moment, started_at=moment, finished_at=moment, created_at=moment, part=1,
+    )  # fmt: skip
+    session.add(run)
+    session.flush()
+    return run

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
+
 from db.engine import Database
 from db.models import BackupSet, BackupTask
 from db.sets import catalog, expiry, lineage
 from db.states import BackupType
-from db.tapes import cartridges
+from db.tapes import kin
 from policy.tapes.facts import SetState
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -80,5 +82,5 @@ def test_a_marked_set_is_no_parent_and_is_not_erased(database: Database) -> None
         assert parent
         assert parent.id == _id(1)
         assert catalog.get(session, _id(2)).state is SetState.COMPLETE
-        assert cartridges.set_facts(cartridges.Kin(session), catalog.get(session, _id(2))).may_be_lost(NOW)
+        assert kin.Family(session, select(BackupSet.id)).facts[_id(2)].may_be_lost(NOW)
     assert expirable(database) == []

@@ -17,6 +17,7 @@ from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCart
 from db.runs import steps, transitions
 from db.schedules import schedules
 from db.sets import catalog, restores
+from db.sets.as_json import sets_json
 from db.states import BackupType, RunState, Step, Trigger
 from db.tapes import cartridges, permits
 from policy.message import M
@@ -178,12 +179,12 @@ def test_an_increment_is_shown_as_lost_with_the_full_set_that_it_needs(database:
         for set_id, parent in ((first_id, full_id), (second_id, first_id)):
             stored_on(session, tapes[1], set_id).parent_id = parent
         last = catalog.get(session, second_id)
-        assert catalog.as_json(session, last)["lost_parent"] is None
+        assert sets_json(session, [last])[0]["lost_parent"] is None
         after = {**LABEL_ALONE, "label": "TP20251101", "empty": True}
         cartridges.formatted(session, None, LABEL_ALONE, after, permit_id=7)
         session.expire_all()
         assert last.state is SetState.COMPLETE
-        shown = catalog.as_json(session, last)
+        shown = sets_json(session, [last])[0]
         assert shown["lost_parent"] == full_id
         assert output.set_state(shown) == f"complete, but {full_id} is lost"
         with pytest.raises(NotFound, match=f"Set {full_id} is destroyed"):

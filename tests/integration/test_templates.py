@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import Database
@@ -16,7 +17,7 @@ from db.schedules.sync import Action
 from db.sets import catalog, imports
 from db.sets.imports import SetOnTape
 from db.states import BackupType, Trigger
-from db.tapes import cartridges
+from db.tapes import cartridges, kin
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 ABOUT = {"template": "files", "period": "2026-11", "retention_days": 30, "keep_sets": 2}
@@ -58,9 +59,8 @@ def test_a_tape_that_does_not_tell_how_long_a_set_is_kept_keeps_it(database: Dat
     with database.transaction() as session:
         make(session, "files")
         stored = imported(session, {name: value for name, value in ABOUT.items() if name != missing})
-        kin = cartridges.Kin(session)
         stored.expired_at = None
-        facts = cartridges.set_facts(kin, stored)
+        facts = kin.Family(session, select(BackupSet.id)).facts[stored.id]
         assert not facts.may_be_lost(MOMENT + timedelta(days=5000))
         if missing != "template":
             assert (stored.retention_until, stored.keep_sets) == (None, None)

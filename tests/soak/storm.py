@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from db.models import BackupSet, ChainRun, TapeCartridge
 from db.states import ACTIVE, RunState
-from db.tapes import cartridges
+from db.tapes import cartridges, kin
 from policy.tapes.facts import CartridgeState
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
@@ -109,7 +109,7 @@ class Storm:
     def _make_old(self, session: Any, barcode: str, label: str, old: datetime) -> None:
         row = session.scalars(select(TapeCartridge).where(TapeCartridge.barcode == barcode)).one()
         row.tape_id = row.label = label
-        sets = list(session.scalars(select(BackupSet).where(cartridges.on_generation(row))))
+        sets = list(session.scalars(select(BackupSet).where(BackupSet.id.in_(kin.on(row)))))
         self.aged |= {stored.id for stored in sets}
         session.execute(
             update(BackupSet)

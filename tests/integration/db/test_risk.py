@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import Database
@@ -14,8 +15,7 @@ from db.runs import transitions
 from db.schedules import schedules
 from db.sets import catalog, lineage
 from db.states import BackupType, RunState, Trigger
-from db.tapes import cartridges, permits
-from db.tapes.facts import LoadedKin
+from db.tapes import cartridges, kin, permits
 from policy.message import M
 from policy.tapes.facts import CartridgeState, SetState
 from policy.tapes.permit import Decision
@@ -49,24 +49,19 @@ def holder(session: Session, name: str, drive: str) -> ChainRun:
     return run
 
 
-def built_on(session: Session, template_id: int) -> tuple[str | None, bool, list[int]]:
+def built_on(session: Session, template_id: int) -> tuple[str | None, bool, int]:
     """What an increment would follow, whether the older full set is the newest, and how many are newer."""
     parent = lineage.parent_for(session, template_id, BackupType.INCREMENTAL)
-    oldest = catalog.get(session, "20261101T000000Z-0001")
-    kin = cartridges.Kin(session), LoadedKin(session)
-    return (
-        parent.id if parent else None,
-        cartridges.set_facts(kin[0], oldest).is_newest_full,
-        [each.newer(oldest) for each in kin],
-    )
+    oldest = kin.Family(session, select(BackupSet.id)).facts["20261101T000000Z-0001"]
+    return parent.id if parent else None, oldest.is_newest_full, oldest.newer
 
 
 @pytest.mark.parametrize("ends", ["fails to begin", "is never read", "succeeds"])
 def test_nothing_is_built_on_what_is_being_formatted(database: Database, ends: str) -> None:
     """Not while the program is at work, nor while nobody has read what it left; a format that was not begun
     changes nothing."""
-    before = (NEWEST, False, [1, 1])
-    without = ("20261101T000000Z-0001", True, [0, 0])
+    before = (NEWEST, False, 1)
+    without = ("20261101T000000Z-0001", True, 0)
     with database.transaction() as session:
         run = holder(session, "other", "tape1")
         row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])

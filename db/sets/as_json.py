@@ -1,0 +1,104 @@
+"""Sets as scripts see them (docs/operations.md, For scripts), with the same questions however many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import BackupArchive, BackupSet, BackupTask, TapeCartridge
+from db.sets import lineage
+from policy.tapes.facts import SetState
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a set lies."""
+
+    archives: int = 0
+    tapes: list[str] = field(default_factory=list)
+
+
+def sets_json(session: Session, sets: Sequence[BackupSet]) -> list[dict[str, Any]]:
+    """Sets, each with its tapes and the destroyed set that it needs."""
+    ids = [stored.id for stored in sets]
+    names: Mapping[int | None, str] = dict(
+        session.execute(select(BackupTask.id, BackupTask.name).where(BackupTask.is_template)).all()
+    )
+    places, lost = _places(session, sets), _lost_parents(session, ids)
+    return [_as_json(stored, names, places[stored.id], lost[stored.id]) for stored in sets]
+
+
+def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
+    """How many archives each has, and the cartridges that it needs in their order."""
+    found = {stored.id: _Place() for stored in sets}
+    names = dict(session.execute(select(TapeCartridge.id, TapeCartridge.tape_id)).all())
+    archives = (
+        select(BackupArchive.set_id, BackupArchive.cartridge_id, func.count())
+        .where(BackupArchive.set_id.in_(found))
+        .group_by(BackupArchive.set_id, BackupArchive.cartridge_id)
+        .order_by(func.min(BackupArchive.number))
+    )
+    for set_id, cartridge_id, count in session.execute(archives):
+        found[set_id].archives += count
+        found[set_id].tapes.append(names[cartridge_id])
+    for stored in sets:
+        if not found[stored.id].archives and stored.cartridge_id in names:
+            found[stored.id].tapes = [names[stored.cartridge_id]]
+    return found
+
+
+def _lost_parents(session: Session, ids: Sequence[str]) -> dict[str | None, str | None]:
+    """Of each set the destroyed one that it needs, directly or further back; None: all are there."""
+    before = lineage.ancestry(select(BackupSet.id).where(BackupSet.id.in_(ids)))
+    rows = session.execute(
+        select(BackupSet.id, BackupSet.parent_id, BackupSet.state).join(before, before.c.id == BackupSet.id)
+    )
+    links = {set_id: (parent, state) for set_id, parent, state in rows}
+    found: dict[str | None, str | None] = {None: None}
+    for set_id in links:
+        path: list[str] = []
+        step: str | None = set_id
+        while step is not None and step not in found:
+            path.append(step)
+            found[step] = None
+            step = links[step][0]
+        for each in reversed(path):
+            parent, _ = links[each]
+            is_lost = parent is not None and links[parent][1] is SetState.DESTROYED
+            found[each] = parent if is_lost else found[parent]
+    return found
+
+
+def _as_json(
+    stored: BackupSet, names: Mapping[int | None, str], place: _Place, lost: str | None
+) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "template": names.get(stored.template_id),
+        "type": stored.type.value,
+        "state": stored.state.value,
+        "tapes": place.tapes,
+        "parent": stored.parent_id,
+        "lost_parent": lost,
+        "files": stored.files,
+        "deleted": stored.deleted,
+        "bytes": stored.bytes,
+        "archives": place.archives,
+        "warnings": stored.warnings,
+        "encrypted": stored.encrypted,
+        "run": stored.run_id,
+        "sources": stored.sources,
+        "started_at": stored.started_at.isoformat(),
+        "finished_at": stored.finished_at.isoformat() if stored.finished_at else None,
+        "retention_until": stored.retention_until.isoformat() if stored.retention_until else None,
+        "keep_sets": stored.keep_sets,
+        "expired_at": stored.expired_at.isoformat() if stored.expired_at else None,
+        "destroyed_at": stored.destroyed_at.isoformat() if stored.destroyed_at else None,
+        "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
+        "verified_percent": stored.verified_percent,
+        "damaged": stored.damaged,
+    }

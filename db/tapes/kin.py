@@ -1,0 +1,195 @@
+"""What is kept with what: sets, with all that follows them, by two statements however many they are."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    exists,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.orm import Session
+
+from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.states import BackupType
+from db.tapes import risk
+from policy.tapes import kin
+from policy.tapes.facts import SetFacts, SetState
+
+StoredSet = Any
+"""A set as a row, with what the rules ask for of it."""
+Ids = Select[str] | CompoundSelect[str]
+"""A query for the ids of sets."""
+
+_COLUMNS = (
+    BackupSet.id,
+    BackupSet.run_id,
+    BackupSet.template_id,
+    BackupSet.type,
+    BackupSet.parent_id,
+    BackupSet.state,
+    BackupSet.period,
+    BackupSet.started_at,
+    BackupSet.retention_until,
+    BackupSet.keep_sets,
+    BackupSet.expired_at,
+    BackupSet.damaged,
+    BackupSet.is_restored,
+)
+
+
+def places(on: ColumnElement[bool] | None = None) -> CompoundSelect[int, str]:
+    """A query for the cartridges and the sets that have data on their present generation.
+
+    ``on``: a condition on ``TapeCartridge``.
+    """
+    begun = select(TapeCartridge.id, BackupSet.id).join(
+        BackupSet,
+        and_(BackupSet.cartridge_id == TapeCartridge.id, BackupSet.generation == TapeCartridge.generation),
+    )
+    archived = select(TapeCartridge.id, BackupArchive.set_id).join(
+        BackupArchive,
+        and_(
+            BackupArchive.cartridge_id == TapeCartridge.id,
+            BackupArchive.generation == TapeCartridge.generation,
+        ),
+    )
+    if on is not None:
+        begun, archived = begun.where(on), archived.where(on)
+    # UNION: most sets are found both ways.
+    return begun.union(archived)
+
+
+def on(cartridge: TapeCartridge) -> Ids:
+    """A query for the sets that have data on the present generation of a cartridge."""
+    begun = select(BackupSet.id).where(
+        BackupSet.cartridge_id == cartridge.id, BackupSet.generation == cartridge.generation
+    )
+    archived = select(BackupArchive.set_id).where(
+        BackupArchive.cartridge_id == cartridge.id, BackupArchive.generation == cartridge.generation
+    )
+    return begun.union(archived)
+
+
+class Family:
+    """Some sets, and all that follows them."""
+
+    def __init__(
+        self, session: Session, wanted: Ids, change: Callable[[SetFacts], SetFacts] = lambda each: each
+    ) -> None:
+        """``change``: what else is known of each set."""
+        rows = session.execute(_query(wanted)).all()
+        newer = _Newer(session, rows)
+        self.rows: dict[str, StoredSet] = {row.id: row for row in rows}
+        parents = {row.id: row.parent_id for row in rows}
+        self.facts = kin.joined((change(_alone(row, newer.than(row))) for row in rows), parents)
+        self._wanted = [row.id for row in rows if row.is_wanted]
+
+    @property
+    def wanted(self) -> tuple[SetFacts, ...]:
+        """The sets that were asked for, in the order in which they were begun."""
+        return self.of(self._wanted)
+
+    def of(self, ids: Iterable[str]) -> tuple[SetFacts, ...]:
+        """Some of them, in the order in which they were begun."""
+        return tuple(sorted((self.facts[each] for each in ids), key=lambda each: (each.started_at, each.id)))
+
+
+def _query(wanted: Ids) -> Any:
+    """Each set, with whether its schedule is removed, and whether it is sealed."""
+    # Asked once: it stands in the statement in three places.
+    asked = wanted.cte("asked")
+    first = select(asked.c[0].label("id")).union(_astray()).subquery()
+    family = select(first.c.id).cte("family", recursive=True)
+    # OFFSET keeps PostgreSQL from reading all sets for each link of a chain, however few it expects.
+    follower = select(BackupSet.id).where(BackupSet.parent_id == family.c.id).offset(0).lateral()
+    family = family.union(select(follower.c.id).select_from(family.join(follower, true())))
+    removed = select(ScheduledTask.template_id).where(ScheduledTask.archived_at.is_not(None))
+    return select(
+        *_COLUMNS,
+        BackupSet.template_id.in_(removed).label("is_removed"),
+        exists().where(BackupArchive.set_id == BackupSet.id).label("is_archived"),
+        BackupSet.id.in_(select(asked.c[0])).label("is_wanted"),
+    ).join(family, family.c.id == BackupSet.id)
+
+
+def _astray() -> Select[str]:
+    """Increments of which nobody knows what they follow: it may be any of the sets that are asked about."""
+    return select(BackupSet.id).where(BackupSet.type != BackupType.FULL, BackupSet.parent_id.is_(None))
+
+
+class _Newer:
+    """How many complete sets of its template and type were begun after a set and are neither damaged nor at
+    risk. Asked only for the sets of whose keeping that decides."""
+
+    def __init__(self, session: Session, rows: Iterable[StoredSet]) -> None:
+        self._begun: dict[Any, list[datetime]] = defaultdict(list)
+        series = {_series(row) for row in rows if _is_counted(row)}
+        if not series:
+            return
+        good = select(BackupSet.template_id, BackupSet.type, BackupSet.started_at).where(
+            BackupSet.template_id.in_({template for template, _ in series}),
+            BackupSet.state == SetState.COMPLETE,
+            func.coalesce(BackupSet.damaged, 0) == 0,
+            ~risk.at_risk(),
+        )
+        for template, kind, moment in session.execute(good.order_by(BackupSet.started_at)):
+            self._begun[template, kind].append(moment)
+
+    def than(self, row: StoredSet) -> int:
+        begun = self._begun[_series(row)] if _is_counted(row) else []
+        return len(begun) - bisect_right(begun, row.started_at)
+
+
+def _is_counted(row: StoredSet) -> bool:
+    return row.template_id is not None and (row.keep_sets is not None or row.type is BackupType.FULL)
+
+
+def _series(row: StoredSet) -> tuple[int, BackupType]:
+    return row.template_id, row.type
+
+
+def _alone(row: StoredSet, newer: int) -> SetFacts:
+    """A set as the rules see it, without what follows it."""
+    return SetFacts(
+        id=row.id,
+        template_id=row.template_id,
+        run_id=row.run_id,
+        type=row.type.value,
+        state=row.state,
+        period=row.period,
+        started_at=row.started_at,
+        retention_until=row.retention_until,
+        keep_sets=row.keep_sets,
+        newer=newer if row.keep_sets is not None else 0,
+        expired=row.expired_at is not None,
+        is_imported=_is_from_elsewhere(row),
+        is_newest_full=newer == 0 and _is_newest_full(row),
+        is_sealed=row.state is SetState.COMPLETE or row.is_archived,
+    )
+
+
+def _is_from_elsewhere(row: StoredSet) -> bool:
+    """It came from a tape, or with the copy that this database was made from."""
+    return row.run_id is None or bool(row.is_restored)
+
+
+def _is_newest_full(row: StoredSet) -> bool:
+    """Whether it is that where no good one is newer. A damaged one does not stand in for the good one
+    before it. Of one from elsewhere that is incomplete the rest may be on a tape that was not imported."""
+    if row.type is not BackupType.FULL or row.template_id is None or row.damaged:
+        return False
+    may_be_whole = row.state is SetState.COMPLETE or (
+        row.state is SetState.INCOMPLETE and _is_from_elsewhere(row)
+    )
+    return may_be_whole and not row.is_removed
