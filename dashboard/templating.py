@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from flower.urls import settings
@@ -12,17 +13,43 @@ from dashboard.navigation import THEIRS
 OURS = Path(__file__).parent / "templates"
 FLOWERS = Path(settings["template_path"])
 
-AFTER = {
-    "base.html": ('<link href="{{ static_url(\'css/flower.css\') }}" rel="stylesheet">', "_head.html"),
-    "navbar.html": ('<ul class="app-nav navbar-nav">', "_navigation.html"),
-    "task.html": ("{% block container %}", "_task_of_run.html"),
-}
-"""After which text of a template of Flower's what of ours stands. Where Flower has no such text any more the
-page stays as Flower has it."""
+NEWEST = "2.2.0"
+"""The newest Flower in which ``PATCHES`` were tried; setup.cfg asks for at least this one."""
 
 
-INSTEAD = {"navbar.html": {f">{name}</a>": f">{{{{ flowers(handler, '{name}') }}}}</a>" for name in THEIRS}}
-"""What of a template of Flower's is said in the browser's language."""
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A text of one of Flower's templates, and what our pages need in its place."""
+
+    template: str
+    text: str
+    becomes: str
+
+
+def _followed_by(template: str, text: str, include: str) -> Patch:
+    return Patch(template, text, f'{text}{{% include "{include}" %}}')
+
+
+PATCHES = (
+    _followed_by(
+        "base.html", '<link href="{{ static_url(\'css/flower.css\') }}" rel="stylesheet">', "_head.html"
+    ),
+    _followed_by("navbar.html", '<ul class="app-nav navbar-nav">', "_navigation.html"),
+    *(Patch("navbar.html", f">{name}</a>", f">{{{{ flowers(handler, '{name}') }}}}</a>") for name in THEIRS),
+    _followed_by("task.html", "{% block container %}", "_task_of_run.html"),
+)
+
+
+def misplaced(folder: Path = FLOWERS) -> list[Patch]:
+    """The patches whose text is not exactly once in Flower's template: a newer Flower has moved it.
+
+    Its page then lacks our entry, or has it in another place.
+    """
+    return [patch for patch in PATCHES if _source(folder / patch.template).count(patch.text) != 1]
+
+
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 class Loader(BaseLoader):
@@ -34,9 +61,7 @@ class Loader(BaseLoader):
     def _create_template(self, name: str) -> Template:
         ours = OURS / name
         source = (ours if ours.is_file() else FLOWERS / name).read_text(encoding="utf-8")
-        if name in AFTER:
-            text, include = AFTER[name]
-            source = source.replace(text, f'{text}{{% include "{include}" %}}', 1)
-        for text, other in INSTEAD.get(name, {}).items():
-            source = source.replace(text, other, 1)
+        for patch in PATCHES:
+            if patch.template == name:
+                source = source.replace(patch.text, patch.becomes, 1)
         return Template(source, name=name, loader=self)

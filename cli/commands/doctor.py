@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def _all() -> Iterator[Finding]:
         yield checked(M("Settings in use"), _settings_in_use)
         yield checked(M("Schedules"), _schedules)
         yield checked(M("Channels"), _channels)
+    yield checked(M("Dashboard"), _dashboard)
     for name in found.drive_names:
         for title, check in drive_checks.checks(name):
             yield checked(title, check)
@@ -284,6 +286,23 @@ def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> M
     if not names:
         raise Wrong(*idle.NO_CHANNEL)
     return M("{names}", names=names)
+
+
+def _dashboard() -> Message:
+    from dashboard import templating  # noqa: PLC0415 - loading Flower takes half a second
+
+    installed = version("flower")
+    templates = sorted({patch.template for patch in templating.misplaced()})
+    if templates:
+        raise Wrong(
+            M(
+                "Flower {version} changed {templates}; the dashboard's pages lack entries or styles there.",
+                version=installed,
+                templates=", ".join(templates),
+            ),
+            M("Install the Flower that fits: pip install flower=={version}", version=templating.NEWEST),
+        )
+    return M("Flower {version} with our entries", version=installed)
 
 
 def _settings_in_use() -> Message:

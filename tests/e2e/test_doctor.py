@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import flower
 import pytest
 import redis
 from sqlalchemy import text
 
+from dashboard.templating import NEWEST
 from db.admin import processes
 from db.admin.processes import Reading
 from tests.system import System
 
+REPOSITORY = Path(__file__).parents[2]
 ROOT = sys.platform == "linux" and os.geteuid() == 0
 
 
@@ -119,6 +123,27 @@ def test_the_host(system: System, short_path: Path) -> None:
     assert "'mount_point'" in found["Mounting for tape0"]
     assert "sync_type to time@5" in found["Index of tape0"]
     assert "Programs of tape0" not in found
+
+
+def test_a_newer_flower(system: System, tmp_path: Path) -> None:
+    """One whose pages have changed is named with the version to install; the one that is installed fits."""
+    [dashboard] = [each for each in system.json("doctor") if each["check"] == "Dashboard"]
+    assert dashboard["ok"]
+    newer = tmp_path / "flower"
+    shutil.copytree(Path(flower.__file__).parent, newer)
+    navbar = newer / "templates" / "navbar.html"
+    navbar.write_text(navbar.read_text("utf-8").replace("app-nav ", "side-nav "), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", "from cli.main import main; main()", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**system.environment, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
+    )
+    assert done.returncode == 1
+    [line] = [line for line in done.stdout.splitlines() if "Dashboard" in line]
+    assert "changed navbar.html; the dashboard's pages lack entries or styles there." in line
+    assert f"pip install flower=={NEWEST}" in line
 
 
 def test_a_host_of_windows(system: System, short_path: Path) -> None:
