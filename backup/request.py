@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from backup.entry import Entry, raw, signed
 from backup.errors import BadRequest
 from backup.gitignore import parsed
 from backup.phases import Phases
 from backup.records import ArchiveRecord
+from policy.guard import Planned
 from policy.message import M, Message
+from policy.sources import Source
 from policy.units import GIB, MIB
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -92,6 +94,14 @@ class ResumePoint:
     """The file in whose middle it was cut off."""
 
 
+class Surveyed(NamedTuple):
+    """The sources of a set before its first byte, each once, as the request names them."""
+
+    seen: tuple[Source, ...]
+    planned: tuple[Planned, ...]
+    """Not of one that lies in another, is not there or could not be looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetRequest:
     """One backup. Raises BadRequest."""
@@ -131,6 +141,9 @@ class SetRequest:
     dump: Callable[[Path, Callable[[], None]], Message | None] | None = None
     """Writes a dump of the database into a file of the spool, and says why if there is none. It goes onto the
     volume before the set is complete. Called with what it has to call every MiB or so, and let through."""
+    before_first_byte: Callable[[Surveyed], None] | None = None
+    """Of a set of which nothing is on tape yet: called after the plan, with what it has of each source. What
+    it raises goes through, and nothing is written."""
     encrypt_dump_to: tuple[str, ...] = ()
     """Public keys for the dump where the set is not encrypted; a set that is has it for its own keys."""
     known: Iterable[bytes] = ()

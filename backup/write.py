@@ -22,6 +22,7 @@ from backup.request import (
 )
 from backup.source import lookout
 from backup.source.changes import Change, since
+from backup.source.counts import Counts, surveyed
 from backup.source.links import LinkTable
 from backup.source.plan import Plan
 from backup.source.readahead.files import Readers
@@ -168,18 +169,22 @@ class _Writing:
             after=self._resume.after,
         )
         plan = Plan(self._spool / "plan.zst")
-        plan.write(self._changes(scan.walk(sources)), self._links, self._journal.check)
+        counts = Counts(sources)
+        found = counts.found(scan.walk(sources))
+        plan.write(self._changes(found, counts), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
+        if self._request.before_first_byte is not None and self._request.resume is None:
+            self._request.before_first_byte(surveyed(self._request, counts, self._eyes))
         begun = self._resume.begun.offset if self._resume.begun else 0
         tally = self._tally
         self._journal.planned(tally.files + plan.files, tally.size + plan.size - begun, scan.left_out)
         return plan
 
-    def _changes(self, found: Iterable[Found]) -> Iterable[Change]:
+    def _changes(self, found: Iterable[Found], counts: Counts) -> Iterable[Change]:
         if self._request.parent is None:
             return (Change(path, status) for path, status in found if status is not None)
-        after = self._resume.after
-        return since(self._request.known, found, None if after is None else order(raw(after)))
+        after = None if self._resume.after is None else order(raw(self._resume.after))
+        return counts.changes(since(self._request.known, found, after))
 
     def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The mounted volume and the spool, which are never backed up."""

@@ -162,8 +162,10 @@ class Settings(BaseSettings):
     """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
     pool_patience_seconds: float = Field(default=60, gt=0)
     """How long a worker may have tasks of which its processes take none; then it ends, to start anew."""
+    held_fails_after_seconds: float = Field(default=3 * 24 * 3600, gt=0)
+    """How long a run whose sources are not as they were is held before it fails."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
-    """How often an operator is reminded of a run that waits for a tape."""
+    """How often an operator is reminded of a run that waits for a tape, or is held."""
     reminder_before_seconds: float = Field(default=24 * 3600, gt=0)
     """How long before a run is due an operator is told that it needs another tape."""
     reminder_again_seconds: float = Field(default=4 * 3600, gt=0)

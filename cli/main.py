@@ -18,6 +18,7 @@ from cli.commands import (
     doctor,
     drives,
     formats,
+    freezes,
     health,
     labels,
     notify,
@@ -90,6 +91,18 @@ schedules.app.command(
     short_help="Print the JSON Schema of that file.",
     epilog=examples("tapeline schedule schema > schedules.schema.json"),
 )(apply.schema)
+app.command(
+    "freeze",
+    short_help="Let no tape be formatted until it is lifted.",
+    epilog=examples(
+        "tapeline freeze --why 'files were encrypted on srv2'", "tapeline freeze audit --why 'audit'"
+    ),
+)(freezes.freeze)
+app.command(
+    "unfreeze",
+    short_help="Lift a freeze by its name.",
+    epilog=examples("tapeline unfreeze audit --why 'it is over'"),
+)(freezes.unfreeze)
 app.command(
     "run",
     short_help="Try Tapeline on a virtual tape.",

@@ -13,7 +13,7 @@ from tornado.web import HTTPError, authenticated
 
 from dashboard.page import Page
 from dashboard.run import retry_steps
-from db import failures
+from db import doubts, failures
 from db.admin import holds
 from db.errors import NotAllowed
 from db.models import ChainRun, now
@@ -107,6 +107,36 @@ class Dismiss(Button):
         who, why, seen = self.user, self.reason(), self.seen()
         await self.ask(lambda session: _dismiss(session, _id(run_id), seen, who, why))
         self.redirect(self.link("runs", _id(run_id)), status=HTTPStatus.SEE_OTHER)
+
+
+class Accept(Button):
+    """Let a run go on whose sources are not as they were."""
+
+    active = "runs"
+
+    @authenticated
+    async def get(self, run_id: str) -> None:
+        text, seen = await self.ask(lambda session: _doubted(session, _id(run_id)))
+        self.question(
+            text,
+            M("Accept the sources"),
+            self.link("runs", _id(run_id)),
+            seen=seen,
+            asks_why=True,
+            danger=True,
+        )
+
+    @authenticated
+    async def post(self, run_id: str) -> None:
+        who, why, back = self.user, self.reason(), self.link("runs", _id(run_id))
+        seen = self.seen()
+        await self.ask(lambda session: _check_held(session, _id(run_id), seen, why))
+
+        def deed() -> str:
+            chain.accept(_id(run_id), requested_by=who, why=why or "", brief=True)
+            return back
+
+        await self.press(deed)
 
 
 class Cancel(Button):
@@ -244,10 +274,26 @@ def _id(given: str) -> int:
 def _retry_steps(session: Session, run_id: int) -> tuple[list[str], str]:
     """From where a run may go on, and how it was found. Raises NotAllowed for one that has not failed."""
     run = transitions.get(session, run_id)
-    if run.state is not RunState.FAILED:
+    if run.state not in transitions.MAY_RETRY:
         raise transitions.only_failed(run)
     opened = transitions.first_open_step(session, run)
     return retry_steps(run, opened.step if opened else None), _as_found(run)
+
+
+def _doubted(session: Session, run_id: int) -> tuple[Message, str]:
+    run = transitions.get(session, run_id)
+    why = doubts.reason(run).to_json() if run.doubts else ""
+    text = M(
+        "{doubt} Are the sources of run {id} right as they are? It then writes them.", doubt=why, id=run.id
+    )
+    return text, _as_found(run)
+
+
+def _check_held(session: Session, run_id: int, seen: str, why: str | None) -> None:
+    if why is None:
+        raise NotAllowed(M("The reason is missing."), M("Name it: it is kept with the backup set."))
+    if transitions.get(session, run_id).state is RunState.HELD:
+        _check_unchanged(session, run_id, seen)
 
 
 def _as_found(run: ChainRun) -> str:
@@ -256,7 +302,7 @@ def _as_found(run: ChainRun) -> str:
 
 def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
     run = transitions.get(session, run_id)
-    if run.state is RunState.FAILED and seen != _as_found(run):
+    if run.state in transitions.MAY_RETRY and seen != _as_found(run):
         raise NotAllowed(
             M("Run {id} has gone on and failed anew since you were asked.", id=run_id),
             M("Look at its page, and decide again."),

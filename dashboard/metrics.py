@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK
 from dashboard.page import Page
-from db import attention
+from db import attention, freezes
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
 from db.runs import transitions
@@ -121,8 +121,14 @@ def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:
     for state in RunState:
         runs.add_metric([state.value], counted.get(state, 0))
     yield runs
-    waiting = counted.get(RunState.WAITING_FOR_TAPE, 0)
-    yield _one("tapeline_waiting_for_operator", "Runs that wait for somebody to change the tape.", waiting)
+    waiting = counted.get(RunState.WAITING_FOR_TAPE, 0) + counted.get(RunState.HELD, 0)
+    yield _one(
+        "tapeline_waiting_for_operator",
+        "Runs that wait for somebody to change the tape, or to accept their sources.",
+        waiting,
+    )
+    frozen = len(freezes.standing(session))
+    yield _one("tapeline_freezes", "Why no tape is formatted: so many freezes are to be lifted.", frozen)
 
 
 def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:

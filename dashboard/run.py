@@ -16,6 +16,7 @@ from db.models import BackupSet, ChainRun, TapeCartridge
 from db.runs import transitions
 from db.sets import catalog
 from db.states import ACTIVE, STEPS, RunState, Step
+from policy.guard import Doubt
 from policy.message import M, Message
 from tasks import chain
 
@@ -28,6 +29,7 @@ EVENTS: dict[str, Message] = {
     "skipped": M("skipped"),
     "cancelled": M("cancelled"),
     "waiting_for_tape": M("waits for a tape"),
+    "held": M("is held"),
     "reminder": M("reminder"),
     "missed": M("missed"),
     "ready": M("ready"),
@@ -70,6 +72,9 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
         "messages": views.messages_json(session, run_id),
         "cancelling": run.cancel_requested_at is not None and run.state in ACTIVE,
         "may_cancel": run.state in ACTIVE,
+        "doubts": [Doubt.from_json(each).in_words for each in run.doubts]
+        if run.state is RunState.HELD
+        else [],
         "may_retry": retry_steps(run, opened.step if opened else None),
     }
 
@@ -96,8 +101,9 @@ def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> d
 
 
 def retry_steps(run: ChainRun, opened: Step | None) -> list[str]:
-    """The steps that a failed run may go on from, the failed one first; none for any other run."""
-    if run.state is not RunState.FAILED:
+    """The steps that a failed run may go on from, the failed one first, or one that is held; none for any
+    other run."""
+    if run.state not in transitions.MAY_RETRY:
         return []
     steps = STEPS[run.kind]
     upto = steps.index(opened) if opened else len(steps) - 1

@@ -20,6 +20,7 @@ STATES: dict[str, tuple[Message, str]] = {
     "QUEUED": (M("queued"), "secondary"),
     "RUNNING": (M("running"), "info"),
     "WAITING_FOR_TAPE": (M("waiting for a tape"), "warning"),
+    "HELD": (M("held"), "warning"),
     "SUCCEEDED": (M("succeeded"), "success"),
     "FAILED": (M("failed"), "danger"),
     "SKIPPED": (M("skipped"), "secondary"),

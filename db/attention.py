@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from db import (
     events,
     failures,
+    freezes,
     idle,
     leaps,
     outbox,
@@ -46,6 +47,8 @@ class Concern:
     may_retry: bool = False
     may_release: bool = False
     """It is held since the database was restored."""
+    may_accept: bool = False
+    freeze: str | None = None
     schedule: str | None = None
     drive: str | None = None
     tape: int | None = None
@@ -66,8 +69,10 @@ def concerns(
     owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
     return [
         *_clock(session, moment),
+        *_frozen(session),
         *_standing_still(session),
         *_held(session),
+        *_doubted(session),
         *_waiting(session),
         *_failed(session, moment, failed),
         *_not_by_itself(session, rows),
@@ -91,6 +96,12 @@ def _clock(session: Session, moment: datetime) -> Iterator[Concern]:
         yield Concern(doubt)
 
 
+def _frozen(session: Session) -> Iterator[Concern]:
+    for freeze in freezes.standing(session):
+        text = M("Formats are frozen ({name}): {reason}", name=freeze.name, reason=freeze.reason)
+        yield Concern(text, run=freeze.run_id, freeze=freeze.name)
+
+
 def standing_still(session: Session) -> list[dict[str, Any]]:
     """The runs that were announced to stand still and have not come further since, each with its reason."""
     found = []
@@ -112,6 +123,16 @@ def _held(session: Session) -> Iterator[Concern]:
     for run in holds.held_runs(session):
         text = M("{what} does not go on: {reason}", what=_what(run), reason=holds.why(run).to_json())
         yield Concern(text, run=run.id, may_release=True)
+
+
+def _doubted(session: Session) -> Iterator[Concern]:
+    for run in _runs(session, ChainRun.state == RunState.HELD, ~ChainRun.is_held):
+        text = M(
+            "{what} is held, its sources are not as they were: {reason}",
+            what=_what(run),
+            reason=run.reason or "",
+        )
+        yield Concern(text, run=run.id, may_accept=True)
 
 
 def _waiting(session: Session) -> Iterator[Concern]:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db import freezes
 from db.models import ChainRun, Notification, RunEvent, now
 from db.states import RunState, Step
 from policy.message import Message
@@ -42,6 +43,7 @@ ENDINGS = {
     RunState.SKIPPED: "skipped",
     RunState.CANCELLED: "cancelled",
     RunState.WAITING_FOR_TAPE: "waiting_for_tape",
+    RunState.HELD: "held",
 }
 """What is announced when a run comes to a state."""
 
@@ -50,15 +52,23 @@ def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any])
     """Put an event into the outbox. Whoever calls this holds the run's row, so an event is said once."""
     of_event = (Notification.run_id == run.id) & (Notification.event == event)
     said = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
+    facts = {**facts, "frozen": _frozen(session)}
     session.add(Notification(run_id=run.id, event=event, occurrence=said + 1, facts=facts))
     session.flush()
 
 
 def announce_once(session: Session, about: str, event: str, facts: dict[str, Any]) -> bool:
     """Put an event that belongs to no run into the outbox, unless it was said of this before."""
+    facts = {**facts, "frozen": _frozen(session)}
     row = {"about": about, "event": event, "occurrence": 1, "facts": facts, "deliveries": {}, "attempts": 0}
     said = insert(Notification).values(**row, created_at=now(), next_attempt_at=now())
     return session.scalar(said.on_conflict_do_nothing().returning(Notification.id)) is not None
+
+
+def _frozen(session: Session) -> dict[str, Any] | None:
+    """Each message says that formats are frozen, or it would be forgotten."""
+    found = freezes.why(session)
+    return found.to_json() if found else None
 
 
 def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:

@@ -154,6 +154,10 @@ class BackupTask(Base):
     max_file_bytes: Mapped[int | None]
     max_file_age_days: Mapped[int | None] = mapped_column(Integer)
     """Files that were changed last before so many days are left out."""
+    guard: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
+    """How far the sources may be from what they were (``policy.guard.Limits``)."""
+    must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Folders at which a file system has to be mounted."""
     verify_percent: Mapped[int | None] = mapped_column(Integer)
     """After each backup so much of it is read back; None: nothing."""
     encrypt_to: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
@@ -210,6 +214,10 @@ class ChainRun(Base):
     ``db.tapes.mount_backoff``."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """What drive and tapes warned of after the run had used them, as messages."""
+    doubts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """What the guard held it for last (``policy.guard.Doubt``)."""
+    accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """What of this persons have accepted: who, when, why, and the doubts."""
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
     """Who asked for that."""
@@ -243,7 +251,7 @@ class ChainRun(Base):
             "uq_chain_runs_active_schedule",
             "schedule_id",
             unique=True,
-            postgresql_where=text("state in ('QUEUED', 'RUNNING', 'WAITING_FOR_TAPE')"),
+            postgresql_where=text("state in ('QUEUED', 'RUNNING', 'WAITING_FOR_TAPE', 'HELD')"),
         ),
         Index(
             "uq_chain_runs_running_drive",
@@ -358,6 +366,25 @@ class ClockMark(Base):
     """The last sign of life before it; None: of none is known."""
     confirmed_by: Mapped[str | None]
     why: Mapped[str | None]
+
+
+class Freeze(Base):
+    """No tape is formatted from this moment on, until a person lifts it by its name."""
+
+    __tablename__ = "freezes"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    frozen_at: Mapped[datetime]
+    frozen_by: Mapped[str | None]
+    """None: the guard over the sources."""
+    reason: Mapped[dict[str, Any]]
+    """As a message."""
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id"))
+    """The run whose sources the guard did not trust."""
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[str | None]
+    lifted_why: Mapped[str | None]
 
 
 class TapePool(Base):
@@ -507,6 +534,10 @@ class BackupSet(Base):
     damaged: Mapped[int | None] = mapped_column(Integer)
     """What the last verification found damaged: files, indexes and documents."""
     destroyed_at: Mapped[datetime | None]
+    survey: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Its sources as they were before its first byte (``policy.sources.Survey``); None: nobody has looked."""
+    accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """It was held for doubts about its sources, and who accepted them, when and why."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
     """The database that it was begun in."""
     is_restored: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)

@@ -14,6 +14,8 @@ class RunState(StrEnum):
     """It owns its drive and its chain has been sent."""
     WAITING_FOR_TAPE = "WAITING_FOR_TAPE"
     """It asked for another tape and gave its drive back."""
+    HELD = "HELD"
+    """Its sources are not as they were; it gave its drive back, and a person has to accept them."""
     SUCCEEDED = "SUCCEEDED"
     """Everything is on tape, sealed and catalogued; perhaps with warnings."""
     FAILED = "FAILED"
@@ -33,16 +35,18 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
             RunState.SKIPPED,
             RunState.CANCELLED,
             RunState.WAITING_FOR_TAPE,
+            RunState.HELD,
         }
     ),
     RunState.WAITING_FOR_TAPE: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
+    RunState.HELD: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
     RunState.FAILED: frozenset({RunState.QUEUED}),
     RunState.SUCCEEDED: frozenset(),
     RunState.SKIPPED: frozenset(),
     RunState.CANCELLED: frozenset(),
 }
 
-ACTIVE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING_FOR_TAPE})
+ACTIVE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING_FOR_TAPE, RunState.HELD})
 ENDED = frozenset(RunState) - ACTIVE
 
 

@@ -113,6 +113,7 @@ def with_told(session: Session, run_id: int, steps: list[dict[str, Any]]) -> lis
 _SAID_OF: dict[RunState, tuple[str, ...]] = {
     RunState.FAILED: ("failed", "tape_error"),
     RunState.WAITING_FOR_TAPE: ("waiting_for_tape",),
+    RunState.HELD: ("held",),
 }
 """The events that told of a run which somebody has to do something about."""
 
@@ -146,6 +147,8 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "finished_at": iso(run.finished_at),
         "seconds": transitions.worked_seconds(run),
         "dismissed_at": iso(run.dismissed_at),
+        "doubts": run.doubts,
+        "accepted": run.accepted,
         "progress": run.progress,
         "steps": [step_json(step) for step in run.steps if step.part == run.part],
     }

@@ -26,6 +26,8 @@ class Event(StrEnum):
     """An operator ended the run."""
     WAITING_FOR_TAPE = "waiting_for_tape"
     """The run goes on by itself when the tape that it asks for is in the drive."""
+    HELD = "held"
+    """The sources of a run are not as they were: it writes nothing until a person has accepted them."""
     STALLED = "stalled"
     """A run is under way and comes no further: what it waits for does not answer, or nobody works at it."""
     REMINDER = "reminder"

@@ -55,6 +55,10 @@ class Facts:
     """The first few of them."""
     condition: tuple[Message, ...] = ()
     """What drive and tapes warned of: a cleaning that is due, a tape that wears out."""
+    doubts: tuple[Message, ...] = ()
+    """What is not as it was in the sources, each with its figures and first names."""
+    frozen: Message | None = None
+    """Why no tape is formatted, and what lifts that."""
     cancelled_by: str | None = None
     """Who ended the run."""
     reason: Message | None = None
@@ -95,9 +99,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "trigger": Trigger,
     "at": datetime.fromisoformat,
     "due_at": datetime.fromisoformat,
-    **dict.fromkeys(("reason", "remedy", "safe", "newest", "found", "expected"), Message.from_json),
+    **dict.fromkeys(("reason", "remedy", "safe", "newest", "found", "expected", "frozen"), Message.from_json),
     **dict.fromkeys(
-        ("first_warnings", "condition", "suitable", "on_tape", "erased"),
+        ("first_warnings", "condition", "doubts", "suitable", "on_tape", "erased"),
         lambda items: tuple(map(Message.from_json, items)),
     ),
 }

@@ -50,6 +50,19 @@ _WRONG_TAPE = M(
 )
 _UNTOUCHED = M("Nothing was written: {tape} holds what it held.", tape="TP20261101")
 
+_DOUBT = M(
+    "Of {known} files of source {source}, {count} are deleted: {share} %.",
+    known="12,000",
+    source="/srv/projects",
+    count="9,100",
+    share="76",
+)
+_DOUBT_WITH_NAMES = M(
+    "{doubt} First: {names}",
+    doubt=_DOUBT.to_json(),
+    names="/srv/projects/a/plan.dwg, /srv/projects/a/plan.pdf",
+)
+
 _DRIVE = Facts(
     event=Event.DRIVE_SILENT, at=_AT, time_zone="Asia/Shanghai", drive="tape0", host="backup-01", seconds=420
 )
@@ -168,6 +181,23 @@ def _of_runs() -> list[Facts]:
             ),
             safe=_UNTOUCHED,
             next_command="tapeline drive status tape0",
+        ),
+        replace(
+            _STOPPED,
+            event=Event.HELD,
+            reason=_DOUBT,
+            doubts=(_DOUBT_WITH_NAMES,),
+            remedy=M(
+                "It is held until {until}. {remedy}",
+                remedy=M(
+                    "If the sources are right as they are: tapeline runs accept {run} --why TEXT."
+                    " If not, put them right, then: tapeline runs retry {run}",
+                    run=12,
+                ).to_json(),
+                until="2026-12-04 02:00",
+            ),
+            safe=_UNTOUCHED,
+            next_command="tapeline runs accept 12 --why TEXT",
         ),
         replace(
             _RUN,

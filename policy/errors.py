@@ -14,6 +14,8 @@ class Consequence(StrEnum):
     """Plumbing (network, database, a busy device): the same step may be tried again without harm."""
     WAIT_FOR_OPERATOR = "wait_for_operator"
     """Somebody has to do something at the drive; the run waits where its schedule allows it, else fails."""
+    HOLD = "hold"
+    """A person has to accept what was found, or put it right; the run gives its drive back until then."""
     RETIRE_TAPE = "retire_tape"
     """The cartridge must not be written again; the run fails."""
     FAIL_RUN = "fail_run"

@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     WARNING = "warning"
     """It would go ahead, and somebody should know this."""
     WAIT = "wait"
-    """Somebody has to change the tape first."""
+    """Somebody has to change the tape, or to accept the sources, first."""
     REFUSED = "refused"
     """It would be skipped, or fail."""
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0: a run would go ahead; 4: it needs another tape and nothing else; 1: it would not."""
+    """0: a run would go ahead; 4: it needs another tape, or its sources accepted; 1: it would not."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.REFUSED in verdicts:
         return 1

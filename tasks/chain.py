@@ -14,6 +14,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
+from db import doubts
 from db.admin import holds
 from db.models import ChainRun, now
 from db.runs import transitions
@@ -143,6 +144,14 @@ def retry(
     """
     with wiring.database().transaction() as session:
         run = transitions.retry(session, run_id, from_step, requested_by, why, instead=instead)
+    release(run.drive, brief=brief)
+    return run
+
+
+def accept(run_id: int, *, requested_by: str, why: str, brief: bool = False) -> ChainRun:
+    """Let a run that is held for doubts about its sources go on. Raises NotFound, NotAllowed."""
+    with wiring.database().transaction() as session:
+        run = doubts.accept(session, run_id, requested_by, why)
     release(run.drive, brief=brief)
     return run
 

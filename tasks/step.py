@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from backup.errors import Ended
 from celery_app import guards, settings, wiring
 from celery_app.celery import app
-from db import events
+from db import doubts, events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
 from db.runs import steps, transitions
@@ -30,7 +30,7 @@ from tape.errors import NotMountable, VolumeGone, WriteProtected
 from tasks import chain, condition
 from tasks.patience import wait_out
 from tasks.periodic import recover
-from tasks.work import Cancelled, Work
+from tasks.work import Cancelled, SourcesDoubted, Work
 
 log = structlog.get_logger("tapeline.step")
 
@@ -271,15 +271,35 @@ def _fail(work: Work, error: TapelineError) -> None:
         if became is not None:
             _leave(work, *_LEFT[became], str(error))
             raise Ignore from error
+    if isinstance(error, SourcesDoubted):
+        _leave(work, *_LEFT[_hold(work, error)], str(error))
+        raise Ignore from error
     _end_run(work, RunState.FAILED, error)
     raise StepFailed(str(error)) from None
 
 
 _LEFT = {
     RunState.WAITING_FOR_TAPE: ("WAITING", "task-waiting"),
+    RunState.HELD: ("HELD", "task-held"),
     RunState.CANCELLED: ("CANCELLED", "task-cancelled"),
 }
 """What the dashboard shows of a step whose run has left its chain for such a state."""
+
+
+def _hold(work: Work, error: SourcesDoubted) -> RunState:
+    """Hold the run until a person has accepted its sources; one that an operator asked to stop is not held.
+    Returns its new state."""
+
+    def hold(session: Session, run: ChainRun) -> RunState:
+        if run.cancel_requested_at:
+            steps.finish(session, work.held, StepState.FAILED, error=error)
+            transitions.transition(session, run, RunState.CANCELLED, M("Cancelled before it was held."))
+        else:
+            patience = timedelta(seconds=work.settings.held_fails_after_seconds)
+            doubts.hold(session, run, error.doubts, patience, step=work.held.step)
+        return run.state
+
+    return work.db(hold)
 
 
 def _wait(work: Work, error: TapelineError) -> RunState | None:

@@ -340,7 +340,7 @@ def not_to_format(
     drive: str, policy: TapePolicy, tape: TapeFacts, decision: Decision, wanted: Message
 ) -> Message:
     """The refusal of a tape that the policy accepts and the format permit does not."""
-    if Denial.CLOCK in decision.denials:
+    if {Denial.CLOCK, Denial.FROZEN} & set(decision.denials):
         return decision.main_reason
     if tape.state == "no_medium":
         return _wrong(drive, policy, tape, wanted)

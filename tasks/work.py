@@ -22,6 +22,7 @@ from db.models import ChainRun
 from db.runs import steps, transitions
 from db.runs.steps import Claim
 from policy.errors import Consequence, TapelineError
+from policy.guard import Doubt
 from policy.message import M, Message
 from tape.drive import Drive
 from tape.programs import command
@@ -46,6 +47,20 @@ class WrongTape(TapelineError):
 
     consequence = Consequence.WAIT_FOR_OPERATOR
     exit_code = 4
+
+
+class SourcesDoubted(TapelineError):
+    """The sources are not as they were, and nobody has accepted that."""
+
+    consequence = Consequence.HOLD
+    exit_code = 4
+
+    def __init__(self, run_id: int, doubts: tuple[Doubt, ...]) -> None:
+        super().__init__(
+            doubts[0].in_words,
+            M("If the sources are right as they are: tapeline runs accept {run} --why TEXT", run=run_id),
+        )
+        self.doubts = doubts
 
 
 class Work:

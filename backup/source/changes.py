@@ -58,6 +58,8 @@ class Change(NamedTuple):
     path: bytes
     status: Status | None
     """None: it was there, and is no more."""
+    was: str | None = None
+    """The type that it had; None: it is new."""
 
 
 def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
@@ -75,14 +77,20 @@ def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = N
             continue
         key = order(path)
         while rest.key is not None and rest.key < key:
-            yield Change(rest.take().path, None)
+            yield _gone(rest.take())
         if status is None:
             while rest.key is not None and is_below(rest.key, key):
                 rest.step()
-        elif rest.key != key or _has_changed(rest.take(), status):
+        elif rest.key != key:
             yield Change(path, status)
+        elif _has_changed(before := rest.take(), status):
+            yield Change(path, status, before.type)
     while rest.key is not None:
-        yield Change(rest.take().path, None)
+        yield _gone(rest.take())
+
+
+def _gone(known: Known) -> Change:
+    return Change(known.path, None, known.type)
 
 
 class _Ahead:

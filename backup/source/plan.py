@@ -55,8 +55,8 @@ class Plan:
             sink = zstandard.open(self._path, "wb")
         try:
             lines: list[bytes] = []
-            for number, (path, status) in enumerate(changes):
-                lines.append(self._kind(path, status, links).value + path)
+            for number, change in enumerate(changes):
+                lines.append(self._kind(change.path, change.status, links).value + change.path)
                 if number % 1000 == 0:
                     check()
                     self._flush(sink, lines)

@@ -22,6 +22,7 @@ from db.models import Drive, now
 from db.schedules import schedules, sync
 from db.schedules.sync import Action, Change
 from policy.errors import UsageError
+from policy.guard import is_at_or_below
 from policy.message import M, Message
 from policy.schedule import file as schedule_file
 from policy.schedule.file import Wanted
@@ -65,11 +66,22 @@ def _check_for_the_engine(wanted: Wanted) -> None:
     try:
         check_patterns(wanted.template["excludes"])
         recipients(wanted.template["encrypt_to"])
+        _check_mounts(wanted.template["must_be_mounted"], wanted.template["sources"])
     except UsageError as error:
         where = f"schedules.{wanted.name}.backup"
         raise UsageError(
             M("{where}.{problem}", where=where, problem=error.message.to_json()), error.remedy
         ) from error
+
+
+def _check_mounts(demanded: list[str], sources: list[str]) -> None:
+    """A folder in which no source lies would never be asked for. Raises UsageError."""
+    for point in demanded:
+        if not any(is_at_or_below(source, point) for source in sources):
+            raise UsageError(
+                M("must_be_mounted: no source lies in {point}.", point=point),
+                M("Name a source, or a folder above one."),
+            )
 
 
 def _defaults() -> dict[str, Any]:

@@ -36,7 +36,7 @@ def precheck(
     with what is in the drive now. Changes nothing.
 
     The tape, the sources and the clock are looked at by the drive's worker, wherever it is. Exit code 0 only
-    if the run would go ahead, 4 if it needs another tape, 1 otherwise.
+    if the run would go ahead, 4 if it needs another tape or its sources accepted, 1 otherwise.
     """
     with stack.database():
         from tasks.preview.prechecks import When, findings  # noqa: PLC0415 - loading Celery takes half a second

@@ -27,6 +27,7 @@ from db.models import ChainRun
 from db.runs import transitions as stored_runs
 from db.states import RunState
 from policy.errors import TapelineError, UsageError
+from policy.guard import Doubt
 from policy.message import M
 from policy.paths import on_the_drives_host
 
@@ -123,6 +124,8 @@ def _print_story(run: dict[str, Any]) -> None:
     if run["reason"]:
         output.console.print(output.message(run["reason"]), markup=False, soft_wrap=True)
     ending.say_remedy(run)
+    for doubt in run["doubts"] if run["state"] == RunState.HELD else []:
+        output.say(Doubt.from_json(doubt).in_words, style="yellow")
     for part in run["earlier_parts"]:
         output.say(M("Part {part}", part=part["part"]))
         _print_steps(part["steps"])
@@ -195,7 +198,8 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a failed run from its failed step, or from an earlier one.
+    """Go on with a failed run from its failed step, or from an earlier one. A held one looks at its sources
+    once more.
 
     A format that was done is not done again. A restore looks for what it has restored: what is not in the
     folder any more is restored again.
@@ -267,6 +271,32 @@ def _say_retried(done: list[dict[str, Any]], left: list[Failure], refused: list[
         output.say(error.message, style="yellow")
     if not done and not left and not refused:
         output.say(M("No run has failed."))
+
+
+@app.command(
+    short_help="Let a run go on whose sources are not as they were.",
+    epilog=examples("tapeline runs accept 12 --why 'the old projects were archived'"),
+)
+def accept(
+    run_id: RunId,
+    why: Annotated[str, typer.Option(help="It is kept with the backup set.", metavar="TEXT")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a HELD run go on: the sources are right as they are, and the norm from now on.
+
+    Nothing was written for it so far. Other doubts than those that it is held for hold it again. Where the
+    sources are not right, put them right and retry the run: it looks at them once more.
+    """
+    if not why.strip():
+        raise UsageError(M("--why is empty."), M("Write why the sources are right as they are."))
+    with stack.database():
+        from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
+
+        run = chain.accept(run_id, requested_by=person.name(), why=why.strip(), brief=True)
+    if as_json:
+        output.print_json({"id": run.id, "state": run.state.value})
+    else:
+        output.say(M("Run {id} is queued again. Follow it: tapeline runs watch {id}", id=run.id))
 
 
 @app.command(

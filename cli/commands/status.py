@@ -16,6 +16,7 @@ from cli.render import ending, output
 from cli.render.output import AsJson
 from db import (
     attention,
+    freezes,
     leaps,
     outbox,
     views,
@@ -43,7 +44,7 @@ def status(as_json: AsJson = False) -> None:
         _print(found)
     if not found["workers"]:
         raise typer.Exit(1)
-    waiting = any(run["state"] == "WAITING_FOR_TAPE" for run in found["active"])
+    waiting = any(run["state"] in {"WAITING_FOR_TAPE", "HELD"} for run in found["active"])
     raise typer.Exit(4 if waiting else 0)
 
 
@@ -68,6 +69,7 @@ def _collect(session: Any) -> dict[str, Any]:
         "behind": [text.to_json() for text in processes.behind(session)],
         "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
         "held": views.held_json(session),
+        "frozen": [freezes.as_json(each) for each in freezes.standing(session)],
         "clock_doubt": doubt.to_json() if doubt else None,
     }
 
@@ -96,6 +98,9 @@ def _print_warnings(found: dict[str, Any]) -> None:
 def _print_workers(found: dict[str, Any]) -> None:
     if found["clock_doubt"]:
         output.say(Message.from_json(found["clock_doubt"]), style="red")
+    for each in found["frozen"]:
+        text = M("Formats are frozen ({name}): {reason}", name=each["name"], reason=each["reason"])
+        output.say(text, style="red")
     if found["broker"]:
         output.say(Message.from_json(found["broker"]), style="red")
     if not found["workers"]:

@@ -41,6 +41,7 @@ STYLES = {
     "QUEUED": "cyan",
     "WRITING": "cyan",
     "WAITING_FOR_TAPE": "yellow",
+    "HELD": "yellow",
     "SKIPPED": "yellow",
     "INCOMPLETE": "yellow",
     "CANCELLED": "yellow",
@@ -48,7 +49,7 @@ STYLES = {
     "DESTROYED": "red",
 }
 
-ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4}
+ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4, "HELD": 4}
 """The exit code of a run's state; every other one is a failure."""
 
 

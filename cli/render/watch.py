@@ -46,7 +46,7 @@ def follow(run_id: int, *, to_its_end: bool = False, stays: bool = True) -> dict
 
 
 def _follow(run_id: int, to_its_end: bool) -> dict[str, Any]:
-    waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value}
+    waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value, RunState.HELD.value}
     with _bar() as bar:
         watcher = Watcher(run_id, bar)
         while True:
@@ -102,7 +102,7 @@ class Watcher:
 
     def complain_of_silence(self, run: dict[str, Any]) -> None:
         """Say once that nobody is there to do the work, instead of waiting without a word."""
-        waits = run["state"] == RunState.WAITING_FOR_TAPE
+        waits = run["state"] in {RunState.WAITING_FOR_TAPE, RunState.HELD}
         if waits or any(step["state"] == "RUNNING" for step in run["steps"]):
             self._quiet_since = time.monotonic()
         if self._complained or time.monotonic() - self._quiet_since < QUIET_SECONDS:

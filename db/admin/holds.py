@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db import events
+from db import doubts, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, ScheduledTask
 from db.runs import transitions
@@ -83,7 +83,7 @@ def release_run(session: Session, run_id: int, who: str) -> ChainRun:
         run.wait_until = run.tape_failed = None
         transitions.transition(session, run, RunState.QUEUED, reason)
     else:
-        run.reason = None
+        run.reason = doubts.reason(run).to_json() if run.state is RunState.HELD else None
         events.record(session, run, reason)
     return run
 

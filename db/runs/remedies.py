@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import leaps
+from db import freezes, leaps
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
 from db.sets import catalog
 from db.states import ACTIVE, Kind
@@ -20,10 +20,10 @@ from policy.message import M, Message
 from policy.tapes.facts import SetState, described
 from policy.times.local_time import zone_named
 
-STOPPED = frozenset({"failed", "tape_error", "cancelled", "waiting_for_tape"})
+STOPPED = frozenset({"failed", "tape_error", "cancelled", "waiting_for_tape", "held"})
 """Events after which the operator asks what is safe."""
 
-_WITHOUT_BACKUP = frozenset({"failed", "tape_error", "waiting_for_tape", "missed"})
+_WITHOUT_BACKUP = frozenset({"failed", "tape_error", "waiting_for_tape", "held", "missed"})
 """Events that leave a schedule without the backup that was due."""
 
 
@@ -73,13 +73,20 @@ def _named(medium: cartridges.Medium) -> str | dict[str, object]:
 
 def remedy(session: Session, run: ChainRun, event: str, said: Message | None) -> Message | None:
     """What to do, as the error said it; a run that waits needs the tape, or a clock that is in no doubt."""
-    if event != "waiting_for_tape" or run.wait_until is None:
+    if event not in {"waiting_for_tape", "held"} or run.wait_until is None:
         return said
     until = _until(session, run, run.wait_until)
+    if event == "held":
+        return M("It is held until {until}. {remedy}", until=until, remedy=said.to_json() if said else "")
     if leaps.doubt(session, now()) is not None:
         return M(
             "Compare the clock with another one. The run goes on by itself when it is set right, or"
             " confirmed. It waits until {until}.",
+            until=until,
+        )
+    if freezes.standing(session):
+        return M(
+            "Lift the freeze when it is time: the run goes on by itself. It waits until {until}.",
             until=until,
         )
     if (run.tape_seen or {}).get("write_protected"):
@@ -137,13 +144,24 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
         case "skipped" if schedule:
             found = _unblock(session, schedule)
         case "waiting_for_tape":
-            is_leapt = leaps.doubt(session, now()) is not None
-            found = "tapeline clock confirm --why TEXT" if is_leapt else f"tapeline drive status {run.drive}"
+            found = _for_a_tape(session, run)
+        case "held":
+            found = f"tapeline runs accept {run.id} --why TEXT"
         case "sets_lost":
             found = "tapeline sets list"
         case "warnings" | "format_warning" | "stalled":
             found = f"tapeline runs show {run.id}"
     return found
+
+
+def _for_a_tape(session: Session, run: ChainRun) -> str:
+    """What a run that waits for a tape needs somebody to do."""
+    if leaps.doubt(session, now()) is not None:
+        return "tapeline clock confirm --why TEXT"
+    frozen = freezes.standing(session)
+    return (
+        f"tapeline unfreeze {frozen[0].name} --why TEXT" if frozen else f"tapeline drive status {run.drive}"
+    )
 
 
 def _unblock(session: Session, schedule: ScheduledTask) -> str | None:

@@ -30,6 +30,7 @@ from db.states import (
     Trigger,
 )
 from db.tapes import cartridges, permits
+from policy.guard import Doubt
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, SetState
 from policy.times import period
@@ -222,9 +223,13 @@ def announce(
         "trigger": run.trigger.value,
         "drive": run.drive,
         "label": label or _labels(session, stored) or (run.tape_seen or {}).get("label"),
-        "set_id": run.set_id,
+        # The set of a backup is in the catalogue from its first byte on.
+        "set_id": run.set_id if stored or run.kind is not Kind.BACKUP else None,
         **_came_to(session, run, stored),
         "condition": run.condition,
+        "doubts": [Doubt.from_json(each).in_words.to_json() for each in run.doubts]
+        if event == "held"
+        else [],
         "first_warnings": _first_warnings(session, run),
         "seconds": None if event == "started" else worked_seconds(run),
         "reason": _json(reason),
@@ -553,6 +558,10 @@ def reopen(session: Session, run: ChainRun, step: Step) -> None:
     session.expire(run, ["steps"])
 
 
+MAY_RETRY = frozenset({RunState.FAILED, RunState.HELD})
+"""One that is held looks at its sources once more."""
+
+
 def retry(
     session: Session,
     run_id: int,
@@ -567,7 +576,7 @@ def retry(
     ``instead``: options of a restore that are other ones now. Raises NotFound, NotAllowed.
     """
     run = get(session, run_id, lock=True)
-    if run.state is not RunState.FAILED:
+    if run.state not in MAY_RETRY:
         raise only_failed(run)
     if instead:
         if run.kind is not Kind.RESTORE:
@@ -620,7 +629,9 @@ def _refuse_second_active(session: Session, run: ChainRun) -> None:
     if run.schedule_id is None:
         return
     active = session.scalar(
-        select(ChainRun.id).where(ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE))
+        select(ChainRun.id).where(
+            ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE), ChainRun.id != run.id
+        )
     )
     if active:
         raise NotAllowed(

@@ -101,4 +101,5 @@ def _as_json(
         "verified_at": stored.verified_at.isoformat() if stored.verified_at else None,
         "verified_percent": stored.verified_percent,
         "damaged": stored.damaged,
+        "accepted": stored.accepted,
     }

@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import events, leaps
+from db import events, freezes, leaps
 from db.errors import NotAllowed
 from db.models import ChainRun, FormatPermit, ScheduledTask, now
 from db.states import Step
@@ -120,6 +120,7 @@ def _facts(session: Session, tape: TapeFacts, policy: TapePolicy, now_local: dat
         run_id=None,
         period=None,
         clock_doubt=leaps.doubt(session, now()),
+        frozen=freezes.why(session),
     )
 
 
@@ -206,6 +207,8 @@ def consume(session: Session, permit_id: int, moment: datetime) -> None:
     permit = session.get(FormatPermit, permit_id, populate_existing=True)
     if permit is not None and permit.consumed_at == moment:
         return
+    # Somebody may have frozen the formats since it was decided.
+    freezes.check(session)
     try:
         consumed = session.execute(
             update(FormatPermit)

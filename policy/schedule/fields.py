@@ -191,6 +191,18 @@ BACKUP = (
         default=None,
     ),
     Field(
+        "guard",
+        values.GUARD,
+        "How far the sources may be from what they were before a run is held: percentages, or off.",
+        default={},
+    ),
+    Field(
+        "must_be_mounted",
+        values.PATHS,
+        "Folders at which a file system has to be mounted, or the run fails.",
+        default=[],
+    ),
+    Field(
         "verify_percent",
         values.integer(1, 100),
         "After each backup so much of it is read back; nothing if left out.",

@@ -11,6 +11,7 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from policy.errors import UsageError
+from policy.guard import OFF
 from policy.message import M, Message
 from policy.tapes.facts import TapePolicy
 from policy.times.days import (
@@ -271,6 +272,32 @@ def _folders(value: Any) -> list[str]:
     return value
 
 
+def _paths(value: Any) -> list[str]:
+    return _folders(value) if value != [] else []
+
+
+_PERCENT = r"(100|[0-9]{1,2}(\.[0-9])?)%"
+_LIMITS = ("fewer_files", "fewer_bytes", "deleted", "changed")
+
+
+def _guard(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong(M('Write a table of limits, such as deleted = "30%".'))
+    for name in value:
+        if name not in _LIMITS and name != "mount":
+            raise Wrong(
+                M("'{name}' is none of its fields: {names}.", name=name, names=", ".join([*_LIMITS, "mount"]))
+            )
+    # Where YAML reads a bare word, "off" is false.
+    found = {name: OFF if each is False and name != "mount" else each for name, each in value.items()}
+    for name, each in found.items():
+        if name == "mount" and not isinstance(each, bool):
+            raise Wrong(M("mount: write true or false."))
+        if name != "mount" and not (isinstance(each, str) and re.fullmatch(f"off|{_PERCENT}", each)):
+            raise Wrong(M('{name}: write a percentage such as "50%", or "off".', name=name))
+    return found
+
+
 def texts(pattern: str, remedy: Message) -> Kind:
     """A list of texts, each once, that match a pattern as a whole."""
     compiled = re.compile(pattern)
@@ -293,5 +320,23 @@ FOLDERS = Kind(
         "minItems": 1,
         "uniqueItems": True,
         "items": {"type": "string", "pattern": f"^{_FOLDER}$"},
+    },
+)
+
+PATHS = Kind(_paths, {**FOLDERS.schema, "minItems": 0})
+"""As the folders to back up, and perhaps none."""
+
+GUARD = Kind(
+    _guard,
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            **{
+                name: {"anyOf": [{"type": "string", "pattern": f"^(?:off|{_PERCENT})$"}, {"const": False}]}
+                for name in _LIMITS
+            },
+            "mount": {"type": "boolean"},
+        },
     },
 )

@@ -25,6 +25,7 @@ class Denial(StrEnum):
     """Why a permit is denied, or why what was denied is not appended to either."""
 
     CLOCK = "clock"
+    FROZEN = "frozen"
     IDENTITY_CHANGED = "identity_changed"
     NO_MEDIUM = "no_medium"
     UNREADABLE = "unreadable"
@@ -46,7 +47,7 @@ class Denial(StrEnum):
 
 _TO_APPEND = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET})
 _OF_DATA = frozenset({Denial.PERIOD_DATA, Denial.OWN_SET, Denial.RETAINED_SETS, Denial.NEWEST_FULL})
-APPENDING = _OF_DATA | {Denial.CLOCK}
+APPENDING = _OF_DATA | {Denial.CLOCK, Denial.FROZEN}
 """With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
 
 _FOLLOWING = _OF_DATA | {Denial.NOT_APPENDED_TO}
@@ -78,6 +79,8 @@ class FormatFacts:
     """There are files on the volume, and who wants to format it now has not mounted it to see which."""
     clock_doubt: Message | None = None
     """Why the present moment may be none (``policy.times.clock.leap``)."""
+    frozen: Message | None = None
+    """Why no tape is formatted at all, until a person lifts that."""
 
     @property
     def is_named(self) -> bool:
@@ -191,6 +194,8 @@ def _why_allowed(facts: FormatFacts) -> Message:
 def _denials(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
     if facts.clock_doubt is not None:
         yield Denial.CLOCK, facts.clock_doubt
+    if facts.frozen is not None:
+        yield Denial.FROZEN, facts.frozen
     if facts.permit_used:
         yield (
             Denial.ALREADY_USED,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
-from db import events, leaps
+from db import doubts, events, leaps
 from db.admin import holds
 from db.models import ChainRun, ChainStep, now
 from db.runs import recoveries, steps, transitions
@@ -44,9 +44,12 @@ def recover() -> list[int]:
         waiting = list(
             session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE))
         )
+        held = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.HELD)))
     resumed = [run_id for run_id in running if _each(_look_after, run_id)]
     for run_id in waiting:
         _each(_look_after_waiting, run_id)
+    for run_id in held:
+        _each(_look_after_held, run_id)
     for drive in queued:
         _each(chain.release, drive)
     return resumed
@@ -240,11 +243,24 @@ def _is_overdue(session: Session, run: ChainRun) -> bool:
     return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
 
 
-def _remind(session: Session, run: ChainRun) -> None:
-    last = events.last_announced(session, run, "waiting_for_tape")
+def _remind(session: Session, run: ChainRun, event: str, remedy: Message | None = None) -> None:
+    last = events.last_announced(session, run, event)
     if last and now() - last >= timedelta(seconds=settings.load().reminder_seconds):
         reason = Message.from_json(run.reason) if run.reason else None
-        transitions.announce(session, run, "waiting_for_tape", reason)
+        transitions.announce(session, run, event, reason, remedy)
+
+
+def _look_after_held(run_id: int) -> None:
+    """Fail a run whose sources nobody has accepted in time; else remind of it."""
+    with wiring.database().transaction() as session:
+        run = transitions.get_unless_locked(session, run_id)
+        if run is None or run.state is not RunState.HELD or run.is_held:
+            return
+        if run.wait_until is not None and run.wait_until <= now():
+            doubts.expire(session, run)
+        else:
+            _remind(session, run, "held", doubts.remedy(run))
+    chain.ask("tapeline.deliver", run_id=run_id)
 
 
 def _look_after_waiting(run_id: int) -> None:
@@ -263,7 +279,7 @@ def _look_after_waiting(run_id: int) -> None:
                 M("With the right tape in the drive: tapeline runs retry {run}", run=run.id),
             )
         else:
-            _remind(session, run)
+            _remind(session, run, "waiting_for_tape")
         asks = not is_over and _may_ask_to_look(session, run)
         if asks:
             run.look_asked_at = now()

@@ -23,10 +23,13 @@ from db.tapes import cartridges
 from policy import units
 from policy.errors import TapelineError
 from policy.finding import Finding, Verdict
+from policy.guard import not_mounted
 from policy.message import M, Message
+from policy.sources import Source
 from policy.tapes.facts import TapePolicy
 from policy.times.local_time import zone_named
 from policy.times.period import ScheduleType
+from tasks import guard
 from tasks.preview.preview import (
     Outlook,
     candidates,
@@ -222,6 +225,7 @@ def _at_the_drive(
     else:
         yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
     yield from _sources(schedule, answer)
+    yield from _doubts(session, schedule, answer)
     error = said(answer["error"])
     if error:
         yield Finding(
@@ -256,6 +260,23 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
     if not found:
         sources = ", ".join(schedule.template.sources)
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
+
+
+def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
+    """What the guard would hold against the sources, as far as a look tells."""
+    # A worker of the version before does not say it.
+    seen = [Source.from_json(each) for each in answer.get("seen") or []]
+    held_to = guard.standard_for(session, schedule)
+    for point in not_mounted(held_to.demanded, seen) if seen else ():
+        yield Finding(
+            "sources",
+            M("Nothing is mounted at {points}, where must_be_mounted asks for it.", points=point),
+            Verdict.REFUSED,
+            M("Mount it."),
+        )
+    for doubt in held_to.before(seen):
+        remedy = M("A run would be held. Put the sources right, or accept them then.")
+        yield Finding("sources", doubt.message, Verdict.WAIT, remedy)
 
 
 def of_the_tape(

@@ -6,6 +6,8 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from backup.source.lookout import opened
+from backup.source.place import looked
 from celery_app import drive_programs, health, wiring
 from celery_app.celery import app
 from db.models import Drive, now
@@ -37,6 +39,7 @@ def check_drive(number: int) -> str:
         "clock": wrong_clock.to_json() if wrong_clock else None,
         "sources": [_problem([source], wait) for source in asked.sources],
         "no_source": _problem(asked.sources, wait, some_may_miss=True),
+        "seen": _seen(asked.sources, wait),
         "no_format": _no_format(asked.drive),
         **_medium(asked.drive),
     }
@@ -51,6 +54,15 @@ def _problem(sources: list[str], wait: Wait | None, *, some_may_miss: bool = Fal
     except TapelineError as error:
         return error.message.to_json()
     return None
+
+
+def _seen(sources: list[str], wait: Wait | None) -> list[dict[str, Any]] | None:
+    """What the guard over the sources sees; None: they do not answer, which is said already."""
+    try:
+        with opened(wait) as eyes:
+            return [each.to_json() for each in eyes.ask(looked, tuple(sources), about=", ".join(sources))]
+    except TapelineError:
+        return None
 
 
 def _no_format(drive: str) -> dict[str, Any] | None:

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.format.age import recipients
 from backup.request import check_patterns
 from db import events
-from db.models import BackupTask, ChainRun
+from db.models import BackupSet, BackupTask, ChainRun
 from db.sets import lineage
 from db.states import BackupType, RecordState, Step
 from policy.message import M
+from tasks.record import asked_for
 from tasks.step import Done, step
 from tasks.tape_rules import type_named, wanted_type
 from tasks.work import Work
-
-_COPIED = (
-    "name",
-    "type",
-    "sources",
-    "compression",
-    "compression_level",
-    "archive_bytes",
-    "retention_days",
-    "keep_sets",
-    "exclude_caches",
-    "one_file_system",
-    "max_file_bytes",
-    "max_file_age_days",
-    "verify_percent",
-    "encrypt_to",
-)
 
 
 @step(Step.CREATE_RECORD)
@@ -46,21 +28,15 @@ def _record(session: Session, run: ChainRun) -> int:
     assert run.schedule is not None
     existing = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
     if existing:
-        if run.set_id is None:
+        if run.set_id is None or session.get(BackupSet, run.set_id) is None:
             settle_type(session, run, existing)
         return existing.id
-    template = run.schedule.template
-    values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
-    values |= {name: value for name, value in run.options.items() if name in _COPIED}
-    values["type"] = BackupType(values["type"])
-    # Patterns by hand come after those of the template, so that "!" can take one back.
-    values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
     record = BackupTask(
         is_template=False,
-        template_id=template.id,
+        template_id=run.schedule.template_id,
         run_id=run.id,
         state=RecordState.PENDING,
-        **values,
+        **asked_for(run),
     )
     check_patterns(record.excludes)
     recipients(record.encrypt_to)

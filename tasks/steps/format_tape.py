@@ -136,6 +136,8 @@ def _decide(
 def _remedy(run: ChainRun, decision: Decision) -> Message:
     if Denial.CLOCK in decision.denials:
         return M("When the clock is right, or confirmed: tapeline runs retry {run}", run=run.id)
+    if Denial.FROZEN in decision.denials:
+        return M("When nothing is frozen any more: tapeline runs retry {run}", run=run.id)
     return M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
 
 

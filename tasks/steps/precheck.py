@@ -15,7 +15,7 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import TapeFacts
 from tape.drive import Lock, Medium
-from tasks import condition, lost
+from tasks import condition, guard, lost
 from tasks.host_clock import clock_doubt
 from tasks.preview.preview import room_doubt
 from tasks.sources import check, watch
@@ -30,8 +30,8 @@ class ClockWrong(TapelineError):
 
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
-    """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, SourceSilent, WrongTape,
-    ProgramMissing, DriveError."""
+    """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, SourceSilent,
+    SourceUnmounted, SourcesDoubted, WrongTape, ProgramMissing, DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
         return SkipRun(done)
@@ -44,6 +44,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns of the others.
         check(sources, watch(work), some_may_miss=True)
+        guard.look(work, watch(work))
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium))
     if wrong:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -27,11 +28,12 @@ from db.tapes import (
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M
+from policy.sources import Survey
 from policy.tapes import retention, verdict
 from policy.tapes.facts import SetState
 from tape.drive import Medium, Volume
 from tape.errors import DriveError, TapeChanged, TapeFull
-from tasks import condition, lost, pace
+from tasks import condition, guard, lost, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.mounting import mounted
@@ -40,7 +42,7 @@ from tasks.sources import watch
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
-from tasks.work import Work, WrongTape
+from tasks.work import SourcesDoubted, Work, WrongTape
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,23 @@ class Target:
     generation: int
     retention_days: int | None
     request: SetRequest
+    new: dict[str, Any] | None
+    """The row of the set, of one that is not in the catalogue yet: it comes there before its first byte."""
+
+    def enter(self, session: Session, run: ChainRun, survey: Survey, accepted: list[Any]) -> None:
+        """Put the set into the catalogue, unless it is there; with what it keeps of its sources."""
+        stored = session.get(BackupSet, self.set_id)
+        if stored is None:
+            assert self.new is not None, "what is not new is in the catalogue"
+            stored = _enter(session, run, self.new)
+        stored.survey, stored.accepted = survey.to_json(), accepted
 
 
 @step(Step.RUN_BACKUP)
 def run_backup(work: Work) -> Done | NextPart:
     """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
 
-    Raises WrongTape, ParentGone, SetGone, TooLarge, TapeChanged, DriveError.
+    Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError.
     """
     drive = work.drive()
     medium = drive.look()
@@ -99,8 +111,13 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, in
         target = work.db(lambda session, run: _target(session, run, medium))
         work.writes_on = target.cartridge_id
         request = with_dump(work, with_known_files(work, target.request))
-        request = pace.fed(work, request)
-        summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
+        request = replace(pace.fed(work, request), before_first_byte=guard.judge(work, target.enter))
+        try:
+            summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
+        except SourcesDoubted:
+            # What comes after it is accepted is another set.
+            shutil.rmtree(spool_of(work) / target.set_id, ignore_errors=True)
+            raise
         return target, summary, volume.free(), volume.medium.capacity
 
 
@@ -216,10 +233,15 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
     cartridge = cartridges.recognise(session, medium.to_json())
     if cartridge is None:
         cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())
-    stored = stored or _new_set(session, run, record, cartridge)
-    if not stored.archives:
-        stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
-    stored.state = SetState.WRITING
+    new = None
+    if stored is None:
+        new = _new_set(run, record, cartridge)
+        stored = BackupSet(**new)
+        run.set_id = stored.id
+    else:
+        if not stored.archives:
+            stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
+        stored.state = SetState.WRITING
     record.state = RecordState.RUNNING
     record.started_at = record.started_at or now()
     record.error = None
@@ -229,6 +251,7 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
         cartridge.generation,
         record.retention_days,
         request_for(session, run, record, stored, medium),
+        new,
     )
 
 
@@ -289,28 +312,37 @@ def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     return medium.label == cartridge.label
 
 
-def _new_set(session: Session, run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> BackupSet:
+def _new_set(run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> dict[str, Any]:
+    """The row of a set that is begun now. A run whose worker died before the first byte keeps its name."""
     started = now()
-    stored = BackupSet(
-        id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        run_id=run.id,
-        template_id=record.template_id,
-        template_name=record.name,
-        cartridge_id=cartridge.id,
-        generation=cartridge.generation,
-        type=record.type,
-        parent_id=record.parent_id,
-        keep_sets=record.keep_sets,
-        encrypted=bool(record.encrypt_to),
-        state=SetState.WRITING,
-        period=run.period,
-        sources=record.sources,
-        started_at=started,
+    return {
+        "id": run.set_id or f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        "run_id": run.id,
+        "template_id": record.template_id,
+        "template_name": record.name,
+        "cartridge_id": cartridge.id,
+        "generation": cartridge.generation,
+        "type": record.type,
+        "parent_id": record.parent_id,
+        "keep_sets": record.keep_sets,
+        "encrypted": bool(record.encrypt_to),
+        "state": SetState.WRITING,
+        "period": run.period,
+        "sources": record.sources,
+        "started_at": started,
         # Set again when it is complete; an unfinished set is kept as long.
-        retention_until=retention.until(started, record.retention_days),
-    )
+        "retention_until": retention.until(started, record.retention_days),
+    }
+
+
+def _enter(session: Session, run: ChainRun, new: dict[str, Any]) -> BackupSet:
+    """Raises ParentGone where what it follows went while the sources were looked through."""
+    record, _ = _rows(session, run)
+    if not _parent_is_whole(session, record):
+        raise _parent_gone(record)
+    stored = BackupSet(**new)
     catalog.add_set(session, stored)
-    run.set_id = stored.id
+    cartridge = session.get_one(TapeCartridge, stored.cartridge_id)
     events.record(
         session,
         run,

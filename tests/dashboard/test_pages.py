@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ from sqlalchemy import select, update
 from tornado.web import URLSpec
 
 from dashboard.routes import ROUTES
+from db import doubts
 from db.admin import holds
 from db.models import BackupArchive, BackupSet
+from db.runs import transitions
+from policy.guard import Doubt, Rule
+from policy.message import M
 from policy.tapes.facts import SetState
 from tests.dashboard import seeds
 from tests.dashboard.site import Site
@@ -132,6 +136,39 @@ def test_what_a_restored_database_holds_is_released_from_its_page(site: Site) ->
     assert "/release" not in site.get("/today")
     assert "is not held" in site.get(f"/runs/{run_id}/release", status=409)
     assert "is not held" in site.get("/schedules/monthly/release", status=409)
+
+
+def test_a_held_run_is_accepted_from_its_page(site: Site) -> None:
+    """The figures and names are there, escaped; it asks once, with a reason; an old question is refused."""
+    system = site.system
+    run_id = int(site.press("/schedules/monthly/run").url.rsplit("/", 1)[1])
+    doubt = Doubt(Rule.DELETED, "/data", M("Of {count} files.", count="<b>"), 50.0, ("/data/<a>",))
+    system.ask(lambda s: doubts.hold(s, transitions.get(s, run_id, lock=True), [doubt], timedelta(days=1)))
+    page = site.get(f"/runs/{run_id}")
+    assert "Of &lt;b&gt; files. First: /data/&lt;a&gt;" in page
+    assert 'data-state="HELD"' in page
+    assert f'href="/runs/{run_id}/accept"' in site.get("/today")
+    form = site.form(f"/runs/{run_id}/accept")
+    path = f"{site.url}/runs/{run_id}/accept"
+    assert site.session.post(path, data=form, timeout=20).status_code == 409, "without a reason"
+    old = site.session.post(path, data={**form, "seen": "0-0", "why": "x"}, timeout=20)
+    assert old.status_code == 409
+    site.press(f"/runs/{run_id}/accept", why="tidied <up>")
+    assert "accepted by tapeline: tidied &lt;up&gt;" in site.get(f"/runs/{run_id}")
+    again = site.session.post(path, data={**form, "why": "x"}, timeout=20)
+    assert (again.status_code, "only a HELD run" in again.text) == (409, True)
+
+
+def test_formats_are_frozen_and_that_is_lifted(site: Site) -> None:
+    """By two buttons, each with a reason; Today names what is frozen."""
+    assert 'href="/freeze"' in site.get("/tapes")
+    site.press("/freeze", status=409)
+    assert "freeze-1" in site.press("/freeze", why="an <audit>").text
+    assert "an &lt;audit&gt;" in site.get("/today")
+    assert site.system.json("status")["frozen"][0]["by"] == "tapeline"
+    site.press("/freezes/freeze-1/lift", why="over")
+    assert "freeze-1" not in site.get("/today")
+    assert "lifted already" in site.get("/freezes/freeze-1/lift", status=409)
 
 
 def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(site: Site) -> None:

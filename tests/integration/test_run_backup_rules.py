@@ -16,6 +16,7 @@ from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType, RecordState, Trigger
 from db.tapes import cartridges, permits
+from policy.sources import Survey
 from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Medium, MediumState
 from tasks import tape_rules
@@ -112,6 +113,7 @@ def test_an_increment_follows_whole_sets_alone(database: Database, state: SetSta
         found = run_backup._target(session, run, medium)
         assert found.request.parent == (last.id if state is SetState.COMPLETE else None)
         assert found.request.type == ("incremental" if state is SetState.COMPLETE else "full")
+        found.enter(session, run, Survey("rules", ()), [])
         (last if broken == "parent" else full).state = SetState.DESTROYED
         session.flush()
         refused = run_backup._refusal(session, run, medium)

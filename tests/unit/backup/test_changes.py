@@ -291,7 +291,7 @@ def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resum
     found = [Found(path, status(path, state)) for path, state in new.items()]
     changes = list(since(base, found))
     state = dict(old)
-    for path, now in changes:
+    for path, now, _ in changes:
         assert path not in old or path not in new or old[path] != new[path]
         if now is None:
             del state[path]
@@ -351,7 +351,10 @@ def test_a_place_that_was_not_looked_at_changes_nothing() -> None:
         row(Known(path, "file", 9, *_times(1), 5, partial=False))
         for path in (b"/s/a", b"/s/b", b"/s/b/x", b"/s/b.txt")
     ]
-    assert list(since(base, [Found(b"/s/b", None)])) == [Change(b"/s/a", None), Change(b"/s/b.txt", None)]
+    assert list(since(base, [Found(b"/s/b", None)])) == [
+        Change(b"/s/a", None, "file"),
+        Change(b"/s/b.txt", None, "file"),
+    ]
 
 
 def test_the_largest_inode_fits_the_catalogue() -> None:

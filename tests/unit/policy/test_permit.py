@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.words import Words
+from policy.message import M
 from policy.tapes.facts import (
     CartridgeFacts,
     CartridgeState,
@@ -26,6 +27,12 @@ from policy.tapes.permit import Denial, FormatFacts, decide
 from policy.times.clock import Mark, leap
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
+FROZEN = M(
+    "Formats are frozen since {at} ({name}): {reason} To lift that: tapeline unfreeze {name} --why TEXT",
+    at="2026-11-20 08:00 UTC",
+    name="audit",
+    reason="An audit.",
+)
 OLD = datetime(2024, 10, 15, tzinfo=UTC)
 EXPIRED = datetime(2025, 10, 15, tzinfo=UTC)
 
@@ -157,6 +164,8 @@ DENIED = [
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
     (Denial.CLOCK, BLANK, {"clock_doubt": leap(NOW, Mark(NOW - timedelta(days=400)))}),
     (Denial.CLOCK, tape(stored()), {"clock_doubt": leap(NOW, None)}),
+    (Denial.FROZEN, BLANK, {"frozen": FROZEN}),
+    (Denial.FROZEN, tape(stored()), {"frozen": FROZEN}),
     (Denial.ALREADY_USED, BLANK, {"permit_used": True}),
     (Denial.FULL, tape(stored(run_id=12), cartridge=CartridgeState.FULL), {}),
     (Denial.NOT_APPENDED_TO, tape(stored(period="2026-11")), {}),
@@ -201,6 +210,20 @@ def test_nothing_is_appended_to_a_full_tape() -> None:
         decision = decide(facts(full))
         assert (decision.allowed, decision.append) == (False, False)
         assert "is full" in str(decision.main_reason)
+
+
+def test_a_freeze_denies_every_format_and_no_append() -> None:
+    """Also of a blank tape, and of one whose label an operator has named."""
+    for inserted, changes in (
+        (BLANK, {}),
+        (tape(stored()), {}),
+        (tape(stored(retention_until=None)), {"named_label": "TP20241015"}),
+    ):
+        free, frozen = decide(facts(inserted, **changes)), decide(facts(inserted, frozen=FROZEN, **changes))
+        assert (free.allowed, frozen.allowed, frozen.append) == (True, False, False)
+        assert frozen.main_reason is FROZEN
+    this_months = tape(stored(period="2026-11"), label="TP20261101")
+    assert decide(facts(this_months, frozen=FROZEN)).append
 
 
 def test_only_the_named_label_lifts_retention_and_the_newest_full() -> None:

@@ -1,0 +1,188 @@
+"""How much of each source a scan has found, and what of it is new, changed or gone: counted as it passes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from backup import system
+from backup.entry import FileType, shown
+from backup.request import SetRequest, Surveyed
+from backup.source import reach
+from backup.source.changes import Change
+from backup.source.place import looked
+from backup.source.scan import Found
+from policy.encryption import LEAST_SAMPLES, is_noise
+from policy.guard import NAMES, Planned
+from policy.paths import is_below, order
+from tape.programs.aside import Eyes
+
+SAMPLES = 50
+"""So many of the files that have changed are looked into, where that is many."""
+SAMPLE_BYTES = 16 << 10
+MOST_SUFFIXES = 1000
+"""More suffixes are not told apart."""
+
+
+@dataclass(slots=True)
+class Count:
+    """Of one root. Files are regular ones; each name of a file with several counts."""
+
+    root: bytes
+    files: int = 0
+    size: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    changed_names: list[str] = field(default_factory=list)
+    deleted_names: list[str] = field(default_factory=list)
+    samples: list[bytes] = field(default_factory=list)
+    """Paths of files that have changed, chosen from all of them by chance."""
+    new_suffixes: Counter[bytes] = field(default_factory=Counter)
+    deleted_suffixes: set[bytes] = field(default_factory=set)
+    chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - a sample, no secret
+
+    def planned(self, source: str, *, follows: bool) -> Planned:
+        """As the guard wants to know it; ``follows``: it is an increment."""
+        # What was known is there as it was, or changed, or gone; what is there and was not known is new.
+        known = self.files - self.new + self.deleted if follows else None
+        return Planned(
+            source,
+            self.files,
+            self.size,
+            known,
+            self.deleted,
+            self.changed,
+            tuple(self.deleted_names),
+            tuple(self.changed_names),
+            new_suffix=next(
+                ((shown(name), count) for name, count in self.new_suffixes.most_common(1)), ("", 0)
+            ),
+            deleted_suffixes=frozenset(map(shown, self.deleted_suffixes)),
+        )
+
+
+class Counts:
+    """Of all roots, which come in the order of the set."""
+
+    def __init__(self, roots: Sequence[bytes]) -> None:
+        self._of = {root: Count(root) for root in roots}
+        self._keys = [(order(root), self._of[root]) for root in roots]
+
+    def of(self, root: bytes) -> Count | None:
+        return self._of.get(root)
+
+    def found(self, stream: Iterable[Found]) -> Iterator[Found]:
+        """The walk of the scan, counted: each root comes before what is in it."""
+        count = Count(b"")
+        for each in stream:
+            path, status = each
+            if path in self._of:
+                count = self._of[path]
+            if status is not None and stat.S_ISREG(status.mode):
+                count.files += 1
+                count.size += max(status.size, 0)
+            yield each
+
+    def changes(self, stream: Iterable[Change]) -> Iterator[Change]:
+        """The changes of an increment, counted."""
+        for change in stream:
+            was_file = change.was == FileType.FILE
+            is_file = change.status is not None and stat.S_ISREG(change.status.mode)
+            if was_file or is_file:
+                count = self._above(change.path)
+                if count is not None:
+                    _count(count, change, was_file=was_file)
+            yield change
+
+    def _above(self, path: bytes) -> Count | None:
+        key = order(path)
+        return next((count for root, count in self._keys if is_below(key, root)), None)
+
+
+def _count(count: Count, change: Change, *, was_file: bool) -> None:
+    if not was_file:
+        count.new += 1
+        suffix = _suffix(change.path)
+        if suffix in count.new_suffixes or len(count.new_suffixes) < MOST_SUFFIXES:
+            count.new_suffixes[suffix] += 1
+    elif change.status is None:
+        count.deleted += 1
+        _note(count.deleted_names, change.path)
+        if len(count.deleted_suffixes) < MOST_SUFFIXES:
+            count.deleted_suffixes.add(_suffix(change.path))
+    else:
+        count.changed += 1
+        _note(count.changed_names, change.path)
+        _sample(count, change.path)
+
+
+def _sample(count: Count, path: bytes) -> None:
+    """Each of those that come has the same chance to be among the samples."""
+    if len(count.samples) < SAMPLES:
+        count.samples.append(path)
+    elif (place := count.chance.randrange(count.changed)) < SAMPLES:
+        count.samples[place] = path
+
+
+def _suffix(path: bytes) -> bytes:
+    name = path.rpartition(b"/")[2]
+    stem, dot, suffix = name.rpartition(b".")
+    return dot + suffix if stem else b""
+
+
+def _note(names: list[str], path: bytes) -> None:
+    if len(names) < NAMES:
+        names.append(shown(path))
+
+
+def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
+    """The sources as they are, with what was counted in each."""
+    about = ", ".join(request.sources)
+    follows = request.parent is not None
+    seen, planned = [], []
+    for source, root in zip(
+        seeing.ask(looked, request.sources, about=about),
+        seeing.ask(real_paths, request.sources, about=about),
+        strict=True,
+    ):
+        count = counts.of(root) if root is not None and source.is_there else None
+        if count is not None:
+            now = count.planned(source.path, follows=follows)
+            if len(count.samples) >= LEAST_SAMPLES:
+                now = replace(now, samples=seeing.ask(looked_into, tuple(count.samples), about=source.path))
+            planned.append(now)
+            source = replace(source, files=count.files, bytes=count.size)  # noqa: PLW2901
+        seen.append(source)
+    return Surveyed(tuple(seen), tuple(planned))
+
+
+def real_paths(sources: Sequence[str]) -> tuple[bytes | None, ...]:
+    """The real path of each source; None of one that is not there."""
+    return tuple(map(_real, sources))
+
+
+def _real(source: str) -> bytes | None:
+    with suppress(OSError):
+        return system.real(system.absolute(source))
+    return None
+
+
+def looked_into(paths: Sequence[bytes]) -> tuple[bool | None, ...]:
+    """Of each file whether it holds noise; None of one that is short or cannot be read."""
+    return tuple(map(_noise, paths))
+
+
+def _noise(path: bytes) -> bool | None:
+    with suppress(OSError):
+        descriptor = reach.opened(path)
+        try:
+            return is_noise(os.read(descriptor, SAMPLE_BYTES))
+        finally:
+            os.close(descriptor)
+    return None

@@ -1,0 +1,63 @@
+"""``tapeline freeze`` and ``unfreeze``: no tape is formatted while something is being looked into."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import person
+from cli.host import stack
+from cli.render import output
+from cli.render.output import AsJson
+from db import freezes
+from policy.errors import UsageError
+from policy.message import M, Message
+
+
+def freeze(
+    name: Annotated[str | None, typer.Argument(help="What it is lifted by; a number if left out.")] = None,
+    why: Annotated[str, typer.Option(help="It is in every message.", metavar="TEXT")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let no tape be formatted from now on, also past its retention, until the freeze is lifted by its name.
+
+    For the time in which nobody knows what will be needed, as when files were encrypted or deleted. Backups
+    go on on tapes that can be appended to; a run that needs a format waits, or fails.
+    """
+    _ask_why(why, M("Write why no tape may be formatted."))
+    with stack.database() as database, database.transaction() as session:
+        made = freezes.freeze(session, name, person.name(), why.strip())
+        found = freezes.as_json(made)
+    if as_json:
+        output.print_json(found)
+    else:
+        output.say(
+            M(
+                "No tape is formatted from now on. To lift it: tapeline unfreeze {name} --why TEXT",
+                name=made.name,
+            )
+        )
+
+
+def unfreeze(
+    name: Annotated[str, typer.Argument(help="Which one; 'tapeline status' names them.")],
+    why: Annotated[str, typer.Option(help="It is kept.", metavar="TEXT")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Lift a freeze. When no other one is left, tapes are formatted again, and runs that wait go on."""
+    _ask_why(why, M("Write why tapes may be formatted again."))
+    with stack.database() as database, database.transaction() as session:
+        lifted = freezes.as_json(freezes.lift(session, name, person.name(), why.strip()))
+        left = [each.name for each in freezes.standing(session)]
+    if as_json:
+        output.print_json({**lifted, "left": left})
+        return
+    output.say(M("Freeze '{name}' is lifted.", name=name))
+    if left:
+        output.say(M("Formats stay frozen: {names}.", names=", ".join(left)), style="yellow")
+
+
+def _ask_why(why: str, remedy: Message) -> None:
+    if not why.strip():
+        raise UsageError(M("--why is missing or empty."), remedy)

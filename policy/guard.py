@@ -1,0 +1,323 @@
+"""The guard over the sources: is what would be backed up what it was? A pure function from facts to doubts.
+
+A folder whose mount is gone would be backed up as a healthy, empty full, and push the real ones past
+retention. So a run is held where its sources are not as they were, until a person has accepted them. It is
+asked in two places: ``before`` a tape is touched, and ``after`` the plan, before the first byte is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median_high
+from typing import Any
+
+from policy import units
+from policy.message import M, Message
+from policy.paths import as_stored
+from policy.sources import Place, Source, Survey
+
+LEAST_FILES = 20
+"""Of fewer files, or names, no share is judged: one of three is a third."""
+LEAST_BYTES = 16 << 20
+"""Of fewer bytes no share is judged."""
+NAMES = 5
+"""So many names are told of a doubt."""
+WORSE = 10.0
+"""An acceptance still counts where a share has grown by so many percent of the whole since."""
+
+
+class Rule(StrEnum):
+    """What is not as it was."""
+
+    GONE = "gone"
+    PLACE = "place"
+    EMPTY = "empty"
+    FIRST_LEVEL = "first_level"
+    FEWER_FILES = "fewer_files"
+    FEWER_BYTES = "fewer_bytes"
+    DELETED = "deleted"
+    CHANGED = "changed"
+    ENCRYPTED = "encrypted"
+    """As ``policy.encryption`` says."""
+
+
+_FEWER = frozenset({Rule.EMPTY, Rule.FIRST_LEVEL, Rule.FEWER_FILES, Rule.FEWER_BYTES, Rule.DELETED})
+_FOLLOWS: dict[Rule, frozenset[Rule]] = {
+    Rule.GONE: _FEWER,
+    Rule.EMPTY: _FEWER,
+    Rule.FIRST_LEVEL: _FEWER - {Rule.EMPTY},
+    Rule.FEWER_FILES: frozenset({Rule.FEWER_BYTES, Rule.DELETED}),
+    # On another file system each file has another inode.
+    Rule.PLACE: frozenset({Rule.CHANGED}),
+}
+"""What a person who accepts the one has accepted with it: it is found later, for the same reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a source may be from what it was, in percent. None: that is not asked."""
+
+    fewer_files: float | None = 50.0
+    """Also how many fewer names there may be in the folder itself, and whether it may be empty."""
+    fewer_bytes: float | None = 50.0
+    deleted: float | None = 30.0
+    changed: float | None = 60.0
+    mount: bool = True
+    """Whether it has to be on the same file system."""
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Limits:
+        """From the field of a template, as ``values.guard`` reads it; what is left out has its default."""
+        return cls(**{name: _percent(value) for name, value in given.items()})
+
+
+def _percent(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return None if value == OFF else float(value.removesuffix("%"))
+
+
+OFF = "off"
+"""How a template says that something is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a plan has of one source. Files are regular ones."""
+
+    path: str
+    files: int
+    bytes: int
+    known: int | None = None
+    """Files of the sets that an increment follows; None: it is a full one."""
+    deleted: int = 0
+    changed: int = 0
+    deleted_names: tuple[str, ...] = ()
+    changed_names: tuple[str, ...] = ()
+    samples: tuple[bool | None, ...] = ()
+    """Of some of the files that have changed, whether they hold noise (``policy.encryption.is_noise``)."""
+    new_suffix: tuple[str, int] = ("", 0)
+    """With what most of the new files end, and how many."""
+    deleted_suffixes: frozenset[str] = frozenset()
+    """With what those end that are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One thing that is not as it was, with the figures."""
+
+    rule: Rule
+    source: str
+    message: Message
+    share: float | None = None
+    """In percent, where the rule has a limit."""
+    names: tuple[str, ...] = ()
+    """The first few."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule.value,
+            "source": self.source,
+            "message": self.message.to_json(),
+            "share": self.share,
+            "names": list(self.names),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Doubt:
+        return cls(
+            Rule(data["rule"]),
+            data["source"],
+            Message.from_json(data["message"]),
+            data["share"],
+            tuple(data["names"]),
+        )
+
+    @property
+    def in_words(self) -> Message:
+        """The figures, and the first names where there are some."""
+        if not self.names:
+            return self.message
+        return M("{doubt} First: {names}", doubt=self.message.to_json(), names=", ".join(self.names))
+
+    def covers(self, other: Doubt) -> bool:
+        """Whether a person who has accepted this one has accepted the other, too."""
+        if self.source != other.source:
+            return False
+        if self.rule is not other.rule:
+            return other.rule in _FOLLOWS.get(self.rule, frozenset())
+        return self.share is None or other.share is None or other.share <= self.share + WORSE
+
+
+def open_doubts(found: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doubt, ...]:
+    """Those that nobody has accepted."""
+    return tuple(doubt for doubt in found if not any(each.covers(doubt) for each in accepted))
+
+
+def before(limits: Limits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:
+    """What a first look at the sources has against them. ``surveys``: the norm, newest first; nothing is held
+    against a source that is not in it."""
+    found: list[Doubt] = []
+    for source in seen:
+        was = surveys[0].of(source.path) if surveys else None
+        if was is not None and was.is_there:
+            found += _at_a_look(limits, was, source)
+    return tuple(found)
+
+
+def _at_a_look(limits: Limits, was: Source, source: Source) -> Iterator[Doubt]:
+    if not source.is_there:
+        gone = M("Source {source} was there at the last backup, and is not now.", source=source.path)
+        yield Doubt(Rule.GONE, source.path, gone)
+        return
+    if limits.mount and _differs(was.place, source.place):
+        text = M(
+            "Source {source} is on another file system than at the last backup: {now}, before: {before}.",
+            source=source.path,
+            now=_in_words(source.place),
+            before=_in_words(was.place),
+        )
+        yield Doubt(Rule.PLACE, source.path, text)
+    if limits.fewer_files is not None and was.first_level and source.first_level is not None:
+        yield from _of_first_level(limits.fewer_files, source, source.first_level, was.first_level)
+
+
+def _differs(was: Place, now: Place) -> bool:
+    """What is not known is no difference."""
+    pairs = ((was.kind, now.kind), (was.id, now.id), (was.mount_point, now.mount_point))
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
+
+def _in_words(place: Place) -> str:
+    return " ".join(part for part in (place.kind, place.id, place.mount_point) if part)
+
+
+def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iterator[Doubt]:
+    if now == 0:
+        text = M("Source {source} is empty: it had {before} names.", source=source.path, before=before)
+        yield Doubt(Rule.EMPTY, source.path, text, 100.0)
+    elif before >= LEAST_FILES and _is_beyond(before - now, before, limit):
+        text = M(
+            "Source {source} has {now} names in its first level, and had {before}: {share} % fewer.",
+            source=source.path,
+            now=now,
+            before=before,
+            share=_shown(before - now, before),
+        )
+        yield Doubt(Rule.FIRST_LEVEL, source.path, text, _share(before - now, before))
+
+
+def after(limits: Limits, surveys: Sequence[Survey], planned: Iterable[Planned]) -> tuple[Doubt, ...]:
+    """What a plan has against the sources, against the median of the norm; and, of an increment, against what
+    it follows. A source that is not in the norm, or was empty, holds nothing."""
+    found: list[Doubt] = []
+    for source in planned:
+        kept = [was for each in surveys if (was := each.of(source.path)) is not None]
+        if kept:
+            found += _of_files(limits, source, _usual([was.files for was in kept]))
+            found += _of_bytes(limits, source, _usual([was.bytes for was in kept]))
+            found += _of_an_increment(limits, source)
+    return tuple(found)
+
+
+def _usual(kept: Sequence[int | None]) -> int:
+    """The median of what is known, newest first; nothing where the last set had nothing. An earlier set that
+    had nothing does not tell how much is usual."""
+    known = [count for count in kept if count is not None]
+    return median_high([count for count in known if count]) if known and known[0] else 0
+
+
+def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
+    if limits.fewer_files is None or not usual:
+        return
+    if source.files == 0:
+        text = M(
+            "Source {source} has no file any more: usual are {usual}.",
+            source=source.path,
+            usual=f"{usual:,}",
+        )
+        yield Doubt(Rule.EMPTY, source.path, text, 100.0, source.deleted_names)
+    elif usual >= LEAST_FILES and _is_beyond(usual - source.files, usual, limits.fewer_files):
+        text = M(
+            "Source {source} has {now} files, usual are {usual}: {share} % fewer.",
+            source=source.path,
+            now=f"{source.files:,}",
+            usual=f"{usual:,}",
+            share=_shown(usual - source.files, usual),
+        )
+        share = _share(usual - source.files, usual)
+        yield Doubt(Rule.FEWER_FILES, source.path, text, share, source.deleted_names)
+
+
+def _of_bytes(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
+    if limits.fewer_bytes is None or usual < LEAST_BYTES:
+        return
+    if _is_beyond(usual - source.bytes, usual, limits.fewer_bytes):
+        text = M(
+            "Source {source} has {now}, usual are {usual}: {share} % less.",
+            source=source.path,
+            now=units.size(source.bytes),
+            usual=units.size(usual),
+            share=_shown(usual - source.bytes, usual),
+        )
+        yield Doubt(Rule.FEWER_BYTES, source.path, text, _share(usual - source.bytes, usual))
+
+
+def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
+    known = source.known
+    if known is None or known < LEAST_FILES:
+        return
+    if limits.deleted is not None and _is_beyond(source.deleted, known, limits.deleted):
+        text = M(
+            "Of {known} files of source {source}, {count} are deleted: {share} %.",
+            known=f"{known:,}",
+            source=source.path,
+            count=f"{source.deleted:,}",
+            share=_shown(source.deleted, known),
+        )
+        share = _share(source.deleted, known)
+        yield Doubt(Rule.DELETED, source.path, text, share, source.deleted_names)
+    if limits.changed is not None and _is_beyond(source.changed, known, limits.changed):
+        text = M(
+            "Of {known} files of source {source}, {count} have changed: {share} %.",
+            known=f"{known:,}",
+            source=source.path,
+            count=f"{source.changed:,}",
+            share=_shown(source.changed, known),
+        )
+        share = _share(source.changed, known)
+        yield Doubt(Rule.CHANGED, source.path, text, share, source.changed_names)
+
+
+def _is_beyond(part: int, whole: int, limit: float) -> bool:
+    """At the limit is within it."""
+    return part * 100 > limit * whole
+
+
+def _share(part: int, whole: int) -> float:
+    return part * 100 / whole
+
+
+def _shown(part: int, whole: int) -> str:
+    return f"{_share(part, whole):.0f}"
+
+
+def not_mounted(demanded: Iterable[str], seen: Iterable[Source]) -> tuple[str, ...]:
+    """Those folders of ``must_be_mounted`` at or below which a source lies, but no file system is mounted."""
+    sources = list(seen)
+    return tuple(point for point in demanded if not all(_is_met(point, each) for each in sources))
+
+
+def _is_met(point: str, source: Source) -> bool:
+    if not is_at_or_below(source.path, point):
+        return True
+    mounted = source.place.mount_point
+    return source.is_there and mounted is not None and is_at_or_below(mounted, point)
+
+
+def is_at_or_below(path: str, folder: str) -> bool:
+    """Whether a path, as people write it, is a folder or lies in it."""
+    at, within = (as_stored(text).rstrip("/") + "/" for text in (folder, path))
+    return within.startswith(at)

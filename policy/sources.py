@@ -1,0 +1,86 @@
+"""The sources of a backup as facts: what was seen of each, and what a set keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The file system that a source lies on. None: the system does not say, which is no difference."""
+
+    kind: str | None = None
+    """Its type, as the kernel names it: ``ext4``, ``nfs4``."""
+    id: str | None = None
+    """What is the same after a new start: the UUID of a disk, the address of a share."""
+    mount_point: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source at a moment. None: not known, which is not zero."""
+
+    path: str
+    """As the template names it."""
+    is_there: bool = True
+    place: Place = Place()
+    first_level: int | None = None
+    """How many names are in the folder itself."""
+    files: int | None = None
+    """Files in it and below it."""
+    bytes: int | None = None
+    """Their sizes, uncompressed."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Source:
+        return cls(**{**data, "place": Place(**data["place"])})
+
+
+class Survey(NamedTuple):
+    """What a set keeps of its sources, so that a later one can be compared with it."""
+
+    rules: str
+    """Tells which sources were named and what was left out: with other rules nothing is compared."""
+    sources: tuple[Source, ...]
+
+    def of(self, path: str) -> Source | None:
+        """What was seen of a source."""
+        return next((source for source in self.sources if source.path == path), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rules": self.rules, "sources": [source.to_json() for source in self.sources]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Survey:
+        return cls(data["rules"], tuple(map(Source.from_json, data["sources"])))
+
+
+class Past(NamedTuple):
+    """What a complete set of the same template has kept."""
+
+    survey: Survey
+    is_accepted: bool
+    """It was held, and a person has accepted it."""
+
+
+NORM = 5
+"""So many of the last sets say what is usual."""
+
+
+def norm(past: Sequence[Past], rules: str) -> list[Survey]:
+    """The surveys that a new one is compared with, of these of the last sets, newest first: those with the
+    same rules. What a person has accepted is the norm from then on."""
+    found: list[Survey] = []
+    for each in past:
+        if len(found) == NORM:
+            break
+        if each.survey.rules == rules:
+            found.append(each.survey)
+            if each.is_accepted:
+                break
+    return found

@@ -1,0 +1,144 @@
+"""The guard over the sources (``policy.guard``) at work: in the precheck, and after the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backup.request import Surveyed
+from backup.source.lookout import opened
+from backup.source.place import looked
+from db import doubts
+from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
+from policy import encryption, guard, sources
+from policy.errors import TapelineError
+from policy.guard import Doubt, Limits
+from policy.message import M
+from policy.sources import Source, Survey
+from tape.programs.aside import Wait
+from tasks.record import asked_for
+from tasks.work import SourcesDoubted, Work
+
+_NAMES = ("sources", "excludes", "exclude_caches", "one_file_system", "max_file_bytes", "max_file_age_days")
+
+
+class SourceUnmounted(TapelineError):
+    """A folder that the template says must be mounted is an empty place for a mount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What the sources of a run are compared with."""
+
+    sources: tuple[str, ...]
+    rules: str
+    limits: Limits
+    demanded: tuple[str, ...]
+    """Where a file system has to be mounted."""
+    surveys: list[Survey]
+    accepted: list[Doubt]
+    is_begun: bool
+    """Something of its set is on tape: what the sources were then has been judged."""
+
+    def before(self, seen: Sequence[Source]) -> tuple[Doubt, ...]:
+        """What nobody has accepted, at a first look."""
+        if self.is_begun:
+            return ()
+        return guard.open_doubts(guard.before(self.limits, self.surveys, seen), self.accepted)
+
+    def survey(self, found: Surveyed) -> Survey:
+        """What the set keeps of its sources."""
+        return Survey(self.rules, found.seen)
+
+
+def standard(session: Session, run: ChainRun) -> Standard | None:
+    """Of a run; None: it is none of a schedule, and has no sources."""
+    if run.schedule is None:
+        return None
+    record = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
+    asked = asked_for(run) if record is None else {name: getattr(record, name) for name in _NAMES}
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    begun = stored is not None and bool(stored.archives)
+    return _standard(session, run.schedule, asked, doubts.accepted(run), is_begun=begun)
+
+
+def standard_for(session: Session, schedule: ScheduledTask) -> Standard:
+    """Of a run of a schedule that starts now."""
+    template = schedule.template
+    return _standard(
+        session, schedule, {name: getattr(template, name) for name in _NAMES}, [], is_begun=False
+    )
+
+
+def _standard(
+    session: Session,
+    schedule: ScheduledTask,
+    asked: dict[str, Any],
+    accepted: list[Doubt],
+    *,
+    is_begun: bool,
+) -> Standard:
+    rules = doubts.rules(asked)
+    return Standard(
+        sources=tuple(asked["sources"]),
+        rules=rules,
+        # As the template has them now: a limit that was too narrow is widened there, and the run retried.
+        limits=Limits.parse(schedule.template.guard),
+        demanded=tuple(schedule.template.must_be_mounted),
+        surveys=sources.norm(doubts.past(session, schedule.template_id), rules),
+        accepted=accepted,
+        is_begun=is_begun,
+    )
+
+
+def look(work: Work, wait: Wait | None) -> None:
+    """Before a tape is touched. Raises SourceUnmounted, SourcesDoubted, and what ``wait`` raises."""
+    held_to = work.db(standard)
+    if held_to is None:
+        return
+    with opened(wait) as eyes:
+        seen = eyes.ask(looked, held_to.sources, about=", ".join(held_to.sources))
+    unmounted = guard.not_mounted(held_to.demanded, seen)
+    if unmounted:
+        raise SourceUnmounted(
+            M(
+                "Nothing is mounted at {points}, where must_be_mounted asks for it.",
+                points=", ".join(unmounted),
+            ),
+            M("Mount it, then: tapeline runs retry {run}", run=work.held.run_id),
+        )
+    _refuse(work, held_to.before(seen))
+
+
+def judge(
+    work: Work, enter: Callable[[Session, ChainRun, Survey, list[Any]], None]
+) -> Callable[[Surveyed], None]:
+    """What is asked after the plan, before the first byte. ``enter`` puts the set into the catalogue,
+    where it is not before: with its survey, and what of it was accepted.
+
+    What it makes raises SourcesDoubted.
+    """
+    held_to = work.db(standard)
+    assert held_to is not None, "a backup is one of a schedule"
+
+    def judged(found: Surveyed) -> None:
+        every = (
+            *guard.before(held_to.limits, held_to.surveys, found.seen),
+            *guard.after(held_to.limits, held_to.surveys, found.planned),
+            *(encryption.doubts(held_to.limits, found.planned) if held_to.surveys else ()),
+        )
+        _refuse(work, guard.open_doubts(every, held_to.accepted))
+        work.db(
+            lambda session, run: enter(session, run, held_to.survey(found), run.accepted if every else [])
+        )
+
+    return judged
+
+
+def _refuse(work: Work, found: tuple[Doubt, ...]) -> None:
+    if found:
+        raise SourcesDoubted(work.held.run_id, found)
