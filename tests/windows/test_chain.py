@@ -246,7 +246,7 @@ def test_the_chain_with_a_worker_of_windows(system: System, host: Host) -> None:
     system.start("control")
     refused = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert (refused["state"], programs.formats(host.tools)) == ("FAILED", [])
-    assert "tapeline tape erasable" in refused["reason"]
+    assert "tapeline tape erasable" in refused["reason"]["id"]
 
     host.say_erasable()
     run_id = system.run_schedule("monthly")
