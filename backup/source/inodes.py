@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def _look_again(_device: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _mounted() -> frozenset[int]:
+    if sys.platform == "win32":
+        return frozenset()  # It has no such list; wine shows that of its host.
     try:
         lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
     except OSError:
