@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.measure import say
 from db import (
-    attention,
+    alerts,
     failures,
     outbox,
     views,
@@ -158,9 +158,9 @@ ANSWERS: dict[str, Answer] = {
     "tape list": views.tapes_counted,
     "all tapes as the rules see them": Shelf,
     "calendar of 30 days": _calendar,
-    "what needs somebody": lambda session: attention.concerns(session, now(), (), lambda _seen: False),
+    "what needs somebody": lambda session: alerts.alerts(session, now(), (), lambda _seen: False),
     "channels in trouble": outbox.troubles,
-    "failures that stand": lambda session: attention.newest_failures(session, schedules.present(session)),
+    "failures that stand": lambda session: failures.newest(session, schedules.present(session)),
     "failures of no schedule": lambda session: failures.of_no_schedule(session, now() - timedelta(days=7)),
     "counts of a schedule": lambda session: schedules.counts(session, schedules.present(session)[0]),
     "sets list": lambda session: session.scalars(

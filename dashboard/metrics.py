@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK
 from dashboard.page import Page
-from db import attention, freezes
+from db import alerts, failures, freezes
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
 from db.runs import transitions
@@ -95,18 +95,27 @@ def families(session: Session) -> Iterator[GaugeMetricFamily]:
         up.add_metric([drive.name], int(not wiring.is_silent(drive.last_seen_at)))
     yield up
     yield from _of_condition(session)
+    yield _of_alerts(session)
     unsent = select(func.count()).where(Notification.next_attempt_at < now() - UNSENT_AFTER)
     count = session.scalars(unsent).one()
     yield _one("tapeline_messages_unsent", "Messages that no channel or not each has taken yet.", count)
 
 
+def _of_alerts(session: Session) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("tapeline_alerts", "What needs somebody, as on Today.", labels=["urgent"])
+    urgent = [each.is_urgent for each in alerts.current(session, wiring.is_silent)]
+    family.add_metric(["yes"], urgent.count(True))
+    family.add_metric(["no"], urgent.count(False))
+    return family
+
+
 def _of_condition(session: Session) -> Iterator[GaugeMetricFamily]:
-    alerts = GaugeMetricFamily(
+    warned = GaugeMetricFamily(
         "tapeline_drive_alerts", "What the drive warned of after its last run.", labels=["drive"]
     )
     for drive in session.scalars(select(Drive).order_by(Drive.name)):
-        alerts.add_metric([drive.name], len(drive.alerts))
-    yield alerts
+        warned.add_metric([drive.name], len(drive.alerts))
+    yield warned
     wear = GaugeMetricFamily(
         "tapeline_tape_wear", "What of the tape's condition is past its limit.", labels=["tape"]
     )
@@ -154,7 +163,7 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         "tapeline_next_run_timestamp_seconds", "When it is due next.", labels=labels
     )
     moment = now()
-    in_failure = {run.schedule_id for run in attention.newest_failures(session, schedules.present(session))}
+    in_failure = {run.schedule_id for run in failures.newest(session, schedules.present(session))}
     for row in schedules.present(session):
         due = planner.owed_since(row, moment)
         owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)

@@ -13,9 +13,9 @@ from tornado.web import authenticated
 
 from celery_app import settings
 from dashboard.page import Page
-from db import attention, views
+from db import views
 from db.models import ChainRun, ScheduledTask, now
-from db.schedules import calendar, planner, schedules
+from db.schedules import calendar, needs, planner, schedules
 from db.states import RunState
 from policy.times.calendar import Entry
 from policy.times.local_time import zone_named
@@ -104,7 +104,7 @@ def _change(entry: Entry) -> dict[str, Any]:
         "at": views.iso(entry.planned.at),
         "schedule": entry.planned.schedule,
         "drive": entry.planned.drive,
-        "needs": attention.needed(entry),
+        "needs": needs.needed(entry),
         "insert": entry.insert,
         "label": entry.label,
         "format": entry.format,

@@ -12,9 +12,9 @@ from tornado.web import authenticated
 from celery_app import reading, wiring
 from dashboard.page import Page
 from dashboard.schedules import newest_runs
-from db import attention, views
+from db import alerts, views
 from db.models import ChainRun, ScheduledTask, now
-from db.schedules import calendar, planner, schedules
+from db.schedules import calendar, needs, planner, schedules
 from db.states import RunState
 from policy.times.calendar import Entry
 
@@ -49,7 +49,7 @@ def _found(session: Session) -> dict[str, Any]:
     rows = schedules.present(session)
     newest = newest_runs(session, rows)
     return {
-        "concerns": attention.concerns(session, moment, ahead, wiring.is_silent),
+        "alerts": alerts.alerts(session, moment, ahead, wiring.is_silent),
         "under_way": views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(UNDER_WAY))),
         "schedules": [shown(row, moment, newest.get(row.name), ahead) for row in rows],
     }
@@ -67,5 +67,5 @@ def shown(
         "last_success": views.iso(row.last_success_time),
         "last": last,
         "next": views.iso(entry.planned.at if entry else planner.next_to_write(row, moment)),
-        "needs": attention.needed(entry) if entry else None,
+        "needs": needs.needed(entry) if entry else None,
     }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, joinedload
 
 from db import events
 from db.errors import NotAllowed
-from db.models import ChainRun, now
+from db.models import ChainRun, ScheduledTask, now
 from db.runs import transitions
 from db.states import Kind, RunState
 from policy.message import M, Message
@@ -47,6 +48,24 @@ def standing(session: Session) -> list[Failure]:
     )
     rows = session.execute(select(ChainRun.id, newest).where(_stands()).order_by(ChainRun.id))
     return [Failure(run_id, newer) for run_id, newer in rows]
+
+
+def newest(session: Session, rows: Iterable[ScheduledTask]) -> list[ChainRun]:
+    """The newest failure of each schedule, if it stands: one that is newer replaces it, dismissed or not."""
+    later = aliased(ChainRun)
+    replaced = exists().where(
+        later.schedule_id == ChainRun.schedule_id, later.id > ChainRun.id, later.state == RunState.FAILED
+    )
+    query = select(ChainRun).where(_stands(), ChainRun.schedule_id.in_([row.id for row in rows]), ~replaced)
+    return list(session.scalars(query.options(joinedload(ChainRun.schedule)).order_by(ChainRun.id)))
+
+
+def dismissed_until(session: Session) -> dict[int | None, datetime]:
+    """By schedule, when its newest dismissed failure was due: nobody wants what was due until then."""
+    query = select(ChainRun.schedule_id, func.max(ChainRun.due_at)).where(
+        ChainRun.state == RunState.FAILED, ChainRun.dismissed_at.is_not(None), ChainRun.due_at.is_not(None)
+    )
+    return {schedule: due for schedule, due in session.execute(query.group_by(ChainRun.schedule_id))}  # noqa: C416
 
 
 def of_no_schedule(session: Session, since: datetime) -> list[ChainRun]:

@@ -7,22 +7,20 @@ from typing import Any
 import typer
 from sqlalchemy import func, select
 
+from celery_app import wiring
 from cli.commands.notify import in_trouble
-from cli.commands.schedules import trouble, warn
 from cli.commands.tapes import drive_json, seen
 from cli.host import stack
 from cli.host.database import say_held
 from cli.render import ending, output
 from cli.render.output import AsJson
 from db import (
-    attention,
+    alerts,
     freezes,
-    leaps,
     outbox,
     views,
 )
-from db.admin import processes
-from db.models import ChainRun, Drive, Notification, now
+from db.models import ChainRun, Drive, Notification
 from db.schedules import schedules
 from db.states import ACTIVE
 from policy.message import M, Message
@@ -49,7 +47,6 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _collect(session: Any) -> dict[str, Any]:
-    doubt = leaps.doubt(session, now())
     active = views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(ACTIVE)))
     ended = views.runs_json(session, select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).limit(1))
     unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
@@ -62,15 +59,16 @@ def _collect(session: Any) -> dict[str, Any]:
         ],
         "schedules": sum(each["enabled"] for each in planned),
         "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
-        "standing_still": attention.standing_still(session),
-        "trouble": [each for each in planned if trouble(each)],
+        "alerts": [
+            each.to_json()
+            for each in alerts.current(session, wiring.is_silent)
+            # With what releases it, below.
+            if not each.may_release
+        ],
         "unsent_messages": session.scalar(unsent),
         "channels": outbox.troubles(session),
-        "behind": [text.to_json() for text in processes.behind(session)],
-        "condition": [warning.to_json() for warning, *_ in attention.warned_of(session)],
         "held": views.held_json(session),
         "frozen": [freezes.as_json(each) for each in freezes.standing(session)],
-        "clock_doubt": doubt.to_json() if doubt else None,
     }
 
 
@@ -88,35 +86,29 @@ def _due(schedule: dict[str, Any]) -> str:
     return str(schedule["next_run_time"])
 
 
-def _print_warnings(found: dict[str, Any]) -> None:
-    for text in found["behind"]:
-        output.say(Message.from_json(text), style="red")
-    for warning in found["condition"]:
-        output.say(Message.from_json(warning), style="yellow")
+def _print_alerts(found: dict[str, Any]) -> None:
+    for each in found["alerts"]:
+        held_up = found["channels"].get(each["channel"])
+        text = in_trouble(each["channel"], held_up) if held_up else Message.from_json(each["message"])
+        output.say(text, style="red" if each["urgent"] else "yellow")
 
 
 def _print_workers(found: dict[str, Any]) -> None:
-    if found["clock_doubt"]:
-        output.say(Message.from_json(found["clock_doubt"]), style="red")
-    for each in found["frozen"]:
-        text = M("Formats are frozen ({name}): {reason}", name=each["name"], reason=each["reason"])
-        output.say(text, style="red")
     if found["broker"]:
         output.say(Message.from_json(found["broker"]), style="red")
     if not found["workers"]:
         output.say(
             M("Nothing runs: no worker answers. Start them with 'tapeline up', or as services."), style="red"
         )
-    for each in found["standing_still"]:
-        output.say(Message.from_json(each["reason"]), style="red")
 
 
 def _print(found: dict[str, Any]) -> None:
     _print_workers(found)
+    _print_alerts(found)
     for run in found["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
         # Of a run that waits no step is at work: what it waits for is what somebody has to know.
-        waits = run["state"] == "WAITING_FOR_TAPE" and run["reason"]
+        waits = run["state"] in {"WAITING_FOR_TAPE", "HELD"} and run["reason"]
         output.say(
             M(
                 "Run {id} ({schedule}): {state}, {step}",
@@ -155,19 +147,13 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style="red" if drive["silent"] else None,
         )
-    _print_warnings(found)
     output.say(M("Enabled schedules: {count}", count=found["schedules"]))
     if found["next"]:
         following = found["next"]
         at = output.on_named_clock(_due(following), following["time_zone"])
         output.say(M("{name}: next run {at}", name=following["name"], at=at))
     say_held(found["held"])
-    for each in found["trouble"]:
-        if each["name"] not in found["held"]["schedules"]:
-            warn(each)
     if found["unsent_messages"]:
         output.say(
             M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
         )
-    for name, held_up in found["channels"].items():
-        output.say(in_trouble(name, held_up), style="yellow")

@@ -120,7 +120,7 @@ class Evening:
         return _text(html.unescape(re.sub(r"<[^>]+>", " ", self._site.get("/today"))))
 
     def needs_nobody(self) -> bool:
-        return self._site is None or 'data-concerns="0"' in self._site.get("/today")
+        return self._site is None or 'data-alerts="0"' in self._site.get("/today")
 
     # The night.
 

@@ -41,7 +41,7 @@ def test_a_test_message_is_sent_and_the_answers_are_said(system: System, catcher
     assert "No channel is set up" in system.cli("notify", "test", code=2).stderr
     configure(system, catcher, language="zh_CN")
     shown = system.cli("notify", "test", code=1).stdout
-    assert "✓ ops：消息已被接收。" in shown
+    assert "✓ ops：通知已被接收。" in shown
     assert "✗ dead：" in shown
     [message] = catcher.messages
     assert message["title"] == "Tapeline · 测试通知"

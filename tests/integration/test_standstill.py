@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import celery, wiring
-from db import attention
+from db import alerts
 from db.engine import Database
 from db.models import Notification, RunEvent, now
 from db.runs import steps, transitions
@@ -87,7 +87,7 @@ def test_a_step_that_lives_and_comes_no_further(database: Database, tasks: list[
     assert of(database, number)[:2] == (RunState.RUNNING, ["started", "stalled"])
     assert "tapeline.deliver" in tasks
     with database.transaction() as session:
-        [concern] = [c for c in attention.concerns(session, now(), [], lambda _: False) if c.run == number]
+        [concern] = [c for c in alerts.alerts(session, now(), [], lambda _: False) if c.run == number]
         assert f"Run {number} of schedule 'monthly' stands still" in str(concern.message)
         assert "in step precheck on tape@h" in str(concern.message)
         told = session.scalars(select(RunEvent).where(RunEvent.level == "warning")).all()
@@ -96,7 +96,7 @@ def test_a_step_that_lives_and_comes_no_further(database: Database, tasks: list[
         steps.beat(session, held, moved=True)
     recover.recover()
     with database.transaction() as session:
-        assert not [c for c in attention.concerns(session, now(), [], lambda _: False) if c.run == number]
+        assert not [c for c in alerts.alerts(session, now(), [], lambda _: False) if c.run == number]
     stands_still(database, number, HOUR)
     recover.recover()
     # What was said before it came further was said of another time.

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import (
-    attention,
+    alerts,
     doubts,
     events,
     freezes,
@@ -105,7 +105,7 @@ def test_every_message_and_today_say_it(database: Database) -> None:
         assert frozen["capacity"] == frozen["drive_back"]
         facts = session.scalars(select(Notification.facts).where(Notification.event == "capacity")).one()
         assert "an audit." in str(Facts.from_json(facts).frozen)
-        [concern] = [each for each in attention.concerns(session, now(), [], lambda _: False) if each.freeze]
+        [concern] = [each for each in alerts.alerts(session, now(), [], lambda _: False) if each.freeze]
         assert (concern.freeze, concern.is_urgent) == ("audit", True)
 
 

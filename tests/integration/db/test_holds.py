@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from db import attention
+from db import alerts
 from db.admin import holds
 from db.engine import Database
 from db.errors import NotAllowed
@@ -61,7 +61,7 @@ def test_a_held_run_takes_no_step_and_gives_its_drive_back(database: Database) -
         transitions.transition(session, imported, RunState.SUCCEEDED)
         assert transitions.admit(session, "tape0") is None
         [concern] = [
-            each for each in attention.concerns(session, now(), [], lambda _: False) if each.run == run.id
+            each for each in alerts.alerts(session, now(), [], lambda _: False) if each.run == run.id
         ]
         assert "tapeline database release --run" in str(concern.message)
         holds.release_run(session, run.id, "li")

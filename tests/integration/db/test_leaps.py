@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from celery_app import celery, wiring
-from db import attention, clock, leaps
+from db import alerts, clock, leaps
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupSet, ClockMark, now
@@ -94,7 +94,7 @@ def test_each_sign_of_life_counts_and_none_of_a_clock_that_leaps(
     drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
     drives.seen(session, "tape0")
     assert leaps.doubt(session, now())
-    assert "clock confirm" in str(attention.concerns(session, now(), [], lambda _: False)[0].message)
+    assert "clock confirm" in str(alerts.alerts(session, now(), [], lambda _: False)[0].message)
     with pytest.raises(NotAllowed, match="clock confirm"):
         expiry.expirable(session, now())
     monkeypatch.setattr(clock, "now", lambda: begun + 30 * DAY)

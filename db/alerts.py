@@ -1,4 +1,7 @@
-"""What needs somebody: everything that will not come right by itself, and what has to be done soon."""
+"""What needs somebody: everything that will not come right by itself, and what has to be done soon.
+
+The one list of it: the page Today, ``tapeline status`` and ``/metrics`` ask here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from db import (
@@ -19,25 +22,22 @@ from db import (
     outbox,
 )
 from db.admin import holds, processes
-from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge
+from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
-from db.schedules import planner, schedules
+from db.schedules import calendar, needs, planner, schedules
 from db.states import ACTIVE, Kind, RunState
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, SetState
 from policy.times.calendar import Entry
-from policy.times.local_time import zone_named
 
 LATELY = timedelta(days=7)
 """How long a failure of a run that no schedule asked for is shown."""
 SOON = timedelta(days=2)
 """How long before a run the tape that it needs is asked for."""
 
-_DECIDING = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
-
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class Alert:
     """One thing that needs somebody, and what it is about."""
 
     message: Message
@@ -52,20 +52,31 @@ class Concern:
     schedule: str | None = None
     drive: str | None = None
     tape: int | None = None
+    channel: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As scripts read it."""
+        return {
+            "message": self.message.to_json(),
+            "urgent": self.is_urgent,
+            "run": self.run,
+            "schedule": self.schedule,
+            "drive": self.drive,
+            "channel": self.channel,
+        }
 
 
-def concerns(
+def alerts(
     session: Session, moment: datetime, ahead: Iterable[Entry], is_silent: Callable[[datetime], bool]
-) -> list[Concern]:
+) -> list[Alert]:
     """Everything that needs somebody, the most urgent first.
 
     ``ahead``: the calendar from ``moment`` on. ``is_silent``: whether a drive's worker that was seen last
     at that time has been silent for too long.
     """
     rows = schedules.present(session)
-    ended = _newest_failed(session, rows)
-    failed = [run for run in ended if run.dismissed_at is None]
-    dismissed = {run.schedule_id: run.due_at for run in ended if run.dismissed_at}
+    failed = failures.newest(session, rows)
+    dismissed = failures.dismissed_until(session)
     owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
     return [
         *_clock(session, moment),
@@ -90,16 +101,22 @@ def concerns(
     ]
 
 
-def _clock(session: Session, moment: datetime) -> Iterator[Concern]:
+def current(session: Session, is_silent: Callable[[datetime], bool]) -> list[Alert]:
+    """As ``alerts``, for whoever has not played the calendar."""
+    moment = now()
+    return alerts(session, moment, calendar.entries(session, moment, moment + SOON), is_silent)
+
+
+def _clock(session: Session, moment: datetime) -> Iterator[Alert]:
     doubt = leaps.doubt(session, moment)
     if doubt is not None:
-        yield Concern(doubt)
+        yield Alert(doubt)
 
 
-def _frozen(session: Session) -> Iterator[Concern]:
+def _frozen(session: Session) -> Iterator[Alert]:
     for freeze in freezes.standing(session):
         text = M("Formats are frozen ({name}): {reason}", name=freeze.name, reason=freeze.reason)
-        yield Concern(text, run=freeze.run_id, freeze=freeze.name)
+        yield Alert(text, run=freeze.run_id, freeze=freeze.name)
 
 
 def standing_still(session: Session) -> list[dict[str, Any]]:
@@ -112,54 +129,40 @@ def standing_still(session: Session) -> list[dict[str, Any]]:
     return found
 
 
-def _standing_still(session: Session) -> Iterator[Concern]:
+def _standing_still(session: Session) -> Iterator[Alert]:
     for each in standing_still(session):
         run = transitions.get(session, each["run"])
         text = M("{what} stands still: {reason}", what=_what(run), reason=each["reason"])
-        yield Concern(text, run=run.id, drive=run.drive)
+        yield Alert(text, run=run.id, drive=run.drive)
 
 
-def _held(session: Session) -> Iterator[Concern]:
+def _held(session: Session) -> Iterator[Alert]:
     for run in holds.held_runs(session):
         text = M("{what} does not go on: {reason}", what=_what(run), reason=holds.why(run).to_json())
-        yield Concern(text, run=run.id, may_release=True)
+        yield Alert(text, run=run.id, may_release=True)
 
 
-def _doubted(session: Session) -> Iterator[Concern]:
+def _doubted(session: Session) -> Iterator[Alert]:
     for run in _runs(session, ChainRun.state == RunState.HELD, ~ChainRun.is_held):
         text = M(
             "{what} is held, its sources are not as they were: {reason}",
             what=_what(run),
             reason=run.reason or "",
         )
-        yield Concern(text, run=run.id, may_accept=True)
+        yield Alert(text, run=run.id, may_accept=True)
 
 
-def _waiting(session: Session) -> Iterator[Concern]:
+def _waiting(session: Session) -> Iterator[Alert]:
     for run in _runs(session, ChainRun.state == RunState.WAITING_FOR_TAPE, ~ChainRun.is_held):
         text = M("{what} waits for a tape: {reason}", what=_what(run), reason=run.reason or "")
-        yield Concern(text, run=run.id, drive=run.drive)
+        yield Alert(text, run=run.id, drive=run.drive)
 
 
-def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) -> Iterator[Concern]:
+def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) -> Iterator[Alert]:
     by_hand = failures.of_no_schedule(session, moment - LATELY)
     for run in sorted([*of_schedules, *by_hand], key=lambda run: -run.id):
         text = M("{what} has failed: {reason}", what=_what(run), reason=run.reason or "")
-        yield Concern(text, run=run.id, may_retry=True)
-
-
-def newest_failures(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
-    """Of each of the schedules the newest run that ended, if it has failed and nobody has dismissed it."""
-    return [run for run in _newest_failed(session, rows) if run.dismissed_at is None]
-
-
-def _newest_failed(session: Session, rows: list[ScheduledTask]) -> list[ChainRun]:
-    newest = (
-        select(func.max(ChainRun.id))
-        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state.in_(_DECIDING))
-        .group_by(ChainRun.schedule_id)
-    )
-    return _runs(session, ChainRun.id.in_(newest), ChainRun.state == RunState.FAILED)
+        yield Alert(text, run=run.id, may_retry=True)
 
 
 def _runs(session: Session, *conditions: object) -> list[ChainRun]:
@@ -180,33 +183,33 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
-def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Concern]:
+def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Alert]:
     """As a database that was made again from a dump leaves them, and a host on which beat was forgotten."""
     wrong = idle.all_off(rows) or idle.no_beat(session, rows)
     if wrong is not None:
-        yield Concern(wrong[0], schedule=rows[0].name)
+        yield Alert(wrong[0], schedule=rows[0].name)
     for text, _ in [] if wrong else idle.not_by_itself(rows):
-        yield Concern(text, is_urgent=False, schedule=rows[0].name)
+        yield Alert(text, is_urgent=False, schedule=rows[0].name)
 
 
 def _without_a_backup(
     session: Session, rows: list[ScheduledTask], moment: datetime, named: set[str | None]
-) -> Iterator[Concern]:
+) -> Iterator[Alert]:
     for name, text, _ in idle.without_a_backup(session, rows, moment):
         if name not in named:
-            yield Concern(text, is_urgent=False, schedule=name)
+            yield Alert(text, is_urgent=False, schedule=name)
 
 
-def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Concern]:
+def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Alert]:
     for row in rows:
         problem, due = planner.problem_of(row), planner.planned_time(row)
         if problem is not None:
             text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
-            yield Concern(text, schedule=row.name, may_release=row.is_held)
+            yield Alert(text, schedule=row.name, may_release=row.is_held)
         elif due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("{name} was due {at} and has not started: is beat running?", name=row.name, at=at)
-            yield Concern(text, schedule=row.name)
+            yield Alert(text, schedule=row.name)
 
 
 def _owed(
@@ -215,7 +218,7 @@ def _owed(
     moment: datetime,
     failed: set[int | None],
     dismissed: dict[int | None, datetime],
-) -> Iterator[Concern]:
+) -> Iterator[Alert]:
     """A run under way may still bring it, and a failed one is named already; one that was dismissed, and what
     was due before, is not wanted any more."""
     active = select(ChainRun.schedule_id).where(ChainRun.state.in_(ACTIVE))
@@ -225,10 +228,10 @@ def _owed(
         if due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("Schedule '{name}' owes a backup that was due {at}.", name=row.name, at=at)
-            yield Concern(text, schedule=row.name)
+            yield Alert(text, schedule=row.name)
 
 
-def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator[Concern]:
+def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator[Alert]:
     for drive in session.scalars(select(Drive).order_by(Drive.name)):
         if is_silent(drive.last_seen_at):
             text = M(
@@ -236,10 +239,10 @@ def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator
                 drive=drive.name,
                 host=drive.host,
             )
-            yield Concern(text, drive=drive.name)
+            yield Alert(text, drive=drive.name)
 
 
-def _doubtful_tapes(session: Session) -> Iterator[Concern]:
+def _doubtful_tapes(session: Session) -> Iterator[Alert]:
     query = select(TapeCartridge).where(
         TapeCartridge.state.in_([CartridgeState.UNKNOWN, CartridgeState.ERROR])
     )
@@ -257,12 +260,12 @@ def _doubtful_tapes(session: Session) -> Iterator[Concern]:
                 tape=tape.tape_id,
             )
         )
-        yield Concern(text, tape=tape.id)
+        yield Alert(text, tape=tape.id)
 
 
-def _conditions(session: Session) -> Iterator[Concern]:
+def _conditions(session: Session) -> Iterator[Alert]:
     for warning, drive, tape in warned_of(session):
-        yield Concern(warning, is_urgent=False, drive=drive, tape=tape)
+        yield Alert(warning, is_urgent=False, drive=drive, tape=tape)
 
 
 def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | None]]:
@@ -276,7 +279,7 @@ def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | Non
         yield from ((Message.from_json(each), None, tape.id) for each in tape.wear)
 
 
-def _damaged(session: Session) -> Iterator[Concern]:
+def _damaged(session: Session) -> Iterator[Alert]:
     query = select(BackupSet).where(
         BackupSet.damaged > 0, BackupSet.state != SetState.DESTROYED, BackupSet.expired_at.is_(None)
     )
@@ -287,27 +290,27 @@ def _damaged(session: Session) -> Iterator[Concern]:
             set=stored.id,
             count=stored.damaged,
         )
-        yield Concern(text, tape=stored.cartridge_id)
+        yield Alert(text, tape=stored.cartridge_id)
 
 
-def _channels(session: Session) -> Iterator[Concern]:
+def _channels(session: Session) -> Iterator[Alert]:
     for name, trouble in outbox.troubles(session).items():
         why = trouble["said"] or trouble["error"]
-        yield Concern(M("Channel {name} does not take messages: {error}", name=name, error=why))
+        yield Alert(M("Channel {name} does not take messages: {error}", name=name, error=why), channel=name)
 
 
-def _untold(session: Session) -> Iterator[Concern]:
+def _untold(session: Session) -> Iterator[Alert]:
     """Whoever delivers knows no channel."""
     deliverers = processes.deliverers(session)
     if deliverers and not any(process.channels for process in deliverers):
-        yield Concern(idle.NO_CHANNEL[0], is_urgent=False)
+        yield Alert(idle.NO_CHANNEL[0], is_urgent=False)
 
 
-def _behind(session: Session) -> Iterator[Concern]:
-    yield from map(Concern, processes.behind(session))
+def _behind(session: Session) -> Iterator[Alert]:
+    yield from map(Alert, processes.behind(session))
 
 
-def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Concern]:
+def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
     """The first run of each drive that needs another tape soon; what follows may look different by then."""
     seen: set[str] = set()
     for entry in ahead:
@@ -315,42 +318,6 @@ def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Concern]:
         is_soon = entry.planned.at - moment <= SOON
         if is_soon and drive not in seen and (entry.insert or entry.fits is False):
             seen.add(drive)
-            yield Concern(preparation(entry), is_urgent=False, schedule=entry.planned.schedule, drive=drive)
-
-
-def needed(entry: Entry) -> Message:
-    """The tape that a future run needs, in a few words."""
-    if entry.label is None:
-        return M("no tape is known that it could write on")
-    if not entry.insert:
-        return _in_the_drive(entry, entry.label)
-    if entry.tape_id is None:
-        return M("insert a blank tape")
-    return M("insert {tape}", tape=entry.tape_id)
-
-
-def _in_the_drive(entry: Entry, label: str) -> Message:
-    """A label that nobody has written yet is told as what is to come."""
-    if entry.is_left:
-        return M("{label}, which an earlier run will leave in the drive", label=label)
-    if entry.tape_id is None:
-        return M("the blank tape in the drive: it becomes {label}", label=label)
-    if entry.tape_id != label and entry.format:
-        return M("{tape}, in the drive: it becomes {label}", tape=entry.tape_id, label=label)
-    return M("{label}, in the drive", label=label)
-
-
-def preparation(entry: Entry) -> Message:
-    """What has to be done before a future run."""
-    local = entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
-    at = f"{local:%Y-%m-%d %H:%M} ({entry.planned.time_zone})"
-    facts = {"at": at, "drive": entry.planned.drive, "schedule": entry.planned.schedule}
-    if entry.label is None:
-        return M("Before {at}: no tape is known that {schedule} could write on in {drive}.", **facts)
-    if not entry.insert:
-        return M(
-            "Before {at}: have another tape ready, {schedule} will not fit on the one in {drive}.", **facts
-        )
-    if entry.tape_id is None:
-        return M("Before {at}: put a blank tape into {drive} for {schedule}.", **facts)
-    return M("Before {at}: put tape {tape} into {drive} for {schedule}.", tape=entry.tape_id, **facts)
+            yield Alert(
+                needs.preparation(entry), is_urgent=False, schedule=entry.planned.schedule, drive=drive
+            )

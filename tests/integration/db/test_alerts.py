@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy.orm import Session
 
 from dashboard.today import shown
-from db import attention, failures
+from db import alerts, failures
 from db.admin import processes
 from db.admin.processes import Reading
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, Process, ScheduledTask, TapeCartridge
 from db.runs import transitions
 from db.schedules import calendar, planner, schedules
+from db.schedules.needs import needed
 from db.sets import catalog
 from db.states import BackupType, RunState, Trigger
 from db.tapes import cartridges, drives
@@ -30,9 +31,9 @@ DAILY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def concerns(session: Session, moment: datetime = NOW) -> list[attention.Concern]:
+def concerns(session: Session, moment: datetime = NOW) -> list[alerts.Alert]:
     ahead = calendar.entries(session, moment, moment + timedelta(days=7))
-    return attention.concerns(session, moment, ahead, lambda seen: moment - seen > timedelta(minutes=5))
+    return alerts.alerts(session, moment, ahead, lambda seen: moment - seen > timedelta(minutes=5))
 
 
 def said(database: Database, moment: datetime = NOW) -> list[str]:
@@ -133,6 +134,24 @@ def test_a_cancelled_run_leaves_its_backup_owed(database: Database, nightly: Non
     with database.transaction() as session:
         a_run(session, 24, RunState.RUNNING)
     assert said(database) == []
+
+
+def test_a_cancelled_run_makes_up_for_no_failure(database: Database, nightly: None) -> None:
+    """What 'runs retry --all-failed' would retry is what needs somebody."""
+    with database.transaction() as session:
+        failed = a_run(session, 23, RunState.RUNNING, RunState.FAILED)
+        a_run(session, 24, RunState.CANCELLED)
+        assert [each.run for each in concerns(session) if each.may_retry] == [failed.id]
+        assert [each.run_id for each in failures.standing(session)] == [failed.id]
+
+
+def test_a_failure_before_one_that_was_dismissed_needs_nobody(database: Database, nightly: None) -> None:
+    """The newest failure stands for all before it."""
+    with database.transaction() as session:
+        a_run(session, 22, RunState.RUNNING, RunState.FAILED)
+        newest = a_run(session, 23, RunState.RUNNING, RunState.FAILED)
+        failures.dismiss(session, newest.id, requested_by="li", why="the source is away")
+        assert not [each for each in concerns(session) if each.may_retry]
 
 
 def test_a_run_that_waits_for_a_tape_is_named(database: Database, nightly: None) -> None:
@@ -257,7 +276,7 @@ def test_the_next_run_and_its_tape_are_of_one_run_that_writes(database: Database
     assert str(first["weekly"]["needs"]) == "TP20261201, which an earlier run will leave in the drive"
     assert first["nightly"]["next"] == "2026-11-25T02:00:00+00:00"
     assert str(first["nightly"]["needs"]) == "TP20261101, in the drive"
-    assert str(attention.needed(december)) == "insert a blank tape"
+    assert str(needed(december)) == "insert a blank tape"
     assert [at.day for at in times] == [4, 11]
 
 
@@ -278,7 +297,7 @@ def test_a_tape_in_the_drive_that_gets_another_label_is_told_by_what_it_is(
         drives.looked(session, "tape0", said)
         schedules.get(session, "nightly").tape_policy = "rotate"
         [entry, *_] = calendar.entries(session, NOW + timedelta(days=7), NOW + timedelta(days=8))
-        assert str(attention.needed(entry)) == needs
+        assert str(needed(entry)) == needs
 
 
 def test_what_is_not_backed_up_by_itself_is_named(database: Database, nightly: None) -> None:

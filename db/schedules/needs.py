@@ -1,0 +1,45 @@
+"""The tape that a future run needs, in words."""
+
+from __future__ import annotations
+
+from policy.message import M, Message
+from policy.times.calendar import Entry
+from policy.times.local_time import zone_named
+
+
+def needed(entry: Entry) -> Message:
+    """The tape that a future run needs, in a few words."""
+    if entry.label is None:
+        return M("no tape is known that it could write on")
+    if not entry.insert:
+        return _in_the_drive(entry, entry.label)
+    if entry.tape_id is None:
+        return M("insert a blank tape")
+    return M("insert {tape}", tape=entry.tape_id)
+
+
+def _in_the_drive(entry: Entry, label: str) -> Message:
+    """A label that nobody has written yet is told as what is to come."""
+    if entry.is_left:
+        return M("{label}, which an earlier run will leave in the drive", label=label)
+    if entry.tape_id is None:
+        return M("the blank tape in the drive: it becomes {label}", label=label)
+    if entry.tape_id != label and entry.format:
+        return M("{tape}, in the drive: it becomes {label}", tape=entry.tape_id, label=label)
+    return M("{label}, in the drive", label=label)
+
+
+def preparation(entry: Entry) -> Message:
+    """What has to be done before a future run."""
+    local = entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
+    at = f"{local:%Y-%m-%d %H:%M} ({entry.planned.time_zone})"
+    facts = {"at": at, "drive": entry.planned.drive, "schedule": entry.planned.schedule}
+    if entry.label is None:
+        return M("Before {at}: no tape is known that {schedule} could write on in {drive}.", **facts)
+    if not entry.insert:
+        return M(
+            "Before {at}: have another tape ready, {schedule} will not fit on the one in {drive}.", **facts
+        )
+    if entry.tape_id is None:
+        return M("Before {at}: put a blank tape into {drive} for {schedule}.", **facts)
+    return M("Before {at}: put tape {tape} into {drive} for {schedule}.", tape=entry.tape_id, **facts)
