@@ -33,7 +33,7 @@ ENDINGS = {
 
 _TWICE_ACTIVE = text(
     "SELECT 'schedule ' || schedule_id FROM chain_runs"
-    " WHERE state IN ('QUEUED', 'RUNNING', 'WAITING_FOR_TAPE')"
+    " WHERE state IN ('QUEUED', 'RUNNING', 'WAITING_FOR_TAPE', 'HELD')"
     " GROUP BY schedule_id HAVING schedule_id IS NOT NULL AND count(*) > 1"
     " UNION ALL SELECT 'drive ' || drive FROM chain_runs"
     " WHERE state = 'RUNNING' GROUP BY drive HAVING count(*) > 1"
@@ -68,6 +68,22 @@ def not_announced_once(session: Any) -> list[str]:
         for (run_id, state), times in entered.items()
         if state in ENDINGS and (announced := sum(said[run_id, event] for event in ENDINGS[state])) != times
     ]
+
+
+def doubted_sets(session: Any) -> list[str]:
+    """A set of sources that had lost every file counts for nothing before a person has accepted it; and a run
+    that is held has none."""
+    found = []
+    had_files: dict[int | None, bool] = {}
+    whole = BackupSet.finished_at.is_not(None) & BackupSet.survey.is_not(None)
+    for stored in session.scalars(select(BackupSet).where(whole).order_by(BackupSet.started_at)):
+        has_files = any(source["files"] for source in (stored.survey or {})["sources"])
+        if had_files.get(stored.template_id) and not has_files and not stored.accepted:
+            found.append(f"set {stored.id} has lost every file, and nobody has accepted it")
+        had_files[stored.template_id] = has_files
+    held = select(BackupSet.id).join(ChainRun, ChainRun.id == BackupSet.run_id)
+    held = held.where(ChainRun.state == RunState.HELD, BackupSet.archives.any())
+    return found + [f"set {each} is of a run that is held" for each in session.scalars(held)]
 
 
 def not_on_tape(session: Any, folders: dict[str, Path], excused: Collection[str] = ()) -> list[str]:

@@ -26,6 +26,7 @@ def check(world: World) -> None:
         wrong += invariants.active_twice(session)
         wrong += invariants.not_announced_once(session)
         wrong += invariants.empty_successes(session)
+        wrong += invariants.doubted_sets(session)
         world.memory.learn(session)
         wrong += world.memory.followed_in_vain()
         wrong += invariants.not_on_tape(session, _folders(world), world.memory.excused())

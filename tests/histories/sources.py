@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from enum import Enum
 from pathlib import Path
 
 NAMES = ("one", "two")
@@ -15,6 +16,24 @@ def fill(folder: Path) -> None:
     for name in NAMES:
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
+        for number in range(FILES):
+            _write(folder / name, number, f"{name} {number} ")
+
+
+class Loss(Enum):
+    """What becomes of the files of a source."""
+
+    NONE = "none"
+    EMPTY = "empty"
+    GONE = "gone"
+
+
+def lose(folder: Path, name: str, how: Loss) -> None:
+    """Let a source be as on the first day, or empty, or not there."""
+    shutil.rmtree(folder / name, ignore_errors=True)
+    if how is not Loss.GONE:
+        (folder / name).mkdir()
+    if how is Loss.NONE:
         for number in range(FILES):
             _write(folder / name, number, f"{name} {number} ")
 

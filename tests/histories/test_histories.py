@@ -17,7 +17,7 @@ from policy.tapes.facts import SetState
 from policy.times.period import ScheduleType
 from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
-from tests.histories import fates, shelf
+from tests.histories import fates, shelf, sources
 from tests.histories.machine import SCHEDULES, Fates, Machine, run
 from tests.histories.world import DRIVES, Parts
 
@@ -131,7 +131,15 @@ class Histories(Machine):
 
     @rule(number=numbers, step=st.sampled_from([None, *Step]))
     def retry(self, number: int, step: Step | None) -> None:
-        self._with_run(number, lambda run_id: self.world.retry(run_id, step), RunState.FAILED)
+        self._with_run(number, lambda run_id: self.world.retry(run_id, step), RunState.FAILED, RunState.HELD)
+
+    @rule(name=st.sampled_from(sources.NAMES), how=st.sampled_from(sources.Loss))
+    def lose_files(self, name: str, how: sources.Loss) -> None:
+        self.world.lose_files(name, how)
+
+    @rule(number=numbers)
+    def accept(self, number: int) -> None:
+        self._with_run(number, self.world.accept, RunState.HELD)
 
     @rule(number=numbers)
     def cancel(self, number: int) -> None:

@@ -302,6 +302,17 @@ class World:
     def retry(self, run_id: int, step: Step | None = None) -> None:
         self.command(lambda: chain.retry(run_id, step, requested_by="operator", brief=True))
 
+    def accept(self, run_id: int) -> None:
+        self.counts["accepted"] += 1
+        self.command(lambda: chain.accept(run_id, requested_by="operator", why="so it is", brief=True))
+
+    def lose_files(self, name: str, how: sources.Loss) -> None:
+        """A source is emptied, as by a mount that is gone; or with its folder; or it is back."""
+        self.counts["sources lost"] += how is not sources.Loss.NONE
+        with self.session() as session:
+            self.memory.source_changes(session, self.parts.sources / name)
+        sources.lose(self.parts.sources, name, how)
+
     def cancel(self, run_id: int) -> None:
         self.command(lambda: chain.cancel(run_id, requested_by="operator", brief=True))
 

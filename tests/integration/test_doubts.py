@@ -17,8 +17,7 @@ from db.models import BackupSet, ChainRun, Notification, now
 from db.runs import transitions
 from db.sets import lineage
 from db.states import ACTIVE, BackupType, RunState, Step
-from db.tapes import cartridges
-from db.tapes.facts import LoadedKin
+from db.tapes.facts import Shelf
 from notify.facts import Facts
 from policy.guard import Doubt, Rule
 from policy.message import M
@@ -166,9 +165,8 @@ def test_what_was_held_is_no_reason_to_lose_anything(database: Database, end: st
             transitions.cancel(session, run.id, "li")
         session.refresh(begun)
         assert begun.state in {SetState.WRITING, SetState.INCOMPLETE}
-        for kin in (cartridges.Kin(session), LoadedKin(session)):
-            facts = cartridges.set_facts(kin, full)
-            assert (facts.newer, facts.is_newest_full) == (0, True)
+        on_it = {each.id: each for each in Shelf(session).known(tape.id).sets}
+        assert (on_it[full.id].newer, on_it[full.id].is_newest_full) == (0, True)
         assert lineage.parent_for(session, template or 0, BackupType.INCREMENTAL) is full
         assert session.get(BackupSet, begun.id) is begun
 
