@@ -47,7 +47,7 @@ def _make() -> Celery:
 
 @setup_logging.connect
 def _set_up_logging(loglevel: int | None = None, **_: object) -> None:
-    # Celery's own default hides what operators want to read; any other level was asked for.
+    # Celery's default level hides what operators want to read; any other level was requested.
     level = logging.INFO if loglevel in {None, logging.WARNING} else loglevel
     logs.set_up(settings.load().log_json, level)
 
@@ -58,7 +58,7 @@ def _after_fork(**_: object) -> None:
 
 
 # Where setproctitle is installed, Celery writes a title over the command line and the environment of each
-# process: 'tapeline health', which reads both, would find none of them.
+# process. 'tapeline health' reads both and would find none of them.
 platforms._setproctitle = None
 
 try:

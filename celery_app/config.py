@@ -1,4 +1,4 @@
-"""Celery's configuration: see docs/decisions/early-acknowledgement.md for what is not the default."""
+"""Celery's configuration: docs/decisions/early-acknowledgement.md explains what differs from the default."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from celery_app.settings import Settings
 from embedded.redis import Redis
 
 VISIBILITY_SECONDS = 7 * 24 * 3600
-"""Longer than any run, so that no message is redelivered while its task works."""
+"""Longer than any run, so that no message is redelivered while its task is running."""
 
 KEY_PREFIX = "tapeline:"
-"""A stranger's shorter time-out on the same Redis would redeliver our messages."""
+"""Another installation with a shorter time-out on the same Redis would redeliver our messages."""
 
 STEADY = {"max_retries": 200, "interval_start": 0.5, "interval_step": 1, "interval_max": 10}
-"""Publishing goes on trying through an outage of half an hour."""
+"""Publishing keeps retrying through an outage of half an hour."""
 
 BRIEF = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
-"""For a command that an operator waits for; ``recover`` sends what could not be sent."""
+"""For a command that an operator waits for; ``recover`` sends messages that could not be sent."""
 
 
 def broker_url(settings: Settings) -> str:
@@ -32,7 +32,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def broker_tls(settings: Settings) -> dict[str, Any] | None:
-    """How an encrypted broker is checked, as redis-py names it; None for one that is not encrypted."""
+    """How to verify an encrypted broker, in redis-py's names; None for one that is not encrypted."""
     if not is_encrypted(broker_url(settings)):
         return None
     checked: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
@@ -94,9 +94,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
         },
-        # Beat answers a ping as workers do, and is silent when its scheduler hangs.
+        # Beat answers a ping as workers do; it is silent when its scheduler hangs.
         "beat_enable_remote_control": True,
         "beat_remote_control_max_tick_age": 60.0,
-        # What is due is in the database; beat keeps no file of its own.
+        # The database knows what is due; beat keeps no file of its own.
         "beat_scheduler": "celery_app.scheduler:DatabaseScheduler",
     }

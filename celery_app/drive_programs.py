@@ -1,4 +1,4 @@
-"""The programs that a drive of this host works with, looked for before they are needed."""
+"""Finds the programs that a drive of this host uses, before they are needed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from policy.message import M
 
 
 class ProgramMissing(TapelineError):
-    """A program that the drive works with is not installed; nothing was begun."""
+    """A program that the drive uses is not installed; nothing was begun."""
 
 
 def check_format(drive: str) -> None:
-    """See that the format program of a drive is there. Raises ProgramMissing."""
+    """Check that the format program of a drive exists. Raises ProgramMissing."""
     found = settings.load().drive(drive)
     if isinstance(found, LtfsDriveSettings):
         _on_the_path(found, ["mkltfs"])

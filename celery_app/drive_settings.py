@@ -22,46 +22,46 @@ class Section(BaseModel):
 
 
 class Health(Section):
-    """From when on a run warns of a cartridge."""
+    """The limits at which a run warns of a cartridge."""
 
     loads: int | None = Field(default=15_000, ge=1)
-    """So many loads; LTO cartridges are made for about 20,000."""
+    """Loads; LTO cartridges are made for about 20,000."""
     write_errors: int | None = Field(default=1, ge=1)
-    """So many write errors that the drive could not correct."""
+    """Write errors that the drive could not correct."""
     read_errors: int | None = Field(default=1, ge=1)
-    """So many read errors that the drive could not correct."""
+    """Read errors that the drive could not correct."""
     written_tb: float | None = Field(default=None, gt=0)
-    """So many TB written in its life. Not set: never."""
+    """TB written in its life. Not set: never."""
 
 
 class DriveSettings(Section):
-    """What every drive has."""
+    """The settings that every drive has."""
 
     label_limit_seconds: Seconds = 10
     """How long reading or writing a label may take."""
     format_limit_seconds: Seconds = 9000
     """How long a format may take; a new LTO-9 cartridge is first calibrated, for up to two hours."""
     warn: Health = Health()
-    """From when on a run warns of a cartridge, below."""
+    """The limits at which a run warns of a cartridge, below."""
     buffer_bytes: int | None = Field(default=None, ge=16 << 20)
     """Memory between the sources and the drive. Not set: 1 GiB, or a quarter of this host's memory."""
     readers: int | None = Field(default=None, ge=0, le=64)
-    """Processes that list folders and read small files ahead. Not set: as many as there are processors, at
-    the most four, and none on Windows."""
+    """Processes that list folders and read small files ahead. Not set: one for each processor, at most four,
+    and none on Windows."""
     in_bursts: ClassVar[bool] = True
-    """Whether it has to stop where data fail to come."""
+    """Whether the drive has to stop when data arrive too slowly."""
     stop_seconds: ClassVar[float] = 3 * 3600
     """How long ``tapeline up`` waits for its worker at the end, as the services do: it finishes a file, seals
-    and unmounts, and a format is not broken off."""
+    and unmounts, and does not interrupt a format."""
 
     @property
     def place(self) -> str:
-        """Where the drive is on its host: two drives cannot be at one."""
+        """Where the drive is on its host: two drives cannot be in one place."""
         raise NotImplementedError
 
 
 class VirtualDriveSettings(DriveSettings):
-    """A drive that is a folder: for trying things out, and for tests."""
+    """A drive that is a folder, for experiments and tests."""
 
     in_bursts: ClassVar[bool] = False
     stop_seconds: ClassVar[float] = 60
@@ -88,17 +88,17 @@ LtfsProgram = Literal[
 
 
 class LtfsDriveSettings(DriveSettings):
-    """A drive on Linux, by the programs of LTFS."""
+    """A drive on Linux, with the programs of LTFS."""
 
     driver: Literal["ltfs"]
     device: str = Field(pattern=r"^/[^,\s]*$")
-    """``/dev/sgN``; with another backend what that takes: ``file`` takes the folder of a cartridge."""
+    """``/dev/sgN``; for another backend, what it accepts: ``file`` accepts the folder of a cartridge."""
     mount_point: Path | None = None
     """Where volumes are mounted. Not set: ``<state_dir>/drives/<name>/mount``."""
     backend: str = Field(default="sg", pattern=r"^[a-z][a-z0-9_-]*$")
-    """LTFS's own name for the kind of device."""
+    """LTFS's name for the kind of device."""
     sync_type: str = Field(default="time@5", pattern=r"^(time@[1-9][0-9]*|close|unmount)$")
-    """How often LTFS writes its index by itself; each archive is sealed besides."""
+    """How often LTFS writes its index automatically; each archive is sealed besides."""
     mount_options: list[Annotated[str, Field(pattern=r"^[a-z_]+(=[^,\s]+)?$")]] = []
     """Further options of ``ltfs -o``."""
     programs: dict[LtfsProgram, str] = {}
@@ -127,25 +127,25 @@ class WindowsCommands(Section):
     drives: Command = ["LtfsCmdDrives.exe"]
     """Lists the drives and what is in each."""
     load: Command = ["LtfsCmdLoad.exe", "{letter}"]
-    """Loads what stands in the drive."""
+    """Loads the cartridge that was inserted."""
     eject: Command = ["LtfsCmdEject.exe", "{letter}"]
-    """Takes the cartridge out."""
+    """Ejects the cartridge."""
     check: Command = ["LtfsCmdCheck.exe", "{letter}"]
     """Checks the volume."""
     seal: list[str] = []
-    """None is needed where the tool writes its index at each close of a file."""
+    """Not needed if the tool writes its index at each close of a file."""
     label: Command = ["label.exe", "{letter}:", "{label}"]
     """Changes the label."""
     read: Command = list(READER)
     """Reads the label."""
     fsutil: Command = ["fsutil.exe", "fsinfo", "volumeinfo", "{letter}:"]
-    """Tells the file system of the letter."""
+    """Asks Windows for the file system of the letter."""
     vol: Command = ["cmd.exe", "/d", "/c", "vol", "{letter}:"]
-    """Tells label and serial number."""
+    """Shows label and serial number."""
 
 
 class LtfsWindowsDriveSettings(DriveSettings):
-    """A drive on Windows, by the programs of IBM Storage Archive, single drive edition."""
+    """A drive on Windows, with the programs of IBM Storage Archive, single drive edition."""
 
     driver: Literal["ltfs_windows"]
     letter: str = Field(pattern=r"^[A-Z]$")
@@ -153,11 +153,11 @@ class LtfsWindowsDriveSettings(DriveSettings):
     tools: Path
     """The folder of LtfsCmdFormat.exe."""
     file_system: str | None = "LTFS"
-    """What Windows must say of the letter."""
+    """The file system that Windows must report for the letter."""
     commands: WindowsCommands = WindowsCommands()
     """Command lines that differ on this host, below."""
     code_page: str | None = None
-    """Of what the programs print, as ``cp936``. Not set: the console's."""
+    """The code page of the programs' output, such as ``cp936``. Not set: the console's."""
     check_limit_seconds: Seconds = 6 * 3600
     """How long a check may take."""
     move_limit_seconds: Seconds = 300

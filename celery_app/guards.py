@@ -1,4 +1,4 @@
-"""Worker guards: a tape worker starts alone on its drive, with one process, or not at all."""
+"""Worker guards: a tape worker starts only if it has its drive to itself and runs one process."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ from tape.hostlock import HostLock
 log = structlog.get_logger("tapeline.worker")
 
 POOL = "threads" if sys.platform == "win32" else "prefork"
-"""Never solo: it answers nobody and acknowledges only at the end. Windows has no fork."""
+"""Never solo: a solo worker answers no remote command and acknowledges only at the end. Windows has no
+fork."""
 
 SEEN_SECONDS = 15.0
 PID_BYTES = 8
 EX_SOFTWARE = 70
-"""The exit code of a worker that does not work; any but 0 and 2 has a service start it anew."""
+"""The exit code of a worker that does not work; for any code but 0 and 2, a service starts it again."""
 
 
 class WorkerRefused(TapelineError):
-    """This worker must not start as it was asked to."""
+    """This worker must not start with these options."""
 
 
 @dataclass
 class Held:
-    """The drive that this worker holds; the processes of its pool inherit it."""
+    """The drive that this worker uses; the processes of its pool inherit it."""
 
     drive: str
     host_lock: HostLock
@@ -54,16 +55,17 @@ class Held:
 
     @property
     def descriptor(self) -> int:
-        """The open lock file: a program that inherits it holds the drive even if the worker is killed."""
+        """The open lock file: a program that inherits it keeps the drive locked even if the worker is
+        killed."""
         return self.host_lock.descriptor
 
 
 _held: Held | None = None
 
 
-# One byte that the processes of the pool share with the worker, which says that it is to end.
+# One byte that the processes of the pool share with the worker: whether it is to stop.
 _ending = mmap.mmap(-1, 1)
-# The number of the process that does a task, which says so itself; 0: none does.
+# The number of the process that runs a task, set by that process; 0: none runs one.
 _busy = mmap.mmap(-1, PID_BYTES)
 
 
@@ -83,12 +85,12 @@ def _note_no_task(**_: Any) -> None:
 
 
 def is_ending() -> bool:
-    """Whether this process's worker was asked to end (a warm shutdown)."""
+    """Whether this process's worker was asked to stop (a warm shutdown)."""
     return _ending[0] == 1
 
 
 def held() -> Held | None:
-    """The drive that this process's worker holds, or None on a control worker."""
+    """The drive that this process's worker uses, or None on a control worker."""
     return _held
 
 
@@ -151,8 +153,8 @@ class DriveGuard(bootsteps.StartStopStep):  # type: ignore[misc]
             self._keeper.start()
             _look_after_runs(worker.app)
         else:
-            # Without it nobody would recover a run, or tell of one. Its own loop looks, not a thread: a fork
-            # beside threads is what pools come to stand in.
+            # Without it nobody would recover a run, or report one. The worker's own loop checks, not a
+            # thread: pools come to hang after a fork beside threads.
             watch = PoolWatch(settings.load().pool_patience_seconds)
             worker.timer.call_repeatedly(watch.pause, watch.check, (watch.pause,))
 
@@ -187,7 +189,7 @@ def check(worker: Any, queues: list[str]) -> None:
 
 
 def take(drive: str) -> Held:
-    """Take a drive on this host and in the database, for as long as this process lives."""
+    """Reserve a drive on this host and in the database, for as long as this process lives."""
     global _held  # noqa: PLW0603 - the pool's children find the drive of their worker here
     folder = settings.load().drive_folder(drive)
     folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +200,7 @@ def take(drive: str) -> Held:
 
 
 def lock_in_database(drive: str) -> Connection:
-    """Hold the drive's lock on a connection of its own. Raises WorkerRefused, DatabaseUnavailable."""
+    """Take the drive's lock on a connection of its own. Raises WorkerRefused, DatabaseUnavailable."""
     database = wiring.database()
     database.check_version()
     connection = database.stay()
@@ -212,7 +214,7 @@ def lock_in_database(drive: str) -> Connection:
 
 
 def _look_after_runs(app: Celery) -> None:
-    """What this drive's last worker left behind is resumed now, not a minute later."""
+    """Resume at once what this drive's last worker left unfinished, not a minute later."""
     try:
         app.send_task("tapeline.recover", queue=CONTROL, retry_policy=BRIEF)
     except (OperationalError, OSError) as error:
@@ -220,7 +222,7 @@ def _look_after_runs(app: Celery) -> None:
 
 
 def _be_a_tape_worker(app: Celery) -> None:
-    # A second job must not wait in this worker's hands: it would be redelivered after the time-out.
+    # This worker must not prefetch a second job: it would be redelivered after the time-out.
     app.conf.worker_disable_prefetch = True
     for command in (
         "pool_grow",
@@ -234,12 +236,12 @@ def _be_a_tape_worker(app: Celery) -> None:
 
 
 def _refused(_state: Any, **_: Any) -> dict[str, str]:
-    """The answer to a remote command that would take the drive's one process or queue from it."""
+    """The answer to a remote command that would take away the drive's one process or queue."""
     return {"error": "a worker of this kind has one process and one queue: nothing was changed"}
 
 
 class PoolWatch:
-    """Ends the worker as a crash would when its pool leaves a task for longer than ``patience`` seconds."""
+    """Ends the worker as a crash would if its pool leaves a task for longer than ``patience`` seconds."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
@@ -248,8 +250,8 @@ class PoolWatch:
         self._untaken = 0.0
 
     def check(self, seconds: float) -> None:
-        """To be called every so many seconds. They are counted, and no clock: while this process itself was
-        stopped nothing could be taken."""
+        """Call this every so many seconds. It counts calls, not the clock: while this process itself was
+        stopped, nothing could be taken."""
         if state.active_requests or not state.reserved_requests or _is_busy():
             self._untaken = 0.0
             return
@@ -262,17 +264,17 @@ class PoolWatch:
 
 
 def _is_busy() -> bool:
-    """Whether this process or a living child says that it does a task. What the worker itself knows may come
-    late, and one that formats must never be ended for that."""
+    """Whether this process or a living child reports that it runs a task. The worker's own knowledge may come
+    late, and a worker that formats must never be ended because of that."""
     return int.from_bytes(_busy[:]) in {os.getpid(), *(child.pid for child in psutil.Process().children())}
 
 
 class Keeper(threading.Thread):
-    """Keeps the drive: says every few seconds that the worker lives, and takes a lost lock again.
+    """Keeps the drive: records a sign of life every few seconds, and takes a lost lock again.
 
-    The lock is lost silently with its connection. When another worker has it by then, this one ends.
-    It also ends when its pool does not take the task that it was given: a process that came to stand in its
-    fork looks idle from everywhere, and a run would wait for it all night.
+    The lock is lost silently with its connection. If another worker has it then, this one ends. It also ends
+    if its pool does not take the task that it was given: a process that hangs in its fork looks idle to
+    everybody, and a run would wait for it all night.
     """
 
     def __init__(self, holding: Held, worker: str, queue: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether the broker answers, keeps what it is given, and which workers listen to it."""
+"""Whether the broker answers and stores what it receives, and which workers listen to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.errors import TapelineError
 from policy.message import M
 
 PROBE_SECONDS = 10
-"""How long what was written to try it stays in Redis."""
+"""How long a test value stays in Redis."""
 
 
 class BrokerUnavailable(TapelineError):
@@ -33,12 +33,12 @@ def check_broker() -> None:
 
 
 def broker_facts() -> dict[str, Any]:
-    """What Redis says of its version and its persistence. Raises BrokerUnavailable."""
+    """Redis's version and persistence. Raises BrokerUnavailable."""
     try:
         with _connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
             client = connection.default_channel.client
-            # CONFIG would say it as well, and the password besides: it is for administrators alone.
+            # CONFIG would report it as well, and also the password: it is for administrators only.
             server, kept, memory = (client.info(part) for part in ("server", "persistence", "memory"))
     except (OperationalError, OSError, RedisError) as error:
         raise _unavailable(error) from error
@@ -50,7 +50,7 @@ def broker_facts() -> dict[str, Any]:
 
 
 def check_writable() -> None:
-    """Write something that passes away by itself. Raises BrokerUnavailable where Redis takes nothing."""
+    """Write a value that expires. Raises BrokerUnavailable if Redis accepts nothing."""
     try:
         with _connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
@@ -60,7 +60,7 @@ def check_writable() -> None:
 
 
 def ping(nodes: list[str] | None = None, timeout: float = 1.5) -> list[str]:
-    """The names of those that answer now, of all or of some. Raises BrokerUnavailable."""
+    """The names of the workers that answer now, of all or of some. Raises BrokerUnavailable."""
     from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
 
     check_broker()
@@ -77,7 +77,7 @@ def workers(timeout: float = 1.5) -> list[str]:
 
 
 def queues(timeout: float = 1.5) -> dict[str, list[str]]:
-    """The queues that are worked at now, each with the names of its workers. Raises BrokerUnavailable."""
+    """The queues that have workers now, each with their names. Raises BrokerUnavailable."""
     from celery_app.celery import app  # noqa: PLC0415 - loading Celery takes half a second
 
     check_broker()

@@ -1,4 +1,4 @@
-"""Whether a process of this host belongs to this installation, by what its settings say of the broker."""
+"""Whether a process of this host belongs to this installation, judged by the broker in its settings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def is_ours(process: psutil.Process) -> bool:
-    """Whether it uses this installation's broker; one whose settings cannot be read counts as ours, since a
-    check may name a process too many, and never one too few."""
+    """Whether it uses this installation's broker. A process whose settings cannot be read counts as ours: a
+    check may name one process too many, but never one too few."""
     try:
         theirs = _settings_of(process)
         return _is_same(theirs)
@@ -46,12 +46,12 @@ def _is_same(theirs: Mapping[str, Any]) -> bool:
     broker = ours.broker_url.get_secret_value() if ours.broker_url else None
     if broker or theirs["broker_url"]:
         return _server(broker) == _server(theirs["broker_url"])
-    # Both have the embedded broker, which lies in the state folder.
+    # Both use the embedded broker, which is in the state folder.
     return theirs["state_dir"] in {None, ours.state_dir.resolve()}
 
 
 def _server(url: str | None) -> tuple[object, ...] | None:
-    """Which broker an address leads to, whoever asks: hosts may have users of their own."""
+    """Which broker an address leads to, for any user: hosts may have users of their own."""
     if not url:
         return None
     parts = urlsplit(url)

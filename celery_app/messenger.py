@@ -1,4 +1,4 @@
-"""Delivers messages in a process of its own, so that no channel can hold up what drives runs.
+"""Delivers messages in a process of its own, so that no channel can delay the processes that drive runs.
 
 ``python -m celery_app.messenger`` delivers what is due and ends. A worker starts it and does not wait for it.
 """
@@ -26,7 +26,7 @@ from tape.programs.command import Process
 log = structlog.get_logger("tapeline.notify")
 
 LONGEST_SECONDS = 600.0
-"""How long one process may deliver, whatever it hangs on; what is left is for the next one."""
+"""How long one process may deliver, even if something hangs; the next one delivers the rest."""
 
 LOOK_SECONDS = 0.1
 
@@ -34,10 +34,11 @@ _started: list[Process] = []
 
 
 def ask() -> Process | None:
-    """Have what is due delivered; returns at once, with the process of ours that does it, if there is one.
+    """Have due messages delivered; returns at once, with our process that delivers them, if there is one.
 
-    Whoever delivers already looks once more before it ends: no second process is started beside it. Raises
-    nothing: a message that cannot be sent now is sent later, and is no part of a run's work.
+    A process that is already delivering checks once more before it ends, so no second process is started
+    beside it. Raises nothing: a message that cannot be sent now is sent later, and is no part of a run's
+    work.
     """
     reading.enter(CONTROL)
     _started[:] = [process for process in _started if process.poll() is None]
@@ -55,7 +56,7 @@ def ask() -> Process | None:
 
 
 def finish(limit: float) -> None:
-    """Deliver what is due, and wait until nobody on this host delivers, at most so many seconds."""
+    """Deliver what is due, and wait until no process on this host delivers, at most so many seconds."""
     process, deadline = ask(), time.monotonic() + limit
     while time.monotonic() < deadline:
         if (process is None or process.poll() is not None) and _nobody_delivers():
@@ -82,8 +83,8 @@ def _lock() -> HostLock:
 def main() -> None:
     """Deliver until nothing is due. One process of a host delivers; another one ends at once.
 
-    Whoever found it at work may have come for a message that it did not see any more, so it looks once more
-    after it has let go.
+    Another process that ended may have come for a message that this one did not see any more. So this one
+    checks once more after it has released the lock.
     """
     logs.set_up(settings.load().log_json)
     hard_end = threading.Timer(LONGEST_SECONDS, os._exit, [1])
@@ -98,7 +99,8 @@ def main() -> None:
 
 
 def deliver() -> int:
-    """Deliver what is due, by the channels of the settings; returns how many messages one of them took."""
+    """Deliver what is due through the channels of the settings; returns how many messages a channel
+    accepted."""
     database = wiring.database()
     return deliver_due(database, wiring.outlets(), wiring.composer(), time_zone=settings.load().time_zone)
 
@@ -110,5 +112,5 @@ if __name__ == "__main__":
         log.warning("messages could not be delivered; beat asks again", error=str(error))
     logging.shutdown()
     sys.stderr.flush()
-    # A thread that a channel still holds is left behind with the process.
+    # A thread in which a channel still hangs is left behind with the process.
     os._exit(0)

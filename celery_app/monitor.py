@@ -1,4 +1,4 @@
-"""The operator's pages in Flower, named as the tasks are: only the process that is Flower loads them."""
+"""Adds the operator's pages to Flower, named as the tasks are: only Flower's process loads them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from importlib import import_module
 
 
 def extend_flower() -> None:
-    """Give Flower the pages of ``dashboard``, if this process is to be Flower.
+    """Add the pages of ``dashboard`` to Flower, if this process is going to be Flower.
 
-    Flower offers no place for pages of others. Celery's command line finds the application before it runs a
-    command, so that this is in time, however Flower is started.
+    Flower has no extension point for pages. Celery's command line loads the application before it runs a
+    command, so this is early enough, however Flower is started.
     """
     if "flower" in sys.argv:
         import_module("dashboard.install").install()

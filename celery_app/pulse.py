@@ -1,4 +1,4 @@
-"""Which of Tapeline's processes run on this host, and whether each does its work."""
+"""Which of Tapeline's processes run on this host, and whether each is working."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 
 ANSWER_SECONDS = 5.0
-"""How long a process is waited for."""
+"""How long to wait for an answer of a process."""
 
 MISSED_BEATS = 4
-"""How many times in a row a tape worker may fail to say that it lives."""
+"""How many times in a row a tape worker may miss its sign of life."""
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where the dashboard listens, if it is told to
-"""Addresses to listen on that are none to ask at, and where to ask instead."""
+"""Listening addresses that cannot be connected to, and the address to use instead."""
 
 
 class NoPulse(TapelineError):
-    """A process runs and does not do its work, or does not run."""
+    """A process runs and does not work, or does not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Process:
 
     name: str
     node: str
-    """What it is called in the broker."""
+    """Its name in the broker."""
 
 
 def processes() -> list[Process]:
@@ -48,7 +48,7 @@ def processes() -> list[Process]:
 
 
 def of_others() -> int:
-    """How many processes of other installations, which have another broker, run on this host."""
+    """How many processes of other installations, with another broker, run on this host."""
     _, others = _sorted_out()
     return len(others)
 
@@ -114,7 +114,7 @@ def _ping(process: Process) -> None:
 
 
 def _drive(process: Process) -> Message:
-    """The worker says in the database, too, that it keeps its drive."""
+    """The worker also records in the database that it keeps its drive."""
     name = settings.load().drive_of(process.name)
     with wiring.database().transaction() as session:
         keeper = drives.keeper(session, name)

@@ -12,7 +12,7 @@ TAPE = "tape"
 
 
 def queue(name: str) -> Queue:
-    """A queue with an exchange and a routing key of its own; without them it would share the default's."""
+    """A queue with its own exchange and routing key; without them it would share the default's."""
     return Queue(name, Exchange(name, "direct"), routing_key=name)
 
 
@@ -21,9 +21,9 @@ def is_tape_queue(name: str) -> bool:
 
 
 class DriveQueues(Queues):  # type: ignore[misc]
-    """The queues of the configuration, and those of drives on other hosts, which are made when first used.
+    """The queues of the configuration, and those of drives on other hosts, which are made on first use.
 
-    No other name makes a queue: a misspelt one is an error, not a place where messages vanish.
+    No other name makes a queue: a misspelt name is an error, not a place where messages vanish.
     """
 
     def __missing__(self, name: Any) -> Queue:

@@ -1,4 +1,4 @@
-"""Enters in the database which settings this process works with, so that one that is behind can be named."""
+"""Records in the database which settings this process uses, so that an outdated process can be named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def enter(kind: str, database: Database | None = None) -> None:
 
 
 def of_this_process(name: str) -> Reading:
-    """What this process knows of its settings."""
+    """The settings that this process uses."""
     found, source = settings.load(), settings.SOURCE
     return Reading(
         name=name,

@@ -1,7 +1,7 @@
-"""Beat's scheduler: fires what ``scheduled_tasks`` says, beside the periodic entries of the configuration.
+"""Beat's scheduler: fires the rows of ``scheduled_tasks``, beside the periodic entries of the configuration.
 
-The database decides; the message only says that there is something to do, and ``recover`` finds what a lost
-one was about. Any number of beats may run.
+The database decides; the message only announces that there is work, and ``recover`` finds the work of a lost
+message. Any number of beats may run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from policy.errors import TapelineError
 log = structlog.get_logger("tapeline.beat")
 
 LOOK_SECONDS = 2.0
-"""How often the table is looked at: an operator's edit holds after this time."""
+"""How often the table is read: an operator's edit takes effect after this time."""
 
 
 def database_time(session: Session) -> datetime:
@@ -41,7 +41,8 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
     """Celery's scheduler with the schedules of the database. Keeps no state of its own."""
 
     producer = None
-    """Entries take one from the pool: Celery's own waits for a broker that is away, and holds up the rest."""
+    """Entries take a producer from the pool: Celery's own waits for an unavailable broker, and delays the
+    rest."""
 
     def __init__(
         self,
@@ -56,15 +57,15 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send the periodic entries that are due and decide what is due in the database.
+        """Send the periodic entries that are due, and decide what is due in the database.
 
-        Returns the seconds until the next look. Never raises for a database or a broker that is away.
+        Returns the seconds until the next call. Never raises for an unavailable database or broker.
         """
         until_entry: float = super().tick(*args, **kwargs)
         return min(until_entry, self.look())
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send a periodic entry; one that cannot be sent comes again at its next time."""
+        """Send a periodic entry; if it cannot be sent, it comes again at its next time."""
         entry.options.setdefault("retry_policy", BRIEF)
         try:
             self.apply_async(entry, producer=producer, advance=False)
@@ -72,7 +73,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
             log.warning("the broker does not answer", entry=entry.name, error=str(error))
 
     def look(self) -> float:
-        """Attend to every schedule that needs it; returns the seconds until something is due, at most 2."""
+        """Plan every schedule that needs it; returns the seconds until something is due, at most 2."""
         try:
             with self._database.transaction() as session:
                 moment = self._clock(session)
@@ -88,7 +89,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
         return min(LOOK_SECONDS, (following - moment).total_seconds()) if following else LOOK_SECONDS
 
     def _attend(self, number: int, moment: datetime) -> None:
-        """One schedule that cannot be attended to does not keep the others from firing."""
+        """A schedule that cannot be planned does not keep the others from firing."""
         try:
             with self._database.transaction() as session:
                 made = planner.attend(session, number, moment)
@@ -114,7 +115,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
             log.warning("the broker does not answer; the run is sent later", run=run.id, error=str(error))
 
     def _note(self, schedule: int | None, error: Exception | None) -> None:
-        """Log a trouble when it begins, when it becomes another one, and when it is over."""
+        """Log a problem when it begins, when it changes, and when it is over."""
         text = f"{type(error).__name__}: {error}" if error else None
         if text == self._troubles.get(schedule):
             return

@@ -14,10 +14,10 @@ _MOBILE = re.compile(r"(\+[0-9]{1,4}-)?[0-9]{5,15}")
 
 
 class _ChannelSettings(Section):
-    """What every channel has."""
+    """The settings that every channel has."""
 
     events: dict[Event, bool] = Field(default_factory=dict)
-    """Events switched on or off for this channel; the others stay as ``tapeline notify channels`` says."""
+    """Events switched on or off for this channel; the others follow ``tapeline notify channels``."""
 
 
 class DingTalkSettings(_ChannelSettings):
@@ -27,12 +27,12 @@ class DingTalkSettings(_ChannelSettings):
     token: SecretStr
     """The ``access_token`` in the robot's address."""
     secret: SecretStr | None = None
-    """``SEC…``, where the robot asks for signed messages."""
+    """``SEC…``, if the robot requires signed messages."""
     base_url: str = "https://oapi.dingtalk.com"
-    """Where the robot is reached."""
+    """The robot's address."""
     at_mobiles: list[str] = Field(default=[])
     """Telephone numbers of members whom the robot calls (@) when somebody has to act: after a failure, for a
-    tape. As DingTalk has them: ``13800000000``, or ``+852-51234567`` for another country."""
+    tape. In DingTalk's form: ``13800000000``, or ``+852-51234567`` for another country."""
 
     @field_validator("at_mobiles")
     @classmethod
@@ -44,18 +44,18 @@ class DingTalkSettings(_ChannelSettings):
 
 
 class AppriseSettings(_ChannelSettings):
-    """Any channel that Apprise knows, by its URL."""
+    """Any channel that Apprise supports, by its URL."""
 
     type: Literal["apprise"]
     url: SecretStr
-    """As Apprise writes it: ``mailtos://user:password@example.com``."""
+    """In Apprise's form: ``mailtos://user:password@example.com``."""
 
 
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
 
 
 def is_encrypted(broker_url: str) -> bool:
-    """Whether the address of a broker asks for TLS."""
+    """Whether the address of a broker requires TLS."""
     return broker_url.startswith("rediss://")
 
 
@@ -64,14 +64,14 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class TlsSettings(Section):
-    """An encrypted connection: whom it believes, and what it shows. The server's name is always checked."""
+    """An encrypted connection: whom it trusts, and what it presents. The server's name is always checked."""
 
     ca: FilePath
-    """The certificate that the server's must be signed by."""
+    """The authority's certificate that must have signed the server's."""
     certificate: FilePath | None = None
-    """This host's own certificate, where the server asks for one."""
+    """This host's own certificate, if the server requires one."""
     key: FilePath | None = None
-    """The private key of this host's certificate, readable by the service's user alone."""
+    """The private key of this host's certificate; only the service's user may read it."""
 
     @model_validator(mode="after")
     def _is_a_pair(self) -> TlsSettings:
@@ -84,27 +84,27 @@ class SigningSettings(Section):
     """Messages are signed, and unsigned ones refused: set it on every host at the same time, or on none."""
 
     key: FilePath
-    """This host's private RSA key (PEM), readable by the service's user alone."""
+    """This host's private RSA key (PEM); only the service's user may read it."""
     certificate: FilePath
     """The certificate of that key."""
     trusted: DirectoryPath
-    """A folder with the certificates of all hosts whose messages are taken, and nothing else."""
+    """A folder with the certificates of all hosts whose messages are accepted, and nothing else."""
 
 
 class FlowerSettings(Section):
     """The dashboard."""
 
     address: str = "127.0.0.1"
-    """Where it listens."""
+    """The address that it listens on."""
     port: int = Field(default=5555, ge=1, le=65535)
     """Its port."""
     basic_auth: list[SecretStr] = Field(default=[])
-    """``user:password`` of those who may see it; required on any address but loopback. None on loopback: one
-    is made, in the file ``dashboard.login`` of the state folder."""
+    """``user:password`` of those who may see it; required on any address but loopback. Not set on loopback:
+    Tapeline makes a login, in the file ``dashboard.login`` of the state folder."""
     without_login: bool = False
-    """Whoever is on this host may see everything and press every button; on loopback alone."""
+    """Everybody on this host may see everything and press every button; only on loopback."""
     metrics_token: SecretStr | None = None
-    """With it as bearer token ``/metrics`` answers other hosts too."""
+    """A bearer token with which ``/metrics`` answers other hosts too."""
 
     @model_validator(mode="after")
     def _is_guarded(self) -> FlowerSettings:

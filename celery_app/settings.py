@@ -1,4 +1,4 @@
-"""The settings: environment (``TAPELINE_...``), then ``tapeline.toml``, then defaults; read here alone."""
+"""The settings: environment (``TAPELINE_...``), then ``tapeline.toml``, then defaults; read only here."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ HOST_FILE = Path("/etc/tapeline/tapeline.toml")
 
 
 DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-"""It is part of the names of a queue and of folders."""
+"""The name is part of a queue's name and of folders."""
 
 
 class BadConfiguration(UsageError):
-    """A setting is wrong; the message names it and where it stands."""
+    """A setting is wrong; the message names it and where it is set."""
 
 
 def default_state_dir() -> Path:
@@ -76,7 +76,7 @@ _QUOTED = "write # in the password as %23, / as %2F, ? as %3F, @ as %40, [ as %5
 
 
 def _check_address(url: str) -> None:
-    """Raises ValueError, without a part of the address, where a password would be read as something else."""
+    """Raises ValueError, without any part of the address, if a password would be read as something else."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - it raises for a port that is none
@@ -96,14 +96,14 @@ class TomlFile(TomlConfigSettingsSource):
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """What a TOML file has, with a byte order mark or without. Raises OSError, ValueError."""
+    """The contents of a TOML file, with a byte order mark or without. Raises OSError, ValueError."""
     raw = file.read_bytes()
     is_utf_16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return tomllib.loads(raw.decode("utf-16" if is_utf_16 else "utf-8-sig"))
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. A name in the file is the same in lower case in the environment."""
+    """All settings. A name in the file is the same in lower case in the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -115,24 +115,24 @@ class Settings(BaseSettings):
     )
 
     language: Literal["en", "zh_CN"] = "en"
-    """Of messages, of what commands print and of the dashboard; help and logs stay English."""
+    """The language of messages, command output and the dashboard; help and logs stay English."""
     time_zone: str = Field(default_factory=zone_of_host)
-    """The clock of what commands and the dashboard show, and of schedules that name none: ``Asia/Shanghai``.
-    Not set: this host's."""
+    """The clock of command output and the dashboard, and of schedules that name none: ``Asia/Shanghai``. Not
+    set: this host's."""
     state_dir: Path = Field(default_factory=default_state_dir)
-    """What Tapeline keeps on this host: the embedded servers, locks, logs, spool. Not set:
+    """Tapeline's files on this host: the embedded servers, locks, logs, spool. Not set:
     ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
     broker_url: SecretStr | None = None
     """``redis://:password@host:6379/0``; ``rediss://`` is encrypted. Not set: the embedded Redis."""
     broker_tls: TlsSettings | None = None
-    """How a ``rediss://`` broker is checked. Not set: by the certificates that this host trusts."""
+    """How to verify a ``rediss://`` broker. Not set: with the certificates that this host trusts."""
     database_url: SecretStr | None = None
-    """``postgresql+psycopg2://user:password@host/database``, the driver named. Not set: the embedded
+    """``postgresql+psycopg2://user:password@host/database``, with the driver named. Not set: the embedded
     PostgreSQL."""
     database_tls: TlsSettings | None = None
     """The connection to the database is encrypted, and the server's certificate and name are checked."""
     signing: SigningSettings | None = None
-    """Whether messages are signed; None: whoever may write to the broker may send them."""
+    """Whether messages are signed. Not set: whoever may write to the broker may send them."""
     default_drive: str = "tape0"
     """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}
@@ -148,44 +148,45 @@ class Settings(BaseSettings):
     log_json: bool = False
     """Logs as JSON lines."""
     heartbeat_seconds: float = Field(default=10, gt=0)
-    """How often a running step says that it lives."""
+    """How often a running step records a sign of life."""
     dead_after_seconds: float = Field(default=90, gt=0)
-    """How long a step may be silent before it is taken for dead."""
+    """How long a step may be silent before it counts as dead."""
     stalled_after_seconds: float = Field(default=900, gt=0)
-    """How long a run may come no further, by a byte, a name or a step, before an operator is told; what a
-    program has a limit of its own for is not counted."""
+    """How long a run may make no progress, by a byte, a name or a step, before an operator gets a message;
+    time in a program with a limit of its own does not count."""
     stalled_fails_after_seconds: float = Field(default=4 * 3600, gt=0)
-    """How long a step may come no further before the run fails with what is sealed."""
+    """How long a step may make no progress before the run fails; sealed archives are kept."""
     lost_after_seconds: float = Field(default=60, gt=0)
-    """How long a message may be on its way before it is taken for lost."""
+    """How long a message may be on its way before it counts as lost."""
     recover_seconds: float = Field(default=60, gt=0)
-    """How often runs are looked after: what died is resumed, what waits for a tape looks at the label."""
+    """How often runs are checked: dead steps are resumed, and runs that wait for a tape read the label."""
     pool_patience_seconds: float = Field(default=60, gt=0)
-    """How long a worker may have tasks of which its processes take none; then it ends, to start anew."""
+    """How long a worker may have tasks without its processes taking one; then it ends, to be started
+    again."""
     held_fails_after_seconds: float = Field(default=3 * 24 * 3600, gt=0)
     """How long a run whose sources are not as they were is held before it fails."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
     """How often an operator is reminded of a run that waits for a tape, or is held."""
     reminder_before_seconds: float = Field(default=24 * 3600, gt=0)
-    """How long before a run is due an operator is told that it needs another tape."""
+    """How long before a run is due an operator gets a message that it needs another tape."""
     reminder_again_seconds: float = Field(default=4 * 3600, gt=0)
-    """How long before it is due the drive is looked at once more."""
+    """How long before the run is due the drive is checked once more."""
     drive_silent_seconds: float = Field(default=300, gt=0)
-    """How long the worker of a drive may be silent before an operator is told."""
+    """How long the worker of a drive may be silent before an operator gets a message."""
     capacity_warning_percent: float = Field(default=90, gt=0, le=100)
-    """How full a tape is when an operator is told."""
+    """How full a tape may be, in percent, before an operator gets a message."""
     clock_tolerance_seconds: float = Field(default=300, gt=0)
-    """How far the clock of a drive's host may be from the database's before no run goes on there."""
+    """How far the clock of a drive's host may differ from the database's; beyond that no run works there."""
     database_patience_seconds: float = Field(default=1800, ge=0)
-    """How long a step waits for a database that has gone away."""
+    """How long a step waits for an unavailable database."""
     database_dump_bytes: int = Field(default=16 << 30, ge=0)
     """The largest dump of Tapeline's own database that goes onto the tape beside each backup; 0: none."""
     drive_patience_seconds: float = Field(default=300, ge=0)
-    """How long a step goes on trying when the drive is busy or its label does not come in time."""
+    """How long a step retries when the drive is busy or its label is not read in time."""
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Settings:
-        """A heart that beats more slowly than it is waited for kills every run."""
+        """A heartbeat slower than its deadline kills every run."""
         pairs = (
             ("heartbeat_seconds", "dead_after_seconds"),
             ("stalled_after_seconds", "stalled_fails_after_seconds"),
@@ -227,7 +228,7 @@ class Settings(BaseSettings):
     @field_validator("drives")
     @classmethod
     def _are_apart(cls, drives: dict[str, AnyDriveSettings]) -> dict[str, AnyDriveSettings]:
-        """One drive under two names would have two workers, and so a format while something is written."""
+        """One drive under two names would have two workers, and so a format during a write."""
         names: dict[str, str] = {}
         for name, drive in drives.items():
             other = names.setdefault(drive.place, name)
@@ -269,7 +270,7 @@ class Settings(BaseSettings):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone whose clock operators read."""
+        """The time zone of the operators' clock."""
         return ZoneInfo(self.time_zone)
 
     def drive(self, name: str) -> AnyDriveSettings:
@@ -284,7 +285,7 @@ class Settings(BaseSettings):
         )
 
     def drive_folder(self, name: str) -> Path:
-        """Where this host keeps what belongs to a drive: its lock, its mount point."""
+        """The folder on this host for what belongs to a drive: its lock, its mount point."""
         found = self.drive(name)
         return found.path if isinstance(found, VirtualDriveSettings) else self.state_dir / "drives" / name
 
@@ -304,8 +305,8 @@ class Settings(BaseSettings):
 def config_file() -> Path | None:
     """The file that ``TAPELINE_CONFIG`` names, else ``tapeline.toml`` here, else that of the host.
 
-    A working folder that this user may not enter (that of root, after sudo) has no such file. Raises
-    BadConfiguration when the named file does not exist, or the host's may not be read.
+    If this user may not enter the working folder (root's, after sudo), it counts as having no such file.
+    Raises BadConfiguration if the named file does not exist, or the host's may not be read.
     """
     named = os.environ.get(f"{PREFIX}CONFIG")
     if named:
@@ -328,9 +329,9 @@ def config_file() -> Path | None:
 
 
 def load() -> Settings:
-    """The settings of this process; what may change while it runs, as the file has it now.
+    """The settings of this process; those that may change while it runs, as they are in the file now.
 
-    Raises BadConfiguration, which names the field and the file; never after the first time.
+    Raises BadConfiguration, which names the field and the file, but only the first time.
     """
     return SOURCE.settings()
 
@@ -354,22 +355,23 @@ def _read() -> Settings:
             M("Correct the file or its permissions."),
         ) from error
     except ValueError as error:
-        # pydantic-settings reports a variable that is not the JSON it should be this way.
+        # pydantic-settings reports a variable that is not the required JSON in this way.
         raise BadConfiguration(M("Environment: {detail}.", detail=str(error)), M("Correct it.")) from error
 
 
 _OF_KUBERNETES = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What it puts into each container for a service that is named ``tapeline`` or ``tapeline-…``."""
+"""The variables that Kubernetes puts into each container for a service named ``tapeline`` or
+``tapeline-…``."""
 
 
 SOURCE = SettingsFile(_read, config_file)
-"""Where the settings of this process come from, and whether it is behind."""
+"""Where the settings of this process come from, and whether it uses old ones."""
 
 
 def _check_variables() -> None:
-    """A misspelt variable would be passed over in silence."""
+    """A misspelt variable would be ignored silently."""
     known = {*Settings.model_fields, "config"}
     for name in sorted(os.environ):
         if _OF_KUBERNETES.fullmatch(name):

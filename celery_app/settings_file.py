@@ -1,4 +1,5 @@
-"""The settings of this process: some are read again when the file changes, the others hold until its end."""
+"""The settings of this process: some are read again when the file changes, the others are fixed until it
+ends."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from policy.errors import TapelineError
 from policy.message import Message
 
 LOOK_SECONDS = 1.0
-"""How often the file is looked at, at most."""
+"""How often the file is checked, at most."""
 
 FIXED = frozenset(
     {
@@ -32,15 +33,14 @@ FIXED = frozenset(
         "log_json",
     }
 )
-"""What a process is made from. A change of it holds when the process has been started anew."""
+"""The settings that a process is built from. A change takes effect when the process is restarted."""
 
 
 S = TypeVar("S", bound=BaseSettings)
 
 
 class SettingsFile(Generic[S]):
-    """``read``: the settings as they are now. ``find``: the file that they are read from. Both raise
-    BadConfiguration."""
+    """``read`` returns the present settings, ``find`` their file. Both raise BadConfiguration."""
 
     def __init__(self, read: Callable[[], S], find: Callable[[], Path | None]) -> None:
         self._read = read
@@ -48,7 +48,7 @@ class SettingsFile(Generic[S]):
         self.forget()
 
     def forget(self) -> None:
-        """As a new process begins."""
+        """The state of a new process."""
         self._first: S | None = None
         self._now: S | None = None
         self._looked = 0.0
@@ -56,12 +56,12 @@ class SettingsFile(Generic[S]):
         self.file: Path | None = None
         self.read_at = datetime.now(UTC)
         self.behind: list[str] = []
-        """The settings that the file has otherwise than this process, until it is started anew."""
+        """The settings that differ between the file and this process, until it is restarted."""
         self.problem: Message | None = None
-        """Why the file as it is now cannot be read; what was read before holds."""
+        """Why the file cannot be read now; the values that were read before stay in use."""
 
     def settings(self) -> S:
-        """Raises BadConfiguration, the first time alone."""
+        """Raises BadConfiguration, but only the first time."""
         if self._now is None:
             self._looked = time.monotonic()
             file = self._find()
@@ -107,10 +107,10 @@ def _stamp(file: Path | None) -> object:
 
 
 def place_of(error: Any) -> list[str]:
-    """Where a wrong value stands in the file; pydantic names the driver or type that it chose among, too."""
+    """Where a wrong value is in the file; pydantic's path also contains the driver or type that it chose."""
     place = [str(part) for part in error["loc"]]
     if not place:
-        # Two values that do not go together: the problem names both.
+        # Two values that contradict each other: the problem names both.
         return ["settings"]
     if place[0] in {"drives", "channels"} and len(place) > 2:
         del place[2]

@@ -1,4 +1,4 @@
-"""Signed messages: a worker takes those alone that a host with a trusted certificate has sent."""
+"""Signed messages: a worker accepts only messages that a host with a trusted certificate has sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from policy.message import M
 
 
 def install(app: Celery, found: SigningSettings | None) -> None:
-    """Have the application sign and check its messages, if it is to. Raises BadConfiguration."""
+    """Have the application sign and check its messages, if the settings require it. Raises
+    BadConfiguration."""
     if found is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""Redis as the broker, with a channel that closes completely when the server has gone away in mid-read."""
+"""Redis as the broker, with a channel that closes completely if the server vanishes during a read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     """A channel of kombu's that never stays half closed."""
 
     def close(self) -> None:
-        """Close the channel; its messages that were not acknowledged go back to their queue.
+        """Close the channel; its unacknowledged messages go back to their queue.
 
-        Closing begins by ending a read that is under way and deleting queues, and when that fails the rest is
-        left undone. The worker closes its connection again later, the channel has lost its transport by then,
-        and the error that follows ends the worker.
+        Closing begins with ending a pending read and deleting queues; if that fails, the rest is left undone.
+        When the worker closes its connection again later, the channel has lost its transport, and the
+        resulting error ends the worker.
         """
         try:
             super().close()
         except redis.Transport.connection_errors:
-            # Nothing can be deleted on a server that is away; a worker that is back declares it again.
+            # Nothing can be deleted on an unavailable server; a worker that is back declares it again.
             self.auto_delete_queues.clear()
             super().close()
 
@@ -30,6 +30,6 @@ class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
 
 
 def install() -> None:
-    """Have every connection to a Redis use this transport, whatever its URL looks like."""
+    """Have every connection to a Redis use this transport, with any form of URL."""
     for alias in ("redis", "rediss"):
         TRANSPORT_ALIASES[alias] = f"{__name__}:Transport"

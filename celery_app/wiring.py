@@ -39,7 +39,7 @@ def database_url() -> str:
 
 
 def encrypted(url: str, tls: TlsSettings | None) -> str:
-    """The address, with TLS as it is set: the server's certificate and its name are checked."""
+    """The address, with the TLS of the settings: the server's certificate and its name are checked."""
     if tls is None:
         return url
     files = {"sslrootcert": tls.ca, "sslcert": tls.certificate, "sslkey": tls.key}
@@ -47,7 +47,7 @@ def encrypted(url: str, tls: TlsSettings | None) -> str:
     try:
         return make_url(url).update_query_dict(query).render_as_string(hide_password=False)
     except ArgumentError:
-        # What is wrong with it is said where it is used.
+        # An error in it is reported where it is used.
         return url
 
 
@@ -118,31 +118,32 @@ def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
 
 
 def is_silent(last_seen_at: datetime) -> bool:
-    """Whether a drive's worker that was seen then has been silent for longer than the setting allows."""
+    """Whether a drive's worker, last seen at this moment, has been silent for longer than the setting
+    allows."""
     return now() - last_seen_at > timedelta(seconds=settings.load().drive_silent_seconds)
 
 
 def wanted() -> dict[str, frozenset[Event]]:
-    """The channels by name, with the events that each is told of."""
+    """The channels by name, each with its events."""
     return {name: switched(found.events) for name, found in settings.load().channels.items()}
 
 
 def outlets() -> dict[str, Outlet]:
-    """The channels that messages go to, made anew, by name. One whose settings are wrong is ``Broken`` and
-    costs the others nothing."""
+    """The channels of the settings, made anew, by name. A channel with wrong settings is ``Broken`` and does
+    not affect the others."""
     with database().transaction() as session:
         paces = outbox.paces(session, timedelta(seconds=MINUTE))
     return {name: Outlet(channel(name, paces.get(name)), events) for name, events in wanted().items()}
 
 
 def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
-    """A channel of the settings, or what stands in its place where they are wrong."""
+    """A channel of the settings, or its replacement if they are wrong."""
     try:
         return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))
     except TapelineError as error:
         return Broken(name, error)
     except Exception as error:  # noqa: BLE001 - a library's error must not cost the other channels
-        # Its text may hold the address, and with it a password.
+        # Its text may contain the address, and with it a password.
         what = M("Channel '{name}' cannot be set up ({kind}).", name=name, kind=type(error).__name__)
         return Broken(name, TapelineError(what, M("Correct [channels.{name}] in tapeline.toml.", name=name)))
 
@@ -165,7 +166,7 @@ def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
 
 
 def words() -> Words:
-    """The texts of the language that is set."""
+    """The texts of the configured language."""
     return _words(settings.load().language)
 
 
@@ -175,12 +176,12 @@ def _words(language: Language) -> Words:
 
 
 def composer() -> Composer:
-    """What makes messages of facts, in the language that is set."""
+    """Makes messages from facts, in the configured language."""
     return composer_of(settings.load().language)
 
 
 def composer_of(language: Language) -> Composer:
-    """What makes messages of facts, in any language."""
+    """Makes messages from facts, in any language."""
     found = settings.load()
     return Composer(
         Words(language),

@@ -1,4 +1,4 @@
-"""The account that the servers run as: one's own, or an unprivileged one where root starts them."""
+"""The account that the servers run as: the present user, or an unprivileged one if root starts them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Account:
 
     @property
     def switch_user(self) -> int | None:
-        """The user to start a program as; None: it is one's own, nothing is switched."""
+        """The user to start a program as; None: the present user."""
         return None if self.user == os.geteuid() else self.user
 
     @property
@@ -38,9 +38,9 @@ class Account:
 
 
 def for_servers() -> Account:
-    """The account for the servers: PostgreSQL refuses root, so root lends them to ``nobody``.
+    """The account for the servers: PostgreSQL refuses root, so root starts them as ``nobody``.
 
-    Raises NotOnThisPlatform where there are no embedded servers, EmbeddedError where that user is missing.
+    Raises NotOnThisPlatform if there are no embedded servers, EmbeddedError if that user is missing.
     """
     require_posix()
     if os.geteuid() != 0:
@@ -56,7 +56,7 @@ def for_servers() -> Account:
 
 
 def require_posix() -> None:
-    """Raise NotOnThisPlatform, with the settings to give instead, where there is no POSIX."""
+    """Raise NotOnThisPlatform, with the settings to use instead, if there is no POSIX."""
     if os.name != "posix":
         raise NotOnThisPlatform(
             M("There are no embedded servers on {platform}.", platform=sys.platform),

@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL and Redis are: in a wheel, on the PATH, in the system's folders."""
+"""Finds the programs of PostgreSQL and Redis: in a wheel, on the PATH, in the system's folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERSION_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """An installed wheel whose programs are used, and nothing else of it."""
+    """An installed wheel; only its programs are used."""
 
     package: Path
     """The folder of its package."""
@@ -57,9 +57,9 @@ class RedisProgram:
 
 
 def postgres(major: int | None = None) -> PostgresPrograms:
-    """The PostgreSQL to use: of one major version (that of an existing data folder), or the newest at hand.
+    """The PostgreSQL to use: of one major version (that of an existing data folder), or the newest available.
 
-    The wheel goes before the PATH, the PATH before the system's folders. Raises ServerNotInstalled.
+    The wheel takes precedence over the PATH, the PATH over the system's folders. Raises ServerNotInstalled.
     """
     found = list(_all_postgres())
     for programs in found:
@@ -105,14 +105,14 @@ def _all_postgres() -> Iterator[PostgresPrograms]:
 def _system_folders() -> Iterator[Path]:
     on_path = shutil.which("postgres")
     if on_path:
-        # The PATH often holds links; the programs find each other only beside the real file.
+        # The PATH often has links; the programs find each other only beside the real file.
         yield Path(on_path).resolve().parent
     folders = (p for p in SYSTEM_POSTGRES.glob("*/bin") if p.parent.name.isdigit())
     yield from sorted(folders, key=lambda folder: -int(folder.parent.name))
 
 
 def _installation(folder: Path, wheel: Wheel | None) -> PostgresPrograms | None:
-    """The installation in a folder; None if a program is missing, cannot be started or is too old."""
+    """The installation in a folder; None if a program is missing, does not start or is too old."""
     if not all(os.access(folder / name, os.X_OK) for name in POSTGRES_PROGRAMS):
         return None
     answer = command.run([str(folder / "postgres"), "--version"], limit=VERSION_LIMIT)
@@ -128,7 +128,8 @@ def redis() -> RedisProgram:
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         if on_path:
-            # By this name: Debian's is a link to redis-check-rdb, which does what it is called by.
+            # By this name: Debian's redis-server is a link to redis-check-rdb, which acts by the name it is
+            # called with.
             return RedisProgram(Path(on_path).absolute())
     for package in REDIS_WHEELS:
         wheel = _wheel(package)
@@ -141,7 +142,7 @@ def redis() -> RedisProgram:
 
 
 def _wheel(package: str) -> Wheel | None:
-    """The wheel of a top-level package, found without importing it: importing may have effects."""
+    """The wheel of a top-level package, found without importing it: an import may have effects."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs at work on one data folder: initdb, and pg_ctl to start and stop it."""
+"""Runs PostgreSQL's own programs on one data folder: initdb, and pg_ctl to start and stop it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INITDB_LIMIT = 120
 START_LIMIT = 60
 STOP_LIMIT = 60
 ORPHANS_LIMIT = 15
-"""Seconds that backends get to notice that their postmaster was killed."""
+"""Seconds that backends have to notice that their postmaster was killed."""
 
 _FIRST_BUILTIN = 17
 _BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -27,7 +27,7 @@ _BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The programs, the account that they run as, and where the server writes its log."""
+    """The programs, the account that they run as, and the path of the server's log."""
 
     programs: PostgresPrograms
     account: Account
@@ -37,14 +37,15 @@ class Cluster:
         """Fill an empty data folder of the account. Raises ServerFailed."""
         argv = ["initdb", "-D", str(data), "-U", user, "-E", "UTF8"]
         argv += ["--auth-local=trust", "--auth-host=reject"]
-        # By code point, and the same for ever: an upgrade of the system's locales breaks no index.
+        # By code point, which never changes: an upgrade of the system's locales breaks no index.
         argv += ["--no-locale", *(_BUILTIN_LOCALE if self.programs.major >= _FIRST_BUILTIN else ())]
         self._run(argv if sync else [*argv, "--no-sync"], limit=INITDB_LIMIT)
 
     def start(self, data: Path, config: Path) -> None:
-        """Start the server and wait until it takes connections. Raises ServerFailed.
+        """Start the server and wait until it accepts connections. Raises ServerFailed.
 
-        While backends of a killed postmaster still end, PostgreSQL refuses: it is tried again.
+        While backends of a killed postmaster are still ending, PostgreSQL refuses to start: it is tried
+        again.
         """
         deadline = time.monotonic() + ORPHANS_LIMIT
         while True:
@@ -63,12 +64,12 @@ class Cluster:
         self._run(argv, limit=START_LIMIT + 10, since=since)
 
     def stop(self, data: Path) -> None:
-        """End connections and stop the server. Raises ServerFailed when it does not stop in time."""
+        """End connections and stop the server. Raises ServerFailed if it does not stop in time."""
         argv = ["pg_ctl", "stop", "-D", str(data), "-m", "fast", "-w", "-t", str(STOP_LIMIT), "-s"]
         self._run(argv, limit=STOP_LIMIT + 10)
 
     def _run(self, argv: Sequence[str], *, limit: float, since: int | None = None) -> None:
-        """Run one of the programs; ``since``: the reason of a failure stands in the log after these bytes."""
+        """Run one of the programs; ``since``: the log has the reason of a failure after these bytes."""
         done = launch([str(self.programs.folder / argv[0]), *argv[1:]], limit=limit, account=self.account)
         if done.return_code == 0:
             return

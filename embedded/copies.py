@@ -1,4 +1,4 @@
-"""Private copies of programs in the state folder, for an account that cannot start them where they lie."""
+"""Private copies of programs in the state folder, for an account that cannot run the originals."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FOLDER = "programs"
 
 
 def postgres(programs: PostgresPrograms, state: Path, account: Account) -> PostgresPrograms:
-    """The programs as the account can start them: where they lie, or a copy made now.
+    """The programs as the account can run them: the originals, or a copy made now.
 
-    Another account always gets a copy of a wheel, since the way to an environment is often closed to it.
+    Another account always gets a copy of a wheel, because it often has no access to a virtual environment.
     Raises ServerNotInstalled, StateFolderUnusable.
     """
     if programs.wheel is None:
@@ -51,7 +51,7 @@ def _check_reach(programs: PostgresPrograms, account: Account) -> None:
 
 
 def redis(program: RedisProgram, state: Path, account: Account) -> Path:
-    """The path of a redis-server that the account can start. Raises StateFolderUnusable."""
+    """The path of a redis-server that the account can run. Raises StateFolderUnusable."""
     if may_execute(program.path, account) and (account.is_own or program.wheel is None):
         return program.path
     with translated(program.path):
@@ -65,7 +65,8 @@ def redis(program: RedisProgram, state: Path, account: Account) -> Path:
 
 
 def _renewed(folder: Path, name: str, fill: Callable[[Path], None]) -> Path:
-    """The copy of this name; if it is not there it is made whole, then named, and older ones leave."""
+    """The copy of this name. If it is missing, it is made completely and then named; older copies are
+    removed."""
     with translated(folder):
         folder.mkdir(mode=0o755, exist_ok=True)
         folder.chmod(0o755)
@@ -84,7 +85,7 @@ def _renewed(folder: Path, name: str, fill: Callable[[Path], None]) -> Path:
 
 
 def _copy_postgres(wheel: Wheel, installation: Path, target: Path) -> None:
-    """Copy one installation and the libraries that it finds by their relative place."""
+    """Copy one installation and the libraries that it finds by their relative path."""
     package = wheel.package
     copied = target / package.name / installation.relative_to(package)
     unneeded = shutil.ignore_patterns("include", "locale", "pgxs", "*.a")
@@ -102,7 +103,7 @@ def _copy_program(source: Path, target: Path) -> None:
 
 
 def _open_to_read(top: Path) -> None:
-    """Let every user read what was copied, whatever the modes it was installed with or the mask in force."""
+    """Let every user read the copy, regardless of the modes of the original and of the umask."""
     top.chmod(0o755)
     for path in top.rglob("*"):
         if not path.is_symlink():

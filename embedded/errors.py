@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded servers and the supervised programs."""
+"""Errors of the embedded servers and the supervised programs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from policy.errors import TapelineError
 
 
 class EmbeddedError(TapelineError):
-    """The embedded servers or the supervised programs cannot do what was asked."""
+    """The embedded servers or the supervised programs cannot do what was requested."""
 
 
 class NotOnThisPlatform(EmbeddedError):
-    """This platform has no embedded servers; the operator gives the addresses of real ones."""
+    """This platform has no embedded servers; the operator sets the addresses of real ones."""
 
     exit_code = 2
 
@@ -24,10 +24,10 @@ class ServerFailed(EmbeddedError):
 
 
 class StateFolderUnusable(EmbeddedError):
-    """The state folder cannot be used: its path, its owner or the way to it."""
+    """The state folder cannot be used: its path, its owner or a folder above it."""
 
     exit_code = 2
 
 
 class AlreadyUp(EmbeddedError):
-    """Another supervisor holds the state folder."""
+    """Another supervisor uses the state folder."""

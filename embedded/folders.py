@@ -17,14 +17,14 @@ SETTING = "TAPELINE_STATE_DIR"
 LONGEST_SOCKET = 99
 """Bytes; the smallest limit of any platform is 103, and PostgreSQL needs a few."""
 
-# PostgreSQL's own start program hands the path to a shell in double quotes; lists of folders are split
-# at commas, lists of brokers at semicolons.
+# PostgreSQL's own start program passes the path to a shell in double quotes; lists of folders are split at
+# commas, lists of brokers at semicolons.
 _REFUSED = re.compile(r"[\"$`\\,;\x00-\x1f\x7f]")
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn an OSError that concerns the state folder into StateFolderUnusable."""
+    """Turn an OSError about the state folder into StateFolderUnusable."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def make_state(state: Path, account: Account) -> None:
-    """Make the state folder, 0700; where another account has to pass through it, 0711.
+    """Make the state folder, 0700; if another account must pass through it, 0711.
 
     Raises StateFolderUnusable.
     """
@@ -62,7 +62,7 @@ def make_state(state: Path, account: Account) -> None:
 
 
 def make_passable(folder: Path, account: Account) -> None:
-    """Make a folder that the account can pass through and not list. Raises StateFolderUnusable."""
+    """Make a folder that the account can pass through but not list. Raises StateFolderUnusable."""
     with translated(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         mode = stat.S_IMODE(folder.stat().st_mode)
@@ -79,9 +79,9 @@ def _check_name(state: Path) -> None:
 
 
 def make_private(folder: Path, account: Account) -> None:
-    """Make a folder that the account alone can enter. Raises StateFolderUnusable if it belongs to another."""
+    """Make a folder that only the account can enter. Raises StateFolderUnusable if it belongs to another."""
     with translated(folder):
-        # Made closed, then given away: nobody else can put anything in it in between.
+        # Made closed, then handed over: nobody else can put anything into it in between.
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
         if found.st_uid == os.geteuid() and not account.is_own and not any(folder.iterdir()):
@@ -103,7 +103,8 @@ def make_private(folder: Path, account: Account) -> None:
 
 
 def first_blocked(path: Path, account: Account) -> Path | None:
-    """The first folder on the way to (and with) ``path`` that the account cannot pass through, or None."""
+    """The first folder on the way to ``path``, including it, that the account cannot pass through, or
+    None."""
     way = [*reversed(path.resolve().parents), path.resolve()]
     return next((folder for folder in way if not _may_pass(folder.stat(), account)), None)
 
@@ -117,7 +118,7 @@ def _may_pass(found: os.stat_result, account: Account) -> bool:
 
 
 def may_execute(program: Path, account: Account) -> bool:
-    """Whether the account can start the program where it lies."""
+    """Whether the account can run the program at its path."""
     program = program.resolve()
     if account.is_own:
         return os.access(program, os.X_OK)
@@ -125,7 +126,7 @@ def may_execute(program: Path, account: Account) -> bool:
 
 
 def check_socket(path: Path) -> None:
-    """Raise StateFolderUnusable if a socket of this path is more than the kernel takes."""
+    """Raise StateFolderUnusable if a socket's path is longer than the kernel accepts."""
     length = len(os.fsencode(path))
     if length > LONGEST_SOCKET:
         raise StateFolderUnusable(
@@ -140,7 +141,7 @@ def check_socket(path: Path) -> None:
 
 
 def write_public(path: Path, text: str) -> None:
-    """Write a configuration that the servers' account can read and only its maker can change."""
+    """Write a configuration that the servers' account can read and only its creator can change."""
     with translated(path):
         draft = path.with_name(path.name + ".new")
         draft.write_text(text, encoding="utf-8")

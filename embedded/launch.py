@@ -1,4 +1,4 @@
-"""Starts the servers' own programs, as the servers' account."""
+"""Starts the servers' programs, as the servers' account."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from policy.errors import TapelineError
 from policy.message import M
 from tape.programs import command
 
-# What libpq and the programs obey is fixed in their configuration or on their command line.
+# Variables that libpq and the programs obey; the configuration or the command line sets them instead.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LANG": "C"}
 
 
 def launch(argv: Sequence[str], *, limit: float, account: Account) -> command.Completed:
     """Run a program of a server to its end, within ``limit`` seconds.
 
-    Raises ServerFailed if it cannot be started or does not end; its return code is the caller's to judge.
+    Raises ServerFailed if it cannot be started or does not end; the caller judges its return code.
     """
     try:
         return command.run(

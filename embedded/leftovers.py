@@ -1,4 +1,4 @@
-"""Notes of the programs that a supervisor started, by which the next one finds those it left behind."""
+"""Notes of the programs that a supervisor started, so that the next one finds those that were left behind."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _KILL_LIMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One program that was started: a number alone would also name a later stranger."""
+    """One program that was started: a process id could later also belong to another process."""
 
     name: str
     order: int
-    """Its place among those started together."""
+    """Its position among the programs started together."""
     pid: int
     create_time: float
-    """Seconds since the epoch, as the system keeps it for the process."""
+    """Seconds since the epoch, from the system's record of the process."""
     stop_limit: float
-    """Seconds that it is given to end by itself."""
+    """Seconds that it gets to end after it was asked to."""
 
     def process(self) -> psutil.Process | None:
         """The process, if it is still the one that was started."""
@@ -43,13 +43,13 @@ class Note:
 
 
 class Notes:
-    """The notes in one folder, a file each."""
+    """The notes in one folder, one file each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def write(self, name: str, order: int, pid: int, stop_limit: float) -> None:
-        """Note a program that has just been started; one that is gone already needs no note.
+        """Note a program that has just been started; one that has ended already needs no note.
 
         Raises StateFolderUnusable.
         """
@@ -63,7 +63,7 @@ class Notes:
         self._path(name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove them all, also those that name nothing that runs."""
+        """Remove all notes, also those whose program no longer runs."""
         for path in self._folder.glob("*.json"):
             path.unlink()
 
@@ -77,7 +77,7 @@ class Notes:
 
 
 def _read(path: Path) -> Note | None:
-    """The note in a file; None for one of another make, which names no process that could be ended."""
+    """The note in a file; None for a file of another format, which names no process that could be ended."""
     try:
         return Note(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError):
@@ -85,9 +85,9 @@ def _read(path: Path) -> Note | None:
 
 
 def end(note: Note) -> bool:
-    """End a program that was left behind: asked first, killed with its group after its limit.
+    """End a program that was left behind: ask first, kill it with its group after its limit.
 
-    Returns whether it ended by itself.
+    Returns whether it ended when asked.
     """
     process = note.process()
     if process is None:
@@ -111,7 +111,7 @@ def _is_gone(note: Note, limit: float) -> bool:
 
 
 def _kill_group(pid: int) -> None:
-    """Kill the group that the program leads; only the program itself where it leads none."""
+    """Kill the group that the program leads; only the program itself if it leads none."""
     with suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)

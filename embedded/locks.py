@@ -1,4 +1,4 @@
-"""Locks between processes: files locked with flock, let go by the kernel when a process dies."""
+"""Locks between processes: files locked with flock, released by the kernel when a process dies."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from embedded.folders import translated
 
 
 class Lock:
-    """One lock file, open while it is held."""
+    """One lock file, open while it is locked."""
 
     def __init__(self, path: Path) -> None:
         with translated(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def share(self) -> None:
-        """Hold it together with others; waits while somebody holds it alone."""
+        """Lock it shared with others; waits while somebody has it exclusively."""
         import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
 
         portalocker.lock(self._descriptor, portalocker.LOCK_SH)
 
     def own(self) -> None:
-        """Hold it alone; waits for the others."""
+        """Lock it exclusively; waits for the others."""
         import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
 
         portalocker.lock(self._descriptor, portalocker.LOCK_EX)
 
     def try_own(self) -> bool:
-        """Hold it alone if nobody else holds it; on False nothing is held, not even what was shared."""
+        """Lock it exclusively if nobody else has it; on False nothing is locked, not even what was shared."""
         import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
 
         try:
@@ -41,7 +41,7 @@ class Lock:
         return True
 
     def note(self, text: str) -> None:
-        """Write a word for those who find it locked."""
+        """Write a text for those who find it locked."""
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
@@ -49,7 +49,7 @@ class Lock:
         return os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip()
 
     def close(self) -> None:
-        """Let it go. The file stays: removing it would let two processes hold two files of one name."""
+        """Release it. The file stays: if it were removed, two processes could lock two files of one name."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Lock:
@@ -63,7 +63,7 @@ class Lock:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Hold a lock alone for the time of the context; waits for the others."""
+    """Lock a file exclusively for the time of the context; waits for the others."""
     with Lock(path) as lock:
         lock.own()
         yield

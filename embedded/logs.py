@@ -1,4 +1,4 @@
-"""The log files of servers and programs: turned over by size, read for the reason of a failure."""
+"""The log files of servers and programs: rotated by size, read for the reason of a failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEPT = 3
 
 
 def rotate(log: Path, *, limit: int = LIMIT, kept: int = KEPT) -> None:
-    """Turn the log over if it has reached ``limit`` bytes: ``.1`` is the newest of ``kept`` older ones."""
+    """Rotate the log if it has reached ``limit`` bytes: ``.1`` is the newest of ``kept`` older ones."""
     if not log.is_file() or log.stat().st_size < limit:
         return
     for number in range(kept - 1, 0, -1):
@@ -25,14 +25,14 @@ def _numbered(log: Path, number: int) -> Path:
 
 
 def size(log: Path) -> int:
-    """Bytes in the log now, so that what is written later can be told apart."""
+    """The log's present size in bytes, to distinguish what is written later."""
     return log.lstat().st_size if log.exists() else 0
 
 
 def last_lines(log: Path, *, since: int = 0, lines: int = 4) -> str:
-    """The last lines written after the first ``since`` bytes, joined in one; empty without a log."""
+    """The last lines written after the first ``since`` bytes, joined into one; empty without a log."""
     try:
-        # The log may lie in a folder of another account: what a link there points to is not read.
+        # The log may be in a folder of another account: a link there is not followed.
         descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return ""

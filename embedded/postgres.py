@@ -19,7 +19,7 @@ from embedded.postmaster import PidFile
 from policy.message import M
 
 USER = DATABASE = "tapeline"
-# Named everywhere, since libpq and the server would else obey PGPORT.
+# Given everywhere, because libpq and the server would otherwise obey PGPORT.
 PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 PROBE_LIMIT = 5
@@ -29,7 +29,7 @@ _COMMON = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "100",
-    # A chain of increments is read in one go: three locks for each set of it.
+    # A chain of increments is read in one query: three locks for each set of it.
     "max_locks_per_transaction": "1024",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
@@ -38,15 +38,15 @@ _COMMON = {
     "client_encoding": "'UTF8'",
     "log_checkpoints": "off",
 }
-# What was committed outlives the server's death, and not that of the machine.
+# Committed data survives the server's death, but not the machine's.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """A PostgreSQL that lives in ``<state>/pg``; other users of the machine cannot enter it.
+    """A PostgreSQL in ``<state>/pg``; other users of the machine cannot enter it.
 
-    Several objects, in several processes, may stand for the same server. Starting and stopping is
-    not guarded here: Servers does that. ``durable=False``: what was committed may be lost with power.
+    Several objects, in several processes, may represent the same server. Nothing here guards starting and
+    stopping: Servers does that. ``durable=False``: a power failure may lose committed data.
     """
 
     def __init__(self, state: Path, *, durable: bool = True) -> None:
@@ -74,11 +74,11 @@ class Postgres:
             return int(mark.read_text("ascii")) if mark.is_file() else None
 
     def running(self) -> bool:
-        """Whether it takes connections to the database now."""
+        """Whether it accepts connections to the database now."""
         return self._takes_connections(DATABASE)
 
     def start(self) -> None:
-        """Start it, making data folder and database where they are missing; a running one is used as it is.
+        """Start it; create data folder and database if they are missing; use a running one as it is.
 
         Raises ServerNotInstalled, ServerFailed, StateFolderUnusable.
         """
@@ -108,7 +108,7 @@ class Postgres:
         return Cluster(programs, account, self.log)
 
     def _is_coming_up(self) -> bool:
-        """Wait for a postmaster that somebody else started; one whose socket was removed is stopped."""
+        """Wait for a postmaster that another process started; stop one whose socket was removed."""
         pid_file = PidFile(self.data)
         deadline = time.monotonic() + START_LIMIT
         while pid_file.is_alive():
@@ -136,7 +136,8 @@ class Postgres:
         cluster.start(self.data, self._config)
 
     def _initdb(self, cluster: Cluster) -> None:
-        """Make the data folder under another name first, so that a half-made one is never taken for whole."""
+        """Make the data folder under another name first, so that nobody takes an unfinished one for
+        complete."""
         draft = self.data.with_name("data.new")
         with translated(draft):
             if draft.exists():
@@ -173,7 +174,7 @@ class Postgres:
         try:
             self._connect(database).close()
         except psycopg2.OperationalError as error:
-            # It runs for others: starting another or stopping this one would be wrong.
+            # Others use it: starting another or stopping this one would be wrong.
             return "too many clients" in str(error)
         return True
 

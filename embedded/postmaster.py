@@ -1,4 +1,4 @@
-"""The postmaster as its data folder names it: alive, dead, or a file left by one that is gone."""
+"""The postmaster that a data folder names: alive, dead, or only its file is left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 from embedded.folders import translated
 
-# Above what any kernel gives out, so that PostgreSQL takes the process for gone.
+# Above any kernel's highest process id, so PostgreSQL considers the process ended.
 NO_PROCESS = 2**31 - 1
 _STATUS_LINE = 7
 
@@ -33,14 +33,14 @@ class PidFile:
         return _is_postmaster(int(lines[0]), self.data)
 
     def is_ready(self) -> bool:
-        """Whether the postmaster has written that it takes connections."""
+        """Whether the postmaster has written that it accepts connections."""
         lines = self._lines()
         return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
 
     def disown(self) -> None:
-        """Name no process in it, where it names one that has nothing to do with PostgreSQL.
+        """Replace the process id in it if that process has nothing to do with PostgreSQL.
 
-        The rest stays: by it PostgreSQL itself finds out whether old backends still use the data.
+        The rest stays: PostgreSQL itself uses it to find out whether old backends still use the data.
         """
         lines = self._lines()
         if not lines:
@@ -48,7 +48,7 @@ class PidFile:
         draft = self.path.with_name("postmaster.pid.new")
         draft.unlink(missing_ok=True)
         owner = self.path.lstat()
-        # O_EXCL: in the folder of another account nothing is written through a link.
+        # O_EXCL: in another account's folder, nothing is written through a link.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, not a path
             os.fchown(descriptor, owner.st_uid, owner.st_gid)

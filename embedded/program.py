@@ -1,4 +1,4 @@
-"""One supervised program: what to start, and the life of the process that it became."""
+"""One supervised program: how to start it, and the life of its process."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tape.programs import command
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 STEADY_AFTER = 60.0
-"""Seconds of life after which an earlier failure no longer counts."""
+"""Seconds of running after which an earlier failure no longer counts."""
 KILL_LIMIT = 10.0
 LOOK_EVERY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to keep running; ``stop_limit`` is in seconds, from the polite signal to the kill."""
+    """A program to keep running; ``stop_limit`` is in seconds, from the first signal to the kill."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     stop_limit: float = 30.0
     together: str | None = None
-    """Programs of one such name are all asked to end before the first of them is waited for."""
+    """All programs with the same name here are asked to end before the first of them is waited for."""
 
 
 class Kind(StrEnum):
@@ -40,11 +40,11 @@ class Kind(StrEnum):
     STARTED = "started"
     """It was started, or started again."""
     DIED = "died"
-    """It ended although nobody asked it to, or could not be started again; it will be tried again."""
+    """It ended unasked, or could not be started again; it will be tried again."""
     STOPPING = "stopping"
     """It was asked to end."""
     STOPPED = "stopped"
-    """It ended as it was asked to."""
+    """It ended when it was asked to."""
     KILLED = "killed"
     """It did not end within its limit and was killed with its group."""
     LEFT_BEHIND = "left_behind"
@@ -62,17 +62,17 @@ class Event:
 
 
 Tell = Callable[[Event], None]
-"""Shows an event; must not raise, and is quick, since nothing is watched meanwhile."""
+"""Shows an event; must not raise, and must be quick, because nothing is watched meanwhile."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """A program and the process that it is at the moment."""
+    """A program and its present process."""
 
     program: Program
     log: Path
     note: Callable[[int], None]
-    """Keeps the id of a process that was started, before anything is told of it."""
+    """Keeps the id of a started process, before anything is reported about it."""
     process: command.Process | None = None
     _failures: int = 0
     _started_at: float = 0.0
@@ -87,14 +87,14 @@ class Watched:
         try:
             self.note(self.process.pid)
         except TapelineError:
-            # Without a note nobody would find it, should this supervisor be killed.
+            # Without a note nobody would find it if this supervisor were killed.
             self.stop(tell)
             raise
         self._started_at = time.monotonic()
         self._tell(tell, Kind.STARTED, M("Started as process {pid}.", pid=self.process.pid))
 
     def look(self, tell: Tell) -> None:
-        """See how it is; start it again when it is time to."""
+        """Check it; start it again when the time has come."""
         if self.process is None:
             if time.monotonic() >= self._next_start:
                 self._start_again(tell)
@@ -103,7 +103,7 @@ class Watched:
         if code is not None:
             if time.monotonic() - self._started_at > STEADY_AFTER:
                 self._failures = 0
-            # Its group is left alone: what a worker started may still be busy with a tape.
+            # Its group is left running: a program that a worker started may still be using a tape.
             delay = self._put_off()
             text = M(
                 "Ended with {code}; starts again in {delay:.0f} s, see {log}.",
@@ -122,14 +122,14 @@ class Watched:
             self._tell(tell, Kind.DIED, error.message)
 
     def _put_off(self) -> float:
-        """Seconds until it is started again: twice as long after each failure in a row."""
+        """Seconds until it is started again: twice as long after each consecutive failure."""
         delay = min(FIRST_DELAY * 2.0 ** min(self._failures, 10), LONGEST_DELAY)
         self._failures += 1
         self._next_start = time.monotonic() + delay
         return delay
 
     def ask_to_end(self, tell: Tell) -> None:
-        """Its limit begins; once."""
+        """Start its limit; once."""
         if self.process is None or self._asked_at is not None:
             return
         self._asked_at = time.monotonic()
@@ -140,7 +140,7 @@ class Watched:
             self.process.terminate()
 
     def stop(self, tell: Tell) -> None:
-        """End it: asked first, killed with its group after its limit."""
+        """End it: ask first, kill it with its group after its limit."""
         self.ask_to_end(tell)
         if self.process is None or self._asked_at is None:
             return

@@ -20,16 +20,16 @@ from policy.message import M
 START_LIMIT = 60
 STOP_LIMIT = 30
 PROBE_LIMIT = 5
-# From the program's return to the first sight of its background process.
+# From the program's return until its background process is visible.
 APPEAR_LIMIT = 3
 _NAMES = ("redis-server", "valkey-server")
 
 
 class Redis:
-    """A Redis that lives in ``<state>/redis``; other users of the machine cannot enter it.
+    """A Redis in ``<state>/redis``; other users of the machine cannot enter it.
 
-    Several objects, in several processes, may stand for the same server. Starting and stopping is
-    not guarded here: Servers does that. ``durable=False``: nothing is kept on disk.
+    Several objects, in several processes, may represent the same server. Nothing here guards starting and
+    stopping: Servers does that. ``durable=False``: nothing is stored on disk.
     """
 
     def __init__(self, state: Path, *, durable: bool = True) -> None:
@@ -51,7 +51,7 @@ class Redis:
         return self._ask("PING").startswith("+PONG")
 
     def start(self) -> None:
-        """Start it; a running one is used as it is.
+        """Start it; use a running one as it is.
 
         Raises ServerNotInstalled, ServerFailed, StateFolderUnusable.
         """
@@ -63,7 +63,7 @@ class Redis:
             self._start(account)
 
     def stop(self) -> None:
-        """Stop it, its file written; does nothing if it does not run. Raises ServerFailed."""
+        """Stop it after it has written its file; does nothing if it does not run. Raises ServerFailed."""
         process = self._process()
         if process is not None and not self.socket.exists():
             process.terminate()
@@ -83,7 +83,7 @@ class Redis:
         make_private(self.folder, account)
 
     def _is_coming_up(self) -> bool:
-        """Wait for a Redis that somebody else started; one whose socket was removed is stopped."""
+        """Wait for a Redis that another process started; stop one whose socket was removed."""
         deadline = time.monotonic() + START_LIMIT
         while self._process() is not None:
             if self.running():
@@ -148,19 +148,19 @@ class Redis:
         return "\n".join(lines) + "\n"
 
     def _process(self) -> psutil.Process | None:
-        """The server's process, if the file still names one that is a Redis of this folder."""
+        """The server's process, if the file still names a Redis of this folder."""
         with translated(self.folder), suppress(psutil.Error, ValueError, FileNotFoundError):
             process = psutil.Process(int(self._pid_file.read_text("ascii")))
             command_line = " ".join(process.cmdline())
             ours = str(self.socket) in command_line or str(self._config) in command_line
-            # Root asks nobody's files: what they name must be nobody's as well.
+            # Root uses a file of nobody only if the process that it names belongs to nobody too.
             ours = ours and process.uids().effective == self.folder.stat().st_uid
             if ours and any(name in command_line for name in _NAMES):
                 return process
         return None
 
     def _ask(self, word: str) -> str:
-        """Send one word and return the first answer; empty if nobody answers."""
+        """Send one command and return the first answer; empty if nobody answers."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(PROBE_LIMIT)
             try:

@@ -16,11 +16,11 @@ from embedded.redis import Redis
 class Servers:
     """PostgreSQL and Redis in one state folder, for as long as anybody uses them.
 
-    Every user holds ``<state>/servers.lock`` together with the others; who can hold it alone is the
-    last one and stops them. A user that was killed leaves them running for the next one.
-    ``durable=False``, for tests: what was sent and committed does not outlive the machine.
+    Every user shares the lock ``<state>/servers.lock``; the last one can lock it exclusively and stops them.
+    A user that was killed leaves them running for the next one. ``durable=False``, for tests: sent and
+    committed data does not survive the machine.
 
-    Raises NotOnThisPlatform where there are no embedded servers.
+    Raises NotOnThisPlatform if there are no embedded servers.
     """
 
     def __init__(self, state: Path, *, durable: bool = True) -> None:
@@ -45,13 +45,13 @@ class Servers:
 
     @contextmanager
     def use(self) -> Iterator[Servers]:
-        """Use both for the time of the context: start what does not run, and as the last user stop both.
+        """Use both for the time of the context: start what does not run; the last user stops both.
 
         Raises ServerNotInstalled, ServerFailed, StateFolderUnusable.
         """
         make_state(self.state, for_servers())
         with Lock(self.state / "servers.lock") as users:
-            # While this is held, nobody can hold it alone, so nobody stops what is running.
+            # While this is locked, nobody can lock it exclusively, so nobody stops the servers.
             users.share()
             try:
                 self._start()

@@ -21,19 +21,20 @@ from embedded.program import Event, Kind, Program, Tell, Watched
 from policy.message import M
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at the programs."""
+"""Seconds between two checks of the programs."""
 
 LEFT_BEHIND_SECONDS = 60.0
-"""How long one that an earlier supervisor left behind is waited for, at most: nothing else runs until then,
-and its successor takes over what it began."""
+"""How long to wait, at most, for a program that an earlier supervisor left behind. Nothing else runs until
+then, and its successor takes over its work."""
 
 
 class Supervisor:
-    """Runs programs side by side in one state folder, which it holds alone by ``<state>/up.lock``.
+    """Runs programs side by side in one state folder, which it reserves with ``<state>/up.lock``.
 
-    Each writes to ``<state>/log/<name>.log``; one that dies is started again, later each time (1 s to
-    30 s). One that an earlier supervisor left behind is ended before its successor starts. Those that end
-    ``together`` have one limit, however many they are. An object is for one run: ``run``, or ``started``.
+    Each writes to ``<state>/log/<name>.log``. A program that dies is started again, after a growing pause (1
+    s to 30 s). A program that an earlier supervisor left behind is ended before its successor starts.
+    Programs that end ``together`` share one limit, however many they are. An object is for one run: ``run``,
+    or ``started``.
     """
 
     def __init__(self, state: Path, programs: Sequence[Program]) -> None:
@@ -51,7 +52,7 @@ class Supervisor:
         return Watched(program, self.state / "log" / f"{program.name}.log", note)
 
     def run(self, on_event: Tell) -> None:
-        """Run them until ``stop`` or one of SIGINT, SIGTERM, SIGHUP; to be called in the main thread.
+        """Run them until ``stop`` or one of SIGINT, SIGTERM, SIGHUP; call it in the main thread.
 
         Raises AlreadyUp, StateFolderUnusable, and what starting a program raises.
         """
@@ -74,7 +75,7 @@ class Supervisor:
                 watcher.join()
 
     def stop(self) -> None:
-        """Ask ``run`` to stop the programs and return; may be called from a signal handler or a thread."""
+        """Tell ``run`` to stop the programs and return; may be called from a signal handler or a thread."""
         self._stop_asked = True
 
     @contextmanager
@@ -99,7 +100,7 @@ class Supervisor:
             (self.state / "log").mkdir(mode=0o700, exist_ok=True)
             (self.state / "up").mkdir(mode=0o700, exist_ok=True)
         self._end_left_behind(on_event)
-        # Every one is stopped, the last first, whatever the others do.
+        # Every program is stopped, the last first, even if others fail to stop.
         with ExitStack() as stack:
             for watched in self._watched:
                 stack.callback(self._stop, watched, on_event)
@@ -134,7 +135,7 @@ class Supervisor:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the signals that end a program ask for a stop, for the time of the context."""
+    """Turn the signals that end a program into a request to stop, for the time of the context."""
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler
         stop()

@@ -1,4 +1,4 @@
-"""Every channel that Apprise knows (mail, chat, telephone), by its URL. Importing it loads Apprise."""
+"""Every channel that Apprise supports (mail, chat, telephone), by its URL. Importing it loads Apprise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.message import M
 
 
 class AppriseChannel:
-    """One Apprise URL. It may hold a password, so it is never shown.
+    """One Apprise URL. It may contain a password, so it is never shown.
 
     Raises UsageError for a URL that Apprise does not understand, for several in one, and for DingTalk.
     """
@@ -28,7 +28,7 @@ class AppriseChannel:
         return f"AppriseChannel(name={self.name!r})"
 
     def send(self, notice: Notice) -> None:
-        """Deliver the notice. Raises ChannelUnavailable: Apprise does not say why it could not."""
+        """Deliver the notice. Raises ChannelUnavailable: Apprise does not report why it failed."""
         delivered = self._service.notify(
             title=notice.title, body=notice.plain, body_format=apprise.NotifyFormat.TEXT
         )
@@ -41,7 +41,7 @@ class AppriseChannel:
 
 @contextmanager
 def _without_its_log() -> Iterator[None]:
-    """Of an address that it does not understand Apprise logs all, also the password in it."""
+    """Apprise logs an address that it does not understand completely, including the password in it."""
     logger = logging.getLogger("apprise")
     before, logger.disabled = logger.disabled, True
     try:
@@ -59,7 +59,7 @@ def _service(name: str, url: str) -> apprise.Apprise:
             M("Channel '{name}' is not one URL that Apprise understands.", name=name),
             M("Write one URL for each channel, as Apprise documents it for the service."),
         )
-    # Apprise signs DingTalk's messages wrongly and takes every HTTP 200 for success.
+    # Apprise signs DingTalk's messages incorrectly and treats every HTTP 200 as success.
     if any("dingtalk" in str(server.service_name).lower() for server in service):
         raise UsageError(
             M("Channel '{name}' sends to DingTalk through Apprise, which loses messages.", name=name),

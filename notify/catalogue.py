@@ -1,4 +1,4 @@
-"""Whether the catalogues fit the program: ``python -m notify.catalogue``."""
+"""Checks whether the catalogues match the program: ``python -m notify.catalogue``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from notify import words
 
 PACKAGES = ("backup", "celery_app", "cli", "dashboard", "db", "embedded", "notify", "policy", "tape", "tasks")
 TRANSLATED = "zh_CN"
-"""Every text has to be in it; the catalogue of English has only what is said otherwise for one."""
+"""This catalogue must have every text; the English one only has texts whose plural or wording differs."""
 LANGUAGES = (TRANSLATED, "en")
 
 _ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""A channel: what carries a notice to an operator, and how it may fail."""
+"""A channel: what delivers a notice to an operator, and how it may fail."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from policy.message import Message
 
 
 class ChannelUnavailable(TapelineError):
-    """The channel did not take the notice now; it is tried again with back-off."""
+    """The channel did not accept the notice now; it is tried again with back-off."""
 
     consequence = Consequence.RETRY
 
 
 class RateLimited(ChannelUnavailable):
-    """The channel takes no more notices for ``retry_after`` seconds."""
+    """The channel accepts no more notices for ``retry_after`` seconds."""
 
     def __init__(self, message: Message, remedy: Message | None = None, *, retry_after: float) -> None:
         super().__init__(message, remedy)
@@ -24,14 +24,14 @@ class RateLimited(ChannelUnavailable):
 
 
 class ChannelRefused(TapelineError):
-    """The channel will never take this notice as it is set up now; somebody has to change its settings.
+    """The channel will never accept this notice with its present settings; somebody has to change them.
 
-    Like every trouble of a channel it is recorded at the notice and never fails a run.
+    Like every failure of a channel it is recorded at the notice and never fails a run.
     """
 
 
 class Broken:
-    """A channel that could not be made from its settings. What it should carry waits until they are right."""
+    """A channel that could not be made from its settings. Its messages wait until the settings are right."""
 
     def __init__(self, name: str, error: TapelineError) -> None:
         self.name = name
@@ -44,10 +44,10 @@ class Broken:
 
 
 class Channel(Protocol):
-    """What carries a notice. A channel never waits and never retries: its caller does."""
+    """Delivers a notice. A channel never waits and never retries: its caller does."""
 
     name: str
-    """As it stands in the settings and in the record of deliveries."""
+    """Its name in the settings and in the record of deliveries."""
 
     def send(self, notice: Notice) -> None:
         """Deliver the notice, or raise ChannelUnavailable, RateLimited or ChannelRefused."""

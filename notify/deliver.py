@@ -1,4 +1,4 @@
-"""Deliver what is in the outbox: each event to each channel once, with back-off where a channel is down."""
+"""Deliver the outbox: each event to each channel once, with back-off if a channel is down."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ log = structlog.get_logger("tapeline.notify")
 
 
 DOWN_FOR = timedelta(hours=1)
-"""How long a channel takes no message before the others carry that; one that never will, at once."""
+"""How long a channel may accept no message before the others report that. A channel that refuses for good is
+reported at once."""
 
 
 def deliver_due(
     database: Database, outlets: Mapping[str, Outlet], composer: Composer, *, time_zone: str = "UTC"
 ) -> int:
-    """Deliver what is due; returns how many messages a channel took. ``time_zone``: the operators' clock.
+    """Deliver what is due; returns how many messages a channel accepted. ``time_zone``: the operators' clock.
 
-    A channel that does not take a message never raises here: it is noted at the notification and tried
-    again later, and the other channels carry that it does not work. Raises DatabaseUnavailable.
+    A channel that does not accept a message never raises here: the failure is recorded at the notification,
+    it is tried again later, and the other channels report that the channel is down. Raises
+    DatabaseUnavailable.
     """
     return Delivery(database, outlets, composer, time_zone).all_due()
 
 
 def leave_out_unwanted(database: Database, wanted: Mapping[str, Collection[Event]]) -> bool:
-    """Close what is due and goes through no channel; returns whether anything else is due.
+    """Close due messages that no channel wants; returns whether anything else is due.
 
-    ``wanted``: for each channel the events that it is told of. Raises DatabaseUnavailable.
+    ``wanted``: for each channel its events. Raises DatabaseUnavailable.
     """
     names = {event.value for events in wanted.values() for event in events}
     with database.transaction() as session:
@@ -48,7 +50,7 @@ def leave_out_unwanted(database: Database, wanted: Mapping[str, Collection[Event
 
 
 class Delivery:
-    """One pass over the outbox. A channel that is down is asked once in it, so that it holds up nobody."""
+    """One pass over the outbox. It tries a channel that is down only once, so that it delays nothing else."""
 
     def __init__(
         self, database: Database, outlets: Mapping[str, Outlet], composer: Composer, time_zone: str
@@ -71,7 +73,8 @@ class Delivery:
             return due.id if due else None
 
     def _deliver(self, number: int) -> int:
-        """Each channel's answer is committed before the next is asked: a crash repeats at most one."""
+        """Each channel's answer is committed before the next one is tried: a crash repeats at most one
+        delivery."""
         with self._database.transaction() as session:
             notification = _get(session, number)
             facts = _read(notification)
@@ -90,7 +93,7 @@ class Delivery:
         return sum(self._send(number, self._outlets[name].channel, notice) for name in asked if notice)
 
     def _wanted(self, facts: Facts) -> list[str]:
-        """That a channel does not work is for the others to carry."""
+        """The other channels report that a channel is down."""
         wanted = (name for name, outlet in self._outlets.items() if facts.event in outlet.events)
         return [name for name in wanted if name != facts.channel]
 
@@ -119,7 +122,7 @@ class Delivery:
 
     def _alert(self, session: Session, channel: Channel, error: TapelineError, *, at_once: bool) -> None:
         trouble = outbox.troubles(session).get(channel.name)
-        if trouble is None:  # It has taken another message in this very moment.
+        if trouble is None:  # It has accepted another message at this very moment.
             return
         since = trouble["since"]
         if at_once or now() - datetime.fromisoformat(since) > DOWN_FOR:
@@ -140,7 +143,7 @@ def _of_channel(name: str, error: TapelineError, time_zone: str) -> Facts:
 
 
 def _read(notification: Notification) -> Facts | None:
-    """None for facts that this version cannot read, which must not hold up the others."""
+    """None for facts that this version cannot read, which must not delay the others."""
     try:
         return Facts.from_json(notification.facts)
     except (KeyError, TypeError, ValueError):

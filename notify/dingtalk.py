@@ -1,4 +1,4 @@
-"""DingTalk's group robots: a webhook that wants a signature and says its errors in the answer's body."""
+"""DingTalk's group robots: a webhook that requires a signature and reports errors in the answer's body."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _QUERY = re.compile(r"\?access_token=\S*")
 class DingTalk:
     """One robot. Raises UsageError for a ``base_url`` that is no web address.
 
-    ``limit`` counts the messages of the last minute: also those that another process has sent.
+    ``limit`` counts the messages of the last minute, including those that another process has sent.
 
-    ``secret``: the robot's signing secret (``SEC…``), None where its security is by keyword or address.
-    ``at_mobiles``: the telephone numbers of members who are called when somebody has to act.
-    ``timeout``: seconds without an answer.
-    ``clock``: seconds since 1970, for the signature. Neither token nor secret is ever shown.
+    ``secret``: the robot's signing secret (``SEC…``), None if its security is by keyword or address.
+    ``at_mobiles``: the telephone numbers of members to call when somebody has to act. ``timeout``: seconds
+    without an answer. ``clock``: seconds since 1970, for the signature. Neither token nor secret is ever
+    shown.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class DingTalk:
             kind = type(error).__name__
         else:
             return Answer(response.status_code, self._hidden(response.content.decode(errors="replace")))
-        # Raised out here: the foreign error's text holds the address, and with it token and signature.
+        # Raised out here: the foreign error's text contains the address, and with it token and signature.
         raise ChannelUnavailable(
             M("DingTalk cannot be reached ({kind}).", kind=kind),
             M("Check the network, the proxy and the address of the webhook."),
@@ -107,7 +107,8 @@ class DingTalk:
 
 
 def _checked(name: str, base_url: str) -> str:
-    """The address, whose host the resolver's codec can take: one with two dots it cannot."""
+    """The address, if the resolver's codec can encode its host; it cannot encode one with two adjacent
+    dots."""
     try:
         parts = urlsplit(base_url)
         is_address = parts.scheme in {"http", "https"} and bool((parts.hostname or "").encode("idna"))

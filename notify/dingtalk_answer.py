@@ -1,4 +1,4 @@
-"""What DingTalk answers: HTTP 200 with an ``errcode``, which alone tells success from failure."""
+"""DingTalk's answers: HTTP 200 with an ``errcode``; only the code distinguishes success from failure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 
 PAUSE = 600.0
-"""Seconds for which DingTalk takes nothing from a robot that was too fast."""
+"""Seconds for which DingTalk accepts nothing from a robot that was too fast."""
 
 
 class Meaning(Enum):
-    """What an ``errcode`` tells the sender."""
+    """What an ``errcode`` means for the sender."""
 
     BUSY = auto()
-    """DingTalk has trouble of its own: try again."""
+    """DingTalk itself has a problem: try again."""
     TOO_FAST = auto()
     """More than 20 messages in a minute."""
     SECURITY = auto()
-    """Signature, time, keyword or address do not meet the robot's security settings."""
+    """Signature, time, keyword or address do not match the robot's security settings."""
     TOKEN = auto()
-    """The access token is of no robot."""
+    """The access token belongs to no robot."""
     ROBOT_GONE = auto()
     """The robot was stopped or removed, or its group dissolved."""
     CONTENT = auto()
-    """DingTalk's filter does not like the text, or the message is malformed."""
+    """DingTalk's filter rejects the text, or the message is malformed."""
 
 
 MEANINGS = {
@@ -59,13 +59,13 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The HTTP status and the text that came with it, secrets hidden."""
+    """The HTTP status and its text, with secrets hidden."""
 
     status: int
     text: str
 
     def error(self) -> TapelineError | None:
-        """Why the message was not taken; None: it was."""
+        """Why the message was not accepted; None: it was."""
         if self.status != 200:
             return _http_error(self.status)
         body = self._json_object()
@@ -106,7 +106,7 @@ def _error(code: int, said: str) -> TapelineError:
             )
         case Meaning.SECURITY | Meaning.TOKEN | Meaning.ROBOT_GONE | Meaning.CONTENT as meaning:
             return ChannelRefused(what, _remedy(meaning))
-        # A code that nobody knows may pass, and a retry loses nothing; a refusal would lose the notice.
+        # An unknown code may be temporary, and a retry loses nothing; a refusal would lose the notice.
         case Meaning.BUSY | None:
             return ChannelUnavailable(what)
 

@@ -1,4 +1,4 @@
-"""A notice as the body of DingTalk's Markdown message, in at most the bytes that DingTalk takes."""
+"""A notice as the body of DingTalk's Markdown message, within DingTalk's limit of bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from notify.notice import Notice
 
 LONGEST = 20_000
-"""Bytes that DingTalk takes as one message."""
+"""The largest message that DingTalk accepts, in bytes."""
 LONGEST_TITLE = 200
 """Characters; DingTalk shows the title in the list of conversations."""
 
 
 def encode(notice: Notice, at_mobiles: Sequence[str]) -> bytes:
-    """The request's body. Whole lines are cut from the end of a long text, and a line says so."""
+    """The request's body. Whole lines are cut from the end of a long text, and a line mentions that."""
     # DingTalk calls only those whose numbers are in the text too.
     calls = [" ".join(f"@{mobile}" for mobile in at_mobiles)] if at_mobiles else []
     body = _json(notice.title, "\n\n".join([notice.markdown, *calls]), at_mobiles)

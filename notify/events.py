@@ -1,4 +1,4 @@
-"""What operators are told of, and when."""
+"""The events that operators get messages about."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """Something that is said once for each time it happens; the values are stored in the outbox."""
+    """An event that is announced once each time it happens; the values are stored in the outbox."""
 
     STARTED = "started"
     """The run has its drive and begins."""
     SUCCESS = "success"
-    """Everything that was asked for is on tape, sealed and catalogued."""
+    """Everything requested is on tape, sealed and catalogued."""
     WARNINGS = "warnings"
     """As success, but something was left out or changed while it was read; the notice counts it."""
     FAILED = "failed"
-    """The run ended without doing what it was for; somebody has to look."""
+    """The run ended without its result; somebody has to look."""
     TAPE_ERROR = "tape_error"
-    """As failed, and the cartridge must not be written any more."""
+    """As failed, and nothing may write to the cartridge any more."""
     SKIPPED = "skipped"
     """There was nothing to do, for the reason given. Never a success."""
     MISSED = "missed"
-    """An occurrence of a schedule passed without a run, because nothing was there to start it."""
+    """An occurrence of a schedule passed without a run, because nothing could start it."""
     CANCELLED = "cancelled"
-    """An operator ended the run."""
+    """An operator cancelled the run."""
     WAITING_FOR_TAPE = "waiting_for_tape"
-    """The run goes on by itself when the tape that it asks for is in the drive."""
+    """The run continues when the tape that it asks for is in the drive."""
     HELD = "held"
     """The sources of a run are not as they were: it writes nothing until a person has accepted them."""
     STALLED = "stalled"
-    """A run is under way and comes no further: what it waits for does not answer, or nobody works at it."""
+    """A run makes no progress: what it waits for does not answer, or no worker works on it."""
     REMINDER = "reminder"
     """A run that is due soon would not accept the tape that is in the drive now."""
     READY = "ready"
     """A run that is due soon finds the tape that it needs."""
     FORMAT_WARNING = "format_warning"
-    """The tape could not be formatted and the run goes on with the tape as it is."""
+    """The tape could not be formatted and the run continues with the tape as it is."""
     CAPACITY = "capacity"
-    """A tape is nearly full, or what is to be written may not fit on it."""
+    """A tape is nearly full, or the next backup may not fit on it."""
     SETS_LOST = "sets_lost"
     """Backup sets are not on their tape any more: somebody else has formatted or changed it."""
     DRIVE_SILENT = "drive_silent"
-    """The worker of a drive was not heard of for minutes."""
+    """The worker of a drive was silent for minutes."""
     DRIVE_BACK = "drive_back"
-    """The worker of a drive that was silent is there again."""
+    """The worker of a drive that was silent is back."""
     CHANNEL_DOWN = "channel_down"
-    """A channel does not take messages; the others carry this."""
+    """A channel does not accept messages; the others report this."""
 
 
 CALLS = frozenset(
@@ -65,4 +65,4 @@ CALLS = frozenset(
 """Somebody has to act: a robot of DingTalk calls the members whose numbers it has."""
 
 OFF_BY_DEFAULT = frozenset({Event.STARTED, Event.READY})
-"""All is well so far: only for those who ask for it."""
+"""All is well so far: only for channels that enable it."""

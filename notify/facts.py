@@ -1,4 +1,4 @@
-"""What a notice is made from: plain facts, kept as JSON in the outbox until they are delivered."""
+"""The facts of a notice, stored as JSON in the outbox until they are delivered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.message import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One event of a run, a drive or a schedule. ``None``: there is no such thing, and nothing is said of it.
+    """One event of a run, a drive or a schedule. ``None``: there is no such fact, and the message omits it.
 
     The names are those that a template uses.
     """
@@ -24,7 +24,7 @@ class Facts:
     at: datetime
     """When it happened; aware."""
     time_zone: str | None
-    """The clock that the operator reads, e.g. ``Asia/Shanghai``; None: that of the setting."""
+    """The operator's clock, e.g. ``Asia/Shanghai``; None: that of the setting."""
     run_id: int | None = None
     """None: the event is not one of a run, and ``kind`` and ``trigger`` are None too."""
     kind: Kind | None = None
@@ -37,10 +37,10 @@ class Facts:
     channel: str | None = None
     """The channel that does not work."""
     label: str | None = None
-    """The tape in question."""
+    """The tape that the event is about."""
     set_id: str | None = None
     files: int | None = None
-    """Files that are sealed and catalogued (or restored), also where the run failed later."""
+    """Files that are sealed and catalogued (or restored), also if the run failed later."""
     size: int | None = None
     """Bytes of those files."""
     kept: int = 0
@@ -50,27 +50,27 @@ class Facts:
     seconds: float | None = None
     """How long it took, or how long a drive has been silent."""
     warnings: int = 0
-    """How many there are in all."""
+    """The number of warnings in total."""
     first_warnings: tuple[Message, ...] = ()
     """The first few of them."""
     condition: tuple[Message, ...] = ()
-    """What drive and tapes warned of: a cleaning that is due, a tape that wears out."""
+    """Warnings of drive and tapes: a cleaning that is due, a tape that wears out."""
     doubts: tuple[Message, ...] = ()
     """What is not as it was in the sources, each with its figures and first names."""
     frozen: Message | None = None
     """Why no tape is formatted, and what lifts that."""
     cancelled_by: str | None = None
-    """Who ended the run."""
+    """Who cancelled the run."""
     reason: Message | None = None
     """What happened."""
     remedy: Message | None = None
     """What to do about it."""
     safe: Message | None = None
-    """What is as it was and what can be restored, where a run stopped before its end."""
+    """What is unchanged and what can be restored, if a run stopped before its end."""
     newest: Message | None = None
-    """The newest complete backup, where the one that was due is missing."""
+    """The newest complete backup, if the one that was due is missing."""
     next_command: str | None = None
-    """The command that goes on."""
+    """The command that continues."""
     due_at: datetime | None = None
     """When the run that a reminder is about is due; aware."""
     found: Message | None = None
@@ -78,11 +78,11 @@ class Facts:
     expected: Message | None = None
     """Which tape to insert."""
     suitable: tuple[Message, ...] = ()
-    """Known tapes that would do, each with what is on it and what would be erased."""
+    """Known tapes that would do, each with its sets and what would be erased."""
     on_tape: tuple[Message, ...] = ()
     """The backup sets on the tape in the drive."""
     erased: tuple[Message, ...] = ()
-    """Those of them that the run would erase."""
+    """Those sets that the run would erase."""
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: _to_json(getattr(self, field.name)) for field in fields(self)}

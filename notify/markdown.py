@@ -7,12 +7,12 @@ import unicodedata
 from urllib.parse import quote
 
 LONGEST = 300
-"""Characters of one name or text; what is longer loses its middle."""
+"""Characters of one name or text; a longer one loses its middle."""
 
 _MARKUP = re.compile(r"[\\`*\[\]<>&#~]")
-# An underscore inside a word is no markup and stays, so that most names read as they are.
+# An underscore inside a word is no markup and stays, so that most names stay readable.
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-# What begins a list or a heading where it begins a line.
+# Begins a list or a heading at the beginning of a line.
 _AT_THE_START = re.compile(r"^(\d+(?=[.)])|(?=[-+=]))(.)")
 
 
@@ -27,7 +27,7 @@ def one_line(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """The text as Markdown that shows it as it is, on one line."""
+    """The text as Markdown that shows it unchanged, on one line."""
     escaped = _MARKUP.sub(r"\\\g<0>", one_line(text))
     escaped = _EMPHASIS.sub(r"\_", escaped)
     return _AT_THE_START.sub(r"\1\\\2", escaped)
@@ -38,7 +38,7 @@ def bold(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """The text as code, between more backticks than it has itself."""
+    """The text as code, between more backticks than it contains."""
     line = one_line(text)
     if "`" not in line:
         return f"`{line}`" if line else ""

@@ -1,4 +1,4 @@
-"""A notice: what an operator reads on a phone about one event."""
+"""A notice: the text about one event that an operator reads on a phone."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Notice:
     markdown: str
     plain: str
     where_the_rest_is: str
-    """One plain line that a channel puts where it has to cut the text."""
+    """One plain line that a channel puts where it cuts the text."""
     calls: bool = False
-    """Somebody has to act: a channel that can call people does."""
+    """Somebody has to act: a channel that can call people does so."""
 
 
 class Composer:
-    """Makes notices of facts.
+    """Makes notices from facts.
 
-    ``templates_dir``: the operator's own templates. ``dashboard_url``: where the dashboard is seen from
-    outside; each run is then linked to. ``time_zone``: the clock of what names none itself.
+    ``templates_dir``: the operator's own templates. ``dashboard_url``: the dashboard's address from outside;
+    each run is then linked. ``time_zone``: the clock of facts that name none.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Composer:
         self.templates = Templates(words, templates_dir)
 
     def compose(self, facts: Facts) -> Notice:
-        """Say what happened, to which tape, what is safe and what goes on."""
+        """Describe what happened, to which tape, what is safe and what continues."""
         rest = (
             M("Shortened. All of it: tapeline runs show {id}", id=facts.run_id)
             if facts.run_id is not None
@@ -68,24 +68,24 @@ class Composer:
         return replace(notice, calls=facts.event in CALLS)
 
     def test(self, host: str, channel: str) -> Notice:
-        """What ``tapeline notify test`` sends."""
+        """The message of ``tapeline notify test``."""
         return self._notice("test", {"host": host, "channel": channel, "link": self._dashboard_url}, "")
 
     def _notice(self, template: str, variables: dict[str, Any], rest: str) -> Notice:
         text = self.templates.fill_in(template, variables)
-        # A robot of DingTalk may let through only what has its keyword: this one is in every message.
+        # A robot of DingTalk may accept only messages with its keyword: this one is in every message.
         title = f"Tapeline · {text.title}"
         return Notice(title, f"### {markdown.escape(title)}\n\n{text.markdown}", text.plain, rest)
 
     def _bare(self, facts: Facts, rest: str) -> Notice:
-        """The least that is known: a message that cannot be made is not lost, and in no other's way."""
+        """The minimum: a message that cannot be made is not lost, and does not delay others."""
         about = facts.schedule or facts.drive or facts.channel or ""
         title = markdown.one_line(f"Tapeline · {facts.event.value}: {about}")
         plain = markdown.one_line(self._words.text(facts.reason)) if facts.reason else rest
         return Notice(title, f"### {markdown.escape(title)}\n\n{markdown.escape(plain)}", plain, rest)
 
     def _variables(self, facts: Facts) -> dict[str, Any]:
-        """The facts by their names, and what follows from them."""
+        """The facts by name, and what is derived from them."""
         named = {field.name: getattr(facts, field.name) for field in fields(facts)}
         is_told = bool(
             facts.next_command and facts.remedy and facts.next_command in self._words.text(facts.remedy)

@@ -1,4 +1,4 @@
-"""An outlet: a channel, and the events that go through it."""
+"""An outlet: a channel with its events."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class Outlet:
 
 
 def switched(choices: Mapping[Event, bool]) -> frozenset[Event]:
-    """The events that are on, where an operator has switched some on or off."""
+    """The events that are on, after the operator's own choices."""
     chosen = {event: event not in OFF_BY_DEFAULT for event in Event} | dict(choices)
     return frozenset(event for event, is_on in chosen.items() if is_on)

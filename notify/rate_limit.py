@@ -13,7 +13,8 @@ from policy.message import M
 
 
 class RateLimit:
-    """A sliding window over a monotonic clock. Never waits: whoever comes too early is told how long to."""
+    """A sliding window over a monotonic clock. Never waits: a caller that is too early gets the seconds to
+    wait."""
 
     def __init__(
         self,
@@ -24,8 +25,8 @@ class RateLimit:
         ages: Iterable[float] = (),
         closed_for: float = 0.0,
     ) -> None:
-        """``ages``: seconds since each message that another process has sent lately, the oldest first.
-        ``closed_for``: for how many more seconds the other side takes none."""
+        """``ages``: seconds since each recent message of another process, the oldest first. ``closed_for``:
+        for how many more seconds the other side accepts none."""
         self._messages = messages
         self._seconds = seconds
         self._clock = clock
@@ -47,7 +48,7 @@ class RateLimit:
         )
 
     def close(self, seconds: float) -> None:
-        """Let nothing through for so many seconds, because the other side said so."""
+        """Let nothing through for so many seconds, because the other side asked for that."""
         with self._lock:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
 

@@ -1,4 +1,4 @@
-"""One sample of each event, to see what its message looks like."""
+"""One sample of each event, to show its message."""
 
 from __future__ import annotations
 

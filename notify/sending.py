@@ -1,4 +1,4 @@
-"""Send one notice within a total time, whatever the channel does."""
+"""Send one notice within a total time, even if the channel hangs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from policy.message import M
 log = structlog.get_logger("tapeline.notify")
 
 SECONDS = 30.0
-"""How long a channel may take for one notice, from the look-up of its name to the last byte of its answer."""
+"""How long a channel may take for one notice, from resolving its host name to the last byte of its answer."""
 
 
 def send(channel: Channel, notice: Notice, seconds: float = SECONDS) -> TapelineError | None:
     """Have a channel deliver a notice; returns why it did not. Raises nothing.
 
-    A service that answers one byte at a time keeps within every time-out of a socket. So a thread asks, and
+    A service that answers one byte at a time stays within every time-out of a socket. So a thread sends, and
     is left behind at the end of the time.
     """
     answers: queue.SimpleQueue[TapelineError | None] = queue.SimpleQueue()
@@ -50,7 +50,7 @@ def _ask(channel: Channel, notice: Notice) -> TapelineError | None:
     except TapelineError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a library's error must cost neither the others nor a run
-        # Its text may hold the address, and with it a password.
+        # Its text may contain the address, and with it a password.
         return ChannelUnavailable(
             M("Channel '{name}' fails ({kind}).", name=channel.name, kind=type(error).__name__),
             M("Check its address in the settings."),

@@ -1,6 +1,6 @@
-"""Templates: one for each event and language, in Markdown, also read as plain text.
+"""Templates: one for each event and language, in Markdown, also used for plain text.
 
-The first line is the title. An operator's own template of the same name takes the shipped one's place.
+The first line is the title. An operator's own template replaces the shipped one of the same name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Text:
 
 
 class BrokenTemplate(Exception):
-    """A template cannot be filled in; the text says where and why, in English, for its author."""
+    """A template cannot be filled in; the text names the place and the reason, in English, for its author."""
 
 
 class Templates:
@@ -54,7 +54,7 @@ class Templates:
         self._own = Pair(words, [self._folder, SHIPPED / words.language]) if self._folder else None
 
     def fill_in(self, name: str, facts: Mapping[str, Any]) -> Text:
-        """The text of an event. An operator's template that is broken never costs the message."""
+        """The text of an event. If an operator's template is broken, the shipped one is used."""
         if self._own is None:
             return self._shipped.fill_in(name, facts)
         try:
@@ -137,7 +137,7 @@ def _plain_form(words: Words) -> Form:
 def _environment(
     words: Words, loader: BaseLoader, escape: Callable[[str], str], form: Form
 ) -> SandboxedEnvironment:
-    """Every value that a template writes goes through ``escape``, so that a name never becomes markup."""
+    """Every value of a template passes through ``escape``, so that a name never becomes markup."""
 
     def text(value: Any) -> str:
         return words.text(value) if isinstance(value, Message) else str(value)
@@ -147,7 +147,7 @@ def _environment(
 
     environment = SandboxedEnvironment(
         loader=loader,
-        # What is safe already is of the type Markup; ``written`` makes it of everything else.
+        # Safe text has the type Markup; ``written`` makes it from everything else.
         autoescape=True,
         finalize=written,
         undefined=StrictUndefined,
@@ -171,7 +171,7 @@ def _figures(words: Words) -> Form:
 
 
 def _moment(words: Words, moment: datetime, time_zone: str) -> str:
-    """The clock of an unknown time zone is not worth losing a message for."""
+    """An unknown time zone must not lose a message."""
     try:
         return words.moment(moment, time_zone)
     except UsageError:
@@ -183,7 +183,7 @@ def _safe(write: Callable[..., str]) -> Callable[..., Markup]:
 
 
 class WithoutMarkup(Extension):
-    """Takes the Markdown out of what the template itself says; values are not touched."""
+    """Removes the Markdown of the template's own text; values stay unchanged."""
 
     def filter_stream(self, stream: Iterable[Token]) -> Iterable[Token]:
         for token in stream:

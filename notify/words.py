@@ -29,7 +29,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def catalogue(language: str) -> Catalog:
-    """Read the catalogue of a language from its source, so that there is no compiled file to forget."""
+    """Read the catalogue of a language from its source, so that no compiled file can be outdated."""
     with (LOCALE / language / "LC_MESSAGES" / "tapeline.po").open("rb") as source:
         return read_po(source, locale=language, domain="tapeline", abort_invalid=True)
 
@@ -43,7 +43,7 @@ def _translations(language: str) -> GNUTranslations:
 
 
 class _Counting(Formatter):
-    """What ``str.format`` does, and ``{count:file|files}``: "1 file", "3 files"."""
+    """As ``str.format``, and also ``{count:file|files}``: "1 file", "3 files"."""
 
     def format_field(self, value: Any, spec: str) -> str:
         one, several, many = spec.partition("|")
@@ -56,7 +56,7 @@ _FORMAT = _Counting()
 
 
 class Words:
-    """One language's words. Raises UsageError for a language that there is no catalogue of."""
+    """One language's words. Raises UsageError for a language without a catalogue."""
 
     def __init__(self, language: Language) -> None:
         if language not in get_args(Language):
@@ -68,7 +68,7 @@ class Words:
         self._translations = _translations(language)
 
     def template(self, text: str) -> str:
-        """A text in this language with its fields still open."""
+        """A text in this language with its fields not filled in."""
         # The empty id is that of gettext's own header.
         return self._translations.gettext(text) if text else ""
 
@@ -101,7 +101,7 @@ class Words:
         return f"{size:.{1 if power else 0}f} {_UNITS[power]}"
 
     def rate(self, size: float, seconds: float) -> str | None:
-        """Bytes a second: ``148.2 MB/s``; None where no time has passed to speak of."""
+        """Bytes a second: ``148.2 MB/s``; None if the time is too short to measure."""
         return f"{self.size(size / seconds)}/s" if seconds > 0 else None
 
     def duration(self, seconds: float) -> str:
