@@ -1,1 +1,1 @@
-"""The drive: what holds one cartridge. Knows no database and no Celery."""
+"""The drive, which contains one cartridge. Knows no database and no Celery."""

@@ -15,30 +15,30 @@ from tape.errors import TapeChanged
 
 
 class MediumState(StrEnum):
-    """What the drive affirms about what is in it. There is no default: unknown is an error, never blank."""
+    """What the drive affirms about its contents. There is no default: unknown is an error, never blank."""
 
     NO_MEDIUM = "no_medium"
     """The drive is empty."""
     BLANK = "blank"
-    """A cartridge that is proved to be new: nothing was ever written on it."""
+    """A cartridge that is proved to be new: nothing was ever written to it."""
     FOREIGN = "foreign"
     """A cartridge that LTFS cannot read, and nothing proves that it is new: another program's data may be on
     it."""
     FORMATTED = "formatted"
     """A cartridge with a readable volume; its label may still be foreign or absent."""
     INCONSISTENT = "inconsistent"
-    """A volume that LTFS mounts only after a check: it was not unmounted in order, or its end is not marked.
-    What was sealed on it is there."""
+    """A volume that LTFS mounts only after a check: it was not unmounted properly, or its end is not marked.
+    Sealed data is on it."""
     UNREADABLE = "unreadable"
     """A cartridge that cannot be read: not blank, never to be treated as blank."""
     CLEANING = "cleaning"
     """A cleaning cartridge."""
     INCOMPATIBLE = "incompatible"
-    """A cartridge of a kind or generation that the drive cannot work with."""
+    """A cartridge of a kind or generation that the drive cannot use."""
 
 
 class Lock(StrEnum):
-    """Why a cartridge cannot be written although its switch allows it."""
+    """Why a cartridge cannot be written although its switch permits it."""
 
     NONE = "none"
     ADVISORY = "advisory"
@@ -49,35 +49,35 @@ class Lock(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """What is in the drive, as read now. ``None`` means that the drive does not say."""
+    """What is in the drive, as just read. ``None``: the drive does not report it."""
 
     state: MediumState
     label: str | None = None
     """The volume's name, as an operator wrote it or ``TP{YYYY}{MM}{seq:02d}``."""
     volume_uuid: str | None = None
-    """Made anew by every format."""
+    """Every format makes a new one."""
     serial: str | None = None
     """The volume serial of LTFS: six characters A-Z 0-9."""
     medium_serial: str | None = None
-    """The serial of the cartridge itself: the same for ever."""
+    """The serial of the cartridge itself, which never changes."""
     barcode: str | None = None
-    """The sticker on the cartridge, as the drive's memory chip holds it."""
+    """The sticker on the cartridge, as stored in its memory chip."""
     write_protected: bool = False
     """Its switch is set, or the drive itself refuses to write it."""
     lock: Lock = Lock.NONE
-    """As the cartridge's chip or the mounted volume has it."""
+    """As the cartridge's chip or the mounted volume reports it."""
     drive: str | None = None
-    """Where it is; only of one that cannot be told by what is on it."""
+    """Where it is; only for a cartridge that its contents cannot identify."""
     empty: bool | None = None
     """True: a volume without a single file. None: not known without mounting."""
     capacity: int | None = None
-    """Bytes that the volume can hold in all."""
+    """The volume's size in bytes."""
     free: int | None = None
     """Bytes that can still be written."""
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What tells this cartridge with this volume from every other; compared as a whole."""
+        """What distinguishes this cartridge with this volume from every other; compared as a whole."""
         return {
             "state": self.state.value,
             "label": self.label,
@@ -88,7 +88,8 @@ class Medium:
         }
 
     def is_same_as(self, other: Medium) -> bool:
-        """Nothing that both say of the tape differs; a drive may say more of it once it is mounted."""
+        """No fact that both report about the tape differs; a drive may report more once the tape is
+        mounted."""
         return all(
             mine == theirs
             for mine, theirs in zip(self.identity.values(), other.identity.values(), strict=True)
@@ -96,7 +97,7 @@ class Medium:
         )
 
     def check_same(self, found: Medium) -> None:
-        """Raises TapeChanged if another tape was found in the drive than this one."""
+        """Raises TapeChanged if the drive was found to have another tape than this one."""
         if not self.is_same_as(found):
             raise changed(found)
 
@@ -105,7 +106,7 @@ class Medium:
 
 
 def changed(found: Medium) -> TapeChanged:
-    """The error of another tape in the drive than the one that was to be formatted."""
+    """The error for another tape in the drive than the one that was to be formatted."""
     return TapeChanged(
         M(
             "The tape was changed just before the format: {found} is in the drive now.",
@@ -125,12 +126,12 @@ class ProgramRun:
     seconds: float
     output: str
     says_done: bool | None = None
-    """What its last message says of a format; None: it says nothing, or the driver does not know."""
+    """What its last message reports about a format; None: nothing, or the driver does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the drive and the cartridge's chip say of their condition; ``None``: not known."""
+    """What the drive and the cartridge's chip report about their condition; ``None``: not known."""
 
     loads: int | None = None
     written_bytes: int | None = None
@@ -140,7 +141,7 @@ class Health:
 
 
 class TapeFile(Protocol):
-    """A file being written to a volume; it counts only once it is closed *and* the volume sealed."""
+    """A file being written to a volume; it counts only when it is closed *and* the volume sealed."""
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         """Write all of ``data``. Raises TapeFull, TapeWriteError."""
@@ -153,23 +154,23 @@ class Volume(Protocol):
     """A formatted, mounted tape. Names are relative, with ``/``; there is one writer."""
 
     root: Path
-    """Where the volume is mounted: for the operator's eyes and for reading with standard tools."""
+    """The mount point: to show to operators, and to read with standard tools."""
     medium: Medium
     """What was in the drive when it was mounted."""
     notes: Sequence[Message]
-    """What had to be done to mount it, for the run's story: a repair, a mount that was left behind."""
+    """What was needed to mount it, for the run's story: a repair, a mount that was left behind."""
 
     def free(self) -> int:
         """Bytes that can still be written."""
 
     def create(self, name: str) -> TapeFile:
-        """Begin a new file, its folders made; raises FileExistsError if the name is taken."""
+        """Begin a new file and create its folders; raises FileExistsError if the name is taken."""
 
     def open(self, name: str) -> BinaryIO:
         """Read a file, seekable. Raises FileNotFoundError, TapeReadError."""
 
     def size(self, name: str) -> int | None:
-        """The file's size in bytes as the volume has it, or None if there is no such file."""
+        """The file's size in bytes on the volume, or None if there is no such file."""
 
     def names(self, folder: str = "") -> list[str]:
         """The names directly in a folder, sorted; empty if there is no such folder."""
@@ -182,7 +183,8 @@ class Volume(Protocol):
 
 
 class Drive(Protocol):
-    """What holds one cartridge. A driver never retries and never guesses: the state machine decides.
+    """A drive, which contains one cartridge. A driver never retries and never guesses: the state machine
+    decides.
 
     Every verb may raise DriveError; those that read the label end within the label limit (10 s).
     """
@@ -190,7 +192,7 @@ class Drive(Protocol):
     name: str
 
     def look(self) -> Medium:
-        """Say what is in the drive now, without changing it. Raises LabelReadTimeout, DriveBusy."""
+        """Report what is in the drive now, without changing it. Raises LabelReadTimeout, DriveBusy."""
 
     def format(
         self,
@@ -201,12 +203,11 @@ class Drive(Protocol):
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
     ) -> ProgramRun:
-        """Run the format program once and say how it ended, whatever its return code: the caller reads the
-        label back and judges. ``only``: what was looked at; another tape, found while the drive is held, is
-        left as it is. ``inherit``: descriptors that the program keeps open (the drive's lock).
-        Raises NoMedium, TapeChanged, WriteProtected, CommandNotFound, CommandNotStarted before anything was
-        started; CommandTimeout.
-        """
+        """Run the format program once and report how it ended, with any return code: the caller reads the
+        label back and judges. ``only``: the medium that was inspected; if another tape is found while the
+        drive is locked, it stays as it is. ``inherit``: descriptors that the program keeps open (the drive's
+        lock). Raises NoMedium, TapeChanged, WriteProtected, CommandNotFound, CommandNotStarted before
+        anything was started; CommandTimeout."""
 
     def relabel(self, label: str) -> None:
         """Change the label of the volume and keep its data. Raises NotMountable, WriteProtected."""
@@ -218,18 +219,17 @@ class Drive(Protocol):
         """
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Put a cartridge in and look: by barcode, label or serial. Raises NoMedium."""
+        """Load a cartridge and inspect it: by barcode, label or serial. Raises NoMedium."""
 
     def eject(self) -> None:
-        """Take the cartridge out. Raises DriveBusy while it is mounted."""
+        """Eject the cartridge. Raises DriveBusy while it is mounted."""
 
     def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
-        """Check the volume, and repair it if it was not unmounted: what was sealed stays, the rest goes.
+        """Check the volume, and repair it if it was not unmounted: sealed data stays, the rest is removed.
 
-        May take hours, so only an operator asks for it, or a mount that is refused without it, which then
-        says so in its notes. ``deep``: look for the end of the data where it is not marked on the tape; for
-        an operator alone. Raises NoMedium, NotMountable, CommandTimeout; DriveError where there is no such
-        way.
+        May take hours, so it runs only if an operator requests it, or if a mount is refused without it, which
+        then notes that. ``deep``: look for the end of the data if it is not marked on the tape; only for an
+        operator. Raises NoMedium, NotMountable, CommandTimeout; DriveError if the drive cannot do that.
         """
 
     def health(self) -> Health:

@@ -1,4 +1,4 @@
-"""Bringing things to the medium, so that they survive a loss of power. Standard library only."""
+"""Flushing to disk, so that data survives a loss of power. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def sync(path: Path) -> None:
-    """Bring a file's data to the medium. Raises OSError."""
+    """Flush a file's data to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -20,8 +20,8 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the medium. Raises OSError."""
-    if sys.platform != "win32":  # Windows keeps names by itself and opens no folders
+    """Flush the names in a folder to disk. Raises OSError."""
+    if sys.platform != "win32":  # Windows flushes names automatically and opens no folders
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -30,7 +30,7 @@ def sync_folder(path: Path) -> None:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Replace a JSON file as a whole: after a crash there is the old one or the new one. Raises OSError."""
+    """Replace a JSON file atomically: after a crash, either the old or the new one exists. Raises OSError."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     fresh = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong at a drive. Drivers translate every foreign error into one of these."""
+"""Errors of a drive. Drivers translate every foreign error into one of these."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from policy.message import Message
 
 
 class DriveError(TapelineError):
-    """The drive or a program that works on it failed, and the cartridge was not touched."""
+    """The drive or a program that uses it failed, and the cartridge was not changed."""
 
 
 class DriveBusy(DriveError):
-    """Another program holds the drive."""
+    """Another program uses the drive."""
 
     consequence = Consequence.RETRY
 
 
 class NoDeepRecovery(DriveError):
-    """This drive has no way to look for the end of the data."""
+    """This drive cannot look for the end of the data."""
 
     exit_code = 2
 
@@ -52,37 +52,37 @@ class LabelReadTimeout(DriveError):
 
 
 class TapeChanged(DriveError):
-    """The cartridge in the drive is not the one that was looked at and judged; nothing was done to it."""
+    """The cartridge in the drive is not the one that was inspected and judged; nothing was done to it."""
 
     consequence = Consequence.WAIT_FOR_OPERATOR
     exit_code = 4
 
 
 class FormatFailed(DriveError):
-    """The format program ended and the label that was asked for cannot be read back."""
+    """The format program ended, and the requested label cannot be read back."""
 
 
 class VolumeGone(DriveError):
-    """What serves the volume has ended in the middle: it is no longer mounted, and only what was sealed is
-    there. Nothing is known against the tape."""
+    """The process that serves the volume ended unexpectedly: the volume is no longer mounted, and only sealed
+    data is there. There is no evidence against the tape."""
 
 
 class TapeFull(DriveError):
-    """No room is left; what was sealed stays readable. May come on a write, a close or a seal."""
+    """The tape is full; sealed data stays readable. May occur on a write, a close or a seal."""
 
 
 class TapeWriteError(DriveError):
-    """The drive could not write: the cartridge must not be written again."""
+    """The drive could not write: nothing may write to the cartridge again."""
 
     consequence = Consequence.RETIRE_TAPE
 
 
 class SealFailed(TapeWriteError):
-    """The index could not be written: what was written since the last seal does not count."""
+    """The index could not be written: data written since the last seal does not count."""
 
 
 class TapeReadError(DriveError):
-    """The drive could not read a place on the tape."""
+    """The drive could not read part of the tape."""
 
 
 class CommandNotFound(DriveError):
@@ -90,7 +90,7 @@ class CommandNotFound(DriveError):
 
 
 class CommandNotStarted(DriveError):
-    """The system could not start a program just now: no memory, no process left, or its file in use."""
+    """The system could not start a program just now: no memory, no free process, or its file in use."""
 
     consequence = Consequence.RETRY
 
@@ -113,7 +113,7 @@ class CommandTimeout(DriveError):
         self.argv = tuple(argv)
         self.seconds = seconds
         self.output = output
-        """What it had said until then."""
+        """Its output until then."""
 
 
 class DriveMisconfigured(DriveError):

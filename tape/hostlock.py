@@ -1,4 +1,4 @@
-"""The drive's lock on its host: a locked file, held as long as any process has its descriptor open."""
+"""The drive's lock on its host: a locked file, for as long as any process has its descriptor open."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NOTE_AT = 1
 
 
 class HostLock:
-    """An exclusive lock between the processes of one host; the file itself stays for ever.
+    """An exclusive lock between the processes of one host; the file itself is never removed.
 
-    On POSIX a program that inherits ``descriptor`` holds the lock too: it is free only when the last
-    holder has ended, killed or not. On Windows it is free when the process that took it ends.
+    On POSIX a program that inherits ``descriptor`` has the lock too: it is free only when the last such
+    process has ended, killed or not. On Windows it is free when the process that took it ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,18 +30,18 @@ class HostLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
+        """Whether this object has the lock."""
         return self._descriptor is not None
 
     @property
     def descriptor(self) -> int:
-        """The open file, for a program to inherit. Raises ValueError if the lock is not held."""
+        """The open file, for a program to inherit. Raises ValueError if the lock is not taken."""
         if self._descriptor is None:
             raise ValueError(f"{self._path} is not locked")
         return self._descriptor
 
     def acquire(self) -> None:
-        """Take the lock or raise DriveBusy at once, which names the holder. Raises DriveError."""
+        """Take the lock, or raise DriveBusy at once, which names the owner. Raises DriveError."""
         if self.held:
             raise self._busy(_note())
         import portalocker  # noqa: PLC0415 - it loads Redis's client, which most commands need not
@@ -50,7 +50,8 @@ class HostLock:
         try:
             portalocker.lock(descriptor, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.LockException as error:
-            # Windows does not always say why it gives no lock; the file is open by then, so somebody has it.
+            # Windows does not always report why it gives no lock; the file is open, so another process has
+            # it.
             is_busy = sys.platform == "win32" or isinstance(error, portalocker.AlreadyLocked)
             refused = self._busy(_read_note(descriptor)) if is_busy else self._unusable(error)
             os.close(descriptor)
@@ -59,7 +60,7 @@ class HostLock:
         _write_note(descriptor)
 
     def release(self) -> None:
-        """Let go; a program that inherited the descriptor still holds it. Twice does nothing."""
+        """Release it; a program that inherited the descriptor still has it. Twice does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -109,7 +110,7 @@ def _write_note(descriptor: int) -> None:
 
 
 def _read_note(descriptor: int) -> dict[str, object]:
-    """Who holds it, as the holder wrote; a holder may have had no time to write yet."""
+    """Who has it, as that process wrote; it may not have written anything yet."""
     os.lseek(descriptor, NOTE_AT, os.SEEK_SET)
     try:
         note = json.loads(os.read(descriptor, NOTE_BYTES))

@@ -1,4 +1,4 @@
-"""Judges a format: what is read back decides, not the return code."""
+"""Judges a format: the label read back decides, not the return code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tape.programs.ltfs_messages import reason
 
 @dataclass(frozen=True, slots=True)
 class FormatOutcome:
-    """One format, from what was in the drive to what is read back."""
+    """One format, from the contents of the drive before it to what is read back."""
 
     before: Medium
     run: ProgramRun | None
-    """None: the program was not started, and nothing was touched."""
+    """None: the program was not started, and nothing was changed."""
     after: Medium
-    """``unreadable`` too where the drive gave no answer afterwards."""
+    """``unreadable`` too if the drive gave no answer afterwards."""
     ok: bool
     warning: Message | None = None
-    """It is done, although the program did not say so."""
+    """It is done, although the program did not report that."""
     error: TapelineError | None = None
 
 
@@ -40,10 +40,10 @@ def format_cartridge(
 ) -> FormatOutcome:
     """Format the cartridge in the drive once, read the label back and judge. Never formats twice.
 
-    ``expected``: the identity that the format is permitted for, compared at the last moment; the drive
-    compares once more what it holds with what was looked at. ``read_back``: how the label is read
-    afterwards, where a caller is more patient than the drive. Raises a DriveError only when the first look
-    does, and nothing was started then; what the drive says later is in the outcome.
+    ``expected``: the identity that the format is permitted for, compared at the last moment; the drive once
+    more compares its tape with the inspected one. ``read_back``: reads the label afterwards, if a caller
+    waits longer than the drive. Raises a DriveError only if the first inspection does, and nothing was
+    started then; later reports of the drive are in the outcome.
     """
     before = drive.look()
     if expected is not None and before.identity != dict(expected):
@@ -72,7 +72,7 @@ def _judge(before: Medium, run: ProgramRun, after: Medium, label: str, serial: s
 
 
 def _is_asked_for(before: Medium, after: Medium, label: str, serial: str | None) -> bool:
-    """Nothing that is known speaks against the volume that was asked for, on the cartridge that was there."""
+    """No known fact contradicts the requested volume, on the cartridge that was there."""
     return (
         after.state is MediumState.FORMATTED
         and after.label == label
@@ -85,7 +85,7 @@ def _is_asked_for(before: Medium, after: Medium, label: str, serial: str | None)
 
 
 def _is_surely_new(before: Medium, after: Medium) -> bool:
-    """A drive that does not say which volume it has cannot outweigh a return code."""
+    """A drive that does not report which volume it has cannot outweigh a return code."""
     return after.volume_uuid is not None and after.volume_uuid != before.volume_uuid and after.empty is True
 
 

@@ -1,4 +1,4 @@
-"""A volume that shows itself as a folder: what LTFS mounts, and the virtual drive's plain folder."""
+"""A volume that appears as a folder: what LTFS mounts, and the virtual drive's plain folder."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tape.errors import (
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 BROKEN = {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT}
-"""What LTFS answers once the drive could not write, and what a drive that has gone answers."""
+"""What LTFS answers after the drive could not write, and what a drive that has vanished answers."""
 if sys.platform == "win32":
-    # The C library there has no word for a device that fails: it is "denied", "invalid" or a "bad file".
+    # The C library there has no error for a device that fails: it reports "denied", "invalid" or "bad file".
     BROKEN |= {errno.EACCES, errno.EINVAL, errno.EBADF}
 GONE = {errno.ENOTCONN, errno.ECONNABORTED}
 """What the kernel answers for a file system whose process has ended."""
@@ -38,7 +38,7 @@ READ_AHEAD = 256 * 1024
 
 
 class FolderVolume:
-    """A mounted volume as a folder. Errors of the operating system come out as the drive's own."""
+    """A mounted volume as a folder. Errors of the operating system become the drive's own."""
 
     def __init__(self, root: Path, medium: Medium, *, read_only: bool = False) -> None:
         self.root = root
@@ -53,8 +53,8 @@ class FolderVolume:
             return shutil.disk_usage(self.root).free
 
     def create(self, name: str) -> FolderFile:
-        """Begin a new file, its folders made. Raises FileExistsError if the name is taken, WriteProtected on
-        a volume mounted read-only, TapeFull, TapeWriteError."""
+        """Begin a new file and create its folders. Raises FileExistsError if the name is taken,
+        WriteProtected on a volume mounted read-only, TapeFull, TapeWriteError."""
         self._check_writable()
         path = self._path(name)
         with writing(path):
@@ -70,7 +70,7 @@ class FolderVolume:
             return io.BufferedReader(self._reader(path, path.open("rb", buffering=0)), READ_AHEAD)
 
     def size(self, name: str) -> int | None:
-        """The file's size in bytes as the volume has it, or None if there is no such file."""
+        """The file's size in bytes on the volume, or None if there is no such file."""
         path = self._path(name)
         with reading(path):
             return path.stat().st_size if path.is_file() else None
@@ -84,7 +84,7 @@ class FolderVolume:
     def seal(self) -> None:
         """Sync the files written since the last seal, and the folders that name them.
 
-        Raises TapeFull, SealFailed. A file system with an index of its own syncs that too, in its own seal.
+        Raises TapeFull, SealFailed. A file system with its own index syncs that too, in its own seal.
         """
         with sealing(self.root):
             for file in self._unsynced:
@@ -103,7 +103,7 @@ class FolderVolume:
         return (folder for folder in path.parents if folder.is_relative_to(self.root))
 
     def _path(self, name: str) -> Path:
-        """Where a name is; a name that would lead out of the volume is refused."""
+        """The path of a name; a name that would lead out of the volume is refused."""
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\0" in name:
             raise DriveError(
@@ -133,7 +133,7 @@ class FolderFile:
         return self._file.closed
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Write all of ``data``. Raises TapeFull, TapeWriteError; what was written so far stays."""
+        """Write all of ``data``. Raises TapeFull, TapeWriteError; data written until then stays."""
         rest = memoryview(data).cast("B")
         with writing(self.path):
             while rest:
@@ -146,7 +146,7 @@ class FolderFile:
 
 
 class FolderReader(io.RawIOBase):
-    """A file being read, whose read errors say that the tape could not be read."""
+    """A file being read; its read errors mean that the tape could not be read."""
 
     def __init__(self, path: Path, file: io.FileIO) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ def locked_by_a_program(label: str | None) -> WriteProtected:
 
 
 def _has_ended(path: Path, error: OSError) -> bool:
-    """Whether what serves the volume has ended; the call that it ends in fails as if the tape were bad."""
+    """Whether the process that serves the volume has ended; its last call fails as if the tape were bad."""
     if error.errno in GONE:
         return True
     if error.errno not in BROKEN:

@@ -34,7 +34,7 @@ from tape.volume import locked_by_a_program, reading
 
 
 class LtfsDrive:
-    """A drive at a SCSI device, or whatever else a backend of LTFS takes for one."""
+    """A drive at a SCSI device, or at anything else that a backend of LTFS accepts."""
 
     def __init__(self, name: str, setup: Setup) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class LtfsDrive:
         self._scsi = Scsi(setup.device, setup.programs, setup.limits.label)
 
     def look(self) -> Medium:
-        """Read the cartridge's chip; with another backend than ``sg``, which has none, the volume itself."""
+        """Read the cartridge's chip; another backend than ``sg`` has none, so read the volume itself."""
         if self._setup.is_scsi:
             return self._look_at_chip()
         mounted = self._mounting.mounted()
@@ -62,7 +62,7 @@ class LtfsDrive:
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
     ) -> ProgramRun:
-        """Run mkltfs once; see tape.drive. It holds the drive even if this process is killed."""
+        """Run mkltfs once; see tape.drive. It keeps the drive locked even if this process is killed."""
         words = [
             "-n",
             command_line.plain(label),
@@ -74,7 +74,7 @@ class LtfsDrive:
             if only:
                 only.check_same(medium)
             _check_switch(medium)
-            # Without it mkltfs leaves alone what is a volume of LTFS after all.
+            # Without it mkltfs does not format a medium that turns out to have a volume of LTFS.
             force = [] if medium.state in {MediumState.BLANK, MediumState.FOREIGN} else ["-f"]
             place = ["-e", self._setup.backend, "-d", self._setup.device]
             done = command.run(
@@ -93,7 +93,7 @@ class LtfsDrive:
 
     @contextmanager
     def mount(self, *, read_only: bool = False) -> Iterator[LtfsVolume]:
-        """Mount the volume; see tape.drive. One that a killed worker left mounted is unmounted first."""
+        """Mount the volume; see tape.drive. If a killed worker left it mounted, it is unmounted first."""
         with self._lock():
             notes = self._mounting.clear()
             medium = self._on_the_chip(read_only=read_only)
@@ -109,9 +109,9 @@ class LtfsDrive:
             self._leave(volume)
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Pull in the cartridge that stands in the mouth of the drive, and look. Raises NoMedium.
+        """Load the cartridge that is in the drive's slot, and inspect it. Raises NoMedium.
 
-        ``cartridge``: the label or serial that is expected; a drive without a changer cannot fetch another.
+        ``cartridge``: the expected label or serial; a drive without a changer cannot fetch another.
         """
         with self._lock():
             self._check_moves()
@@ -133,7 +133,7 @@ class LtfsDrive:
         return medium
 
     def eject(self) -> None:
-        """Unload and throw the cartridge out; an empty drive stays empty. Raises DriveBusy while mounted."""
+        """Unload and eject the cartridge; an empty drive stays empty. Raises DriveBusy while mounted."""
         with self._lock():
             self._mounting.clear()
             self._check_moves()
@@ -141,7 +141,7 @@ class LtfsDrive:
                 self._scsi.move(UNLOAD, self._setup.limits.move)
 
     def health(self) -> Health:
-        """As the mounted volume tells it, else the drive's log pages and the chip; see tape.drive."""
+        """From the mounted volume, else from the drive's log pages and the chip; see tape.drive."""
         mounted = self._mounting.mounted()
         if mounted:
             with reading(mounted.point):
@@ -151,7 +151,7 @@ class LtfsDrive:
         return self._scsi.health()
 
     def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
-        """Run ltfsck; see tape.drive. It returns 1 where all is well: its message decides."""
+        """Run ltfsck; see tape.drive. It returns 1 even if all is well: its message decides."""
         with self._lock():
             self._mounting.clear()
             if self._setup.is_scsi:
@@ -169,7 +169,7 @@ class LtfsDrive:
             return Medium(MediumState.UNREADABLE)
 
     def _look_by_mounting(self) -> Medium:
-        """What a volume without a chip says of itself. Raises DriveError where nothing was said of a tape."""
+        """The state of a volume without a chip. Raises DriveError if LTFS reported nothing about a tape."""
         try:
             self._mounting.start(read_only=True, limit=self._setup.limits.label)
         except CommandTimeout as error:
@@ -189,13 +189,13 @@ class LtfsDrive:
             self._mounting.unmount()
 
     def _of_volume(self) -> Medium:
-        """What the volume says of itself that has just been mounted."""
+        """What a volume reports that has just been mounted."""
         mounted = self._mounting.mounted()
         with reading(self._mounting.point):
             return ltfs_medium.of_volume(mounted) if mounted else Medium(MediumState.UNREADABLE)
 
     def _on_the_chip(self, *, read_only: bool) -> Medium | None:
-        """What is to be mounted; None where there is no chip to say it, and the mount itself will.
+        """The medium to mount; None if no chip reports it, because the mount itself will.
 
         Raises NoMedium, NotMountable, WriteProtected.
         """
@@ -209,14 +209,14 @@ class LtfsDrive:
         return medium
 
     def _present(self) -> Medium:
-        """What is in the drive, while this process holds its lock. Raises NoMedium."""
+        """What is in the drive, while this process has its lock. Raises NoMedium."""
         medium = self._look_at_chip() if self._setup.is_scsi else self._look_by_mounting()
         if medium.state is MediumState.NO_MEDIUM:
             raise self._empty()
         return medium
 
     def _check_writable(self, volume: LtfsVolume) -> None:
-        """Raises TapeWriteError, WriteProtected where LTFS mounted read-only what was to be written."""
+        """Raises TapeWriteError, WriteProtected if LTFS mounted a volume read-only that was to be written."""
         mounted = self._mounting.mounted()
         if volume.read_only or mounted is None or not mounted.read_only:
             return
@@ -229,7 +229,8 @@ class LtfsDrive:
         )
 
     def _leave(self, volume: LtfsVolume, error: BaseException | None = None) -> None:
-        """Close, seal and unmount. An error that is on its way says more than what it brings about here."""
+        """Close, seal and unmount. An error already being raised explains more than the errors that it causes
+        here."""
         try:
             try:
                 volume.leave(failed=error is not None)
@@ -272,7 +273,7 @@ def _check_volume(medium: Medium) -> None:
 
 
 def _check_lock(lock: Lock, label: str | None) -> None:
-    """Raises TapeWriteError where a write has failed, WriteProtected where a program has set the lock."""
+    """Raises TapeWriteError if a write has failed, WriteProtected if a program has set the lock."""
     if lock is Lock.WRITE_ERROR:
         raise TapeWriteError(
             M("The volume {label} is read-only for ever, since a write to it failed.", label=label),

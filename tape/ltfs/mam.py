@@ -26,18 +26,18 @@ _BYTES = re.compile(r" [0-9a-f]+ {5}((?:[0-9a-f]{2} {1,2})*[0-9a-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Coherency:
-    """What LTFS notes on the chip each time it writes an index."""
+    """LTFS's record on the chip, which it writes with each index."""
 
     generation: int
-    """Of the index: 1 is the empty one that the format wrote."""
+    """Generation of the index: 1 is the empty one that the format wrote."""
     volume_uuid: str
     change: int
-    """The medium's change reference at that time: another one now means that something was written since."""
+    """The medium's change reference at that time: if it differs now, something was written since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of one partition, by the names that ``sg_read_attr`` gives them."""
+    """The attributes of one partition, by the names of ``sg_read_attr``."""
 
     texts: dict[str, str]
     blobs: dict[str, bytes]
@@ -47,23 +47,23 @@ class Attributes:
         return self.texts.get(name) or None
 
     def number(self, name: str) -> int | None:
-        """A number, or None if the chip does not say; -1 is how a chip says that it does not know."""
+        """A number, or None if the chip does not report it; -1 is a chip's way to report "not known"."""
         value = self.texts.get(name, "")
         return int(value) if value.isdecimal() else None
 
     def size(self, name: str) -> int | None:
-        """Bytes, of an attribute in MiB."""
+        """Bytes, from an attribute in MiB."""
         number = self.number(name)
         return None if number is None else number * MIB
 
     @property
     def coherency(self) -> Coherency | None:
-        """What LTFS wrote here; None where it never did."""
+        """LTFS's record here; None if it never wrote one."""
         return _coherency(self.blobs.get(COHERENCY, b""))
 
     @property
     def change(self) -> int | None:
-        """The medium's change reference: another number after each write; None: the chip does not say."""
+        """The medium's change reference, which changes with each write; None: the chip does not report it."""
         text = self.texts.get(CHANGE, "")
         return int(text, 16) if text else None
 
@@ -81,7 +81,7 @@ class Attributes:
 
 
 def parse(output: str) -> Attributes:
-    """Read the output of ``sg_read_attr``; what is not there was not said."""
+    """Read the output of ``sg_read_attr``; a missing attribute was not reported."""
     texts: dict[str, str] = {}
     blobs: dict[str, bytes] = {}
     name = ""
@@ -96,7 +96,8 @@ def parse(output: str) -> Attributes:
 
 
 def _coherency(data: bytes) -> Coherency | None:
-    """SPC-5: a length and that many bytes, count and place (8 bytes each), a length and the client's own."""
+    """SPC-5: a length and that many bytes, count and place (8 bytes each), a length and the client's own
+    bytes."""
     if not data:
         return None
     change, rest = data[1 : 1 + data[0]], data[1 + data[0] :]

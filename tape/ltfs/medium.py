@@ -1,4 +1,4 @@
-"""What is in a drive, as the cartridge's chip or the mounted volume tells it."""
+"""What is in a drive, according to the cartridge's chip or the mounted volume."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tape.ltfs.mounts import Mount
 from tape.ltfs.scsi import Look
 from tape.ltfs.volume import attribute, number
 
-# On the chip (attribute 0x1623) a number; of a mounted volume (volumeLockState) bits.
+# On the chip (attribute 0x1623) a number; on a mounted volume (volumeLockState) bits.
 CHIP_WRITE_ERROR = frozenset({2, 4, 5, 6})
 VOLUME_LOCKED = 0x1 | 0x2
 VOLUME_PROTECTED = 0x4 | 0x8 | 0x10
-"""The switch; and what the drive itself refuses to write, for ever or until the next load."""
+"""The switch; and media that the drive itself refuses to write, for ever or until the next load."""
 VOLUME_WRITE_ERROR = 0x20 | 0x40 | 0x80
 
 
 def of_chip(look: Look, drive: str) -> Medium:
-    """What chip and drive say. Blank only if the chip proves that no byte was ever written."""
+    """The report of chip and drive. Blank only if the chip proves that no byte was ever written."""
     chip = look.attributes()
     protected = look.is_write_protected()
     medium_serial = chip.text(mam.MEDIUM_SERIAL)
@@ -37,7 +37,7 @@ def of_chip(look: Look, drive: str) -> Medium:
         MediumState.FORMATTED,
         label=chip.text(mam.LABEL),
         volume_uuid=written.volume_uuid,
-        # mkltfs writes the volume's serial where a library would write the sticker's barcode.
+        # mkltfs writes the volume's serial to the place where a library would write the sticker's barcode.
         serial=chip.text(mam.BARCODE),
         medium_serial=medium_serial,
         write_protected=protected,
@@ -49,9 +49,9 @@ def of_chip(look: Look, drive: str) -> Medium:
 
 
 def _is_new(chip: mam.Attributes) -> bool:
-    """No program has left its name, no room is used, and no byte and no change were counted.
+    """No program has left its name, no space is used, and the counters of bytes and changes are zero.
 
-    Room and bytes are counted in MiB: a small archive of another program shows in the change reference alone.
+    Space and bytes are counted in MiB: only the change reference shows a small archive of another program.
     """
     names = (mam.LABEL, mam.APPLICATION, mam.VENDOR)
     room = chip.number(mam.REMAINING)
@@ -79,7 +79,7 @@ def _is_empty(chip: mam.Attributes, data: mam.Attributes) -> bool | None:
 
 
 def of_volume(mounted: Mount) -> Medium:
-    """What a mounted volume says of itself."""
+    """What a mounted volume reports."""
 
     def text(name: str) -> str | None:
         return attribute(mounted.point, name)

@@ -1,4 +1,4 @@
-"""Mounting and unmounting by LTFS's programs, judged by their messages and by what the kernel lists."""
+"""Mounting and unmounting with LTFS's programs, judged by their messages and the kernel's table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tape.programs import command, ltfs_messages
 from tape.programs.command import Completed
 
 APPEAR_SECONDS = 5.0
-"""How long a mount is waited for in the table once ``ltfs`` has said that it is there."""
+"""How long to wait for a mount in the table after ``ltfs`` has reported it."""
 BUSY_SECONDS = 10.0
-"""How long a volume that somebody still looks into is tried to be unmounted."""
+"""How long to retry an unmount while somebody is still using the volume."""
 
 
 class Mounting:
-    """The mount point of a drive. Whoever uses it holds the drive's lock."""
+    """The mount point of a drive. Whoever uses it must have the drive's lock."""
 
     def __init__(self, drive: str, setup: Setup) -> None:
         self._drive = drive
@@ -32,7 +32,7 @@ class Mounting:
         self.point = setup.mount_point or setup.folder / "mount"
 
     def mount(self, *, read_only: bool) -> list[Message]:
-        """Mount; where LTFS asks for a check first, make it and say so. Raises NotMountable, DriveError."""
+        """Mount; if LTFS requires a check first, run it and report that. Raises NotMountable, DriveError."""
         try:
             self.start(read_only=read_only)
         except NeedsCheck:
@@ -64,7 +64,7 @@ class Mounting:
             raise self._not_mounted(done)
 
     def _appeared(self, done: Completed) -> bool:
-        """A mount is a fact only when the kernel lists it: 0 is returned without one, too."""
+        """Only the kernel's table proves a mount: the program returns 0 without one, too."""
         wait = APPEAR_SECONDS if done.return_code == 0 and not _is_no_mount_point(done.output) else 0.0
         deadline = time.monotonic() + wait
         while True:
@@ -116,7 +116,7 @@ class Mounting:
         return None
 
     def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
-        """Run ltfsck to its end. Raises NotMountable where it could not repair the volume, DriveError."""
+        """Run ltfsck to its end. Raises NotMountable if it could not repair the volume, DriveError."""
         limits = self._setup.limits
         done = command.run(
             [
@@ -139,9 +139,9 @@ class Mounting:
         )
 
     def clear(self) -> list[Message]:
-        """Unmount what a process that has ended left mounted; our lock says that nobody works on it.
+        """Unmount what a dead process left mounted; our lock guarantees that nobody uses it.
 
-        Raises DriveBusy where it is mounted elsewhere, by somebody else.
+        Raises DriveBusy if somebody else has mounted it elsewhere.
         """
         mounted = self.mounted()
         if mounted is None and not self._processes():
@@ -159,11 +159,11 @@ class Mounting:
         return [M("The volume was still mounted from an earlier run; it was unmounted first.")]
 
     def unmount(self) -> None:
-        """Unmount and wait until the index is written, which is when the ``ltfs`` process has ended."""
+        """Unmount and wait until the index is written, that is, until the ``ltfs`` process has ended."""
         serving = self._processes()
         if mounts.at(self.point, self._setup.mounts):
             self._ask_to_unmount()
-        # It must never be killed: what it has not written yet would be lost.
+        # It must never be killed: data that it has not written yet would be lost.
         alive = _wait_for_end(serving, self._setup.limits.unmount)
         if alive:
             raise SealFailed(
@@ -196,7 +196,7 @@ class Mounting:
             time.sleep(0.2)
 
     def mounted(self) -> Mount | None:
-        """Where the cartridge of this drive is mounted, wherever that is."""
+        """The mount point of this drive's cartridge, wherever it is."""
         return mounts.of(self._setup.device, self._setup.mounts)
 
     def _processes(self) -> list[psutil.Process]:
@@ -204,7 +204,7 @@ class Mounting:
 
 
 class NotPartitioned(NotMountable):
-    """LTFS says that the medium is not partitioned: it is new, or another program has written it."""
+    """LTFS reports that the medium is not partitioned: it is new, or another program has written it."""
 
 
 class NeedsCheck(NotMountable):
@@ -216,7 +216,7 @@ class NeedsDeepRecovery(NotMountable):
 
 
 def _wait_for_end(processes: list[psutil.Process], limit: float) -> list[psutil.Process]:
-    """Those that still work after so many seconds; one that nobody has reaped has ended."""
+    """The processes that still run after so many seconds; a zombie has ended."""
     deadline = time.monotonic() + limit
     while alive := [process for process in processes if _is_alive(process)]:
         if time.monotonic() > deadline:

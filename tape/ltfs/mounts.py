@@ -1,4 +1,4 @@
-"""What is mounted, and which ``ltfs`` process has it: believed only from the kernel."""
+"""What is mounted, and which ``ltfs`` process serves it, according to the kernel only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of the table of mounts that belongs to LTFS."""
+    """One line of LTFS in the table of mounts."""
 
     device: str
     point: Path
@@ -32,7 +32,7 @@ def at(point: Path, table: Path = TABLE) -> Mount | None:
 
 
 def processes(program: str, device: str) -> list[psutil.Process]:
-    """The ``ltfs`` processes of a drive; there is one while it is mounted, and until its index is written."""
+    """The ``ltfs`` processes of a drive; there is one from the mount until its index is written."""
     found = psutil.process_iter(["cmdline"])
     return [process for process in found if _serves(process.info["cmdline"] or [], program, device)]
 

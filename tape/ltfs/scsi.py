@@ -1,4 +1,4 @@
-"""A SCSI tape drive as the programs of sg3_utils show it. None of them moves the tape or reads from it."""
+"""A SCSI tape drive, through the programs of sg3_utils. None of them moves the tape or reads from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scsi:
         self._limit = limit
 
     def look(self) -> Look:
-        """Begin to look; all its questions together end within the limit."""
+        """Begin an inspection; all its queries together end within the limit."""
         return Look(self, time.monotonic() + self._limit)
 
     def move(self, cdb: Sequence[str], limit: float) -> None:
@@ -48,7 +48,8 @@ class Scsi:
             raise failure(done, self.device)
 
     def health(self) -> Health:
-        """What log pages and chip count; what the drive does not say stays None. Raises DriveError."""
+        """The counters of log pages and chip; those that the drive does not report stay None. Raises
+        DriveError."""
         look = self.look()
         counted = dict(_STATISTIC.findall(look.ask("sg_logs", "-p", VOLUME_STATISTICS).output))
         chip = look.attributes()
@@ -67,7 +68,7 @@ class Scsi:
 
 
 class Look:
-    """Several questions within one limit. Every verb raises LabelReadTimeout, DriveBusy, DriveError."""
+    """Several queries within one limit. Every verb raises LabelReadTimeout, DriveBusy, DriveError."""
 
     def __init__(self, scsi: Scsi, deadline: float) -> None:
         self._scsi = scsi
@@ -78,13 +79,13 @@ class Look:
         return self.obstacle() is not MediumState.NO_MEDIUM
 
     def obstacle(self) -> MediumState | None:
-        """What is in the drive instead of a cartridge that it can work with; None: one is in and ready.
+        """What is in the drive instead of a usable cartridge; None: a cartridge is in and ready.
 
         Raises DriveBusy while one is being loaded.
         """
         done = self.ask("sg_turs", "-v")
         if done.return_code == UNIT_ATTENTION:
-            # Told once after a cartridge was changed, instead of the answer.
+            # Reported once after a cartridge was changed, instead of the answer.
             done = self.ask("sg_turs", "-v")
         if done.return_code == 0:
             return None
@@ -102,14 +103,14 @@ class Look:
         return bool(int(found[1], 16) & 0x80)
 
     def attributes(self, partition: int = 0) -> mam.Attributes:
-        """The chip's attributes of a partition. Raises TapeReadError where it cannot be read."""
+        """The chip's attributes of a partition. Raises TapeReadError if it cannot be read."""
         done = self.ask("sg_read_attr", "-p", str(partition))
         if done.return_code:
             raise failure(done, self._scsi.device)
         return mam.parse(done.output)
 
     def ask(self, program: str, *arguments: str) -> Completed:
-        """Run one program within what is left of the limit."""
+        """Run one program within the rest of the limit."""
         left = max(self._deadline - time.monotonic(), 0.01)
         try:
             return self._scsi.run(program, [*arguments, self._scsi.device], left)
@@ -122,7 +123,7 @@ class Look:
 
 OBSTACLES = {
     "medium not present": MediumState.NO_MEDIUM,
-    # It stands in the mouth of the drive, as after an eject, and is not threaded.
+    # It is in the drive's slot, as after an eject, and is not threaded.
     "initializing command required": MediumState.NO_MEDIUM,
     "cleaning cartridge": MediumState.CLEANING,
     "incompatible": MediumState.INCOMPATIBLE,

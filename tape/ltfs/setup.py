@@ -1,4 +1,4 @@
-"""How LTFS is set up on a host: what the settings say of a drive."""
+"""How LTFS is set up on a host, from the settings of a drive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Setup:
     device: str
     """``/dev/sgN``; with the backend ``file`` the folder of an emulated cartridge."""
     folder: Path
-    """Of this drive on this host: its lock, and the mount point unless one is given."""
+    """This drive's folder on this host: its lock, and the mount point unless one is given."""
     mount_point: Path | None = None
     backend: str = SCSI_BACKEND
     sync_type: str = "time@5"
@@ -51,5 +51,5 @@ class Setup:
         return self.backend == SCSI_BACKEND
 
     def program(self, name: str) -> str:
-        """The path of a program, or its name where the PATH finds it."""
+        """The path of a program, or its name if it is on the PATH."""
         return self.programs.get(name, name)

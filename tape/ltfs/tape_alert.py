@@ -1,4 +1,4 @@
-"""TapeAlert: what a drive reports of its own accord (SSC, log page 2Eh), by flag number from 1."""
+"""TapeAlert: warnings that a drive reports unasked (SSC, log page 2Eh), by flag number from 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A volume that LTFS has mounted: a folder with an index of its own, told of by extended attributes."""
+"""A volume that LTFS has mounted: a folder with its own index, described by extended attributes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tape.volume import FolderFile, FolderVolume, sealing, volume_gone
 
 MB = 1_000_000
 INDEX_SECONDS = 30.0
-"""How long the new generation is waited for once LTFS has said that the index is written."""
+"""How long to wait for the new generation after LTFS has reported that the index is written."""
 
 
 class LtfsVolume(FolderVolume):
-    """Only what was sealed counts after a crash: a file's own sync writes no index."""
+    """After a crash only sealed data counts: syncing a file writes no index."""
 
     def __init__(self, root: Path, medium: Medium, *, read_only: bool, notes: Sequence[Message] = ()) -> None:
         super().__init__(root, medium, read_only=read_only)
@@ -29,7 +29,7 @@ class LtfsVolume(FolderVolume):
         self._sealed = number(root, "indexGeneration") or 0
 
     def seal(self) -> None:
-        """Have LTFS write its index, and see its generation grow. Raises TapeFull, SealFailed."""
+        """Have LTFS write its index, and verify that its generation grows. Raises TapeFull, SealFailed."""
         self.check_mounted()
         if self.read_only or not self._unsynced:
             return
@@ -39,13 +39,13 @@ class LtfsVolume(FolderVolume):
         self._unsynced = [file for file in self._unsynced if not file.closed]
 
     def rename(self, label: str) -> None:
-        """Change the volume's name, and have the index written that holds it. Raises TapeFull, SealFailed."""
+        """Change the volume's name, and write the index that contains it. Raises TapeFull, SealFailed."""
         with sealing(self.root):
             os.setxattr(self.root, "user.ltfs.volumeName", label.encode())
             os.setxattr(self.root, "user.ltfs.sync", b"1")
 
     def leave(self, *, failed: bool) -> None:
-        """Close what is open and seal. ``failed``: an error that says more is on its way.
+        """Close open files and seal. ``failed``: an error that explains more is already being raised.
 
         Raises TapeFull, SealFailed.
         """
@@ -57,7 +57,8 @@ class LtfsVolume(FolderVolume):
         self.seal()
 
     def check_mounted(self) -> None:
-        """Raises DriveError if this is not the volume any more but the bare folder below, or a dead mount."""
+        """Raises DriveError if this is no longer the volume, but the bare folder below it, or a dead
+        mount."""
         try:
             there = os.stat(self.root).st_dev == self._device  # noqa: PTH116 - see above
         except OSError as error:
@@ -102,7 +103,7 @@ def _closed(file: FolderFile) -> DriveError | None:
 
 
 def attribute(root: Path, name: str) -> str | None:
-    """An attribute of a volume or file by its name; they are not listed. None where it is not known.
+    """An attribute of a volume or file by its name; LTFS does not list them. None if it is not known.
 
     Never read all of them: reading ``ltfs.sync`` writes an index. Raises OSError.
     """
@@ -115,7 +116,7 @@ def attribute(root: Path, name: str) -> str | None:
 
 
 def number(root: Path, name: str) -> int | None:
-    """A number; -1 is how LTFS says that it does not know. Raises OSError."""
+    """A number; -1 is LTFS's way to report "not known". Raises OSError."""
     text = attribute(root, name)
     try:
         value = int(text or "-1", 0)
@@ -125,7 +126,7 @@ def number(root: Path, name: str) -> int | None:
 
 
 def health(root: Path) -> Health:
-    """The condition of cartridge and drive, as the mounted volume tells it. Raises OSError."""
+    """The condition of cartridge and drive, as the mounted volume reports it. Raises OSError."""
     written = number(root, "mediaMBWritten")
     return Health(
         loads=number(root, "mediaLoads"),

@@ -31,12 +31,12 @@ from tape.volume import no_deep_recovery
 
 EMPTY = frozenset({"NO_MEDIA"})
 NOT_PARTITIONED = frozenset({"LTFS_UNFORMATTED"})
-"""As new cartridges are, and those that another program has written."""
+"""The state of new cartridges, and of those that another program has written."""
 FORMATTED = frozenset({"LTFS_MEDIA", "LTFS_READ_ONLY"})
 INCONSISTENT = frozenset({"LTFS_INCONSISTENT"})
 UNREADABLE = frozenset({"NO_LTFS_MEDIA"})
 PROTECTED = frozenset({"LTFS_READ_ONLY"})
-"""All other states (MEDIA_NOT_READY, NOT_MOUNTED, RESET) pass: the drive is busy."""
+"""All other states (MEDIA_NOT_READY, NOT_MOUNTED, RESET) are temporary: the drive is busy."""
 
 POLL_SECONDS = 0.5
 
@@ -49,7 +49,7 @@ class WindowsDrive:
         self._setup = setup
 
     def look(self) -> Medium:
-        """What LtfsCmdDrives says of the letter, and the label that Windows reads from it."""
+        """The report of LtfsCmdDrives about the letter, and the label that Windows reads from it."""
         deadline = time.monotonic() + self._setup.limits.label
         status = self._assigned(deadline).status
         if status in EMPTY:
@@ -76,7 +76,7 @@ class WindowsDrive:
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
     ) -> ProgramRun:
-        """Run LtfsCmdFormat once in its own folder; see tape.drive. Its return code alone says little."""
+        """Run LtfsCmdFormat once in its own folder; see tape.drive. Its return code alone proves little."""
         argv = self._filled(self._setup.commands.format, label=label, serial=serial)
         with self._lock():
             medium = self._present()
@@ -95,7 +95,8 @@ class WindowsDrive:
         return ProgramRun(done.argv, done.return_code, done.seconds, done.output, says_done=said)
 
     def relabel(self, label: str) -> None:
-        """``label O: NAME``, and the label read back; see tape.drive. Raises DriveError if it stayed."""
+        """``label O: NAME``, and the label read back; see tape.drive. Raises DriveError if it did not
+        change."""
         argv = self._filled(self._setup.commands.label, label=label)
         with self._lock():
             medium = self._present()
@@ -115,7 +116,7 @@ class WindowsDrive:
 
     @contextmanager
     def mount(self, *, read_only: bool = False) -> Iterator[WindowsVolume]:
-        """The tool has mounted what is loaded; see tape.drive. The letter must show the volume by now."""
+        """The tool has mounted the loaded cartridge; see tape.drive. The letter must now show the volume."""
         with self._lock():
             medium = self._present()
             _check_volume(medium)
@@ -130,9 +131,9 @@ class WindowsDrive:
                 volume.leave(failed=failed)
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Load and mount what stands in the drive, and look. Raises NoMedium.
+        """Load and mount the cartridge that was inserted, and inspect it. Raises NoMedium.
 
-        ``cartridge``: the label that is expected; a drive without a changer cannot fetch another.
+        ``cartridge``: the expected label; a drive without a changer cannot fetch another.
         """
         with self._lock():
             if self._state() not in FORMATTED | NOT_PARTITIONED:
@@ -151,7 +152,7 @@ class WindowsDrive:
         return medium
 
     def eject(self) -> None:
-        """Unmount, which writes the index, and throw the cartridge out; an empty drive stays empty."""
+        """Unmount, which writes the index, and eject the cartridge; an empty drive stays empty."""
         with self._lock():
             if self._state() in EMPTY:
                 return
@@ -167,11 +168,11 @@ class WindowsDrive:
                 )
 
     def health(self) -> Health:
-        """The single drive edition tells nothing of it."""
+        """The single drive edition reports nothing about it."""
         return Health()
 
     def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
-        """Run LtfsCmdCheck; see tape.drive. The drive's state afterwards says whether it has a volume."""
+        """Run LtfsCmdCheck; see tape.drive. The drive's state afterwards shows whether it has a volume."""
         if deep:
             raise no_deep_recovery(self.name)
         with self._lock():
@@ -181,19 +182,19 @@ class WindowsDrive:
         return ProgramRun(done.argv, done.return_code, done.seconds, done.output)
 
     def label(self) -> str | None:
-        """The label that the letter shows now; the program of the drives is not asked. Raises DriveError."""
+        """The label that the letter shows now, without running LtfsCmdDrives. Raises DriveError."""
         found: str | None = self._volume(time.monotonic() + self._setup.limits.label)["label"]
         return found
 
     def seal(self) -> None:
-        """Run the command that has the index written, where one is set. Raises OSError, DriveError."""
+        """Run the command that writes the index, if one is configured. Raises OSError, DriveError."""
         if self._setup.commands.seal:
             done = self._run(self._filled(self._setup.commands.seal), self._setup.limits.move)
             if done.return_code:
                 raise OSError(f"{done.argv[0]}: {ltfs_messages.reason(done.output)}")
 
     def _assigned(self, deadline: float) -> AssignedDrive:
-        """The line of this letter. Raises DriveError when no drive has it: it moved, or is not assigned."""
+        """The line of this letter. Raises DriveError if no drive has it: it moved, or is not assigned."""
         done = self._ask(self._filled(self._setup.commands.drives), deadline)
         found = ltfs_windows_label.of_drives(done.output)
         for drive in found:
@@ -209,7 +210,8 @@ class WindowsDrive:
         )
 
     def _volume(self, deadline: float) -> dict[str, Any]:
-        """Label, room, and whether it has files. Three programs can say the label; the first that does."""
+        """Label, space, and whether it has files. Three programs can report the label; the first that does
+        counts."""
         said = self._read(deadline)
         if said is None:
             said = self._by_text(deadline)

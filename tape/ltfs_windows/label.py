@@ -1,4 +1,4 @@
-"""The label of a drive letter on Windows, and what its programs print, in English and in Chinese."""
+"""The label of a drive letter on Windows, and the output of its programs, in English and in Chinese."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _VOL_NONE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A volume as Windows sees it. ``text``: None where it has no label."""
+    """A volume as Windows sees it. ``text``: None if it has no label."""
 
     text: str | None
     file_system: str | None = None
-    """None: the program that was asked does not say."""
+    """None: this program does not report it."""
 
 
 def of_fsutil(output: str) -> Label | None:
-    """What ``fsutil fsinfo volumeinfo O:`` says, or None where it says nothing of a volume."""
+    """The report of ``fsutil fsinfo volumeinfo O:``, or None if it reports no volume."""
     label, system = (_FSUTIL[name].search(output) for name in ("label", "system"))
     if label is None:
         return None
@@ -36,7 +36,7 @@ def of_fsutil(output: str) -> Label | None:
 
 
 def of_vol(output: str) -> Label | None:
-    """What ``vol O:`` says, or None where it says nothing of a volume."""
+    """The report of ``vol O:``, or None if it reports no volume."""
     found = _VOL.search(output)
     if found:
         return Label(found[1])
@@ -58,7 +58,7 @@ STATES = (
 
 @dataclass(frozen=True, slots=True)
 class AssignedDrive:
-    """One line of ``LtfsCmdDrives``. ``letter``: None where the drive has none."""
+    """One line of ``LtfsCmdDrives``. ``letter``: None if the drive has none."""
 
     letter: str | None
     address: str

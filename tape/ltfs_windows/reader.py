@@ -1,8 +1,8 @@
-"""Reads a drive letter, as a child process: what Windows says of a dead mount may take for ever.
+"""Reads a drive letter, as a child process: Windows may take for ever to answer about a dead mount.
 
     python -m tape.ltfs_windows.reader O:\\
 
-Prints one line of JSON: label, file_system, empty, capacity, free. Return code 2 where no volume is there.
+Prints one line of JSON: label, file_system, empty, capacity, free. Return code 2 if there is no volume.
 Standard library only, so that it starts at once.
 """
 
@@ -15,13 +15,13 @@ from pathlib import Path
 
 NO_VOLUME = 2
 WINDOWS_OWN = frozenset({"System Volume Information", "$RECYCLE.BIN", ".windows-label", ".windows-serial"})
-"""What Windows, or wine, lays on a volume by itself."""
+"""Files that Windows, or wine, creates on a volume automatically."""
 
 if sys.platform == "win32":
     import ctypes
 
     def information(root: str) -> tuple[str, str] | None:
-        """Label and file system by GetVolumeInformationW, which knows no language."""
+        """Label and file system by GetVolumeInformationW, which does not depend on a language."""
         label, system = ctypes.create_unicode_buffer(261), ctypes.create_unicode_buffer(261)
         done = ctypes.windll.kernel32.GetVolumeInformationW(
             ctypes.c_wchar_p(root), label, 261, None, None, None, system, 261
@@ -31,7 +31,7 @@ if sys.platform == "win32":
 else:
 
     def information(_root: str) -> tuple[str, str] | None:
-        """Windows alone has drive letters."""
+        """Only Windows has drive letters."""
         return None
 
 

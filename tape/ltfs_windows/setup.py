@@ -1,4 +1,4 @@
-"""How LTFS is set up on a Windows host: what the settings say of a drive."""
+"""How LTFS is set up on a Windows host, from the settings of a drive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Commands:
     eject: Sequence[str] = ("LtfsCmdEject.exe", "{letter}")
     check: Sequence[str] = ("LtfsCmdCheck.exe", "{letter}")
     seal: Sequence[str] = ()
-    """Run at each seal, to have the index written; none where the tool writes it at each close of a file."""
+    """Run at each seal, to write the index; not needed if the tool writes it at each close of a file."""
     label: Sequence[str] = ("label.exe", "{letter}:", "{label}")
     read: Sequence[str] = READER
     fsutil: Sequence[str] = ("fsutil.exe", "fsinfo", "volumeinfo", "{letter}:")
@@ -48,17 +48,17 @@ class WindowsSetup:
 
     letter: str
     tools: Path
-    """The folder of the LtfsCmd programs, which is where they are run."""
+    """The folder of the LtfsCmd programs, in which they run."""
     folder: Path
-    """Of this drive on this host: its lock."""
+    """This drive's folder on this host: its lock."""
     root: Path | None = None
     """None: the letter's root."""
     file_system: str | None = "LTFS"
-    """What Windows must say of the letter; None: anything."""
+    """The file system that Windows must report for the letter; None: anything."""
     commands: Commands = field(default_factory=Commands)
     limits: WindowsLimits = WindowsLimits()
     encoding: str | None = None
-    """Of what programs print; None: the console's code page."""
+    """Of the programs' output; None: the console's code page."""
 
     @property
     def place(self) -> Path:

@@ -1,4 +1,4 @@
-"""A volume below a drive letter. Letters move, and Windows tells little of what a device could not do."""
+"""A volume below a drive letter. Letters move, and Windows reports little about a device's failures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if sys.platform == "win32":
     _KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
 
     def flush(descriptor: int) -> None:
-        """Bring what was written to the device. Raises OSError that says why it could not."""
-        # os.fsync calls every failure a bad descriptor: a full tape could not be told from a broken one.
+        """Flush written data to the device. Raises OSError with the reason of a failure."""
+        # os.fsync reports every failure as a bad descriptor: a full tape could not be told from a broken one.
         handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
         if not _KERNEL.FlushFileBuffers(handle):
             raise ctypes.WinError(ctypes.get_last_error())
@@ -29,22 +29,22 @@ if sys.platform == "win32":
 else:
 
     def flush(descriptor: int) -> None:
-        """Bring what was written to the device. Raises OSError."""
+        """Flush written data to the device. Raises OSError."""
         os.fsync(descriptor)
 
 
 class Letter(Protocol):
-    """What a volume asks its drive."""
+    """What a volume needs from its drive."""
 
     def label(self) -> str | None:
         """The label that the letter shows now. Raises DriveError."""
 
     def seal(self) -> None:
-        """Have the index written, where there is a command for it. Raises OSError, DriveError."""
+        """Write the index, if there is a command for it. Raises OSError, DriveError."""
 
 
 class WindowsVolume(FolderVolume):
-    """Files below a drive letter, whose label is read before each file that begins, and at each seal."""
+    """Files below a drive letter. Its label is read before each file that begins, and at each seal."""
 
     def __init__(self, letter: Letter, root: Path, medium: Medium, *, read_only: bool) -> None:
         super().__init__(root, medium, read_only=read_only)
@@ -52,7 +52,7 @@ class WindowsVolume(FolderVolume):
         self._left = False
 
     def seal(self) -> None:
-        """Flush every file, and have the index written. Raises TapeFull, SealFailed."""
+        """Flush every file, and write the index. Raises TapeFull, SealFailed."""
         self._check_there()
         if self.read_only:
             return
@@ -63,7 +63,7 @@ class WindowsVolume(FolderVolume):
         self._unsynced = [file for file in self._unsynced if not file.closed]
 
     def leave(self, *, failed: bool) -> None:
-        """Close what is open and seal. ``failed``: an error that says more is on its way."""
+        """Close open files and seal. ``failed``: an error that explains more is already being raised."""
         try:
             for file in self._unsynced:
                 file.close()
@@ -76,10 +76,10 @@ class WindowsVolume(FolderVolume):
             self._left = True
 
     def check_size(self, path: Path, written: int) -> None:
-        """A file that has been closed holds all that was acknowledged. Raises TapeFull, TapeWriteError.
+        """A closed file has all bytes that were acknowledged. Raises TapeFull, TapeWriteError.
 
-        Windows tells nobody what goes wrong at the close of a file: where no room is left, its index may
-        not have been written.
+        Windows reports no errors at the close of a file: if no space is left, its index may not have been
+        written.
         """
         with reading(path):
             found = path.stat().st_size
@@ -109,8 +109,8 @@ class WindowsVolume(FolderVolume):
         super()._check_writable()
 
     def _check_there(self) -> None:
-        """Raises DriveError unless the letter still shows this volume: a dead mount exists and has nothing,
-        and a letter that moved has another's."""
+        """Raises DriveError unless the letter still shows this volume: a dead mount exists and is empty, and
+        a letter that moved shows another volume."""
         if self._left:
             raise self._gone()
         try:
@@ -135,7 +135,7 @@ class WindowsVolume(FolderVolume):
 
 
 class WindowsFile(FolderFile):
-    """A file being written below a letter; what it could not hold is noticed when it ends."""
+    """A file being written below a letter; data that did not fit is noticed when it ends."""
 
     def __init__(self, path: Path, volume: WindowsVolume) -> None:
         super().__init__(path)
@@ -144,7 +144,7 @@ class WindowsFile(FolderFile):
         self._failed = False
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Write all of ``data``. Raises TapeFull, TapeWriteError; what was written so far stays."""
+        """Write all of ``data``. Raises TapeFull, TapeWriteError; data written until then stays."""
         self._failed = True
         super().write(data)
         self._written += memoryview(data).nbytes

@@ -1,1 +1,1 @@
-"""Foreign programs: an argument list, a time limit, their output kept; left behind if they hang."""
+"""External programs: an argument list, a time limit, their output kept; left behind if they hang."""

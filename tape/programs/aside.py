@@ -1,8 +1,9 @@
-"""What may block for ever (a source, a mount, a chip) is asked by another process, which can be left behind.
+"""Another process makes calls that may block for ever (to a source, a mount, a chip), so it can be left
+behind.
 
 A process that waits for a dead file server, or in a driver of the kernel, cannot be killed, and a thread that
-does takes its whole process with it. So the one who asks holds nothing but a pipe. Run as
-``python -m tape.programs.aside`` it answers until nobody asks any more.
+does takes its whole process with it. So the caller has nothing but a pipe. Run as ``python -m
+tape.programs.aside``, it answers until nobody asks any more.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from tape.programs.command import Companion
 T = TypeVar("T")
 
 TICK = 0.5
-"""Seconds from one look at the watch to the next while an answer is waited for."""
+"""Seconds between two calls of the watch while waiting for an answer."""
 PIECE = 1 << 20
-"""Bytes of a file that are asked for at a time."""
+"""Bytes of a file to request at a time."""
 AHEAD = 4
-"""So many pieces are asked for before the first is here."""
+"""So many pieces are requested before the first has arrived."""
 _HEAD = 9
 """A letter, and how many bytes follow."""
 
 Wait = Callable[[str, float], None]
-"""Called at each tick with what does not answer, and for how many seconds; what it raises ends the wait."""
+"""Called at each tick with the name of what does not answer, and for how many seconds; an exception ends the
+wait."""
 
 
 class Pipe:
-    """What comes out of a process, read without ever being at its mercy."""
+    """Reads the output of a process without ever blocking on it."""
 
     def __init__(self, descriptor: int, wait: Callable[[float], None]) -> None:
         self._descriptor = descriptor
@@ -46,7 +48,7 @@ class Pipe:
         self._poll.register(descriptor, select.POLLIN)
 
     def read(self, size: int, /) -> bytes:
-        """So many bytes; fewer when the process has ended."""
+        """So many bytes; fewer if the process has ended."""
         data = bytearray(size)
         room = memoryview(data)
         at = 0
@@ -58,7 +60,7 @@ class Pipe:
         return bytes(room[:at])
 
     def into(self, room: memoryview) -> int:
-        """At least one byte; 0 when the process has ended."""
+        """At least one byte; 0 if the process has ended."""
         started = time.monotonic()
         while not self._poll.poll(TICK * 1000):
             self._wait(time.monotonic() - started)
@@ -66,17 +68,18 @@ class Pipe:
 
 
 class Eyes(Protocol):
-    """Somebody who looks at what may block."""
+    """Makes calls that may block."""
 
     wait: Wait | None
-    """Who is called while there is no answer; None: nobody, and nothing can be left behind."""
+    """Called while there is no answer; None: nobody, and nothing can be left behind."""
 
     def ask(self, function: Callable[..., T], *arguments: Any, about: str) -> T:
-        """What a function of a module answers, or raises. ``about``: what is looked at, for people."""
+        """The return value of a module's function, or its exception. ``about``: the name of the source, for
+        people."""
         ...
 
     def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
-        """A part of a file that was opened there."""
+        """Read a part of a file that was opened there."""
         ...
 
     def close(self, descriptor: int) -> None:
@@ -93,9 +96,9 @@ class Reading(Protocol):
 
 
 class Aside:
-    """Another process, started when it is first asked. As a context it is ended, or left behind.
+    """Another process, started on first use. As a context manager it is ended, or left behind.
 
-    One that was killed is started anew; what was opened there is lost, and reads of it fail.
+    If it was killed, it is started again; files opened there are lost, and reads of them fail.
     """
 
     def __init__(self, wait: Wait) -> None:
@@ -112,18 +115,18 @@ class Aside:
         self.end()
 
     def end(self) -> None:
-        """End the process; one that does not end is left behind."""
+        """End the process; if it does not end, it is left behind."""
         if self._process is not None:
             self._process.leave()
             self._process = self._pipe = None
 
     def ask(self, function: Callable[..., T], *arguments: Any, about: str) -> T:
-        """What a function answers there. Raises what it raised; OSError when the process has ended."""
+        """A function's return value there. Raises what it raised; OSError if the process has ended."""
         self._about = about
         try:
             self._send(function, *arguments)
         except BrokenPipeError:
-            # It was killed since it answered last.
+            # It was killed since its last answer.
             self.end()
             self._send(function, *arguments)
         kind, size = self.head()
@@ -145,7 +148,7 @@ class Aside:
         try:
             self._call(self._about, seconds)
         except BaseException:
-            # What it answers after that is an answer to nobody.
+            # Nobody waits for its answers after that.
             self.end()
             raise
 
@@ -155,11 +158,11 @@ class Aside:
         return self._pipe
 
     def want(self, descriptor: int, offset: int, length: int) -> None:
-        """Ask for a piece of a file; it comes with the next ``head``. Raises OSError."""
+        """Request a piece of a file; it comes with the next ``head``. Raises OSError."""
         self._send(_piece, descriptor, offset, length)
 
     def head(self) -> tuple[bytes, int]:
-        """What kind of answer comes, and of how many bytes. Raises OSError when the process has ended."""
+        """The kind of the next answer, and its bytes. Raises OSError if the process has ended."""
         head = self.pipe.read(_HEAD)
         if len(head) < _HEAD:
             self.end()
@@ -176,7 +179,7 @@ class Aside:
 
 
 class _ReadAside:
-    """Pieces are asked for ahead, so that the other process reads while this one works."""
+    """Pieces are requested ahead, so that the other process reads while this one works."""
 
     def __init__(self, aside: Aside, descriptor: int, offset: int, length: int) -> None:
         self._aside = aside
@@ -212,7 +215,7 @@ class _ReadAside:
     def _begin(self) -> None:
         wanted = self._coming.popleft()
         kind, size = self._aside.head()
-        # A piece that is short is the last one.
+        # A short piece is the last one.
         self._is_over = kind == b"e" or size < wanted
         if kind == b"d":
             self._left = size
@@ -222,7 +225,7 @@ class _ReadAside:
         raise error
 
     def _drop_the_rest(self) -> None:
-        """What was asked for beyond the end."""
+        """Discard answers to requests beyond the end."""
         while self._coming:
             self._coming.popleft()
             _, size = self._aside.head()
@@ -230,7 +233,7 @@ class _ReadAside:
 
 
 def _piece(descriptor: int, offset: int, length: int) -> memoryview:
-    """Exactly so many bytes, fewer at the end of the file only."""
+    """Exactly so many bytes, fewer only at the end of the file."""
     room = memoryview(bytearray(length))
     at = 0
     while at < length and (count := os.preadv(descriptor, (room[at:],), offset + at)):
@@ -239,7 +242,7 @@ def _piece(descriptor: int, offset: int, length: int) -> memoryview:
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more questions."""
+    """Answer until there are no more requests."""
     while len(size := asked.read(8)) == 8:
         function, arguments = pickle.loads(asked.read(int.from_bytes(size, "little")))  # noqa: S301 - as above
         try:

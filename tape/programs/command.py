@@ -21,24 +21,24 @@ from tape.programs.output import Output, output_file
 ERRORS = 2
 """The descriptor of standard error, also where Python's own is replaced."""
 TERMINATE_SECONDS = 2.0
-"""How long a program that was asked to end is waited for before it is killed."""
+"""How long to wait for a program that was asked to end, before it is killed."""
 KILL_SECONDS = 5.0
-"""How long a killed one is waited for: a program that hangs in a drive cannot be killed at all."""
+"""How long to wait for a killed one: a program that hangs in a drive cannot be killed at all."""
 LONGEST_PAUSE = 0.1
 if sys.platform == "linux":
     import fcntl
 
 PASSING_ERRORS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 PASSING_ON_WINDOWS = frozenset({8, 32, 1359, 1450, 1455})
-"""Memory, a file that a virus scanner holds, an error inside Windows, resources, the page file: all pass by
-themselves, and CreateProcess started nothing."""
+"""Memory, a file that a virus scanner has open, an error inside Windows, resources, the page file: all are
+temporary, and CreateProcess started nothing."""
 
 PLATFORM_ENCODING = "oem" if sys.platform == "win32" else "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A program that ended by itself. ``output``: stdout and stderr in order, the last mebibyte of them."""
+    """A program that ended. ``output``: stdout and stderr in order, the last mebibyte of them."""
 
     argv: tuple[str, ...]
     return_code: int
@@ -58,15 +58,15 @@ def run(
     group: int | None = None,
     encoding: str | None = None,
 ) -> Completed:
-    """Run a program to its end and return how it ended, whatever its return code.
+    """Run a program to its end and return how it ended, with any return code.
 
-    ``limit``: seconds. ``env`` is added to this process's. ``on_output`` gets each line as it comes, in
-    the calling thread; if it raises, the program is ended. ``inherit``: descriptors that the program keeps
-    open (POSIX; Windows ties locks to a process). ``user``, ``group``: run as them, without other groups.
+    ``limit``: seconds. ``env`` is added to this process's. ``on_output`` gets each line as it comes, in the
+    calling thread; if it raises, the program is ended. ``inherit``: descriptors that the program keeps open
+    (POSIX; Windows ties locks to a process). ``user``, ``group``: run as them, without other groups.
     ``encoding``: of the output, else the platform's. At the limit the program and its process group are
-    ended, unless its return code is there by then. A child that it leaves behind is not waited for.
-    Raises CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started,
-    CommandNotStarted if it may be in a moment.
+    ended, unless it already has a return code. A child that it leaves behind is not waited for. Raises
+    CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started,
+    CommandNotStarted if a retry in a moment may succeed.
     """
     started = time.monotonic()
     with output_file() as (written, read), _until(started + limit):
@@ -97,13 +97,13 @@ def _until(end: float) -> Iterator[None]:
 
 
 def has_its_limit() -> bool:
-    """Whether this process waits for a program at this moment, and the program's limit is not over."""
+    """Whether this process is waiting for a program, and the program's limit is not over."""
     return any(time.monotonic() < end for end in tuple(_ends))
 
 
 @contextmanager
 def _bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While it lasts the program ends with this process, where it could not hold the drive by itself."""
+    """Meanwhile the program ends with this process, if it could not keep the drive locked by itself."""
     try:
         bond = process_group.Bond(process.pid)
     except OSError as error:
@@ -127,10 +127,10 @@ def spawn(
     user: int | None = None,
     group: int | None = None,
 ) -> Process:
-    """Start a program that stays, in its own session.
+    """Start a program that keeps running, in its own session.
 
-    Its output is appended to ``log``; None: it goes where this process's own errors go.
-    Raises CommandNotFound, DriveError if it could not be started or the log not be written.
+    Its output is appended to ``log``; None: it goes to this process's standard error. Raises CommandNotFound,
+    DriveError if it could not be started or the log not be written.
     """
     if log is None:
         return Process(_start(argv, ERRORS, cwd=cwd, env=env, inherit=(), user=user, group=group))
@@ -146,7 +146,7 @@ def spawn(
 
 
 class Process:
-    """A program that stays: alive until it ends by itself or is ended."""
+    """A program that keeps running until it ends or is ended."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -165,7 +165,7 @@ class Process:
         return _wait(self._process, limit)
 
     def terminate(self) -> None:
-        """Ask it to end; its children are its own affair."""
+        """Ask it to end; it handles its own children."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -174,15 +174,14 @@ class Process:
 
 
 LEAVE_SECONDS = 0.5
-"""How long a killed companion is waited for before it is left behind."""
+"""How long to wait for a killed companion before it is left behind."""
 _left_behind: list[subprocess.Popen[bytes]] = []
-"""Those that could not be killed; looked after when the next one is left."""
+"""Companions that could not be killed; checked when the next one is left."""
 
 
 class Companion:
-    """Another process of our own at the same work: a module, run by this Python, asked by its standard
-    input and answers by its standard output. As a context it is ended by closing its input.
-    """
+    """Another process of our own: a module, run by this Python, with requests on its standard input and
+    answers on its standard output. As a context manager it is ended by closing its input."""
 
     stdin: BinaryIO
     stdout: BinaryIO
@@ -207,7 +206,7 @@ class Companion:
         return self
 
     def leave(self) -> None:
-        """Kill it, and do not wait for long: one that hangs in a source cannot be killed at all."""
+        """Kill it, and do not wait long: one that hangs in a source cannot be killed at all."""
         self._process.kill()
         _wait(self._process, LEAVE_SECONDS)
         self._close()
@@ -215,7 +214,7 @@ class Companion:
 
     def _close(self) -> None:
         for pipe in (self.stdout, self.stdin):
-            with suppress(OSError):  # it may have ended before us, with what was on its way
+            with suppress(OSError):  # it may have ended before us, with unsent data
                 pipe.close()
 
     def __exit__(self, *_: object) -> None:
@@ -228,9 +227,9 @@ class Companion:
 
 
 def _widen(pipe: BinaryIO) -> None:
-    """Let a pipe hold as much as anybody may ask for, so that both sides work in longer turns."""
+    """Give a pipe the largest permitted buffer, so that both sides work in longer turns."""
     if sys.platform == "linux":
-        with suppress(OSError):  # the user's share of pipes is used up: it works as it is
+        with suppress(OSError):  # the user's quota of pipe buffers is used up: it works as it is
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
@@ -260,7 +259,7 @@ def _start(
 
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
-    # Handed on, not read: messages must come in English, whatever language the operator's session has.
+    # Passed on, not read: messages must be in English, in any language of the operator's session.
     return {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(added or {})}
 
 
@@ -278,7 +277,7 @@ else:
     def _platform_options(
         inherit: Sequence[int], user: int | None, group: int | None, *, bound: bool
     ) -> dict[str, Any]:
-        del bound  # Windows' affair: here a program inherits the lock
+        del bound  # Only on Windows: elsewhere a program inherits the lock
         options: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(inherit)}
         if user is not None or group is not None:
             options |= {"user": user, "group": group, "extra_groups": []}
@@ -310,7 +309,7 @@ def _not_started(program: str, cwd: Path | None, error: OSError | ValueError) ->
 
 
 def _passes(error: OSError | ValueError) -> bool:
-    """Whether a program that could not be started for this reason may be in a moment."""
+    """Whether a program that could not be started for this reason may start in a moment."""
     if isinstance(error, OSError) and getattr(error, "winerror", None) is not None:
         return error.winerror in PASSING_ON_WINDOWS  # type: ignore[attr-defined,unused-ignore]
     return isinstance(error, OSError) and error.errno in PASSING_ERRORS

@@ -1,4 +1,4 @@
-"""A command line as the settings give it: words with ``{names}``, filled without any shell."""
+"""A command line from the settings: words with ``{names}``, filled in without any shell."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from policy.message import M
 from tape.errors import DriveMisconfigured
 
 _NAME = re.compile(r"\{([a-z_]+)\}")
-# What no label, serial or letter has, and what could end one word of a command line and begin another.
+# Characters that no label, serial or letter has, and that could end one word of a command line and begin
+# another.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\"'`$%^&|<>;]")
 
 
 def fill(template: Sequence[str], **values: str | None) -> list[str]:
     """The words of a command; a word that names a value that is None is left out.
 
-    Raises DriveMisconfigured for a name that there is no value for, and for a value that is no plain text.
+    Raises DriveMisconfigured for a name without a value, and for a value that is no plain text.
     """
     words = (_filled(word, values) for word in template)
     return [word for word in words if word is not None]
 
 
 def names(template: Sequence[str]) -> set[str]:
-    """The names that a template asks for."""
+    """The names in a template."""
     return {name for word in template for name in _NAME.findall(word)}
 
 

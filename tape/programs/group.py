@@ -1,4 +1,4 @@
-"""A program and the processes that it started, ended together; on Windows also with whoever started it."""
+"""Ends a program together with the processes that it started; on Windows also when its starter ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if sys.platform == "win32":
     START = 0x200
     """CREATE_NEW_PROCESS_GROUP"""
     START_BOUND = START | 0x4
-    """CREATE_SUSPENDED: it runs no instruction, and starts nobody, before it is bound."""
+    """CREATE_SUSPENDED: it runs no instruction, and starts no process, before it is bound."""
 
     _KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
     for _function in (_KERNEL.CreateJobObjectW, _KERNEL.OpenProcess):
@@ -43,8 +43,8 @@ if sys.platform == "win32":
         )
 
     class Bond:
-        """Ends a program and its children when this process ends, however that comes about: a program that
-        formats must not outlive the one that holds the drive's lock, which Windows ties to a process."""
+        """Ends a program and its children when this process ends for any reason: a program that formats must
+        not outlive the process that has the drive's lock, which Windows ties to a process."""
 
         def __init__(self, pid: int) -> None:
             """Bind a program that was started with ``START_BOUND``, and let it run. Raises OSError."""
@@ -58,7 +58,7 @@ if sys.platform == "win32":
                 raise
 
         def release(self) -> None:
-            """The program has ended: what it left behind, as a mounted volume, goes on."""
+            """The program has ended: what it left behind, such as a mounted volume, keeps running."""
             self._limit(0)
             _KERNEL.CloseHandle(self._job)
 
@@ -98,7 +98,8 @@ else:
     INTERRUPT = signal.SIGINT
 
     class Bond:
-        """Nothing: here a program inherits the lock itself, and holds the drive as long as it lives."""
+        """Nothing: here a program inherits the lock itself, and keeps the drive locked as long as it
+        lives."""
 
         def __init__(self, pid: int) -> None: ...
 

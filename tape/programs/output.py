@@ -1,4 +1,4 @@
-"""What a program says: every line as it comes, and the end of it kept."""
+"""A program's output: every line as it comes, and its end kept."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from policy.message import M
 from tape.errors import DriveError
 
 KEPT_BYTES = 1024 * 1024
-"""How much of a program's output is kept: its end, where the reason for a failure stands."""
+"""How much of a program's output is kept: its end, which has the reason for a failure."""
 DISK_BYTES = 64 * 1024 * 1024
-"""How much of it may lie on the disk while the program runs."""
+"""How much of it may be on the disk while the program runs."""
 ROUND_BYTES = 1024 * 1024
 
 
 @contextmanager
 def output_file() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A file for the output of one program: opened to write, for the program, and to read, for us.
+    """A file for the output of one program: the program writes to it, we read from it.
 
-    A file and not a pipe: a program that outlives its starter would be killed by its next message
-    to a broken pipe, and one that leaves a child behind would keep a pipe open for ever.
-    Raises DriveError if there is no room for it.
+    A file and not a pipe: a program that outlives its starter would be killed by its next message to a broken
+    pipe, and one that leaves a child behind would keep a pipe open for ever. Raises DriveError if there is no
+    space for it.
     """
     path = _make()
     try:
@@ -37,7 +37,7 @@ def output_file() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
                 path.unlink()
             yield written, read
     finally:
-        # On Windows a child that was left behind may still hold it.
+        # On Windows a child that was left behind may still have it open.
         with suppress(FileNotFoundError, PermissionError):
             path.unlink()
 
@@ -73,7 +73,7 @@ class Output:
         self._decoder = _decoder(encoding)
 
     def follow(self) -> bool:
-        """Take in what is new; True if there is more. Calls ``on_line`` for each whole line."""
+        """Read what is new; True if there is more. Calls ``on_line`` for each whole line."""
         chunk = self._file.read(ROUND_BYTES)
         self._kept += chunk
         del self._kept[:-KEPT_BYTES]
@@ -84,7 +84,7 @@ class Output:
         return more
 
     def finish(self) -> None:
-        """Take in the rest, as far as it was written by now, and the last line if it was left open."""
+        """Read the rest, as far as it is written, and the last line if it is incomplete."""
         end = os.fstat(self._file.fileno()).st_size
         while self._file.tell() < end and self.follow():
             pass
@@ -95,11 +95,11 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The last mebibyte of the output; what cannot be decoded is replaced."""
+        """The last mebibyte of the output; undecodable bytes are replaced."""
         return _decoder(self._encoding).decode(bytes(self._kept), final=True)
 
     def _empty(self) -> None:
-        # The program appends, so it goes on at the beginning of the emptied file.
+        # The program appends, so it continues at the beginning of the emptied file.
         self._written.truncate(0)
         self._file.seek(0)
 

@@ -18,7 +18,7 @@ from tape.virtual.record import (
 
 
 def medium(folder: Path) -> Medium:
-    """What the drive affirms about a cartridge. Whatever is damaged or contradicts itself is unreadable."""
+    """What the drive affirms about a cartridge. Damage or a contradiction makes it unreadable."""
     try:
         record = virtual_record.read(folder)
     except Damaged:
@@ -31,7 +31,7 @@ def medium(folder: Path) -> Medium:
 
 
 def contradiction(folder: Path, record: Record) -> Message | None:
-    """Why the record and the folder of a cartridge cannot both be true, or None if they can."""
+    """Why the record and the folder of a cartridge contradict each other, or None."""
     if record.barcode != folder.name:
         return M("Cartridge {barcode} has the record of {other}.", barcode=folder.name, other=record.barcode)
     if record.formatting:
@@ -46,7 +46,7 @@ def contradiction(folder: Path, record: Record) -> Message | None:
 
 
 def recover(folder: Path) -> Record:
-    """Put aside what a crash left unsealed; its bytes stay used. Raises Damaged, OSError."""
+    """Remove what a crash left unsealed; its bytes stay used. Raises Damaged, OSError."""
     record = virtual_record.read(folder)
     sealed = record.volume.files if record.volume else {}
     volume = folder / VOLUME

@@ -16,7 +16,7 @@ from tape.volume import seal_error
 
 
 class Chip:
-    """The record of a mounted cartridge: read again when somebody else has changed it, e.g. its fault plan.
+    """The record of a mounted cartridge: read again if another process has changed it, e.g. its fault plan.
 
     Every verb that changes it raises TapeFull or SealFailed if the record cannot be written.
     """
@@ -43,7 +43,7 @@ class Chip:
         return _volume_of(self.record)
 
     def fault_at(self, at: str) -> Fault | None:
-        """Count one close or seal, wait if the plan says so, and return what goes wrong with it."""
+        """Count one close or seal, wait if the plan demands it, and return the fault."""
         if not any(fault.at == at for fault in self.record.faults):
             return None
         with self._editing() as record:
@@ -52,7 +52,7 @@ class Chip:
         return fault
 
     def fault_of_bytes(self, at: str, position: int, size: int) -> Fault | None:
-        """Count one write or read, wait if the plan says so, and return what goes wrong with it."""
+        """Count one write or read, wait if the plan demands it, and return the fault."""
         self._calls[at] += 1
         faults = self.record.faults
         if not virtual_faults.find(faults, at, self._calls[at], position, size):
@@ -74,7 +74,7 @@ class Chip:
             record.written_bytes += written
 
     def end_at(self, used: int) -> None:
-        """The tape ends at this byte, whatever its capacity was said to be."""
+        """The tape ends at this byte, regardless of the capacity in the record."""
         with self._editing() as record:
             _volume_of(record).used = used
 
@@ -103,7 +103,7 @@ class Chip:
 
 @contextmanager
 def record_errors(cartridge: Path) -> Iterator[None]:
-    """Translate what goes wrong with a record: without it nothing on the cartridge counts."""
+    """Translate the error of a record: without it nothing on the cartridge counts."""
     try:
         yield
     except (Damaged, FileNotFoundError) as error:

@@ -1,4 +1,4 @@
-"""The virtual drive: a folder holds the cartridges, plain folders too, and says which one is in it."""
+"""The virtual drive: a folder has the cartridges, plain folders too, and records which one is inserted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class VirtualDrive:
-    """A drive for trying out, and for machines without one. ``label_limit``, ``format_limit``: seconds."""
+    """A drive for experiments, and for machines without one. ``label_limit``, ``format_limit``: seconds."""
 
     def __init__(
         self, name: str, path: Path, *, label_limit: float = 10.0, format_limit: float = 9000.0
@@ -60,7 +60,7 @@ class VirtualDrive:
         self._format_limit = format_limit
 
     def look(self) -> Medium:
-        """What is in the drive now. Raises LabelReadTimeout, DriveBusy while a format is at work."""
+        """What is in the drive now. Raises LabelReadTimeout, DriveBusy while a format is running."""
         barcode = shelf.inserted(self.path)
         if barcode is None:
             return Medium(MediumState.NO_MEDIUM)
@@ -70,7 +70,7 @@ class VirtualDrive:
             return Medium(MediumState.UNREADABLE, barcode=barcode)
         medium = virtual_cartridge.medium(self._folder(barcode))
         if medium.state is MediumState.UNREADABLE:
-            # A format at work leaves the cartridge unreadable for its time: busy, not damaged.
+            # A running format leaves the cartridge unreadable meanwhile: busy, not damaged.
             with self._lock():
                 medium = virtual_cartridge.medium(self._folder(barcode))
         return replace(medium, drive=self.name) if medium.state is MediumState.FOREIGN else medium
@@ -84,7 +84,8 @@ class VirtualDrive:
         on_output: Callable[[str], None] | None = None,
         inherit: Sequence[int] = (),
     ) -> ProgramRun:
-        """Run the format program once; see tape.drive. It holds the drive even if this process is killed."""
+        """Run the format program once; see tape.drive. It keeps the drive locked even if this process is
+        killed."""
         with self._holding() as (lock, barcode):
             medium = virtual_cartridge.medium(self._folder(barcode))
             if only:
@@ -120,9 +121,9 @@ class VirtualDrive:
                 volume.unmount(failed=failed)
 
     def load(self, cartridge: str | None = None) -> Medium:
-        """Put a cartridge in, or leave the one that is in, and look. Raises NoMedium.
+        """Insert a cartridge, or keep the present one, and inspect it. Raises NoMedium.
 
-        ``cartridge``: its barcode, label or serial; of several that have it the one that is in stays in.
+        ``cartridge``: its barcode, label or serial; if several have it, the inserted one stays.
         """
         if cartridge is None:
             self._present()
@@ -134,7 +135,7 @@ class VirtualDrive:
         return self.look()
 
     def eject(self) -> None:
-        """Take the cartridge out; an empty drive stays empty. Raises DriveBusy while it is mounted."""
+        """Eject the cartridge; an empty drive stays empty. Raises DriveBusy while it is mounted."""
         remove(self.path)
 
     def health(self) -> Health:
@@ -152,7 +153,7 @@ class VirtualDrive:
         deep: bool = False,
         on_output: Callable[[str], None] | None = None,  # noqa: ARG002 - nothing is printed
     ) -> ProgramRun:
-        """Put aside what a crash left unsealed; see tape.drive."""
+        """Remove what a crash left unsealed; see tape.drive."""
         if deep:
             raise no_deep_recovery(self.name)
         started = time.monotonic()
@@ -183,7 +184,7 @@ class VirtualDrive:
             ) from error
 
     def _readable(self, barcode: str) -> Medium:
-        """The medium, if it has a sound volume. Raises NotMountable, which says what is wrong."""
+        """The medium, if it has a sound volume. Raises NotMountable with the reason."""
         folder = self._folder(barcode)
         medium = virtual_cartridge.medium(folder)
         if medium.state is MediumState.BLANK:
@@ -206,7 +207,7 @@ class VirtualDrive:
         try:
             return shelf.inserted(self.path)
         except DriveError:
-            # Inserting it anew is the remedy for a drive that does not know what is in it.
+            # Inserting it again is the remedy if a drive does not know what is in it.
             return None
 
     def _folder(self, barcode: str) -> Path:
@@ -217,7 +218,7 @@ class VirtualDrive:
 
     @contextmanager
     def _holding(self) -> Iterator[tuple[HostLock, str]]:
-        """Hold the drive, with the cartridge that is in it. Raises NoMedium, DriveBusy."""
+        """Lock the drive, with the cartridge that is in it. Raises NoMedium, DriveBusy."""
         self._present()
         with self._lock() as lock:
             yield lock, self._present()

@@ -1,4 +1,4 @@
-"""A fault plan: data that says which operation of a virtual drive goes wrong, when and how.
+"""A fault plan: data that defines which operation of a virtual drive fails, when and how.
 
 Standard library only, since the format program reads it too.
 """
@@ -18,19 +18,20 @@ POSSIBLE = {
     "seal": {"full", "eio", "erofs", "hang", "slow"},
     "format": {"eio", "lie_ok", "lie_error", "half", "wrong_label", "hang", "hang_after", "slow"},
 }
-"""What can go wrong where. Of a format: ``eio`` fails and says so; ``lie_ok`` returns 0 and does nothing;
-``lie_error`` does it and returns 1; ``half`` wipes and dies before the label is written; ``wrong_label``
-writes another label; ``hang`` does nothing for ``seconds`` and fails; ``hang_after`` does it, then hangs."""
+"""What can fail where. Of a format: ``eio`` fails and reports it; ``lie_ok`` returns 0 and does nothing;
+``lie_error`` formats and returns 1; ``half`` wipes and dies before the label is written; ``wrong_label``
+writes another label; ``hang`` does nothing for ``seconds`` and fails; ``hang_after`` formats, then hangs."""
 WAITS = {"hang", "hang_after", "slow"}
 
 
 @dataclass
 class Fault:
-    """One entry of a plan. Without ``after_bytes`` and ``nth`` it comes at the first occasion.
+    """One entry of a plan. Without ``after_bytes`` and ``nth`` it occurs at the first occasion.
 
-    ``after_bytes``: of a write, the place on the tape (bytes used since the format); of a read, the place
-    in the file, read ahead included. ``nth``: the how-manieth such operation, of writes and reads since
-    the mount, of all others since the plan was set. ``times``: how often it comes. ``seconds``: its length.
+    ``after_bytes``: for a write, the position on the tape (bytes used since the format); for a read, the
+    position in the file, read ahead included. ``nth``: the number of the operation, counted for writes and
+    reads since the mount, for all others since the plan was set. ``times``: how often it occurs. ``seconds``:
+    its length.
     """
 
     at: str
@@ -53,13 +54,13 @@ class Fault:
                 raise ValueError("a number in a fault is not negative")
 
     def is_due(self, calls: int, position: int, size: int) -> bool:
-        """Whether it comes now: at this call, with ``size`` bytes to pass from ``position`` on."""
+        """Whether it occurs now: at this call, with ``size`` bytes to pass from ``position`` on."""
         if self.after_bytes is not None:
             return position + size > self.after_bytes
         return calls >= (self.nth or 1)
 
     def room(self, position: int) -> int:
-        """How many bytes still pass before it comes."""
+        """How many bytes still pass before it occurs."""
         return 0 if self.after_bytes is None else max(0, self.after_bytes - position)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class Fault:
 
 
 def take(faults: list[Fault], at: str) -> Fault | None:
-    """Count one operation and take from the plan the fault that comes with it, if one does."""
+    """Count one operation and take its fault from the plan, if it has one."""
     mine = [fault for fault in faults if fault.at == at]
     for fault in mine:
         fault.seen += 1
@@ -78,18 +79,18 @@ def take(faults: list[Fault], at: str) -> Fault | None:
 
 
 def find(faults: list[Fault], at: str, calls: int, position: int, size: int) -> Fault | None:
-    """The fault that comes with this write or read, if one does; it stays in the plan."""
+    """The fault of this write or read, if it has one; it stays in the plan."""
     return next((fault for fault in faults if fault.at == at and fault.is_due(calls, position, size)), None)
 
 
 def use(faults: list[Fault], fault: Fault) -> None:
-    """Cross off one of the times that a fault comes."""
+    """Count down how often a fault occurs."""
     fault.times -= 1
     if fault.times <= 0:
         faults.remove(fault)
 
 
 def wait(fault: Fault | None) -> None:
-    """Let the time pass that a fault takes."""
+    """Wait for the duration of a fault."""
     if fault and fault.seconds:
         time.sleep(fault.seconds)

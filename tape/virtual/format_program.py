@@ -32,7 +32,7 @@ DONE, FAILED, NO_DEVICE, REFUSED = 0, 1, 8, 16
 
 
 def main() -> int:
-    """Format the cartridge that the command line names; the return code says how it went."""
+    """Format the cartridge that the command line names; the return code reports the result."""
     asked = _asked()
     _say("LTFS15000I Starting the format of a virtual cartridge.")
     _say(f"LTFS15003I Formatting device '{asked.device}'.")

@@ -1,4 +1,4 @@
-"""What a virtual cartridge remembers: ``cartridge.json``, its chip and its index in one file.
+"""The record of a virtual cartridge: ``cartridge.json``, its chip and its index in one file.
 
 Standard library only, since the format program reads it too.
 """
@@ -28,7 +28,7 @@ LOST = "lost"
 
 
 class Damaged(Exception):
-    """The record cannot be read, or what it says cannot be."""
+    """The record cannot be read, or its values are impossible."""
 
 
 @dataclass
@@ -41,11 +41,11 @@ class VolumeRecord:
     generation: int
     index_generation: int = 1
     used: int = 0
-    """Bytes on the tape since the format, lost ones too: nothing frees them but the next format."""
+    """Bytes on the tape since the format, including lost ones: only the next format frees them."""
     read_only: bool = False
-    """A write failed: it is never written again."""
+    """A write failed: nothing writes to it again."""
     end_lost: bool = False
-    """The end of its data is not marked on the tape: it mounts once that is found."""
+    """The end of its data is not marked on the tape: it mounts once the end is found."""
     locked: bool = False
     """A program has locked it against writing on purpose."""
     files: dict[str, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class VolumeRecord:
 
 @dataclass
 class Record:
-    """A cartridge: sizes in bytes, ``speed`` in bytes a second (None: as fast as it goes)."""
+    """A cartridge: sizes in bytes, ``speed`` in bytes a second (None: unlimited)."""
 
     barcode: str
     medium_serial: str
@@ -80,7 +80,7 @@ class Record:
 
 
 def read(folder: Path) -> Record:
-    """The record of the cartridge in a folder. Raises Damaged; whatever is missing or odd is damage."""
+    """The record of the cartridge in a folder. Raises Damaged; anything missing or odd is damage."""
     try:
         data = json.loads((folder / FILE).read_bytes())
         return _record(data)
@@ -90,7 +90,7 @@ def read(folder: Path) -> Record:
 
 @contextmanager
 def editing(folder: Path) -> Iterator[Record]:
-    """Read, change and write the record while nobody else does. Raises Damaged, OSError."""
+    """Read, change and write the record while no other process does. Raises Damaged, OSError."""
     with locked(folder / "cartridge.lock"):
         record = read(folder)
         yield record
@@ -98,13 +98,13 @@ def editing(folder: Path) -> Iterator[Record]:
 
 
 def write(folder: Path, record: Record) -> None:
-    """Replace the record as a whole. Raises OSError."""
+    """Replace the record atomically. Raises OSError."""
     write_json(folder / FILE, record.to_json())
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for a moment; waits for others."""
+    """Take a lock file for a moment; waits for others."""
     with path.open("ab") as file:
         if sys.platform == "win32":
             file.seek(0)

@@ -40,9 +40,9 @@ def new_cartridge(
 ) -> None:
     """Put a new, blank cartridge on the shelf of the drive in ``path``; it is not inserted.
 
-    ``capacity`` in bytes, ``speed`` in bytes a second (None: as fast as the disk). ``medium_serial``: made up
-    if not given. ``foreign``: another program has written it. Raises UsageError for a barcode that is taken
-    or breaks the rule, or a size of nought.
+    ``capacity`` in bytes, ``speed`` in bytes a second (None: as fast as the disk). ``medium_serial``:
+    invented if not given. ``foreign``: another program has written it. Raises UsageError for a barcode that
+    is taken or breaks the rule, or a size of zero.
     """
     _check(barcode, capacity, speed, format_seconds)
     record = Record(
@@ -77,8 +77,8 @@ def barcodes(path: Path) -> list[str]:
 def named(path: Path, name: str, inside: str | None) -> str:
     """The barcode of the cartridge that has ``name`` as its barcode, label or serial, else ``name`` itself.
 
-    ``inside``: the barcode of the one in the drive, which is meant where several have the name. Raises
-    NoMedium where several on the shelf have it.
+    ``inside``: the barcode of the one in the drive, which is meant if several have the name. Raises NoMedium
+    if several on the shelf have it.
     """
     known = barcodes(path)
     if name in known:
@@ -95,7 +95,7 @@ def named(path: Path, name: str, inside: str | None) -> str:
 
 
 def _names(folder: Path) -> set[str | None]:
-    """What a cartridge is called beside its barcode; nothing if its record cannot be read."""
+    """The other names of a cartridge besides its barcode; none if its record cannot be read."""
     try:
         record = virtual_record.read(folder)
     except Damaged:
@@ -105,7 +105,7 @@ def _names(folder: Path) -> set[str | None]:
 
 
 def insert(path: Path, barcode: str) -> None:
-    """Put a cartridge into the drive; another that is in it goes back to its shelf.
+    """Insert a cartridge into the drive; another one there goes back to its shelf.
 
     Raises NoMedium if there is no such cartridge, DriveBusy while one is mounted.
     """
@@ -121,7 +121,7 @@ def insert(path: Path, barcode: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Take the cartridge out; an empty drive stays empty. Raises DriveBusy while it is mounted."""
+    """Eject the cartridge; an empty drive stays empty. Raises DriveBusy while it is mounted."""
     if not (path / DRIVE_FILE).exists():
         return
     with HostLock(path / MOUNT_LOCK):
@@ -155,7 +155,7 @@ def _loaded(data: dict[str, Any]) -> str | None:
 def set_faults(path: Path, barcode: str, faults: Sequence[Mapping[str, Any]]) -> None:
     """Give a cartridge a new fault plan (see tape.virtual.faults), also while it is mounted.
 
-    Raises UsageError for a plan that cannot be.
+    Raises UsageError for an impossible plan.
     """
     try:
         plan = [Fault(**fault) for fault in faults]
@@ -204,7 +204,7 @@ def _put(path: Path, barcode: str | None) -> None:
 
 
 def _count_load(folder: Path) -> None:
-    # A damaged cartridge can be inserted too; looking at it says what it is.
+    # A damaged cartridge can be inserted too; an inspection reports its state.
     with _shelf_errors(folder), suppress(Damaged), virtual_record.editing(folder) as record:
         record.loads += 1
 

@@ -1,4 +1,4 @@
-"""The volume of a virtual cartridge: a plain folder that fills up, takes its time and breaks as planned."""
+"""The volume of a virtual cartridge: a plain folder that fills up, takes its time and fails as planned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOST_AT_CLOSE = 512 * 1024
 
 
 class VirtualVolume(FolderVolume):
-    """Only what was sealed counts after a crash; bytes once written stay used until the next format."""
+    """After a crash only sealed data counts; bytes once written stay used until the next format."""
 
     def __init__(self, cartridge: Path, record: Record, medium: Medium, *, read_only: bool) -> None:
         super().__init__(cartridge / VOLUME, medium, read_only=read_only)
@@ -53,7 +53,8 @@ class VirtualVolume(FolderVolume):
             self._write_index()
 
     def unmount(self, *, failed: bool) -> None:
-        """Close what is open and write the index. ``failed``: an error that says more is on its way.
+        """Close open files and write the index. ``failed``: an error that explains more is already being
+        raised.
 
         Raises TapeFull, SealFailed.
         """
@@ -66,7 +67,7 @@ class VirtualVolume(FolderVolume):
             self._mounted = False
 
     def admit(self, size: int) -> tuple[int, OSError | None]:
-        """How many bytes of a write go on the tape, and what goes wrong after them."""
+        """How many bytes of a write go on the tape, and which fault follows."""
         self._check_mounted()
         if self._broken:
             return 0, os_error("erofs")
@@ -83,7 +84,7 @@ class VirtualVolume(FolderVolume):
         self._clock.pass_by(size)
 
     def closing(self, path: Path) -> None:
-        """Let a close go wrong. If the tape is full the file stays, shorter than was acknowledged.
+        """Let a close fail. If the tape is full the file stays, shorter than was acknowledged.
 
         Raises OSError.
         """
@@ -95,7 +96,7 @@ class VirtualVolume(FolderVolume):
         fail(fault)
 
     def reading(self, path: Path, position: int, size: int) -> None:
-        """Let a read go wrong. Raises TapeReadError."""
+        """Let a read fail. Raises TapeReadError."""
         fault = self._chip.fault_of_bytes("read", position, size)
         if fault and fault.error in ERRNO:
             self._chip.count_read_error()
@@ -103,7 +104,7 @@ class VirtualVolume(FolderVolume):
 
     @contextmanager
     def breaking(self) -> Iterator[None]:
-        """Remember what an error has done: the tape ends here, or is read-only for ever."""
+        """Record the effect of an error: the tape ends here, or is read-only for ever."""
         try:
             yield
         except TapeFull:
@@ -159,7 +160,7 @@ class VirtualFile(FolderFile):
         self._failed = False
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Write all of ``data``. Raises TapeFull, TapeWriteError; what was written so far stays."""
+        """Write all of ``data``. Raises TapeFull, TapeWriteError; data written until then stays."""
         view = memoryview(data).cast("B")
         self._failed = True
         with self._volume.breaking(), writing(self.path):
@@ -197,7 +198,7 @@ class VirtualReader(FolderReader):
 
 
 class TapeClock:
-    """Lets bytes pass no faster than a tape moves; ``speed`` in bytes a second, None: at once."""
+    """Passes bytes no faster than a tape moves; ``speed`` in bytes a second, None: at once."""
 
     def __init__(self, speed: int | None) -> None:
         self._speed = speed
@@ -220,7 +221,7 @@ def read_only_for_ever(label: str | None) -> TapeWriteError:
 
 
 def fail(fault: Fault | None) -> None:
-    """Raise the OSError that a fault stands for, if it stands for one."""
+    """Raise the OSError that a fault represents, if there is one."""
     if fault and fault.error in ERRNO:
         raise os_error(fault.error)
 
