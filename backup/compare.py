@@ -1,4 +1,4 @@
-"""Compare a source with what was restored from it, byte for byte and fact for fact."""
+"""Compare a source with its restored copy, byte for byte and fact for fact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact of one file that is not the same."""
+    """One fact of one file that differs."""
 
     path: str
     """From the roots of both, for people; "." is the root itself."""
@@ -33,13 +33,13 @@ class Difference:
 
 
 def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = ()) -> list[Difference]:
-    """Everything in which ``restored`` is not ``source``, sorted by path; both are folders, or both files.
+    """All differences between ``restored`` and ``source``, sorted by path; both are folders, or both files.
 
-    Content, type, mode, owner, mtime to the nanosecond or as near as the file system can hold it, link
-    targets, groups of hard links, extended attributes, holes. Owners, and attributes that are not the users'
-    own, count only where this process may set them; sockets and devices are passed over, and so are the paths
-    ``left_out`` (from the roots, as people read them) with all below them. Raises OSError when one of the two
-    cannot be read.
+    Compares content, type, mode, owner, mtime to the nanosecond or as near as the file system can store it,
+    link targets, groups of hard links, extended attributes, holes. Owners, and attributes outside ``user.``,
+    count only if this process may set them. Sockets and devices are skipped, and so are the paths
+    ``left_out`` (from the roots, as people read them) with everything below them. Raises OSError if one of
+    the two cannot be read.
     """
     names = frozenset(left_out)
     here, there = _tree(_path(source), names), _tree(_path(restored), names)
@@ -109,7 +109,7 @@ def _differences(path: bytes, expected: Side, found: Side) -> Iterator[Differenc
 
 
 def _as_held(folder: bytes, mtime_ns: int) -> int:
-    """What the file system of a folder makes of a time: the nearest one that it can hold."""
+    """A time as the file system of a folder stores it: the nearest one that it can represent."""
     with suppress(OSError, OverflowError), tempfile.TemporaryFile(dir=system.native(folder)) as file:
         os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
         return os.fstat(file.fileno()).st_mtime_ns

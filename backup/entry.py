@@ -14,7 +14,7 @@ from blake3 import blake3
 
 
 class FileType(StrEnum):
-    """What a name stood for in the source."""
+    """The type of a name in the source."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -25,11 +25,11 @@ class FileType(StrEnum):
     PIECE = "piece"
     """A part of a file that is cut; the entry of the file itself follows that of its last piece."""
     DELETED = "deleted"
-    """Of an increment: its parent has it, and the source has it no more. Nothing but the path is known."""
+    """In an increment: its parent has the file, and the source no longer has it. Only the path is known."""
 
 
 class Place(NamedTuple):
-    """Where a member lies; all numbers are bytes, except ``archive``."""
+    """The position of a member; all numbers are bytes, except ``archive``."""
 
     archive: int
     frame: int
@@ -48,18 +48,19 @@ NOWHERE = Place(0, 0, 0, 0, 0, 0)
 
 
 class Part(NamedTuple):
-    """Which part of its file a piece is."""
+    """The position of a piece in its file."""
 
     number: int
     """Counted from 1."""
     offset: int
-    """Where it begins in the file; its ``size`` says how much of the file it is."""
+    """Where it begins in the file; its ``size`` is that of the piece."""
     whole: int
     """The size of the file."""
 
 
 class Entry(NamedTuple):
-    """One file of a set. Texts hold names of any bytes as Python does (UTF-8 with ``surrogateescape``)."""
+    """One file of a set. Texts contain names of any bytes in Python's form (UTF-8 with
+    ``surrogateescape``)."""
 
     path: str
     """Absolute."""
@@ -77,25 +78,25 @@ class Entry(NamedTuple):
     uname: str
     gname: str
     target: str | None = None
-    """What a symbolic link says, or the first name of a hard link."""
+    """The target of a symbolic link, or the first name of a hard link."""
     xattrs: tuple[tuple[str, bytes], ...] = ()
     sparse: bool = False
     """The content has holes: the data are a GNU sparse 1.0 map and the parts between the holes."""
     partial: bool = False
     """The content is not one state of the file: it changed, shrank or failed while it was read."""
     blake3: bytes | None = None
-    """Of the data as they lie in the archive; None where there are none."""
+    """Of the data as they are in the archive; None if there are none."""
     place: Place = NOWHERE
-    """Where the content lies; a hard link has that of its first name, which may be in an earlier archive; a
-    file in pieces has that of the last one."""
+    """Where the content is; a hard link has the place of its first name, which may be in an earlier archive;
+    a file in pieces has that of the last one."""
     part: Part | None = None
     """Of a piece."""
     pieces: int = 0
-    """Of a file in pieces: how many. Its ``blake3`` is that of their hashes, one behind the other."""
+    """Of a file in pieces: how many. Its ``blake3`` is that of their hashes, concatenated."""
 
 
 def deletion(path: str) -> Entry:
-    """The entry of a file that is gone."""
+    """The entry of a deleted file."""
     return Entry(path, FileType.DELETED, 0, 0, 0, 0, 0, 0, 0, 0, "", "")
 
 
@@ -115,7 +116,7 @@ def shown(name: str | bytes) -> str:
 
 
 def name_to_json(name: str) -> Any:
-    """A name as a JSON value: a string, or ``{"b64": ...}`` where its bytes are not UTF-8."""
+    """A name as a JSON value: a string, or ``{"b64": ...}`` if its bytes are not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -138,14 +139,14 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def to_line(entry: Entry) -> bytes:
-    """The entry as one line of JSON; what is empty is left out."""
+    """The entry as one line of JSON, without empty fields."""
     if entry.type is FileType.DELETED:
         return _encode({"path": name_to_json(entry.path), "type": entry.type}).encode() + b"\n"
     return line_head(entry) + line_tail(entry.place)
 
 
 def line_head(entry: Entry) -> bytes:
-    """The line of what is there, up to its place."""
+    """The first part of the line, up to the place."""
     optional = _optional(entry)
     return (
         f'{{"path":{_name(entry.path)},"type":"{entry.type.value}","size":{entry.size},'
@@ -156,7 +157,7 @@ def line_head(entry: Entry) -> bytes:
 
 
 def line_tail(place: tuple[int, ...]) -> bytes:
-    """The rest of a line: the numbers of a place."""
+    """The rest of the line: the numbers of the place."""
     return b"[%d,%d,%d,%d,%d,%d]}\n" % place
 
 
@@ -187,7 +188,7 @@ _numbers = itemgetter("size", "mtime_ns", "ctime_ns", "inode", "nlink", "mode", 
 
 
 def from_json(fields: dict[str, Any]) -> Entry:
-    """The entry of a line. Raises KeyError, TypeError, ValueError when it is not one."""
+    """The entry of a line. Raises KeyError, TypeError, ValueError if it is not one."""
     kind = _TYPES[fields["type"]]
     if kind is FileType.DELETED:
         return deletion(name_from_json(fields["path"]))
@@ -200,7 +201,7 @@ def from_json(fields: dict[str, Any]) -> Entry:
         raise ValueError(fields)
     get = fields.get
     digest = get("blake3")
-    # By position: this is done for every file of every set that is loaded, imported or restored.
+    # By position: this runs for every file of every set that is loaded, imported or restored.
     return Entry(
         name_from_json(fields["path"]),
         kind,
@@ -237,14 +238,14 @@ def _xattrs(pairs: Sequence[tuple[Any, str]]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _check(numbers: Sequence[Any]) -> None:
-    """See that they are whole numbers, and nothing that only looks like them. Raises TypeError."""
+    """Check that they are whole numbers, and not merely values that look like them. Raises TypeError."""
     for number in numbers:
         if type(number) is not int:
             raise TypeError(numbers)
 
 
 def signed(inode: int) -> int:
-    """An inode as a signed number of 64 bits, which is what the catalogue can hold."""
+    """An inode as a signed number of 64 bits, the largest that the catalogue can store."""
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 

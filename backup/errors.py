@@ -1,4 +1,4 @@
-"""What can go wrong in the engine besides the drive."""
+"""Errors of the engine, besides those of the drive."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from policy.errors import TapelineError, UsageError
 
 
 class SourceMissing(UsageError):
-    """A source is not there; nothing was written."""
+    """A source is missing; nothing was written."""
 
 
 class SourceUnreadable(UsageError):
-    """A source is there, and the drive's worker may not read it; nothing was written."""
+    """A source exists, but the drive's worker may not read it; nothing was written."""
 
 
 class SourceSilent(TapelineError):
-    """A source does not answer: a file server, a share, a disk. What was sealed counts."""
+    """A source does not answer: a file server, a share, a disk. Sealed archives are kept."""
 
 
 class SourceUnusable(UsageError):
@@ -26,11 +26,11 @@ class BadRequest(UsageError):
 
 
 class Ended(TapelineError):
-    """The work was asked to end at a safe point; it goes on later where it was."""
+    """The work was asked to stop at a safe point; it continues from there later."""
 
 
 class SetExists(UsageError):
-    """A new set would take the name of one that is on the volume already."""
+    """A new set would get the name of one that is already on the volume."""
 
 
 class NoSuchSet(UsageError):
@@ -42,11 +42,11 @@ class SetUnreadable(TapelineError):
 
 
 class KeyNeeded(UsageError):
-    """What is encrypted can be read only with a secret key, and this is none of them."""
+    """Encrypted data can be read only with a secret key, and none of the given keys fits."""
 
 
 class WrongKey(KeyNeeded):
-    """What is encrypted is not encrypted to this key; it is as sound as ever."""
+    """The data is not encrypted to this key; it is undamaged."""
 
 
 class SpoolFailed(TapelineError):
@@ -54,4 +54,4 @@ class SpoolFailed(TapelineError):
 
 
 class TargetFailed(TapelineError):
-    """The folder to restore into cannot take any more: full, read-only, or failing."""
+    """The target folder cannot store any more: full, read-only, or failing."""

@@ -1,7 +1,7 @@
-"""Patterns as a ``.gitignore`` has them, matched as git does: by bytes, and the last one that fits decides.
+"""Patterns of a ``.gitignore``, matched as git does: by bytes, and the last one that matches decides.
 
-A path is looked at by itself. What is below a folder that is left out is left out with it, whatever the
-patterns say of it: whoever walks a tree from its root never comes there.
+A path is judged by itself. Everything below an excluded folder is excluded too, even if a pattern includes
+it: a walk from the root never gets there.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Pattern:
     """One line that is neither empty nor a comment."""
 
     leaves_out: bool
-    """False: it begins with ``!`` and lets back in."""
+    """False: it begins with ``!`` and includes again."""
     folders_only: bool
     whole_path: bool
-    """It is about the path from the root; otherwise about the name."""
+    """It matches the path from the root; otherwise the name."""
     shape: re.Pattern[bytes] | None
-    """None: no name fits it."""
+    """None: it matches no name."""
 
     def fits(self, path: bytes, name: bytes, *, is_folder: bool) -> bool:
         if self.shape is None or (self.folders_only and not is_folder):
@@ -57,7 +57,7 @@ class Patterns:
         self._last_first = [pattern for pattern in found if pattern is not None][::-1]
 
     def leave_out(self, path: bytes, *, is_folder: bool) -> bool:
-        """Whether they leave out this path, which is told from the root without a ``/`` at its beginning."""
+        """Whether they exclude this path, given from the root without a leading ``/``."""
         name = path.rpartition(b"/")[2]
         for pattern in self._last_first:
             if pattern.fits(path, name, is_folder=is_folder):
@@ -66,7 +66,7 @@ class Patterns:
 
 
 def parsed(line: bytes) -> Pattern | None:
-    """What a line means; None for an empty one and a comment."""
+    """The pattern of a line; None for an empty one and a comment."""
     line = _trimmed(line.removesuffix(b"\r"))
     if not line or line.startswith(b"#"):
         return None
@@ -99,9 +99,9 @@ def _trimmed(line: bytes) -> bytes:
 
 
 def _translated(glob: bytes, *, paths: bool) -> re.Pattern[bytes] | None:
-    """The regular expression of a glob; None for one that is malformed, which fits nothing."""
+    """The regular expression of a glob; None for a malformed one, which matches nothing."""
     special = _SPECIAL.search(glob)
-    # As git has it: what follows the plain beginning is a glob of its own, so ``a/b**/c`` crosses folders.
+    # As git does: after the plain beginning, the rest is a glob of its own, so ``a/b**/c`` crosses folders.
     at = start = special.start() if special else len(glob)
     parts = [re.escape(glob[:start])]
     while at < len(glob):
@@ -114,7 +114,7 @@ def _translated(glob: bytes, *, paths: bool) -> re.Pattern[bytes] | None:
 
 
 def _next(glob: bytes, at: int, start: int, *, paths: bool) -> tuple[bytes, int] | None:
-    """The expression of what stands in a glob here, and where it ends; None if it is malformed."""
+    """The expression of the next element of a glob, and where it ends; None if it is malformed."""
     char = glob[at : at + 1]
     if char == b"*":
         return _stars(glob, at, start, paths=paths)
@@ -143,7 +143,7 @@ def _stars(glob: bytes, at: int, start: int, *, paths: bool) -> tuple[bytes, int
 
 
 def _bracket(glob: bytes, at: int) -> tuple[bytes, int] | None:
-    """A set of bytes, of which ``/`` is never one."""
+    """A set of bytes, which never contains ``/``."""
     negated = glob[at : at + 1] in (b"!", b"^")
     at += negated
     members: set[int] = set()
@@ -163,7 +163,7 @@ def _bracket(glob: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _member(glob: bytes, at: int, before: int) -> tuple[set[int], int, int] | None:
-    """What stands in a set here: its bytes, what a range may begin with, and where it ends."""
+    """The next element of a set: its bytes, the possible begin of a range, and where it ends."""
     char = glob[at : at + 1]
     if not char:
         return None

@@ -1,4 +1,4 @@
-"""Where the time of a backup went."""
+"""How the time of a backup was spent."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Phases:
-    """Where the time went: seconds, one after the other but for ``drive``."""
+    """How the time was spent: seconds, one after the other except for ``drive``."""
 
     total: float = 0.0
     scan: float = 0.0
     read: float = 0.0
-    """Waiting for the sources: for what is read here, and for the processes that read ahead."""
+    """Waiting for the sources: for reads here, and for the processes that read ahead."""
     hash: float = 0.0
     compress: float = 0.0
     wait: float = 0.0
-    """Waiting for the drive: the buffer is full, or the last of it has to be on tape."""
+    """Waiting for the drive: the buffer is full, or the rest of it must go on tape."""
     seal: float = 0.0
     catalogue: float = 0.0
     drive: float = 0.0
-    """The drive at work, at the same time as all of the above."""
+    """The drive writing, at the same time as all of the above."""
     starved: int = 0
     """How often the drive had to stop for data in the middle of an archive."""

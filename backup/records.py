@@ -1,4 +1,5 @@
-"""What ``complete.json`` has of a set's files on the volume: its archives, and the dump of the database."""
+"""The records of ``complete.json`` about a set's files on the volume: its archives, and the dump of the
+database."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRecord:
-    """One sealed archive, as the manifest on tape has it."""
+    """One sealed archive, as in the manifest on tape."""
 
     number: int
     name: str
@@ -17,26 +18,26 @@ class ArchiveRecord:
     sha256: str
     """Of that file."""
     files: int
-    """What it stores: everything with a name, folders and links too."""
+    """How many names it stores: files, folders and links."""
     deleted: int
-    """Files of the parent that are gone; its index tells which."""
+    """How many files of the parent were deleted; its index lists them."""
     size: int
     """Bytes of content of its files, holes included, each hard-linked file once."""
     follows: int | None
-    """The number of the archive before it that counts; None for the first."""
+    """The number of the previous archive that counts; None for the first."""
     pieces: int = 0
     """Parts of files that are too long for one archive, besides ``files``."""
     index_sha256: str | None = field(default=None, compare=False)
-    """Of its index; None in the index itself, which cannot hold it."""
+    """Of its index; None in the index itself, which cannot contain it."""
     label: str | None = field(default=None, compare=False)
-    """Of the volume that it was written to; None in the index, and where an older version wrote it."""
+    """Of the volume that it was written to; None in the index, and if an older version wrote it."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RECORD}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArchiveRecord:
-        """Raises KeyError, TypeError when it is not one."""
+        """Raises KeyError, TypeError if it is not one."""
         data = {"label": None, "pieces": 0} | data
         for name, kind in _RECORD.items():
             if not isinstance(data[name], kind) or isinstance(data[name], bool):
@@ -65,7 +66,7 @@ DATABASE = "database.sql.zst"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRecord:
-    """The dump of the database that a set carries, as ``complete.json`` has it."""
+    """The dump of the database beside a set, as in ``complete.json``."""
 
     name: str
     bytes: int
@@ -75,5 +76,5 @@ class DatabaseRecord:
 
     @classmethod
     def from_json(cls, data: dict[str, Any] | None) -> DatabaseRecord | None:
-        """Raises KeyError, TypeError when it is not one."""
+        """Raises KeyError, TypeError if it is not one."""
         return None if data is None else cls(str(data["name"]), int(data["bytes"]), str(data["sha256"]))

@@ -1,4 +1,4 @@
-"""What the engine is asked to write, whom it tells, and what it answers."""
+"""The engine's interface: the request to write, the journal that it reports to, and the result."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Excludes:
     patterns: tuple[str, ...] = ()
     """In the syntax of ``.gitignore``; each source is the root of its own tree."""
     caches: bool = False
-    """What is in a folder that holds a valid CACHEDIR.TAG, except that tag."""
+    """The contents of a folder that has a valid CACHEDIR.TAG, except that tag."""
     one_file_system: bool = False
-    """What is in a folder that is another file system's root."""
+    """The contents of a folder that is another file system's root."""
     max_bytes: int | None = None
-    """Files that are larger."""
+    """Larger files."""
     older_than_ns: int | None = None
-    """Files that were changed last before this moment, in nanoseconds since 1970."""
+    """Files last changed before this moment, in nanoseconds since 1970."""
 
     def __post_init__(self) -> None:
         check_patterns(self.patterns)
@@ -47,7 +47,7 @@ class Excludes:
 
 
 def check_patterns(patterns: Iterable[str]) -> None:
-    """Raises BadRequest that names the first pattern that git would take for none: no name fits it."""
+    """Raises BadRequest that names the first pattern that git would ignore: it matches no name."""
     for pattern in patterns:
         found = parsed(raw(pattern))
         if found is not None and found.shape is None:
@@ -59,15 +59,15 @@ def check_patterns(patterns: Iterable[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A file of which some pieces are sealed, and not the last one."""
+    """A file of which some pieces are sealed, but not the last one."""
 
     path: str
     mtime_ns: int
     ctime_ns: int
     inode: int
-    """As ``signed`` makes it."""
+    """In the form of ``signed``."""
     offset: int
-    """So much of it is on tape."""
+    """How much of it is on tape."""
     digests: tuple[bytes, ...]
     """The hashes of its pieces."""
     partial: bool
@@ -81,17 +81,17 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """How far a set had come: what was sealed and catalogued counts, nothing else."""
+    """The progress of a set: sealed and catalogued archives count, nothing else."""
 
     archives: tuple[ArchiveRecord, ...]
-    """All that count, on whatever cartridge."""
+    """All that count, on any cartridge."""
     files: int
     bytes: int
     warnings: int
     after: str | None
-    """The path of the last entry of the last of these archives that is no piece; None if there is none."""
+    """The path of the last entry of these archives that is no piece; None if there is none."""
     begun: Begun | None = None
-    """The file in whose middle it was cut off."""
+    """The file in whose middle the set was cut off."""
 
 
 class Surveyed(NamedTuple):
@@ -99,7 +99,7 @@ class Surveyed(NamedTuple):
 
     seen: tuple[Source, ...]
     planned: tuple[Planned, ...]
-    """Not of one that lies in another, is not there or could not be looked at."""
+    """Not for a source that is inside another, is missing or could not be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +114,41 @@ class SetRequest:
     level: int
     """Of zstd: 1 to 19."""
     label: str
-    """Of the volume, for whoever reads the manifest."""
+    """Of the volume, for readers of the manifest."""
     started_at: datetime
     """UTC."""
     archive_bytes: int = 4 * GIB
-    """An archive ends before the file that would make its tar, uncompressed, longer than this. A file that is
-    longer by itself goes into the archive under way, or is cut in pieces of up to this length."""
+    """An archive ends before the file that would make its tar, uncompressed, longer than this. A single file
+    longer than that goes into the current archive, or is cut in pieces of up to this length."""
     frame_bytes: int = 4 * MIB
     """A frame ends with the file that makes it at least this long, uncompressed."""
     reserve_bytes: int = 0
-    """Left free on the volume, besides what the index of the archive under way needs."""
+    """Left free on the volume, besides what the index of the current archive needs."""
     buffer_bytes: int = 64 * MIB
     """Of memory, between the source and the drive."""
     in_bursts: bool = False
-    """The drive is one that has to stop where data fail to come: it is fed in long bursts."""
+    """The drive has to stop when data arrive too slowly: it is fed in long bursts."""
     readers: int = 0
     """Processes that list folders and read small files ahead."""
     encrypt_to: tuple[str, ...] = ()
-    """Public keys of age; none: it is not encrypted."""
+    """Public keys of age; none: the set is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)
     about: dict[str, Any] = field(default_factory=dict)
-    """JSON values that go into ``set.json`` as they are."""
+    """JSON values that go into ``set.json`` unchanged."""
     resume: ResumePoint | None = None
     parent: str | None = None
-    """The set that this one holds the changes since; None for a full one."""
+    """The set on which this one's changes are based; None for a full one."""
     dump: Callable[[Path, Callable[[], None]], Message | None] | None = None
-    """Writes a dump of the database into a file of the spool, and says why if there is none. It goes onto the
-    volume before the set is complete. Called with what it has to call every MiB or so, and let through."""
+    """Writes a dump of the database into a file of the spool, and returns why if there is none. The dump goes
+    onto the volume before the set is complete. Its argument is a check that it calls every MiB or so, and
+    whose errors it lets through."""
     before_first_byte: Callable[[Surveyed], None] | None = None
-    """Of a set of which nothing is on tape yet: called after the plan, with what it has of each source. What
-    it raises goes through, and nothing is written."""
+    """Only for a set that has nothing on tape yet: called after the plan, with the facts of each source. Its
+    errors go through, and nothing is written."""
     encrypt_dump_to: tuple[str, ...] = ()
-    """Public keys for the dump where the set is not encrypted; a set that is has it for its own keys."""
+    """Public keys for the dump if the set is not encrypted; an encrypted set uses its own keys."""
     known: Iterable[bytes] = ()
-    """Rows of what the parent, and the sets that it needs in its turn, make up, in the form that
+    """Rows of the state that the parent, and the sets that it follows, represent, in the form that
     ``backup.source.changes`` takes: in the order of a set, read again on each iteration."""
 
     def __post_init__(self) -> None:
@@ -181,22 +182,22 @@ class SetRequest:
 
 
 class Journal(Protocol):
-    """Who is told how a set comes along. What these raise ends the writing and goes through to the caller."""
+    """Gets the progress of a set. An exception from these ends the writing and goes through to the caller."""
 
     def planned(self, files: int, size: int, left_out: int) -> None:
-        """After the scan, before the first byte: what the whole set will have; what rules left out."""
+        """After the scan, before the first byte: the totals of the whole set; what rules left out."""
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
-        """The volume is sealed and has the archive; the entries can be read as often as it takes, now."""
+        """The volume is sealed and has the archive; now the entries can be read any number of times."""
 
     def progress(self, files: int, size: int) -> None:
-        """Entries and bytes of content read so far, in all; called often."""
+        """Entries and bytes of content read so far, in total; called often."""
 
     def warned(self, path: str, reason: Message) -> None:
         """Something was not backed up as it should be. The path is for people, and always UTF-8."""
 
     def is_ending(self) -> bool:
-        """Asked after each file: True has the archive under way sealed and the writing end with Ended."""
+        """Called after each file: True has the current archive sealed, and the writing ends with Ended."""
 
     def check(self) -> None:
         """Called every few MiB: raises to end the writing; nothing half-written counts."""
@@ -213,10 +214,10 @@ class SetSummary:
     archives: tuple[ArchiveRecord, ...]
     """All of the set, in order."""
     deleted: int
-    """Files of the parent that are gone."""
+    """How many files of the parent were deleted."""
     warnings: int
     written: int
     """Bytes that this call wrote to the volume."""
     seconds: Phases
     finished_at: datetime
-    """As ``complete.json`` on the volume says, whenever this was told."""
+    """The time in ``complete.json`` on the volume, even if this is reported later."""

@@ -25,7 +25,7 @@ from policy.message import Message
 from tape.drive import Volume
 
 ROUNDED_NS = 2 * 10**9
-"""As FAT does it."""
+"""As FAT rounds times."""
 
 
 def restore(
@@ -42,7 +42,7 @@ def restore(
 ) -> RestoreReport:
     """Restore entries of one set, given in tape order, as ``Restoration`` does.
 
-    ``select``: paths, each with all that is in it; none means everything.
+    ``select``: paths, each with everything in it; none means everything.
     """
     selection = Selection(select)
     with Restoration(
@@ -55,7 +55,7 @@ def restore(
 
 
 class _Ended(Exception):
-    """Carries what a callback raised past the translation of the errors of single files."""
+    """Carries an exception of a callback past the translation of the errors of single files."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -63,14 +63,14 @@ class _Ended(Exception):
 
 
 class Restoration:
-    """Restore what several sets hold under ``target``; the path of each file is kept below it.
+    """Restore several sets below ``target``; the path of each file is kept below it.
 
-    What exists stays, unless ``overwrite``, and is compared; a folder that exists is filled, and keeps its
-    own mode and times without ``overwrite``. ``state``: a file that says how far it is; with it, a restore
-    that was broken off goes on. Of an archive that was done, all is looked for in the target: if something is
-    gone, it is not done. ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB;
-    what they raise ends the restore without a file half-restored. Raises TargetFailed, SpoolFailed, and what
-    the entries raise; whatever goes wrong with single files is in the report instead.
+    An existing file stays, unless ``overwrite``, and is compared; an existing folder is filled, and keeps its
+    own mode and times without ``overwrite``. ``state``: a file that records the progress; with it, an
+    interrupted restore continues. Everything from an archive that was done is looked for in the target: if
+    something is missing, the archive is not done. ``on_progress(files, size)`` and ``check`` are called with
+    each file, and every MiB; an exception from them ends the restore without a file half-restored. Raises
+    TargetFailed, SpoolFailed, and what the entries raise; errors of single files are in the report instead.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Restoration:
         self._firsts.close()
 
     def _forget_what_is_gone(self) -> None:
-        """The target may have been emptied since, or be another disk: what is counted is there now."""
+        """The target may have been emptied since, or be another disk: only what is there now is counted."""
         for set_id, archive in self._restored.all_done():
             there = all(self._is_there(found) for found in self._restored.of_archive(set_id, archive))
             pieces = self._restored.pieces_of(set_id, archive)
@@ -140,7 +140,7 @@ class Restoration:
         try:
             for entry in entries:
                 self._one(entry)
-            # Links whose first name was not asked for: their content, too, in tape order.
+            # Links whose first name was not selected: restore their content too, in tape order.
             for entry in sorted(self._postponed, key=lambda link: link.place):
                 self._attempt(entry, self._late_link)
             self._postponed.clear()
@@ -150,11 +150,11 @@ class Restoration:
             contents.close()
 
     def lose(self, path: bytes, reason: Message) -> None:
-        """A file that is wanted cannot be found on the tape."""
+        """A wanted file cannot be found on the tape."""
         self._fail(shown(path), reason)
 
     def archive_done(self) -> None:
-        """All that is wanted of the archive taken last was given: it is not asked for again after a break."""
+        """All wanted entries of the last archive were given: it is not read again after an interruption."""
         self._target.sync()
         now = zip(self._total(), self._begun, strict=True)
         self._restored.done(Count(*(total - begun for total, begun in now)))
@@ -163,26 +163,28 @@ class Restoration:
         return Count(self.report.files, self.report.size, self.kept, self.differing)
 
     def is_done(self, set_id: str, archive: int) -> bool:
-        """Whether an archive was done, perhaps before a break."""
+        """Whether an archive was done, perhaps before an interruption."""
         return self._restored.is_done(set_id, archive)
 
     @property
     def kept(self) -> int:
-        """How much existed and is as in the backup, also before a break."""
+        """How many files existed and are as in the backup, also before an interruption."""
         return self._before.kept + len(self.report.kept)
 
     @property
     def differing(self) -> int:
-        """How much existed, is not as in the backup, and was left as it was, also before a break."""
+        """How many files existed, differ from the backup, and were left as they were, also before an
+        interruption."""
         return self._before.differing + len(self.report.differing)
 
     @property
     def failures(self) -> int:
-        """How much could not be restored, also before a break."""
+        """How many files could not be restored, also before an interruption."""
         return self._restored.failures()
 
     def finish(self) -> RestoreReport:
-        """Nothing more comes: what waits for a piece has failed, folders get their own modes and times."""
+        """No more entries follow: files that wait for a piece have failed, folders get their own modes and
+        times."""
         for entry in self._restored.all_waiting():
             if not self._restored.has_failed(shown(entry.path)):
                 self._fail(shown(entry.path), assembly.INCOMPLETE)
@@ -219,7 +221,7 @@ class Restoration:
         self._restored.failed(path, reason)
 
     def _look_up(self, count: int = 0) -> None:
-        """Tell how far it is, with ``count`` more bytes of the file under way."""
+        """Report the progress, with ``count`` more bytes of the current file."""
         self._under_way = self._under_way + count if count else 0
         try:
             if self._on_progress is not None:
@@ -230,7 +232,8 @@ class Restoration:
             raise _Ended(error) from error
 
     def _late_link(self, entry: Entry) -> bool:
-        """A link whose first name is not in the target: the first such gets the content, the others link."""
+        """A link whose first name is not in the target: the first such link gets the content, the others link
+        to it."""
         if self._placing.first_name(entry) is None:
             entry = entry._replace(type=FileType.FILE, nlink=max(entry.nlink, 2))
         if self._placing.make(entry):

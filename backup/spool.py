@@ -1,4 +1,4 @@
-"""The engine's own files on the host's disk: what would not fit in memory, and their errors."""
+"""The engine's own files on the host's disk, for data that would not fit in memory, and their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def failed(error: Exception) -> SpoolFailed:
 
 @contextmanager
 def spooling() -> Iterator[None]:
-    """Translate what goes wrong with the host's disk. Raises SpoolFailed."""
+    """Translate errors of the host's disk. Raises SpoolFailed."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:

@@ -1,4 +1,4 @@
-"""The operating system as sources are read from it: the one place where the engine knows of Windows.
+"""The operating system for reading sources: the only module of the engine that knows Windows.
 
 Paths of the engine are bytes with ``/`` from the root; on Windows the drive letter comes first: ``/C:/data``.
 """
@@ -15,9 +15,10 @@ if sys.platform == "win32":
     FOLDER = WITHIN = 0
 
     _NO_NAME = re.compile(
-        # What ends a name, or means a stream of another file; a blank or a dot that would be dropped.
+        # Characters that end a name, or mean a stream of another file; a blank or a dot that would be
+        # dropped.
         rb'[\x00-\x1f<>:"/\\|?*]|[ .]\Z|'
-        # What means a device, whatever comes behind its dot.
+        # Names of devices, with anything behind their dot.
         rb"\A(?:CON|PRN|AUX|NUL|(?:COM|LPT)(?:[0-9]|\xc2[\xb9\xb2\xb3]))[ ]*(?:\.|\Z)",
         re.IGNORECASE,
     )
@@ -35,12 +36,12 @@ if sys.platform == "win32":
         return True
 
     def below_a_target(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """A path as folders below another: what came from ``C:`` goes to ``C``."""
+        """A path as folders below another: ``C:`` becomes ``C``."""
         first = parts[0][:1] if parts and _DRIVE.fullmatch(parts[0]) else None
         return parts if first is None else (first, *parts[1:])
 
     def native(path: bytes) -> bytes:
-        """A path of the engine as the system's calls take it."""
+        """A path of the engine in the form of the system's calls."""
         return path[1:] + b"/" if path.endswith(b":") else path[1:]
 
     def absolute(source: str) -> bytes:
@@ -60,16 +61,16 @@ if sys.platform == "win32":
         return len(data)
 
     def probe(fd: int, offset: int) -> None:
-        """Read one byte, to see whether it can be read. Raises OSError."""
+        """Read one byte, to check whether it can be read. Raises OSError."""
         os.lseek(fd, offset, os.SEEK_SET)
         os.read(fd, 1)
         os.lseek(fd, 0, os.SEEK_SET)
 
     def read_soon(_fd: int, _offset: int, _length: int) -> None:
-        """Windows has no word for it."""
+        """Windows has no call for it."""
 
     def has_holes(_status: os.stat_result) -> bool:
-        """Holes are not looked for here: they are read as the zeros that they stand for."""
+        """Holes are not searched here: they are read as zeros."""
         return False
 
     def user_name(_uid: int) -> str:
@@ -87,7 +88,7 @@ else:
     READ = os.O_RDONLY | os.O_NONBLOCK | WITHIN
 
     def is_name(_name: bytes) -> bool:
-        """Whether a file can have this name; here every one that is no path."""
+        """Whether a file can have this name; here any name that is no path."""
         return True
 
     def below_a_target(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -95,7 +96,7 @@ else:
         return parts
 
     def native(path: bytes) -> bytes:
-        """A path of the engine as the system's calls take it."""
+        """A path of the engine in the form of the system's calls."""
         return path
 
     def absolute(source: str) -> bytes:
@@ -111,16 +112,16 @@ else:
         return os.readv(fd, (room,))
 
     def probe(fd: int, offset: int) -> None:
-        """Read one byte, to see whether it can be read. Raises OSError."""
+        """Read one byte, to check whether it can be read. Raises OSError."""
         os.pread(fd, 1, offset)
 
     def read_soon(fd: int, offset: int, length: int) -> None:
-        """Ask the disk for a part of a file, without waiting for it. Raises OSError."""
+        """Request a part of a file from the disk, without waiting for it. Raises OSError."""
         if sys.platform == "linux":
             os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
 
     def has_holes(status: os.stat_result) -> bool:
-        """Whether a file takes less room than it is long."""
+        """Whether a file takes less space than it is long."""
         return status.st_blocks * 512 < status.st_size
 
     def user_name(uid: int) -> str:

@@ -1,4 +1,4 @@
-"""Read a set back, all of it or a sample, and name whatever is not as it was written."""
+"""Read a set back, all of it or a sample, and name everything that differs from what was written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class VerifyReport:
     """What was read, and what is wrong. Paths and names are for people, and always UTF-8."""
 
     files: int = 0
-    """Files whose content was read and compared, or that lie in an archive which is whole."""
+    """Files whose content was read and compared, or that are in a whole archive."""
     read: int = 0
     """Bytes read from the tape."""
     damaged: list[tuple[str, Message]] = field(default_factory=list)
@@ -38,9 +38,9 @@ class VerifyReport:
 class Verification:
     """Compares a set on a volume with its own hashes.
 
-    ``percent`` 100 reads every byte; less reads that part of the files, by chance, but one of each archive at
-    least, and all indexes and documents. ``on_read(bytes)`` and ``check`` are called every MiB or so; what
-    they raise ends it. A place that the drive cannot read counts as damaged.
+    ``percent`` 100 reads every byte; less reads that share of the files at random, but at least one of each
+    archive, and all indexes and documents. ``on_read(bytes)`` and ``check`` are called every MiB or so; an
+    exception from them ends it. A part that the drive cannot read counts as damaged.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Verification:
         self._on_read, self._check = on_read, check
 
     def documents(self, *, complete: bool) -> None:
-        """``set.json``, and ``complete.json`` where this volume has to have one."""
+        """``set.json``, and ``complete.json`` if this volume must have one."""
         for form in (SET, COMPLETE) if complete else (SET,):
             name = f"{self._folder}/{documents.STEMS[form]}.json"
             try:
@@ -72,11 +72,11 @@ class Verification:
                 self._damaged(name, error.message)
 
     def database(self) -> None:
-        """The dump of the database, where the set has one on this volume."""
+        """The dump of the database, if the set has one on this volume."""
         try:
             found = read_manifest(self._volume, self._set_id)
         except (SetUnreadable, TapeReadError):
-            return  # told by ``documents``
+            return  # ``documents`` reports that
         if found.database is None:
             return
         name = f"{self._folder}/{found.database.name}"
@@ -100,7 +100,8 @@ class Verification:
                 self._damaged(f"{self._folder}/{record.name}", M("It is damaged between its files."))
 
     def _closed(self, record: ArchiveRecord) -> None:
-        """An encrypted archive: without the key it can be compared as a whole alone. A sample takes some."""
+        """An encrypted archive: without the key it can only be compared as a whole. A sample takes some of
+        them."""
         name = f"{self._folder}/{record.name}"
         if self.report.files and self._chance.random() * 100 >= self._percent:
             return
@@ -169,7 +170,7 @@ class Verification:
             self._damaged(shown(entry.path), error.reason)
             return
         if hasher.digest() == entry.blake3:
-            # A file in pieces is one file, and counts where its archives are whole.
+            # A file in pieces is one file, and counts if its archives are whole.
             self.report.files += entry.type is FileType.FILE
         else:
             self._damaged(

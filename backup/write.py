@@ -1,4 +1,4 @@
-"""Write one backup set: scan, then pack, write and seal archive by archive, then say that it is complete."""
+"""Write one backup set: scan, then pack, write and seal archive by archive, then make it complete."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from tape.programs.aside import Eyes, Wait
 def write_set(
     volume: Volume, request: SetRequest, journal: Journal, spool: Path, wait: Wait | None = None
 ) -> SetSummary:
-    """Write a set, or what is missing of it when ``request.resume`` says how far it had come.
+    """Write a set, or its missing rest if ``request.resume`` describes an interrupted one.
 
-    ``spool`` is a folder on the host's disk. What lies in it under the set's id is removed with success and
-    kept otherwise, so that hard links are found again on resuming. ``wait``: called while a source does not
-    answer; what it raises goes through, and who waits for the source is left behind. Raises SourceMissing,
-    SourceUnusable and SetExists before anything is written; SpoolFailed; TapeFull, TapeWriteError and
-    SealFailed, after which all archives that the journal was told of still count; and whatever the journal
-    raises.
+    ``spool`` is a folder on the host's disk. Its contents under the set's id are removed on success and kept
+    otherwise, so that hard links are found again on resuming. ``wait``: called while a source does not
+    answer; its errors go through, and the process that waits for the source is left behind. Raises
+    SourceMissing, SourceUnusable and SetExists before anything is written; SpoolFailed; TapeFull,
+    TapeWriteError and SealFailed, after which all archives that were reported to the journal still count; and
+    what the journal raises.
     """
     with lookout.opened(wait) as seeing:
         return _written(volume, request, journal, spool, seeing=seeing)
@@ -76,7 +76,7 @@ def _written(
 
 
 def _complete_on(volume: Volume, request: SetRequest) -> manifest.Manifest | None:
-    """The manifest, if the volume says that this set is complete. Raises SetExists if it should not."""
+    """The manifest, if this set is complete on the volume. Raises SetExists if it should not be."""
     if not documents.is_complete(volume, request.set_id):
         return None
     if request.resume is None:
@@ -88,7 +88,8 @@ def _complete_on(volume: Volume, request: SetRequest) -> manifest.Manifest | Non
 
 
 def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, journal: Journal) -> SetSummary:
-    """The set was complete before a crash: seal once more, and tell the journal what it has not heard."""
+    """The set was complete before a crash: seal once more, and report to the journal what it does not
+    know."""
     volume.seal()
     assert request.resume is not None
     told = {archive.number for archive in request.resume.archives}

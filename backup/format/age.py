@@ -22,7 +22,7 @@ BLOCKS = 4
 """How many blocks wait between two threads."""
 
 _NO_KEY = "No matching keys found"
-"""The library has one class for all that is wrong with a header."""
+"""The library has one class for all errors of a header."""
 
 Identities = Sequence[Any]
 """Secret keys."""
@@ -39,7 +39,7 @@ def _recipient(key: str) -> Any:
         return kind.from_str(key)
     except pyrage.RecipientError as error:
         raise BadRequest(
-            # Only its beginning: it may be a secret one, given by mistake.
+            # Only its beginning: it may be a secret key, given by mistake.
             M("encrypt_to: '{key}…' is not a public key of age.", key=ascii(key[:12])[1:-1]),
             M("Write the line that age-keygen prints as public key, or the public key of an SSH key pair."),
         ) from error
@@ -80,7 +80,7 @@ def identities(path: Path) -> list[Any]:
 
 
 class EncryptedFile:
-    """A file of the volume, encrypted in a thread on its way there; it knows what lies there."""
+    """A file of the volume that a thread encrypts on the way there; it knows the encrypted size and hash."""
 
     def __init__(self, file: TapeFile, keys: list[Any]) -> None:
         self.bytes = 0
@@ -128,7 +128,7 @@ class EncryptedFile:
         try:
             self._file.write(data)
         except Exception as error:
-            # As it is: the library makes an error of its own of it.
+            # Unchanged: the library would turn it into an error of its own.
             self._error = error
             raise
         self._sha256.update(data)
@@ -146,8 +146,8 @@ def put(volume: Volume, name: str, blocks: Iterable[bytes], keys: list[Any]) -> 
 
 
 class DecryptedFile:
-    """A file of the volume, decrypted in a thread while it is read. It can only be read forwards: going back
-    begins again at its start. Raises OSError where it is damaged, WrongKey."""
+    """A file of the volume that a thread decrypts while it is read. It can only be read forwards: going back
+    starts again at the beginning. Raises OSError if it is damaged, WrongKey."""
 
     def __init__(self, file: BinaryIO, name: str, keys: Identities) -> None:
         self._file = file
@@ -235,14 +235,14 @@ class _Source(io.RawIOBase):
         return part
 
     def drain(self) -> None:
-        """Take what comes until the end, so that nobody waits for this side."""
+        """Discard everything until the end, so that nobody waits for this side."""
         while not self._ended:
             self._ended = not self._blocks.get()
         self._rest = memoryview(b"")
 
 
 class _Sink(io.RawIOBase):
-    """A file that hands on what is written to it."""
+    """A file that passes on what is written to it."""
 
     def __init__(self, put: Callable[[bytes], None]) -> None:
         self._put = put
@@ -256,7 +256,7 @@ class _Sink(io.RawIOBase):
 
 
 def decrypted(file: BinaryIO, name: str, keys: Identities) -> BinaryIO:
-    """A file of the volume as it was before it was encrypted, if it was. Raises KeyNeeded."""
+    """A file of the volume, decrypted if it was encrypted. Raises KeyNeeded."""
     if not name.endswith(SUFFIX):
         return file
     if not keys:

@@ -21,7 +21,7 @@ STEMS = {SET: "set", COMPLETE: "complete"}
 
 
 def folder_of(set_id: str) -> str:
-    """Where a set lies on a volume."""
+    """The folder of a set on a volume."""
     return f"sets/{set_id}"
 
 
@@ -32,7 +32,7 @@ def write(volume: Volume, set_id: str, document: dict[str, Any]) -> tuple[str, i
 
 
 def signed(document: dict[str, Any]) -> bytes:
-    """The document with the hash of all that stands before the hash, so that a flipped bit is found."""
+    """The document with the hash of everything before the hash, so that a flipped bit is found."""
     body = json.dumps(document, ensure_ascii=False, indent=1).encode().removesuffix(b"\n}")
     return body + _SEAL % hashlib.sha256(body).hexdigest().encode()
 
@@ -41,14 +41,15 @@ _SEAL = b',\n "sha256": "%b"\n}\n'
 
 
 def hide(volume: Volume, set_id: str, names: dict[str, Any], keys: Iterable[str]) -> int:
-    """Write what tells of a set's content, encrypted; returns its bytes. Raises TapeFull, TapeWriteError."""
+    """Write the facts about a set's content, encrypted; returns its bytes. Raises TapeFull,
+    TapeWriteError."""
     data = signed({"format": NAMES, "version": VERSION, **names})
     name = _next_name(volume, set_id)
     return age.put(volume, name, [data], age.recipients(keys))[0]
 
 
 def reveal(volume: Volume, set_id: str, keys: age.Identities) -> dict[str, Any]:
-    """What ``hide`` wrote last and whole; nothing if the set is not encrypted.
+    """The last whole document that ``hide`` wrote; nothing if the set is not encrypted.
 
     Raises SetUnreadable, TapeReadError.
     """
@@ -75,7 +76,7 @@ def _next_name(volume: Volume, set_id: str) -> str:
 
 
 def _names(volume: Volume, set_id: str, form: str) -> list[str]:
-    """The names of a document: one is written again, under the next name, when a crash cut it off."""
+    """The names of a document: if a crash cuts it off, it is written again under the next name."""
     pattern = re.compile(rf"{STEMS[form]}(?:-(\d+))?\.json")
     found = [pattern.fullmatch(name) for name in volume.names(folder_of(set_id))]
     ordered = sorted((match for match in found if match), key=lambda match: int(match[1] or 1))
@@ -91,7 +92,7 @@ def _free_name(volume: Volume, set_id: str, form: str) -> str:
 
 
 def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
-    """The last document that is whole. Raises SetUnreadable on one of another version, TapeReadError."""
+    """The last document that is whole. Raises SetUnreadable for another version, TapeReadError."""
     for name in reversed(_names(volume, set_id, form)):
         document = _loaded(volume, name)
         if document.get("format") == form:
@@ -101,7 +102,7 @@ def read(volume: Volume, set_id: str, form: str) -> dict[str, Any] | None:
 
 
 def _loaded(volume: Volume, name: str) -> dict[str, Any]:
-    """A document of any version; an empty one where a crash cut it off, or it is damaged."""
+    """A document of any version; an empty one if a crash cut it off, or it is damaged."""
     return _parsed(read_whole(volume, name))
 
 
@@ -117,6 +118,6 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def is_complete(volume: Volume, set_id: str) -> bool:
-    """Whether a set has a ``complete.json`` that is whole, of whatever version. Raises TapeReadError."""
+    """Whether a set has a whole ``complete.json``, of any version. Raises TapeReadError."""
     names = _names(volume, set_id, COMPLETE)
     return any(_loaded(volume, name).get("format") == COMPLETE for name in names)

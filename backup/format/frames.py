@@ -18,7 +18,7 @@ _ZEROS = bytes(65536)
 
 
 def compressor(level: int) -> zstandard.ZstdCompressor:
-    """One compressor for all frames of a set; a frame of a few MiB is shared out to the cores."""
+    """One compressor for all frames of a set; it spreads a frame of a few MiB over the cores."""
     cores = min(os.cpu_count() or 1, 8)
     return zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters.from_level(
@@ -32,9 +32,9 @@ def compressor(level: int) -> zstandard.ZstdCompressor:
 
 
 class FrameWriter:
-    """Fill ``room()``, say how much with ``filled()``; the data go on when a block is full.
+    """Fill ``room()``, report how much with ``filled()``; a full block goes on to the file.
 
-    ``take``: gives a new block of ``BLOCK`` bytes, where the file keeps those that it is given.
+    ``take``: returns a new block of ``BLOCK`` bytes, for a file that keeps the blocks that it is given.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class FrameWriter:
 
     @property
     def frame_length(self) -> int:
-        """Uncompressed bytes in the frame under way."""
+        """Uncompressed bytes in the current frame."""
         return self.offset - self._frame_offset
 
     @property
     def held(self) -> int:
-        """The most that the file has still to get of what was written here."""
+        """The most that the file may still get of what was written here."""
         return self.frame_length if self._zstd else self._used
 
     def position(self, ahead: int = 0) -> tuple[int, int, int]:
-        """Where a member lies that begins after ``ahead`` more bytes of this frame: frame, skip, offset;
+        """The place of a member that begins after ``ahead`` more bytes of this frame: frame, skip, offset;
         without compression it is its own frame."""
         offset = self.offset + ahead
         if self._zstd is None:
@@ -84,12 +84,12 @@ class FrameWriter:
         return self._block[self._used :]
 
     def filled(self, count: int) -> None:
-        """Take the first bytes of what ``room()`` gave."""
+        """Take the first bytes of the space from ``room()``."""
         self._used += count
         self.offset += count
 
     def write(self, data: bytes) -> None:
-        """Add bytes that are at hand."""
+        """Add bytes from memory."""
         rest = memoryview(data)
         while rest:
             room = self.room()
@@ -106,7 +106,7 @@ class FrameWriter:
             count -= part
 
     def end_frame(self) -> None:
-        """Bring the frame to its end; the next byte begins another one."""
+        """End the frame; the next byte begins another one."""
         self._flush()
         if self._frame is not None:
             started = perf_counter()

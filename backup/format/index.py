@@ -1,4 +1,4 @@
-"""The index of one archive: a head, a line for each entry, and a last line that says it is whole."""
+"""The index of one archive: a head, a line for each entry, and a last line that proves it whole."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ T = TypeVar("T")
 FORMAT = "tapeline-index"
 VERSION = 1
 WITH_PIECES = 2
-"""The version of an index that has pieces of files: a reader of the first cannot make a file of them."""
+"""The version of an index with pieces of files: a reader of the first version cannot join them."""
 SMALL = 16384
 LINES = 256
-"""So many are handed to the compressor at once."""
+"""So many are passed to the compressor at once."""
 
 
 class IndexWriter:
-    """An index under way, in the spool."""
+    """An unfinished index, in the spool."""
 
     @spooled
     def __init__(self, path: Path, set_id: str, number: int, *, in_pieces: bool = False) -> None:
         self.path = path
         self._lines: list[bytes] = []
         self.length = 0
-        """Bytes before they are compressed; what it takes on the volume is less."""
+        """Bytes before compression; on the volume it takes fewer."""
         self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=1, write_checksum=True))
         version = WITH_PIECES if in_pieces else VERSION
         self._line({"format": FORMAT, "version": version, "set_id": set_id, "archive": number})
@@ -50,7 +50,7 @@ class IndexWriter:
         self.add_line(to_line(entry))
 
     def add_line(self, line: bytes) -> None:
-        """Add an entry as the line that it makes. Raises SpoolFailed."""
+        """Add an entry as its line. Raises SpoolFailed."""
         self.length += len(line)
         self._lines.append(line)
         if len(self._lines) == LINES:
@@ -82,9 +82,9 @@ def name_of(number: int) -> str:
 
 
 class IndexReader:
-    """Iterate over the entries once; then ``record`` is the archive that the last line tells of.
+    """Iterate over the entries once; then ``record`` is the archive of the last line.
 
-    The iteration raises SetUnreadable when the index is damaged or cut off, or TapeReadError.
+    The iteration raises SetUnreadable if the index is damaged or cut off, or TapeReadError.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -136,7 +136,7 @@ def _record(line: dict[str, Any]) -> ArchiveRecord:
 
 
 def check_version(document: Any, form: str, version: int, name: str, *earlier: int) -> None:
-    """See that a document is of the kind and a version that we read. Raises SetUnreadable."""
+    """Check that a document has the kind and a version that we read. Raises SetUnreadable."""
     if not isinstance(document, dict) or document.get("format") != form:
         raise damaged(name)
     if document.get("version") not in (version, *earlier):
@@ -171,7 +171,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 class Again:
-    """Entries that can be read more than once: each iteration opens the index anew."""
+    """Entries that can be read more than once: each iteration opens the index again."""
 
     def __init__(self, read: Callable[[], Iterator[Entry]]) -> None:
         self._read = read
@@ -187,7 +187,7 @@ def found_on(volume: Volume, folder: str, number: int) -> str:
 
 
 def on_volume(volume: Volume, folder: str, number: int, keys: Identities = ()) -> Iterator[Entry]:
-    """The entries of an index on the volume, once it is known to be as it was written.
+    """The entries of an index on the volume, after it was verified.
 
     Raises FileNotFoundError, TapeReadError, SetUnreadable, KeyNeeded.
     """
@@ -200,7 +200,7 @@ def on_volume(volume: Volume, folder: str, number: int, keys: Identities = ()) -
 
 
 def _fetch(volume: Volume, name: str, copy: BinaryIO, keys: Identities) -> None:
-    """Copy an index to the host's disk, and compare it with its checksum: a tape goes back slowly."""
+    """Copy an index to the host's disk, and compare it with its checksum: seeking back on tape is slow."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     with decrypted(open_to_read(volume, name), name, keys) as file:
         for block in _blocks(file, name):
@@ -231,7 +231,7 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def record_on_volume(volume: Volume, folder: str, number: int) -> ArchiveRecord:
-    """The archive that an index on the volume tells of, the whole index being read. Raises as above."""
+    """The archive of an index on the volume, after reading the whole index. Raises as above."""
     name = found_on(volume, folder, number)
     with decrypted(open_to_read(volume, name), name, ()) as file:
         reader = IndexReader(file, name)

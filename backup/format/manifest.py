@@ -39,19 +39,19 @@ class SetOnTape:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a volume says of a set. Of one that is not complete: what was sealed on this volume."""
+    """A volume's description of a set. Of an incomplete one: what was sealed on this volume."""
 
     set_id: str
     type: str
     parent: str | None
-    """The set that this one holds the changes since; None for a full one."""
+    """The set on which this one's changes are based; None for a full one."""
     encrypted: bool
     encrypted_to: tuple[str, ...]
-    """Public keys; none where an older version wrote it."""
+    """Public keys; none if an older version wrote it."""
     sources: tuple[str, ...]
-    """As they were asked for."""
+    """As the request names them."""
     roots: tuple[str, ...]
-    """Their real paths: what the names of files begin with."""
+    """Their real paths: the names of files begin with them."""
     compression: str
     label: str
     started_at: datetime
@@ -127,7 +127,7 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
 
 
 def _names(request: SetRequest, roots: Collection[bytes]) -> dict[str, Any]:
-    """What tells of the content: of an encrypted set it is encrypted as well."""
+    """The facts about the content; in an encrypted set they are encrypted as well."""
     return {
         "sources": [name_to_json(source) for source in request.sources],
         "roots": [name_to_json(text(root)) for root in roots],
@@ -147,13 +147,13 @@ def sets_on(volume: Volume) -> list[SetOnTape]:
 
 
 STRANGERS = 10
-"""How many names of files that are not ours are given at most."""
+"""How many names of foreign files are returned at most."""
 
 _OURS = re.compile(r"(set|complete|data|index|names|database)[-.].*")
 
 
 def strangers(volume: Volume) -> list[str]:
-    """What is on a volume and none of ours, by name: the first few. Raises TapeReadError."""
+    """The names of files on a volume that Tapeline did not write: the first few. Raises TapeReadError."""
     found = [name for name in volume.names() if name not in {"README.txt", "sets"}]
     for set_id in volume.names("sets"):
         folder = folder_of(set_id)
@@ -162,7 +162,7 @@ def strangers(volume: Volume) -> list[str]:
 
 
 def read_manifest(volume: Volume, set_id: str, keys: Identities = ()) -> Manifest:
-    """What the volume says of a set; of an encrypted one without its key no names.
+    """The volume's description of a set; without the key of an encrypted one, it has no names.
 
     Raises NoSuchSet, SetUnreadable, TapeReadError, KeyNeeded.
     """
@@ -235,7 +235,7 @@ def _manifest(
 
 @contextmanager
 def naming_keys(volume: Volume, set_id: str) -> Iterator[None]:
-    """Where a key is the wrong one, say of which set, and which are right. Raises WrongKey."""
+    """If a key is wrong, name its set and the right keys. Raises WrongKey."""
     try:
         yield
     except WrongKey as error:
@@ -256,8 +256,8 @@ def entries_on(
 ) -> Iterator[Entry]:
     """The entries of a set in tape order, from its indexes on this volume; of some archives, or all.
 
-    With ``damaged``, an index that can't be read is told to it and passed over; without, the error is
-    raised: NoSuchSet, SetUnreadable, TapeReadError. Archives on other cartridges are passed over.
+    With ``damaged``, an unreadable index is reported to it and skipped; without, the error is raised:
+    NoSuchSet, SetUnreadable, TapeReadError. Archives on other cartridges are skipped.
     """
     present = numbers(volume, set_id)
     for record in read_manifest(volume, set_id).archives:

@@ -1,4 +1,4 @@
-"""The text that every volume carries: how to get the data back without this program."""
+"""The text on every volume: how to get the data back without this program."""
 
 README = """\
 磁带备份卷：如何恢复

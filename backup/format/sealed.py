@@ -19,7 +19,7 @@ def name_of(number: int, *, compressed: bool, encrypted: bool = False) -> str:
 
 
 def found_on(volume: Volume, folder: str, number: int) -> str:
-    """The name of an archive's file on the volume, whatever was made of it."""
+    """The name of an archive's file on the volume, compressed or encrypted or not."""
     names = [
         f"{folder}/{name_of(number, compressed=compressed, encrypted=encrypted)}"
         for compressed in (True, False)
@@ -29,13 +29,13 @@ def found_on(volume: Volume, folder: str, number: int) -> str:
 
 
 def numbers(volume: Volume, set_id: str) -> set[int]:
-    """The numbers that archives of a set have on a volume, whole or not."""
+    """The numbers of a set's archives on a volume, whole or not."""
     found = (re.match(r"(?:data|index)-(\d+)\.", name) for name in volume.names(folder_of(set_id)))
     return {int(match[1]) for match in found if match}
 
 
 def sealed(volume: Volume, set_id: str) -> list[ArchiveRecord]:
-    """The archives that count in a set that is not complete: the last whole one, and back from it."""
+    """The archives that count in an incomplete set: the last whole one, and back from it."""
     chain: list[ArchiveRecord] = []
     wanted: int | None = None
     for number in sorted(numbers(volume, set_id), reverse=True):
@@ -49,7 +49,7 @@ def sealed(volume: Volume, set_id: str) -> list[ArchiveRecord]:
 
 
 def _whole(volume: Volume, set_id: str, number: int) -> ArchiveRecord | None:
-    """The archive, if its index is whole and its data have the size that the index tells."""
+    """The archive, if its index is whole and its data have the size in the index."""
     folder = folder_of(set_id)
     if volume.size(index.found_on(volume, folder, number)) is None:
         return None

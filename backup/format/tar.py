@@ -11,7 +11,7 @@ from backup.entry import Entry, FileType, name_to_json, raw
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-"""What ends an archive."""
+"""The end of an archive."""
 
 _REST = struct.Struct("1s100s6s2s32s32s8s8s155s12x")
 _TYPES = {
@@ -27,7 +27,7 @@ Records = list[tuple[bytes, bytes]]
 
 
 def padding(length: int) -> int:
-    """The bytes that fill data of this length up to whole blocks."""
+    """The padding that fills data of this length up to whole blocks."""
     return -length % BLOCK
 
 
@@ -66,11 +66,11 @@ def header(entry: Entry, length: int, name: bytes | None = None) -> bytes:
 
 
 PIECE = b"Tapeline piece "
-"""What the comment of a piece begins with; ``tar`` passes over comments."""
+"""The beginning of a piece's comment; ``tar`` ignores comments."""
 
 
 def _piece(entry: Entry) -> bytes:
-    """Which file a piece is of, and which part of it: that an index that is lost is not missed."""
+    """Which file a piece belongs to, and which part of it: so a lost index does no harm."""
     return json.dumps({"path": name_to_json(entry.path), "part": entry.part}, ensure_ascii=False).encode()
 
 
@@ -97,7 +97,7 @@ def _name(records: Records, key: bytes, value: bytes, room: int) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _owner(uname: str, gname: str) -> Records:
-    """The names of owners that no fixed field can hold; few of them own all files."""
+    """The names of owners that no fixed field can hold; few owners own all files."""
     records: Records = []
     _name(records, b"uname", raw(uname), 31)
     _name(records, b"gname", raw(gname), 31)
@@ -105,7 +105,7 @@ def _owner(uname: str, gname: str) -> Records:
 
 
 def _numbers(records: Records, entry: Entry, length: int) -> tuple[int, int, int, int]:
-    """uid, gid, size and mtime as the fixed fields can hold them; records for those that they cannot."""
+    """uid, gid, size and mtime as the fixed fields can store them; records for those that they cannot."""
     uid = _fitting(records, b"uid", entry.uid, 0o7777777)
     gid = _fitting(records, b"gid", entry.gid, 0o7777777)
     size = _fitting(records, b"size", length, 0o77777777777)
@@ -177,8 +177,8 @@ def _sum(data: bytes) -> int:
 def _constant(
     kind: bytes, mode: int, link: bytes, owner: tuple[int, int, str, str]
 ) -> tuple[bytes, bytes, int]:
-    """What many members have in common: the fields before and behind the moving ones, and their sum, with
-    the checksum's own field as spaces."""
+    """The parts that many members have in common: the fields before and after the varying ones, and their
+    sum, with the checksum's own field as spaces."""
     uid, gid, uname, gname = owner
     before = b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
     rest = _REST.pack(

@@ -1,4 +1,4 @@
-"""The members of an archive told by its own tar headers, for the day when its index is damaged."""
+"""Reads the members of an archive from its own tar headers, for the case that its index is damaged."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Stream(Protocol):
 
 
 class NoHeader(ValueError):
-    """What is read is not a header that this program writes."""
+    """The data is not a header that this program writes."""
 
 
 def members(stream: Stream, number: int, *, framed: bool) -> Iterator[Entry]:
-    """The entries of an archive, without what only an index knows: ctime, inode, hash, number of names.
+    """The entries of an archive, without facts that only an index has: ctime, inode, hash, number of names.
 
     ``framed``: compressed, so that places count from the first frame. Raises NoHeader, and what the stream
     raises.

@@ -1,4 +1,4 @@
-"""Whole files on the volume: written in one go, closed on every way out, and checked after the seal."""
+"""Whole files on the volume: written in one go, always closed, and checked after the seal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BLOCK = 1 << 20
 
 
 class Digest(Protocol):
-    """A hash under way."""
+    """An unfinished hash."""
 
     def update(self, data: bytes, /) -> None: ...
 
 
 @contextmanager
 def closed_on_error(file: TapeFile) -> Iterator[None]:
-    """Close the file when the body fails; what its close says then is a note to the first error."""
+    """Close the file if the body fails; an error of the close becomes a note of the first error."""
     try:
         yield
     except BaseException as error:
@@ -31,7 +31,7 @@ def closed_on_error(file: TapeFile) -> Iterator[None]:
 
 
 def close_after(file: TapeFile, error: BaseException) -> None:
-    """Close a file that does not count any more, because of ``error``."""
+    """Close a file that no longer counts, because of ``error``."""
     try:
         file.close()
     except DriveError as second:
@@ -65,7 +65,7 @@ def hashed(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
 
 
 def confirm(volume: Volume, sizes: Mapping[str, int]) -> None:
-    """See that the volume has these files in these sizes, after a seal. Raises SealFailed."""
+    """Check that the volume has these files with these sizes, after a seal. Raises SealFailed."""
     for name, size in sizes.items():
         found = volume.size(name)
         if found != size:

@@ -1,4 +1,4 @@
-"""A file in pieces, put together in the target: under a name of its own, until the last piece is there."""
+"""A file in pieces, joined in the target under a temporary name until the last piece is there."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INCOMPLETE = M("Not all of its pieces are there, or not as they were backed up."
 
 
 def name_of(path: bytes) -> bytes:
-    """The name under which a file is put together, beside the one that it is to have."""
+    """The temporary name of a file in pieces, beside its real name."""
     return b".tapeline-" + blake3(path).hexdigest(length=8).encode()
 
 
 def is_there(target: Target, piece: Piece) -> bool:
-    """Whether what is counted of a piece is in the target now."""
+    """Whether what was counted of a piece is in the target now."""
     if piece.fate == Fate.DIFFERS:
         return True
     parts = tuple(piece.path.split(b"/"))
@@ -36,7 +36,7 @@ def is_there(target: Target, piece: Piece) -> bool:
 
 
 def open_for(pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
-    """Open the file that a piece goes into: a new one with whichever comes first. Raises OSError."""
+    """Open the file that a piece goes into; the first piece creates it. Raises OSError."""
     name = name_of(path)
     if any(piece.fate == Fate.WRITTEN for piece in pieces):
         return dirfd.write(folder, name)
@@ -60,7 +60,7 @@ def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], No
 
 
 def are_all(entry: Entry, pieces: list[Piece]) -> bool:
-    """Whether these are all the pieces of a file, by their places in it."""
+    """Whether these are all the pieces of a file, by their positions in it."""
     end = 0
     for piece in pieces:
         if piece.offset != end:
@@ -70,7 +70,7 @@ def are_all(entry: Entry, pieces: list[Piece]) -> bool:
 
 
 def check(entry: Entry, pieces: list[Piece]) -> None:
-    """See that these are all the pieces of a file, each as it was written. Raises Damaged."""
+    """Check that these are all the pieces of a file, each as it was written. Raises Damaged."""
     if not are_all(entry, pieces) or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
         raise Damaged(INCOMPLETE)
 
@@ -90,7 +90,7 @@ def finish(entry: Entry, folder: dirfd.Folder, path: bytes, name: bytes) -> list
 
 
 def drop(target: Target, path: bytes) -> None:
-    """Away with what was put together of a file that is not to be, if it is still there."""
+    """Remove the joined pieces of a file that will not be finished, if they are still there."""
     folders = tuple(path.split(b"/"))[:-1]
     if target.status((*folders, name_of(path))) is not None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""How far a restore has come, on the drive host's disk: it outlives a break and a change of tapes."""
+"""How far a restore has come, on the drive host's disk: it survives an interruption and a change of tapes."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ class There(NamedTuple):
 
 
 class Fate(StrEnum):
-    """What came of a piece of a file."""
+    """The result of a piece of a file."""
 
     WRITTEN = "written"
-    """It is in the file that takes the real name when all pieces are."""
+    """It is in the file that gets the real name when all pieces are there."""
     SAME = "same"
-    """A file of the name was there, and has the same in this place."""
+    """A file of that name existed, and has the same content at this position."""
     DIFFERS = "differs"
-    """It has something else there."""
+    """That file has other content there."""
 
 
 class Piece(NamedTuple):
-    """A piece of a file, and what came of it."""
+    """A piece of a file, and its result."""
 
     offset: int
     path: bytes
-    """Where the file is to be, from the target."""
+    """Where the file will be, from the target."""
     size: int
     whole: int
     """The size of the file."""
@@ -77,26 +77,26 @@ class Piece(NamedTuple):
 
 
 class Count(NamedTuple):
-    """What came of the archives that are done."""
+    """The results of the finished archives."""
 
     files: int
     size: int
     kept: int
-    """What was there already, and is as in the backup."""
+    """Existed before, and is as in the backup."""
     differing: int
-    """What was there already, is not as in the backup, and stayed."""
+    """Existed before, differs from the backup, and stayed."""
 
 
 class Restored:
-    """What a process that ends leaves for the next one. Raises SpoolFailed.
+    """The state that a process leaves for the next one. Raises SpoolFailed.
 
-    Whatever is noted belongs to the archive that was begun last, and is forgotten where that is not done
-    when it is opened again.
+    Every note belongs to the archive that was begun last, and is discarded if that archive is not done when
+    the file is opened again.
     """
 
     @spooled
     def __init__(self, path: Path | None) -> None:
-        """``path`` None: for one restore alone, in a file that has no name."""
+        """``path`` None: for one restore only, in a file without a name."""
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or "", isolation_level=None)
@@ -114,29 +114,29 @@ class Restored:
 
     @spooled
     def begin(self, set_id: str, archive: int) -> None:
-        """What comes now is of this archive."""
+        """The following notes belong to this archive."""
         self._under_way = set_id, archive
 
     @spooled
     def makes(self, path: bytes) -> None:
-        """A folder is about to be made, on the way to what is in it: its own entry may come later."""
+        """A folder is about to be made, on the way to its contents: its own entry may come later."""
         self._db.execute("INSERT OR IGNORE INTO folders VALUES (?, NULL)", (order(path),))
 
     @spooled
     def made(self, path: bytes) -> bool:
-        """Whether this restore made a folder, so that its metadata are to be set."""
+        """Whether this restore made a folder, so that its metadata must be set."""
         found = self._db.execute("SELECT 1 FROM folders WHERE key = ?", (order(path),))
         return found.fetchone() is not None
 
     @spooled
     def folder(self, entry: Entry) -> None:
-        """The metadata of a folder, which come last; given twice, the later ones count."""
+        """The metadata of a folder, which are set last; if given twice, the later ones count."""
         self._db.execute(
             "INSERT OR REPLACE INTO folders VALUES (?, ?)", (order(raw(entry.path)), to_line(entry))
         )
 
     def folders(self) -> Iterator[Entry]:
-        """The folders, what is deeper first."""
+        """The folders, deeper ones first."""
         with spooling():
             cursor = self._db.execute("SELECT line FROM folders WHERE line IS NOT NULL ORDER BY key DESC")
         while True:
@@ -185,21 +185,21 @@ class Restored:
 
     @spooled
     def pieces(self, set_id: str, entry: Entry) -> list[Piece]:
-        """What is done of a file, in order."""
+        """The finished pieces of a file, in order."""
         query = f"SELECT {_PIECE} FROM pieces WHERE of_file = ? ORDER BY position"  # noqa: S608
         return [Piece(*row) for row in self._db.execute(query, (_file(set_id, entry),))]
 
     @spooled
     def begins_anew(self, set_id: str, first: Entry) -> None:
-        """The first piece of a file: those in archives before it are of what the file was when the backup was
-        broken off."""
+        """The first piece of a file: pieces in earlier archives are from a former state of the file, before
+        the backup was interrupted."""
         before = "DELETE FROM pieces WHERE of_file = ? AND archive <= ?"
         self._db.execute(before, (_file(set_id, first), self._under_way[1]))
 
     @spooled
     def together(self, set_id: str, entry: Entry) -> None:
-        """All pieces of a file are in what has its name now. If it waited for one of the archive under way,
-        it does no more, unless that archive has to be done again."""
+        """All pieces of a file are in the file with its real name now. It no longer waits for one of the
+        current archive, unless that archive must be done again."""
         key = _file(set_id, entry)
         fates = (Fate.SAME.value, key, Fate.WRITTEN.value)
         self._db.execute("UPDATE pieces SET fate = ? WHERE of_file = ? AND fate = ?", fates)
@@ -208,7 +208,7 @@ class Restored:
 
     @spooled
     def wait(self, set_id: str, whole: Entry) -> None:
-        """A file of which pieces are missing: they lie on another tape."""
+        """A file with missing pieces: they are on another tape."""
         row = (_file(set_id, whole), to_line(whole), *self._under_way)
         self._db.execute("INSERT OR REPLACE INTO wholes VALUES (?, ?, ?, ?, NULL, NULL)", row)
 
@@ -227,7 +227,7 @@ class Restored:
 
     @spooled
     def pieces_of(self, set_id: str, archive: int) -> list[Piece]:
-        """The pieces of files that an archive holds."""
+        """The pieces of files in an archive."""
         query = f"SELECT {_PIECE} FROM pieces WHERE set_id = ? AND archive = ?"  # noqa: S608
         return [Piece(*row) for row in self._db.execute(query, (set_id, archive))]
 
@@ -238,7 +238,7 @@ class Restored:
 
     @spooled
     def has_failed(self, path: str) -> bool:
-        """Whether something of a file could not be restored."""
+        """Whether part of a file could not be restored."""
         found = self._db.execute("SELECT 1 FROM failures WHERE path = ?", (path,))
         return found.fetchone() is not None
 
@@ -249,12 +249,12 @@ class Restored:
 
     @spooled
     def failures(self) -> int:
-        """How many files could not be restored so far, on whatever tape."""
+        """How many files could not be restored so far, on any tape."""
         return int(self._db.execute("SELECT count(*) FROM failures").fetchone()[0])
 
     @spooled
     def done(self, count: Count) -> None:
-        """All that is wanted of the archive under way is in the target, and on its disk, or has failed."""
+        """All wanted entries of the current archive are in the target, and on its disk, or have failed."""
         self._db.execute("BEGIN")
         self._write_down()
         self._db.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?)", (*self._under_way, *count))
@@ -271,7 +271,7 @@ class Restored:
         return self._db.execute("SELECT set_id, archive FROM done").fetchall()
 
     def of_archive(self, set_id: str, archive: int) -> Iterator[There]:
-        """What of an archive counts as being in the target."""
+        """What counts, from an archive, as being in the target."""
         query = "SELECT path, kind, size, mtime_ns FROM there WHERE set_id = ? AND archive = ?"
         with spooling():
             cursor = self._db.execute(query, (set_id, archive))
@@ -285,7 +285,7 @@ class Restored:
 
     @spooled
     def undo(self, set_id: str, archive: int) -> None:
-        """What came of an archive is not there any more."""
+        """Part of an archive's result is missing now."""
         self._db.execute("BEGIN")
         for table in _OF_ARCHIVES:
             self._db.execute(f"DELETE FROM {table} WHERE set_id = ? AND archive = ?", (set_id, archive))  # noqa: S608
@@ -294,7 +294,7 @@ class Restored:
 
     @spooled
     def forget_folder(self, path: bytes) -> None:
-        """A folder that this restore made is gone: another one of its name is not ours."""
+        """A folder that this restore made is missing: another one of its name is not ours."""
         self._db.execute("DELETE FROM folders WHERE key = ?", (order(path),))
 
     def made_folders(self) -> Iterator[bytes]:
@@ -311,13 +311,13 @@ class Restored:
 
     @spooled
     def totals(self) -> Count:
-        """What came of all archives that are done."""
+        """The results of all finished archives."""
         sums = "coalesce(sum(files), 0), coalesce(sum(size), 0), coalesce(sum(kept), 0)"
         query = f"SELECT {sums}, coalesce(sum(differing), 0) FROM done"  # noqa: S608
         return Count(*self._db.execute(query).fetchone())
 
     def _write_down(self) -> None:
-        # No number of SQLite holds the nanoseconds of the year 2300.
+        # No number of SQLite can store the nanoseconds of the year 2300.
         rows = [(*self._under_way, *found[:-1], str(found.mtime_ns)) for found in self._there]
         self._db.executemany("INSERT INTO there VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._there.clear()
@@ -332,7 +332,7 @@ def _file(set_id: str, entry: Entry) -> str:
 
 
 def _inode(set_id: str, entry: Entry) -> str:
-    """What two names of one file have in common: also the content, whatever the numbers say."""
+    """What two names of one file have in common: also the content, regardless of the inode numbers."""
     content = entry.blake3.hex() if entry.blake3 else ""
     return f"{set_id} {entry.inode} {entry.ctime_ns} {entry.mtime_ns} {content}"
 

@@ -1,4 +1,4 @@
-"""The files of a set that are wanted, as the catalogue knows them: on disk, archive by archive."""
+"""The wanted files of a set, according to the catalogue: on disk, archive by archive."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from tape.errors import TapeReadError
 
 
 class Choice(NamedTuple):
-    """A file by its place in the order of its set."""
+    """A file by its position in the order of its set."""
 
     archive: int
     position: int
     path: bytes
     blake3: bytes
-    """Of its data, as the catalogue knows it; empty where there are none."""
+    """Of its data, from the catalogue; empty if there are none."""
 
 
 class Choices:
-    """What is wanted of one set. Added in tape order, then read archive by archive. Raises SpoolFailed."""
+    """The wanted files of one set. Add them in tape order, then read them archive by archive. Raises
+    SpoolFailed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -51,7 +52,7 @@ class Choices:
             self._sink.close()
 
     def by_archive(self) -> Iterator[tuple[int, Iterator[Choice]]]:
-        """The choices of each archive; good until the next one is asked for."""
+        """The choices of each archive; valid until the next one is requested."""
         return groupby(self._read(), key=lambda choice: choice.archive)
 
     def _read(self) -> Iterator[Choice]:
@@ -74,10 +75,10 @@ def entries(
     lost: Callable[[bytes, Message], None],
     keys: Identities = (),
 ) -> Iterator[Entry]:
-    """The entries of an archive that are wanted; each that the volume does not tell of is ``lost``.
+    """The wanted entries of an archive; each that the volume does not have is reported to ``lost``.
 
-    ``wanted``: the set, the number of the archive, and the files. Where the index is damaged, the headers of
-    the archive itself say where its files are, and the catalogue what they have to be. Raises TapeReadError,
+    ``wanted``: the set, the number of the archive, and the files. If the index is damaged, the headers of the
+    archive itself show where its files are, and the catalogue what they must be. Raises TapeReadError,
     KeyNeeded.
     """
     set_id, number, choices = wanted
@@ -94,7 +95,7 @@ def entries(
 
 
 class _Rest:
-    """The choices that no entry was found for so far; the first of them is at hand."""
+    """The choices without an entry so far; the first of them is available."""
 
     def __init__(self, choices: Iterable[Choice]) -> None:
         self._choices = iter(choices)

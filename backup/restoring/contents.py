@@ -19,7 +19,7 @@ BLOCK = 1 << 20
 
 
 class Damaged(Exception):
-    """The data of a member could not be read; those of others may be sound."""
+    """The data of a member could not be read; those of others may be intact."""
 
     def __init__(self, reason: Message) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class _Stream(Protocol):
 
 
 class _Window:
-    """A file read in large blocks, of which the last one stays at hand: going back a little costs nothing."""
+    """A file read in large blocks, of which the last one is kept: going back a little costs nothing."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -54,7 +54,7 @@ class _Window:
 
     def _next(self) -> None:
         start, self._start = self._start + len(self._block), -1
-        self._block, self._at = b"", 0  # after a failed read, nothing is at hand
+        self._block, self._at = b"", 0  # after a failed read, no block is kept
         self._block = self._file.read(BLOCK)
         self._start = start
 
@@ -68,7 +68,7 @@ class _Window:
 
 
 class Contents:
-    """The data of the members of one set; cheapest when asked for in tape order."""
+    """The data of the members of one set; cheapest when requested in tape order."""
 
     def __init__(self, volume: Volume, folder: str, keys: Identities = ()) -> None:
         self._volume = volume
@@ -85,7 +85,7 @@ class Contents:
         self._buffer = memoryview(bytearray(BLOCK))
 
     def read(self, place: Place) -> Iterator[memoryview]:
-        """The data, block by block; each block is good until the next. Raises Damaged."""
+        """The data, block by block; each block is valid until the next. Raises Damaged."""
         if not place.length:
             return
         if self._is_broken(place):
@@ -147,7 +147,7 @@ class Contents:
         return count
 
     def _mark(self) -> None:
-        """Remember how far a frame can be read, so that each file behind costs nothing more."""
+        """Record how far a frame can be read, so that later files in it fail at once."""
         if self._stream is not None:
             self._broken = (self._archive, self._frame, self._position)
         self._stream = None

@@ -1,7 +1,7 @@
-"""What a restore does in a folder that it holds, so that nobody can put another in its place meanwhile.
+"""Operations of a restore in a folder that it keeps open, so that nobody can replace the folder meanwhile.
 
-A POSIX system knows the folder by its descriptor. On Windows a handle to it is kept open that lets nobody
-rename or remove it, nor any folder above it; what is in it is then named by its path.
+A POSIX system identifies the folder by its descriptor. On Windows an open handle prevents everybody from
+renaming or removing it, or any folder above it; its contents are then named by path.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if sys.platform == "win32":
         )
 
     class Folder:
-        """A folder that is held."""
+        """A folder that is kept open."""
 
         def __init__(self, path: str, *, link_too: bool = False) -> None:
             """``link_too``: the operator's own folder may be a link. Raises OSError; ENOTDIR for a link."""
@@ -71,7 +71,7 @@ if sys.platform == "win32":
             return f"{self.path}\\{os.fsdecode(name)}"
 
     def root(path: str) -> Folder:
-        """Hold the folder that is restored into. Raises OSError."""
+        """Open the folder that is restored into. Raises OSError."""
         # The long form: no limit of 260 characters, and no name means a device.
         full = os.path.abspath(path)  # noqa: PTH100 - as text
         return Folder(full if full.startswith("\\\\") else f"\\\\?\\{full}".rstrip("\\"), link_too=True)
@@ -81,11 +81,11 @@ if sys.platform == "win32":
         return Folder(folder.path, link_too=True)
 
     def close(folder: Folder) -> None:
-        """Let it go."""
+        """Close it."""
         _KERNEL.CloseHandle(wintypes.HANDLE(folder.handle))
 
     def enter(folder: Folder, name: bytes) -> Folder:
-        """Hold a folder in it. Raises OSError; ENOTDIR for a link or a file."""
+        """Open a folder in it. Raises OSError; ENOTDIR for a link or a file."""
         return Folder(folder.at(name))
 
     def mkdir(folder: Folder, name: bytes) -> None:
@@ -105,14 +105,14 @@ if sys.platform == "win32":
         return stat.S_IFLNK if found.st_reparse_tag else stat.S_IFMT(found.st_mode)
 
     def status(folder: Folder, name: bytes) -> os.stat_result | None:
-        """What has this name now, past no link; None if nothing has. Raises OSError."""
+        """What has this name now, without following links; None if nothing has. Raises OSError."""
         try:
             return os.lstat(folder.at(name))
         except FileNotFoundError:
             return None
 
     def write(folder: Folder, name: bytes) -> int:
-        """Open a file that is there, to write; returns its descriptor. Raises OSError."""
+        """Open an existing file for writing; returns its descriptor. Raises OSError."""
         return os.open(folder.at(name), os.O_WRONLY | os.O_BINARY | os.O_NOINHERIT)
 
     def read(folder: Folder, name: bytes) -> int:
@@ -120,22 +120,22 @@ if sys.platform == "win32":
         return os.open(folder.at(name), os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
 
     def readlink(folder: Folder, name: bytes) -> bytes:
-        """What a symbolic link says. Raises OSError."""
+        """The target of a symbolic link. Raises OSError."""
         return os.fsencode(os.readlink(folder.at(name)))  # noqa: PTH115 - as text
 
     def device(_folder: Folder) -> int:
-        """Which file system a folder is on; here each file is written through by itself."""
+        """The file system of a folder; here each file is flushed by itself."""
         return 0
 
     def sync(_folder: Folder) -> None:
-        """Here ``settle`` has done it."""
+        """``settle`` has done it here."""
 
     def settle(fd: int) -> None:
-        """Have an open file on the disk: there is no word for many of them at once. Raises OSError."""
+        """Flush an open file to disk: Windows has no call for many of them at once. Raises OSError."""
         os.fsync(fd)
 
     def is_another(folder: Folder, name: bytes) -> bool:
-        """Whether what has this name here is another one's, which differs in case alone."""
+        """Whether this name exists here with other case, as another file."""
         wanted = os.fsdecode(name)
         names = os.listdir(folder.path)  # noqa: PTH208 - names
         return wanted not in names
@@ -151,7 +151,7 @@ if sys.platform == "win32":
             os.unlink(path)  # noqa: PTH108
 
     def rename(folder: Folder, old: bytes, new: bytes) -> None:
-        """Give a file its real name, at once, in place of whatever file has it. Raises OSError."""
+        """Give a file its real name, atomically, replacing any file that has it. Raises OSError."""
         found = kind(folder, new)
         if found == stat.S_IFLNK:
             unlink(folder, new)
@@ -164,7 +164,7 @@ if sys.platform == "win32":
         os.link(there.at(first), folder.at(name))
 
     def symlink(target: bytes, folder: Folder, name: bytes) -> None:
-        """Make a symbolic link. Raises OSError: Windows gives that right to few."""
+        """Make a symbolic link. Raises OSError: Windows gives that right to few users."""
         os.symlink(os.fsdecode(target), folder.at(name))  # noqa: PTH211
 
     def mkfifo(_folder: Folder, _name: bytes) -> None:
@@ -193,7 +193,7 @@ else:
     _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.WITHIN
 
     def root(path: str) -> int:
-        """Hold the folder that is restored into. Raises OSError."""
+        """Open the folder that is restored into. Raises OSError."""
         return os.open(path, os.O_RDONLY | system.FOLDER)
 
     def again(folder: int) -> int:
@@ -201,11 +201,11 @@ else:
         return os.dup(folder)
 
     def close(folder: int) -> None:
-        """Let it go."""
+        """Close it."""
         os.close(folder)
 
     def enter(folder: int, name: bytes) -> int:
-        """Hold a folder in it. Raises OSError; ELOOP or ENOTDIR for a link or a file."""
+        """Open a folder in it. Raises OSError; ELOOP or ENOTDIR for a link or a file."""
         return os.open(name, _FOLDER, dir_fd=folder)
 
     def mkdir(folder: int, name: bytes) -> None:
@@ -224,14 +224,14 @@ else:
             return None
 
     def status(folder: int, name: bytes) -> os.stat_result | None:
-        """What has this name now, past no link; None if nothing has. Raises OSError."""
+        """What has this name now, without following links; None if nothing has. Raises OSError."""
         try:
             return os.lstat(name, dir_fd=folder)
         except FileNotFoundError:
             return None
 
     def write(folder: int, name: bytes) -> int:
-        """Open a file that is there, to write; returns its descriptor. Raises OSError; ELOOP for a link."""
+        """Open an existing file for writing; returns its descriptor. Raises OSError; ELOOP for a link."""
         return os.open(name, os.O_WRONLY | os.O_NONBLOCK | system.WITHIN, dir_fd=folder)
 
     def read(folder: int, name: bytes) -> int:
@@ -239,15 +239,15 @@ else:
         return patiently(lambda: os.open(name, system.READ, dir_fd=folder))
 
     def readlink(folder: int, name: bytes) -> bytes:
-        """What a symbolic link says. Raises OSError."""
+        """The target of a symbolic link. Raises OSError."""
         return os.readlink(name, dir_fd=folder)
 
     def device(folder: int) -> int:
-        """Which file system a folder is on. Raises OSError."""
+        """The file system of a folder. Raises OSError."""
         return os.fstat(folder).st_dev
 
     def sync(folder: int) -> None:
-        """Have all that was written to the file system of a folder on its disk. Raises OSError."""
+        """Flush all data that was written to the file system of a folder. Raises OSError."""
         if _SYNCFS is None:
             os.sync()
         elif _SYNCFS(folder):
@@ -266,7 +266,7 @@ else:
         os.unlink(name, dir_fd=folder)
 
     def rename(folder: int, old: bytes, new: bytes) -> None:
-        """Give a file its real name, at once, in place of whatever file has it. Raises OSError."""
+        """Give a file its real name, atomically, replacing any file that has it. Raises OSError."""
         os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
     def link(there: int, first: bytes, folder: int, name: bytes) -> None:

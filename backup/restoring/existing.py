@@ -1,4 +1,4 @@
-"""What stands in the target already: whether it is what the backup has."""
+"""Files that exist in the target: whether they are as in the backup."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ BLOCK = 1 << 20
 def is_as_backed_up(
     contents: Contents, entry: Entry, folder: dirfd.Folder, name: bytes, look_up: Callable[[], None]
 ) -> bool:
-    """Whether a name in a folder has the content of an entry, or of a piece in its place.
+    """Whether a name in a folder has the content of an entry, or of a piece at its position.
 
-    Owners, modes and times are not asked for. ``look_up`` is called now and then. Raises Damaged, and OSError
-    of the disk.
+    Ignores owners, modes and times. ``look_up`` is called regularly. Raises Damaged, and OSError of the disk.
     """
     kind = dirfd.kind(folder, name)
     if entry.type is FileType.SYMLINK:
@@ -42,7 +41,7 @@ def is_as_backed_up(
 
 
 def _digest(fd: int, contents: Contents, entry: Entry, look_up: Callable[[], None]) -> bytes | None:
-    """The hash that the file would have on tape; None where it has data in a hole of the backup."""
+    """The hash that the file would have on tape; None if it has data in a hole of the backup."""
     at = entry.part.offset if entry.part else 0
     if not entry.sparse:
         return digest_of(fd, at, entry.size, look_up)
@@ -77,7 +76,7 @@ def _blocks(fd: int, offset: int, length: int, look_up: Callable[[], None]) -> I
 
 
 def _is_hole(fd: int, start: int, end: int, look_up: Callable[[], None]) -> bool:
-    """Whether a part of a file is nothing but zeros; where the file itself has holes, they are not read."""
+    """Whether a part of a file is only zeros; holes of the file itself are not read."""
     for offset, length in holes.data_between(fd, start, end):
         if any(block.count(0) != len(block) for block in _blocks(fd, offset, length, look_up)):
             return False

@@ -19,8 +19,8 @@ EVERYWHERE = (1 << 31) * 10**9
 if sys.platform == "win32":
 
     def apply_open(place: dirfd.Folder | int, entry: Entry) -> list[Message]:
-        """Set the time, and whether it is read-only, of an open file or a folder that is held; Windows has
-        neither the owner nor the mode of another system. Returns what could not be set."""
+        """Set the time and the read-only attribute of an open file or folder; Windows has neither the owner
+        nor the mode of another system. Returns what could not be set."""
         try:
             dirfd.touch(place, entry.mtime_ns, read_only=not entry.mode & stat.S_IWUSR)
         except _NOT_SET as error:
@@ -28,7 +28,7 @@ if sys.platform == "win32":
         return []
 
     def apply_named(_folder: dirfd.Folder, _name: bytes, _entry: Entry) -> list[Message]:
-        """A link has nothing of its own here."""
+        """A link has no metadata of its own here."""
         return []
 
 else:
@@ -46,7 +46,7 @@ else:
         return problems
 
     def apply_named(folder: int, name: bytes, entry: Entry) -> list[Message]:
-        """The same for what cannot be opened without harm: a symbolic link or a fifo in an open folder."""
+        """The same for what cannot be opened safely: a symbolic link or a fifo in an open folder."""
         problems = _owner_named(folder, name, entry)
         problems += _attributes(b"/proc/self/fd/%d/%s" % (folder, name), entry)
         try:
@@ -63,13 +63,13 @@ else:
         return problems
 
     def _time_problem(entry: Entry, look: Callable[[], os.stat_result]) -> list[Message]:
-        """A file system takes a time that it cannot hold for the nearest one, without an error."""
+        """A file system silently stores the nearest time that it can represent."""
         if 0 <= entry.mtime_ns < EVERYWHERE or look().st_mtime_ns == entry.mtime_ns:
             return []
         return [M("This file system cannot hold its time: it has the nearest one.")]
 
     def mode_for(entry: Entry) -> int:
-        """The mode; set-user-ID and set-group-ID are kept only for the owner that they were meant for."""
+        """The mode; set-user-ID and set-group-ID are kept only for their intended owner."""
         if may_own() or entry.uid == os.geteuid():
             return entry.mode
         return entry.mode & ~(stat.S_ISUID | stat.S_ISGID)

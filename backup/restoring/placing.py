@@ -1,4 +1,4 @@
-"""One entry after the other put into the target: made, compared with what is there, linked, put together."""
+"""Puts one entry after the other into the target: creates, compares, links, joins."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DIFFERS = M("It was there already, is not as in the backup, and was kept.")
 
 
 class LookUp(Protocol):
-    """Called every MiB with how many bytes more of the file under way are there."""
+    """Called every MiB with how many more bytes of the current file are there."""
 
     def __call__(self, count: int = 0, /) -> None: ...
 
 
 class Placing:
-    """Puts entries of one set into a target. What goes wrong with one raises Refused, Damaged or OSError."""
+    """Puts entries of one set into a target. An error with one raises Refused, Damaged or OSError."""
 
     def __init__(
         self,
@@ -53,22 +53,22 @@ class Placing:
         self._set_id = ""
 
     def begin(self, set_id: str, contents: Contents) -> None:
-        """The entries that follow are of this set, their data in these archives."""
+        """The following entries belong to this set, their data to these archives."""
         self._set_id = set_id
         self._contents = contents
 
     def placer(self, entry: Entry) -> Callable[[Entry], bool]:
-        """What puts an entry into the target; it returns False if what was there was kept."""
+        """The function that puts an entry into the target; it returns False if the existing file was kept."""
         if entry.type is FileType.FOLDER:
             return self.folder
         return self.put_together if entry.pieces and entry.type is FileType.FILE else self.make
 
     def first_name(self, entry: Entry) -> tuple[bytes, ...] | None:
-        """The name in the target of the file that a hard link is one more name of."""
+        """The name in the target of the file that a hard link refers to."""
         return self._restored.name_of(self._set_id, entry.place)
 
     def folder(self, entry: Entry) -> bool:
-        """Make a folder, or leave the one that is there to be filled."""
+        """Make a folder, or keep the existing one and fill it."""
         parts = split(entry.path)
         if not parts:
             return True
@@ -88,12 +88,12 @@ class Placing:
         return True
 
     def finish_folder(self, entry: Entry) -> bool:
-        """Give a folder its own mode and times: nothing more comes into it."""
+        """Give a folder its own mode and times: nothing more goes into it."""
         self._note(entry, metadata.apply_open(self._target.folder(split(entry.path)), entry))
         return True
 
     def piece(self, entry: Entry) -> bool:
-        """A part of a file that comes in pieces; where one of its name is there, that part is compared."""
+        """A part of a file in pieces; if a file of its name exists, that part is compared."""
         assert entry.part
         if entry.part.number == 1:
             self._restored.begins_anew(self._set_id, entry)
@@ -113,7 +113,7 @@ class Placing:
         return True
 
     def complete(self, piece: Entry) -> Entry | None:
-        """The file whose last missing piece this one was; None: it is not known yet, or waits for others."""
+        """The file whose last missing piece this was; None: it is not known yet, or waits for others."""
         whole = self._restored.waiting(self._set_id, piece)
         if whole is not None and assembly.are_all(whole, self._restored.pieces(self._set_id, whole)):
             return whole
@@ -173,7 +173,7 @@ class Placing:
             self._differs(entry, DIFFERS)
 
     def make(self, entry: Entry) -> bool:
-        """Restore anything but a folder; False if what exists was kept."""
+        """Restore anything but a folder; False if the existing file was kept."""
         parts = split(entry.path)
         if not parts:
             raise Refused(M("Only a folder can have this path."))
@@ -188,7 +188,7 @@ class Placing:
         return True
 
     def _count(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> None:
-        """What an entry stands for is in the target."""
+        """The content of an entry is in the target."""
         found = dirfd.status(parent, parts[-1])
         if found is not None:
             kind = stat.S_IFMT(found.st_mode)
@@ -208,7 +208,7 @@ class Placing:
         return False
 
     def _keep(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> None:
-        """Leave what exists, and see whether it is what the backup has."""
+        """Keep the existing file, and check whether it is as in the backup."""
         try:
             is_same = is_as_backed_up(self._contents, entry, parent, parts[-1], self._look_up)
         except OSError as error:
@@ -237,7 +237,7 @@ class Placing:
         self._note(entry, problems)
 
     def _same_file(self, entry: Entry) -> tuple[bytes, ...] | None:
-        """The name that this one has to be linked to."""
+        """The name that this one must be linked to."""
         if entry.type is FileType.HARDLINK:
             return self.first_name(entry)
         if entry.type is FileType.FILE and entry.nlink > 1 and not entry.partial:
@@ -261,7 +261,7 @@ class Placing:
 
 
 def _existing(parent: dirfd.Folder, name: bytes) -> int | None:
-    """The type bits of what has this name, or None. Raises Refused where that is another file's."""
+    """The type bits of what has this name, or None. Raises Refused if it belongs to another file."""
     found = dirfd.kind(parent, name)
     if found is not None and dirfd.is_another(parent, name):
         raise Refused(M("A file is in its way whose name differs in capitals alone."))

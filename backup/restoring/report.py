@@ -1,4 +1,4 @@
-"""What a restore did, entry by entry."""
+"""The result of a restore, entry by entry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from policy.message import Message
 
 @dataclass(slots=True)
 class RestoreReport:
-    """What a restore did. Paths are for people, and always UTF-8."""
+    """The result of a restore. Paths are for people, and always UTF-8."""
 
     files: int = 0
     """Entries restored: everything with a name, folders and links too."""
@@ -18,10 +18,10 @@ class RestoreReport:
     failures: list[tuple[str, Message]] = field(default_factory=list)
     """What was not restored, and why."""
     incomplete: list[tuple[str, Message]] = field(default_factory=list)
-    """What was restored, but not all of it: an attribute, or a content that was no single state."""
+    """What was restored incompletely: an attribute, or a content that was no single state."""
     kept: list[str] = field(default_factory=list)
     """What existed in the target, and is as in the backup."""
     differing: list[tuple[str, Message]] = field(default_factory=list)
-    """What existed in the target, is not as in the backup, and was left as it was."""
+    """What existed in the target, differs from the backup, and was left as it was."""
     missing: list[str] = field(default_factory=list)
-    """The paths asked for that the set does not have."""
+    """The selected paths that the set does not have."""

@@ -27,9 +27,10 @@ class Recovered:
         self._linked: dict[str, Place | None] = {}
 
     def scan(self, volume: Volume, folder: str, number: int, keys: Identities) -> None:
-        """Read the archive's headers from one end to the other, as far as they can be read.
+        """Read the archive's headers from beginning to end, as far as they can be read.
 
-        Raises FileNotFoundError, KeyNeeded, and OSError, ValueError or ZstdError where it cannot be read on.
+        Raises FileNotFoundError, KeyNeeded, and OSError, ValueError or ZstdError if it cannot be read
+        further.
         """
         name = found_on(volume, folder, number)
         framed = ".zst" in name

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 
 class Selection:
-    """Exact paths, and folders with all that is in them; none named means everything."""
+    """Exact paths, and folders with everything in them; none named means everything."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._wanted = {"/" + path.strip("/") if path.strip("/") else "/" for path in paths}
         self._unmet = set(self._wanted)
 
     def wants(self, path: str) -> bool:
-        """Whether a path is one of these, or lies in one of them."""
+        """Whether a path is one of these, or is inside one of them."""
         if not self._wanted:
             return True
         return any(self._is_wanted(start) for start in _starts(path))
@@ -26,7 +26,7 @@ class Selection:
 
     @property
     def unmet(self) -> list[str]:
-        """The named paths that nothing was found for so far, sorted."""
+        """The named paths without a match so far, sorted."""
         return sorted(self._unmet)
 
 

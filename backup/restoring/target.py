@@ -1,7 +1,7 @@
 """The folder that is restored into: nothing is ever written outside it.
 
-Each path is walked folder by folder from the target, past no link, so that none leads out, be it from the
-tape or from before.
+Each path is walked folder by folder from the target, following no link, so that no link leads out, neither
+one from the tape nor an older one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class Refused(Exception):
-    """One entry cannot be restored; the others may."""
+    """One entry cannot be restored; the others may be."""
 
     def __init__(self, reason: Message) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ def _failed(error: OSError) -> TargetFailed:
 
 
 def split(path: str) -> tuple[bytes, ...]:
-    """The names on an absolute path. Raises Refused where one could lead out of the target."""
+    """The names in an absolute path. Raises Refused if one could lead out of the target."""
     parts = tuple(raw(path).split(b"/"))
     if len(parts) < 2 or parts[0] or b"\0" in raw(path):
         raise Refused(M("Its path is not an absolute one."))
@@ -66,10 +66,10 @@ def split(path: str) -> tuple[bytes, ...]:
 
 
 class Target:
-    """Folders below the target, of which the last one is held. Raises TargetFailed."""
+    """Folders below the target, of which the last one is kept open. Raises TargetFailed."""
 
     def __init__(self, root: Path, on_make: Callable[[bytes], None] = lambda _path: None) -> None:
-        """``on_make`` is told of each folder, by its path from the target, before it is made."""
+        """``on_make`` gets the path of each folder, from the target, before it is made."""
         self._on_make = on_make
         with _opening(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ class Target:
             dirfd.close(folder)
 
     def sync(self) -> None:
-        """Have what was written on the disk, once for many files. Raises TargetFailed."""
+        """Flush written data to disk, once for many files. Raises TargetFailed."""
         for folder in self._disks.values():
             try:
                 dirfd.sync(folder)
@@ -93,7 +93,7 @@ class Target:
                 raise _failed(error) from error
 
     def status(self, parts: tuple[bytes, ...]) -> os.stat_result | None:
-        """What is there under a path, past no link and nothing being made; None if nothing is."""
+        """What exists under a path, following no link and making nothing; None if nothing does."""
         here = dirfd.again(self._root)
         try:
             for name in parts[:-1]:
@@ -107,7 +107,7 @@ class Target:
             dirfd.close(here)
 
     def folder(self, parts: tuple[bytes, ...]) -> dirfd.Folder:
-        """A folder, held until the next call; what is missing is made. Raises Refused."""
+        """A folder, kept open until the next call; missing ones are made. Raises Refused."""
         if parts[: len(self._parts)] != self._parts:
             self._go((), dirfd.again(self._root))
         for name in parts[len(self._parts) :]:
@@ -155,12 +155,12 @@ def _opening(root: Path) -> Iterator[None]:
 
 @contextmanager
 def placed(folder: dirfd.Folder, name: bytes) -> Iterator[bytes]:
-    """Give a name to make something under; it takes its real name, at once, only when the body succeeds."""
+    """Yield a temporary name; the file gets its real name, atomically, only if the body succeeds."""
     temporary = b".tapeline-" + secrets.token_hex(8).encode()
     try:
         yield temporary
         dirfd.rename(folder, temporary, name)
     finally:
-        # Also after a rename: it does nothing where both names are links to the same file already.
+        # Also after a rename: a rename does nothing if both names are already links to the same file.
         with suppress(FileNotFoundError):
             dirfd.unlink(folder, temporary)

@@ -18,7 +18,7 @@ from policy.message import M, Message
 def receive(
     contents: Contents, entry: Entry, folder: dirfd.Folder, name: bytes, look_up: Callable[[int], None]
 ) -> list[Message]:
-    """Make a new file with the content and the metadata of an entry; returns what is not as it was.
+    """Make a new file with the content and the metadata of an entry; returns what differs from the backup.
 
     Raises Damaged, and OSError of the disk.
     """
@@ -39,7 +39,7 @@ def receive(
 
 
 def receive_piece(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], None]) -> None:
-    """Write a piece of a file to its place in an open one. Raises Damaged, and OSError of the disk."""
+    """Write a piece of a file to its position in an open one. Raises Damaged, and OSError of the disk."""
     assert entry.part
     blocks = _verified(contents, entry, look_up)
     if entry.sparse:
@@ -50,7 +50,7 @@ def receive_piece(contents: Contents, entry: Entry, fd: int, look_up: Callable[[
 
 
 def _verified(contents: Contents, entry: Entry, look_up: Callable[[int], None]) -> Iterator[memoryview]:
-    """The data of an entry; after the last block they are known to be what was backed up."""
+    """The data of an entry; after the last block they are verified."""
     hasher = blake3()
     for block in contents.read(entry.place):
         hasher.update(block)
@@ -73,7 +73,7 @@ def _write_sparse(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
 
 
 def _write_parts(fd: int, entry: Entry, blocks: Iterator[memoryview], at: int) -> None:
-    """Write what is between the holes of what begins ``at`` this place of the file."""
+    """Write the data between the holes, beginning ``at`` this position of the file."""
     data = _Data(blocks)
     try:
         _, segments = _map_of(entry, data)
@@ -87,7 +87,7 @@ def _write_parts(fd: int, entry: Entry, blocks: Iterator[memoryview], at: int) -
 
 
 def read_map(entry: Entry, blocks: Iterator[memoryview]) -> tuple[bytes, Segments]:
-    """The map of holes that the data of an entry begin with, as it stands there and as what it says.
+    """The map of holes at the beginning of an entry's data, as bytes and as segments.
 
     Raises ValueError, Damaged.
     """
@@ -103,14 +103,14 @@ def _map_of(entry: Entry, data: _Data) -> tuple[bytes, Segments]:
 
 
 class _Data:
-    """Blocks of any length, taken in other lengths."""
+    """Turns blocks of any length into blocks of other lengths."""
 
     def __init__(self, blocks: Iterator[memoryview]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
 
     def take(self, length: int) -> Iterator[memoryview]:
-        """The next bytes. Raises Damaged when there are not so many."""
+        """The next bytes. Raises Damaged if there are not so many."""
         while length:
             if not self._rest:
                 self._rest = next(self._blocks, memoryview(b""))
@@ -122,7 +122,7 @@ class _Data:
             yield part
 
     def end(self) -> None:
-        """See that nothing is left, which also verifies the hash. Raises Damaged."""
+        """Check that nothing is left, which also verifies the hash. Raises Damaged."""
         if self._rest or next(self._blocks, None) is not None:
             raise Damaged(M("Its data go on after its map of holes says."))
 

@@ -1,1 +1,1 @@
-"""What is in the sources: scanned, judged by the rules, compared with the parent, packed."""
+"""The contents of the sources: scanned, filtered by the rules, compared with the parent, packed."""

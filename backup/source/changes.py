@@ -1,8 +1,8 @@
 """What has changed since the parent of a set: two sorted streams, merged in constant memory.
 
-What the sets before have is a stream of rows: lines of bytes as PostgreSQL's COPY writes them, of path,
-raw_path, type, size, mtime_ns, ctime_ns, inode and partial (``db.sets.catalog.copy_known``). The row of a
-file that has not changed is equal to the one that the scan makes of it, and is not even taken apart.
+The earlier sets' state is a stream of rows: lines of bytes in the form of PostgreSQL's COPY, of path,
+raw_path, type, size, mtime_ns, ctime_ns, inode and partial (``db.sets.catalog.copy_known``). The row of an
+unchanged file equals the one that the scan makes, so it is not even parsed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v":
 
 
 class Known(NamedTuple):
-    """A file as the sets before have it."""
+    """A file as the earlier sets have it."""
 
     path: bytes
     type: str
@@ -35,13 +35,13 @@ class Known(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     inode: int
-    """As ``signed`` makes it."""
+    """In the form of ``signed``."""
     partial: bool
-    """What is on tape is no single state of the file."""
+    """The copy on tape is no single state of the file."""
 
 
 def known(row: bytes) -> Known:
-    """A row, taken apart."""
+    """A row, parsed."""
     path, raw_path, kind, size, mtime_ns, ctime_ns, inode, partial = row.rstrip(b"\n").split(b"\t")
     # In this format the \\x of a bytea has its own backslash doubled.
     name = _plain(path) if raw_path == b"\\N" else bytes.fromhex(raw_path[3:].decode())
@@ -53,11 +53,11 @@ def _plain(field: bytes) -> bytes:
 
 
 class Change(NamedTuple):
-    """What has to be written."""
+    """What must be written."""
 
     path: bytes
     status: Status | None
-    """None: it was there, and is no more."""
+    """None: it existed, and was deleted."""
     was: str | None = None
     """The type that it had; None: it is new."""
 
@@ -65,8 +65,8 @@ class Change(NamedTuple):
 def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
     """The changes, in the order of the set. Both streams are in this order.
 
-    A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. What was not
-    looked at, and all below it, stays as it was. ``after``: the key of the point of resuming.
+    A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. A path that
+    was not inspected, and all below it, counts as unchanged. ``after``: the key of the point of resuming.
     """
     rest = _Ahead(rows)
     while after is not None and rest.key is not None and rest.key <= after:
@@ -94,7 +94,7 @@ def _gone(known: Known) -> Change:
 
 
 class _Ahead:
-    """A stream of which the next row is known."""
+    """A stream whose next row is known."""
 
     def __init__(self, rows: Iterable[bytes]) -> None:
         self._rows = iter(rows)
@@ -130,14 +130,14 @@ def _has_changed(known: Known, status: Status) -> bool:
 
 
 class KnownFiles:
-    """What several sets make up, on disk: written once, read as often as it takes. Raises SpoolFailed."""
+    """The state of several sets, on disk: written once, read any number of times. Raises SpoolFailed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._paths: list[Path] = []
 
     def write(self, newest_first: Iterable[Callable[[BinaryIO], None]]) -> None:
-        """Have each set put its rows, in its order, into a file that it is given."""
+        """Have each set write its rows, in its order, into a file."""
         self._paths = []
         with spooling():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ class KnownFiles:
             self._paths.append(path)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Of each path the row of the newest set, unless it says that the file is gone."""
+        """For each path the row of the newest set, unless it records a deletion."""
         if len(self._paths) == 1:
             yield from (row for row in _rows(self._paths[0]) if not _is_gone(row))
             return

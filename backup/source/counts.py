@@ -1,4 +1,5 @@
-"""How much of each source a scan has found, and what of it is new, changed or gone: counted as it passes."""
+"""How much of each source a scan has found, and what of it is new, changed or deleted: counted during the
+scan."""
 
 from __future__ import annotations
 
@@ -23,15 +24,15 @@ from policy.paths import is_below, order
 from tape.programs.aside import Eyes
 
 SAMPLES = 50
-"""So many of the files that have changed are looked into, where that is many."""
+"""So many of the changed files are sampled, if there are that many."""
 SAMPLE_BYTES = 16 << 10
 MOST_SUFFIXES = 1000
-"""More suffixes are not told apart."""
+"""More suffixes are not counted separately."""
 
 
 @dataclass(slots=True)
 class Count:
-    """Of one root. Files are regular ones; each name of a file with several counts."""
+    """Of one root. Only regular files; each name of a file with several counts."""
 
     root: bytes
     files: int = 0
@@ -42,14 +43,14 @@ class Count:
     changed_names: list[str] = field(default_factory=list)
     deleted_names: list[str] = field(default_factory=list)
     samples: list[bytes] = field(default_factory=list)
-    """Paths of files that have changed, chosen from all of them by chance."""
+    """Paths of changed files, a random sample of all of them."""
     new_suffixes: Counter[bytes] = field(default_factory=Counter)
     deleted_suffixes: set[bytes] = field(default_factory=set)
     chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - a sample, no secret
 
     def planned(self, source: str, *, follows: bool) -> Planned:
-        """As the guard wants to know it; ``follows``: it is an increment."""
-        # What was known is there as it was, or changed, or gone; what is there and was not known is new.
+        """In the form of the guard; ``follows``: it is an increment."""
+        # A known path is unchanged, or changed, or deleted; an unknown path that exists is new.
         known = self.files - self.new + self.deleted if follows else None
         return Planned(
             source,
@@ -78,7 +79,7 @@ class Counts:
         return self._of.get(root)
 
     def found(self, stream: Iterable[Found]) -> Iterator[Found]:
-        """The walk of the scan, counted: each root comes before what is in it."""
+        """The walk of the scan, counted: each root comes before its contents."""
         count = Count(b"")
         for each in stream:
             path, status = each
@@ -123,7 +124,7 @@ def _count(count: Count, change: Change, *, was_file: bool) -> None:
 
 
 def _sample(count: Count, path: bytes) -> None:
-    """Each of those that come has the same chance to be among the samples."""
+    """Each path has the same chance to be among the samples."""
     if len(count.samples) < SAMPLES:
         count.samples.append(path)
     elif (place := count.chance.randrange(count.changed)) < SAMPLES:
@@ -142,7 +143,7 @@ def _note(names: list[str], path: bytes) -> None:
 
 
 def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
-    """The sources as they are, with what was counted in each."""
+    """The sources as they are, with the counts of each."""
     about = ", ".join(request.sources)
     follows = request.parent is not None
     seen, planned = [], []
@@ -163,7 +164,7 @@ def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
 
 
 def real_paths(sources: Sequence[str]) -> tuple[bytes | None, ...]:
-    """The real path of each source; None of one that is not there."""
+    """The real path of each source; None for a missing one."""
     return tuple(map(_real, sources))
 
 
@@ -174,7 +175,7 @@ def _real(source: str) -> bytes | None:
 
 
 def looked_into(paths: Sequence[bytes]) -> tuple[bool | None, ...]:
-    """Of each file whether it holds noise; None of one that is short or cannot be read."""
+    """For each file whether it contains noise; None for one that is short or cannot be read."""
     return tuple(map(_noise, paths))
 
 

@@ -1,4 +1,4 @@
-"""What is in a folder, as the scan sees it: the names in their order, each with what is to be known of it."""
+"""The contents of a folder for the scan: the names in their order, each with its facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backup.entry import FileType, signed
 from backup.source import reach
 
 MOST = 10_000
-"""A folder with more names is no listing: it is gone through part by part."""
+"""A folder with more names is not listed as a whole: it is walked part by part."""
 
 _FILE = b"%b\t\\N\tfile\t%d\t%d\t%d\t%d\tf\n"
 _OTHER = b"%b\t\\N\t%b\t0\t%d\t%d\t%d\tf\n"
@@ -29,28 +29,28 @@ class Status(NamedTuple):
     device: int
     nlink: int
     row: bytes
-    """The row of a file that has not changed since (``backup.source.changes``); empty where its name would
-    have to be escaped."""
+    """The row of an unchanged file (``backup.source.changes``); empty if its name would have to be
+    escaped."""
 
 
 _Fields = tuple[int, int, int, int, int, int, int, bytes]
 Listed = tuple[bytes, _Fields | None]
-"""A name, and the fields of its status; None for one that could not be looked at. Plain tuples: they cross to
-another process."""
+"""A name, and the fields of its status; None if it could not be inspected. Plain tuples: they go to another
+process."""
 
 
 def look(path: bytes) -> Status:
-    """Look at a path itself, past no link. Raises OSError."""
+    """The status of a path itself, following no link. Raises OSError."""
     return status_of(path, reach.status(path))
 
 
 def status_of(path: bytes, found: os.stat_result) -> Status:
-    """The status of a path, as the system describes it."""
+    """The status of a path, from the system's fields."""
     return Status(*_fields(path, found))
 
 
 def listed(folder: bytes) -> list[Listed] | None:
-    """What is in a folder; None if that is more than ``MOST``. Raises OSError."""
+    """The contents of a folder; None if there are more than ``MOST``. Raises OSError."""
     with reach.names(folder) as found:
         # No more of them: the names of a folder of millions would not fit into memory.
         names = list(islice(found, MOST + 1))
@@ -58,7 +58,7 @@ def listed(folder: bytes) -> list[Listed] | None:
 
 
 def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
-    """What names in a folder are, in their order."""
+    """The status of names in a folder, in their order."""
     base = folder.rstrip(b"/") + b"/"
     return [
         (name, None if found is None else _fields(base + name, found))
@@ -67,7 +67,7 @@ def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
 
 
 def kind_of(mode: int) -> FileType:
-    """What a path is by itself: that a file is one more name of another is not seen here."""
+    """The type of a path by itself: this does not show that a file is one more name of another."""
     if stat.S_ISREG(mode):
         return FileType.FILE
     if stat.S_ISDIR(mode):

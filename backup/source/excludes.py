@@ -1,4 +1,4 @@
-"""The rules that leave paths out of a backup, at work on the tree of one source."""
+"""The rules that leave paths out of a backup, applied to the tree of one source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
 class Filter:
-    """The rules at work on the tree of one source."""
+    """The rules, applied to the tree of one source."""
 
     def __init__(self, excludes: Excludes, root: bytes, device: int) -> None:
         self._patterns = Patterns(map(raw, excludes.patterns)) if excludes.patterns else None
@@ -24,17 +24,17 @@ class Filter:
         self._start = len(root.rstrip(b"/")) + 1
         self._device = device
         self.takes_every_file = not excludes.patterns and excludes.max_bytes is excludes.older_than_ns is None
-        """No rule leaves out a file that is looked at."""
+        """No rule leaves out any inspected file."""
 
     def matches(self, path: bytes, mode: int) -> bool:
-        """Whether a pattern leaves out this path, and thereby all below it. The source itself stays."""
+        """Whether a pattern leaves out this path, and so all below it. The source itself stays."""
         below = path[self._start :]
         if self._patterns is None or not below:
             return False
         return self._patterns.leave_out(below, is_folder=stat.S_ISDIR(mode))
 
     def passes_over(self, status: Status) -> bool:
-        """Whether a file is too large or too old. It is there: an increment leaves what it knows of it."""
+        """Whether a file is too large or too old. It exists: an increment keeps its earlier entry."""
         if not stat.S_ISREG(status.mode):
             return False
         rules = self._excludes
@@ -43,12 +43,12 @@ class Filter:
         )
 
     def is_foreign(self, status: Status) -> bool:
-        """Whether a folder is the root of another file system, whose content is left out."""
+        """Whether a folder is the root of another file system, whose contents are left out."""
         return self._excludes.one_file_system and status.device != self._device
 
     @property
     def leaves_out_caches(self) -> bool:
-        """Whether what is in folders that are tagged as caches is left out."""
+        """Whether the contents of folders tagged as caches are left out."""
         return self._excludes.caches
 
 

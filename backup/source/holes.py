@@ -1,4 +1,4 @@
-"""The holes of a sparse file, and the GNU sparse 1.0 map that keeps them in a tar."""
+"""The holes of a sparse file, and the GNU sparse 1.0 map that stores them in a tar."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Segments = list[tuple[int, int]]
 """(offset, length) of the parts with data, in order; the last is (size, 0) where a hole ends the file."""
 
 MOST = 65536
-"""A map of more parts gives up its smallest holes, so that its length stays bounded."""
+"""A map with more parts gives up its smallest holes, so that its length stays bounded."""
 
 
 def find(fd: int, size: int, most: int = MOST) -> Segments | None:
-    """The parts of an open file that hold data, or None if it has no holes that its file system knows."""
+    """The parts of an open file with data, or None if its file system reports no holes."""
     segments: Segments = []
     least, position = 1, 0
     while (part := _next_data(fd, position, size)) is not None:
@@ -33,7 +33,7 @@ def find(fd: int, size: int, most: int = MOST) -> Segments | None:
 
 
 def data_between(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts (offset, length) of a part of an open file that hold data."""
+    """The parts (offset, length) of a part of an open file with data."""
     while (part := _next_data(fd, start, end)) is not None:
         yield part
         start = part[0] + part[1]
@@ -55,7 +55,7 @@ def _next_data(fd: int, position: int, size: int) -> tuple[int, int] | None:
 
 
 def _append(segments: Segments, part: tuple[int, int], least: int) -> None:
-    """Add a part, together with the hole before it where that is shorter than ``least``."""
+    """Add a part, together with the hole before it if that is shorter than ``least``."""
     start, length = part
     if segments and start - sum(segments[-1]) < least:
         start = segments.pop()[0]
@@ -71,8 +71,8 @@ def _merged(segments: Segments, least: int) -> Segments:
 
 
 def part(segments: Segments, offset: int, size: int, most: int) -> tuple[int, Segments]:
-    """The part of a file of this size that begins at an offset and holds up to so many bytes of data, but one
-    block at least. It ends with a block: of a sparse member, ``tar`` takes each segment for whole blocks.
+    """The part of a file of this size that begins at an offset and has up to so many bytes of data, but at
+    least one block. It ends with a block: in a sparse member, ``tar`` reads each segment as whole blocks.
 
     Returns where it ends, and its segments.
     """
@@ -99,14 +99,14 @@ def part(segments: Segments, offset: int, size: int, most: int) -> tuple[int, Se
 
 
 def to_map(segments: Segments) -> bytes:
-    """The map as it stands before the data, filled up to whole blocks."""
+    """The map as it precedes the data, filled up to whole blocks."""
     numbers = [len(segments), *(number for part in segments for number in part)]
     plain = b"".join(b"%d\n" % number for number in numbers)
     return plain + bytes(-len(plain) % 512)
 
 
 class MapReader:
-    """Takes a map from the data of a member, block by block."""
+    """Reads a map from the data of a member, block by block."""
 
     def __init__(self, size: int) -> None:
         self.segments: Segments = []
@@ -115,7 +115,7 @@ class MapReader:
         self._rest = b""
 
     def feed(self, block: bytes) -> bool:
-        """Take the next 512 bytes; True when the map is whole. Raises ValueError when it is not a map."""
+        """Read the next 512 bytes; True when the map is whole. Raises ValueError if it is not a map."""
         *lines, self._rest = (self._rest + block).split(b"\n")
         for line in lines:
             self._numbers.append(_decimal(line))

@@ -1,4 +1,4 @@
-"""File systems that make up the numbers of their inodes: two of their files may have the same one."""
+"""File systems that invent inode numbers: two of their files may have the same one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def are_made_up(device: int) -> bool:
-    """Whether the inodes of this device cannot tell that two names are one file; unknown: they can."""
+    """Whether the inodes of this device cannot prove that two names are one file; unknown: they can."""
     mounted = _mounted()
     return device in mounted or (_look_again(device) and device in _mounted())
 
 
 @lru_cache(maxsize=4096)
 def _look_again(_device: int) -> bool:
-    """A device that was not there when the mounts were read: once for each."""
+    """Read the mounts again, once for each device that did not exist when they were read."""
     _mounted.cache_clear()
     return True
 
@@ -37,7 +37,7 @@ def _mounted() -> frozenset[int]:
 
 
 def _device(line: str) -> int | None:
-    """The device of a mount whose file system makes numbers up; None for another."""
+    """The device of a mount whose file system invents numbers; None for another."""
     fields, _, rest = line.partition(" - ")
     kind, _, options = rest.partition(" ")
     if not _MADE_UP.fullmatch(kind) and not (kind in ("cifs", "smb3") and "noserverino" in options):

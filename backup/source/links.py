@@ -29,7 +29,7 @@ class First(NamedTuple):
 
 
 class LinkTable:
-    """The names of this set that can be linked to. Only those of sealed archives outlive a crash."""
+    """The names of this set that can be linked to. Only those of sealed archives survive a crash."""
 
     @spooled
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class LinkTable:
 
     @spooled
     def keep(self, archives: set[int]) -> None:
-        """Forget what lies in any other archive: those do not count."""
+        """Discard names in any other archive: those do not count."""
         for (number,) in self._db.execute("SELECT DISTINCT archive FROM stored").fetchall():
             if number not in archives:
                 self._db.execute("DELETE FROM stored WHERE archive = ?", (number,))
@@ -53,8 +53,8 @@ class LinkTable:
 
     @spooled
     def find(self, dev: int, entry: Entry) -> First | None:
-        """The stored name of the same inode, if nothing has happened to the inode since. Where two files
-        only share its number, they differ in what else is known of them."""
+        """The stored name of the same inode, if the inode has not changed since. If two files only share its
+        number, their other facts differ."""
         row = self._db.execute(
             "SELECT path, sparse, blake3, place FROM stored WHERE dev = ? AND inode = ? AND facts = ?",
             (str(dev), str(entry.inode), _facts(entry)),
@@ -65,7 +65,7 @@ class LinkTable:
 
     @spooled
     def add(self, dev: int, entry: Entry) -> None:
-        """An inode with several names was stored under this one."""
+        """Record that an inode with several names was stored under this one."""
         place = " ".join(map(str, entry.place))
         self._db.execute(
             "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -91,7 +91,7 @@ class LinkTable:
 
     @spooled
     def commit(self) -> None:
-        """What was added so far lies in sealed archives."""
+        """The names added so far are in sealed archives."""
         self._db.execute("COMMIT")
         self._db.execute("BEGIN")
 

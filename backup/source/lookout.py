@@ -1,4 +1,4 @@
-"""Who looks at the sources: this process, or one that can be left behind (``tape.programs.aside``)."""
+"""Who reads the sources: this process, or one that can be left behind (``tape.programs.aside``)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tape.programs.aside import (
 T = TypeVar("T")
 
 AHEAD = 8 << 20
-"""So many bytes of a long file are asked of the disk before they are needed."""
+"""So many bytes of a long file are requested from the disk before they are needed."""
 
 
 class Here:
-    """In this very process: where nothing can be left behind, or need not be."""
+    """In this very process: if nothing can be left behind, or need not be."""
 
     wait: Wait | None = None
 
@@ -61,5 +61,5 @@ HERE = Here()
 
 
 def opened(wait: Wait | None) -> AbstractContextManager[Eyes]:
-    """Eyes for as long as a context lasts: aside where somebody watches over the time, else here."""
+    """Eyes for the time of a context: in another process if somebody watches the time, else here."""
     return nullcontext(HERE) if wait is None else Aside(wait)

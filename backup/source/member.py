@@ -1,4 +1,4 @@
-"""One file of a source, opened and looked at: all that its headers need, and its content to come."""
+"""One file of a source, opened and inspected: all that its headers need, and its content to come."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from policy.message import M, Message
 
 
 class Member(NamedTuple):
-    """An entry that has no place yet, and where its data come from."""
+    """An entry without a place so far, and the source of its data."""
 
     entry: Entry
     dev: int
     fd: int | None
-    """Open for reading, where it was looked at; None for what has no content. Whoever takes the member has it
-    closed there."""
+    """Open for reading in the process that inspected it; None for a file without content. Whoever takes the
+    member has it closed there."""
     sparse_map: bytes
     segments: holes.Segments
     """The parts of the file to read, in order."""
@@ -50,7 +50,7 @@ class Member(NamedTuple):
 
 
 def examined(path: bytes) -> tuple[Member | None, list[tuple[bytes, Message]]]:
-    """Look at a path; None when it cannot be backed up. And what is to be warned of."""
+    """Inspect a path; None if it cannot be backed up. And the warnings."""
     warnings: list[tuple[bytes, Message]] = []
     found = _examine(path, lambda of, reason: warnings.append((of, reason)))
     return found, warnings
@@ -79,7 +79,7 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
             os.close(fd)
             return None
         parts = holes.find(fd, status.st_size) if system.has_holes(status) else None
-        # One byte now: a file that cannot be read at all gets no member.
+        # Read one byte now: an unreadable file gets no member.
         system.probe(fd, parts[0][0] if parts else 0)
         entry = entry_of(path, FileType.FILE, status, _attributes(path, fd, warn))
         size = max(status.st_size, 0)
@@ -102,11 +102,11 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
 
 
 MOST_BEYOND = 1 << 30
-"""Bytes of content behind the reported size that are looked for: some files have no end."""
+"""How many bytes beyond the reported size are tried: some files have no end."""
 
 
 def _beyond(path: bytes, fd: int, size: int, warn: Warn) -> int:
-    """How much content follows the reported size, which some file systems do not know. Raises OSError."""
+    """How much content follows the reported size, which is wrong on some file systems. Raises OSError."""
     found = 0
     if size > LONGEST - READ_AT_ONCE:
         return 0

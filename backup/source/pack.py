@@ -1,4 +1,4 @@
-"""Small files made ready for the archive: headers, content and hash, all but their place."""
+"""Small files prepared for the archive: headers, content and hash, everything but their place."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Packed = tuple[int, int, bytes]
 """Of one file: the length of its headers, that of its content, and its line in the index up to its place."""
 
 Pack = tuple[bytes, list[Packed | None]]
-"""What stands in the tar for several files, one behind the other (headers, content, padding), and what each
-of them is; None stands for one that is not in it. Plain tuples: they cross to another process."""
+"""The tar bytes of several files, one after the other (headers, content, padding), and the description of
+each; None for one that is not in it. Plain tuples: they go to another process."""
 
 
 _ZEROS = bytes(tar.BLOCK)
 
 
 def is_small(mode: int, nlink: int, size: int) -> bool:
-    """Whether a file is one to be packed, unless it has holes: plain, with one name."""
+    """Whether a file can be packed, unless it has holes: a plain file with one name."""
     return stat.S_ISREG(mode) and nlink == 1 and 0 <= size <= SMALL
 
 
 def pack(paths: Sequence[bytes]) -> Pack:
-    """Pack files, in their order; all of them are asked of the disk before the first is read.
+    """Pack files, in their order; all of them are requested from the disk before the first is read.
 
-    One that is not as it should be (gone, changed, larger, unreadable, with a second name) is left out:
-    whoever asks looks at it by himself, and says what is wrong with it.
+    A file that is not as expected (deleted, changed, larger, unreadable, with a second name) is left out: the
+    caller inspects it itself, and reports what is wrong with it.
     """
     files = [_opened(path) for path in paths]
     parts: list[bytes] = []
@@ -57,14 +57,14 @@ def length_of(packed: Packed) -> int:
 
 def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
     try:
-        # What has become a fifo or a device meanwhile must not be opened.
+        # It must not be opened if it has become a fifo or a device meanwhile.
         status = os.lstat(system.native(path))
         if not is_small(status.st_mode, status.st_nlink, status.st_size) or system.has_holes(status):
             return None
         fd = os.open(system.native(path), system.READ)
     except OSError:
         return None
-    with suppress(OSError):  # a file system that takes no advice is read all the same
+    with suppress(OSError):  # a file system that supports no advice is read all the same
         system.read_soon(fd, 0, SMALL)
     return fd, status
 
@@ -76,7 +76,7 @@ def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[
     length = status.st_size
     try:
         xattrs = attributes.read(fd)
-        # One byte more than there should be: a file that grows is seen here.
+        # One byte more than expected: this detects a file that grows.
         content = os.read(fd, length + 1)
         after = os.fstat(fd)
     except OSError:
@@ -90,7 +90,7 @@ def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[
 
 
 def _is_as_before(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether what was read is the file that was looked at, and nobody wrote it meanwhile."""
+    """Whether the file that was read is the inspected one, and nobody wrote it meanwhile."""
     return (
         before.st_mtime_ns == after.st_mtime_ns
         and before.st_ctime_ns == after.st_ctime_ns

@@ -1,4 +1,4 @@
-"""What a first look at a source tells of it: is it there, on which file system, and how much is in it."""
+"""The first inspection of a source: does it exist, on which file system, and how much is in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backup.source import reach
 from policy.sources import Place, Source
 
 MOST_NAMES = 100_000
-"""More names of a folder are not counted: a look takes seconds."""
+"""No more names of a folder are counted: an inspection should take seconds."""
 
 MOUNTS = Path("/proc/self/mountinfo")
 DISKS = Path("/dev/disk/by-uuid")
@@ -36,7 +36,8 @@ class Mount(NamedTuple):
 
 
 def looked(sources: Sequence[str]) -> tuple[Source, ...]:
-    """What is seen of each source, as the host of the drive sees it. Whoever may hang asks it aside."""
+    """The facts of each source, as the host of the drive sees it. If it may hang, run it in another
+    process."""
     return tuple(map(_look, sources))
 
 
@@ -47,7 +48,7 @@ def _look(source: str) -> Source:
         names = _first_level(path) if stat.S_ISDIR(mode) else None
     except OSError:
         return Source(source, is_there=False)
-    # After the look: a file system that is mounted when it is asked for is there now.
+    # Afterwards: a file system that is mounted on access is there now.
     return Source(source, place=place_of(path), first_level=names)
 
 
@@ -57,7 +58,7 @@ def _first_level(folder: bytes) -> int:
 
 
 def place_of(path: bytes) -> Place:
-    """The file system that a real path lies on, as far as the system says."""
+    """The file system of a real path, as far as the system reports it."""
     mount = _mount_of(path)
     if mount is None:
         return Place(mount_point=shown(_point_above(path)))
@@ -73,7 +74,7 @@ def _mount_of(path: bytes) -> Mount | None:
 
 
 def innermost(path: bytes, found: Iterable[Mount]) -> Mount | None:
-    """The mount that a path lies on: the longest point above it, of several at one point the last."""
+    """The mount of a path: the longest mount point above it, and the last of several at one point."""
     best = None
     for mount in found:
         above = mount.point.rstrip(b"/") + b"/"
@@ -84,7 +85,7 @@ def innermost(path: bytes, found: Iterable[Mount]) -> Mount | None:
 
 
 def mounts(table: bytes) -> list[Mount]:
-    """The kernel's table (``/proc/self/mountinfo``), in its order; a line of another form is passed over."""
+    """The kernel's table (``/proc/self/mountinfo``), in its order; lines of another form are skipped."""
     found = []
     for line in table.splitlines():
         first, separator, rest = line.partition(b" - ")
@@ -100,7 +101,7 @@ def _plain(field: bytes) -> bytes:
 
 
 def _identity(mount: Mount) -> str | None:
-    """What tells a file system after a new start as well, as the name of its device may not."""
+    """What identifies a file system also after a reboot; the name of its device may not."""
     if _NAMED_BY_SOURCE.match(mount.kind):
         return mount.source
     return _uuid(mount.source) if mount.source.startswith("/dev/") else None
@@ -116,7 +117,7 @@ def _uuid(device: str) -> str | None:
 
 
 def _point_above(path: bytes) -> bytes:
-    """Where the system has no table of mounts."""
+    """For a system without a table of mounts."""
     while not os.path.ismount(system.native(path)):
         above, _, _ = path.rpartition(b"/")
         if not above:

@@ -1,4 +1,4 @@
-"""The list of changes, on disk: what will be backed up or recorded as gone, and how much that is."""
+"""The list of changes, on disk: what will be backed up or recorded as deleted, and how much that is."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from backup.spool import spooling
 
 
 class Kind(Enum):
-    """What is to be done with a path."""
+    """The action for a path."""
 
     STORE = b"+"
     SMALL = b"s"
-    """Store it, too: when the scan saw it, it was a file that can be packed whole."""
+    """Store it; at the time of the scan it was a file that can be packed whole."""
     GONE = b"-"
 
 
@@ -50,7 +50,7 @@ class Plan:
         """Files that can be packed whole."""
 
     def write(self, changes: Iterable[Change], links: LinkTable, check: Callable[[], None]) -> None:
-        """Write down every change; ``check`` is called now and then."""
+        """Write down every change; ``check`` is called regularly."""
         with spooling():
             sink = zstandard.open(self._path, "wb")
         try:

@@ -1,4 +1,4 @@
-"""What is asked of a path of the sources, however long: the system takes only so much of one at once."""
+"""Calls on a path of the sources of any length: the system accepts only so much of a path at once."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ elif sys.platform == "darwin":
     LONGEST = 1023
 else:
     LONGEST = 4095
-"""Bytes of a path that the system takes."""
+"""Bytes of a path that the system accepts."""
 
 STRIDE = LONGEST // 2
-"""So many bytes of a long path are walked in one go: they fit with the name of a descriptor before them."""
+"""So many bytes of a long path are walked in one step: they fit with the name of a descriptor before them."""
 
 LEASE = 60.0
-"""Seconds in which whoever has a lease on a file has to let go: Linux takes it from him after 45."""
+"""Seconds in which the owner of a lease must release it: Linux breaks it after 45."""
 PAUSE = 0.05
 
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | system.FOLDER | system.WITHIN
 
 
 class Leased(BlockingIOError):
-    """Somebody has a lease on a file, and did not give it back in time."""
+    """Another process has a lease on a file, and did not release it in time."""
 
 
 def is_long(path: bytes) -> bool:
-    """Whether the system does not take this path in one go."""
+    """Whether the system does not accept this path in one call."""
     return len(path) > LONGEST
 
 
 @contextmanager
 def near(path: bytes) -> Iterator[tuple[int | None, bytes]]:
-    """The descriptor of a folder above a path, and the rest of it; None where the path needs none.
+    """The descriptor of a folder above a path, and the rest of it; None if the path needs none.
 
-    Raises OSError; ELOOP or ENOTDIR where a link or a file has taken the place of a folder on the way.
+    Raises OSError; ELOOP or ENOTDIR if a link or a file has replaced a folder on the way.
     """
     if not is_long(path):
         yield None, system.native(path)
@@ -58,7 +58,7 @@ def near(path: bytes) -> Iterator[tuple[int | None, bytes]]:
 
 
 def _divided(path: bytes) -> tuple[bytes, bytes]:
-    """As much of a path as is walked in one go, and the rest."""
+    """As much of a path as is walked in one step, and the rest."""
     head = path[:STRIDE].rpartition(b"/")[0]
     return head, path[len(head) + 1 :]
 
@@ -71,7 +71,7 @@ def _entered(folder: int, path: bytes) -> int:
 
 
 def status(path: bytes) -> os.stat_result:
-    """What a path itself is, past no link. Raises OSError."""
+    """The status of a path itself, following no link. Raises OSError."""
     with near(path) as (folder, rest):
         return os.lstat(rest, dir_fd=folder)
 
@@ -83,9 +83,10 @@ def opened(path: bytes, flags: int = system.READ) -> int:
 
 
 def patiently(open_it: Callable[[], int]) -> int:
-    """Open a file that somebody may have a lease on, as a file server has for its clients.
+    """Open a file that may be under a lease, which a file server takes for its clients.
 
-    The first try asks for it, and each later one finds whether it was given back. Raises OSError, Leased.
+    The first try requests its release, and each later one checks whether it was released. Raises OSError,
+    Leased.
     """
     ends = time.monotonic() + LEASE
     while True:
@@ -115,7 +116,7 @@ def names(folder: bytes) -> Iterator[Iterator[bytes]]:
 if sys.platform == "win32":
 
     def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
-        """What names in a folder are, past no link; None for one that cannot be looked at."""
+        """The status of names in a folder, following no link; None for one that cannot be inspected."""
         base = folder.rstrip(b"/") + b"/"
         for name in names:
             yield _status(base + name)
@@ -129,7 +130,7 @@ if sys.platform == "win32":
 else:
 
     def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
-        """What names in a folder are, past no link; None for one that cannot be looked at."""
+        """The status of names in a folder, following no link; None for one that cannot be inspected."""
         # By the folder's descriptor: the system need not walk the whole path for each name.
         try:
             held = opened(folder, os.O_RDONLY | system.FOLDER)
@@ -149,13 +150,13 @@ else:
 
 
 def target(link: bytes) -> bytes:
-    """What a symbolic link has as its target. Raises OSError."""
+    """The target of a symbolic link. Raises OSError."""
     with near(link) as (folder, rest):
         return os.readlink(rest, dir_fd=folder)
 
 
 @contextmanager
 def named(path: bytes) -> Iterator[bytes]:
-    """A path as those calls of Linux take it that know no folder by its descriptor. Raises OSError."""
+    """A path for Linux calls that accept no folder's descriptor. Raises OSError."""
     with near(path) as (folder, rest):
         yield rest if folder is None else b"/proc/self/fd/%d/%b" % (folder, rest)

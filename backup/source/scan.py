@@ -1,4 +1,4 @@
-"""The names of all that is in the sources, sorted, in constant memory."""
+"""The names of everything in the sources, sorted, in constant memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tape.programs.aside import Eyes
 RUN = 100_000
 """So many names of one folder are sorted in memory; more are merged from disk."""
 PART = 1000
-"""So many names of a large folder are looked at in one go."""
+"""So many names of a large folder are inspected at once."""
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ Warn = Callable[[bytes, Message], None]
 
 
 class Found(NamedTuple):
-    """A path that is there. Without a status it was not looked at, nor what is below it."""
+    """An existing path. Without a status, neither it nor anything below it was inspected."""
 
     path: bytes
     status: Status | None
@@ -112,7 +112,7 @@ def _real(source: str) -> bytes:
 
 
 def _open(path: bytes, mode: int) -> None:
-    """Try it: a file server may refuse what the mode allows. Raises OSError."""
+    """Try to read it: a file server may refuse what the mode allows. Raises OSError."""
     if stat.S_ISDIR(mode):
         with reach.names(path):
             pass
@@ -121,15 +121,15 @@ def _open(path: bytes, mode: int) -> None:
 
 
 def unsupported(mode: int) -> bool:
-    """Whether a tape cannot hold a file of this kind."""
+    """Whether a tape cannot store a file of this kind."""
     return stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
 
 
 class Scan:
-    """A walk over the sources, past what need not or cannot be backed up.
+    """A walk over the sources, without what need not or cannot be backed up.
 
-    ``own``: device and inode of folders that belong to this very backup. ``helpers`` list folders ahead. What
-    is in a folder is looked at when the folder is listed; whoever reads a file looks at it once more.
+    ``own``: device and inode of folders that belong to this very backup. ``helpers`` list folders ahead. The
+    contents of a folder are inspected when the folder is listed; whoever reads a file inspects it once more.
     """
 
     def __init__(
@@ -151,10 +151,10 @@ class Scan:
         self._own = set(own)
         self._after = None if after is None else order(raw(after))
         self.left_out = 0
-        """Files and folders that the rules left out; what is in such a folder is not counted."""
+        """Files and folders that the rules left out; the contents of such a folder are not counted."""
 
     def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:
-        """Each path and all below it, in the order of the set, that comes after the point of resuming."""
+        """Each path and all below it, in the order of the set, after the point of resuming."""
         with ExitStack() as open_files:
             for path in paths:
                 yield from self._tree(path, open_files)
@@ -166,7 +166,7 @@ class Scan:
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             self._warn(root, SOURCE_MISSING if missing else unreadable(error))
-            # Not looked at: an increment must not take its files for deleted.
+            # Not inspected: an increment must not treat its files as deleted.
             yield Found(root, None)
             return
         stack: list[Iterator[Found]] = [iter((Found(root, None),))]
@@ -189,7 +189,7 @@ class Scan:
                     stack.append(inside)
 
     def _judged(self, found: Found, rules: Filter) -> Found | None:
-        """What is to be said of a path; None: for this backup it is not there."""
+        """The warning for a path; None: for this backup it does not exist."""
         path, status = found
         if status is None:
             try:
@@ -233,7 +233,7 @@ class Scan:
     def _inside(
         self, folder: bytes, status: Status, rules: Filter, open_files: ExitStack
     ) -> Iterator[Found] | None:
-        """What is in a folder; None when it could not be listed."""
+        """The contents of a folder; None if it could not be listed."""
         if rules.is_foreign(status):
             self.left_out += 1
             return iter(())
@@ -252,12 +252,12 @@ class Scan:
         return self._wanting(folder, found, rules)
 
     def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
-        """What is in a large folder, of which never all is in memory."""
+        """The contents of a large folder, never all in memory at once."""
         while part := list(islice(names, PART)):
             yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
 
     def _wanting(self, folder: bytes, found: list[Listed], rules: Filter) -> Iterator[Found]:
-        """What was found in a folder; those folders of it that will be walked are listed ahead."""
+        """The names found in a folder; its folders that will be walked are listed ahead."""
         base = folder.rstrip(b"/") + b"/"
         part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in found]
         folders = (
@@ -284,12 +284,12 @@ class Scan:
     def _spilled(self, run: str, open_files: ExitStack) -> Iterator[bytes]:
         path = Path(run)
         file = open_files.enter_context(path.open("rb"))
-        # It goes with whoever has it open, whatever becomes of him.
+        # It vanishes with the process that has it open, even if that crashes.
         path.unlink()
         return split(file)
 
     def _see(self, function: Callable[..., T], path: bytes, *more: Any) -> T:
-        """Look at a path of the sources. Raises OSError."""
+        """The status of a path of the sources. Raises OSError."""
         return self._eyes.ask(function, path, *more, about=shown(path))
 
 
@@ -317,7 +317,7 @@ def _spill(run: list[bytes], spool: str) -> str:
 
 
 def split(file: IO[bytes]) -> Iterator[bytes]:
-    """The names in a file where each ends with a NUL."""
+    """The names in a file, each ended by a NUL."""
     rest = b""
     while block := file.read(65536):
         *names, rest = (rest + block).split(b"\0")

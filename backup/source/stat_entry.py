@@ -1,4 +1,4 @@
-"""The entry of a path, as the system describes it; what it stores and where it lies come later."""
+"""The entry of a path, from the system's facts; its content and place come later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def entry_of(
     target: str | None = None,
     blake3: bytes | None = None,
 ) -> Entry:
-    """``target``: what a symbolic link says. ``blake3``: of the content, where it has been read."""
+    """``target``: of a symbolic link. ``blake3``: of the content, if it has been read."""
     return Entry(
         path=text(path),
         type=kind,

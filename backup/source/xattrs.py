@@ -1,4 +1,4 @@
-"""Extended attributes and the names of owners, where the system has them."""
+"""Extended attributes and the names of owners, if the system has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One archive under way: its tar on the volume and its index in the spool, in one pass over the data."""
+"""One unfinished archive: its tar on the volume and its index in the spool, in one pass over the data."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tape.drive import Volume
 from tape.programs.aside import Eyes, Reading
 
 Read = Callable[[int], None]
-"""Told after each block how many bytes were read; may raise to end the writing."""
+"""Called after each block with the number of bytes read; may raise to end the writing."""
 
 
 class Archive:
-    """Add members, then finish; or abandon it, and it does not count."""
+    """Add members, then finish it; if it is abandoned, it does not count."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Archive:
 
     @property
     def frame_length(self) -> int:
-        """Uncompressed bytes in the frame under way."""
+        """Uncompressed bytes in the current frame."""
         return self._out.frame_length
 
     @property
@@ -78,7 +78,7 @@ class Archive:
 
     @property
     def on_the_way(self) -> int:
-        """The most that the volume has still to get of what was added."""
+        """The most that the volume may still get of what was added."""
         return self._out.held + self._buffered.held
 
     @property
@@ -108,12 +108,12 @@ class Archive:
         return entry, problem
 
     def add_whole(self, entry: Entry) -> None:
-        """Say that a file is whole with its last piece, which was added before."""
+        """Record that a file is whole with its last piece, which was added before."""
         self.index.add(entry)
         self.files += 1
 
     def add_pack(self, pack: Pack) -> int:
-        """Write files that were made ready before; returns the bytes of their content."""
+        """Write files that were packed before; returns the bytes of their content."""
         data, files = pack
         at = size = 0
         for packed in files:
@@ -128,12 +128,13 @@ class Archive:
         return size
 
     def add_link(self, entry: Entry, head: bytes) -> None:
-        """Write one more name of a file that is stored already; it takes the place of its first name."""
+        """Write one more name of a file that is stored already; it has the place of its first name."""
         self._out.write(head)
         self._enter(entry)
 
     def add_deletion(self, entry: Entry) -> None:
-        """Say that a file of the parent is gone: a tar cannot, so it stands in the index alone."""
+        """Record that a file of the parent was deleted: a tar cannot express that, so only the index has
+        it."""
         self.index.add(entry)
         self.deleted += 1
 
@@ -145,7 +146,7 @@ class Archive:
         self._out.write(tar.END)
         self._out.end_frame()
         self._file.close()
-        # Encrypted, it is the file on the volume that counts, not what went into it.
+        # If it is encrypted, the file on the volume counts, not its input.
         written = self._file if isinstance(self._file, EncryptedFile) else self._out
         record = ArchiveRecord(
             number=self.number,
@@ -180,7 +181,7 @@ class Archive:
             self.size += entry.size
 
     def _content(self, member: Member, fd: int, read: Read) -> tuple[bytes, Message | None]:
-        """Copy the content; what can't be read becomes zeros, so that the tar stays whole."""
+        """Copy the content; unreadable parts become zeros, so that the tar stays whole."""
         hasher = blake3()
         if member.sparse_map:
             hasher.update(member.sparse_map)

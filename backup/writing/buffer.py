@@ -1,9 +1,8 @@
 """Memory between the source and the drive: a drive that has to stop for data wears the tape and loses time.
 
-A thread writes what is in the buffer. Where ``in_bursts``, it begins only when the buffer holds as much as
-the high-water mark, and goes on until it is empty. The mark is low at first, and rises each time when the
-drive ran dry before the end of a file: a source that keeps pace never waits, a slow one soon makes for few
-and long bursts.
+A thread writes the buffer. With ``in_bursts``, it begins only when the buffer has filled to the high-water
+mark, and continues until it is empty. The mark is low at first, and rises each time the drive ran dry before
+the end of a file: a source that keeps pace never waits, a slow one soon leads to few and long bursts.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from tape.drive import TapeFile
 BLOCK = MIB
 LEAST = 8 * BLOCK
 FIRST_MARK = 1 / 64
-"""The high-water mark at first, as a part of the buffer."""
+"""The initial high-water mark, as a part of the buffer."""
 RISE = 4
 HIGHEST_MARK = 4 / 5
 
 
 class Buffer:
-    """What the files of one set have in common: blocks of memory, the mark, how often the drive ran dry."""
+    """What the files of one set share: blocks of memory, the mark, how often the drive ran dry."""
 
     def __init__(self, size: int, *, in_bursts: bool) -> None:
         self.size = max(size, LEAST)
@@ -42,7 +41,7 @@ class Buffer:
             return memoryview(bytearray(BLOCK))
 
     def give(self, block: memoryview) -> None:
-        """Take a block back that nobody needs any more."""
+        """Take back a block that nobody needs any more."""
         self._free.append(block)
 
     def ran_dry(self) -> None:
@@ -54,7 +53,7 @@ class Buffer:
 
 
 class BufferedFile:
-    """A file of the volume, written by a thread. What is given to ``write`` belongs to the file from then on.
+    """A file of the volume, written by a thread. Data given to ``write`` belongs to the file from then on.
 
     An error of the drive is raised by the next ``write``, or by ``close``.
     """
@@ -73,11 +72,11 @@ class BufferedFile:
 
     @property
     def held(self) -> int:
-        """Bytes that the drive has not got yet."""
+        """Bytes that the drive has not received yet."""
         return self._held
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Hand over; waits while the buffer is full. Raises TapeFull, TapeWriteError."""
+        """Pass on data; waits while the buffer is full. Raises TapeFull, TapeWriteError."""
         started = perf_counter()
         with self._changed:
             while self._held and self._held + len(data) > self._buffer.size and self._error is None:
@@ -94,7 +93,7 @@ class BufferedFile:
         self._phases.wait += perf_counter() - started
 
     def close(self) -> None:
-        """Write what is left and end the file. Raises TapeFull, TapeWriteError."""
+        """Write the rest and end the file. Raises TapeFull, TapeWriteError."""
         started = perf_counter()
         self._stop(dropped=False)
         self._phases.wait += perf_counter() - started
@@ -106,7 +105,7 @@ class BufferedFile:
         self._file.close()
 
     def drop(self) -> None:
-        """The file does not count any more: nothing of it is to be written from here on, and nobody waits."""
+        """The file no longer counts: write no more of it, and let nobody wait."""
         self._stop(dropped=True)
         with self._changed:
             self._waiting.clear()
@@ -155,7 +154,7 @@ class BufferedFile:
             return None
 
     def _is_enough(self) -> bool:
-        # A large piece may find no room before the mark is reached; it would wait for ever.
+        # A large piece may not fit before the mark is reached; it would wait for ever.
         return self._held >= self._buffer.mark or self._is_full
 
     def _done(self, data: bytes | bytearray | memoryview) -> None:

@@ -8,7 +8,7 @@ from tape.drive import Volume
 
 
 class Room:
-    """Asks the volume only when what was promised of it since might have filled it."""
+    """Asks the volume only if the bytes promised since the last time might have filled it."""
 
     def __init__(self, volume: Volume, reserve: int) -> None:
         self._volume = volume
@@ -16,10 +16,10 @@ class Room:
         self._left = 0
 
     def has(self, needed: int, archive: Archive | None) -> bool:
-        """Whether so many bytes fit beside what the archive under way will still take and the reserve."""
+        """Whether so many bytes fit beside the reserve and what the current archive will still take."""
         beside = archive.beside if archive else len(tar.END)
         if needed + beside > self._left:
-            # Asked in this order: what reaches the volume in between is counted twice, and never not at all.
+            # In this order: what reaches the volume in between is counted twice, and never not at all.
             on_the_way = archive.on_the_way if archive else 0
             self._left = self._volume.free() - self._reserve - on_the_way
         if needed + beside > self._left:
@@ -28,19 +28,19 @@ class Room:
         return True
 
     def left(self) -> int:
-        """How many bytes fit on the volume beside the reserve, when no archive is under way."""
+        """How many bytes fit on the volume beside the reserve, while no archive is open."""
         self._left = 0
         return self._volume.free() - self._reserve - len(tar.END)
 
     def ask_anew(self) -> None:
-        """More was written than what was asked for: an index, documents."""
+        """More was written than was promised: an index, documents."""
         self._left = 0
 
     def capacity(self) -> int:
-        """How many bytes would fit on a cartridge like this one if it were empty, or what is free of it."""
+        """How many bytes would fit on an empty cartridge of this kind, or its free space."""
         return self._volume.medium.capacity or self._volume.free()
 
     def could_ever(self, needed: int) -> bool:
-        """Whether so much would fit on a cartridge like this one if it were empty."""
+        """Whether so much would fit on an empty cartridge of this kind."""
         capacity = self._volume.medium.capacity
         return capacity is None or needed <= capacity - self._reserve

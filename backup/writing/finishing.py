@@ -45,7 +45,7 @@ class Finishing:
         self._folder = folder_of(request.set_id)
 
     def run(self, sources: Collection[bytes]) -> tuple[datetime, int]:
-        """Write and seal; returns since when the set is complete, and the bytes that this took."""
+        """Write and seal; returns the time at which the set became complete, and the bytes that this took."""
         database = self._put_database()
         finished = datetime.now(UTC)
         name, size = manifest.finish(
@@ -62,7 +62,7 @@ class Finishing:
         return finished, sum(sizes.values())
 
     def _put_database(self) -> DatabaseRecord | None:
-        """The database as it is now, beside the archives; the backup is as good without it."""
+        """The database as it is now, beside the archives; the backup is complete without it too."""
         if self._request.dump is None:
             return None
         path = self._spool / DATABASE
@@ -90,7 +90,7 @@ class Finishing:
         return DatabaseRecord(name, size, digest.hexdigest())
 
     def _name_for_database(self, wanted: str) -> str:
-        """One that a crash cut off keeps its name and does not count."""
+        """A dump that a crash cut off keeps its name and does not count."""
         stem, _, suffix = wanted.partition(".")
         names = chain([f"{stem}.{suffix}"], (f"{stem}-{number}.{suffix}" for number in count(2)))
         return next(name for name in names if self._volume.size(f"{self._folder}/{name}") is None)

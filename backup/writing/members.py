@@ -1,4 +1,4 @@
-"""What the plan names, put into archives one after the other: whole, in pieces, as a link, or as gone."""
+"""Puts the plan's paths into archives one after the other: whole, in pieces, as a link, or as deleted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tape.errors import TapeFull
 from tape.programs.aside import Eyes
 
 LONGEST = 16
-"""A file that is longer than so many archives is cut also where it fits: a break costs one piece of it."""
+"""A file longer than so many archives is cut even if it fits: an interruption costs one piece of it."""
 
 
 class Members:
-    """Takes what is read ahead, and what has to be read here, into the archives of ``sealing``."""
+    """Takes packed files, and files that must be read here, into the archives of ``sealing``."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Members:
             self._tally.warn(raw(member.entry.path), problem)
 
     def _room_for_piece(self, member: Member, offset: int) -> int:
-        """How many bytes of data the next piece may have. Raises TapeFull where that is not worth a seal."""
+        """How many bytes of data the next piece may have. Raises TapeFull if that is not worth a seal."""
         room = self._sealing.room
         most = room.left()
         # What its headers, its index and incompressible data take besides.

@@ -1,4 +1,4 @@
-"""A file that is too long for one archive, cut in pieces: ordinary members that ``cat`` puts together."""
+"""A file that is too long for one archive, cut in pieces: ordinary members that ``cat`` joins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def head_of(piece: Member, set_id: str) -> bytes:
 
 
 def name_of(set_id: str, path: str, number: int) -> bytes:
-    """The name of a piece in the archive: beside the file itself, and one that no file of a source has."""
+    """The name of a piece in the archive: beside the file itself, and different from any file of a source."""
     plain = raw(path).lstrip(b"/")
     tag = blake3(set_id.encode() + b"\0" + plain).hexdigest(length=4).encode()
     folder, slash, name = plain.rpartition(b"/")

@@ -32,7 +32,7 @@ from tape.programs.aside import Eyes
 
 
 class Sealing:
-    """Keeps one archive under way at most. What ``seal`` has done survives a loss of power."""
+    """Keeps at most one archive open. What ``seal`` has done survives a loss of power."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Sealing:
         eyes: Eyes,
     ) -> None:
         self.archive: Archive | None = None
-        """The one under way."""
+        """The open one."""
         self.archives = list((request.resume or START).archives)
         """All that count, on any cartridge."""
         self.room = Room(volume, request.reserve_bytes)
@@ -66,7 +66,7 @@ class Sealing:
         self._buffer = Buffer(request.buffer_bytes, in_bursts=request.in_bursts)
         here = numbers(volume, request.set_id)
         counted = {archive.number for archive in self.archives}
-        # A link goes only to what this cartridge holds: each can be read by itself.
+        # A link refers only to a name on this cartridge: each cartridge can be read by itself.
         links.keep(counted & here)
         self._number = max(here | counted, default=0)
 
@@ -76,9 +76,9 @@ class Sealing:
         return self._buffer.starved
 
     def archive_for(self, head: int, length: int) -> Archive:
-        """The archive that the next member goes into: a new one if this one would become too long."""
+        """The archive for the next member: a new one if this one would become too long."""
         archive, most = self.archive, self._request.archive_bytes
-        # What is too long for any archive goes into this one: a new one would be too long as well.
+        # A member that is too long for any archive goes into this one: a new one would be too long as well.
         if archive and archive.length_with(head, length) > most and (length <= most or archive.length > most):
             self.seal()
             archive = None
@@ -103,7 +103,7 @@ class Sealing:
         return self.archive
 
     def has_room_in_frame(self, length: int) -> bool:
-        """Whether so much goes into the frame under way, with nothing else to be seen to."""
+        """Whether so much goes into the current frame, with nothing else to do."""
         archive = self.archive
         return (
             archive is not None
@@ -113,13 +113,13 @@ class Sealing:
         )
 
     def end_frame_if_long(self) -> None:
-        """End the frame under way once it is as long as asked for. Raises what the journal raises."""
+        """End the current frame once it is as long as requested. Raises what the journal raises."""
         if self.archive and self.archive.frame_length >= self._request.frame_bytes:
             self.archive.end_frame()
             self._tally.look_up()
 
     def seal(self) -> None:
-        """End the archive under way, seal it with its index, and only then let it count."""
+        """End the open archive, seal it with its index, and only then count it."""
         if self.archive is None:
             return
         record = self.archive.finish(follows=self.archives[-1].number if self.archives else None)
@@ -139,14 +139,14 @@ class Sealing:
             path.unlink()
 
     def seal_volume(self, sizes: Mapping[str, int]) -> None:
-        """Seal the volume and see that these files have these sizes on it."""
+        """Seal the volume and check that these files have these sizes on it."""
         started = perf_counter()
         self._volume.seal()
         confirm(self._volume, sizes)
         self.phases.seal += perf_counter() - started
 
     def abandon(self, error: BaseException) -> None:
-        """Give up the archive under way: it does not count."""
+        """Give up the open archive: it does not count."""
         if self.archive is not None:
             self.archive.abandon(error)
 

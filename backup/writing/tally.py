@@ -1,4 +1,4 @@
-"""How far a set has come, reported to the journal as it is written."""
+"""The progress of a set, reported to the journal while it is written."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from backup.request import Journal, ResumePoint, SetRequest
 from policy.message import Message
 
 START = ResumePoint((), 0, 0, 0, None)
-"""Of a set of which nothing is written yet."""
+"""Of a set with nothing written yet."""
 
 
 class Tally:
-    """What has been read of the sources. Asks the journal, a few times for each frame, whether to go on."""
+    """Counts what was read from the sources. Asks the journal, a few times for each frame, whether to
+    continue."""
 
     def __init__(self, request: SetRequest, journal: Journal) -> None:
         resume = request.resume or START
@@ -26,7 +27,7 @@ class Tally:
         self.read_again(count)
 
     def read_again(self, count: int) -> None:
-        """So many bytes were read that are counted already: a second name of a file. Raises as ``read``."""
+        """So many bytes were read that are already counted: a second name of a file. Raises as ``read``."""
         self._unchecked += count
         if self._unchecked >= self._frame_bytes:
             self.look_up()
@@ -41,7 +42,7 @@ class Tally:
         self._journal.progress(self.files, self.size)
 
     def look_up(self) -> None:
-        """Report the progress and ask whether to go on. Raises what the journal raises."""
+        """Report the progress and ask whether to continue. Raises what the journal raises."""
         self._unchecked = 0
         self.report()
         self._journal.check()

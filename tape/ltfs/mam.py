@@ -75,8 +75,8 @@ class Attributes:
 
     @property
     def lock(self) -> int:
-        """The lock state of the volume: 0 is none; 1 and 3 were set on purpose; 2, 4, 5 and 6 tell of a write
-        that failed (in either partition, the data, the index, both)."""
+        """The lock state of the volume: 0 is none; 1 and 3 were set on purpose; 2, 4, 5 and 6 mean that a
+        write failed (in either partition, the data, the index, both)."""
         return int.from_bytes(self.blobs.get(LOCK, b""), "big")
 
 

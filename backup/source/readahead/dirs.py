@@ -1,7 +1,7 @@
-"""Folders that are listed ahead of the scan, so that several of them are in flight at once.
+"""Folders that are listed ahead of the scan, so that several requests are in flight at once.
 
-The scan goes depth first: what it needs next are the folders in the one that it has just entered, and before
-those beside that one, which may have been asked for long ago. So each level has a few folders in flight.
+The scan goes depth first: next it needs the folders in the one that it has just entered, and before those
+beside that one, which may have been requested long ago. So each level has a few folders in flight.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from backup.source.readahead.pool import Helpers
 from tape.programs.command import Companion
 
 IN_FLIGHT = 3
-"""Folders of one level that each process has."""
+"""Folders of one level for each process."""
 QUESTIONS = 8
-"""Open questions of one process: with the longest paths they fit into a pipe that nobody reads just now."""
+"""Open requests of one process: with the longest paths they fit into a pipe that nobody reads just now."""
 HELD = 16 << 20
-"""Bytes of answers that nobody needs yet: with so many, no more are asked for."""
+"""Bytes of answers that nobody needs yet; beyond this, no more are requested."""
 
 
 @dataclass(slots=True)
 class _Level:
-    """What is in one folder and will be walked."""
+    """The contents of one folder that will be walked."""
 
     wanted: deque[bytes] = field(default_factory=deque)
     asked: int = 0
 
 
 class Listings:
-    """Ask for folders, take their listings in any order."""
+    """Request folders, take their listings in any order."""
 
     def __init__(self, helpers: Helpers) -> None:
         self._helpers = helpers
@@ -57,7 +57,7 @@ class Listings:
             self._ask(parent)
 
     def take(self, folder: bytes) -> list[Listed] | None:
-        """What is in a folder; None where nobody has listed it, or nobody could."""
+        """The contents of a folder; None if no process has listed it, or could."""
         answer = self._received(folder) if folder in self._asked else None
         parent = _parent(folder)
         level = self._levels.get(parent)
@@ -72,7 +72,7 @@ class Listings:
         return None if answer is None else worker.as_listing(answer)
 
     def finish(self) -> None:
-        """Read what nobody took, so that the processes can be asked other things."""
+        """Read answers that nobody has taken, so that the processes can accept other requests."""
         for helper, questions in self._questions.items():
             while questions:
                 questions.popleft()
@@ -94,13 +94,13 @@ class Listings:
                 self._questions.setdefault(helper, deque()).append(folder)
 
     def _least_busy(self) -> Companion | None:
-        """The process with the fewest open questions; None if each has too many."""
+        """The process with the fewest open requests; None if each has too many."""
         running = self._helpers.running
         found = min(running, key=lambda each: len(self._questions.get(each, ())), default=None)
         return None if found and len(self._questions.get(found, ())) >= QUESTIONS else found
 
     def _received(self, folder: bytes) -> worker.Answer | None:
-        """Read the answers of the process that was asked, up to this one."""
+        """Read the answers of this process, up to this one."""
         helper = self._asked[folder]
         questions = self._questions[helper]
         while folder not in self._answers:

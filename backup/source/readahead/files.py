@@ -1,4 +1,4 @@
-"""Several processes read ahead of the one that writes, so that many small files are in flight at once."""
+"""Several processes read ahead of the writing one, so that many small files are in flight at once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from tape.programs.command import Companion
 BATCH = 32
 """So many small files go to a process at once."""
 BATCH_PATHS = 8192
-"""Bytes of their names: the questions of two batches fit into a pipe that nobody reads at the moment."""
+"""Bytes of their names: the requests of two batches fit into a pipe that nobody reads at the moment."""
 IN_FLIGHT = 2
-"""Batches that each process has."""
+"""Batches for each process."""
 
 
 class Batch(NamedTuple):
-    """Consecutive parts of the plan, with what was packed of them."""
+    """Consecutive parts of the plan, with their packed files."""
 
     planned: list[Planned]
     pack: Pack
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it is packed, and nothing else is to be done."""
+        """Whether all of it is packed, and nothing else remains to be done."""
         return len(self.planned) == len(self.pack[1]) and None not in self.pack[1]
 
     def each(self) -> Iterator[tuple[Planned, Pack | None]]:
-        """Its parts one by one; with each that was packed, that."""
+        """Its parts one by one; each packed part with its packed files."""
         data, files = self.pack
         packed = iter(files)
         at = 0
@@ -53,7 +53,7 @@ NOTHING: Pack = (b"", [])
 
 
 class Readers:
-    """Goes through a plan in its order. Without processes, the one that writes reads for itself."""
+    """Goes through a plan in its order. Without processes, the writing process reads by itself."""
 
     def __init__(self, helpers: Helpers, phases: Phases) -> None:
         self._helpers = helpers
@@ -61,7 +61,7 @@ class Readers:
         self._turn = 0
 
     def ahead(self, plan: Iterable[Planned], small: int) -> Iterator[Batch]:
-        """The plan, batch by batch; there are so many ``small`` files in it."""
+        """The plan, batch by batch; it has so many ``small`` files."""
         self._helpers.start_for(small)
         parts = iter(plan)
         waiting: deque[tuple[list[Planned], Companion | None]] = deque()

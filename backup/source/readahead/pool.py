@@ -1,5 +1,5 @@
-"""Processes of our own that look at the sources ahead of the one that writes: each lists folders and packs
-small files, so that several of them are in flight at once."""
+"""Processes of our own that read the sources ahead of the writing one: each lists folders and packs small
+files, so that several of them are in flight at once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tape.programs.aside import Pipe, Wait
 from tape.programs.command import Companion
 
 FEW = 256
-"""So few files are not worth a process."""
+"""For fewer files a process is not worth its start."""
 
 
 class Helpers:
-    """So many processes, once they are worth it. As a context it ends them.
+    """So many processes, once they are worth it. As a context manager it ends them.
 
-    One that was killed is not asked any more; whoever asked does it for himself.
+    A killed process gets no more requests; the caller does the work itself.
     """
 
     def __init__(self, count: int, wait: Wait | None = None) -> None:
@@ -39,16 +39,16 @@ class Helpers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for helper in self._pipes:
-            # It may wait for a source for ever; so does nobody else.
+            # It may wait for a source for ever; nobody else does.
             helper.leave()
         self._stack.close()
 
     def start_for(self, files: int) -> None:
-        """So many files are to be looked at."""
+        """So many files are to be inspected."""
         if self._has_started or files < FEW:
             return
         self._has_started = True
-        with suppress(OSError):  # the host can start no more just now: with as many as there are, or none
+        with suppress(OSError):  # the host can start no more just now: those that exist must do
             while len(self.running) < self.count:
                 self._add(self._stack.enter_context(Companion("backup.source.readahead.worker")))
 
@@ -63,7 +63,7 @@ class Helpers:
         self._wait(shown(self._asked[helper][0]), seconds)
 
     def ask(self, helper: Companion, question: worker.Question, paths: list[bytes]) -> bool:
-        """Ask one of those that run; whether it is still there."""
+        """Send a request to one of the running processes; returns whether it is still there."""
         try:
             worker.ask(helper.stdin, question, paths)
             self._asked[helper].append(paths[0])
@@ -73,7 +73,7 @@ class Helpers:
         return True
 
     def answer(self, helper: Companion) -> worker.Answer | None:
-        """The answer to what this one was asked first; None when it has ended before."""
+        """The answer to the oldest request of this process; None if it has ended before."""
         try:
             answer = worker.answer(self._pipes.get(helper, helper.stdout))
         except (EOFError, OSError):

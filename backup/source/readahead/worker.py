@@ -1,7 +1,7 @@
-"""A process that looks at the sources: questions come in, answers go out, in their order.
+"""A process that reads the sources: requests come in, answers go out, in their order.
 
-Run as ``python -m backup.source.readahead.worker``. It ends when nobody asks it any more; a Ctrl-C is its
-owner's affair.
+Run as ``python -m backup.source.readahead.worker``. It ends when no more requests come; its owner handles a
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from backup.source.dirlist import Listed, listed
 from backup.source.pack import Pack, pack
 
 _SIZE = 8
-"""Bytes that say how long a part of a message is."""
+"""Bytes of the length of a message's part."""
 
 Answer = tuple[bytes, bytes]
-"""What is said, and the data that go with it."""
+"""A message, and the data that belong to it."""
 
 
 class Question(Enum):
-    """What is asked."""
+    """The kinds of requests."""
 
     PACK = b"p"
     """Pack these files."""
     LIST = b"l"
-    """What is in this folder?"""
+    """List this folder."""
 
 
 def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
@@ -37,32 +37,32 @@ def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
 
 
 class Readable(Protocol):
-    """A pipe, however it is read."""
+    """A pipe, read in any way."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def answer(pipe: Readable) -> Answer:
-    """The answer to the question that was sent first. Raises EOFError when the process has ended."""
+    """The answer to the oldest request. Raises EOFError if the process has ended."""
     sizes = _exactly(pipe, 2 * _SIZE)
     facts, data = (int.from_bytes(size, "little") for size in (sizes[:_SIZE], sizes[_SIZE:]))
     return _exactly(pipe, facts), _exactly(pipe, data)
 
 
 def as_pack(answered: Answer) -> Pack:
-    """What an answer to ``PACK`` says."""
+    """The content of an answer to ``PACK``."""
     facts, data = answered
     return data, marshal.loads(facts)  # noqa: S302 - from our own process
 
 
 def as_listing(answered: Answer) -> list[Listed] | None:
-    """What an answer to ``LIST`` says; None for a folder that was too large or could not be listed."""
+    """The content of an answer to ``LIST``; None for a folder that was too large or could not be listed."""
     found: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
     return found
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more questions."""
+    """Answer until there are no more requests."""
     while True:
         try:
             question = _exactly(asked, int.from_bytes(_exactly(asked, _SIZE), "little"))
@@ -80,12 +80,12 @@ def _listing(folder: bytes) -> list[Listed] | None:
     try:
         return listed(folder)
     except OSError:
-        # Whoever asks tries it for himself, and says what is wrong with it.
+        # The caller tries it itself, and reports what is wrong with it.
         return None
 
 
 def _send(pipe: BinaryIO, *parts: bytes) -> None:
-    """Send parts of any length; what is long is not copied once more."""
+    """Send parts of any length; long ones are not copied once more."""
     pipe.write(b"".join(len(part).to_bytes(_SIZE, "little") for part in parts))
     for part in parts:
         pipe.write(part)
@@ -104,5 +104,5 @@ if __name__ == "__main__":
     try:
         serve(sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:
-        # Whoever asked is gone, perhaps killed; what is not read yet is nobody's any more.
+        # The caller is gone, perhaps killed; nobody needs the unread rest.
         sys.stderr.close()
