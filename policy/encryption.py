@@ -1,7 +1,7 @@
 """Does a plan look as if somebody encrypts the sources? A pure function from counts and samples.
 
-Files that are encrypted change all at once, and hold noise then; or they are gone, and there are as many
-others with one suffix that none had before. Old tapes may be needed soon, so none is formatted then.
+Files that somebody encrypts change all at once, and then contain noise. Or they are deleted, and as many new
+files end with one suffix that no file had before. Old tapes may be needed soon, so none is formatted then.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from policy.guard import LEAST_FILES, Doubt, Limits, Planned, Rule
 from policy.message import M
 
 FAR = 80.0
-"""Percent of the samples, or of the files that are gone."""
+"""Percent of the samples, or of the deleted files."""
 LEAST_SAMPLES = 10
-"""Of fewer nothing is said."""
+"""Fewer files are not judged."""
 LEAST_BYTES = 2048
-"""Of fewer bytes no entropy can be told."""
+"""The entropy of fewer bytes cannot be measured."""
 NOISE = 7.8
 """Bits in a byte; text has 4 to 5, a program 6."""
 
@@ -41,11 +41,11 @@ _PACKED = (
     b"\x1aE\xdf\xa3",  # Matroska
     b"age-encryption.org",
 )
-"""How files begin that are as good as noise and say what they are."""
+"""The beginnings of file formats that look like noise but identify themselves."""
 
 
 def is_noise(sample: bytes) -> bool | None:
-    """Whether the beginning of a file is noise that says of no program what it is; None: it is too short."""
+    """Whether the beginning of a file is noise of no known format; None: it is too short."""
     if len(sample) < LEAST_BYTES:
         return None
     if sample.startswith(_PACKED) or sample[4:8] == b"ftyp":
@@ -60,7 +60,7 @@ def entropy(sample: bytes) -> float:
 
 
 def doubts(limits: Limits, planned: Iterable[Planned]) -> tuple[Doubt, ...]:
-    """A doubt for each source of an increment that looks so."""
+    """A doubt for each source of an increment that looks like this."""
     return tuple(
         doubt for source in planned if (doubt := _scrambled(limits, source) or _renamed(limits, source))
     )

@@ -8,25 +8,25 @@ from policy.message import M, Message
 
 
 class Consequence(StrEnum):
-    """What follows for the run when this error ends a step; the class of the error decides."""
+    """The consequence for the run if this error ends a step; the class of the error decides."""
 
     RETRY = "retry"
-    """Plumbing (network, database, a busy device): the same step may be tried again without harm."""
+    """Infrastructure (network, database, a busy device): the same step may be tried again without harm."""
     WAIT_FOR_OPERATOR = "wait_for_operator"
-    """Somebody has to do something at the drive; the run waits where its schedule allows it, else fails."""
+    """Somebody has to act at the drive; the run waits if its schedule allows it, else fails."""
     HOLD = "hold"
-    """A person has to accept what was found, or put it right; the run gives its drive back until then."""
+    """A person has to accept the findings, or repair their cause; the run gives its drive back until then."""
     RETIRE_TAPE = "retire_tape"
     """The cartridge must not be written again; the run fails."""
     FAIL_RUN = "fail_run"
-    """This run cannot go on; tape and drive are sound."""
+    """This run cannot continue; tape and drive are sound."""
 
 
 class TapelineError(Exception):
-    """Something an operator can act on: one line that says what happened, and one what to do.
+    """Something an operator can act on: one line with what happened, and one with what to do.
 
-    Subclasses set ``consequence`` and ``exit_code`` (0 done, 1 failed, 2 usage, 3 skipped,
-    4 waiting for an operator); the texts stand where the error is raised.
+    Subclasses set ``consequence`` and ``exit_code`` (0 done, 1 failed, 2 usage, 3 skipped, 4 waiting for an
+    operator); the texts are where the error is raised.
     """
 
     consequence: Consequence = Consequence.FAIL_RUN
@@ -38,7 +38,7 @@ class TapelineError(Exception):
         self.remedy = remedy
 
     def in_one(self) -> Message:
-        """What happened and what to do, as one text that is kept."""
+        """What happened and what to do, as one text that is stored."""
         if self.remedy is None:
             return self.message
         return M("{message} {remedy}", message=self.message.to_json(), remedy=self.remedy.to_json())
@@ -48,6 +48,6 @@ class TapelineError(Exception):
 
 
 class UsageError(TapelineError):
-    """A name, a value or a combination that the operator gave is wrong; nothing was done."""
+    """The operator gave a wrong name, value or combination; nothing was done."""
 
     exit_code = 2

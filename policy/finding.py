@@ -1,4 +1,4 @@
-"""What a precheck finds: each check with its verdict, and what they mean together."""
+"""The findings of a precheck: each check with its verdict, and their combined meaning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from policy.message import Message
 
 
 class Verdict(StrEnum):
-    """What a finding means for a run that would start now."""
+    """The meaning of a finding for a run that would start now."""
 
     OK = "ok"
     """It would go ahead."""
     WARNING = "warning"
-    """It would go ahead, and somebody should know this."""
+    """It would go ahead, but somebody should know this."""
     WAIT = "wait"
     """Somebody has to change the tape, or to accept the sources, first."""
     REFUSED = "refused"
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked."""
+    """One check."""
 
     check: str
     """Its name for scripts."""

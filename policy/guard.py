@@ -1,8 +1,8 @@
-"""The guard over the sources: is what would be backed up what it was? A pure function from facts to doubts.
+"""The guard over the sources: is what would be backed up as it was? A pure function from facts to doubts.
 
-A folder whose mount is gone would be backed up as a healthy, empty full, and push the real ones past
-retention. So a run is held where its sources are not as they were, until a person has accepted them. It is
-asked in two places: ``before`` a tape is touched, and ``after`` the plan, before the first byte is written.
+A folder whose mount is gone would be backed up as a healthy, empty full backup, and push the real ones past
+retention. So if the sources are not as they were, the run is held until a person has accepted them. The guard
+decides twice: ``before`` the run uses a tape, and ``after`` the plan, before the first byte is written.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from policy.paths import as_stored
 from policy.sources import Place, Source, Survey
 
 LEAST_FILES = 20
-"""Of fewer files, or names, no share is judged: one of three is a third."""
+"""With fewer files, or names, no share is judged: one of three is a third."""
 LEAST_BYTES = 16 << 20
-"""Of fewer bytes no share is judged."""
+"""With fewer bytes no share is judged."""
 NAMES = 5
-"""So many names are told of a doubt."""
+"""A doubt lists so many names."""
 WORSE = 10.0
-"""An acceptance still counts where a share has grown by so many percent of the whole since."""
+"""An acceptance still counts if a share has since grown by so many percent of the whole."""
 
 
 class Rule(StrEnum):
@@ -40,7 +40,7 @@ class Rule(StrEnum):
     DELETED = "deleted"
     CHANGED = "changed"
     ENCRYPTED = "encrypted"
-    """As ``policy.encryption`` says."""
+    """From ``policy.encryption``."""
 
 
 _FEWER = frozenset({Rule.EMPTY, Rule.FIRST_LEVEL, Rule.FEWER_FILES, Rule.FEWER_BYTES, Rule.DELETED})
@@ -52,24 +52,24 @@ _FOLLOWS: dict[Rule, frozenset[Rule]] = {
     # On another file system each file has another inode.
     Rule.PLACE: frozenset({Rule.CHANGED}),
 }
-"""What a person who accepts the one has accepted with it: it is found later, for the same reason."""
+"""The doubts that a person accepts together with this one: they are found later, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a source may be from what it was, in percent. None: that is not asked."""
+    """How far a source may differ from its former state, in percent. None: not checked."""
 
     fewer_files: float | None = 50.0
-    """Also how many fewer names there may be in the folder itself, and whether it may be empty."""
+    """Also how many fewer names the folder itself may have, and whether it may be empty."""
     fewer_bytes: float | None = 50.0
     deleted: float | None = 30.0
     changed: float | None = 60.0
     mount: bool = True
-    """Whether it has to be on the same file system."""
+    """Whether it must be on the same file system."""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Limits:
-        """From the field of a template, as ``values.guard`` reads it; what is left out has its default."""
+        """From the field of a template, as ``values.guard`` reads it; an omitted limit has its default."""
         return cls(**{name: _percent(value) for name, value in given.items()})
 
 
@@ -80,12 +80,12 @@ def _percent(value: Any) -> Any:
 
 
 OFF = "off"
-"""How a template says that something is not asked."""
+"""A template's word for "not checked"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a plan has of one source. Files are regular ones."""
+    """A plan's figures for one source. Only regular files."""
 
     path: str
     files: int
@@ -97,24 +97,24 @@ class Planned:
     deleted_names: tuple[str, ...] = ()
     changed_names: tuple[str, ...] = ()
     samples: tuple[bool | None, ...] = ()
-    """Of some of the files that have changed, whether they hold noise (``policy.encryption.is_noise``)."""
+    """For some of the changed files, whether they contain noise (``policy.encryption.is_noise``)."""
     new_suffix: tuple[str, int] = ("", 0)
-    """With what most of the new files end, and how many."""
+    """The suffix of most of the new files, and how many have it."""
     deleted_suffixes: frozenset[str] = frozenset()
-    """With what those end that are gone."""
+    """The suffixes of the deleted files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One thing that is not as it was, with the figures."""
+    """One difference, with its figures."""
 
     rule: Rule
     source: str
     message: Message
     share: float | None = None
-    """In percent, where the rule has a limit."""
+    """In percent, if the rule has a limit."""
     names: tuple[str, ...] = ()
-    """The first few."""
+    """The first few names."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -137,13 +137,13 @@ class Doubt:
 
     @property
     def in_words(self) -> Message:
-        """The figures, and the first names where there are some."""
+        """The figures, and the first names if there are some."""
         if not self.names:
             return self.message
         return M("{doubt} First: {names}", doubt=self.message.to_json(), names=", ".join(self.names))
 
     def covers(self, other: Doubt) -> bool:
-        """Whether a person who has accepted this one has accepted the other, too."""
+        """Whether a person who has accepted this doubt has accepted the other, too."""
         if self.source != other.source:
             return False
         if self.rule is not other.rule:
@@ -152,13 +152,13 @@ class Doubt:
 
 
 def open_doubts(found: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doubt, ...]:
-    """Those that nobody has accepted."""
+    """The doubts that nobody has accepted."""
     return tuple(doubt for doubt in found if not any(each.covers(doubt) for each in accepted))
 
 
 def before(limits: Limits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:
-    """What a first look at the sources has against them. ``surveys``: the norm, newest first; nothing is held
-    against a source that is not in it."""
+    """The doubts of a first inspection of the sources. ``surveys``: the norm, newest first; a source that is
+    not in it raises no doubt."""
     found: list[Doubt] = []
     for source in seen:
         was = surveys[0].of(source.path) if surveys else None
@@ -185,7 +185,7 @@ def _at_a_look(limits: Limits, was: Source, source: Source) -> Iterator[Doubt]:
 
 
 def _differs(was: Place, now: Place) -> bool:
-    """What is not known is no difference."""
+    """An unknown fact is no difference."""
     pairs = ((was.kind, now.kind), (was.id, now.id), (was.mount_point, now.mount_point))
     return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
@@ -210,8 +210,8 @@ def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iter
 
 
 def after(limits: Limits, surveys: Sequence[Survey], planned: Iterable[Planned]) -> tuple[Doubt, ...]:
-    """What a plan has against the sources, against the median of the norm; and, of an increment, against what
-    it follows. A source that is not in the norm, or was empty, holds nothing."""
+    """The doubts of a plan about the sources, compared with the median of the norm; and, for an increment,
+    with the sets that it follows. A source that is not in the norm, or was empty, raises no doubt."""
     found: list[Doubt] = []
     for source in planned:
         kept = [was for each in surveys if (was := each.of(source.path)) is not None]
@@ -223,8 +223,8 @@ def after(limits: Limits, surveys: Sequence[Survey], planned: Iterable[Planned])
 
 
 def _usual(kept: Sequence[int | None]) -> int:
-    """The median of what is known, newest first; nothing where the last set had nothing. An earlier set that
-    had nothing does not tell how much is usual."""
+    """The median of the known figures, newest first; nothing if the last set had nothing. An earlier set that
+    had nothing does not show how much is usual."""
     known = [count for count in kept if count is not None]
     return median_high([count for count in known if count]) if known and known[0] else 0
 
@@ -292,7 +292,7 @@ def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
 
 
 def _is_beyond(part: int, whole: int, limit: float) -> bool:
-    """At the limit is within it."""
+    """A share equal to the limit is within it."""
     return part * 100 > limit * whole
 
 
@@ -305,7 +305,7 @@ def _shown(part: int, whole: int) -> str:
 
 
 def not_mounted(demanded: Iterable[str], seen: Iterable[Source]) -> tuple[str, ...]:
-    """Those folders of ``must_be_mounted`` at or below which a source lies, but no file system is mounted."""
+    """The folders of ``must_be_mounted`` at or below which there is a source, but no mounted file system."""
     sources = list(seen)
     return tuple(point for point in demanded if not all(_is_met(point, each) for each in sources))
 
@@ -318,6 +318,6 @@ def _is_met(point: str, source: Source) -> bool:
 
 
 def is_at_or_below(path: str, folder: str) -> bool:
-    """Whether a path, as people write it, is a folder or lies in it."""
+    """Whether a path, as people write it, is a folder or is inside it."""
     at, within = (as_stored(text).rstrip("/") + "/" for text in (folder, path))
     return within.startswith(at)

@@ -1,4 +1,5 @@
-"""When the condition of a cartridge is worth a warning: pure thresholds over what drive and chip count."""
+"""When the condition of a cartridge deserves a warning: pure thresholds over the counters of drive and
+chip."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ TERABYTE = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on to warn; None: never."""
+    """The limits of a warning; None: never."""
 
     loads: int | None = None
     written_tb: float | None = None
@@ -22,13 +23,13 @@ class Limits:
 
 
 def alerts(tape_id: str, health: Mapping[str, Any]) -> Iterator[Message]:
-    """What the drive itself warns of; it may be the drive's trouble or the tape's."""
+    """The drive's own warnings; the cause may be the drive or the tape."""
     for alert in health.get("tape_alerts") or ():
         yield M("The drive reports for tape {tape_id}: {alert} (TapeAlert).", tape_id=tape_id, alert=alert)
 
 
 def wear(tape_id: str, health: Mapping[str, Any], limits: Limits) -> Iterator[Message]:
-    """What an operator should know of a cartridge after a run. What is not counted is not warned of."""
+    """The warnings about a cartridge after a run. A counter that is not known causes none."""
     if _reaches(health, "write_errors", limits.write_errors):
         yield M(
             "Tape {tape_id} has {count} write errors: take it out of use soon.",

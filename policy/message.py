@@ -1,4 +1,4 @@
-"""A text for an operator, kept as data so that it can be shown in any language, also years later."""
+"""A text for an operator, stored as data so that it can be shown in any language, even years later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Message:
     params: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """The English text, for logs; a value that is a message itself is shown as its text."""
+        """The English text, for logs; a value that is itself a message is shown as its text."""
         return self.id.format(**{name: _english(value) for name, value in self.params.items()})
 
     def to_json(self) -> dict[str, Any]:
@@ -35,5 +35,5 @@ def _english(value: Any) -> Any:
 
 
 def M(text: str, /, **params: Any) -> Message:  # noqa: N802 - the short name is gettext's extraction keyword
-    """Write a message where it is used; Babel extracts the first argument of ``M(...)``."""
+    """Create a message where it is used; Babel extracts the first argument of ``M(...)``."""
     return Message(text, params)

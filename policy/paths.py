@@ -1,4 +1,4 @@
-"""The paths of a set, and their order: scan, archives and the comparison of two sets go by it."""
+"""The paths of a set, and their order, for the scan, the archives and the comparison of two sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 
 def order(path: bytes) -> bytes:
-    """The key of the order of a set: a folder comes right before what is in it."""
+    """The sort key of a set's order: a folder comes right before its contents."""
     return path.rstrip(b"/").replace(b"/", b"\0")
 
 
@@ -16,11 +16,11 @@ def is_below(key: bytes, folder: bytes) -> bool:
 
 
 def as_stored(path: str) -> str:
-    """A path as an operator writes it, as sets have it: ``C:\\data`` is ``/C:/data`` there."""
+    """A path as an operator writes it, in the form of sets: ``C:\\data`` becomes ``/C:/data``."""
     written = PureWindowsPath(path)
     return f"/{written.as_posix()}" if written.is_absolute() else path
 
 
 def on_the_drives_host(path: Path) -> str:
-    """A path as that host has it, which may be one of Windows while this is none."""
+    """A path in the form of that host, which may run Windows even if this one does not."""
     return str(path if PureWindowsPath(path).is_absolute() else path.absolute())

@@ -1,4 +1,4 @@
-"""The sources of a backup as facts: what was seen of each, and what a set keeps of them."""
+"""The sources of a backup as facts: what was seen of each, and what a set stores of them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The file system that a source lies on. None: the system does not say, which is no difference."""
+    """The file system of a source. None: the system does not report it, which is no difference."""
 
     kind: str | None = None
     """Its type, as the kernel names it: ``ext4``, ``nfs4``."""
     id: str | None = None
-    """What is the same after a new start: the UUID of a disk, the address of a share."""
+    """What stays the same after a reboot: the UUID of a disk, the address of a share."""
     mount_point: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source at a moment. None: not known, which is not zero."""
+    """One source at one time. None: not known, which is not zero."""
 
     path: str
     """As the template names it."""
@@ -42,14 +42,14 @@ class Source:
 
 
 class Survey(NamedTuple):
-    """What a set keeps of its sources, so that a later one can be compared with it."""
+    """A set's record of its sources, so that a later set can be compared with it."""
 
     rules: str
-    """Tells which sources were named and what was left out: with other rules nothing is compared."""
+    """Identifies the named sources and the rules of exclusion: with other rules nothing is compared."""
     sources: tuple[Source, ...]
 
     def of(self, path: str) -> Source | None:
-        """What was seen of a source."""
+        """The facts of a source."""
         return next((source for source in self.sources if source.path == path), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Survey(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What a complete set of the same template has kept."""
+    """The record of a complete set of the same template."""
 
     survey: Survey
     is_accepted: bool
@@ -69,12 +69,12 @@ class Past(NamedTuple):
 
 
 NORM = 5
-"""So many of the last sets say what is usual."""
+"""So many of the last sets define what is usual."""
 
 
 def norm(past: Sequence[Past], rules: str) -> list[Survey]:
-    """The surveys that a new one is compared with, of these of the last sets, newest first: those with the
-    same rules. What a person has accepted is the norm from then on."""
+    """The surveys to compare a new one with, from these of the last sets, newest first: those with the same
+    rules. What a person has accepted is the norm from then on."""
     found: list[Survey] = []
     for each in past:
         if len(found) == NORM:

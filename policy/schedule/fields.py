@@ -19,7 +19,7 @@ from policy.times.days import WEEKDAYS
 from policy.times.period import ScheduleType
 
 REQUIRED = object()
-"""The default of a field that has none."""
+"""The default of a field without a default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,18 @@ class Field:
     name: str
     kind: Kind
     doc: str
-    """What an editor shows; one line, English."""
+    """The description in an editor; one line, English."""
     default: Any = REQUIRED
     """As the program uses it."""
     column: str = ""
-    """The column that holds it, where that has another name."""
+    """The column of its value, if that has another name."""
 
     @property
     def stored_as(self) -> str:
         return self.column or self.name
 
     def show(self, value: Any) -> Any:
-        """A value as it would stand in the file; None where the field is left out."""
+        """A value as the file would have it; None if the field is left out."""
         return None if value is None else self.kind.show(value)
 
 
@@ -78,7 +78,7 @@ WHEN: dict[ScheduleType, tuple[Field, ...]] = {
     ScheduleType.CRON: (Field("expression", values.CRON, "Five fields, as Debian's cron reads them."),),
     ScheduleType.MANUAL: (),
 }
-"""When a schedule of each type fires; kept as ``schedule_config``."""
+"""When a schedule of each type fires; stored as ``schedule_config``."""
 
 SCHEDULE = (
     Field("enabled", values.BOOLEAN, "Whether it runs at all.", default=True),
@@ -224,7 +224,7 @@ BACKUP = (
 def read(
     fields: tuple[Field, ...], given: Any, where: str, defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What was given, by field name, with defaults filled in. Raises UsageError that names the field."""
+    """The given values by field name, with defaults filled in. Raises UsageError that names the field."""
     table = as_table(given, where)
     known = {field.name for field in fields}
     for name in table:
@@ -243,12 +243,12 @@ def _value(field: Field, table: Mapping[str, Any], where: str, defaults: Mapping
 
 
 def missing(name: str, kind: Kind, where: str) -> UsageError:
-    """A field has to be there and is not."""
+    """A required field is missing."""
     return UsageError(M("{where}: '{field}' is missing.", where=where, field=name), _example(kind))
 
 
 def _example(kind: Kind) -> Message | None:
-    """What to write for a field: what its kind says of a value that is none."""
+    """What to write for a field: its kind's description of a missing value."""
     try:
         kind.read(None)
     except Wrong as wrong:
@@ -267,7 +267,7 @@ def value_of(kind: Kind, value: Any, where: str) -> Any:
 
 
 def _as_written(value: Any) -> str:
-    """A value as it may stand in the file, not as Python shows it."""
+    """A value as it may be in the file, not as Python shows it."""
     match value:
         case bool():
             return str(value).lower()
@@ -284,7 +284,7 @@ def as_table(given: Any, where: str) -> Mapping[str, Any]:
 
 
 def unknown(where: str, name: str, known: list[str]) -> UsageError:
-    """There is no such field, and perhaps what was meant."""
+    """The error for an unknown field, with the probable name."""
     close = get_close_matches(name, known)
     remedy = (
         M("Did you mean '{field}'?", field=close[0])

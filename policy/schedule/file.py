@@ -1,4 +1,4 @@
-"""The file of schedules: what it says, and its JSON Schema, both from the table of fields."""
+"""The file of schedules: its contents, and its JSON Schema, both from the table of fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.times.period import ScheduleType
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A schedule as the file has it, as values of columns."""
+    """A schedule from the file, as values of columns."""
 
     name: str
     schedule: dict[str, Any]
@@ -23,7 +23,7 @@ class Wanted:
 
 
 def read(document: Any, defaults: Mapping[str, Any]) -> list[Wanted]:
-    """The schedules of a file. ``defaults``: of fields whose default is a setting.
+    """The schedules of a file. ``defaults``: for fields whose default is a setting.
 
     Raises UsageError that names the first field that is wrong.
     """
@@ -78,7 +78,7 @@ def _columns(table: tuple[Field, ...], given: Any, where: str, defaults: Mapping
 
 
 def shown(schedule: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The columns of a schedule as the file would have them: pairs of a dotted name and a value."""
+    """The columns of a schedule in the form of the file: pairs of a dotted name and a value."""
     yield "when", {"type": schedule["schedule_type"].value, **schedule["schedule_config"]}
     for field in fields.SCHEDULE:
         yield field.name, field.show(schedule[field.stored_as])

@@ -1,4 +1,4 @@
-"""The kinds of values that an operator writes in a schedule: how each is read, shown and described."""
+"""The kinds of values in a schedule: how to read, show and describe each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from policy.times.local_time import zone_named
 
 
 class Wrong(ValueError):
-    """A value is not of its kind; what it should be is the remedy."""
+    """A value is not of its kind; the remedy describes what it should be."""
 
     def __init__(self, remedy: Message) -> None:
         super().__init__(remedy)
@@ -41,11 +41,11 @@ class Kind:
     """A kind of value."""
 
     read: Callable[[Any], Any]
-    """From what stands in the file to what the program uses; raises Wrong."""
+    """From the file's form to the program's; raises Wrong."""
     schema: dict[str, Any]
-    """The same rule as JSON Schema, as far as that can say it."""
+    """The same rule as JSON Schema, as far as that can express it."""
     show: Callable[[Any], Any] = _same
-    """From what the program uses to what would stand in the file."""
+    """From the program's form to the file's."""
 
 
 def text(pattern: str, remedy: Message) -> Kind:
@@ -94,7 +94,7 @@ _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
 
 
 def _clock(value: Any) -> time:
-    """TOML and some editors give a time of their own; both forms are taken."""
+    """TOML and some editors have a time type; both forms are accepted."""
     if isinstance(value, time) and not value.tzinfo and not value.microsecond:
         return value
     if not isinstance(value, str) or not re.fullmatch(_CLOCK, value):
@@ -153,7 +153,7 @@ def duration(least: timedelta) -> Kind:
 
 
 def show_duration(seconds: int) -> str:
-    """Seconds as they are written in the file: ``1d12h``."""
+    """Seconds in the form of the file: ``1d12h``."""
     parts = []
     for unit, length in _UNITS.items():
         count, seconds = divmod(seconds, length)
@@ -324,7 +324,7 @@ FOLDERS = Kind(
 )
 
 PATHS = Kind(_paths, {**FOLDERS.schema, "minItems": 0})
-"""As the folders to back up, and perhaps none."""
+"""As the folders to back up, but may be empty."""
 
 GUARD = Kind(
     _guard,

@@ -1,4 +1,4 @@
-"""The ``when`` of a schedule: from a type and its fields to the rule that says when it fires."""
+"""The ``when`` of a schedule: from a type and its fields to the rule by which it fires."""
 
 from __future__ import annotations
 

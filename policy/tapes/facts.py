@@ -1,4 +1,4 @@
-"""What the rules know of a tape: the facts that permit and precheck decide from."""
+"""What the rules know of a tape: the facts from which permit and precheck decide."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class CartridgeState(StrEnum):
     FULL = "full"
     """Sound, but nothing more fits on this generation."""
     UNKNOWN = "unknown"
-    """A format was cut off: an operator has to look at it and decide."""
+    """A format was cut off: an operator has to inspect it and decide."""
     RETIRED = "retired"
     """Taken out of use for ever."""
     ERROR = "error"
-    """A write error happened: it must not be written again."""
+    """A write error happened: nothing may write to it again."""
 
 
 class SetState(StrEnum):
-    """What a backup set is worth."""
+    """The state of a backup set."""
 
     WRITING = "writing"
-    """A run is writing it, or was cut off and can go on."""
+    """A run is writing it, or was cut off and can continue."""
     COMPLETE = "complete"
-    """Everything that was planned is on tape, sealed and catalogued."""
+    """All planned data is on tape, sealed and catalogued."""
     INCOMPLETE = "incomplete"
-    """Its run ended before the end; what was sealed can still be restored."""
+    """Its run ended before the end; sealed data can still be restored."""
     DESTROYED = "destroyed"
     """The cartridge was formatted afterwards."""
 
@@ -53,35 +53,35 @@ class SetFacts:
     started_at: datetime
     retention_until: datetime | None
     keep_sets: int | None = None
-    """It is kept while fewer than so many sets are newer."""
+    """It is kept while fewer sets than this are newer."""
     newer: int = 0
     """Complete sets of the same template and type that were begun later and are not known to be damaged."""
     expired: bool = False
     """An operator marked it as no longer needed."""
     followed_by: tuple[SetFacts, ...] = field(default=(), repr=False)
-    """The sets that hold the changes since this one, on whatever cartridge and in whatever state; and those
-    of which nobody knows what they follow, if it may be this one. ``policy.tapes.kin`` puts them together."""
+    """The sets with the changes since this one, on any cartridge and in any state; and increments of which
+    nobody knows what they follow, if it may be this one. ``policy.tapes.kin`` combines them."""
     is_imported: bool = False
-    """The catalogue knows it from a tape alone, or from before the database was restored: what follows it may
-    be on a tape that was not imported."""
+    """The catalogue knows it only from a tape, or from before the database was restored: sets that follow it
+    may be on a tape that was not imported."""
     is_newest_full: bool = False
     """No good full set of its template is newer."""
     is_sealed: bool = True
-    """The catalogue has an archive of it; what has none yet may leave a tape without a single file."""
+    """The catalogue has an archive of it; a set without one may leave a tape without a single file."""
 
     past_from: datetime = field(init=False, repr=False, compare=False)
-    """Since when its own time is over."""
+    """The moment at which its own time is over."""
     needed_until: datetime = field(init=False, repr=False, compare=False)
     """Until when a set that must not be lost could not be restored without it."""
 
     def __post_init__(self) -> None:
-        # A moment for each set, made from those of its followers: no chain is walked, however long it is.
+        # One moment for each set, computed from its followers: no chain is walked, however long it is.
         needed = max((each.kept_until for each in self.followed_by), default=retention.ALWAYS)
         object.__setattr__(self, "past_from", self._past_from())
         object.__setattr__(self, "needed_until", needed)
 
     def _past_from(self) -> datetime:
-        """Where a fact is missing, never, until a person has marked the set."""
+        """Never, if a fact is missing, until a person has marked the set."""
         if self.expired:
             return retention.ALWAYS
         if self.template_id is None or self.is_imported:
@@ -90,14 +90,15 @@ class SetFacts:
 
     @property
     def kept_until(self) -> datetime:
-        """Until when itself or what follows it is kept. What lies between may be destroyed, or be on a tape
+        """Until when it or a set that follows it is kept. Sets in between may be destroyed, or be on a tape
         that nobody has imported."""
         if self.state is SetState.DESTROYED:
             return self.needed_until
         return max(self.past_from, self.needed_until)
 
     def may_be_lost(self, now: datetime) -> bool:
-        """Whether nobody needs it any more: destroyed already; or past retention, as all that follows it."""
+        """Whether nobody needs it any more: destroyed already; or past retention, like all sets that follow
+        it."""
         return self.state is SetState.DESTROYED or self.kept_until <= now
 
     def is_past(self, now: datetime) -> bool:
@@ -138,22 +139,22 @@ class TapeFacts:
     identity: tuple[tuple[str, str | None], ...]
     known: CartridgeFacts | None
     lock: str = "none"
-    """Why it cannot be written although its switch allows it: ``advisory`` or ``write_error``."""
+    """Why it cannot be written although its switch permits it: ``advisory`` or ``write_error``."""
     drive: str | None = None
-    """Where it is, of a tape that what is on it does not tell."""
+    """Where it is, if its contents do not identify the tape."""
     erasable: bool = False
-    """Somebody at the drive has said of a tape that LTFS cannot read that nothing on it is needed."""
+    """Somebody at the drive has confirmed, for a tape that LTFS cannot read, that nothing on it is needed."""
     mount_failed: Message | None = None
-    """Why its volume could not be mounted when that was tried last."""
+    """Why the last attempt to mount its volume failed."""
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing on it could be lost: it is proved to be new, or somebody has said so."""
+        """Whether nothing on it could be lost: it is proved to be new, or somebody has confirmed that."""
         return self.state == "blank" or (self.state == "foreign" and self.erasable)
 
     @property
     def is_writable(self) -> bool:
-        """Whether neither its switch nor a lock forbids it to be written."""
+        """Whether neither its switch nor a lock forbids writing."""
         return not self.write_protected and self.lock == "none"
 
     def describe(self) -> str | dict[str, Any]:
@@ -170,7 +171,7 @@ STATES = {
     "cleaning": M("a cleaning cartridge"),
     "incompatible": M("a cartridge that does not fit the drive"),
 }
-"""How what is in a drive is called where it has no label."""
+"""The name for the contents of a drive without a label."""
 
 
 def described(state: str, label: str | None) -> str | dict[str, Any]:
@@ -210,7 +211,7 @@ class TapePolicy:
         )
 
     def accepts(self, tape: TapeFacts, now_local: datetime) -> bool:
-        """Whether a run of this policy may go on with this tape; says nothing about formatting it.
+        """Whether a run of this policy may continue with this tape; does not permit a format.
 
         ``now_local``: now, in the schedule's time zone.
         """
@@ -246,8 +247,8 @@ class TapePolicy:
                 return M("a blank tape, one labelled {month}, or an expired one", month=month)
 
     def _may_have(self, tape: TapeFacts) -> bool:
-        """What an operator has put into a pool is for the schedules of this pool alone; a blank tape belongs
-        to none until he registers it."""
+        """A tape that an operator has put into a pool is only for the schedules of this pool; a blank tape
+        belongs to none until the operator registers it."""
         return (tape.known.pool if tape.known else None) == self.pool
 
 

@@ -1,4 +1,4 @@
-"""Which sets need which: each set put together with what follows it, however long the chains are."""
+"""Which sets need which: each set combined with the sets that follow it, however long the chains are."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FULL = "full"
 
 
 def joined(sets: Iterable[SetFacts], parents: Mapping[str, str | None]) -> dict[str, SetFacts]:
-    """Sets with all that follows them, by id, from the sets by themselves.
+    """Sets with all that follow them, by id, from single sets.
 
-    ``parents``: what each of them follows. An increment of which nobody knows that follows every earlier set
-    of its template, or of any where one of the two templates is not known.
+    ``parents``: what each of them follows. If nobody knows what an increment follows, it follows every
+    earlier set of its template, or any earlier set if one of the two templates is not known.
     """
     single = {each.id: each for each in sets}
     followers = _followers(single, parents)
@@ -39,8 +39,8 @@ def joined(sets: Iterable[SetFacts], parents: Mapping[str, str | None]) -> dict[
 
 
 def changed(sets: Iterable[SetFacts], change: Callable[[SetFacts], SetFacts]) -> tuple[SetFacts, ...]:
-    """Sets after a change of each of them and of all that follows them. ``change`` gets a set whose followers
-    are changed already; what it gives back as it was costs nothing."""
+    """Sets after a change of each of them and of all that follow them. ``change`` gets a set whose followers
+    are changed already; a set that it returns unchanged costs nothing."""
     found: dict[int, SetFacts] = {}
     wanted = tuple(sets)
     waiting = list(wanted)
@@ -59,7 +59,7 @@ def changed(sets: Iterable[SetFacts], change: Callable[[SetFacts], SetFacts]) ->
 
 
 def _followers(single: Mapping[str, SetFacts], parents: Mapping[str, str | None]) -> dict[str, list[str]]:
-    """Of each set those that follow it next, in the order of their ids."""
+    """For each set the sets that follow it next, in the order of their ids."""
     found: dict[str, set[str]] = {each: set() for each in single}
     astray = _Astray(each for each in single.values() if each.type != FULL and not parents.get(each.id))
     for stored in single.values():
@@ -93,7 +93,7 @@ class _Astray:
 
 
 def _turned(followers: Mapping[str, Iterable[str]], within: Collection[str]) -> dict[str, list[str]]:
-    """Of each set those that it follows."""
+    """For each set the sets that it follows."""
     found: dict[str, list[str]] = {each: [] for each in within}
     for each, follow in followers.items():
         for follower in follow:
@@ -103,7 +103,7 @@ def _turned(followers: Mapping[str, Iterable[str]], within: Collection[str]) -> 
 
 
 def _last_first(followers: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Every set after all that follow it. What follows itself never comes, nor does what that follows."""
+    """Every set after all that follow it. A set that follows itself never comes, nor does what it follows."""
     left = {each: len(follow) for each, follow in followers.items()}
     followed = _turned(followers, followers.keys())
     ready = [each for each, count in left.items() if not count]

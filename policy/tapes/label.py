@@ -15,7 +15,7 @@ from policy.message import M
 MAX_SEQUENCE = 99
 
 _MONTHLY = re.compile(r"TP(?P<year>[0-9]{4})(?P<month>0[1-9]|1[0-2])(?P<sequence>[0-9]{2})")
-# What every driver can write and no command line can misread: it never begins with a dash.
+# Characters that every driver can write and no command line can misread; a label never begins with a dash.
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -35,7 +35,7 @@ class MonthlyLabel:
         return (self.year, self.month) == (moment.year, moment.month)
 
 
-# Of hundreds of tapes, for each run that is played ahead.
+# Called for hundreds of tapes, for each run that is simulated.
 @lru_cache(maxsize=4096)
 def parse(label: str | None) -> MonthlyLabel | None:
     """Read a monthly label; None if it is not one (a foreign label, no label, sequence 00)."""
@@ -56,7 +56,7 @@ def check(label: str) -> str:
 
 
 def to_ask_for(moment: datetime, taken: Collection[str]) -> str:
-    """The label that a scheduled full backup asks for: 01 of the local month, or the next free number.
+    """The label for a scheduled full backup: 01 of the local month, or the next free number.
 
     ``taken``: labels of other cartridges. Raises UsageError when all 99 numbers of the month are used.
     """
@@ -71,10 +71,10 @@ def to_ask_for(moment: datetime, taken: Collection[str]) -> str:
 
 
 def serial_for(label: str) -> str:
-    """The volume serial for LTFS (six characters A-Z 0-9): the label's own.
+    """The volume serial for LTFS (six characters A-Z 0-9), derived from the label.
 
-    Of a monthly one the digits of year, month and number, so that every tape of a century has another; of any
-    other label a letter and five characters made of it.
+    For a monthly label the digits of year, month and number, so that every tape of a century has another one;
+    for any other label a letter and five characters derived from it.
     """
     monthly = parse(label)
     if monthly:

@@ -1,4 +1,4 @@
-"""Why what is in a drive cannot be written on, whatever the catalogue and the schedule say of it."""
+"""Why the tape in a drive cannot be written, regardless of catalogue and schedule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from policy.tapes.facts import TapeFacts
 
 
 def no_volume(tape: TapeFacts) -> Message | None:
-    """Why what is in the drive neither is a volume nor may become one unasked, or None."""
+    """Why the contents of the drive neither are a volume nor may become one without a confirmation, or
+    None."""
     match tape.state:
         case "foreign" if not tape.erasable:
             return M(
@@ -31,7 +32,7 @@ def no_volume(tape: TapeFacts) -> Message | None:
 def not_mountable(tape: TapeFacts, *, begins: bool) -> Message | None:
     """What is known of a volume that could not be mounted, before anybody tries again, or None.
 
-    ``begins``: a format may come first; of an empty volume it makes a new one without mounting it.
+    ``begins``: a format may come first; it replaces an empty volume without mounting it.
     """
     if tape.mount_failed is None or (begins and tape.empty):
         return None
@@ -43,7 +44,7 @@ def not_mountable(tape: TapeFacts, *, begins: bool) -> Message | None:
 
 
 def read_only(tape: TapeFacts) -> Message | None:
-    """Why a tape that can be read cannot be written, or None."""
+    """Why a readable tape cannot be written, or None."""
     if tape.lock == "write_error":
         return M(
             "A write to tape {tape} has failed before: it is read-only for ever. What was sealed on it can be"

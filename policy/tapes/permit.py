@@ -1,6 +1,6 @@
 """The format permit: may this run format the cartridge in this drive now?
 
-Deny unless every line holds. A pure function from facts; its answer is stored with the reasons.
+Deny unless every condition is met. A pure function from facts; its answer is stored with the reasons.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from policy.tapes.facts import (
 
 
 class Denial(StrEnum):
-    """Why a permit is denied, or why what was denied is not appended to either."""
+    """Why a permit is denied, or why a tape that may not be formatted is not appended to either."""
 
     CLOCK = "clock"
     FROZEN = "frozen"
@@ -51,36 +51,36 @@ APPENDING = _OF_DATA | {Denial.CLOCK, Denial.FROZEN}
 """With one of PERIOD_DATA or OWN_SET, and nothing outside this set, the run appends to the tape."""
 
 _FOLLOWING = _OF_DATA | {Denial.NOT_APPENDED_TO}
-"""Denials that another one is the cause of."""
+"""Denials that another denial causes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormatFacts:
-    """All that the decision is made from."""
+    """All facts for the decision."""
 
     tape: TapeFacts
     seen_by_precheck: tuple[tuple[str, str | None], ...] | None
     policy: TapePolicy
     now_local: datetime
     run_id: int | None
-    """None: nobody runs; the question is asked beforehand."""
+    """None: there is no run; the question is asked in advance."""
     period: str | None
     named_label: str | None = None
-    """The old label, where an operator named it and so allowed its sets to be lost."""
+    """The old label, if an operator named it and so allowed its sets to be lost."""
     named_sets: frozenset[str] | None = None
-    """The sets that were on it when he named it: no others are lost; None: he names it just now."""
+    """The sets on it when the operator named it: no others are lost; None: the operator names it just now."""
     permit_used: bool = False
     """A permit of this part of the run was consumed before."""
     unknown_sets: tuple[str, ...] = ()
-    """The sets that the volume itself shows and the catalogue does not have."""
+    """The sets on the volume itself that the catalogue does not have."""
     strangers: tuple[str, ...] = ()
-    """What the volume itself shows besides sets of ours."""
+    """Files on the volume itself besides sets of ours."""
     is_unseen: bool = False
-    """There are files on the volume, and who wants to format it now has not mounted it to see which."""
+    """The volume has files, and whoever wants to format it now has not mounted it to see which."""
     clock_doubt: Message | None = None
-    """Why the present moment may be none (``policy.times.clock.leap``)."""
+    """Why the clock may be wrong now (``policy.times.clock.leap``)."""
     frozen: Message | None = None
-    """Why no tape is formatted at all, until a person lifts that."""
+    """Why no tape may be formatted at all, until a person lifts that."""
 
     @property
     def is_named(self) -> bool:
@@ -103,30 +103,31 @@ class Decision:
 
     @property
     def append(self) -> bool:
-        """Denied because this month's or this run's data is on the tape: the run goes on and appends."""
+        """Denied because this month's or this run's data is on the tape: the run continues and appends."""
         return appends(self.denials)
 
     @property
     def why_appended(self) -> Message:
-        """The reason that makes an append of it; that the sets on the tape are kept follows from each."""
+        """The reason why the run appends; each such reason implies that the sets on the tape are kept."""
         named = zip(self.denials, self.reasons, strict=False)
         return next(reason for denial, reason in named if denial in _TO_APPEND)
 
     @property
     def main_reason(self) -> Message:
-        """The reason that counts most: one that appending would not get round, if there is one."""
+        """The most important reason: one that appending does not avoid, if there is one."""
         named = zip(self.denials, self.reasons, strict=False)
         return next((reason for denial, reason in named if denial not in _FOLLOWING), self.reasons[0])
 
 
 def appends(denials: Iterable[str]) -> bool:
-    """Whether a run that was denied a format for these reasons appends to the tape: none is needed then."""
+    """Whether a run that was denied a format for these reasons appends to the tape: it needs no format
+    then."""
     found = set(denials)
     return bool(found & _TO_APPEND) and found <= APPENDING
 
 
 def decide(facts: FormatFacts) -> Decision:
-    """Answer the question of the permit; every denial that applies is named, in the order of the design."""
+    """Decide on the permit; every denial that applies is named, in the order of the checks."""
     found = tuple(_denials(facts))
     if any(denial in _TO_APPEND for denial, _ in found):
         found += tuple(_not_to_append(facts))
@@ -139,8 +140,8 @@ def decide(facts: FormatFacts) -> Decision:
 
 
 def _not_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """What is denied because of its data is not appended to either, once it is full, or where neither the
-    schedule nor the run's own set goes on on this tape."""
+    """A tape that is denied because of its data is not appended to either if it is full, or if neither the
+    schedule nor the run's own set continues on it."""
     tape, known = facts.tape, facts.tape.known
     if known and known.state is CartridgeState.FULL:
         yield Denial.FULL, M("Tape {tape} is full.", tape=tape.describe())
@@ -168,7 +169,7 @@ def _own_sets(facts: FormatFacts) -> Iterator[SetFacts]:
 
 
 def _there(facts: FormatFacts) -> Iterator[SetFacts]:
-    """The sets that the tape has, as the catalogue knows it; a set without an archive leaves a tape blank."""
+    """The sets on the tape according to the catalogue; a set without an archive leaves a tape blank."""
     is_blank = facts.tape.state == "blank"
     for stored in facts.tape.known.sets if facts.tape.known else ():
         if stored.state is not SetState.DESTROYED and (stored.is_sealed or not is_blank):
@@ -233,7 +234,7 @@ def _medium(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
 
 
 def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """The word of somebody at the drive is needed, and erases nothing that the catalogue says is kept."""
+    """A confirmation by somebody at the drive is required, and it erases nothing that the catalogue keeps."""
     reason = media.no_volume(facts.tape)
     if reason:
         yield Denial.FOREIGN_DATA, reason
@@ -248,8 +249,8 @@ def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
 
 
 def _shown(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """What the volume itself shows and the catalogue does not have. No label that an operator names lifts
-    that: he was not told of it."""
+    """Data on the volume itself that the catalogue does not have. Naming the label does not lift this: the
+    operator did not know of that data."""
     if facts.unknown_sets:
         yield (
             Denial.UNKNOWN_SETS,
@@ -277,7 +278,7 @@ def _affirms_to_be_empty(tape: TapeFacts) -> bool:
 
 
 def _contradictions(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
-    """A tape that affirms to be empty, and a catalogue that has a kept set on it: one of them is wrong."""
+    """The tape affirms that it is empty, and the catalogue has a kept set on it: one of them is wrong."""
     for stored in _there(facts):
         if stored.is_sealed and _is_kept(facts, stored):
             yield (
@@ -292,7 +293,7 @@ def _contradictions(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
 
 
 def _is_free_to_format(facts: FormatFacts) -> bool:
-    """Of an empty volume: it is one for this schedule, or had sets that are over."""
+    """For an empty volume: the schedule accepts it, or its sets are past."""
     known = facts.tape.known
     return facts.policy.accepts(facts.tape, facts.now_local) or bool(known and known.sets)
 
@@ -387,7 +388,7 @@ def _is_of_this_period(stored: SetFacts, facts: FormatFacts) -> bool:
 
 
 def condition(tape: TapeFacts) -> Iterator[tuple[Denial, Message]]:
-    """What forbids every write on a cartridge: its switch or a lock, and what happened to it."""
+    """Facts that forbid every write to a cartridge: its switch or a lock, and its state."""
     reason = media.read_only(tape)
     if reason:
         yield Denial.WRITE_PROTECTED, reason

@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
-"""Since when a set may be lost that nothing keeps."""
+"""From when a set may be lost that nothing keeps."""
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""When one may be lost that is kept for ever, or until something happens that is no date."""
+"""When a set may be lost that is kept for ever, or until an event without a date."""
 
 
 def until(finished_at: datetime, days: int | None) -> datetime | None:
-    """The moment up to which a set is kept; None: for ever."""
+    """The moment until which a set is kept; None: for ever."""
     return None if days is None else finished_at + timedelta(days=days)
 
 
 def past_from(retention_until: datetime | None, *, keep_sets: int | None = None, newer: int = 0) -> datetime:
-    """Since when a set may be lost. Without any limit it is kept for ever; with two, until both are past.
+    """From when a set may be lost. Without any limit it is kept for ever; with two, until both are past.
 
-    ``keep_sets``: so many of the newest are kept; ``newer``: so many complete ones of its kind came after it.
+    ``keep_sets``: so many of the newest are kept; ``newer``: so many complete ones of its kind are newer.
     """
     if keep_sets is None:
         return NEVER if retention_until is None else retention_until
@@ -30,5 +30,5 @@ def past_from(retention_until: datetime | None, *, keep_sets: int | None = None,
 def is_past(
     retention_until: datetime | None, now: datetime, *, keep_sets: int | None = None, newer: int = 0
 ) -> bool:
-    """Whether a set may be lost by these limits (``past_from``)."""
+    """Whether these limits allow a set to be lost (``past_from``)."""
     return past_from(retention_until, keep_sets=keep_sets, newer=newer) <= now

@@ -1,4 +1,4 @@
-"""Whether what a run will write fits on the tape, by what the last one wrote."""
+"""Whether the data of a run fits on the tape, estimated from the last run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from policy.message import M, Message
 
 
 def doubt(expected: int | None, room: int | None, tape: str) -> Message | None:
-    """Why the backup will probably span two tapes; None where it does, or where one of the two is not known.
+    """Why the backup will probably span two tapes; None if it fits, or if one of the two is not known.
 
-    ``expected``: bytes on tape of the last backup; ``room``: bytes that the tape will take.
+    ``expected``: bytes on tape of the last backup; ``room``: bytes that still fit on the tape.
     """
     if expected is None or room is None or expected <= room:
         return None

@@ -1,8 +1,8 @@
 """The verdict on a tape: what a run does with it: format, append or refuse, with the reasons in order.
 
-Everybody who has an opinion on a tape asks here: the steps of a run, the look for one that waits, the dry
-run, the dashboard, the calendar, the reminders. A run asks in three places: its precheck (``at_first``), its
-format (``policy.tapes.permit``), its backup (``may_write``); ``judge`` answers for all of them.
+All code that judges a tape asks here: the steps of a run, the check for a waiting run, the dry run, the
+dashboard, the calendar, the reminders. A run asks in three places: its precheck (``at_first``), its format
+(``policy.tapes.permit``), its backup (``may_write``); ``judge`` answers for all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Answer(StrEnum):
 
 
 class Objection(StrEnum):
-    """What a precheck has against a tape, in the order in which it looks."""
+    """A precheck's objections to a tape, in the order of its checks."""
 
     NO_VOLUME = "no_volume"
     WRITE_PROTECTED = "write_protected"
@@ -48,15 +48,15 @@ Objections = tuple[tuple[Objection, Message], ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A tape, and what a run means to do with it."""
+    """A tape, and what a run intends to do with it."""
 
     facts: FormatFacts
     begins: bool
-    """A format may come first: of a full backup, and of any that goes on on another tape."""
+    """A format may come first: for a full backup, and for any run that continues on another tape."""
     begun_here: bool | None = None
-    """Whether the set of the run goes on on this very cartridge; None: it goes on nowhere."""
+    """Whether the set of the run continues on this very cartridge; None: it continues nowhere."""
     is_let_pass: bool = False
-    """The schedule has a run go on to its format with a tape whose label cannot be read."""
+    """The schedule lets a run continue to its format with a tape whose label cannot be read."""
 
     @property
     def asks_permit(self) -> bool:
@@ -66,16 +66,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer, with what speaks against the tape at first, and the permit's own decision."""
+    """The answer, with the first objections to the tape, and the permit's own decision."""
 
     answer: Answer
     objections: Objections
     decision: Decision | None
-    """None: nobody would ask for a permit."""
+    """None: nobody would request a permit."""
 
     @property
     def reasons(self) -> tuple[Message, ...]:
-        """What speaks for the answer, in the order in which a run comes to it; nothing for a mere append."""
+        """The reasons for the answer, in the order in which a run finds them; none for a mere append."""
         found = [reason for _, reason in self.objections]
         if self.decision is not None and not (found and self.decision.allowed):
             found += [reason for reason in self.decision.reasons if reason not in found]
@@ -98,17 +98,17 @@ def judge(question: Question) -> Verdict:
 
 
 def at_first(question: Question) -> Objections:
-    """What a precheck has against a tape; nothing: the run goes on, to the permit if it begins."""
+    """A precheck's objections to a tape; none: the run continues, to the permit if it begins."""
     if question.is_let_pass and question.begins and question.facts.tape.state == "unreadable":
         return ()
     return tuple(_objections(question))
 
 
 def may_write(tape: TapeFacts, policy: TapePolicy, now_local: datetime, *, is_own: bool | None) -> bool:
-    """Whether a backup is written on this volume as it is, without a format.
+    """Whether a backup is written to this volume as it is, without a format.
 
     ``is_own``: whether it is the volume that the run has formatted or has begun its set on; None: the run has
-    none, and appends to what is there.
+    none, and appends to the existing data.
     """
     if tape.state != "formatted" or any(condition(tape)):
         return False
@@ -120,14 +120,15 @@ def _objections(question: Question) -> Iterator[tuple[Objection, Message]]:
     found = [*_of_the_medium(facts.tape)]
     if _is_full(question):
         found.append((Objection.FULL, M("Nothing more fits on it.")))
-    # A run tries it; whoever asks beforehand is told what came of the last time.
+    # A run tries it; for a question in advance, the result of the last attempt counts.
     doubt = media.not_mountable(facts.tape, begins=question.begins) if facts.run_id is None else None
     if doubt is not None:
         found.append((Objection.NOT_MOUNTABLE, doubt))
     yield from found
     if question.begun_here is False:
         yield Objection.BEGUN_ELSEWHERE, M("The set of this run goes on on another tape.")
-    # What cannot be written on is not appended to, whatever its label: that is the same objection twice.
+    # A tape that cannot be written cannot be appended to, with any label: that would be the same objection
+    # twice.
     elif question.begun_here is None and not _is_accepted(question) and (question.begins or not found):
         expected = facts.policy.expects(facts.now_local, begins=question.begins)
         yield Objection.NOT_ACCEPTED, M("It takes {expected}.", expected=expected.to_json())
@@ -142,7 +143,8 @@ def _of_the_medium(tape: TapeFacts) -> Iterator[tuple[Objection, Message]]:
 
 
 def _is_full(question: Question) -> bool:
-    """Nothing more fits, and it is not formatted: because nothing is, or because a set on it is kept."""
+    """The tape is full, and it is not formatted: because no format is intended, or because a set on it is
+    kept."""
     facts, known = question.facts, question.facts.tape.known
     if known is None or known.state is not CartridgeState.FULL or facts.is_named:
         return False
@@ -150,8 +152,8 @@ def _is_full(question: Question) -> bool:
 
 
 def _is_accepted(question: Question) -> bool:
-    """An increment begins on a tape that it can be appended to; before any other run a format may come, and
-    one of a known tape that an operator has named is his decision."""
+    """An increment begins only on a tape that it can be appended to. Before any other run a format may come,
+    and formatting a known tape that an operator has named is the operator's decision."""
     facts = question.facts
     if not question.begins:
         return facts.policy.may_append(facts.tape, facts.now_local)

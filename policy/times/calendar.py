@@ -1,7 +1,7 @@
-"""Which tape each future run needs, what it would erase and how full it would be: the rules, played ahead.
+"""Which tape each future run needs, what it would erase and how full it would be: the rules, simulated.
 
-Nothing is known for certain of a future run; it is taken to happen in time, to succeed, and to be as large as
-the median of earlier ones.
+Nothing is certain about a future run; it is assumed to happen in time, to succeed, and to be as large as the
+median of earlier ones.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ class Planned:
     retention_days: int | None
     keep_sets: int | None
     type: str
-    """``full``, or ``incremental`` or ``differential``, which is full where there is nothing to follow."""
+    """``full``, or ``incremental`` or ``differential``, which become full if there is nothing to follow."""
     size: int | None
-    """What it writes to tape, in bytes, as earlier runs suggest; None: there was none."""
+    """Its size on tape, in bytes, estimated from earlier runs; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A tape that is known, or a blank one that will be."""
+    """A known tape, or a future blank one."""
 
     facts: TapeFacts
     used: int
     capacity: int | None
     own: frozenset[str] = frozenset()
-    """The labels that are taken by this tape alone: it may be given them again."""
+    """The labels that only this tape has: it may get them again."""
     is_played: bool = False
-    """Whether an earlier run, played ahead, has put it where it is or given it its label."""
+    """Whether an earlier simulated run has put it where it is or given it its label."""
     as_of: int = 0
-    """How many of the sets that were played ahead its facts take into account."""
+    """How many of the simulated sets its facts take into account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ class Entry:
     tape_id: str | None
     """The cartridge; None: a blank tape."""
     label: str | None
-    """What the tape is called when the run writes on it; None: there is no tape that it could write on."""
+    """The tape's label when the run writes to it; None: there is no tape that the run could use."""
     insert: bool
-    """Whether another tape has to be put into the drive before."""
+    """Whether another tape must be put into the drive before."""
     format: bool
     erases: tuple[str, ...]
     used_before: int
     used_after: int | None = None
     capacity: int | None = None
     is_left: bool = False
-    """Whether an earlier run is yet to leave the tape in the drive, or to give it its label."""
+    """Whether an earlier run must first leave the tape in the drive, or give it its label."""
 
     @property
     def fits(self) -> bool | None:
@@ -95,12 +95,12 @@ class Entry:
 
 
 Written = tuple[SetFacts, str | None]
-"""A set that was played ahead, and what it follows."""
+"""A simulated set, and what it follows."""
 
 
 @dataclass(slots=True)
 class Stock:
-    """All tapes: in the drives, by name, and on the shelf. Playing ahead changes it."""
+    """All tapes: in the drives, by name, and on the shelf. The simulation changes it."""
 
     loaded: dict[str, Tape]
     shelf: list[Tape]
@@ -111,9 +111,9 @@ class Stock:
     capacity: int | None = None
     """Of a new tape, in bytes."""
     labels: set[str] = field(default_factory=set)
-    """Every label that is taken."""
+    """Every label in use."""
     written: list[Written] = field(default_factory=list)
-    """The sets that were played ahead."""
+    """The simulated sets."""
 
 
 def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
@@ -141,7 +141,7 @@ def _is_full(stock: Stock, run: Planned) -> bool:
 
 
 def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
-    """The run on this tape; afterwards the tape is in the drive, with the set on it."""
+    """Simulate the run on this tape; afterwards the tape is in the drive, with the set on it."""
     verdict = _verdict(stock, run, tape, local)
     formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
@@ -186,14 +186,14 @@ def _loaded(stock: Stock, run: Planned) -> Tape | None:
 
 
 def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
-    """The tape that somebody has to insert: one from the shelf that the rules allow, else a blank one."""
+    """The tape that somebody must insert: one from the shelf that the rules permit, else a blank one."""
     for place, tape in enumerate(stock.shelf):
         stock.shelf[place] = _aged(stock, tape)
         if _usable(stock, run, stock.shelf[place], local):
             return stock.shelf.pop(place)
     if not _is_full(stock, run):
         return None
-    # Of a pool there is none until somebody puts it in: his to do before the run.
+    # A pool has none until the operator puts one in, which must happen before the run.
     pool = run.policy.pool
     known = CartridgeFacts(0, "", None, CartridgeState.ACTIVE, pool, None) if pool else None
     blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=known)
@@ -244,8 +244,8 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
 
 
 def _aged(stock: Stock, tape: Tape) -> Tape:
-    """A tape after all that was played ahead, here or elsewhere: its sets have newer ones, or are followed by
-    one. It is brought up to date when somebody asks about it, and no sooner."""
+    """A tape after everything that was simulated, here or elsewhere: its sets have newer ones, or are
+    followed by one. It is updated only when somebody asks about it."""
     since, known = stock.written[tape.as_of :], tape.facts.known
     if not since or known is None:
         return tape
@@ -260,7 +260,7 @@ def _older(sets: Iterable[SetFacts], since: Sequence[Written]) -> tuple[SetFacts
 
     def after(stored: SetFacts) -> SetFacts:
         follow = (*stored.followed_by, *followers.get(stored.id, ()))
-        # Where no number is said, nobody counts.
+        # If no number is given, nothing is counted.
         count = newer[stored.template_id, stored.type] if stored.keep_sets is not None else 0
         is_newest = stored.is_newest_full and not newer[stored.template_id, _FULL]
         if not count and len(follow) == len(stored.followed_by) and is_newest == stored.is_newest_full:

@@ -1,4 +1,4 @@
-"""Whether a clock can be believed: a wrong one names the wrong month, and lets kept sets look expired."""
+"""Whether a clock can be trusted: a wrong one names the wrong month, and makes kept sets look expired."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def doubt(
 
 
 USUAL_QUIET = timedelta(days=35)
-"""An installation that is switched off from one monthly backup to the next is nothing unusual."""
+"""It is normal that an installation is switched off from one monthly backup to the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When the clock was last seen going on as it should."""
+    """The last time at which the clock was seen running normally."""
 
     seen_at: datetime
     longest_quiet: timedelta = timedelta()
@@ -47,8 +47,8 @@ class Mark:
 
 
 def leap(now: datetime, mark: Mark | None) -> Message | None:
-    """Why the present moment may be none, or None. A clock that jumps far ahead lets every kept set look
-    expired. One far behind what was seen last is as wrong, or the mark is."""
+    """Why the clock may be wrong now, or None. A clock that jumps far ahead makes every kept set look
+    expired. If it is far behind the last time seen, either the clock or that mark is wrong."""
     if mark is None:
         return M(
             "Nothing is known of when the clock was last right; it reads {now}. If that is the time:"

@@ -1,4 +1,4 @@
-"""Which days of the calendar a schedule means: every day, a day of the week, of the month, of the year."""
+"""The days of a schedule: every day, a day of the week, of the month, of the year."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EveryWeek:
 class DayOfMonth:
     """One day of a month: the ``index``-th of those that fall on ``weekdays``, from the end if negative.
 
-    Where a month has fewer, it is the last of them: day 31 is the last day, in February as well.
+    If a month has fewer, it is the last of them: day 31 is the last day, in February as well.
     """
 
     index: int

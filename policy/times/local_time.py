@@ -1,4 +1,4 @@
-"""Local times as moments, right on the days when the clock changes."""
+"""Local times as moments, correct on the days when the clock changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from policy.message import M
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """A time zone by its name. Raises UsageError where this host knows none."""
+    """A time zone by its name. Raises UsageError if this host does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -23,8 +23,7 @@ def zone_named(name: str) -> ZoneInfo:
 def moment_of(day: date, at: time, zone: ZoneInfo) -> datetime:
     """The moment, in UTC, at which a clock in ``zone`` shows this date and time.
 
-    A time that the clock skips stands for the moment just after the gap; of a time that comes twice it is
-    the first.
+    A time that the clock skips means the moment just after the gap; a time that occurs twice means the first.
     """
     local = datetime.combine(day, at, zone)
     moment = local.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""The period that a run belongs to: one success in it is enough for an automatic run."""
+"""The period of a run: one success in it is enough for an automatic run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from policy.times.local_time import zone_named
 
 
 class ScheduleType(StrEnum):
-    """How a schedule repeats, and thereby what its period is."""
+    """How a schedule repeats, which defines its period."""
 
     ONCE = "once"
     """One occurrence, which is its own period."""
@@ -26,7 +26,7 @@ class ScheduleType(StrEnum):
     CRON = "cron"
     """A cron expression; each occurrence is its own period."""
     MANUAL = "manual"
-    """Started by hand alone; each run is its own period."""
+    """Started only by hand; each run is its own period."""
 
 
 OWN_PERIOD = frozenset({ScheduleType.ONCE, ScheduleType.INTERVAL, ScheduleType.CRON, ScheduleType.MANUAL})
@@ -59,7 +59,7 @@ def is_done(
 ) -> bool:
     """Whether the period of ``due_at`` has its success already.
 
-    Where an occurrence is its own period, a success at or after it is one of this occurrence.
+    If an occurrence is its own period, a success at or after it counts for this occurrence.
     """
     if last_success is None:
         return False

@@ -1,6 +1,6 @@
-"""When a schedule fires: rules that name the next moment after any other.
+"""When a schedule fires: rules that compute the next moment after any other.
 
-A rule keeps no state, so whatever is asked again after a restart is answered the same.
+A rule keeps no state, so it gives the same answer after a restart.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Every so long, counted from ``start``: real hours, whatever the clock does."""
+    """At a fixed interval, counted from ``start``: real hours, independent of clock changes."""
 
     every: timedelta
     start: datetime
@@ -63,7 +63,7 @@ class Calendar:
     zone: ZoneInfo
 
     def after(self, moment: datetime) -> datetime | None:
-        # The day before: a time that the clock skips on one day may stand for a moment of the next.
+        # The day before: a time that the clock skips on one day may mean a moment of the next.
         first = moment.astimezone(self.zone).date() - timedelta(days=1)
         moments = (moment_of(day, self.at, self.zone) for day in self.days.since(first))
         return next(found for found in moments if found > moment)
@@ -77,7 +77,7 @@ class Cron:
     zone: ZoneInfo
 
     def after(self, moment: datetime) -> datetime | None:
-        # In the hour that comes twice, cronsim begins with times of the first pass.
+        # In the hour that occurs twice, cronsim begins with times of the first pass.
         found = (each.astimezone(UTC) for each in CronSim(self.expression, moment.astimezone(self.zone)))
         return next((each for each in found if each > moment), None)
 
@@ -96,7 +96,7 @@ COUNTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What has become due and was not decided."""
+    """The occurrences that are due and not decided."""
 
     first: datetime
     latest: datetime
@@ -107,7 +107,7 @@ class Overdue:
 
 
 def overdue(rule: Rule, first: datetime, now: datetime) -> Overdue:
-    """What is due at ``now``, given that ``first`` is the oldest that nobody has decided (not after now)."""
+    """The due occurrences at ``now``, given that ``first`` is the oldest undecided one (not after now)."""
     later = sum(1 for _ in islice(_until(rule, first, now), COUNTED - 1))
     last = latest(rule, first, now)
     before = latest(rule, first, last - timedelta(microseconds=1)) if later else None

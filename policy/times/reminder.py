@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 PAUSE = timedelta(hours=20)
-"""A schedule that is due more often than once a day is spoken of once a day all the same."""
+"""A schedule that is due more often than once a day is still announced once a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """One of the two looks at the drive before a run."""
+    """One of the two checks of the drive before a run."""
 
     name: str
     """``first`` or ``again``."""
     due_at: datetime
     """When the run is due."""
     opened_at: datetime
-    """From when on the reminder may be said."""
+    """From when on the reminder may be sent."""
 
 
 def due(moment: datetime, due_at: datetime, *, before: timedelta, again: timedelta) -> Reminder | None:
-    """The reminder that a moment belongs to; None: it is too early, or the run is due already."""
+    """The reminder for a moment; None: it is too early, or the run is due already."""
     if not due_at - max(before, again) <= moment < due_at:
         return None
     if moment >= due_at - again:
