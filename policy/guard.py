@@ -69,7 +69,7 @@ class Limits:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Limits:
-        """From the field of a template, as ``values.guard`` reads it; an omitted limit has its default."""
+        """From the ``guard`` of a template; an omitted limit has its default."""
         return cls(**{name: _percent(value) for name, value in given.items()})
 
 

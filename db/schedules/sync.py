@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
 from db.schedules import planner
 from db.sets import templates
-from policy.schedule import fields as schedule_fields
 from policy.schedule import file
+from policy.schedule.fields import Backup, Columns
 from policy.schedule.file import Wanted
 
 
@@ -79,9 +79,9 @@ def _difference(want: Wanted, row: ScheduledTask | None) -> Change | None:
 
 def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
     """A schedule of the database as a file would have it."""
-    schedule = {field.stored_as: getattr(row, field.stored_as) for field in schedule_fields.SCHEDULE}
+    schedule = {column: getattr(row, column) for column in Columns.model_fields}
     schedule |= {"schedule_type": row.schedule_type, "schedule_config": row.schedule_config}
-    template = {field.stored_as: getattr(row.template, field.stored_as) for field in schedule_fields.BACKUP}
+    template = {column: getattr(row.template, column) for column in Backup.model_fields}
     return file.shown(schedule, template)
 
 

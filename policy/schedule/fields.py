@@ -1,294 +1,136 @@
-"""The fields of a schedule: one table that reads them, shows them and describes them to editors.
+"""The fields of a schedule and of its file: their models give errors, defaults and JSON Schema.
 
-A new field is a line here and a column of the same name (or ``column``) in the table.
+A new field is an entry here and a column of the same name in the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, time, timedelta
-from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
-from policy.errors import UsageError
-from policy.message import M, Message
+from pydantic import Field
+
+from policy.message import M
 from policy.schedule import values
-from policy.schedule.values import Kind, Wrong
-from policy.times.days import WEEKDAYS
-from policy.times.period import ScheduleType
+from policy.schedule.table import LeftOut, Table
+from policy.schedule.values import MINUTE
+from policy.schedule.when import When
 
-REQUIRED = object()
-"""The default of a field without a default."""
+BACKUP_TYPES = ("full", "incremental", "differential")
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    name: str
-    kind: Kind
-    doc: str
-    """The description in an editor; one line, English."""
-    default: Any = REQUIRED
-    """As the program uses it."""
-    column: str = ""
-    """The column of its value, if that has another name."""
-
-    @property
-    def stored_as(self) -> str:
-        return self.column or self.name
-
-    def show(self, value: Any) -> Any:
-        """A value as the file would have it; None if the field is left out."""
-        return None if value is None else self.kind.show(value)
-
-
-MINUTE = timedelta(minutes=1)
+_Duration = Annotated[int, values.duration(MINUTE)]
+_Size = Annotated[int, values.SIZE]
+_Switch = Annotated[bool, values.BOOLEAN]
+_Limit = LeftOut[Annotated[str, values.LIMIT]]
+_Days = Annotated[int, values.integer(1, 36500)]
 NAME = values.text(
     "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     M("Use 1 to 64 of the characters A-Z a-z 0-9 _ . - and begin with a letter or a digit."),
 )
 
-AT = Field("at", values.CLOCK, "Local time of day, HH:MM, in the schedule's time zone.")
 
-WHEN: dict[ScheduleType, tuple[Field, ...]] = {
-    ScheduleType.ONCE: (Field("at", values.MOMENT, "Local date and time, YYYY-MM-DDTHH:MM."),),
-    ScheduleType.INTERVAL: (
-        Field("every", values.duration(MINUTE), "How long from one run to the next, such as 6h."),
-        Field(
-            "start",
-            values.MOMENT,
-            "The moment from which it is counted; midnight of 1 January 2000 if left out.",
-            default=None,
-        ),
-    ),
-    ScheduleType.DAILY: (AT,),
-    ScheduleType.WEEKLY: (
-        Field("day", values.choice(WEEKDAYS), "The day of the week, monday to sunday."),
-        AT,
-    ),
-    ScheduleType.MONTHLY: (
-        Field("day", values.DAY_OF_MONTH, "1 to 31, last, first weekday, last friday, ..."),
-        AT,
-    ),
-    ScheduleType.YEARLY: (
-        Field("month", values.integer(1, 12), "The month, 1 to 12."),
-        Field("day", values.DAY_OF_MONTH, "1 to 31, last, first weekday, last friday, ..."),
-        AT,
-    ),
-    ScheduleType.CRON: (Field("expression", values.CRON, "Five fields, as Debian's cron reads them."),),
-    ScheduleType.MANUAL: (),
-}
-"""When a schedule of each type fires; stored as ``schedule_config``."""
+class Columns(Table):
+    """Columns of ``scheduled_tasks``."""
 
-SCHEDULE = (
-    Field("enabled", values.BOOLEAN, "Whether it runs at all.", default=True),
-    Field("time_zone", values.ZONE, "The clock of this schedule; the setting time_zone if left out."),
-    Field("drive", NAME, "The drive that writes it; the setting default_drive if left out."),
-    Field(
-        "tape_policy",
-        values.TAPE_POLICY,
-        "Which tapes it accepts: current_month, rotate, or pool:NAME.",
-        default="current_month",
-    ),
-    Field(
-        "grace",
-        values.duration(MINUTE),
-        "How late a run may still start when nothing could start it in time.",
-        default=12 * 3600,
-        column="grace_seconds",
-    ),
-    Field(
-        "wait_for_tape",
-        values.duration(MINUTE),
-        "How long a run waits for the right tape; it fails at once if left out.",
-        default=None,
-        column="wait_for_tape_seconds",
-    ),
-    Field(
-        "unreadable_label",
-        values.choice(("refuse", "continue")),
-        "What happens with a tape whose label cannot be read: refuse it, or try again before the format.",
-        default="refuse",
-    ),
-    Field(
-        "on_format_failure",
-        values.choice(("continue", "fail")),
-        "Whether a run goes on when the tape cannot be formatted.",
-        default="continue",
-    ),
-    Field(
-        "after_run",
-        values.choice(("keep", "eject")),
-        "Whether the tape is ejected after a run.",
-        default="keep",
-    ),
-)
-"""Columns of ``scheduled_tasks``."""
+    enabled: _Switch = True
+    """Whether it runs at all."""
+    time_zone: LeftOut[Annotated[str, values.ZONE]] = None
+    """The clock of this schedule; the setting time_zone if left out."""
+    drive: LeftOut[Annotated[str, NAME]] = None
+    """The drive that writes it; the setting default_drive if left out."""
+    tape_policy: Annotated[str, values.TAPE_POLICY] = "current_month"
+    """Which tapes it accepts: current_month, rotate, or pool:NAME."""
+    grace_seconds: _Duration = Field("12h", alias="grace", validate_default=True)
+    """How late a run may still start when nothing could start it in time."""
+    wait_for_tape_seconds: LeftOut[_Duration] = Field(None, alias="wait_for_tape")
+    """How long a run waits for the right tape; it fails at once if left out."""
+    unreadable_label: Annotated[str, values.choice(("refuse", "continue"))] = "refuse"
+    """What happens with a tape whose label cannot be read: refuse it, or try again before the format."""
+    on_format_failure: Annotated[str, values.choice(("continue", "fail"))] = "continue"
+    """Whether a run goes on when the tape cannot be formatted."""
+    after_run: Annotated[str, values.choice(("keep", "eject"))] = "keep"
+    """Whether the tape is ejected after a run."""
 
-BACKUP_TYPES = ("full", "incremental", "differential")
 
-BACKUP = (
-    Field("sources", values.FOLDERS, "The folders to back up, as the drive's host sees them."),
-    Field(
-        "type",
-        values.choice(BACKUP_TYPES),
-        "full is everything, incremental what changed since the last set,"
-        " differential what changed since the last full one.",
-        default="full",
-    ),
-    Field("compression", values.choice(("zstd", "none")), "How archives are compressed.", default="zstd"),
-    Field(
-        "compression_level", values.integer(1, 19), "1 is fast, 19 is small (Zstandard's levels).", default=3
-    ),
-    Field(
-        "archive_size",
-        values.SIZE,
-        "About how large one archive on the tape becomes.",
-        default=4 << 30,
-        column="archive_bytes",
-    ),
-    Field(
-        "retention_days",
-        values.integer(1, 36500),
-        "How many days a set is kept at least; for ever if left out.",
-        default=None,
-    ),
-    Field(
-        "keep_sets",
-        values.integer(1, 1000),
-        "Of the sets of each type, so many of the newest are kept.",
-        default=None,
-    ),
-    Field(
-        "excludes",
+class Guard(Table):
+    """How far a source may be from what it was; the usual limit where one is left out."""
+
+    fewer_files: _Limit = None
+    """How many fewer files it may have, such as 50%."""
+    fewer_bytes: _Limit = None
+    """How much less it may have, such as 50%."""
+    deleted: _Limit = None
+    """How many of its files may be deleted, such as 30%."""
+    changed: _Limit = None
+    """How many of its files may have changed, such as 60%."""
+    mount: LeftOut[_Switch] = None
+    """Whether it has to be on the same file system."""
+
+
+class Backup(Table):
+    """What a schedule backs up, and how."""
+
+    # Columns of ``backup_tasks``: the template.
+    sources: Annotated[list[str], values.FOLDERS]
+    """The folders to back up, as the drive's host sees them."""
+    type: Annotated[str, values.choice(BACKUP_TYPES)] = "full"
+    """full is everything, incremental what changed since the last set, differential what changed since the
+    last full one."""
+    compression: Annotated[str, values.choice(("zstd", "none"))] = "zstd"
+    """How archives are compressed."""
+    compression_level: Annotated[int, values.integer(1, 19)] = 3
+    """1 is fast, 19 is small (Zstandard's levels)."""
+    archive_bytes: _Size = Field("4GiB", alias="archive_size", validate_default=True)
+    """About how large one archive on the tape becomes."""
+    retention_days: LeftOut[_Days] = None
+    """How many days a set is kept at least; for ever if left out."""
+    keep_sets: LeftOut[Annotated[int, values.integer(1, 1000)]] = None
+    """Of the sets of each type, so many of the newest are kept."""
+    excludes: Annotated[
+        list[str],
         values.texts(r"[^\x00\n]+", M("Write a list of patterns as in .gitignore, each once.")),
-        "What is left out: patterns as in .gitignore.",
-        default=[],
-    ),
-    Field(
-        "exclude_caches",
-        values.BOOLEAN,
-        "Whether folders with a CACHEDIR.TAG are left out.",
-        default=False,
-    ),
-    Field(
-        "one_file_system",
-        values.BOOLEAN,
-        "Whether other file systems below the sources are left out.",
-        default=False,
-    ),
-    Field(
-        "max_file_size",
-        values.SIZE,
-        "Larger files are left out; none if left out.",
-        default=None,
-        column="max_file_bytes",
-    ),
-    Field(
-        "max_file_age_days",
-        values.integer(1, 36500),
-        "Files that were changed last before so many days are left out; none if left out.",
-        default=None,
-    ),
-    Field(
-        "guard",
-        values.GUARD,
-        "How far the sources may be from what they were before a run is held: percentages, or off.",
-        default={},
-    ),
-    Field(
-        "must_be_mounted",
-        values.PATHS,
-        "Folders at which a file system has to be mounted, or the run fails.",
-        default=[],
-    ),
-    Field(
-        "verify_percent",
-        values.integer(1, 100),
-        "After each backup so much of it is read back; nothing if left out.",
-        default=None,
-    ),
-    Field(
-        "encrypt_to",
+    ] = Field([])
+    """What is left out: patterns as in .gitignore."""
+    exclude_caches: _Switch = False
+    """Whether folders with a CACHEDIR.TAG are left out."""
+    one_file_system: _Switch = False
+    """Whether other file systems below the sources are left out."""
+    max_file_bytes: LeftOut[_Size] = Field(None, alias="max_file_size")
+    """Larger files are left out; none if left out."""
+    max_file_age_days: LeftOut[_Days] = None
+    """Files that were changed last before so many days are left out; none if left out."""
+    guard: Guard = Field({}, validate_default=True)
+    """How far the sources may be from what they were before a run is held: percentages, or off."""
+    must_be_mounted: Annotated[list[str], values.folders(0)] = Field([])
+    """Folders at which a file system has to be mounted, or the run fails."""
+    verify_percent: LeftOut[Annotated[int, values.integer(1, 100)]] = None
+    """After each backup so much of it is read back; nothing if left out."""
+    encrypt_to: Annotated[
+        list[str],
         values.texts(
             "(age1[0-9a-z]+|ssh-(ed25519|rsa) .+)",
             M("Write a list of public keys of age, each once: age1..."),
         ),
-        "Public keys of age that can read it; it is not encrypted if left out.",
-        default=[],
-    ),
-)
-"""Columns of ``backup_tasks``: the template."""
+    ] = Field([])
+    """Public keys of age that can read it; it is not encrypted if left out."""
 
 
-def read(
-    fields: tuple[Field, ...], given: Any, where: str, defaults: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The given values by field name, with defaults filled in. Raises UsageError that names the field."""
-    table = as_table(given, where)
-    known = {field.name for field in fields}
-    for name in table:
-        if name not in known:
-            raise unknown(f"{where}.{name}", str(name), sorted(known))
-    return {field.name: _value(field, table, where, defaults or {}) for field in fields}
+class Schedule(Columns):
+    """A schedule as the file has it."""
+
+    when: When
+    """When it runs."""
+    backup: Backup
+    """What it backs up, and how."""
 
 
-def _value(field: Field, table: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> Any:
-    if field.name not in table:
-        default = defaults.get(field.name, field.default)
-        if default is REQUIRED:
-            raise missing(field.name, field.kind, where)
-        return default
-    return value_of(field.kind, table[field.name], f"{where}.{field.name}")
+def _by_name(schema: dict[str, Any]) -> None:
+    """A wrong name is refused in an editor, too; pydantic's schema lets it have any value."""
+    [one] = schema.pop("patternProperties").values()
+    schema |= {"propertyNames": NAME.schema, "additionalProperties": one}
 
 
-def missing(name: str, kind: Kind, where: str) -> UsageError:
-    """A required field is missing."""
-    return UsageError(M("{where}: '{field}' is missing.", where=where, field=name), _example(kind))
+class File(Table):
+    """The file of schedules."""
 
-
-def _example(kind: Kind) -> Message | None:
-    """What to write for a field: its kind's description of a missing value."""
-    try:
-        kind.read(None)
-    except Wrong as wrong:
-        return wrong.remedy
-    return None
-
-
-def value_of(kind: Kind, value: Any, where: str) -> Any:
-    """A value of a kind. Raises UsageError that names the place and the remedy."""
-    try:
-        return kind.read(value)
-    except Wrong as wrong:
-        raise UsageError(
-            M("{where}: {value} is not right here.", where=where, value=_as_written(value)), wrong.remedy
-        ) from wrong
-
-
-def _as_written(value: Any) -> str:
-    """A value as it may be in the file, not as Python shows it."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case date() | time():
-            return value.isoformat()
-    return repr(value)
-
-
-def as_table(given: Any, where: str) -> Mapping[str, Any]:
-    """Raises UsageError unless it is a table."""
-    if not isinstance(given, Mapping):
-        raise UsageError(M("{where}: this must be a table of fields.", where=where))
-    return given
-
-
-def unknown(where: str, name: str, known: list[str]) -> UsageError:
-    """The error for an unknown field, with the probable name."""
-    close = get_close_matches(name, known)
-    remedy = (
-        M("Did you mean '{field}'?", field=close[0])
-        if close
-        else M("There are: {names}", names=", ".join(known))
-    )
-    return UsageError(M("{where}: there is no such field.", where=where), remedy)
+    schedules: dict[Annotated[str, NAME], Schedule] = Field(json_schema_extra=_by_name)
+    """The schedules, by name."""

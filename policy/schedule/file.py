@@ -1,4 +1,4 @@
-"""The file of schedules: its contents, and its JSON Schema, both from the table of fields."""
+"""The file of schedules: its contents, a row in the form of the file, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from policy.errors import UsageError
 from policy.message import M
-from policy.schedule import fields, when
-from policy.schedule.fields import Field
-from policy.times.period import ScheduleType
+from policy.schedule import table
+from policy.schedule.fields import Backup, Columns, File, Schedule
+from policy.schedule.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,114 +28,66 @@ def read(document: Any, defaults: Mapping[str, Any]) -> list[Wanted]:
     Raises UsageError that names the first field that is wrong.
     """
     # An empty file of YAML is nothing, one of TOML an empty table.
-    table = fields.as_table({} if document is None else document, "file")
-    for name in table:
-        if name != "schedules":
-            raise fields.unknown(str(name), str(name), ["schedules"])
-    if "schedules" not in table:
+    if document is None or document == {}:
         raise UsageError(
             M("The file names no schedules."),
             M("Begin with [schedules.NAME] in TOML, 'schedules:' in YAML; see docs/schedules.example.toml."),
         )
-    found = fields.as_table(table["schedules"], "schedules")
-    return [_schedule(name, given, defaults) for name, given in found.items()]
+    found = table.read(File, document).schedules
+    return [_wanted(name, schedule, defaults) for name, schedule in found.items()]
 
 
-def _schedule(name: Any, given: Any, defaults: Mapping[str, Any]) -> Wanted:
-    fields.value_of(fields.NAME, name, "schedules")
-    where = f"schedules.{name}"
-    table = dict(fields.as_table(given, where))
-    parts = {}
-    for part in ("when", "backup"):
-        if part not in table:
-            raise UsageError(
-                M("{where}: '{field}' is missing.", where=where, field=part),
-                M("docs/schedules.example.toml shows one."),
-            )
-        parts[part] = table.pop(part)
-    for field in table:
-        if field not in {each.name for each in fields.SCHEDULE}:
-            raise fields.unknown(
-                f"{where}.{field}",
-                str(field),
-                sorted(["when", "backup", *(each.name for each in fields.SCHEDULE)]),
-            )
-    schedule_type, config = when.read(parts["when"], f"{where}.when")
+def _wanted(name: str, found: Schedule, defaults: Mapping[str, Any]) -> Wanted:
     return Wanted(
         name=name,
         schedule={
-            "schedule_type": schedule_type,
-            "schedule_config": config,
-            **_columns(fields.SCHEDULE, table, where, defaults),
+            "schedule_type": found.when.type,
+            "schedule_config": found.when.config(),
+            **_columns(Columns, found),
+            **{column: value for column, value in defaults.items() if getattr(found, column) is None},
         },
-        template=_columns(fields.BACKUP, parts["backup"], f"{where}.backup", {}),
+        template=_columns(Backup, found.backup),
     )
 
 
-def _columns(table: tuple[Field, ...], given: Any, where: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    found = fields.read(table, given, where, defaults)
-    return {field.stored_as: found[field.name] for field in table}
+def _columns(model: type[Table], holder: object) -> dict[str, Any]:
+    found = ((column, getattr(holder, column)) for column in model.model_fields)
+    return {
+        column: value.model_dump(exclude_none=True) if isinstance(value, Table) else value
+        for column, value in found
+    }
 
 
 def shown(schedule: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The columns of a schedule in the form of the file: pairs of a dotted name and a value."""
     yield "when", {"type": schedule["schedule_type"].value, **schedule["schedule_config"]}
-    for field in fields.SCHEDULE:
-        yield field.name, field.show(schedule[field.stored_as])
-    for field in fields.BACKUP:
-        yield f"backup.{field.name}", field.show(template[field.stored_as])
+    yield from _written(Columns, schedule).items()
+    for name, value in _written(Backup, template).items():
+        yield f"backup.{name}", value
+
+
+def _written(model: type[Table], columns: Mapping[str, Any]) -> dict[str, Any]:
+    found = model.model_construct(**{column: columns[column] for column in model.model_fields})
+    return found.model_dump(by_alias=True, warnings=False)
 
 
 def json_schema() -> dict[str, Any]:
     """The rules of the file for editors (JSON Schema 2020-12)."""
-    one = _table(
-        fields.SCHEDULE,
-        {
-            "when": {"description": "When it runs.", "oneOf": [_when(each) for each in ScheduleType]},
-            "backup": {"description": "What it backs up, and how.", **_table(fields.BACKUP, {})},
-        },
-        optional={"time_zone", "drive"},
-    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tapeline's schedules",
-        **_object(
-            {
-                "schedules": {
-                    "description": "The schedules, by name.",
-                    "type": "object",
-                    "propertyNames": fields.NAME.schema,
-                    "additionalProperties": one,
-                }
-            },
-            ["schedules"],
-        ),
+        **_for_editors(File.model_json_schema()),
     }
 
 
-def _when(schedule_type: ScheduleType) -> dict[str, Any]:
-    return _table(fields.WHEN[schedule_type], {"type": {"const": schedule_type.value}})
-
-
-def _table(
-    table: tuple[Field, ...], more: dict[str, Any], optional: frozenset[str] | set[str] = frozenset()
-) -> dict[str, Any]:
-    required = [
-        field.name for field in table if field.default is fields.REQUIRED and field.name not in optional
-    ]
-    return _object({**more, **{field.name: _property(field) for field in table}}, [*more, *required])
-
-
-def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _for_editors(schema: Any) -> Any:
+    """Without what pydantic adds for programs: titles, types of ``when`` by name, the default None."""
+    if isinstance(schema, list):
+        return [_for_editors(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
     return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
+        name: _for_editors(value)
+        for name, value in schema.items()
+        if name not in {"title", "discriminator"} and (name, value) != ("default", None)
     }
-
-
-def _property(field: Field) -> dict[str, Any]:
-    has_default = field.default is not fields.REQUIRED and field.default is not None
-    shown_default = {"default": field.show(field.default)} if has_default else {}
-    return {"description": field.doc, **shown_default, **field.kind.schema}

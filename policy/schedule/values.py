@@ -6,9 +6,19 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from policy.errors import UsageError
 from policy.guard import OFF
@@ -36,9 +46,9 @@ def _same(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of value."""
+    """A kind of value; a model names it beside the field's type, in ``Annotated``."""
 
     read: Callable[[Any], Any]
     """From the file's form to the program's; raises Wrong."""
@@ -47,48 +57,63 @@ class Kind:
     show: Callable[[Any], Any] = _same
     """From the program's form to the file's."""
 
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        shown = core_schema.plain_serializer_function_ser_schema(self.show, when_used="unless-none")
+        return core_schema.no_info_plain_validator_function(self.read, serialization=shown)
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+def _of(given: Any, remedy: Message, show: Callable[[Any], Any] = _same) -> Kind:
+    """A strict pydantic type with our remedy."""
+    adapter = TypeAdapter[Any](given, config=ConfigDict(strict=True))
+
+    def read(value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            raise Wrong(remedy) from error
+
+    return Kind(read, adapter.json_schema(), show)
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("not each once")
+    return values
+
+
+def _matching(pattern: str, read: Callable[[str], Any] = _same) -> Any:
+    return Annotated[str, Field(pattern=f"^(?:{pattern})$", min_length=1), AfterValidator(read)]
+
 
 def text(pattern: str, remedy: Message) -> Kind:
     """A text that matches a pattern as a whole."""
-    compiled = re.compile(pattern)
+    return _of(_matching(pattern), remedy)
 
-    def read(value: Any) -> str:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
-            raise Wrong(remedy)
-        return value
 
-    return Kind(read, {"type": "string", "pattern": f"^(?:{pattern})$"})
+def texts(pattern: str, remedy: Message, least: int = 0) -> Kind:
+    """A list of texts, each once, that match a pattern as a whole."""
+    item: Any = _matching(pattern)
+    rules = Field(min_length=least, json_schema_extra={"uniqueItems": True})
+    return _of(Annotated[list[item], AfterValidator(_unique), rules], remedy)
 
 
 def choice(values: Collection[str]) -> Kind:
     """One of a few words."""
-
-    def read(value: Any) -> str:
-        if not isinstance(value, str) or value not in values:
-            raise Wrong(M("Write one of: {values}.", values=", ".join(values)))
-        return value
-
-    return Kind(read, {"enum": list(values)})
+    return _of(Literal[tuple(values)], M("Write one of: {values}.", values=", ".join(values)))
 
 
 def integer(least: int, most: int) -> Kind:
     """A whole number between two, both included."""
-
-    def read(value: Any) -> int:
-        if type(value) is not int or not least <= value <= most:
-            raise Wrong(M("Write a whole number from {least} to {most}.", least=least, most=most))
-        return value
-
-    return Kind(read, {"type": "integer", "minimum": least, "maximum": most})
+    remedy = M("Write a whole number from {least} to {most}.", least=least, most=most)
+    return _of(Annotated[int, Field(ge=least, le=most)], remedy)
 
 
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Wrong(M("Write true or false."))
-    return value
-
-
-BOOLEAN = Kind(_boolean, {"type": "boolean"})
+BOOLEAN = _of(bool, M("Write true or false."))
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
 
@@ -129,6 +154,7 @@ def _show_moment(at: datetime) -> str:
 
 MOMENT = Kind(_moment, {"type": "string", "pattern": f"^{_MOMENT}$"}, _show_moment)
 
+MINUTE = timedelta(minutes=1)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?"
 
@@ -137,19 +163,17 @@ def duration(least: timedelta) -> Kind:
     """A length of time, written as ``12h`` or ``1d6h``, in seconds."""
     shortest = int(least.total_seconds())
 
-    def read(value: Any) -> int:
-        if isinstance(value, str) and value and re.fullmatch(_DURATION, value):
-            seconds = sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", value))
-            if shortest <= seconds <= 366 * 86400:
-                return seconds
-        raise Wrong(
-            M(
-                'Write a length of time from {least} to a year, for instance "90m", "12h" or "1d12h".',
-                least=show_duration(shortest),
-            )
-        )
+    def read(value: str) -> int:
+        seconds = sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", value))
+        if not shortest <= seconds <= 366 * 86400:
+            raise ValueError("too short or too long")
+        return seconds
 
-    return Kind(read, {"type": "string", "pattern": f"^(?=.){_DURATION}$"}, show_duration)
+    remedy = M(
+        'Write a length of time from {least} to a year, for instance "90m", "12h" or "1d12h".',
+        least=show_duration(shortest),
+    )
+    return _of(_matching(_DURATION, read), remedy, show_duration)
 
 
 def show_duration(seconds: int) -> str:
@@ -166,11 +190,9 @@ _SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 1 << 20, "GiB": 1 << 30
 _SIZE = r"([1-9][0-9]{0,5})(MB|GB|TB|MiB|GiB|TiB)"
 
 
-def _size(value: Any) -> int:
-    match = re.fullmatch(_SIZE, value) if isinstance(value, str) else None
-    if not match:
-        raise Wrong(M('Write a size with its unit, for instance "4GiB" or "500MB".'))
-    return int(match[1]) * _SIZES[match[2]]
+def _size(value: str) -> int:
+    unit = value.lstrip("0123456789")
+    return int(value.removesuffix(unit)) * _SIZES[unit]
 
 
 def _show_size(count: int) -> str | int:
@@ -179,7 +201,9 @@ def _show_size(count: int) -> str | int:
     return f"{count // _SIZES[best]}{best}" if best else count
 
 
-SIZE = Kind(_size, {"type": "string", "pattern": f"^{_SIZE}$"}, _show_size)
+SIZE = _of(
+    _matching(_SIZE, _size), M('Write a size with its unit, for instance "4GiB" or "500MB".'), _show_size
+)
 
 _DAY_WORDS = (
     "last",
@@ -221,23 +245,22 @@ DAY_OF_MONTH = Kind(
 _ANY_MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - only the expression is looked at
 
 
-def _cron(value: Any) -> str:
+def _cron(value: str) -> str:
     try:
-        if isinstance(value, str) and len(value.split()) == 5:
-            next(CronSim(value, _ANY_MOMENT))
-            return " ".join(value.split())
+        next(CronSim(value, _ANY_MOMENT))
     except (CronSimError, StopIteration, AssertionError, TypeError) as error:
         # cronsim has no check for every strange combination, such as "fri#1/2".
-        raise Wrong(_CRON_REMEDY) from error
-    raise Wrong(_CRON_REMEDY)
+        raise ValueError("no expression") from error
+    return " ".join(value.split())
 
 
-_CRON_REMEDY = M(
-    'Write the five fields minute, hour, day of month, month, day of week: "30 2 * * 1-5" is 02:30 from'
-    " Monday to Friday."
+CRON = _of(
+    _matching(r"\s*\S+(\s+\S+){4}\s*", _cron),
+    M(
+        'Write the five fields minute, hour, day of month, month, day of week: "30 2 * * 1-5" is 02:30 from'
+        " Monday to Friday."
+    ),
 )
-
-CRON = Kind(_cron, {"type": "string", "pattern": r"^\s*\S+(\s+\S+){4}\s*$"})
 
 
 def _zone(value: Any) -> str:
@@ -260,83 +283,25 @@ def _tape_policy(value: Any) -> str:
 
 TAPE_POLICY = Kind(_tape_policy, {"type": "string", "pattern": r"^(?:current_month|rotate|pool:.+)$"})
 
-_FOLDER = r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*"
 
-
-def _folders(value: Any) -> list[str]:
+def folders(least: int) -> Kind:
+    """A list of at least so many folders."""
     remedy = M("Write a list of folders with their whole paths, as the drive's host sees them, each once.")
-    if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
-        raise Wrong(remedy)
-    if not all(isinstance(path, str) and re.fullmatch(_FOLDER, path) for path in value):
-        raise Wrong(remedy)
-    return value
+    return texts(r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*", remedy, least)
 
 
-def _paths(value: Any) -> list[str]:
-    return _folders(value) if value != [] else []
+FOLDERS = folders(1)
 
 
-_PERCENT = r"(100|[0-9]{1,2}(\.[0-9])?)%"
-_LIMITS = ("fewer_files", "fewer_bytes", "deleted", "changed")
-
-
-def _guard(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Wrong(M('Write a table of limits, such as deleted = "30%".'))
-    for name in value:
-        if name not in _LIMITS and name != "mount":
-            raise Wrong(
-                M("'{name}' is none of its fields: {names}.", name=name, names=", ".join([*_LIMITS, "mount"]))
-            )
+def _limit(value: str | bool) -> str:
+    if value is True:
+        raise ValueError("no limit")
     # Where YAML reads a bare word, "off" is false.
-    found = {name: OFF if each is False and name != "mount" else each for name, each in value.items()}
-    for name, each in found.items():
-        if name == "mount" and not isinstance(each, bool):
-            raise Wrong(M("mount: write true or false."))
-        if name != "mount" and not (isinstance(each, str) and re.fullmatch(f"off|{_PERCENT}", each)):
-            raise Wrong(M('{name}: write a percentage such as "50%", or "off".', name=name))
-    return found
+    return value or OFF
 
 
-def texts(pattern: str, remedy: Message) -> Kind:
-    """A list of texts, each once, that match a pattern as a whole."""
-    compiled = re.compile(pattern)
-
-    def read(value: Any) -> list[str]:
-        if not isinstance(value, list) or len(set(map(str, value))) < len(value):
-            raise Wrong(remedy)
-        if not all(isinstance(each, str) and compiled.fullmatch(each) for each in value):
-            raise Wrong(remedy)
-        return value
-
-    items = {"type": "string", "pattern": f"^(?:{pattern})$"}
-    return Kind(read, {"type": "array", "uniqueItems": True, "items": items})
-
-
-FOLDERS = Kind(
-    _folders,
-    {
-        "type": "array",
-        "minItems": 1,
-        "uniqueItems": True,
-        "items": {"type": "string", "pattern": f"^{_FOLDER}$"},
-    },
-)
-
-PATHS = Kind(_paths, {**FOLDERS.schema, "minItems": 0})
-"""As the folders to back up, but may be empty."""
-
-GUARD = Kind(
-    _guard,
-    {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            **{
-                name: {"anyOf": [{"type": "string", "pattern": f"^(?:off|{_PERCENT})$"}, {"const": False}]}
-                for name in _LIMITS
-            },
-            "mount": {"type": "boolean"},
-        },
-    },
+_OFF_AS_FALSE = Annotated[bool, Field(json_schema_extra={"const": False})]
+LIMIT = _of(
+    Annotated[_OFF_AS_FALSE | _matching(r"off|(100|[0-9]{1,2}(\.[0-9])?)%"), AfterValidator(_limit)],
+    M('Write a percentage such as "50%", or "off".'),
 )

@@ -1,72 +1,132 @@
-"""The ``when`` of a schedule: from a type and its fields to the rule by which it fires."""
+"""The ``when`` of a schedule: the fields of each type, and the rule by which it fires."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from policy.schedule import fields, values
-from policy.times.days import (
-    WEEKDAYS,
-    EveryDay,
-    EveryMonth,
-    EveryWeek,
-    EveryYear,
-)
+from pydantic import Field
+
+from policy.schedule import table, values
+from policy.schedule.table import LeftOut, Table
+from policy.times import recurrence
+from policy.times.days import WEEKDAYS, DayOfMonth, EveryDay, EveryMonth, EveryWeek, EveryYear
 from policy.times.local_time import moment_of, zone_named
 from policy.times.period import ScheduleType
-from policy.times.recurrence import (
-    Calendar,
-    Cron,
-    Interval,
-    Never,
-    Once,
-    Rule,
-)
+from policy.times.recurrence import Calendar, Rule
 
-_TYPE = values.choice([each.value for each in ScheduleType])
 _INTERVAL_START = datetime(2000, 1, 1)  # noqa: DTZ001 - a local time of any zone
+
+_Moment = Annotated[datetime, values.MOMENT]
+_At = Annotated[
+    time, values.CLOCK, Field(description="Local time of day, HH:MM, in the schedule's time zone.")
+]
+_Day = Annotated[
+    DayOfMonth, values.DAY_OF_MONTH, Field(description="1 to 31, last, first weekday, last friday, ...")
+]
+
+
+class _When(Table):
+    def rule(self, zone: ZoneInfo) -> Rule:
+        """The rule by which it fires."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """What is stored beside the type, as the file has it."""
+        return self.model_dump(exclude={"type"}, exclude_none=True)
+
+
+class Once(_When):
+    type: Literal[ScheduleType.ONCE]
+    at: _Moment
+    """Local date and time, YYYY-MM-DDTHH:MM."""
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return recurrence.Once(_local(self.at, zone))
+
+
+class Interval(_When):
+    type: Literal[ScheduleType.INTERVAL]
+    every: Annotated[int, values.duration(values.MINUTE)]
+    """How long from one run to the next, such as 6h."""
+    start: LeftOut[_Moment] = None
+    """The moment from which it is counted; midnight of 1 January 2000 if left out."""
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return recurrence.Interval(timedelta(seconds=self.every), _local(self.start or _INTERVAL_START, zone))
+
+
+class Daily(_When):
+    type: Literal[ScheduleType.DAILY]
+    at: _At
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return Calendar(EveryDay(), self.at, zone)
+
+
+class Weekly(_When):
+    type: Literal[ScheduleType.WEEKLY]
+    day: Annotated[str, values.choice(WEEKDAYS)]
+    """The day of the week, monday to sunday."""
+    at: _At
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return Calendar(EveryWeek(WEEKDAYS.index(self.day)), self.at, zone)
+
+
+class Monthly(_When):
+    type: Literal[ScheduleType.MONTHLY]
+    day: _Day
+    at: _At
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return Calendar(EveryMonth(self.day), self.at, zone)
+
+
+class Yearly(_When):
+    type: Literal[ScheduleType.YEARLY]
+    month: Annotated[int, values.integer(1, 12)]
+    """The month, 1 to 12."""
+    day: _Day
+    at: _At
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return Calendar(EveryYear(self.month, self.day), self.at, zone)
+
+
+class Cron(_When):
+    type: Literal[ScheduleType.CRON]
+    expression: Annotated[str, values.CRON]
+    """Five fields, as Debian's cron reads them."""
+
+    def rule(self, zone: ZoneInfo) -> Rule:
+        return recurrence.Cron(self.expression, zone)
+
+
+class Manual(_When):
+    type: Literal[ScheduleType.MANUAL]
+
+    def rule(self, zone: ZoneInfo) -> Rule:  # noqa: ARG002 - never, in any zone
+        return recurrence.Never()
+
+
+When = Annotated[
+    Once | Interval | Daily | Weekly | Monthly | Yearly | Cron | Manual, Field(discriminator="type")
+]
+
+MODELS: dict[ScheduleType, type[_When]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(When)[0])
+}
 
 
 def rule(schedule_type: ScheduleType, config: Any, time_zone: str, where: str = "when") -> Rule:
     """The rule of a schedule. Raises UsageError that names the field and the remedy."""
     zone = zone_named(time_zone)
-    return _RULES[schedule_type](fields.read(fields.WHEN[schedule_type], config, where), zone)
-
-
-def read(given: Any, where: str) -> tuple[ScheduleType, dict[str, Any]]:
-    """``{type, ...}`` as the type and the config that is stored. Raises UsageError."""
-    table = dict(fields.as_table(given, where))
-    if "type" not in table:
-        raise fields.missing("type", _TYPE, where)
-    found = ScheduleType(fields.value_of(_TYPE, table.pop("type"), f"{where}.type"))
-    config = fields.read(fields.WHEN[found], table, where)
-    return found, {
-        field.name: field.show(config[field.name])
-        for field in fields.WHEN[found]
-        if config[field.name] is not None
-    }
+    given = {"type": schedule_type, **config} if isinstance(config, Mapping) else config
+    return table.read(MODELS[schedule_type], given, where).rule(zone)
 
 
 def _local(at: datetime, zone: ZoneInfo) -> datetime:
     return at.astimezone(UTC) if at.tzinfo else moment_of(at.date(), at.time(), zone)
-
-
-_RULES: dict[ScheduleType, Callable[[Mapping[str, Any], ZoneInfo], Rule]] = {
-    ScheduleType.ONCE: lambda given, zone: Once(_local(given["at"], zone)),
-    ScheduleType.INTERVAL: lambda given, zone: Interval(
-        timedelta(seconds=given["every"]), _local(given["start"] or _INTERVAL_START, zone)
-    ),
-    ScheduleType.DAILY: lambda given, zone: Calendar(EveryDay(), given["at"], zone),
-    ScheduleType.WEEKLY: lambda given, zone: Calendar(
-        EveryWeek(WEEKDAYS.index(given["day"])), given["at"], zone
-    ),
-    ScheduleType.MONTHLY: lambda given, zone: Calendar(EveryMonth(given["day"]), given["at"], zone),
-    ScheduleType.YEARLY: lambda given, zone: Calendar(
-        EveryYear(given["month"], given["day"]), given["at"], zone
-    ),
-    ScheduleType.CRON: lambda given, zone: Cron(given["expression"], zone),
-    ScheduleType.MANUAL: lambda _given, _zone: Never(),
-}

@@ -196,10 +196,13 @@ def test_limits_that_are_none_are_found_when_a_schedule_is_applied(system: Syste
     """One line each, with the field and the remedy."""
     file = system.folder / "schedules.toml"
     for field, said in (
-        ('guard = { fewer_files = "half" }', 'fewer_files: write a percentage such as "50%"'),
-        ('guard = { fewer = "50%" }', "'fewer' is none of its fields: fewer_files, fewer_bytes"),
-        ('guard = "off"', "Write a table of limits"),
-        ('guard = { mount = "yes" }', "mount: write true or false"),
+        (
+            'guard = { fewer_files = "half" }',
+            'guard.fewer_files: \'half\' is not right here. Write a percentage such as "50%", or "off".',
+        ),
+        ('guard = { fewer = "50%" }', "guard.fewer: there is no such field. Did you mean 'fewer_files'?"),
+        ('guard = "off"', "guard: this must be a table of fields."),
+        ('guard = { mount = "yes" }', "guard.mount: 'yes' is not right here. Write true or false."),
         ('must_be_mounted = ["/mnt/elsewhere"]', "must_be_mounted: no source lies in /mnt/elsewhere"),
         ('must_be_mounted = ["relative"]', "backup.must_be_mounted"),
     ):

@@ -16,8 +16,9 @@ from jsonschema import Draft202012Validator
 from db.models import BackupTask, ScheduledTask
 from db.states import BackupType
 from policy.errors import UsageError
-from policy.schedule import fields as schedule_fields
-from policy.schedule import file
+from policy.schedule import file, when
+from policy.schedule.fields import BACKUP_TYPES, Backup, Columns
+from policy.schedule.table import Table
 from policy.times.period import ScheduleType
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -29,6 +30,11 @@ DAILY = {"type": "daily", "at": "02:00"}
 
 def document(**fields: Any) -> dict[str, Any]:
     return {"schedules": {"nightly": {"when": DAILY, "backup": BACKUP, **fields}}}
+
+
+def names(model: type[Table]) -> list[str]:
+    """As the file has them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def reads(given_document: Any) -> bool:
@@ -53,8 +59,8 @@ def test_the_example_is_read_and_names_every_field() -> None:
     wanted = {want.name: want for want in file.read(example, DEFAULTS)}
     assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
     full = example["schedules"]["monthly-full"]
-    assert {field.name for field in schedule_fields.SCHEDULE} <= full.keys()
-    assert all(f"{field.name} = " in text for field in schedule_fields.BACKUP)
+    assert set(names(Columns)) <= full.keys()
+    assert all(f"{name} = " in text for name in names(Backup))
     assert all(f'type = "{each.value}"' in text for each in ScheduleType)
     assert wanted["monthly-full"].schedule["wait_for_tape_seconds"] == 86400
     assert wanted["monthly-full"].template["retention_days"] == 400
@@ -63,20 +69,21 @@ def test_the_example_is_read_and_names_every_field() -> None:
 def test_the_example_says_the_defaults() -> None:
     """What stands in its first schedule beside a default in brackets is that default."""
     example = tomllib.loads((DOCS / "schedules.example.toml").read_text())["schedules"]["monthly-full"]
-    for table, fields in ((example, schedule_fields.SCHEDULE), (example["backup"], schedule_fields.BACKUP)):
-        for field in fields:
-            if field.default is not None and field.default is not schedule_fields.REQUIRED:
-                assert table[field.name] == field.show(field.default), field.name
+    rules = file.json_schema()["$defs"]
+    for table, model in ((example, "Schedule"), (example["backup"], "Backup")):
+        defaults = {
+            name: field["default"] for name, field in rules[model]["properties"].items() if "default" in field
+        }
+        assert defaults
+        assert {name: table[name] for name in defaults} == defaults
 
 
 def test_every_field_has_its_column() -> None:
     """The table of fields and the tables of the database name the same things."""
-    assert {field.stored_as for field in schedule_fields.SCHEDULE} <= set(
-        ScheduledTask.__table__.columns.keys()
-    )
-    assert {field.stored_as for field in schedule_fields.BACKUP} <= set(BackupTask.__table__.columns.keys())
-    assert set(schedule_fields.BACKUP_TYPES) == {each.value for each in BackupType}
-    assert set(schedule_fields.WHEN) == set(ScheduleType)
+    assert set(Columns.model_fields) <= set(ScheduledTask.__table__.columns.keys())
+    assert set(Backup.model_fields) <= set(BackupTask.__table__.columns.keys())
+    assert set(BACKUP_TYPES) == {each.value for each in BackupType}
+    assert set(when.MODELS) == set(ScheduleType)
 
 
 WORDS = [
@@ -101,8 +108,8 @@ FIELDS = st.sampled_from(
         st.just(place),
         st.sampled_from(
             {
-                (): [*(field.name for field in schedule_fields.SCHEDULE), "whne"],
-                ("backup",): [*(field.name for field in schedule_fields.BACKUP), "sorces"],
+                (): [*names(Columns), "whne"],
+                ("backup",): [*names(Backup), "sorces"],
                 ("when",): ["type", "at", "day", "month", "every", "start", "expression"],
             }[place]
         ),
@@ -115,7 +122,7 @@ def test_what_the_reader_takes_the_schema_takes_too(
     field: tuple[tuple[str, ...], str], value: Any, kind: ScheduleType
 ) -> None:
     """An editor never marks as wrong what would be applied; it cannot know everything that is refused."""
-    when = {
+    when: dict[str, Any] = {
         "once": {"at": "2026-12-24T18:00"},
         "interval": {"every": "6h"},
         "weekly": {"day": "friday", "at": "02:00"},
@@ -175,6 +182,18 @@ def _only_the_reader_knows(name: str, value: Any) -> bool:
         (document(tape_policy="pool:"), "schedules.nightly.tape_policy: 'pool:' is not right here. Use"),
         (document(backup={"sources": ["srv"]}), "schedules.nightly.backup.sources: ['srv'] is not right"),
         (document(enabled="yes"), "schedules.nightly.enabled: 'yes' is not right here. Write true or false."),
+        (document(grace_seconds=3600), "schedules.nightly.grace_seconds: there is no such field. There are"),
+        (document(wait_for_tape=None), "schedules.nightly.wait_for_tape: None is not right here. Write a"),
+        (document(when={"type": ["daily"]}), "nightly.when.type: ['daily'] is not right here. Write one of"),
+        (document(when={"type": "daily", "tpye": 1}), "when.tpye: there is no such field. Did you mean"),
+        ({"schedules": {"when": {"when": {"type": "daily"}, "backup": BACKUP}}},
+         "schedules.when.when: 'at' is missing. Write the local time of day"),
+        (document(backup={**BACKUP, "guard": "off"}), "backup.guard: this must be a table of fields."),
+        (document(backup={**BACKUP, "guard": {"delete": "1%"}}), "guard.delete: there is no such field."),
+        (document(backup={**BACKUP, "guard": {"deleted": "101%"}}),
+         "schedules.nightly.backup.guard.deleted: '101%' is not right here. Write a percentage"),
+        (document(backup={**BACKUP, "guard": {"mount": "off"}}), "guard.mount: 'off' is not right here."),
+        (document(backup=[]), "schedules.nightly.backup: this must be a table of fields."),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) -> None:
@@ -183,6 +202,8 @@ def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) 
         file.read(made, DEFAULTS)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    if not any(field in message for field in ("grace:", "time_zone:", "expression:")):
+        assert not SCHEMA.is_valid(made), "an editor marks it, too"
 
 
 def test_what_is_read_is_shown_as_it_was_written() -> None:
@@ -194,7 +215,7 @@ def test_what_is_read_is_shown_as_it_was_written() -> None:
     }  # fmt: skip
     backup = {
         "sources": ["/srv", "D:\\data"], "type": "full", "compression": "none", "compression_level": 7,
-        "archive_size": "500MB", "retention_days": 30,
+        "archive_size": "500MB", "retention_days": 30, "guard": {"deleted": "5%", "mount": False},
     }  # fmt: skip
     when = {"type": "monthly", "day": "last weekday", "at": "02:00"}
     [want] = file.read(document(when=when, backup=backup, **fields), DEFAULTS)

@@ -102,6 +102,12 @@ KINDS: dict[str, tuple[Callable[[], Kind], list[tuple[Any, Any]], list[Any], str
         ["pool:", "pool", "", 1, None],
         "Use current_month, rotate or pool:<name>.",
     ),
+    "limit": (
+        lambda: values.LIMIT,
+        [("off", "off"), ("0%", "0%"), ("0.5%", "0.5%"), ("100%", "100%"), (False, "off")],
+        ["101%", "100.1%", "50", "5 %", "-1%", "", True, 0, 50, None],
+        "a percentage such as",
+    ),
     "duration": (
         lambda: values.duration(HOUR),
         [("1h", 3600), ("60m", 3600), ("3600s", 3600), ("1d12h", 129600), ("1d1h1m1s", 90061),

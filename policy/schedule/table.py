@@ -1,0 +1,150 @@
+"""A table of the file of schedules as a pydantic model, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, ErrorDetails
+
+from policy.errors import UsageError
+from policy.message import M, Message
+from policy.schedule.values import Kind, Wrong
+from policy.times.period import ScheduleType
+
+
+class Unknown(ValueError):
+    """A table has a field that does not exist."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(name)
+        self.name, self.known = name, known
+
+
+class Missing(ValueError):
+    """A table lacks a field that is required."""
+
+    def __init__(self, name: str, remedy: Message) -> None:
+        super().__init__(name)
+        self.name, self.remedy = name, remedy
+
+
+class Table(BaseModel):
+    """A table of the file. A field has the name of its column, and as ``alias`` its name in the file.
+
+    An editor shows its docstring: one line, English.
+    """
+
+    # By name, too, for what comes from a row: a file that has a column's name is refused below.
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            known = {field.alias or name: field for name, field in cls.model_fields.items()}
+            for name in given:
+                if name not in known:
+                    raise Unknown(str(name), sorted(known))
+            for name, field in known.items():
+                if field.is_required() and name not in given:
+                    raise Missing(name, _example(field))
+        return given
+
+
+def _example(field: FieldInfo) -> Message:
+    """What to write for a field: its kind's remedy for a missing value."""
+    for kind in field.metadata:
+        if isinstance(kind, Kind):
+            try:
+                kind.read(None)
+            except Wrong as wrong:
+                return wrong.remedy
+    return M("docs/schedules.example.toml shows one.")
+
+
+class _NeverNull:
+    """YAML's null is no value: pydantic's ``| None`` without the None."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        found: Any = handler(source)
+        return found["schema"]  # type: ignore[no-any-return]
+
+
+_T = TypeVar("_T")
+LeftOut = Annotated[_T | None, _NeverNull()]
+"""A value that may be left out; the program then has None."""
+
+_Table = TypeVar("_Table", bound=Table)
+
+
+def read(model: type[_Table], given: Any, where: str = "") -> _Table:
+    """A table as its model. ``where``: its place; none for the whole file.
+
+    Raises UsageError that names the first wrong field.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(filter(None, [where, *_place(first["loc"])]))
+        raise _in_our_words(first, place) from error
+
+
+def _place(found: Sequence[int | str]) -> list[str]:
+    """The path through the file; pydantic also names the type of ``when``, and that a name is a key."""
+    place = [str(part) for part in found if part != "[key]"]
+    if place[2:3] == ["when"]:
+        del place[3:4]
+    return place[:1] if "[key]" in found else place
+
+
+def _in_our_words(error: ErrorDetails, place: str) -> UsageError:
+    match error["type"], error.get("ctx", {}):
+        case _, {"error": Unknown() as unknown}:
+            return _unknown(f"{place}.{unknown.name}" if place else unknown.name, unknown)
+        case _, {"error": Missing() as missing}:
+            return _missing(place, missing.name, missing.remedy)
+        case _, {"error": Wrong() as wrong}:
+            return _wrong(place, error["input"], wrong.remedy)
+        case "union_tag_not_found", {"discriminator": name}:
+            return _missing(place, name.strip("'"), _ONE_OF_THE_TYPES)
+        case "union_tag_invalid", {"discriminator": name}:
+            name = name.strip("'")
+            return _wrong(f"{place}.{name}", error["input"][name], _ONE_OF_THE_TYPES)
+    return UsageError(M("{where}: this must be a table of fields.", where=place or "file"))
+
+
+_ONE_OF_THE_TYPES = M("Write one of: {values}.", values=", ".join(ScheduleType))
+
+
+def _unknown(where: str, unknown: Unknown) -> UsageError:
+    close = get_close_matches(unknown.name, unknown.known)
+    remedy = (
+        M("Did you mean '{field}'?", field=close[0])
+        if close
+        else M("There are: {names}", names=", ".join(unknown.known))
+    )
+    return UsageError(M("{where}: there is no such field.", where=where), remedy)
+
+
+def _missing(where: str, name: str, remedy: Message) -> UsageError:
+    return UsageError(M("{where}: '{field}' is missing.", where=where, field=name), remedy)
+
+
+def _wrong(where: str, value: Any, remedy: Message) -> UsageError:
+    return UsageError(M("{where}: {value} is not right here.", where=where, value=_as_written(value)), remedy)
+
+
+def _as_written(value: Any) -> str:
+    """A value as it may be in the file, not as Python shows it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
+    return repr(value)
