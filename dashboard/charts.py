@@ -8,6 +8,7 @@ from typing import Any
 from tornado.escape import xhtml_escape
 
 from dashboard.show import Show
+from policy import units
 from policy.message import M
 
 WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 4
@@ -21,7 +22,7 @@ def written(runs: list[dict[str, Any]], show: Show) -> str | None:
         return None
     rates = [run["bytes"] / run["seconds"] if run["seconds"] > 0 else 0 for run in runs]
     titles = [
-        f"{show(M('Run {id}', id=run['run']))}: {show.size(run['bytes'])}, {show.size(rate)}/s"
+        f"{show(M('Run {id}', id=run['run']))}: {show.size(run['bytes'])}, {units.rate(rate)}"
         for run, rate in zip(runs, rates, strict=True)
     ]
     bars = _bars([run["bytes"] for run in runs], [str(run["run"]) for run in runs], titles)
@@ -29,7 +30,7 @@ def written(runs: list[dict[str, Any]], show: Show) -> str | None:
         M(
             "Bars: up to {size}; line: up to {rate}.",
             size=show.size(max(run["bytes"] for run in runs)),
-            rate=f"{show.size(max(rates))}/s",
+            rate=units.rate(max(rates)),
         )
     )
     return _drawing(bars + _line(rates), show(M("Written by each run, and how fast")), most)

@@ -17,6 +17,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
+from policy import units
 from policy.errors import TapelineError, UsageError
 from policy.message import M, Message
 from policy.times.local_time import zone_named
@@ -24,8 +25,6 @@ from policy.times.local_time import zone_named
 Language = Literal["zh_CN", "en"]
 
 LOCALE = Path(__file__).parent / "locale"
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def catalogue(language: str) -> Catalog:
@@ -94,15 +93,11 @@ class Words:
 
     def size(self, size: float) -> str:
         """Bytes in decimal units, as tapes are sold: ``1.2 GB``."""
-        power = 0
-        while round(size, 1) >= 1000 and power < len(_UNITS) - 1:
-            size /= 1000
-            power += 1
-        return f"{size:.{1 if power else 0}f} {_UNITS[power]}"
+        return units.size(size)
 
     def rate(self, size: float, seconds: float) -> str | None:
         """Bytes a second: ``148.2 MB/s``; None if the time is too short to measure."""
-        return f"{self.size(size / seconds)}/s" if seconds > 0 else None
+        return units.rate(size / seconds) if seconds > 0 else None
 
     def duration(self, seconds: float) -> str:
         """A length of time in its two largest units: ``2 h 5 min``."""

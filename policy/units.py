@@ -14,3 +14,8 @@ def size(count: float) -> str:
         count /= 1000
         power += 1
     return f"{count:.{1 if power else 0}f} {_UNITS[power]}"
+
+
+def rate(bytes_per_second: float) -> str:
+    """A speed in the same units: ``148.2 MB/s``."""
+    return f"{size(bytes_per_second)}/s"

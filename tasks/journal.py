@@ -92,7 +92,7 @@ class Journal:
         """So much of the plan is done."""
         now = self._meter.update(files, size)
         if now:
-            self._work.show_progress(now, _in_words(now))
+            self._work.show_progress(now, in_words(now))
 
     def warned(self, path: str, reason: Message) -> None:
         """A file could not be backed up as it should be."""
@@ -144,11 +144,11 @@ class Meter:
         }
 
 
-def _in_words(now: dict[str, Any]) -> str:
+def in_words(now: dict[str, Any]) -> str:
+    """Progress in one line, for Flower's page of the task."""
     total = now["bytes_total"] or 0
     percent = 100 * now["bytes"] / total if total else 100.0
-    rate = now["bytes_per_second"] / 1e6
-    return f"{percent:.1f}% of {total / 1e9:.2f} GB, {rate:.0f} MB/s"
+    return f"{percent:.1f}% of {units.size(total)}, {units.rate(now['bytes_per_second'])}"
 
 
 def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:

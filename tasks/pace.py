@@ -72,7 +72,7 @@ def _rate(summary: SetSummary) -> Message:
     spent = summary.seconds
     return M(
         "The drive wrote for {busy}, at {rate}. What limits this backup: {limit}.",
-        rate=f"{units.size(summary.written / spent.drive)}/s",
+        rate=units.rate(summary.written / spent.drive),
         busy=_seconds(spent.drive),
         limit=limit(spent).to_json(),
     )

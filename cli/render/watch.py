@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
+from rich.text import Text
 
 from celery_app import wiring
 from cli.render import output, story
@@ -23,6 +24,7 @@ from db.models import now
 from db.runs import transitions
 from db.states import RunState
 from db.tapes import drives
+from policy import units
 from policy.message import M
 
 LOOK_SECONDS = 0.3
@@ -62,12 +64,22 @@ def _bar() -> Progress:
     return Progress(
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        Sizes(),
         TimeRemainingColumn(),
         console=output.console,
         transient=True,
     )
+
+
+class Sizes(ProgressColumn):
+    """How much is done of how much, and how fast, in the units of every other size."""
+
+    def render(self, task: Task) -> Text:
+        done = units.size(task.completed)
+        if task.total is not None:
+            done += f" / {units.size(task.total)}"
+        speed = task.finished_speed or task.speed
+        return Text(f"{done}  {units.rate(speed)}" if speed else done)
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""What the catalogue gets of an entry."""
+"""What the catalogue gets of an entry, and how progress is summed up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from backup.entry import Entry, FileType, text
 from db.sets.catalog import FileRow
-from tasks.journal import rows
+from tasks.journal import in_words, rows
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_each_fact_of_a_file_comes_into_its_column(
         blake3=b"\x0b" * 32, partial=partial,
     )  # fmt: skip
     assert list(rows([entry, entry]))[1] == expected
+
+
+def test_progress_is_summed_up_in_the_units_of_every_other_size() -> None:
+    """A small set is not 0.00 GB, and a slow drive not 0 MB/s."""
+    now = {"bytes": 250_000, "bytes_total": 1_000_000, "bytes_per_second": 42_000}
+    assert in_words(now) == "25.0% of 1.0 MB, 42.0 kB/s"
+    assert in_words({**now, "bytes": 0, "bytes_total": 0}) == "100.0% of 0 B, 42.0 kB/s"
