@@ -1,5 +1,5 @@
-"""Measure Tapeline beside tar, borg and restic, and print tables: ``make bench``, or one part of it:
-``python -m benchmarks PART``. ``--small`` is a tenth of everything, to see that it works."""
+"""Measure Tapeline beside tar, borg and restic, and print tables: ``make bench``, or one part of it: ``python
+-m benchmarks PART``. ``--small`` measures a tenth of everything, to check that it works."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.measure import say
 
 
 def main() -> None:
-    """Run what is asked for, in a folder that is removed afterwards."""
+    """Run the requested parts, in a folder that is removed afterwards."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "part", nargs="*", help=f"one of: {', '.join(parts.PARTS)}; all of them if none is named"

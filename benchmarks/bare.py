@@ -1,4 +1,4 @@
-"""A Celery application that does nothing: what six messages cost by themselves."""
+"""A Celery application that does nothing: the cost of six messages by themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app.conf.update(
 
 @app.task(name="bare.nothing")  # type: ignore[untyped-decorator]
 def nothing(number: int, last: bool) -> None:
-    """A step; the last one says that it was."""
+    """A step; the last one reports that it has run."""
     if last:
         _redis().rpush(DONE, number)
 

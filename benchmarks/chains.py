@@ -95,7 +95,7 @@ def _in_turns(database: Database, rounds: int) -> dict[str, float]:
 
 
 def _run(database: Database) -> tuple[float, int]:
-    """The seconds from the row of a run to its end; and in how many transactions it was looked at."""
+    """The seconds from the row of a run to its end; and in how many transactions it was queried."""
     from cli.commands.schedules import start  # noqa: PLC0415 - it reads the settings from the environment
 
     run_id, _, reason = start(database, "hourly", {})

@@ -1,4 +1,4 @@
-"""The control plane with years behind it: how long the database's answers take, and how many statements."""
+"""The control plane with years of history: how long the database takes to answer, and how many statements."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ SELECT id, 1, cartridge_id, generation, 'data', 45000000, '0', 10, 1, '{}', fini
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is behind the control plane."""
+    """The size of the history."""
 
     runs: int
     sets: int
@@ -116,7 +116,7 @@ def fill(database: Database, size: Size) -> None:
 
 @contextmanager
 def counted(session: Session) -> Iterator[list[str]]:
-    """The statements that a session sends from here on."""
+    """The statements that a session sends from now on."""
     sent: list[str] = []
 
     def note(*given: object) -> None:
@@ -130,7 +130,7 @@ def counted(session: Session) -> Iterator[list[str]]:
 
 
 Answer = Callable[[Session], object]
-"""What the control plane is asked."""
+"""The questions to the control plane."""
 
 
 def _newest_tape(session: Session) -> TapeCartridge:
@@ -170,7 +170,7 @@ ANSWERS: dict[str, Answer] = {
 
 
 def answers(database: Database) -> dict[str, tuple[float, int]]:
-    """Of each question the seconds and the statements of its answer."""
+    """For each question the seconds and the statements of its answer."""
     found = {}
     for name, ask in ANSWERS.items():
         with database.transaction() as session, counted(session) as sent:
@@ -191,7 +191,7 @@ def dumped(database: Database, folder: Path) -> tuple[float, int]:
 
 @contextmanager
 def filled(folder: Path, size: Size) -> Iterator[Database]:
-    """A database with all of that in it, on a server of its own."""
+    """A database with all of that in it, on its own server."""
     folder.mkdir(mode=0o755)
     with Servers(folder / "s", durable=False).use() as servers:
         database = Database(servers.database_url)

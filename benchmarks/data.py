@@ -21,7 +21,7 @@ class Content:
         self._noise = self.random.randbytes(MIB)
 
     def take(self, size: int) -> bytes:
-        """So many bytes, from a place by chance; at most a MiB."""
+        """So many bytes, from a random position; at most a MiB."""
         source = self._plain if self.random.random() < 0.5 else self._noise
         start = self.random.randrange(MIB - size + 1)
         return source[start : start + size]
@@ -58,7 +58,7 @@ def mixed(root: Path, files: int, total: int) -> None:
 
 
 def change(root: Path, every: int) -> int:
-    """Write each ``every``-th file anew, with other content of the same size; returns how many."""
+    """Write each ``every``-th file again, with other content of the same size; returns how many."""
     changed = 0
     for folder in sorted(root.iterdir()):
         for name in sorted(os.listdir(folder))[::every]:  # noqa: PTH208 - names, in their order

@@ -1,7 +1,7 @@
 """One piece of Tapeline's work in a process of its own: ``python -m benchmarks.job KIND FACTS``.
 
-The time is that of the work, with hashes, seals and catalogue, and without the start of Python: in service
-the worker runs already.
+The time is that of the work, with hashes, seals and catalogue, but without the start of Python: in service
+the worker is already running.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOMENT = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
 class Journal:
-    """Puts what is sealed into a real catalogue, and keeps no counts."""
+    """Enters sealed archives into a real catalogue, and keeps no counts."""
 
     def __init__(self, database: Database, set_id: str) -> None:
         self._database = database
@@ -132,7 +132,7 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(database: Database, parent: str, folder: Path) -> KnownFiles:
-    """As a run does it: what the parent has goes to the disk first."""
+    """As a run does it: the parent's rows go to the disk first."""
     known = KnownFiles(folder)
     with database.transaction() as session:
         known.write(lineage.known_files(session, parent))
@@ -153,7 +153,7 @@ def bring_back(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Counting(FolderVolume):
-    """Knows how many bytes were asked of the tape."""
+    """Counts the bytes read from the tape."""
 
     read = 0
 
@@ -239,7 +239,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Do it, and print what was measured."""
+    """Do it, and print the measurements."""
     result = KINDS[sys.argv[1]](json.loads(sys.argv[2]))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({**result, "peak_mib": own / 1024}))

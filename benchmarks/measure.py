@@ -1,4 +1,4 @@
-"""How long things take: in turns, several rounds, the median; and what the machine's memory holds before."""
+"""How long things take: in turns, several rounds, the median; and control of the kernel's caches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 def in_turns(things: Mapping[str, Timed], rounds: int, before: Callable[[], None]) -> dict[str, float]:
-    """The median seconds of each, all of them once in every round: what the machine does meets all alike."""
+    """The median seconds of each, all of them once in every round, so that disturbances of the machine affect
+    all."""
     found: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds):
         for name, thing in things.items():
@@ -31,12 +32,12 @@ def in_turns(things: Mapping[str, Timed], rounds: int, before: Callable[[], None
 
 
 def say(line: str) -> None:
-    """Progress, for whoever waits."""
+    """Progress, for the person who waits."""
     print(line, file=sys.stderr, flush=True)
 
 
 def can_drop_caches() -> bool:
-    """Whether this process may have the kernel forget what it has read."""
+    """Whether this process may drop the kernel's caches."""
     return os.access(DROP_CACHES, os.W_OK)
 
 
@@ -64,7 +65,7 @@ def warm(*folders: Path) -> Callable[[], None]:
 def command(
     argv: Sequence[str | Path], *, written: Path | None = None, env: Mapping[str, str] | None = None
 ) -> float:
-    """The seconds that a program takes, and until what it wrote is on the disk, as a seal is."""
+    """The seconds of a program until its output is on the disk, as after a seal."""
     started = time.perf_counter()
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
     if written is not None:
@@ -83,8 +84,8 @@ def sync(path: Path) -> None:
 
 
 def job(kind: str, **facts: Any) -> dict[str, Any]:
-    """Have ``benchmarks.job`` do something in a process of its own; what it measured, and the memory of the
-    largest process that it started (``helper_mib``)."""
+    """Have ``benchmarks.job`` do something in a process of its own; returns its measurements, and the memory
+    of the largest process that it started (``helper_mib``)."""
     argv = [sys.executable, "-m", "benchmarks.job", kind, json.dumps(facts)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         helper = 0.0
@@ -99,8 +100,8 @@ def job(kind: str, **facts: Any) -> dict[str, Any]:
 
 
 def _peak_of_children(pid: int) -> float:
-    """MiB of the largest child at its peak. What the kernel tells of children that have ended counts what
-    their parent held when it started them."""
+    """MiB of the largest child at its peak. For ended children, the kernel's figure includes the memory of
+    their parent when it started them."""
     peak = 0.0
     with suppress(OSError):  # they come and go
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():

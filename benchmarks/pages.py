@@ -1,4 +1,4 @@
-"""How soon the dashboard's pages are there, with years of runs and shelves of tapes behind them."""
+"""How fast the dashboard's pages are, with years of runs and shelves of tapes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FROM generate_series(1, 1000);
 
 
 def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> dict[str, tuple[float, float, int]]:
-    """Of each page: the median and the longest time in seconds, and its bytes."""
+    """For each page: the median and the longest time in seconds, and its bytes."""
     with Servers(folder / "pages", durable=False).use() as servers:
         database = Database(servers.database_url)
         database.upgrade()
@@ -77,7 +77,7 @@ def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> dict[str, tu
 
 
 def _times(url: str, rounds: int) -> tuple[float, float, int]:
-    _get(url)  # the first of all loads what the others have
+    _get(url)  # the first of all loads what the others share
     found = []
     for _ in range(max(rounds, 5)):
         started = time.perf_counter()

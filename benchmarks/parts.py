@@ -1,4 +1,4 @@
-"""What is measured, part by part, each with the table that it prints."""
+"""The measurements, part by part, each with its table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ OURS = "tapeline"
 
 
 class Stage:
-    """The folder with the data, and a PostgreSQL for the catalogue. ``scale``: everything is so much less."""
+    """The folder with the data, and a PostgreSQL for the catalogue. ``scale``: divides the size of
+    everything."""
 
     def __init__(self, folder: Path, *, rounds: int, scale: int) -> None:
         self.folder = folder
@@ -53,7 +54,7 @@ class Stage:
         self.server.stop()
 
     def tree(self, name: str) -> Path:
-        """One of the data sets, made when it is first asked for."""
+        """One of the data sets, made on first use."""
         if name not in self._made:
             say(f"  making the data: {name}")
             self._made[name] = self.folder / "data" / name
@@ -61,8 +62,8 @@ class Stage:
         return self._made[name]
 
     def target(self) -> Path:
-        """A new folder to restore into. Of those before, only the content goes: a file system may search long
-        for a free inode where many have just been freed (ext4 leaves them alone for minutes)."""
+        """A new folder to restore into. Only the contents of earlier ones are removed: a file system may
+        search long for a free inode after many were freed (ext4 does not reuse them for minutes)."""
         for path in self._spent.rglob("*"):
             if path.is_file():
                 os.truncate(path, 0)
@@ -70,7 +71,7 @@ class Stage:
         return self._spent
 
     def back_up(self, source: Path, **facts: Any) -> dict[str, Any]:
-        """A backup by Tapeline; what it measured, with ``set_id`` and ``volume``."""
+        """A backup by Tapeline; returns its measurements, with ``set_id`` and ``volume``."""
         number = next(self._numbers)
         set_id = f"20261101T{number:06d}Z-0001"
         volume = facts.pop("volume", None) or empty(self.folder / "volume")
@@ -103,7 +104,7 @@ def table(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> No
 
 
 def against(title: str, found: Mapping[str, float], *, size: int | None = None) -> list[str]:
-    """A line of a table: seconds of all, and ours as a part of the first rival's."""
+    """A line of a table: seconds of all, and ours as a fraction of the first rival's."""
     ours = found[OURS]
     rivals = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items() if name != OURS)
     first = next(seconds for name, seconds in found.items() if name != OURS)
@@ -204,7 +205,7 @@ def restore(stage: Stage) -> None:
 
 
 def one_file(stage: Stage) -> None:
-    """What is read of the tape for one file: the index of its archive, and its frames."""
+    """The bytes read from the tape for one file: the index of its archive, and its frames."""
     lines = []
     for name, compression in itertools.product(("small files", "mixed files"), ("none", "zstd")):
         source = stage.tree(name)
@@ -277,7 +278,7 @@ def stream(stage: Stage) -> None:
 
 
 def dashboard(stage: Stage) -> None:
-    """Each page of the dashboard, asked for by a client on this host."""
+    """Each page of the dashboard, requested by a client on this host."""
     runs, tapes = 5_000 // stage.scale, 500 // stage.scale
     found = pages.measure(stage.folder, stage.rounds, runs=runs, tapes=tapes)
     table(
@@ -291,7 +292,7 @@ def dashboard(stage: Stage) -> None:
 
 
 def control(stage: Stage) -> None:
-    """What the database answers with years behind it, and a run with nothing to do beside a bare chain."""
+    """The database's answers with years of history, and a run with nothing to do beside a bare chain."""
     found = chains.measure(stage.folder, stage.rounds)
     table(
         "A run with nothing to back up",

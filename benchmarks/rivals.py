@@ -1,4 +1,4 @@
-"""What Tapeline is compared with: each program's own way to do the same, to the same disk."""
+"""The programs that Tapeline is compared with: each program's own way to do the same, to the same disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rival:
         raise ValueError(self.name)
 
     def changes(self, source: Path) -> float:
-        """What has changed since the full backup."""
+        """The changes since the full backup."""
         match self.name:
             case "borg":
                 return self._borg(source, "changes")
@@ -73,7 +73,7 @@ class Rival:
 
 
 def installed(work: Path, names: tuple[str, ...]) -> list[Rival]:
-    """Those of the names whose programs are on this machine."""
+    """Those of the names whose programs are installed."""
     return [Rival(name, work) for name in names if all(shutil.which(program) for program in _programs(name))]
 
 

@@ -21,7 +21,7 @@ from backup.writing.buffer import (
 RATE = 400e6
 """Bytes a second."""
 OWN_MEMORY = 4 * BLOCK
-"""Of the drive: so much it can wait for."""
+"""Of the drive's own buffer: so much data it can bridge."""
 STOP_SECONDS = 0.25
 """A stop, the way back and the start; a real one takes some seconds."""
 
@@ -32,14 +32,14 @@ class StreamingDrive:
     def __init__(self) -> None:
         self.stops = 0
         self._dry_at = time.monotonic()
-        """When all that it was given will be on tape."""
+        """When all data that it received will be on tape."""
         self._starts_at = self._dry_at
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         now = time.monotonic()
         if now > self._dry_at:
             self.stops += 1
-            # While it stops and goes back, its own memory fills.
+            # While it stops and rewinds, its own memory fills.
             self._starts_at = self._dry_at = now + STOP_SECONDS
         self._dry_at += len(data) / RATE
         if (self._dry_at - max(now, self._starts_at)) * RATE > OWN_MEMORY:
@@ -51,7 +51,7 @@ class StreamingDrive:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """How it went."""
+    """The result."""
 
     stops: int
     seconds: float

@@ -1,1 +1,1 @@
-"""The truth: states, models, transitions, cartridges, permits, catalogue, migrations."""
+"""The source of truth: states, models, transitions, cartridges, permits, catalogue, migrations."""

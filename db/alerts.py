@@ -1,6 +1,6 @@
-"""What needs somebody: everything that will not come right by itself, and what has to be done soon.
+"""Everything that needs somebody: problems that do not solve themselves, and tasks that are due soon.
 
-The one list of it: the page Today, ``tapeline status`` and ``/metrics`` ask here.
+This is the only such list: the page Today, ``tapeline status`` and ``/metrics`` ask here.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from policy.tapes.facts import CartridgeState, SetState
 from policy.times.calendar import Entry
 
 LATELY = timedelta(days=7)
-"""How long a failure of a run that no schedule asked for is shown."""
+"""How long a failure of a run without a schedule is shown."""
 SOON = timedelta(days=2)
-"""How long before a run the tape that it needs is asked for."""
+"""How long before a run the tape that it needs is requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Alert:
 
     message: Message
     is_urgent: bool = True
-    """Something went wrong, or waits; else it is only to be prepared."""
+    """Something went wrong, or waits; otherwise it only needs preparation."""
     run: int | None = None
     may_retry: bool = False
     may_release: bool = False
@@ -55,7 +55,7 @@ class Alert:
     channel: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """The form for scripts."""
         return {
             "message": self.message.to_json(),
             "urgent": self.is_urgent,
@@ -71,8 +71,8 @@ def alerts(
 ) -> list[Alert]:
     """Everything that needs somebody, the most urgent first.
 
-    ``ahead``: the calendar from ``moment`` on. ``is_silent``: whether a drive's worker that was seen last
-    at that time has been silent for too long.
+    ``ahead``: the calendar from ``moment`` on. ``is_silent``: whether a drive's worker, last seen at that
+    time, has been silent for too long.
     """
     rows = schedules.present(session)
     failed = failures.newest(session, rows)
@@ -102,7 +102,7 @@ def alerts(
 
 
 def current(session: Session, is_silent: Callable[[datetime], bool]) -> list[Alert]:
-    """As ``alerts``, for whoever has not played the calendar."""
+    """As ``alerts``, for callers without a calendar."""
     moment = now()
     return alerts(session, moment, calendar.entries(session, moment, moment + SOON), is_silent)
 
@@ -120,7 +120,7 @@ def _frozen(session: Session) -> Iterator[Alert]:
 
 
 def standing_still(session: Session) -> list[dict[str, Any]]:
-    """The runs that were announced to stand still and have not come further since, each with its reason."""
+    """The runs that were announced as stalled and have made no progress since, each with its reason."""
     found = []
     for run in _runs(session, ChainRun.state == RunState.RUNNING):
         said = events.last_of(session, run, "stalled")
@@ -184,7 +184,7 @@ def _what(run: ChainRun) -> dict[str, object]:
 
 
 def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Alert]:
-    """As a database that was made again from a dump leaves them, and a host on which beat was forgotten."""
+    """The state after a restore from a dump, or on a host where nobody started beat."""
     wrong = idle.all_off(rows) or idle.no_beat(session, rows)
     if wrong is not None:
         yield Alert(wrong[0], schedule=rows[0].name)
@@ -219,8 +219,8 @@ def _owed(
     failed: set[int | None],
     dismissed: dict[int | None, datetime],
 ) -> Iterator[Alert]:
-    """A run under way may still bring it, and a failed one is named already; one that was dismissed, and what
-    was due before, is not wanted any more."""
+    """A running run may still provide it, and a failed one is listed already. A dismissed one, and what was
+    due before, is not wanted any more."""
     active = select(ChainRun.schedule_id).where(ChainRun.state.in_(ACTIVE))
     passed_over = failed | set(session.scalars(active))
     for row in rows:
@@ -269,7 +269,7 @@ def _conditions(session: Session) -> Iterator[Alert]:
 
 
 def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | None]]:
-    """What drives warned of after their last run, and tapes in use; with the drive, or the tape."""
+    """Warnings of drives after their last run, and of tapes in use; with the drive, or the tape."""
     for drive in session.scalars(select(Drive).order_by(Drive.name)):
         yield from ((Message.from_json(alert), drive.name, None) for alert in drive.alerts)
     in_use = select(TapeCartridge).where(
@@ -300,7 +300,7 @@ def _channels(session: Session) -> Iterator[Alert]:
 
 
 def _untold(session: Session) -> Iterator[Alert]:
-    """Whoever delivers knows no channel."""
+    """The process that delivers knows no channel."""
     deliverers = processes.deliverers(session)
     if deliverers and not any(process.channels for process in deliverers):
         yield Alert(idle.NO_CHANNEL[0], is_urgent=False)
@@ -311,7 +311,7 @@ def _behind(session: Session) -> Iterator[Alert]:
 
 
 def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
-    """The first run of each drive that needs another tape soon; what follows may look different by then."""
+    """The first run of each drive that needs another tape soon; later runs may look different then."""
     seen: set[str] = set()
     for entry in ahead:
         drive = entry.planned.drive

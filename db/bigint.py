@@ -11,7 +11,7 @@ LEAST, MOST = -(1 << 63), (1 << 63) - 1
 
 
 class Whole(TypeDecorator[int]):
-    """A whole number of any size, for a column of few rows: sums of what files claim to hold."""
+    """A whole number of any size, for a column of few rows: sums of sizes that files claim."""
 
     impl = Numeric
     cache_ok = True
@@ -21,7 +21,8 @@ class Whole(TypeDecorator[int]):
 
 
 def nearest(numbers: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """The nearest numbers that columns can hold; and those that these are not, to be kept beside them."""
+    """The nearest numbers that columns can store; and the original of those that differ, to be stored beside
+    them."""
     fitting = {name: min(max(number, LEAST), MOST) for name, number in numbers.items()}
     return fitting, {name: number for name, number in numbers.items() if fitting[name] != number}
 

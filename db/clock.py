@@ -1,7 +1,7 @@
-"""The database's clock, which is the same for every host: what one host writes, another compares with.
+"""The database's clock, which is the same for every host: one host compares its time with what another wrote.
 
-Each new connection asks for it, and one that is in use once a minute; in between it goes on by a counter that
-no change of this host's clock touches.
+Each new connection reads it, and a connection in use once a minute. In between it advances by a counter that
+no change of this host's clock affects.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 ASK_AGAIN = 60.0
-"""Seconds after which it is asked for anew: the database's clock, too, may be set right."""
+"""Seconds after which it is read again: the database's clock, too, may be set right."""
 SLOWEST = 1.0
-"""An answer that took longer says too little of the moment, where one is known already."""
+"""A slower answer is too inexact, if a reading exists already."""
 
 _known: tuple[datetime, float] | None = None
 
@@ -21,7 +21,7 @@ _known: tuple[datetime, float] | None = None
 if sys.platform == "linux":
 
     def _seconds() -> float:
-        """They count while the host sleeps, too."""
+        """Clocks that also count while the host sleeps."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 else:
@@ -29,7 +29,7 @@ else:
 
 
 def now() -> datetime:
-    """The present moment, UTC; by this host's clock as long as no database has been asked."""
+    """The present moment, UTC; by this host's clock as long as no database has answered."""
     if _known is None:
         return datetime.now(UTC)
     moment, at = _known
@@ -37,7 +37,7 @@ def now() -> datetime:
 
 
 def asking() -> float:
-    """To be called before the database is asked, and given to ``heard``."""
+    """Call this before querying the database, and pass the result to ``heard``."""
     return _seconds()
 
 
@@ -50,5 +50,5 @@ def heard(moment: datetime, asked: float) -> None:
 
 
 def is_stale() -> bool:
-    """Whether it should be asked for anew."""
+    """Whether it should be read again."""
     return _known is None or _seconds() - _known[1] > ASK_AGAIN

@@ -12,10 +12,10 @@ BLOCK = 1 << 16
 
 
 def copy_in(cursor: Any, statement: str, lines: Iterator[str]) -> None:
-    """Have a COPY statement read lines, of which no more than one block is in memory.
+    """Have a COPY statement read lines, with at most one block in memory.
 
-    What ``lines`` raises goes through as it is: PostgreSQL only learns that the reading ended, and calls that
-    a cancelled query. Raises psycopg2.Error.
+    An exception of ``lines`` goes through unchanged: PostgreSQL only learns that the reading ended, and
+    reports a cancelled query. Raises psycopg2.Error.
     """
     file = _Lines(lines)
     try:
@@ -33,7 +33,7 @@ class _Lines(io.RawIOBase):
         self._lines = lines
         self._rest = bytearray()
         self.error: BaseException | None = None
-        """What ended the reading."""
+        """The exception that ended the reading."""
 
     def readable(self) -> bool:
         return True

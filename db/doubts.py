@@ -1,4 +1,4 @@
-"""Doubts about the sources of a run: with what they are compared, holding it for them, accepting them."""
+"""Doubts about the sources of a run: what they are compared with, holding the run, accepting them."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _RULES = (
     "max_file_bytes",
     "max_file_age_days",
 )
-"""What decides which files a backup has."""
+"""The fields that decide which files a backup has."""
 
 _LOOKED_THROUGH = 20 * NORM
 
 
 def rules(values: Mapping[str, Any]) -> str:
-    """Tells these rules of a template or record from others."""
+    """Identifies these rules of a template or record."""
     said = {name: values[name] for name in _RULES} | {"sources": sorted(values["sources"])}
     return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def past(session: Session, template_id: int) -> list[Past]:
-    """What the last sets of a template that were completed have kept of their sources, newest first. What is
-    destroyed counts: a tape that is used again has not changed the sources."""
+    """The surveys of a template's last completed sets, newest first. Destroyed sets count: reusing a tape
+    does not change the sources."""
     query = (
         select(BackupSet.survey, BackupSet.accepted)
         .where(
@@ -70,7 +70,7 @@ def hold(
     *,
     step: Step | None = None,
 ) -> None:
-    """Hold a run that is under way: it gives its drive back, and begins with its precheck when it goes on.
+    """Hold a running run: it gives its drive back, and begins with its precheck when it continues.
 
     Nothing of it is in the catalogue, and the set that it would have written gets another name.
     """
@@ -101,7 +101,7 @@ def reason(run: ChainRun) -> Message:
 
 
 def remedy(run: ChainRun) -> Message:
-    """What a person does about a run that is held."""
+    """What a person can do about a held run."""
     return M(
         "If the sources are right as they are: tapeline runs accept {run} --why TEXT."
         " If not, put them right, then: tapeline runs retry {run}",
@@ -110,9 +110,9 @@ def remedy(run: ChainRun) -> Message:
 
 
 def accept(session: Session, run_id: int, who: str, why: str) -> ChainRun:
-    """Let a run that is held go on: the sources are right as they are. Raises NotFound, NotAllowed.
+    """Let a held run continue: the sources are right as they are. Raises NotFound, NotAllowed.
 
-    The set that it writes carries who has accepted what. Other doubts than these hold the run again.
+    Its set records who has accepted what. Other doubts than these hold the run again.
     """
     run = transitions.get(session, run_id, lock=True)
     if run.state is not RunState.HELD:

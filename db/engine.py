@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL, and the border where its errors become ours."""
+"""The connection to PostgreSQL, and the place where its errors become ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIGRATION_LOCK = 0x7A9E
 
 
 GONE_AFTER = 60
-"""Seconds after which a host that is silent on the network is taken for gone, on either side."""
+"""Seconds after which a silent host on the network counts as gone, on either side."""
 
 _CLIENT = {
     "connect_timeout": 10,
@@ -52,15 +52,15 @@ _SERVER = {
 
 
 class Database:
-    """The truth. Cheap to make; connects when first used, so that it may be made before a fork."""
+    """The database. Cheap to create; connects on first use, so that it may be created before a fork."""
 
     limits: ClassVar[Mapping[str, str]] = {
         "lock_timeout": "30s",
         "statement_timeout": "15min",
         "idle_in_transaction_session_timeout": "15min",
     }
-    """How long a connection waits for what another one has locked, and how long one that stands still, as a
-    client does that was stopped, may keep others waiting."""
+    """How long a connection waits for a lock of another one, and how long an idle transaction, such as that
+    of a stopped client, may keep others waiting."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -83,8 +83,8 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back by an exception.
 
-        Raises DatabaseUnavailable when the server cannot be reached, goes away, or cannot work just now;
-        DatabaseFailed when it is there and gives up; DatabaseNotMigrated when the tables are not there.
+        Raises DatabaseUnavailable if the server cannot be reached, vanishes, or cannot work just now;
+        DatabaseFailed if it answers and refuses; DatabaseNotMigrated if the tables are missing.
         """
         try:
             with self._sessions.begin() as session:
@@ -97,11 +97,11 @@ class Database:
                 raise
             raise translated from error
         except psycopg2.Error as error:
-            # Of a COPY, which passes SQLAlchemy by.
+            # From a COPY, which bypasses SQLAlchemy.
             raise self._trouble(error) from error
 
     def _limit(self, connection: Any, _record: Any) -> None:
-        """A new connection gets its limits, and says what time it is; one message for both."""
+        """A new connection gets its limits and reports its time; one message for both."""
         connection.autocommit = True
         asked = clock.asking()
         with connection.cursor() as cursor:
@@ -115,9 +115,9 @@ class Database:
         connection.autocommit = False
 
     def attempt(self, work: Callable[[Session], T], *, patience: float) -> T:
-        """Do ``work`` in a transaction, again with growing pauses while the database is away.
+        """Do ``work`` in a transaction; retry with growing pauses while the database is unavailable.
 
-        ``patience``: seconds after which DatabaseUnavailable is raised. ``work`` must be right when its
+        ``patience``: seconds after which DatabaseUnavailable is raised. ``work`` must be correct if its
         transaction is done twice: the first may have been committed when the connection broke.
         """
         for attempt in Retrying(
@@ -160,7 +160,7 @@ class Database:
         )
 
     def _refusal(self, reason: str) -> DatabaseUnavailable | None:
-        """It is there, and this host's way to it is wrong."""
+        """The server exists, but this host's connection settings are wrong."""
         if any(word in reason for word in ("SSL", "certificate", "private key")):
             return DatabaseUnavailable(
                 M("The encrypted connection to the database fails: {reason}", reason=reason),
@@ -174,8 +174,8 @@ class Database:
         return None
 
     def stay(self) -> Connection:
-        """A connection of its own, in a transaction that stays open: what it locks is locked as long as it
-        lives, also behind a pooler that gives each transaction another connection.
+        """A connection of its own, in a transaction that stays open: its locks last as long as it lives, even
+        behind a pooler that gives each transaction another connection.
 
         Raises DatabaseUnavailable.
         """
@@ -193,11 +193,11 @@ class Database:
         self.engine.dispose()
 
     def abandon(self) -> None:
-        """Forget the connections that a forked child shares with its parent, without closing them."""
+        """Discard the connections that a forked child shares with its parent, without closing them."""
         self.engine.dispose(close=False)
 
     def upgrade(self) -> None:
-        """Bring the tables to the newest version, if they are not. Two at once wait for each other.
+        """Migrate the tables to the newest version, if needed. Two at once wait for each other.
 
         Raises WrongEncoding, DatabaseUnavailable.
         """
@@ -214,7 +214,7 @@ class Database:
             connection.commit()
 
     def check_version(self) -> None:
-        """Raises DatabaseNotMigrated unless the tables are those of this version; WrongEncoding."""
+        """Raises DatabaseNotMigrated unless the tables have this version; WrongEncoding."""
         if self._version() != newest_version():
             raise _not_migrated()
 
@@ -233,7 +233,7 @@ class Database:
             try:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
             except BaseException:
-                # A transaction that a statement began by itself must not come back with the connection.
+                # An implicit transaction must not go back to the pool with the connection.
                 connection.invalidate()
                 raise
 
@@ -247,12 +247,12 @@ class Database:
 
 
 def take_your_time(connection: Connection) -> None:
-    """What goes through whole tables has no limits, in this transaction."""
+    """Statements over whole tables have no limits, in this transaction."""
     connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
 
 
 def _check_encoding(connection: Connection) -> None:
-    """In any other encoding the first name with a foreign letter stops a run. Raises WrongEncoding."""
+    """With any other encoding, the first name with a foreign letter stops a run. Raises WrongEncoding."""
     encoding = connection.scalar(text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise WrongEncoding(
@@ -278,7 +278,7 @@ def schema() -> str:
 
     statements = StringIO()
     command.upgrade(alembic_config(statements), "head", sql=True)
-    # It prints its version otherwise, each time that the statements are run.
+    # Otherwise it prints its version each time that the statements are run.
     return re.sub(r"\s+RETURNING [^;]*", "", statements.getvalue())
 
 

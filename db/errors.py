@@ -1,4 +1,4 @@
-"""What can go wrong with the truth."""
+"""Database errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class DatabaseUnavailable(TapelineError):
 
 
 class DatabaseFailed(TapelineError):
-    """The database is there and could not do what it was asked: waiting changes nothing."""
+    """The database answers and could not do what was requested: waiting does not help."""
 
 
 class WrongEncoding(TapelineError):
-    """The database was made in a way in which it cannot hold every text."""
+    """The database's encoding cannot store every text."""
 
 
 class DatabaseNotMigrated(TapelineError):
@@ -28,12 +28,12 @@ class NotFound(UsageError):
 
 
 class NotAllowed(TapelineError):
-    """The state of a run does not allow what was asked."""
+    """The state of a run does not permit the request."""
 
 
 class LostClaim(TapelineError):
-    """Another worker owns the step by now; whoever gets this stops at once and changes nothing more."""
+    """Another worker has taken over the step; whoever gets this stops at once and changes nothing more."""
 
 
 class DumpFailed(TapelineError):
-    """The database could not be written into a dump, or not be made from one."""
+    """The database could not be dumped, or not be restored from a dump."""

@@ -1,4 +1,4 @@
-"""The story of a run: append-only events, and the outbox of what has to be said."""
+"""The story of a run: append-only events, and the outbox of messages."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ ENDINGS = {
     RunState.WAITING_FOR_TAPE: "waiting_for_tape",
     RunState.HELD: "held",
 }
-"""What is announced when a run comes to a state."""
+"""The event that announces a state of a run."""
 
 
 def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any]) -> None:
-    """Put an event into the outbox. Whoever calls this holds the run's row, so an event is said once."""
+    """Put an event into the outbox. The caller must have the run's row locked, so that an event is sent
+    once."""
     of_event = (Notification.run_id == run.id) & (Notification.event == event)
     said = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
     facts = {**facts, "frozen": _frozen(session)}
@@ -58,7 +59,7 @@ def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any])
 
 
 def announce_once(session: Session, about: str, event: str, facts: dict[str, Any]) -> bool:
-    """Put an event that belongs to no run into the outbox, unless it was said of this before."""
+    """Put an event that belongs to no run into the outbox, unless it was announced for this before."""
     facts = {**facts, "frozen": _frozen(session)}
     row = {"about": about, "event": event, "occurrence": 1, "facts": facts, "deliveries": {}, "attempts": 0}
     said = insert(Notification).values(**row, created_at=now(), next_attempt_at=now())
@@ -66,19 +67,19 @@ def announce_once(session: Session, about: str, event: str, facts: dict[str, Any
 
 
 def _frozen(session: Session) -> dict[str, Any] | None:
-    """Each message says that formats are frozen, or it would be forgotten."""
+    """Every message mentions that formats are frozen, or it would be forgotten."""
     found = freezes.why(session)
     return found.to_json() if found else None
 
 
 def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:
-    """When an event of a run was said last."""
+    """When an event of a run was announced last."""
     last = last_of(session, run, event)
     return last.created_at if last else None
 
 
 def last_of(session: Session, run: ChainRun, event: str) -> Notification | None:
-    """What was said of a run last, of an event."""
+    """The newest notification of a run's event."""
     of_event = (Notification.run_id == run.id) & (Notification.event == event)
     newest_first = Notification.occurrence.desc()
     return session.scalar(select(Notification).where(of_event).order_by(newest_first).limit(1))

@@ -1,4 +1,4 @@
-"""The failures that stand: of failed runs that no later success has made up for and nobody has dismissed."""
+"""The open failures: failed runs that no later success has made up for and nobody has dismissed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Failure:
     superseded_by: int | None
 
     def why_left(self) -> Message:
-        """Why a retry of all leaves this one alone."""
+        """Why a retry of all skips this one."""
         return M(
             "Run {id} is left as it is: run {newer} of its schedule is newer.",
             id=self.run_id,
@@ -35,7 +35,7 @@ class Failure:
 
 
 def standing(session: Session) -> list[Failure]:
-    """Every failure that stands, oldest first. At most one of each schedule is not superseded."""
+    """Every open failure, oldest first. At most one of each schedule is not superseded."""
     later = aliased(ChainRun)
     newest = (
         select(func.max(later.id))
@@ -51,7 +51,7 @@ def standing(session: Session) -> list[Failure]:
 
 
 def newest(session: Session, rows: Iterable[ScheduledTask]) -> list[ChainRun]:
-    """The newest failure of each schedule, if it stands: one that is newer replaces it, dismissed or not."""
+    """The newest failure of each schedule, if it is open: a newer one replaces it, dismissed or not."""
     later = aliased(ChainRun)
     replaced = exists().where(
         later.schedule_id == ChainRun.schedule_id, later.id > ChainRun.id, later.state == RunState.FAILED
@@ -69,14 +69,14 @@ def dismissed_until(session: Session) -> dict[int | None, datetime]:
 
 
 def of_no_schedule(session: Session, since: datetime) -> list[ChainRun]:
-    """The failures that stand of runs that no schedule asked for and that ended since a moment."""
+    """The open failures of runs without a schedule that ended since a moment."""
     query = select(ChainRun).where(_stands(), ChainRun.schedule_id.is_(None), ChainRun.finished_at > since)
     return list(session.scalars(query.order_by(ChainRun.id)))
 
 
 def dismiss(session: Session, run_id: int, *, requested_by: str, why: str) -> ChainRun:
-    """Nobody has to look after a failed run any more; its story names who decided that, and why. A retry that
-    fails is a failure again. Raises NotFound, NotAllowed."""
+    """Dismiss a failed run; its story names who decided that, and why. A retry that fails is a failure again.
+    Raises NotFound, NotAllowed."""
     run = transitions.get(session, run_id, lock=True)
     if run.state is not RunState.FAILED:
         raise NotAllowed(
@@ -98,8 +98,8 @@ def _stands() -> ColumnElement[bool]:
 
 
 def _does_its_work(later: Any) -> ColumnElement[bool]:
-    """What a run did, done by a later one: of its schedule; or of the same kind, with as much of the same
-    set, or with the same tape."""
+    """Whether a later run did the work of a run: a run of its schedule; or one of the same kind, with as much
+    of the same set, or with the same tape."""
     restored = and_(later.set_id == ChainRun.set_id, _same(later, "paths"), _same(later, "patterns"))
     read_back = and_(later.set_id == ChainRun.set_id, _percent(later) >= _percent(ChainRun))
     imported = and_(

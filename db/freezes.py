@@ -1,4 +1,4 @@
-"""Freezes: while one of them holds, no tape is formatted, and old tapes keep what may be needed soon."""
+"""Freezes: while one of them exists, no tape is formatted, and old tapes keep what may be needed soon."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def standing(session: Session) -> list[Freeze]:
-    """Those that nobody has lifted, the oldest first."""
+    """The freezes that nobody has lifted, the oldest first."""
     return list(session.scalars(select(Freeze).where(Freeze.lifted_at.is_(None)).order_by(Freeze.id)))
 
 
 def why(session: Session) -> Message | None:
-    """Why no tape is formatted, and what lifts it; None: nothing is frozen."""
+    """Why no tape is formatted, and how to lift that; None: nothing is frozen."""
     found = standing(session)
     if not found:
         return None
@@ -47,7 +47,7 @@ def check(session: Session) -> None:
 
 
 def freeze(session: Session, name: str | None, who: str, reason: str) -> Freeze:
-    """Deny every format from now on. ``name``: what it is lifted by; None: a number. Raises UsageError."""
+    """Deny every format from now on. ``name``: the name to lift it by; None: a number. Raises UsageError."""
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(
             M("NAME: '{name}' is no name for a freeze.", name=name),
@@ -61,7 +61,7 @@ def freeze(session: Session, name: str | None, who: str, reason: str) -> Freeze:
 
 
 def by_the_guard(session: Session, run: ChainRun, reason: Message) -> Freeze:
-    """Deny every format because the sources of a run look as if somebody encrypts them; once for a run."""
+    """Deny every format because somebody seems to encrypt the sources of a run; once for a run."""
     name = f"run-{run.id}"
     found = session.scalar(select(Freeze).where(Freeze.name == name, Freeze.lifted_at.is_(None)))
     if found is not None:
@@ -85,7 +85,7 @@ def _sentence(text: str) -> str:
 
 
 def lift(session: Session, name: str, who: str, reason: str) -> Freeze:
-    """Lift one by its name. Raises NotFound, NotAllowed."""
+    """Lift a freeze by its name. Raises NotFound, NotAllowed."""
     found = session.scalar(select(Freeze).where(Freeze.name == name).with_for_update())
     if found is None:
         names = ", ".join(each.name for each in standing(session))
@@ -101,7 +101,7 @@ def lift(session: Session, name: str, who: str, reason: str) -> Freeze:
 
 
 def as_json(freeze: Freeze) -> dict[str, Any]:
-    """One as scripts see it."""
+    """A freeze in the form for scripts."""
     return {
         "name": freeze.name,
         "frozen_at": freeze.frozen_at.isoformat(),

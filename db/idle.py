@@ -1,6 +1,6 @@
-"""What makes a night pass in silence: schedules that are off or have never run, no beat, nobody who is told.
+"""Why nothing happens at night: schedules that are off or have never run, no beat, no channel.
 
-Doctor and the first page both ask here. Each answer is what is to be said, and what to do.
+Doctor and the first page both ask here. Each answer has a warning and a remedy.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ NO_CHANNEL: Said = (
 
 
 def _with_times(rows: list[ScheduledTask]) -> list[ScheduledTask]:
-    """Those that are to run by themselves: that of 'tapeline run', and all of type manual, never do."""
+    """The schedules that should run automatically: that of 'tapeline run', and all of type manual, never
+    do."""
     return [row for row in rows if row.schedule_type is not ScheduleType.MANUAL]
 
 
 def all_off(rows: list[ScheduledTask]) -> Said | None:
-    """That every schedule with times is switched off; None: one is on, or there is none."""
+    """A warning if every schedule with times is switched off; None: one is on, or there is none."""
     timed = _with_times(rows)
     if not timed or any(row.enabled for row in timed):
         return None
@@ -47,7 +48,7 @@ def all_off(rows: list[ScheduledTask]) -> Said | None:
 
 
 def no_beat(session: Session, rows: list[ScheduledTask]) -> Said | None:
-    """That nothing would start what is due."""
+    """A warning if nothing would start due runs."""
     if not any(row.enabled for row in _with_times(rows)) or processes.is_beat_there(session):
         return None
     return (
@@ -57,7 +58,7 @@ def no_beat(session: Session, rows: list[ScheduledTask]) -> Said | None:
 
 
 def not_by_itself(rows: list[ScheduledTask]) -> Iterator[Said]:
-    """Schedules that are off beside others that are on, and that none has times."""
+    """Schedules that are off beside others that are on, and a warning if none has times."""
     timed = _with_times(rows)
     off = [row.name for row in timed if not row.enabled]
     if off and len(off) < len(timed):
@@ -99,6 +100,6 @@ def without_a_backup(
 
 
 def _has_begun(session: Session, row: ScheduledTask) -> bool:
-    """A run of it is named as what it is: under way, waiting, or failed."""
+    """A run of it is named with its state: running, waiting, or failed."""
     runs = select(ChainRun.id).where(ChainRun.schedule_id == row.id, ChainRun.state != RunState.SKIPPED)
     return session.scalar(runs.limit(1)) is not None

@@ -1,7 +1,7 @@
-"""Whether the present moment can be one: the database's clock is compared with the last sign of life.
+"""Whether the clock can be right: the database's clock is compared with the last sign of life.
 
-On a single host it has only itself to compare with. Whoever works moves the mark along, and nobody moves it
-over a leap but a person.
+A single host has no other clock to compare with. Running processes move the mark forward; only a person moves
+it over a leap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from policy.message import M, Message
 from policy.times import clock
 
 EACH = timedelta(minutes=1)
-"""How often the mark is moved along."""
+"""How often the mark is moved forward."""
 
 
 def doubt(session: Session, moment: datetime) -> Message | None:
-    """Why this moment may be none, and what to do about it; None: nothing speaks against it."""
+    """Why the clock may be wrong now, and what to do about it; None: there is no doubt."""
     mark = _mark(session, moment)
     if mark is None and session.scalar(select(BackupSet.id).limit(1)) is None:
         return None  # A new installation, before its first worker: nothing could look expired.
@@ -29,7 +29,8 @@ def doubt(session: Session, moment: datetime) -> Message | None:
 
 
 def note(session: Session, moment: datetime) -> None:
-    """A sign of life: the time goes on to this moment, unless that would be a leap. The first begins it."""
+    """A sign of life: the mark moves to this moment, unless that would be a leap. The first one sets the
+    mark."""
     mark = _mark(session, moment)
     if mark is None:
         session.add(ClockMark(begun_at=moment, seen_at=moment))
@@ -39,7 +40,7 @@ def note(session: Session, moment: datetime) -> None:
 
 
 def confirm(session: Session, moment: datetime, who: str, why: str) -> ClockMark:
-    """A person answers for it that the clock is right. Raises NotAllowed where nothing is in doubt."""
+    """A person confirms that the clock is right. Raises NotAllowed if there is no doubt."""
     if doubt(session, moment) is None:
         raise NotAllowed(M("The clock is in no doubt: nothing is to be confirmed."))
     last = session.scalar(select(ClockMark.seen_at).where(ClockMark.id == _newest()))
@@ -50,7 +51,7 @@ def confirm(session: Session, moment: datetime, who: str, why: str) -> ClockMark
 
 
 def check(session: Session, moment: datetime) -> None:
-    """Raises NotAllowed where the moment is in doubt."""
+    """Raises NotAllowed if the clock is in doubt."""
     found = doubt(session, moment)
     if found is not None:
         raise NotAllowed(found)
@@ -64,7 +65,7 @@ def _mark(session: Session, moment: datetime) -> clock.Mark | None:
     seen_at = session.scalar(select(ClockMark.seen_at).where(ClockMark.id == _newest()))
     if seen_at is None:
         return None
-    # What was confirmed of a time that has not come yet was no quiet spell: the clock was wrong.
+    # A confirmed gap that reaches into the future was no quiet time: the clock was wrong.
     confirmed = select(ClockMark).where(ClockMark.begun_at <= moment)
     spells = [
         mark.begun_at - mark.leapt_from for mark in session.scalars(confirmed) if mark.leapt_from is not None

@@ -1,4 +1,4 @@
-"""The tables; the words are in docs/glossary.md. Times are UTC with time zone; sizes are bytes."""
+"""The tables; docs/glossary.md explains the words. Times are UTC with time zone; sizes are bytes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class Base(DeclarativeBase):
 
 
 def _enum(kind: type[Any], name: str) -> Enum:
-    """An enum stored by its values as text with a check, so that a migration adds a value without a type."""
+    """An enum stored by its values as text with a check, so that a migration can add a value without a
+    type."""
     return Enum(
         kind,
         name=name,
@@ -94,26 +95,26 @@ class ScheduledTask(Base):
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
     after_run: Mapped[str] = mapped_column(server_default="keep", default="keep")
-    """What becomes of the cartridge when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
+    """The cartridge's fate when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
     last_run_time: Mapped[datetime | None]
     """When a run of it last got the drive: for the first time, again for a retry, or after it had waited."""
     last_success_time: Mapped[datetime | None]
     """When the newest success was due: a run that ends after midnight counts for its own period. An increment
-    by hand in place of a full one is none."""
+    by hand instead of a full one does not count."""
     last_failure_time: Mapped[datetime | None]
     next_run_time: Mapped[datetime | None]
     grace_seconds: Mapped[int] = mapped_column(Integer, server_default="43200", default=43200)
-    """How late a run may still start when nothing could start it in time."""
+    """How late a run may still start if nothing could start it in time."""
     planned_from: Mapped[str | None]
-    """What next_run_time was computed from; anything else means that an operator has edited the row."""
+    """The values that next_run_time was computed from; if they differ now, an operator has edited the row."""
     plan_error: Mapped[dict[str, Any] | None]
     """Why no next_run_time can be computed, as a message."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
-    """The database that it was begun in, or released in by a person since."""
+    """The database that it was created in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
     """It was copied here from another database, and nobody has released it (``db.admin.holds``)."""
     archived_at: Mapped[datetime | None]
-    """When it was removed; the row stays because its runs and sets point to it."""
+    """When it was removed; the row stays because its runs and sets refer to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
 
@@ -135,7 +136,7 @@ class BackupTask(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     is_template: Mapped[bool] = mapped_column(Boolean)
     template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
-    # Runs, schedules and records point at each other: this one is added after the tables are there.
+    # Runs, schedules and records refer to each other: this one is added when the tables exist.
     run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id", use_alter=True), unique=True)
     name: Mapped[str]
     type: Mapped[BackupType] = mapped_column(_enum(BackupType, "backup_type"))
@@ -144,26 +145,26 @@ class BackupTask(Base):
     compression_level: Mapped[int] = mapped_column(Integer, server_default="3", default=3)
     archive_bytes: Mapped[int] = mapped_column(server_default=text(str(4 << 30)), default=4 << 30)
     retention_days: Mapped[int | None] = mapped_column(Integer)
-    """None, and no ``keep_sets``: for ever. With both, a set is kept as long as either says so."""
+    """None, and no ``keep_sets``: for ever. With both, a set is kept as long as either applies."""
     keep_sets: Mapped[int | None] = mapped_column(Integer)
-    """Of the sets of each type, so many of the newest are kept."""
+    """How many of the newest sets of each type are kept."""
     excludes: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
     """Patterns in the syntax of ``.gitignore``."""
     exclude_caches: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     one_file_system: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     max_file_bytes: Mapped[int | None]
     max_file_age_days: Mapped[int | None] = mapped_column(Integer)
-    """Files that were changed last before so many days are left out."""
+    """Files last changed more than so many days ago are left out."""
     guard: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
-    """How far the sources may be from what they were (``policy.guard.Limits``)."""
+    """How far the sources may differ from their former state (``policy.guard.Limits``)."""
     must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
-    """Folders at which a file system has to be mounted."""
+    """Folders at which a file system must be mounted."""
     verify_percent: Mapped[int | None] = mapped_column(Integer)
-    """After each backup so much of it is read back; None: nothing."""
+    """How many percent are read back after each backup; None: nothing."""
     encrypt_to: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
     """Public keys of age."""
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("backup_sets.id", use_alter=True))
-    """Of a record: the set that an increment is taken against."""
+    """Of a record: the set that an increment follows."""
     state: Mapped[RecordState | None] = mapped_column(_enum(RecordState, "record_state"))
     error: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
@@ -199,42 +200,43 @@ class ChainRun(Base):
     """Parameters given by hand; they override the template."""
     part: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     dispatch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    """How often the chain has been sent; messages that carry another number do nothing."""
+    """How often the chain has been sent; messages with another number do nothing."""
     dispatched_at: Mapped[datetime | None]
     recoveries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    """How often it was resumed by itself since an operator last sent it."""
+    """How often it was resumed automatically since an operator last sent it."""
     resumed: Mapped[dict[str, Any] | None]
-    """Where and why it ended before it was last resumed, and how often it came no further since then."""
+    """Where and why it ended before it was last resumed, and how often it made no progress since then."""
     set_id: Mapped[str | None]
     progress: Mapped[dict[str, Any] | None]
     tape_seen: Mapped[dict[str, Any] | None]
     """The identity of the tape that precheck saw in this part."""
     tape_failed: Mapped[dict[str, Any] | None]
-    """What the drive could do nothing with, how often, and when it is tried again: see
+    """The tape that the drive could not use, how often, and when it is tried again: see
     ``db.tapes.mount_backoff``."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """What drive and tapes warned of after the run had used them, as messages."""
+    """Warnings of drive and tapes after the run had used them, as messages."""
     doubts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """What the guard held it for last (``policy.guard.Doubt``)."""
+    """The doubts for which the guard held it last (``policy.guard.Doubt``)."""
     accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """What of this persons have accepted: who, when, why, and the doubts."""
+    """Which of these persons have accepted: who, when, why, and the doubts."""
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
-    """Who asked for that."""
+    """Who requested that."""
     idle_since: Mapped[datetime | None]
-    """Since when it has not worked, after it had begun to: it waits for a tape or to go on, or has ended."""
+    """Since when it has not worked, after it had begun to: it waits for a tape or to continue, or has
+    ended."""
     idle_seconds: Mapped[float] = mapped_column(default=0, server_default="0")
-    """How long that took in all, but for the time since then."""
+    """How long that took in total, without the time since then."""
     dismissed_at: Mapped[datetime | None]
-    """When a person decided that nobody has to look after this failure; its story names who, and why."""
+    """When a person dismissed this failure; its story names who, and why."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
-    """The database that it was begun in, or released in by a person since."""
+    """The database that it was created in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
     """It was copied here from another database, and nobody has released it (``db.admin.holds``)."""
     moved_at: Mapped[datetime | None]
-    """When it came further: a step, a byte, a name. A heartbeat is none of these."""
+    """When it last made progress: a step, a byte, a name. A heartbeat is none of these."""
     look_asked_at: Mapped[datetime | None]
-    """When its drive's worker was asked to look at the tape, and has not yet."""
+    """When its drive's worker was asked to inspect the tape, and has not yet."""
     wait_until: Mapped[datetime | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     started_at: Mapped[datetime | None]
@@ -312,58 +314,58 @@ class Drive(Base):
     registered_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     medium: Mapped[dict[str, Any] | None]
-    """What was in it when a step or a poll looked last."""
+    """Its contents at the last inspection by a step or a poll."""
     medium_at: Mapped[datetime | None]
     alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """What it warned of after its last run (a cleaning that is due), as messages."""
+    """Its warnings after its last run (a cleaning that is due), as messages."""
     eject_after: Mapped[int | None]
-    """The run whose tape comes out as soon as no run has the drive or is queued for it."""
+    """The run whose tape is ejected as soon as no run has the drive or is queued for it."""
 
 
 class DriveCheck(Base):
-    """A question to the worker of a drive, for the time of one command: the asker takes the row away."""
+    """A question to the worker of a drive, for the time of one command: the asker deletes the row."""
 
     __tablename__ = "drive_checks"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     drive: Mapped[str]
     sources: Mapped[list[Any]]
-    """Paths to look at, as the drive's host sees them."""
+    """Paths to inspect, as the drive's host sees them."""
     asked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     answer: Mapped[dict[str, Any] | None]
 
 
 class Process(Base):
-    """One of our processes, and the settings that it works with; entered by itself every minute."""
+    """One of our processes, and the settings that it uses; it updates its row every minute."""
 
     __tablename__ = "processes"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
     file: Mapped[str | None]
-    """Where it read its settings; None: from the environment alone."""
+    """Where it read its settings; None: only from the environment."""
     read_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     channels: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """The names of those that it knows."""
     behind: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """Settings that the file has otherwise, and that hold after a new start."""
+    """Settings that differ in the file, and that take effect after a restart."""
     problem: Mapped[dict[str, Any] | None]
-    """Why the file as it is now cannot be read, as a message."""
+    """Why the file cannot be read now, as a message."""
 
 
 class ClockMark(Base):
-    """A stretch of time that went on without a leap; the newest row is the present one. Each other one but
-    the first was begun by a person, who confirmed that the clock was right."""
+    """A stretch of time without a leap; the newest row is the present one. A person began each other one but
+    the first, by confirming that the clock was right."""
 
     __tablename__ = "clock_marks"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     begun_at: Mapped[datetime]
     seen_at: Mapped[datetime]
-    """When somebody last gave a sign of life in it."""
+    """The last sign of life in it."""
     leapt_from: Mapped[datetime | None]
-    """The last sign of life before it; None: of none is known."""
+    """The last sign of life before it; None: none is known."""
     confirmed_by: Mapped[str | None]
     why: Mapped[str | None]
 
@@ -397,7 +399,7 @@ class TapePool(Base):
 
 
 class TapeCartridge(Base):
-    """A physical tape, for ever the same row; its label changes, its row does not."""
+    """A physical tape, always the same row; its label changes, its row does not."""
 
     __tablename__ = "tape_cartridges"
 
@@ -417,14 +419,14 @@ class TapeCartridge(Base):
     capacity: Mapped[int | None]
     bytes_used: Mapped[int] = mapped_column(default=0, server_default="0")
     loads: Mapped[int | None]
-    """This and what follows: as drive and chip said after the last run; None: they do not say."""
+    """This and the following: from drive and chip after the last run; None: they do not report it."""
     written_bytes: Mapped[int | None]
     write_errors: Mapped[int | None]
     read_errors: Mapped[int | None]
     tape_alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     health_at: Mapped[datetime | None]
     wear: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """What of this was past its limit, as messages."""
+    """Which of these values were past their limits, as messages."""
     formatted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)
@@ -433,37 +435,37 @@ class TapeCartridge(Base):
 
 
 class ErasableTape(Base):
-    """Somebody at a drive has said of a tape that LTFS cannot read that nothing on it is needed."""
+    """An operator's confirmation, at a drive, that nothing on a tape that LTFS cannot read is needed."""
 
     __tablename__ = "erasable_tapes"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     drive: Mapped[str]
     mark: Mapped[str | None] = mapped_column(index=True)
-    """The cartridge's own serial, else its barcode; None: nothing but its drive tells it."""
+    """The cartridge's own serial, else its barcode; None: only its drive identifies it."""
     confirmed_by: Mapped[str]
     confirmed_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
-    """Since then it does not hold: it was used, or something else was seen in the drive."""
+    """Since then it is invalid: it was used, or another tape was seen in the drive."""
     permit_id: Mapped[int | None] = mapped_column(ForeignKey("format_permits.id"))
     """The format permit that it was used for."""
 
 
 class MountFailure(Base):
-    """What was said of a volume when it could not be mounted: it stays known until it mounts again."""
+    """Why a volume could not be mounted: remembered until it mounts again."""
 
     __tablename__ = "mount_failures"
 
     mark: Mapped[str] = mapped_column(primary_key=True)
-    """The volume's UUID; else what tells the cartridge: its serial, its barcode, its label."""
+    """The volume's UUID; else a mark of the cartridge: its serial, its barcode, its label."""
     error: Mapped[dict[str, Any]]
-    """The last one, with what to do about it."""
+    """The last error, with its remedy."""
     failed_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class FormatPermit(Base):
-    """The answer to "may this run format this cartridge now?", and what came of it: an audit trail, in which
-    the database lets nothing change but use and outcome, each of them once."""
+    """The answer to "may this run format this cartridge now?", and its outcome: an audit trail, in which the
+    database permits only the use and the outcome to change, each of them once."""
 
     __tablename__ = "format_permits"
 
@@ -474,7 +476,7 @@ class FormatPermit(Base):
     drive: Mapped[str]
     identity: Mapped[dict[str, Any]]
     label: Mapped[str]
-    """The label asked for."""
+    """The requested label."""
     allowed: Mapped[bool]
     denials: Mapped[list[Any]]
     reasons: Mapped[list[Any]]
@@ -485,7 +487,7 @@ class FormatPermit(Base):
     outcome_at: Mapped[datetime | None]
 
     __table_args__ = (
-        # Whatever is repeated, redelivered or retried: a part of a run formats at most once.
+        # After any repetition, redelivery or retry: a part of a run formats at most once.
         Index(
             "uq_format_permits_consumed",
             "run_id",
@@ -506,20 +508,20 @@ class BackupSet(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id"), unique=True)
     template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
     template_name: Mapped[str | None]
-    """As its tape has it: of one that was imported, the template may be made later."""
+    """The name on its tape: for an imported set, the template may be created later."""
     cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
-    """Where it begins, with ``generation``; the archives say where each part of it lies."""
+    """Where it begins, with ``generation``; the archives record where each part of it is."""
     generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     type: Mapped[BackupType] = mapped_column(_enum(BackupType, "set_type"))
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("backup_sets.id"), index=True)
-    """The set that this one holds the changes since; None for a full one."""
+    """The set on which this one's changes are based; None for a full one."""
     state: Mapped[SetState] = mapped_column(_enum(SetState, "set_state"))
     period: Mapped[str | None]
     sources: Mapped[list[Any]]
     files: Mapped[int] = mapped_column(default=0, server_default="0")
     bytes: Mapped[int] = mapped_column(Whole, default=0, server_default="0")
     deleted: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Files of the parent that were gone."""
+    """Deleted files of the parent."""
     warnings: Mapped[int] = mapped_column(default=0, server_default="0")
     encrypted: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     started_at: Mapped[datetime]
@@ -528,31 +530,31 @@ class BackupSet(Base):
     keep_sets: Mapped[int | None] = mapped_column(Integer)
     """It is kept while it is one of so many newest complete sets of its template and type."""
     expired_at: Mapped[datetime | None]
-    """When it was marked as no longer needed; nothing is erased by that."""
+    """When it was marked as no longer needed; that erases nothing."""
     verified_at: Mapped[datetime | None]
     verified_percent: Mapped[int | None] = mapped_column(Integer)
     damaged: Mapped[int | None] = mapped_column(Integer)
     """What the last verification found damaged: files, indexes and documents."""
     destroyed_at: Mapped[datetime | None]
     survey: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """Its sources as they were before its first byte (``policy.sources.Survey``); None: nobody has looked."""
+    """Its sources as they were before its first byte (``policy.sources.Survey``); None: not surveyed."""
     accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """It was held for doubts about its sources, and who accepted them, when and why."""
+    """It was held for doubts about its sources; who accepted them, when and why."""
     home: Mapped[str] = mapped_column(server_default=text("database_home()"))
-    """The database that it was begun in."""
+    """The database that it was created in."""
     is_restored: Mapped[bool] = column_property(_is_elsewhere(home), expire_on_flush=False)
-    """It was copied here from another database: what was written after the copy, this one may not know."""
+    """It was copied here from another database, which may have written more after the copy."""
 
     archives: Mapped[list[BackupArchive]] = relationship(order_by="BackupArchive.number")
 
     __table_args__ = (
-        # The newest set of a template, and how many came after one: of years of sets no others are read.
+        # For the newest set of a template, and the number after one: reads no others of years of sets.
         Index("ix_backup_sets_template_id", "template_id", "started_at"),
     )
 
 
 class BackupArchive(Base):
-    """One sealed archive of a set, and where it lies: on this cartridge, of this generation."""
+    """One sealed archive of a set, and its position: on this cartridge, of this generation."""
 
     __tablename__ = "backup_archives"
 
@@ -573,11 +575,11 @@ class BackupArchive(Base):
 
 
 PATH_INDEXED = 255
-"""How many characters of a path the index holds."""
+"""How many characters of a path the index has."""
 
 
 class BackupFile(Base):
-    """One file of a set. Partitioned by set, so that an expired set leaves at once."""
+    """One file of a set. Partitioned by set, so that an expired set can be removed at once."""
 
     __tablename__ = "backup_files"
 
@@ -588,19 +590,19 @@ class BackupFile(Base):
     path: Mapped[str]
     """For people and searches; bytes that are not UTF-8 are shown escaped."""
     raw_path: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """The exact name where ``path`` could not hold it."""
+    """The exact name if ``path`` cannot store it."""
     type: Mapped[str] = mapped_column(String(8))
     size: Mapped[int]
     mtime_ns: Mapped[int]
     ctime_ns: Mapped[int]
     inode: Mapped[int]
     beyond: Mapped[dict[str, Any] | None]
-    """Those of the four numbers above that no column holds, by name; their columns have the nearest."""
+    """Those of the four numbers above that no column can store, by name; their columns have the nearest."""
     partial: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
-    """What is on tape is no single state of the file: the next increment has it again."""
+    """The copy on tape is no single state of the file: the next increment stores it again."""
     blake3: Mapped[bytes | None] = mapped_column(LargeBinary)
 
-    # No foreign key: a partition is made and dropped together with its set, and loads faster without.
+    # No foreign key: a partition is created and dropped together with its set, and loads faster without.
     __table_args__ = (
         # A path may be longer than an index row; its first part finds it, the path itself decides.
         Index(
@@ -613,17 +615,18 @@ class BackupFile(Base):
 
 
 class Notification(Base):
-    """The outbox: one row for each thing to be said, written in the transaction that made it true."""
+    """The outbox: one row for each message, written in the transaction of its event."""
 
     __tablename__ = "notifications"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     run_id: Mapped[int | None] = mapped_column(ForeignKey("chain_runs.id", ondelete="CASCADE"))
     about: Mapped[str | None]
-    """What an event without a run is about (a drive's silence, an occurrence of a schedule): said once."""
+    """The subject of an event without a run (a drive's silence, an occurrence of a schedule): announced
+    once."""
     event: Mapped[str]
     occurrence: Mapped[int] = mapped_column(Integer)
-    """Which time this is; a retried run may come to an event again, and a waiting one is a reminder."""
+    """The number of this event; a retried run may reach an event again, and a waiting one is a reminder."""
     facts: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
     deliveries: Mapped[dict[str, Any]] = mapped_column(default=dict)

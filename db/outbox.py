@@ -19,27 +19,27 @@ LEASE = timedelta(minutes=2)
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
-"""How long a channel is tried, counted from the first time that it did not take the message."""
+"""How long a channel is tried, counted from its first failure with the message."""
 
 LATELY = timedelta(days=7)
-"""How long a message that a channel never took is shown."""
+"""How long a message that a channel never accepted is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a channel that limits its messages has to know of those that other processes sent."""
+    """What a channel with a rate limit must know of the messages that other processes sent."""
 
     ages: list[float]
-    """Seconds since each message that it took lately, the oldest first."""
+    """Seconds since each message that it accepted recently, the oldest first."""
     closed_for: float = 0.0
-    """Seconds for which it takes none."""
+    """Seconds for which it accepts none."""
 
 
 _ENDINGS = frozenset({"sent_at", "failed_at", "given_up_at"})
 
 
 def leave_out(session: Session, events: Collection[str]) -> bool:
-    """Close what is due of any other event, which nobody wants to hear of; returns whether more is due."""
+    """Close due messages of any other event, which no channel wants; returns whether more is due."""
     due = select(Notification.id, Notification.event).where(Notification.next_attempt_at <= now())
     rows = session.execute(due).all()
     unwanted = [number for number, event in rows if event not in events]
@@ -51,7 +51,7 @@ def leave_out(session: Session, events: Collection[str]) -> bool:
 
 
 def take_due(session: Session) -> Notification | None:
-    """Take the next notification that is due for the time of the lease."""
+    """Take the next due notification for the time of the lease."""
     due = session.scalar(
         select(Notification)
         .where(Notification.next_attempt_at <= now())
@@ -66,7 +66,7 @@ def take_due(session: Session) -> Notification | None:
 
 
 def delivered(notification: Notification, channel: str) -> None:
-    """Note that a channel has taken the message."""
+    """Record that a channel has accepted the message."""
     _note(notification, channel, {"sent_at": now().isoformat()})
 
 
@@ -78,9 +78,9 @@ def refused(
     final: bool,
     closed_for: float | None = None,
 ) -> None:
-    """Note why a channel did not take the message.
+    """Record why a channel did not accept the message.
 
-    ``final``: it never will. ``closed_for``: seconds for which it takes none at all.
+    ``final``: it never will. ``closed_for``: seconds for which it accepts none at all.
     """
     moment = now()
     first = notification.deliveries.get(channel, {}).get("first_tried_at", moment.isoformat())
@@ -105,17 +105,18 @@ def is_settled(notification: Notification, channel: str) -> bool:
 
 
 def settle(notification: Notification, channels: Iterable[str]) -> None:
-    """Plan the next attempt, with a pause that doubles; none when each of the channels is settled."""
+    """Plan the next attempt, with a pause that doubles; none if each of the channels is settled."""
     is_open = any(not is_settled(notification, name) for name in channels)
     pause = min(_FIRST_PAUSE * 2 ** min(notification.attempts - 1, 10), _LONGEST_PAUSE)
     notification.next_attempt_at = now() + pause if is_open else None
 
 
 def troubles(session: Session) -> dict[str, dict[str, Any]]:
-    """For each channel in trouble: how many messages it holds up, how many it lately never took, and why.
+    """For each channel in trouble: how many messages wait for it, how many it recently never accepted, and
+    why.
 
-    One that has taken a message since works again: what it lost before is past, and what it did not take then
-    is tried again by itself.
+    A channel that has accepted a message since works again: earlier losses are past, and rejected messages
+    are tried again automatically.
     """
     found: dict[str, dict[str, Any]] = {}
     rows = _lately(session)
@@ -128,7 +129,7 @@ def troubles(session: Session) -> dict[str, dict[str, Any]]:
 
 
 def paces(session: Session, within: timedelta) -> dict[str, Pace]:
-    """How much each channel has taken lately, and whether it takes nothing for a while."""
+    """How much each channel has accepted recently, and whether it accepts nothing for a while."""
     rows, moment = _lately(session), now()
     found: dict[str, Pace] = {}
     for channel, moments in _sent(rows).items():
@@ -177,6 +178,6 @@ def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]
 
 
 def _note(notification: Notification, channel: str, entry: dict[str, Any]) -> None:
-    """Also prolongs the lease: the next channel has the whole of it."""
+    """Also prolongs the lease: the next channel has the full time."""
     notification.deliveries = {**notification.deliveries, channel: entry}
     notification.next_attempt_at = now() + LEASE

@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means: the server is away, cannot work just now, or refuses it."""
+"""The meaning of a PostgreSQL error: the server is unavailable, cannot work just now, or refuses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import psycopg2
 _AWAY = ("08", "57P")
 """The connection fails; the server ends, starts, or has crashed."""
 _PASSING = ("40", "53", "55P03", "25P03")
-"""Two transactions stand in each other's way; memory, disk or connections are used up; a lock is held; a
-transaction stood still. A statement that takes too long takes as long again."""
+"""Two transactions block each other; memory, disk or connections are used up; a lock is taken; a transaction
+was idle. A statement that takes too long would take as long again."""
 
 
 def is_away(error: BaseException | None) -> bool:
@@ -16,18 +16,18 @@ def is_away(error: BaseException | None) -> bool:
     if not isinstance(error, psycopg2.Error):
         return False
     if error.pgcode is None:
-        # A connection that breaks in the middle of a COPY is an error of no particular kind.
+        # A connection that breaks in the middle of a COPY raises an error of no particular kind.
         broken = type(error) is psycopg2.DatabaseError
         return broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     return error.pgcode.startswith(_AWAY)
 
 
 def passes(error: BaseException | None) -> bool:
-    """Whether the server is there, and the same may succeed when it is asked again."""
+    """Whether the server is there, and the same request may succeed later."""
     code = getattr(error, "pgcode", None)
     return code is not None and code.startswith(_PASSING)
 
 
 def reason(error: BaseException | None) -> str:
-    """What the server reports, in one line."""
+    """The server's report, in one line."""
     return " ".join(str(error).split())

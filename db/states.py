@@ -1,4 +1,4 @@
-"""The states of runs, steps and records, and the transitions that are allowed: data, in one place."""
+"""The states of runs, steps and records, and the permitted transitions: data, in one place."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     QUEUED = "QUEUED"
     """It exists and waits for its drive to be free."""
     RUNNING = "RUNNING"
-    """It owns its drive and its chain has been sent."""
+    """It has its drive and its chain has been sent."""
     WAITING_FOR_TAPE = "WAITING_FOR_TAPE"
     """It asked for another tape and gave its drive back."""
     HELD = "HELD"
@@ -19,11 +19,11 @@ class RunState(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     """Everything is on tape, sealed and catalogued; perhaps with warnings."""
     FAILED = "FAILED"
-    """It ended without doing what it was for; an operator may retry it."""
+    """It ended without its result; an operator may retry it."""
     SKIPPED = "SKIPPED"
-    """There was nothing to do, for the reason that it names. Never a success."""
+    """There was nothing to do, for the given reason. Never a success."""
     CANCELLED = "CANCELLED"
-    """An operator ended it."""
+    """An operator cancelled it."""
 
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
@@ -51,16 +51,16 @@ ENDED = frozenset(RunState) - ACTIVE
 
 
 class StepState(StrEnum):
-    """Where a step of a part stands."""
+    """The state of a step of a part."""
 
     PENDING = "PENDING"
     """Nobody has claimed it."""
     RUNNING = "RUNNING"
-    """A worker has claimed it; its heartbeat tells whether that worker lives."""
+    """A worker has claimed it; its heartbeat shows whether that worker lives."""
     SUCCEEDED = "SUCCEEDED"
     """Done, its result committed."""
     SKIPPED = "SKIPPED"
-    """Not needed, for the reason that it names; the run goes on."""
+    """Not needed, for the given reason; the run continues."""
     FAILED = "FAILED"
     """It ended with an error."""
 
@@ -69,7 +69,7 @@ PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 
 
 class RecordState(StrEnum):
-    """Where the execution record of a backup stands."""
+    """The state of the execution record of a backup."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -78,7 +78,7 @@ class RecordState(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a run is for; decides its steps."""
+    """The purpose of a run; decides its steps."""
 
     BACKUP = "backup"
     RESTORE = "restore"
@@ -121,7 +121,7 @@ AT_THE_DRIVE = frozenset(
 
 
 class BackupType(StrEnum):
-    """What a backup set holds."""
+    """The type of a backup set."""
 
     FULL = "full"
     """Every file of the sources."""
@@ -135,6 +135,6 @@ class Trigger(StrEnum):
     """Who asked for a run."""
 
     SCHEDULE = "schedule"
-    """Beat; the period rules hold."""
+    """Beat; the period rules apply."""
     MANUAL = "manual"
     """An operator; exempt from the period check."""

@@ -1,4 +1,4 @@
-"""Runs and tapes as scripts see them; the names are fixed (docs/operations.md, For scripts)."""
+"""Runs and tapes in the form for scripts; the names are fixed (docs/operations.md, For scripts)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from policy.tapes.permit import appends
 
 
 def held_json(session: Session) -> dict[str, list[Any]]:
-    """What does not start by itself since the database was restored: runs by number, schedules by name."""
+    """What does not start automatically since the database was restored: runs by number, schedules by
+    name."""
     return {
         "runs": [run.id for run in holds.held_runs(session)],
         "schedules": [row.name for row in holds.held_schedules(session)],
@@ -37,7 +38,7 @@ def held_json(session: Session) -> dict[str, list[Any]]:
 
 
 def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
-    """Runs with the number of their warnings, newest first; asks as much for many as for one."""
+    """Runs with the number of their warnings, newest first; with the same number of queries for any count."""
     query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
     found = session.scalars(query.order_by(ChainRun.id.desc())).all()
     warned = _warnings(session, [run.id for run in found])
@@ -45,12 +46,12 @@ def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]
 
 
 def _of_condition(run: ChainRun) -> int:
-    """How much drive and tapes warned of where a run ended well."""
+    """How many warnings of drive and tapes a run that ended well has."""
     return len(run.condition) if run.state is RunState.SUCCEEDED else 0
 
 
 def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
-    """How much was left out by the runs that ended well and left something out."""
+    """How much the runs that ended well and left something out have left out."""
     rows = session.execute(
         select(BackupSet.run_id, BackupSet.warnings)
         .join(ChainRun, ChainRun.id == BackupSet.run_id)
@@ -60,8 +61,8 @@ def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
 
 
 def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
-    """A run with the number of its warnings, and what to do about it, as it was said when the run came to
-    its present state."""
+    """A run with the number of its warnings, and its remedy from the time when it reached its present
+    state."""
     said = _said(session, run)
     facts = said.facts if said else {}
     shown = run_json(run)
@@ -78,8 +79,8 @@ _ENDED_WITH = {*events.ENDINGS.values(), "warnings", "tape_error"}
 
 
 def told(session: Session, run_id: int) -> str | None:
-    """How far the newest message of a run's state came: ``sent`` by a channel at least, ``waits``, ``lost``,
-    ``nobody`` where no channel wanted it; None: there is none."""
+    """The delivery of the newest message of a run's state: ``sent`` by a channel at least, ``waits``,
+    ``lost``, ``nobody`` if no channel wanted it; None: there is none."""
     newest = session.scalar(
         select(Notification)
         .where(Notification.run_id == run_id, Notification.event.in_(_ENDED_WITH))
@@ -96,14 +97,14 @@ def told(session: Session, run_id: int) -> str | None:
 
 
 def waits_at(state: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Steps of the last part of a run; of one that waits for a tape, the step that waits is named."""
+    """Steps of the last part of a run; for a run that waits for a tape, the waiting step is named."""
     first = next((each for each in steps if each["state"] == StepState.PENDING), None)
     is_waiting = state == RunState.WAITING_FOR_TAPE
     return [{**step, "waits": True} if is_waiting and step is first else step for step in steps]
 
 
 def with_told(session: Session, run_id: int, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Steps of a run; that of the message with how far it came."""
+    """Steps of a run; that of the message with its delivery."""
     return [
         {**step, "told": told(session, run_id)} if step["name"] == Step.NOTIFY.value else step
         for step in steps
@@ -115,7 +116,7 @@ _SAID_OF: dict[RunState, tuple[str, ...]] = {
     RunState.WAITING_FOR_TAPE: ("waiting_for_tape",),
     RunState.HELD: ("held",),
 }
-"""The events that told of a run which somebody has to do something about."""
+"""The announced events of a run which somebody has to act on."""
 
 
 def _said(session: Session, run: ChainRun) -> Notification | None:
@@ -181,7 +182,7 @@ def parts_json(run: ChainRun) -> list[dict[str, Any]]:
 
 
 def messages_json(session: Session, run_id: int) -> list[dict[str, Any]]:
-    """What was to be said of a run, and how far that came on each channel."""
+    """The messages of a run, and their delivery on each channel."""
     rows = session.scalars(
         select(Notification).where(Notification.run_id == run_id).order_by(Notification.id)
     )
@@ -199,7 +200,8 @@ def messages_json(session: Session, run_id: int) -> list[dict[str, Any]]:
 def events_json(
     session: Session, run_id: int, after: int = 0, *, newest: int | None = None
 ) -> list[dict[str, Any]]:
-    """The story of a run, oldest first, after the event ``after``; of that the ``newest`` so many lines."""
+    """The story of a run, oldest first, after the event ``after``; only the ``newest`` so many lines of
+    it."""
     query = select(RunEvent).where(RunEvent.run_id == run_id, RunEvent.id > after)
     rows = session.scalars(query.order_by(RunEvent.id.desc()).limit(newest)).all()[::-1]
     return [
@@ -216,7 +218,7 @@ def events_json(
 
 
 def events_before(session: Session, run_id: int, event_id: int) -> int:
-    """How many lines of the story of a run stand before one of them."""
+    """How many lines of the story of a run precede one of them."""
     earlier = select(func.count()).where(RunEvent.run_id == run_id, RunEvent.id < event_id)
     return session.scalars(earlier).one()
 
@@ -308,7 +310,7 @@ def _tape(cartridge: TapeCartridge) -> dict[str, Any]:
 
 
 def health_json(cartridge: TapeCartridge) -> dict[str, Any]:
-    """The condition of a cartridge after its last run; null where the drive does not say."""
+    """The condition of a cartridge after its last run; null if the drive does not report it."""
     return {
         "loads": cartridge.loads,
         "written_bytes": cartridge.written_bytes,

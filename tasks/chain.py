@@ -28,8 +28,8 @@ log = structlog.get_logger("tapeline.chain")
 def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
     """Send the chain of a run from a step on, with the run's present dispatch number.
 
-    ``brief``: do not wait for a broker that is away. Returns whether it was sent; what was not is found
-    and sent by ``recover``.
+    ``brief``: do not wait for an unavailable broker. Returns whether it was sent; ``recover`` finds and sends
+    what was not.
     """
     steps = STEPS[run.kind]
     queue = queue_of(run.drive)
@@ -42,7 +42,7 @@ def send(run: ChainRun, from_step: Step, *, brief: bool = False) -> bool:
 
 
 def queue_of(drive: str) -> str:
-    """The queue of a drive on whatever host: as its worker registered it, else as this host would name it."""
+    """The queue of a drive on any host: the registered one, else as this host would name it."""
     with wiring.database().transaction() as session:
         return drives.queue_of(session, drive) or settings.load().queue_of(drive)
 
@@ -59,7 +59,7 @@ def _signature(run: ChainRun, step: Step, drive_queue: str) -> Any:
 
 
 def message_id(run: ChainRun, step: Step, dispatch: int | None = None) -> str:
-    """What Flower shows as the task's id: run, dispatch (the present one if none is named) and step."""
+    """The task's id in Flower: run, dispatch (the present one if none is named) and step."""
     number = STEPS[run.kind].index(step) + 1
     return f"run{run.id}-{run.dispatch if dispatch is None else dispatch}-{number}-{step.value}"
 
@@ -80,8 +80,9 @@ def ask(name: str, *, queue: str = CONTROL, brief: bool = False, **kwargs: Any) 
 
 
 def release(drive: str, *, brief: bool = False) -> ChainRun | None:
-    """Let the next queued run have the drive, if it is free, and send its chain. After the last one the tape
-    comes out, where the schedule says so; a message that is lost leaves it in until the next run ends."""
+    """Give the drive to the next queued run, if it is free, and send its chain. After the last one the tape
+    is ejected, if the schedule wants that; if that message is lost, the tape stays in until the next run
+    ends."""
     with wiring.database().transaction() as session:
         holds.hold_back(session, drive)
         run = transitions.admit(session, drive)
@@ -104,13 +105,13 @@ def start(
 ) -> ChainRun:
     """Start a run of a schedule by hand; ``options`` override the template. Raises NotFound.
 
-    A refusal is a run in state SKIPPED with its reason. ``due_at``: when it was asked for, now if not given;
-    whoever asks again with the same moment gets the run of the first time.
+    A refusal is a run in state SKIPPED with its reason. ``due_at``: the time of the request, now if not
+    given; the same time again returns the run of the first request.
     """
     moment = due_at or now()
     with wiring.database().transaction() as session:
         row = schedules.get(session, schedule)
-        # Of two that ask at once, the second finds what the first has made.
+        # If two ask at once, the second finds the run of the first.
         session.refresh(row, with_for_update=True)
         run = transitions.start(
             session,
@@ -149,7 +150,7 @@ def retry(
 
 
 def accept(run_id: int, *, requested_by: str, why: str, brief: bool = False) -> ChainRun:
-    """Let a run that is held for doubts about its sources go on. Raises NotFound, NotAllowed."""
+    """Let a run that is held for doubts about its sources continue. Raises NotFound, NotAllowed."""
     with wiring.database().transaction() as session:
         run = doubts.accept(session, run_id, requested_by, why)
     release(run.drive, brief=brief)

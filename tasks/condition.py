@@ -1,4 +1,5 @@
-"""After a run at a drive: how drive and cartridge are into their rows, what they warn of to the run."""
+"""After a run at a drive: stores the condition of drive and cartridge in their rows, and their warnings in
+the run."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from tasks.work import Work
 
 
 def note(work: Work, at: drive.Drive) -> None:
-    """Ask the drive how it and the cartridge are. That it does not say never fails a run.
+    """Ask the drive for its condition and the cartridge's. If it does not report it, no run fails.
 
     Raises LostClaim, DatabaseUnavailable.
     """

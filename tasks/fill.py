@@ -1,4 +1,4 @@
-"""How full a tape is after a backup, and the word when it is nearly full."""
+"""How full a tape is after a backup, and the message when it is nearly full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from policy.tapes.room import is_nearly_full
 
 
 def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int | None, free: int) -> None:
-    """Note how full a cartridge is; announced by the run that takes it over the setting's limit."""
+    """Store how full a cartridge is; the run that fills it past the setting's limit announces that."""
     before = session.get_one(TapeCartridge, cartridge_id).bytes_used
     cartridges.used(session, cartridge_id, capacity, free)
     drives.written(session, run.drive, capacity, free)

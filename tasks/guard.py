@@ -27,7 +27,7 @@ _NAMES = ("sources", "excludes", "exclude_caches", "one_file_system", "max_file_
 
 
 class SourceUnmounted(TapelineError):
-    """A folder that the template says must be mounted is an empty place for a mount."""
+    """A folder that must be mounted, according to the template, is only an empty mount point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +38,25 @@ class Standard:
     rules: str
     limits: Limits
     demanded: tuple[str, ...]
-    """Where a file system has to be mounted."""
+    """Folders where a file system must be mounted."""
     surveys: list[Survey]
     accepted: list[Doubt]
     is_begun: bool
-    """Something of its set is on tape: what the sources were then has been judged."""
+    """Part of its set is on tape: the sources were judged then."""
 
     def before(self, seen: Sequence[Source]) -> tuple[Doubt, ...]:
-        """What nobody has accepted, at a first look."""
+        """The doubts of a first inspection that nobody has accepted."""
         if self.is_begun:
             return ()
         return guard.open_doubts(guard.before(self.limits, self.surveys, seen), self.accepted)
 
     def survey(self, found: Surveyed) -> Survey:
-        """What the set keeps of its sources."""
+        """The set's record of its sources."""
         return Survey(self.rules, found.seen)
 
 
 def standard(session: Session, run: ChainRun) -> Standard | None:
-    """Of a run; None: it is none of a schedule, and has no sources."""
+    """For a run; None: it belongs to no schedule, and has no sources."""
     if run.schedule is None:
         return None
     record = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
@@ -67,7 +67,7 @@ def standard(session: Session, run: ChainRun) -> Standard | None:
 
 
 def standard_for(session: Session, schedule: ScheduledTask) -> Standard:
-    """Of a run of a schedule that starts now."""
+    """For a run of a schedule that starts now."""
     template = schedule.template
     return _standard(
         session, schedule, {name: getattr(template, name) for name in _NAMES}, [], is_begun=False
@@ -86,7 +86,7 @@ def _standard(
     return Standard(
         sources=tuple(asked["sources"]),
         rules=rules,
-        # As the template has them now: a limit that was too narrow is widened there, and the run retried.
+        # From the template as it is now: widen a limit that was too narrow there, and retry the run.
         limits=Limits.parse(schedule.template.guard),
         demanded=tuple(schedule.template.must_be_mounted),
         surveys=sources.norm(doubts.past(session, schedule.template_id), rules),
@@ -96,7 +96,7 @@ def _standard(
 
 
 def look(work: Work, wait: Wait | None) -> None:
-    """Before a tape is touched. Raises SourceUnmounted, SourcesDoubted, and what ``wait`` raises."""
+    """Before the run uses a tape. Raises SourceUnmounted, SourcesDoubted, and what ``wait`` raises."""
     held_to = work.db(standard)
     if held_to is None:
         return
@@ -117,10 +117,10 @@ def look(work: Work, wait: Wait | None) -> None:
 def judge(
     work: Work, enter: Callable[[Session, ChainRun, Survey, list[Any]], None]
 ) -> Callable[[Surveyed], None]:
-    """What is asked after the plan, before the first byte. ``enter`` puts the set into the catalogue,
-    where it is not before: with its survey, and what of it was accepted.
+    """The check after the plan, before the first byte. ``enter`` puts the set into the catalogue, if it is
+    missing there: with its survey, and what was accepted.
 
-    What it makes raises SourcesDoubted.
+    The returned function raises SourcesDoubted.
     """
     held_to = work.db(standard)
     assert held_to is not None, "a backup is one of a schedule"

@@ -1,4 +1,4 @@
-"""The clock of this host, against everything that is known of the time."""
+"""Checks the clock of this host against all that is known of the time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from policy.times import clock
 def clock_doubt(session: Session, run_id: int | None = None) -> Message | None:
     """Why the clock of this host cannot be right, or None.
 
-    ``run_id``: what this run has told of itself proves nothing. After a clock that was ahead has been set
-    right, one run is refused for it, and the next compares itself with that one.
+    ``run_id``: the events of this run itself prove nothing. After a clock that was ahead has been set right,
+    one run is refused for it, and the next compares itself with that one.
     """
     told = select(RunEvent.at).order_by(RunEvent.id.desc()).limit(1)
     newest = session.scalar(told if run_id is None else told.where(RunEvent.run_id != run_id))

@@ -1,4 +1,4 @@
-"""What the engine tells while it writes, brought into the database: seal first, then catalogue."""
+"""Records the engine's progress in the database while it writes: seal first, then catalogue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from policy.message import M, Message
 from tasks.work import Work
 
 WARNINGS_TOLD = 100
-"""How many single warnings the story tells; all of them are counted, and stand in the set's manifest."""
+"""How many warnings the story lists; all of them are counted, and are in the set's manifest."""
 
 
 class Journal:
@@ -36,7 +36,7 @@ class Journal:
         self._warnings = 0
 
     def planned(self, files: int, size: int, left_out: int) -> None:
-        """The scan is done: so much is to be written."""
+        """The scan is done: so much will be written."""
         self._meter.plan(files, size)
         self._work.tell(M("Planned: {files} files, {size}.", files=files, size=units.size(size)))
         if left_out:
@@ -108,7 +108,7 @@ class Journal:
 
 
 class Meter:
-    """Turns counts into progress with rate and time left, a few times a second at the most."""
+    """Turns counts into progress with rate and time left, at most a few times a second."""
 
     INTERVAL = 0.5
 
@@ -123,10 +123,10 @@ class Meter:
         self._began = time.monotonic()
 
     def update(self, files: int, size: int) -> dict[str, Any] | None:
-        """The progress to show, or None if the last one is fresh enough."""
+        """The progress to show, or None if the last one is recent enough."""
         moment = time.monotonic()
         if self._skipped is None:
-            # What a resumed set had already does not count for the rate.
+            # The part of a resumed set that was already done does not count for the rate.
             self._skipped = size
         is_last = self._files_total is not None and files >= self._files_total
         if moment - self._shown < self.INTERVAL and not is_last:
@@ -152,11 +152,11 @@ def in_words(now: dict[str, Any]) -> str:
 
 
 def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
-    """The entries of an archive as the catalogue keeps them."""
+    """The entries of an archive in the form of the catalogue."""
     for position, entry in enumerate(entries):
         name = entry.path
         path = name if name.isascii() else shown(name)
-        # By position: this is done for every file of a set while the drive waits.
+        # By position: this runs for every file of a set while the drive waits.
         yield catalog.FileRow(
             position,
             path,
@@ -172,7 +172,7 @@ def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
 
 
 def resume_point(session: Session, stored: BackupSet) -> ResumePoint | None:
-    """Where a set that was cut off goes on: after the last file of its last sealed archive."""
+    """Where an interrupted set continues: after the last file of its last sealed archive."""
     last = catalog.last_file(session, stored.id)
     if last is None and not stored.archives:
         return None
@@ -192,7 +192,7 @@ def _path(row: BackupFile) -> str:
 
 
 def _begun(pieces: list[BackupFile]) -> Begun | None:
-    """The file that these are of, and how much of it is on tape."""
+    """The file of these pieces, and how much of it is on tape."""
     if not pieces:
         return None
     last = pieces[-1]

@@ -1,4 +1,4 @@
-"""Sets that are gone from their tape, although nobody here has formatted it: they are reported."""
+"""Reports sets that are gone from their tape, although nobody here has formatted it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from tape.drive import Volume
 
 
 class SetGone(TapelineError):
-    """What the run was writing, or was to read, is not on its tape any more."""
+    """The sets that the run was writing, or was to read, are no longer on its tape."""
 
 
 def note_volume(session: Session, run: ChainRun, medium: cartridges.Medium, step: Step) -> None:
-    """Bring the row of the tape in the drive up to its volume; what is gone with the one before is
-    reported."""
+    """Update the row of the tape in the drive from its volume; sets that are gone with the previous volume
+    are reported."""
     known = cartridges.recognise(session, medium)
     if known is not None and known.state is CartridgeState.UNKNOWN and run.kind is not Kind.IMPORT:
-        return  # A format of ours has left it so: a person decides, and an import is how it is looked at.
+        return  # A format of ours has left it so: a person decides, and an import is the way to inspect it.
     cartridge, gone = cartridges.arrived(session, medium)
     if cartridge is not None and gone:
         report(session, run, cartridge.tape_id, gone, step)
 
 
 def report(session: Session, run: ChainRun, tape_id: str, gone: Sequence[BackupSet], step: Step) -> None:
-    """Say which sets are not on a tape any more: in the run's story, and to whoever is to know."""
+    """Report which sets are no longer on a tape: in the run's story, and to the channels."""
     reason = M(
         "These sets are not on tape {tape} any more: {sets}. It was formatted or changed elsewhere.",
         tape=tape_id,
@@ -51,23 +51,23 @@ def _remedy() -> Message:
 
 
 Expected = Mapping[str, Mapping[str, int]]
-"""Of sets, the names of their archives with bytes."""
+"""For some sets, the names of their archives with bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a volume has not, of what the catalogue knows to be on it."""
+    """What a volume lacks of what the catalogue expects on it."""
 
     gone: Collection[str]
-    """Sets that are not there."""
+    """Missing sets."""
     archives: Mapping[str, int]
-    """Of other sets, how many archives are not there."""
+    """For other sets, how many archives are missing."""
 
 
 def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing | None:
-    """What a volume has not of these archives, each with its size; None: it has all.
+    """What a volume lacks of these archives, each with its size; None: it has all.
 
-    ``own``: the set that goes on being written; without one of its archives it cannot.
+    ``own``: the set that the run continues to write; without one of its archives it cannot.
     """
     folders = set(volume.names("sets"))
     gone = {each for each in expected if each not in folders}
@@ -82,7 +82,7 @@ def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing |
 
 
 def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
-    """What is gone is destroyed, what has lost some of its archives is damaged; both are reported."""
+    """Missing sets become destroyed, sets that have lost some archives damaged; both are reported."""
     destroyed = volumes.destroy(session, BackupSet.id.in_(found.gone), now())
     for set_id, count in found.archives.items():
         stored = catalog.get(session, set_id)

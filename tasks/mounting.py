@@ -1,4 +1,4 @@
-"""Mounting the volume in a run's drive: what came of it stays known of that volume."""
+"""Mounting the volume in a run's drive: the result is remembered for that volume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.work import Work
 
 @contextmanager
 def mounted(work: Work, *, read_only: bool = False) -> Iterator[Volume]:
-    """As ``Drive.mount``; what was needed to mount it is in the run's story."""
+    """As ``Drive.mount``; the run's story records what was needed to mount it."""
     with ExitStack() as stack:
         try:
             volume = stack.enter_context(work.drive().mount(read_only=read_only))
@@ -32,6 +32,6 @@ def mounted(work: Work, *, read_only: bool = False) -> Iterator[Volume]:
 
 
 def _in_drive(session: Session, run: ChainRun) -> dict[str, Any]:
-    """What was seen in the drive last, which is what could not be mounted."""
+    """The last inspection of the drive, which shows what could not be mounted."""
     row = session.get(Drive, run.drive, populate_existing=True)
     return (row.medium if row else None) or run.tape_seen or {}

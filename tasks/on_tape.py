@@ -1,4 +1,4 @@
-"""Whether the tape in the drive still has the sets that the catalogue finds on it."""
+"""Whether the tape in the drive still has the sets that the catalogue expects on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.work import Work, WrongTape
 
 
 def see_that_it_has(work: Work, volume: Volume, sets: Iterable[str]) -> None:
-    """A tape that was erased or exchanged is not damaged. Raises WrongTape, TapeReadError."""
+    """An erased or exchanged tape is not damaged. Raises WrongTape, TapeReadError."""
     present = {each.set_id for each in manifest.sets_on(volume)}
     for set_id in sets:
         if set_id not in present:

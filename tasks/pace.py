@@ -1,4 +1,4 @@
-"""What feeds the drive, and what a backup's time went into: the operator sees what limits the night."""
+"""What feeds the drive, and how a backup's time was spent: the operator sees what limits the speed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tasks.work import Work
 
 MOST_READERS = 4
 TELLING = 1.0
-"""Seconds that a drive has to write before its pace means anything: what is shorter went into its buffer."""
+"""Seconds that a drive must write before its speed means anything: shorter writes went into its buffer."""
 
 
 def fed(work: Work, request: SetRequest) -> SetRequest:
-    """The request with buffer and readers as the settings of the run's drive say."""
+    """The request with buffer and readers from the settings of the run's drive."""
     found = work.settings.drive(work.drive_name)
     return replace(
         request,
@@ -37,12 +37,12 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
 
 
 def readers_of_this_host() -> int:
-    """How many processes list folders and read small files ahead, where no setting says so."""
+    """How many processes list folders and read small files ahead, if no setting defines it."""
     return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MOST_READERS)
 
 
 def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:
-    """Add to the story where the seconds went, and what would have to be faster."""
+    """Add to the story how the seconds were spent, and what would have to be faster."""
     spent = summary.seconds
     facts = {
         "total": _seconds(spent.total),
@@ -83,7 +83,7 @@ def _seconds(count: float) -> str:
 
 
 def limit(spent: Phases) -> Message:
-    """What took the most of a backup's time; what no phase counts is work of the processor."""
+    """What took most of a backup's time; time outside all phases is work of the processor."""
     parts = (
         (spent.scan + spent.read, M("the sources")),
         (spent.wait + spent.seal, M("the drive")),

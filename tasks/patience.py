@@ -1,4 +1,4 @@
-"""Waiting out what passes by itself: a drive that is busy, a label that does not come in time."""
+"""Waits for temporary obstacles to pass: a busy drive, a label that is not read in time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LONGEST_PAUSE = 30.0
 
 
 def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
-    """Do ``act``, again with growing pauses as long as it fails with the consequence ``retry``.
+    """Do ``act``, and retry with growing pauses as long as it fails with the consequence ``retry``.
 
-    ``limit``: seconds after which its error is raised. A database that is away has been waited for already
+    ``limit``: seconds after which its error is raised. An unavailable database has been waited for already
     (``Work.db``). Raises LostClaim, Cancelled, Ended as well: between two tries is a safe point.
     """
     ends = time.monotonic() + limit
@@ -36,7 +36,7 @@ def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
             if error.consequence is not Consequence.RETRY:
                 raise
             if left <= 0:
-                # It has been waited for: whoever called does not begin to wait once more.
+                # It has been waited for: the caller does not begin to wait once more.
                 error.consequence = Consequence.FAIL_RUN
                 raise
             if str(error) != told:

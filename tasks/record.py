@@ -1,4 +1,4 @@
-"""What the execution record of a run has, before there is one and after."""
+"""The contents of a run's execution record, before it exists and after."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COPIED = (
 
 
 def asked_for(run: ChainRun) -> dict[str, Any]:
-    """What the record of a run has, by column: the template's, but for parameters given by hand."""
+    """The contents of a run's record, by column: the template's, except for parameters given by hand."""
     assert run.schedule is not None
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}

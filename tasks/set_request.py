@@ -1,4 +1,4 @@
-"""What the engine is asked to write, from the rows of a run."""
+"""The request to the engine, from the rows of a run."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from tasks.work import Work
 
 
 def spool_of(work: Work) -> Path:
-    """The folder on the drive's host for what does not fit into memory."""
+    """The folder on the drive's host for data that does not fit into memory."""
     spool = work.settings.state_dir / "spool"
     spool.mkdir(parents=True, exist_ok=True)
     return spool
 
 
 LARGEST_RESERVE = 64 << 20
-"""Bytes; room for documents and for what a file system needs beside its files."""
+"""Bytes; space for documents and for what a file system needs beside its files."""
 
 
 def request_for(
     session: Session, run: ChainRun, record: BackupTask, stored: BackupSet, medium: Medium
 ) -> SetRequest:
-    """What the record of a run asks for; resumed, with how far its set is. Raises BadRequest."""
+    """The request from the record of a run; if it is resumed, with the progress of its set. Raises
+    BadRequest."""
     return SetRequest(
         set_id=stored.id,
         type=record.type.value,
@@ -68,7 +69,7 @@ def request_for(
 
 
 def _excludes(record: BackupTask, started_at: datetime) -> Excludes:
-    """The rules of the record; an age counts from when the set was begun, also where it is resumed."""
+    """The rules of the record; an age counts from when the set was begun, even if it is resumed."""
     days = record.max_file_age_days
     oldest = started_at - timedelta(days=days) if days is not None else None
     return Excludes(
@@ -102,7 +103,7 @@ def _no_key(_path: Path, _check: Callable[[], None]) -> Message:
 
 
 def _dump(work: Work, limit: int, path: Path, check: Callable[[], None]) -> Message | None:
-    """Write it; a database that is away is waited for, as in the rest of the step."""
+    """Write it; an unavailable database is waited for, as in the rest of the step."""
     patience = work.settings.database_patience_seconds
     try:
         dump.write(work.database, path, with_history=False, limit=limit, patience=patience, check=check)
@@ -112,7 +113,7 @@ def _dump(work: Work, limit: int, path: Path, check: Callable[[], None]) -> Mess
 
 
 def with_known_files(work: Work, request: SetRequest) -> SetRequest:
-    """Put on disk what the parent and its own parents make up, before the tape begins to move."""
+    """Write the state of the parent and its own parents to disk, before the tape begins to move."""
     parent = request.parent
     if parent is None:
         return request

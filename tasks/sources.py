@@ -1,4 +1,5 @@
-"""The sources of a backup, looked at by a process that can be left behind, under the eyes of who waits."""
+"""Inspects the sources of a backup in a process that can be left behind, while the caller watches the
+time."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from tape.programs.aside import Wait
 from tasks.work import Work
 
 SHOWN_AFTER = 10.0
-"""Seconds after which a source that does not answer is shown."""
+"""Seconds after which a source that does not answer is reported."""
 
 
 def watch(work: Work) -> Wait | None:
-    """For a step: it hears at once that it has to stop, and gives up in the end. None where no process can be
-    left behind.
+    """For a step: it stops at once if it must, and gives up in the end. None if no process can be left
+    behind.
 
     Raises LostClaim, Cancelled, Ended, SourceSilent.
     """
@@ -43,7 +44,7 @@ def watch(work: Work) -> Wait | None:
 
 
 def within(limit: float) -> Wait | None:
-    """For somebody who waits no longer than so many seconds in all. Raises SourceSilent."""
+    """For a caller that waits at most so many seconds in total. Raises SourceSilent."""
     if sys.platform == "win32":
         return None
     ends = time.monotonic() + limit
@@ -56,7 +57,8 @@ def within(limit: float) -> Wait | None:
 
 
 def check(sources: Sequence[str], wait: Wait | None, *, some_may_miss: bool) -> None:
-    """Can they be read? Raises SourceMissing, SourceUnreadable, SourceUnusable, and what ``wait`` raises."""
+    """Check that they can be read. Raises SourceMissing, SourceUnreadable, SourceUnusable, and what ``wait``
+    raises."""
     with opened(wait) as eyes:
         eyes.ask(roots, sources, some_may_miss, about=", ".join(sources))
 

@@ -1,6 +1,6 @@
-"""A run that is under way and comes no further: who learns of it when, and when it is given up.
+"""A running run without progress: who gets a message when, and when it is given up.
 
-A heartbeat says that a process lives. Whether the run comes further is another question
+A heartbeat proves that a process lives. Whether the run makes progress is another question
 (``ChainRun.moved_at``): a step that waits for a file server, a drive or a chip lives as well.
 """
 
@@ -20,13 +20,13 @@ from notify.events import Event
 from policy.message import M, Message
 
 CANCEL_PATIENCE = 120.0
-"""Seconds that a step which stands still has to obey an operator who wants it to stop."""
+"""Seconds that a stalled step has to obey an operator who cancels it."""
 
 
 def attend(session: Session, run: ChainRun, working: ChainStep | None) -> bool:
-    """Say that a run stands still, or end it. Whoever calls this holds the run's row.
+    """Announce that a run is stalled, or end it. The caller must have the run's row locked.
 
-    ``working``: the step that a worker has claimed, or None. Returns whether something was said.
+    ``working``: the step that a worker has claimed, or None. Returns whether something was announced.
     """
     if working is not None and _disobeys(run):
         _give_up(session, run, working, RunState.CANCELLED)
@@ -50,7 +50,7 @@ def _seconds(setting: str) -> timedelta:
 
 
 def moved(run: ChainRun) -> datetime:
-    """When a run came further last."""
+    """When a run last made progress."""
     return run.moved_at or run.dispatched_at or run.created_at
 
 
@@ -71,7 +71,7 @@ def _is_said(session: Session, run: ChainRun) -> bool:
 
 
 def _unattended(session: Session, run: ChainRun) -> tuple[Message, Message] | None:
-    """The step that comes next is one of the drive, and no worker of it lives."""
+    """The next step needs the drive, and no worker of it lives."""
     opened = transitions.first_open_step(session, run)
     if opened is None or opened.step not in AT_THE_DRIVE or drives.is_alive(session, run.drive):
         return None
@@ -121,7 +121,7 @@ def _still(run: ChainRun, working: ChainStep | None) -> tuple[Message, Message]:
 
 
 def _give_up(session: Session, run: ChainRun, working: ChainStep, to: RunState) -> None:
-    """End the run without its step, which finds that it has lost its claim, if it ever goes on."""
+    """End the run without its step; if the step ever continues, it finds that it has lost its claim."""
     reason, remedy = _still(run, working)
     steps.fail_dead(session, working)
     if to is RunState.CANCELLED:

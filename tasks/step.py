@@ -1,4 +1,4 @@
-"""A step as a task: claim, body, result; and what each ending of the body means for the run."""
+"""A step as a task: claim, body, result; and the meaning of each ending of the body for the run."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ log = structlog.get_logger("tapeline.step")
 
 
 NEXT_TAPE_SECONDS = 24 * 3600
-"""How long a run that spans tapes waits for the next one where its schedule has no ``wait_for_tape``."""
+"""How long a run that spans tapes waits for the next one if its schedule has no ``wait_for_tape``."""
 
 
 TOLD_WITHIN = 24 * 3600
-"""Seconds for which a step that gave up for want of a database waits for one to say so."""
+"""Seconds for which a step that gave up without a database waits for one to report that."""
 
 
 class StepFailed(Exception):
-    """Ends the chain; the run's rows say why. It fires the chain's error callback and nothing else."""
+    """Ends the chain; the run's rows record why. It fires the chain's error callback and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step has done what it is for."""
+    """The step has done its work."""
 
     result: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class NotNeeded:
-    """There was nothing to do, for this reason; the run goes on."""
+    """There was nothing to do, for this reason; the run continues."""
 
     reason: Message
 
@@ -74,7 +74,7 @@ class NextPart:
 
     reason: Message
     result: dict[str, Any] | None = None
-    """What the step has done with this one; None: nothing."""
+    """The result of the step with this cartridge; None: nothing."""
 
 
 Ending = Done | NotNeeded | SkipRun | NextPart
@@ -118,7 +118,7 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
         try:
             return _done(work, body)
         except DatabaseUnavailable as error:
-            # Nothing can be noted; the volume is free already.
+            # Nothing can be recorded; the volume is unmounted already.
             log.exception("the database has been away for too long")
             _tell_when_it_is_back(work, error)
             raise
@@ -128,7 +128,7 @@ def _perform(task: Task, name: Step, body: Body, run_id: int, dispatch: int) -> 
 
 
 def _done(work: Work, body: Body) -> str:
-    """Do what the step is for, and note how it ended. Raises DatabaseUnavailable, LostClaim."""
+    """Do the step's work, and record how it ended. Raises DatabaseUnavailable, LostClaim."""
     try:
         work.check()
         ending = wait_out(
@@ -151,8 +151,8 @@ def _done(work: Work, body: Body) -> str:
 
 
 def _tell_when_it_is_back(work: Work, error: DatabaseUnavailable) -> None:
-    """What a step gave up for is told as soon as there is a database to tell it: this worker can do nothing
-    else meanwhile. One that comes too late, or ends, leaves it to ``recover`` to find the step silent."""
+    """Report why a step gave up as soon as there is a database: this worker can do nothing else meanwhile. If
+    it is too late, or ends, ``recover`` finds the step silent."""
     reason = M(
         "Step {step} gave up after {minutes} min without the database: {error}",
         step=work.held.step.value,
@@ -173,8 +173,8 @@ def _is_told(held: Claim, reason: Message) -> bool:
 
 
 def _and_once_more(work: Work, body: Body) -> Ending:
-    """A volume whose process ended in the middle says nothing against the tape: what was sealed is there, and
-    each body goes on from it. Once: a second time it is no accident."""
+    """A volume whose process ended unexpectedly is no evidence against the tape: sealed data is there, and
+    each body continues from it. Only once: a second time it is no accident."""
     try:
         return body(work)
     except VolumeGone as error:
@@ -189,9 +189,9 @@ def _claim(session: Session, run_id: int, dispatch: int, name: Step, worker: str
 
 
 def _holds_its_drive(session: Session, run_id: int) -> bool:
-    """Whatever queue a message was put in: only the worker that holds the drive works at it."""
+    """In whatever queue a message was put: only the worker that has the drive executes it."""
     held = guards.held()
-    # The column alone: a row that is loaded here would be stale when the claim locks it.
+    # Only the column: a row loaded here would be stale when the claim locks it.
     drive = session.scalar(select(ChainRun.drive).where(ChainRun.id == run_id))
     return held is not None and held.drive == drive
 
@@ -229,7 +229,7 @@ def _finish_not_needed(session: Session, work: Work, reason: Message) -> None:
 
 
 def _skip_run(work: Work, reason: Message) -> NoReturn:
-    """Row first, then what the dashboard shows, then the message, then the end of the chain."""
+    """The row first, then the dashboard's state, then the message, then the end of the chain."""
 
     def skip(session: Session, run: ChainRun) -> None:
         steps.finish(session, work.held, StepState.SKIPPED, result={"reason": reason.to_json()})
@@ -241,7 +241,7 @@ def _skip_run(work: Work, reason: Message) -> NoReturn:
 
 
 def _begin_part(work: Work, ending: NextPart) -> NoReturn:
-    """This chain ends here; the one of the next part begins with its precheck."""
+    """This chain ends here; the chain of the next part begins with its precheck."""
     state = StepState.SKIPPED if ending.result is None else StepState.SUCCEEDED
     result = ending.result or {"reason": ending.reason.to_json()}
 
@@ -265,7 +265,7 @@ def _leave(work: Work, state: str, event: str, text: str) -> None:
 
 
 def _fail(work: Work, error: TapelineError) -> None:
-    """The class of the error decides: wait for an operator where the schedule allows it, else fail."""
+    """The class of the error decides: wait for an operator if the schedule allows it, else fail."""
     if error.consequence is Consequence.WAIT_FOR_OPERATOR:
         became = _wait(work, error)
         if became is not None:
@@ -283,12 +283,12 @@ _LEFT = {
     RunState.HELD: ("HELD", "task-held"),
     RunState.CANCELLED: ("CANCELLED", "task-cancelled"),
 }
-"""What the dashboard shows of a step whose run has left its chain for such a state."""
+"""The dashboard's state of a step whose run has left its chain for such a state."""
 
 
 def _hold(work: Work, error: SourcesDoubted) -> RunState:
-    """Hold the run until a person has accepted its sources; one that an operator asked to stop is not held.
-    Returns its new state."""
+    """Hold the run until a person has accepted its sources, unless an operator has cancelled it. Returns its
+    new state."""
 
     def hold(session: Session, run: ChainRun) -> RunState:
         if run.cancel_requested_at:
@@ -305,7 +305,7 @@ def _hold(work: Work, error: SourcesDoubted) -> RunState:
 def _wait(work: Work, error: TapelineError) -> RunState | None:
     """Put the run to WAITING_FOR_TAPE if its schedule has a ``wait_for_tape`` that is not used up.
 
-    One that an operator asked to stop waits for nothing. Returns the run's new state; None: it has to fail.
+    A cancelled run waits for nothing. Returns the run's new state; None: it must fail.
     """
 
     def wait(session: Session, run: ChainRun) -> RunState | None:
@@ -317,7 +317,8 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
             return run.state
         seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
         if run.part > 1 or run.options.get("next_tape"):
-            # What has begun needs its next tape, whatever the schedule says of a wrong first one.
+            # A run that has begun needs its next tape, regardless of the schedule's rule for a wrong first
+            # one.
             seconds = seconds or NEXT_TAPE_SECONDS
         if not seconds:
             return None
@@ -334,7 +335,7 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
 
 
 def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
-    """Whatever the rules say of the tape, the drive could do nothing with it."""
+    """The drive could not use the tape, whatever the rules decide about it."""
     minutes = round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1))
     told = M(
         "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",
@@ -344,7 +345,7 @@ def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
 
 
 def _hand_over(work: Work, error: Ended) -> None:
-    """The worker ends; the step waits, claimable, for the next one, which looks for it when it starts."""
+    """The worker ends; the step stays claimable for the next worker, which looks for it when it starts."""
 
     def give_back(session: Session, run: ChainRun) -> None:
         steps.give_back(session, work.held)

@@ -39,7 +39,7 @@ def local_now(run: ChainRun) -> datetime:
 
 
 def wanted_type(run: ChainRun) -> BackupType:
-    """What was asked for, by hand or by the template."""
+    """The requested type, by hand or by the template."""
     assert run.schedule is not None
     return BackupType(run.options.get("type") or run.schedule.template.type)
 
@@ -57,12 +57,12 @@ def type_named(kind: BackupType) -> Message:
 
 
 def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bool:
-    """Whether a run makes a full set, because it is asked for or because nothing is there to follow."""
+    """Whether a run makes a full set, because it was requested or because there is nothing to follow."""
     return wanted is BackupType.FULL or lineage.parent_for(session, schedule.template_id, wanted) is None
 
 
 def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
-    """Why the run may not go on with this tape, or None. Says nothing about formatting it."""
+    """Why the run may not continue with this tape, or None. Does not decide about formatting it."""
     if run.kind is not Kind.BACKUP:
         return _no_use_for(session, run, tape)
     objections = verdict.at_first(replace(question_of(session, run, tape), is_let_pass=False))
@@ -70,7 +70,7 @@ def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
 
 
 def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
-    """What a run that begins its part anew asks of a tape."""
+    """The requirements of a run that begins its part anew for a tape."""
     begun = begun_on(session, run)
     return Question(
         permits.facts_of(session, run, tape, policy_of(run), local_now(run)),
@@ -83,9 +83,9 @@ def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
 def question_for(
     session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> Question:
-    """What a run of a schedule that has written nothing yet asks of a tape at a local time.
+    """The requirements of a new run of a schedule for a tape at a local time.
 
-    ``named``: the label of the tape that an operator has said may be erased.
+    ``named``: the label of the tape that an operator allowed to be erased.
     """
     return Question(
         permits.facts_for(session, schedule, tape, moment, named),
@@ -94,14 +94,14 @@ def question_for(
 
 
 def _begins(session: Session, run: ChainRun) -> bool:
-    """Whether a format may come before what this part of a run writes."""
+    """Whether a format may come before this part of a run writes."""
     assert run.schedule is not None
     return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who refuses a tape: what its words need."""
+    """The caller that refuses a tape: what its words need."""
 
     drive: str
     policy: TapePolicy
@@ -125,7 +125,7 @@ def _asked_by(session: Session, run: ChainRun) -> Asker:
 def refused_at_first(
     session: Session, schedule: ScheduledTask, question: Question, found: Verdict
 ) -> Message | None:
-    """What a precheck of a run of a schedule would say to a tape, in its words; None: nothing."""
+    """The objection of a schedule's precheck to a tape, in its words; None: none."""
     if not found.objections:
         return None
     return _in_words(session, _asked_for(schedule, question), question.facts.tape, found.objections)
@@ -153,7 +153,7 @@ def _refused(session: Session, asker: Asker, tape: TapeFacts, found: Verdict) ->
 
 
 def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objections) -> Message:
-    """The first objection as operators know it: with the drive, what is in it, and what to put in."""
+    """The first objection in the operators' words: with the drive, its contents, and what to insert."""
     objection, reason = objections[0]
     match objection:
         case Objection.FULL:
@@ -174,7 +174,7 @@ def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objec
 
 
 def _only_appends(asker: Asker) -> bool:
-    """Whether a blank tape, which would do for a full backup, does not for this one."""
+    """Whether a blank tape, which a full backup could use, is of no use to this one."""
     return not asker.begins and asker.policy.pool is None
 
 
@@ -220,13 +220,13 @@ def _no_room(session: Session, asker: Asker, tape: TapeFacts) -> Message:
 
 
 def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
-    """Why a run that only reads has no use for this tape, or None."""
+    """Why a run that only reads cannot use this tape, or None."""
     if run.kind is Kind.IMPORT:
         if tape.state == "formatted":
             return None
         found = tape.describe()
         return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
-    # Those that are still to be read; where it is not known yet, all of the set and of what it follows.
+    # The archives still to be read; if that is not known yet, all of the set and of those that it follows.
     needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
     if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
         return None
@@ -240,7 +240,7 @@ def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | N
 
 
 def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
-    """The cartridge that the run's set has archives on, if there is room on it."""
+    """The cartridge that the run's set has archives on, if it has free space."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     if stored is None or not stored.archives:
         return None
@@ -249,20 +249,20 @@ def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
 
 
 def wrong_tape(session: Session, run: ChainRun, tape: TapeFacts) -> Message:
-    """The refusal that operators know, with what is in the drive and what was expected."""
+    """The refusal in the operators' words, with what is in the drive and what was expected."""
     return _wrong(run.drive, policy_of(run), tape, expected(session, run))
 
 
 def expected(session: Session, run: ChainRun) -> Message:
-    """Which tape this part of a run would take."""
+    """The tape that this part of a run would accept."""
     return policy_of(run).expects(local_now(run), begins=_begins(session, run))
 
 
 def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
-    """Why a run that begins its part anew with this tape would come to stand again, or None.
+    """Why a run that begins its part anew with this tape would wait again, or None.
 
-    By its precheck, its format permit, or the format that was tried: a run that waits goes on only with a
-    tape that gets past all of them.
+    Because of its precheck, its format permit, or the format that was tried: a waiting run continues only
+    with a tape that passes all of them.
     """
     tape = cartridges.tape_facts(session, medium)
     if run.kind is not Kind.BACKUP or run.schedule is None:
@@ -278,24 +278,24 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
 
 
 def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
-    """Whether nothing but its write-protect switch speaks against a tape, for a run."""
+    """Whether only its write-protect switch prevents the use of a tape, for a run."""
     return would_do_writable(medium, lambda writable: refusal_of_all(session, run, writable))
 
 
 def would_do_writable(
     medium: cartridges.Medium, refused: Callable[[cartridges.Medium], Message | None]
 ) -> bool:
-    """Whether a tape whose write-protect switch is set would not be refused without it."""
+    """Whether a write-protected tape would be accepted without its switch."""
     return bool(medium.get("write_protected")) and refused({**medium, "write_protected": False}) is None
 
 
 def another_tape(run: ChainRun) -> Message:
-    """What to do about a tape whose format failed."""
+    """The remedy for a tape whose format failed."""
     return M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=run.id)
 
 
 def tried(found: str | dict[str, Any]) -> Message:
-    """A part of a run formats once, whatever came of it."""
+    """A part of a run formats once, with any result."""
     return M(
         "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
         found=found,
@@ -331,7 +331,7 @@ def _wrong(drive: str, policy: TapePolicy, tape: TapeFacts, wanted: Message) -> 
 
 
 def is_let_pass(run: ChainRun, tape: TapeFacts) -> bool:
-    """Whether the schedule has a run go on to the format with a tape whose label cannot be read."""
+    """Whether the schedule lets a run continue to the format with a tape whose label cannot be read."""
     laxer = run.schedule is not None and run.schedule.unreadable_label == "continue"
     return laxer and tape.state == "unreadable"
 

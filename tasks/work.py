@@ -1,4 +1,4 @@
-"""What a step works with while it holds its claim: database, heartbeat, story, and whether to stop."""
+"""What a step works with while it has its claim: database, heartbeat, story, and whether to stop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EVENT_SECONDS = 10.0
 
 
 class Cancelled(TapelineError):
-    """An operator asked the run to stop, and this is a safe point."""
+    """An operator cancelled the run, and this is a safe point."""
 
 
 class WrongTape(TapelineError):
@@ -64,7 +64,7 @@ class SourcesDoubted(TapelineError):
 
 
 class Work:
-    """A claimed step at work. As a context it keeps the heartbeat going in a thread."""
+    """A claimed step at work. As a context manager it sends heartbeats in a thread."""
 
     def __init__(self, task: Task, held: Claim) -> None:
         self.task = task
@@ -73,7 +73,7 @@ class Work:
         self.database = wiring.database()
         self.progress: dict[str, Any] | None = None
         self.writes_on: int | None = None
-        """The cartridge that this step writes on: what fails there is told of it and no other."""
+        """The cartridge that this step writes to: failures are recorded at this one and no other."""
         self._moved = False
         self._ended = threading.Event()
         self._cancelled = held.cancelled
@@ -112,28 +112,28 @@ class Work:
             self._cancelled = steps.beat(session, self.held, self.progress, moved=moved)
 
     def check(self) -> None:
-        """A safe point that the work has come to. Raises LostClaim or Cancelled when the step has to stop."""
+        """A safe point of the work. Raises LostClaim or Cancelled if the step must stop."""
         self._moved = True
         self.heed()
 
     def heed(self) -> None:
-        """Raises LostClaim or Cancelled when the step has to stop. No word of whether it comes further."""
+        """Raises LostClaim or Cancelled if the step must stop. Reports no progress."""
         if self._lost:
             raise LostClaim(M("Run {run} is in other hands by now.", run=self.held.run_id))
         if self._cancelled:
             raise Cancelled(M("Cancelled at a safe point; what was sealed stays readable."))
 
     def is_ending(self) -> bool:
-        """Whether the worker was asked to end: the step gives its claim back at the next safe point."""
+        """Whether the worker was asked to stop: the step gives its claim back at the next safe point."""
         return guards.is_ending()
 
     def db(
         self, work: Callable[[Session, ChainRun], T], *, first: Callable[[Session], None] | None = None
     ) -> T:
-        """Do ``work`` in one transaction as the owner of the claim; waits while the database is away.
+        """Do ``work`` in one transaction as the owner of the claim; waits while the database is unavailable.
 
-        ``first`` is done before the run is locked: what may take long, so that nobody waits for it.
-        Raises LostClaim, DatabaseUnavailable (after the setting ``database_patience_seconds``).
+        ``first`` runs before the run is locked: for slow work, so that nobody waits for it. Raises LostClaim,
+        DatabaseUnavailable (after the setting ``database_patience_seconds``).
         """
 
         def both(session: Session) -> T:
@@ -164,22 +164,23 @@ class Work:
         return wiring.drive(self.drive_name)
 
     def waits_for(self, what: str | None) -> None:
-        """Say what does not answer, which is no progress; None: it has answered."""
+        """Report what does not answer, which is no progress; None: it has answered."""
         self.progress = {**(self.progress or {}), "waits_for": what}
 
     def show_progress(self, progress: Mapping[str, Any], text: str) -> None:
-        """Give the progress to the heart, which writes it to the row, and to the dashboard now and then."""
+        """Pass the progress to the heartbeat, which writes it to the row, and to the dashboard now and
+        then."""
         self.progress, self._moved = dict(progress), True
         if time.monotonic() - self._event_sent >= EVENT_SECONDS:
             self._event_sent = time.monotonic()
             self.send_event("task-progress", text)
 
     def send_event(self, kind: str, text: str) -> None:
-        """Tell the dashboard; a broker that is away costs nothing but this line."""
+        """Send it to the dashboard; an unavailable broker costs nothing but this line."""
         with suppress(OperationalError, OSError, *self._broker_errors):
             self.task.send_event(kind, retry=False, result=text)
 
     @cached_property
     def _broker_errors(self) -> tuple[type[Exception], ...]:
-        """The transport's own errors: without a retry nobody makes an OperationalError of them."""
+        """The transport's own errors: without a retry nothing turns them into an OperationalError."""
         return tuple(self.task.app.connection_for_write().connection_errors)

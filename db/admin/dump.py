@@ -1,6 +1,6 @@
-"""The whole database as a file of SQL, of one moment: ``psql`` makes it again in an empty database.
+"""The whole database as a file of SQL, a consistent snapshot: ``psql`` restores it in an empty database.
 
-It is written here and not by pg_dump, which many a drive's host does not have in the server's version.
+It is written here and not by pg_dump, which many drive hosts do not have in the server's version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from policy.message import M
 
 LEVEL = 3
 ROOM_LEFT = 1 << 30
-"""Bytes; a dump ends rather than leave less than this on its disk, which others work on too."""
+"""Bytes; a dump fails rather than leave less than this on its disk, which others use too."""
 BLOCK = 1 << 20
 TAKEN = "-- Tapeline's database as of "
 END = "-- The dump is whole.\n"
@@ -43,7 +43,7 @@ _PRESENT = (
     f"SELECT id FROM chain_runs WHERE state IN ({_ACTIVE})"  # noqa: S608 - states of our own
     f" OR coalesce(finished_at, created_at) > clock_timestamp() - interval '{HISTORY_DAYS} days'"
 )
-# What says what is on which tape, and what was decided about a tape, points to runs of any age.
+# The tables that record what is on which tape, and decisions about tapes, refer to runs of any age.
 _NAMED = "SELECT run_id FROM backup_sets WHERE run_id IS NOT NULL UNION SELECT run_id FROM format_permits"
 _WITHOUT_HISTORY = {
     "chain_runs": f"id IN ({_PRESENT} UNION {_NAMED})",
@@ -55,8 +55,9 @@ _WITHOUT_HISTORY = {
         f" OR run_id IS NULL AND created_at > clock_timestamp() - interval '{HISTORY_DAYS} days'"
     ),
 }
-"""Which rows of these tables a dump without its history has; of every other one it has all. Nothing that
-keeps a tape from being formatted is among them: sets, tapes, permits, holds, words and marks of people."""
+"""Which rows of these tables a dump without its history has; of every other table it has all. Nothing that
+keeps a tape from being formatted is left out: sets, tapes, permits, holds, confirmations and marks of people.
+"""
 
 
 def write(
@@ -68,12 +69,11 @@ def write(
     patience: float = 0,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a dump, compressed with Zstandard, in place of whatever the file holds.
+    """Write a dump, compressed with Zstandard, replacing the contents of the file.
 
     ``with_history``: also the steps, stories and messages of runs that ended long ago, and the runs that left
-    neither a set nor a permit. ``limit``: bytes of the file. ``patience``: seconds that a database which is
-    away is waited for. ``check`` is called every MiB; what it raises goes through. Raises DumpFailed,
-    DatabaseUnavailable.
+    neither a set nor a permit. ``limit``: bytes of the file. ``patience``: seconds to wait for an unavailable
+    database. ``check`` is called every MiB; its errors go through. Raises DumpFailed, DatabaseUnavailable.
     """
 
     def once(session: Session) -> None:
@@ -92,7 +92,7 @@ def write(
 
 
 class _Bounded(io.RawIOBase):
-    """A file that may become only so long."""
+    """A file with a limited length."""
 
     def __init__(self, file: BinaryIO, path: Path, limit: int | None, check: Callable[[], None]) -> None:
         self._file = file
@@ -141,7 +141,7 @@ def _no_file(path: Path, error: OSError) -> DumpFailed:
 
 def _write(session: Session, file: _Bounded, *, with_history: bool) -> None:
     file.rewind()
-    # All tables as they were at one moment, whatever is committed meanwhile.
+    # All tables as they were at one moment, regardless of later commits.
     connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     take_your_time(connection)
     session.execute(text("SET LOCAL client_encoding = 'UTF8'"))
@@ -173,13 +173,13 @@ def _before(connection: Connection) -> Iterator[str]:
     )
     for name, bound in partitions:
         yield f'CREATE TABLE "{name}" PARTITION OF backup_files {bound};'
-    # Rows refer to each other in circles: what they refer to is looked at when all are there.
+    # Rows refer to each other in circles: references are checked when all rows are there.
     for table, name, _ in _references(connection):
         yield f"ALTER TABLE {table} DROP CONSTRAINT {name};"
 
 
 def _references(connection: Connection) -> list[tuple[str, str, str]]:
-    """Every foreign key: its table, its name, and what it says."""
+    """Every foreign key: its table, its name, and its definition."""
     rows = connection.execute(
         text(
             "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)"
@@ -194,7 +194,7 @@ def _copy(connection: Connection, table: str, columns: list[str], kept: str | No
     names = ", ".join(f'"{name}"' for name in columns)
     out.write(f"COPY {table} ({names}) FROM stdin;\n".encode())
     with translated():
-        # A table with partitions can be copied by a query alone.
+        # A table with partitions can be copied only by a query.
         rows = f"SELECT {names} FROM {table}" + (f" WHERE {kept}" if kept else "")  # noqa: S608 - our own
         query = f"COPY ({rows}) TO STDOUT"
         connection.connection.cursor().copy_expert(query, out)
@@ -214,7 +214,7 @@ def _after(connection: Connection) -> Iterator[str]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The errors of a COPY, which go past SQLAlchemy. Raises DatabaseUnavailable, DumpFailed."""
+    """The errors of a COPY, which bypass SQLAlchemy. Raises DatabaseUnavailable, DumpFailed."""
     try:
         yield
     except psycopg2.Error as error:

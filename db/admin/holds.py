@@ -1,6 +1,6 @@
-"""What was under way, or planned, where a database was copied from: in the copy it is held until a person
-releases it by name. What was written since the copy was made, the copy does not know. So its sets are kept
-until a person marks them (``BackupSet.is_restored``): no release answers for that."""
+"""Unfinished runs and schedules of the database that a copy was made from: in the copy they are held until a
+person releases them by name. The copy does not know what was written later. So its sets are kept until a
+person marks them (``BackupSet.is_restored``): a release does not change that."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def held_runs(session: Session) -> list[ChainRun]:
 
 
 def held_schedules(session: Session) -> list[ScheduledTask]:
-    """The schedules that are on and held, by name."""
+    """The schedules that are enabled and held, by name."""
     return [row for row in schedules.present(session) if row.enabled and row.is_held]
 
 
 def hold_back(session: Session, drive: str | None = None) -> None:
-    """Take the drive from a run that is held, and have each say why it does not go on.
+    """Take the drive from held runs, and record in each story why the run does not continue.
 
-    ``drive``: of this drive alone.
+    ``drive``: only for this drive.
     """
     query = select(ChainRun).where(ChainRun.state.in_(ACTIVE), ChainRun.is_held)
     if drive is not None:
@@ -50,7 +50,7 @@ def hold_back(session: Session, drive: str | None = None) -> None:
 
 
 def why(run: ChainRun) -> Message:
-    """Why a run that is held does not go on, and what releases it."""
+    """Why a held run does not continue, and how to release it."""
     return M(
         "It is held since the database was restored. Release it: tapeline database release --run {run}",
         run=run.id,
@@ -74,7 +74,7 @@ def get_held_schedule(session: Session, name: str) -> ScheduledTask:
 
 
 def release_run(session: Session, run_id: int, who: str) -> ChainRun:
-    """Let an open run go on, as soon as its drive is free. Raises NotFound, NotAllowed."""
+    """Let an open run continue, as soon as its drive is free. Raises NotFound, NotAllowed."""
     run = get_held_run(session, run_id, lock=True)
     hold_back(session, run.drive)
     adopt(session, run)
@@ -89,7 +89,7 @@ def release_run(session: Session, run_id: int, who: str) -> ChainRun:
 
 
 def adopt(session: Session, row: ChainRun | ScheduledTask) -> None:
-    """A person has named it: it belongs to this database."""
+    """A person has named it: now it belongs to this database."""
     model = type(row)
     session.execute(update(model).where(model.id == row.id).values(home=func.database_home()))
     session.refresh(row, ["home", "is_held"])
@@ -105,7 +105,7 @@ def release_schedule(session: Session, name: str, moment: datetime) -> Scheduled
 
 
 def hold_everything(session: Session) -> None:
-    """Hold whatever is open or planned, as in a copy: for one that was made beneath the database server."""
+    """Hold everything that is open or planned, as in a copy: for a copy made below the database server."""
     for model in (ChainRun, ScheduledTask, BackupSet):
         session.execute(update(model).values(home="held"))
     session.expire_all()

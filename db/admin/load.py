@@ -1,4 +1,4 @@
-"""The database made again from a dump."""
+"""Restores the database from a dump."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from policy.message import M
 _HEAD = re.compile(rf"{TAKEN}(\S+), tables (\d+)\.\n")
 _COPY = re.compile(r"(COPY \w+ \(.*\) FROM stdin);\n")
 LOCK_LIMIT = "10s"
-"""How long whoever works with the database is waited for."""
+"""How long to wait for other users of the database."""
 
 
 def restore(database: Database, file: BinaryIO) -> datetime:
-    """Make the database of a dump, and bring it to this version. Nothing in it runs by itself: it is held
-    (``db.admin.holds``).
+    """Restore the database from a dump, and migrate it to this version. Nothing in it runs automatically: it
+    is held (``db.admin.holds``).
 
-    Returns the moment that the dump is of. All of it is made, or nothing. Raises UsageError if the database
-    is not empty; DumpFailed, DatabaseUnavailable.
+    Returns the moment of the dump. All of it is restored, or nothing. Raises UsageError if the database is
+    not empty; DumpFailed, DatabaseUnavailable.
     """
     with database.outside_transactions() as connection:
         _see_that_it_is_empty(connection)
@@ -47,7 +47,7 @@ def restore(database: Database, file: BinaryIO) -> datetime:
 
 
 def _see_that_it_is_empty(connection: Connection) -> None:
-    """What nobody has used yet may be made anew. Raises UsageError."""
+    """An unused database may be replaced. Raises UsageError."""
     present = set(inspect(connection).get_table_names())
     for model in (ChainRun, BackupSet, TapeCartridge, ScheduledTask):
         if model.__tablename__ in present and connection.scalar(select(model.__table__).limit(1)) is not None:
@@ -58,7 +58,7 @@ def _see_that_it_is_empty(connection: Connection) -> None:
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:
-    """The lines of a compressed dump. Raises DumpFailed where it is damaged."""
+    """The lines of a compressed dump. Raises DumpFailed if it is damaged."""
     plain = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
     try:
         yield from io.TextIOWrapper(io.BufferedReader(plain, 1 << 20), encoding="utf-8", newline="\n")
@@ -103,7 +103,7 @@ def _moment(head: str) -> datetime:
 
 
 def _clearing() -> str:
-    """Away with the tables and functions that a program has made here before; the dump brings its own."""
+    """Remove the tables and functions that a program has made here before; the dump contains its own."""
     functions = "".join(
         f"DROP FUNCTION IF EXISTS {name} CASCADE;\n"
         for name in re.findall(r"CREATE FUNCTION (\w+)", schema())

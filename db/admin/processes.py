@@ -1,4 +1,4 @@
-"""Which settings each process works with: it enters them itself, so that one that is behind can be named."""
+"""Which settings each process uses: each records them itself, so that an outdated one can be named."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from db.models import Process
 from policy.message import M, Message
 
 LATELY = timedelta(minutes=10)
-"""How long ago a process may have entered itself that counts as running."""
+"""A process counts as running if its last record is not older."""
 BEAT_LATELY = timedelta(minutes=2)
-"""The same for beat, without which nothing starts; it enters itself each half minute."""
+"""The same for beat, without which nothing starts; it writes a record every half minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a process knows of its settings."""
+    """A process's settings."""
 
     name: str
     """As the broker calls it: ``control@host``."""
@@ -31,13 +31,13 @@ class Reading:
     read_at: datetime
     channels: list[str]
     behind: list[str]
-    """Settings that the file has otherwise, and that hold after a new start."""
+    """Settings that differ in the file, and that take effect after a restart."""
     problem: dict[str, Any] | None
-    """Why the file as it is now cannot be read."""
+    """Why the file cannot be read now."""
 
 
 def enter(session: Session, reading: Reading) -> None:
-    """Enter a process, or that it still runs; one that has not done so for a day is forgotten."""
+    """Record a process, or that it is still running; after a day without a record it is removed."""
     moment = func.clock_timestamp()
     session.execute(delete(Process).where(Process.seen_at < moment - timedelta(days=1)))
     values = {name: getattr(reading, name) for name in Reading.__slots__ if name != "name"}
@@ -49,13 +49,13 @@ def enter(session: Session, reading: Reading) -> None:
 
 
 def present(session: Session) -> Sequence[Process]:
-    """The processes that run, by name."""
+    """The running processes, by name."""
     lately = Process.seen_at > func.clock_timestamp() - LATELY
     return session.scalars(select(Process).where(lately).order_by(Process.name)).all()
 
 
 def is_beat_there(session: Session) -> bool:
-    """Whether a beat has entered itself within the last minutes."""
+    """Whether a beat has written a record within the last minutes."""
     lately = Process.seen_at > func.clock_timestamp() - BEAT_LATELY
     return (
         session.scalar(select(Process.name).where(lately, Process.name.startswith("beat@")).limit(1))
@@ -69,7 +69,7 @@ def deliverers(session: Session) -> list[Process]:
 
 
 def behind(session: Session) -> list[Message]:
-    """What is to be said of each process that works with other settings than its file has."""
+    """A warning for each process that uses other settings than its file has."""
     return [text for process in present(session) if (text := _what(process)) is not None]
 
 

@@ -1,4 +1,4 @@
-"""The least that the database user of a drive host needs: so much may whoever takes over that host."""
+"""The least rights that the database user of a drive host needs: whoever takes over that host has no more."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ GROUP = "tapeline_drive_host"
 
 GRANTS = {
     "alembic_version": "SELECT",
-    # It says when a schedule ran last; what a schedule does and a template names is not its to change.
+    # It records when a schedule ran last; it may not change what a schedule does and a template names.
     "scheduled_tasks": "SELECT, UPDATE (last_run_time, last_success_time, last_failure_time, updated_at)",
     # A backup whose parent is gone from its tape becomes a full one there.
     "backup_tasks": "SELECT, UPDATE (state, started_at, finished_at, error, type, parent_id)",
-    # It makes no runs.
+    # It creates no runs.
     "chain_runs": "SELECT, UPDATE",
     "chain_steps": "SELECT, INSERT, UPDATE",
     # The story of a run and a permit's reasons are written once.
@@ -33,12 +33,12 @@ GRANTS = {
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "mount_failures": "SELECT, INSERT, UPDATE, DELETE",
     "clock_marks": "SELECT, INSERT, UPDATE (seen_at)",
-    # It may freeze, and lifts nothing.
+    # It may freeze, but not lift a freeze.
     "freezes": "SELECT, INSERT",
     "tape_pools": "SELECT, INSERT",
     "tape_cartridges": "SELECT, INSERT, UPDATE",
     "backup_sets": "SELECT, INSERT, UPDATE",
-    # An import forgets archives that were written again, and enters others where they are found.
+    # An import removes archives that were written again, and enters others where they are found.
     "backup_archives": "SELECT, INSERT, UPDATE (cartridge_id, generation), DELETE",
     "backup_files": "SELECT, INSERT, DELETE",
 }
@@ -49,11 +49,11 @@ _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class MayNotGrant(TapelineError):
-    """The database user of this host may not make others."""
+    """The database user of this host may not create others."""
 
 
 def apply(session: Session) -> None:
-    """Give the group exactly these rights, and make it if it is missing. Raises MayNotGrant."""
+    """Give the group exactly these rights, and create it if it is missing. Raises MayNotGrant."""
     schema = session.scalar(text("SELECT quote_ident(current_schema())"))
     statements = [f"GRANT USAGE ON SCHEMA {schema} TO {GROUP}"]
     statements += [f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {GROUP}"]
@@ -71,7 +71,7 @@ def refresh(session: Session) -> None:
 
 
 def give(session: Session, role: str, password: str) -> None:
-    """Make the user of a drive host, or give it another password. Raises UsageError, MayNotGrant."""
+    """Create the user of a drive host, or give it another password. Raises UsageError, MayNotGrant."""
     if not _ROLE.fullmatch(role) or role == GROUP:
         raise UsageError(
             M("'{role}' is no name for a database user here.", role=role),

@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates over the connection that db.engine hands it."""
+"""Run by Alembic: migrates over the connection from db.engine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from db.models import Base
 
 
 def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any) -> bool:
-    """Leave the partitions of backup_files alone: they come and go with the sets."""
+    """Ignore the partitions of backup_files: they come and go with the sets."""
     partition = reflected and (name or "").startswith("backup_files_")
     return not (kind in {"table", "index"} and partition)
 
 
 def configure() -> None:
-    """Over a connection; without one the statements alone are wanted, and not their transaction."""
+    """Over a connection; without one only the statements are wanted, not their transaction."""
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", target_metadata=Base.metadata, transactional_ddl=False)
     else:

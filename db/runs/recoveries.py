@@ -1,4 +1,4 @@
-"""How often a run is resumed by itself: some times, and not again and again for nothing."""
+"""How often a run is resumed automatically: a limited number of times, and fewer if it makes no progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from db.models import ChainRun, ChainStep
 from policy.message import M, Message
 
 MOST = 5
-"""How often a run is resumed by itself before an operator has to look at it."""
+"""How often a run is resumed automatically before an operator has to look at it."""
 MOST_WITHOUT_PROGRESS = 2
-"""The same for one that ends each time for the same reason, at the same place."""
+"""The same for a run that ends each time for the same reason, at the same point."""
 
 
 def count(run: ChainRun, step: ChainStep, reason: Message) -> Message | None:
-    """Note that a step ended for this reason and is to be resumed; returns why it is not, once too often."""
+    """Record that a step ended for this reason and should be resumed; returns why it is not, if that is too
+    often."""
     mark = _mark(run, step, reason)
     before = run.resumed or {}
     fruitless = before["fruitless"] + 1 if before.get("mark") == mark else 0

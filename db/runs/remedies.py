@@ -1,4 +1,4 @@
-"""What an operator wants to know when a run stops: what is safe, what there is, and what goes on."""
+"""What an operator wants to know when a run stops: what is safe, what exists, and what continues."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WITHOUT_BACKUP = frozenset({"failed", "tape_error", "waiting_for_tape", "held",
 
 
 def safe(session: Session, run: ChainRun, event: str) -> Message | None:
-    """What is as it was, and what can be restored, where a run stopped before its end."""
+    """What is unchanged, and what can be restored, if a run stopped before its end."""
     if event not in STOPPED:
         return None
     if run.kind is not Kind.BACKUP:
@@ -72,7 +72,7 @@ def _named(medium: cartridges.Medium) -> str | dict[str, object]:
 
 
 def remedy(session: Session, run: ChainRun, event: str, said: Message | None) -> Message | None:
-    """What to do, as the error said it; a run that waits needs the tape, or a clock that is in no doubt."""
+    """The remedy from the error; a waiting run needs the tape, or a clock that is not in doubt."""
     if event not in {"waiting_for_tape", "held"} or run.wait_until is None:
         return said
     until = _until(session, run, run.wait_until)
@@ -99,7 +99,7 @@ def remedy(session: Session, run: ChainRun, event: str, said: Message | None) ->
 
 
 def _until(session: Session, run: ChainRun, moment: datetime) -> str:
-    """On the schedule's clock; of a run without one on that of its set's schedule, which is named."""
+    """On the schedule's clock; for a run without a schedule on that of its set's schedule, which is named."""
     if run.schedule is not None:
         return f"{_local(moment, run.schedule.time_zone):%Y-%m-%d %H:%M}"
     of_set = select(ScheduledTask.time_zone).join(
@@ -110,7 +110,7 @@ def _until(session: Session, run: ChainRun, moment: datetime) -> str:
 
 
 def newest(session: Session, run: ChainRun, event: str) -> Message | None:
-    """The newest complete backup of the run's template, where the one that was due is missing."""
+    """The newest complete backup of the run's template, if the one that was due is missing."""
     if event not in _WITHOUT_BACKUP or run.schedule is None:
         return None
     stored = session.scalar(
@@ -130,14 +130,14 @@ def newest(session: Session, run: ChainRun, event: str) -> Message | None:
 
 
 def command(session: Session, run: ChainRun, event: str) -> str | None:
-    """The command that goes on after an event."""
+    """The command to continue with after an event."""
     schedule = run.schedule
     found: str | None = None
     match event:
         case "failed":
             found = f"tapeline runs retry {run.id}"
         case "tape_error":
-            # A set goes on where it was begun: one that was begun on a bad tape cannot.
+            # A set continues where it was begun: one that was begun on a bad tape cannot.
             found = _anew(schedule.name) if schedule else f"tapeline runs retry {run.id}"
         case "missed" if schedule:
             found = _anew(schedule.name)
@@ -155,7 +155,7 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
 
 
 def _for_a_tape(session: Session, run: ChainRun) -> str:
-    """What a run that waits for a tape needs somebody to do."""
+    """What somebody has to do for a run that waits for a tape."""
     if leaps.doubt(session, now()) is not None:
         return "tapeline clock confirm --why TEXT"
     frozen = freezes.standing(session)
@@ -165,7 +165,7 @@ def _for_a_tape(session: Session, run: ChainRun) -> str:
 
 
 def _unblock(session: Session, schedule: ScheduledTask) -> str | None:
-    """What lets the schedule run again, or shows what is in its way; None: there was nothing to do."""
+    """The command that lets the schedule run again, or shows the obstacle; None: there was nothing to do."""
     if not schedule.enabled:
         return f"tapeline schedule enable {shlex.quote(schedule.name)}"
     if schedule.is_held:
@@ -181,7 +181,7 @@ def _anew(schedule: str) -> str:
 
 
 def _local(moment: datetime, time_zone: str) -> datetime:
-    """On the schedule's clock; a time zone that somebody broke is no reason to lose a message."""
+    """On the schedule's clock; a broken time zone is no reason to lose a message."""
     try:
         return moment.astimezone(zone_named(time_zone))
     except UsageError:

@@ -1,4 +1,4 @@
-"""Steps: claim, heartbeat and result. A claim is a fence: whoever lost it changes nothing more."""
+"""Steps: claim, heartbeat and result. A claim is a fence: a worker that lost it changes nothing more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from policy.message import M
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a step of a run, until somebody takes it away."""
+    """The right to work on a step of a run, until another worker or a person takes it away."""
 
     run_id: int
     part: int
@@ -28,7 +28,7 @@ class Claim:
     dispatch: int
     worker: str
     cancelled: bool = False
-    """An operator asked the run to stop before this step began, and there is something left to stop."""
+    """An operator cancelled the run before this step began, and there is something left to stop."""
 
 
 def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str) -> Claim | None:
@@ -87,9 +87,9 @@ def _mine(held: Claim) -> Any:
 def beat(
     session: Session, held: Claim, progress: dict[str, Any] | None = None, *, moved: bool = False
 ) -> bool:
-    """Say that the step lives, with its progress. Returns whether the run was asked to stop.
+    """Record the step's heartbeat and progress. Returns whether the run was asked to stop.
 
-    ``moved``: it has come further since the last time. Raises LostClaim.
+    ``moved``: it has made progress since the last time. Raises LostClaim.
     """
     _touch(session, held, heartbeat_at=now())
     values: dict[str, Any] = {} if progress is None else {"progress": progress}
@@ -117,7 +117,7 @@ def finish(
     result: dict[str, Any] | None = None,
     error: TapelineError | None = None,
 ) -> None:
-    """Note the step's end; doing so twice changes nothing. Raises LostClaim."""
+    """Record the step's end; doing so twice changes nothing. Raises LostClaim."""
     row = session.get(ChainStep, (held.run_id, held.part, held.step), populate_existing=True)
     if row and row.attempts == held.attempt and row.state is state:
         return
@@ -152,7 +152,7 @@ def _touch(session: Session, held: Claim, **values: Any) -> None:
 
 
 def error_json(error: TapelineError) -> dict[str, Any]:
-    """An error as it is kept with its step: its kind, what happened, what to do."""
+    """An error in the form stored with its step: its kind, what happened, what to do."""
     return {
         "type": type(error).__name__,
         "message": error.message.to_json(),

@@ -53,7 +53,7 @@ def get_active(session: Session, run_id: int, *, lock: bool = False) -> ChainRun
 
 
 def get_unless_locked(session: Session, run_id: int) -> ChainRun | None:
-    """A run, locked; None if somebody is at work on its row: what he does with it is not waited for."""
+    """A run, locked; None if another transaction has its row locked, which is not waited for."""
     chosen = select(ChainRun).where(ChainRun.id == run_id)
     return session.scalar(chosen.with_for_update(skip_locked=True).execution_options(populate_existing=True))
 
@@ -65,11 +65,11 @@ def transition(
     reason: Message | None = None,
     remedy: Message | None = None,
 ) -> bool:
-    """Change a run's state, if it still is what ``run`` says; the only place where a state changes.
+    """Change a run's state, if it is still the state of ``run``; the only place where a state changes.
 
-    Writes the event and, where the new state is to be announced, the outbox row in the same transaction.
-    Returns False, and changes nothing, when somebody else was faster. Raises NotAllowed for a transition
-    that the state machine does not have.
+    Writes the event and, if the new state is announced, the outbox row in the same transaction. Returns
+    False, and changes nothing, if another transaction was faster. Raises NotAllowed for a transition that the
+    state machine does not have.
     """
     expected = run.state
     if to not in TRANSITIONS[expected]:
@@ -103,7 +103,7 @@ def transition(
 
 
 def _idle(run: ChainRun, before: RunState, to: RunState, moment: datetime) -> dict[str, Any]:
-    """What becomes of the time in which a run does not work."""
+    """Accounts for the time in which a run does not work."""
     if to is RunState.RUNNING:
         past = (moment - run.idle_since).total_seconds() if run.idle_since else 0.0
         return {"idle_since": None, "idle_seconds": run.idle_seconds + past}
@@ -111,7 +111,8 @@ def _idle(run: ChainRun, before: RunState, to: RunState, moment: datetime) -> di
 
 
 def worked_seconds(run: ChainRun) -> float | None:
-    """How long a run has worked: neither waited for a tape nor stood failed. None: it has not begun."""
+    """How long a run has worked, without waiting for a tape and without the time after a failure. None: it
+    has not begun."""
     if run.started_at is None:
         return None
     until = run.idle_since or run.finished_at or now()
@@ -137,7 +138,7 @@ def _after_transition(
 
 
 def _close_unfinished(session: Session, run: ChainRun) -> None:
-    """A run that ends without finishing leaves set and record so; nothing on tape is touched."""
+    """A run that ends without finishing marks set and record as unfinished; nothing on tape is changed."""
     session.execute(
         update(BackupSet)
         .where(BackupSet.id == run.set_id, BackupSet.state == SetState.WRITING)
@@ -162,8 +163,8 @@ def _note_on_schedule(session: Session, run: ChainRun) -> None:
 
 
 def _settles_its_period(session: Session, run: ChainRun, schedule: ScheduledTask) -> bool:
-    """Whether a success gives the schedule the set that its period owes: one of its own type, or a full one.
-    An increment by hand in place of a full one does not."""
+    """Whether a success gives the schedule the set that its period needs: one of its own type, or a full one.
+    An increment by hand instead of a full one does not."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     made = stored.type if stored else BackupType(run.options.get("type") or schedule.template.type)
     return made in {BackupType.FULL, schedule.template.type}
@@ -186,13 +187,14 @@ def _announce_state(
 
 
 def _is_said(session: Session, run: ChainRun, reason: Message | None) -> bool:
-    """A run that comes to wait again for the same reason is no news; reminders have a time of their own."""
+    """A run that waits again for the same reason is not announced again; reminders have their own
+    schedule."""
     last = events.last_of(session, run, "waiting_for_tape")
     return last is not None and last.created_at >= run.queued_at and last.facts["reason"] == _json(reason)
 
 
 def _has_bad_tape(session: Session, run: ChainRun, stored: BackupSet | None) -> bool:
-    """Whether the cartridge that the run worked with must not be written any more."""
+    """Whether nothing may write to the cartridge of the run any more."""
     known = [
         session.get(TapeCartridge, stored.cartridge_id) if stored and stored.cartridge_id else None,
         cartridges.recognise(session, run.tape_seen) if run.tape_seen else None,
@@ -209,9 +211,9 @@ def announce(
     *,
     label: str | None = None,
 ) -> None:
-    """Put an event of the run into the outbox, with the facts as they are at this moment.
+    """Put an event of the run into the outbox, with the facts of this moment.
 
-    ``label``: the one tape that it is about, where the set may be on several.
+    ``label``: the one tape that it is about, if the set may be on several.
     """
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     ended = run.finished_at or now()
@@ -238,7 +240,7 @@ def announce(
         "newest": _json(remedies.newest(session, run, event)),
         "next_command": remedies.command(session, run, event),
         "at": ended.isoformat(),
-        # A schedule whose own zone is wrong has that said on a clock that is right.
+        # For a schedule with a wrong zone, this is reported on a clock that is right.
         "time_zone": run.schedule.time_zone if run.schedule and not run.schedule.plan_error else None,
         "cancelled_by": run.cancelled_by if run.cancel_requested_at else None,
     }
@@ -252,7 +254,7 @@ def _labels(session: Session, stored: BackupSet | None) -> str | None:
 
 
 def _came_to(session: Session, run: ChainRun, stored: BackupSet | None) -> dict[str, Any]:
-    """How much a backup has stored, a restore has brought back and where to, or a verification has read."""
+    """How much a backup has stored, or a restore has restored and where, or a verification has read."""
     if run.kind is Kind.BACKUP and stored:
         return {"files": stored.files, "size": stored.bytes, "warnings": stored.warnings}
     working = {Kind.RESTORE: Step.RESTORE, Kind.VERIFY: Step.VERIFY}.get(run.kind)
@@ -297,8 +299,8 @@ def start(
 ) -> ChainRun | None:
     """Decide whether a run of a schedule exists; the decision is a row in either case.
 
-    A refusal is a run in state SKIPPED with its reason. Returns None when this ``due_at`` was seen before:
-    the decision was made then.
+    A refusal is a run in state SKIPPED with its reason. Returns None if this ``due_at`` was seen before: the
+    decision was made then.
     """
     seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
     if session.scalar(seen):
@@ -393,9 +395,9 @@ def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
 def record_missed(
     session: Session, schedule: ScheduledTask, due_at: datetime, reason: Message
 ) -> ChainRun | None:
-    """Record an occurrence that nobody could start in time: a SKIPPED run, announced as missed.
+    """Record an occurrence that nothing could start in time: a SKIPPED run, announced as missed.
 
-    Returns None when this ``due_at`` was decided before.
+    Returns None if this ``due_at`` was decided before.
     """
     seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
     if session.scalar(seen):
@@ -439,7 +441,7 @@ def start_restore(
 def start_verify(
     session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
 ) -> ChainRun:
-    """Queue a verification of so much of a set. Raises NotFound."""
+    """Queue a verification of so many percent of a set. Raises NotFound."""
     cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
     options = {"percent": percent, "cartridges": cartridges}
     run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
@@ -455,7 +457,7 @@ def start_import(
 
 
 def _queue(session: Session, run: ChainRun) -> ChainRun:
-    """Queue a run that no schedule asked for; without anybody who asked, it follows a run of a schedule."""
+    """Queue a run without a schedule; if nobody requested it, it follows a run of a schedule."""
     run.trigger = Trigger.MANUAL if run.requested_by else Trigger.SCHEDULE
     run.state, run.due_at = RunState.QUEUED, now()
     session.add(run)
@@ -474,7 +476,7 @@ def _add_steps(session: Session, run: ChainRun) -> None:
 
 
 def admit(session: Session, drive: str) -> ChainRun | None:
-    """Let the oldest queued run have the drive, if the drive is free; it becomes RUNNING with a new dispatch.
+    """Give the drive to the oldest queued run, if the drive is free; it becomes RUNNING with a new dispatch.
 
     The caller commits and then sends the run's chain. One admission at a time for each drive.
     """
@@ -511,7 +513,7 @@ def new_dispatch(run: ChainRun) -> None:
 
 
 def first_open_step(session: Session, run: ChainRun) -> ChainStep | None:
-    """The first step of the run's part that has not been passed, or None."""
+    """The first unfinished step of the run's part, or None."""
     return session.scalar(
         select(ChainStep)
         .where(
@@ -525,9 +527,9 @@ def first_open_step(session: Session, run: ChainRun) -> ChainStep | None:
 
 
 def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
-    """Let the run pass the chain again, with another cartridge and so under a permit of its own.
+    """Let the run pass the chain again, with another cartridge and so under its own permit.
 
-    What the part before had still open is left as not needed. The caller gives the run a new dispatch.
+    The unfinished steps of the part before are marked as not needed. The caller gives the run a new dispatch.
     """
     session.execute(
         update(ChainStep)
@@ -559,7 +561,7 @@ def reopen(session: Session, run: ChainRun, step: Step) -> None:
 
 
 MAY_RETRY = frozenset({RunState.FAILED, RunState.HELD})
-"""One that is held looks at its sources once more."""
+"""A held run checks its sources once more."""
 
 
 def retry(
@@ -573,7 +575,7 @@ def retry(
 ) -> ChainRun:
     """Queue a failed run again, from its failed step or from an earlier one.
 
-    ``instead``: options of a restore that are other ones now. Raises NotFound, NotAllowed.
+    ``instead``: changed options of a restore. Raises NotFound, NotAllowed.
     """
     run = get(session, run_id, lock=True)
     if run.state not in MAY_RETRY:
@@ -618,7 +620,7 @@ def retry(
 
 
 def only_failed(run: ChainRun) -> NotAllowed:
-    """What is said to whoever wants to retry a run that has not failed."""
+    """The answer to a retry of a run that has not failed."""
     return NotAllowed(
         M("Run {id} is {state}; only a FAILED run can be retried.", id=run.id, state=run.state.value),
         M("'tapeline runs show {id}' tells its story.", id=run.id),

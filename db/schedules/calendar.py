@@ -1,4 +1,4 @@
-"""What the calendar is played from: future runs, tapes, and how large earlier sets were."""
+"""The input of the calendar: future runs, tapes, and the sizes of earlier sets."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from policy.times.calendar import (
 )
 
 MOST = 1000
-"""Runs that are played ahead at most."""
+"""How many runs are simulated at most."""
 LOOKED_AT = 12
-"""Earlier sets of a schedule whose median is taken."""
+"""The number of earlier sets of a schedule for the median."""
 
 
 def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
-    has its backup already."""
+    already has its backup."""
     rows = schedules.present(session)
     upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MOST)
     sizes = {row.id: _size(session, row) for row in rows}
@@ -58,7 +58,7 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
 
 
 def _size(session: Session, row: ScheduledTask) -> int | None:
-    """What a run of a schedule puts on tape: the median of its last sets."""
+    """The size of a schedule's run on tape: the median of its last sets."""
     last = (
         select(BackupSet.id)
         .where(
@@ -109,7 +109,7 @@ def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
 
 
 def _newest(session: Session, row: ScheduledTask, kind: BackupType) -> str | None:
-    """What the next increment would follow."""
+    """The set that the next increment would follow."""
     found = lineage.parent_for(session, row.template_id, kind)
     return found.id if found else None
 
@@ -121,5 +121,5 @@ def _loaded(session: Session, medium: cartridges.Medium, own: frozenset[str]) ->
 
 
 def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:
-    """The order in which tapes are taken from the shelf; one that was never formatted comes last."""
+    """The order in which tapes are taken from the shelf; a tape that was never formatted comes last."""
     return tape.formatted_at is None, tape.formatted_at or tape.created_at, tape.id

@@ -1,4 +1,4 @@
-"""What the next backup will be like, by the last one."""
+"""Predicts the next backup from the last one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policy.tapes.facts import SetState
 
 
 def bytes_on_tape(session: Session, template_id: int, kind: BackupType) -> int | None:
-    """The bytes on tape of the newest finished set of this kind, whatever became of its tape since."""
+    """The bytes on tape of the newest finished set of this kind, regardless of its tape's state now."""
     newest = session.scalar(
         select(BackupSet.id)
         .where(

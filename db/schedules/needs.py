@@ -19,7 +19,7 @@ def needed(entry: Entry) -> Message:
 
 
 def _in_the_drive(entry: Entry, label: str) -> Message:
-    """A label that nobody has written yet is told as what is to come."""
+    """A label that nobody has written yet is described as a future one."""
     if entry.is_left:
         return M("{label}, which an earlier run will leave in the drive", label=label)
     if entry.tape_id is None:
@@ -30,7 +30,7 @@ def _in_the_drive(entry: Entry, label: str) -> Message:
 
 
 def preparation(entry: Entry) -> Message:
-    """What has to be done before a future run."""
+    """What must be done before a future run."""
     local = entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
     at = f"{local:%Y-%m-%d %H:%M} ({entry.planned.time_zone})"
     facts = {"at": at, "drive": entry.planned.drive, "schedule": entry.planned.schedule}

@@ -1,4 +1,4 @@
-"""What is due: planned, decided and caught up from the database alone, so that any number of beats agree."""
+"""Due runs: planned, decided and caught up from the database only, so that any number of beats agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from policy.times.recurrence import (
 )
 
 PUNCTUAL = timedelta(seconds=60)
-"""A run that starts within this time after it was due is not called late."""
+"""A run that starts within this time after it was due does not count as late."""
 
 
 def rule_of(schedule: ScheduledTask) -> Rule:
@@ -47,7 +47,7 @@ def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Rule:
 
 
 def problem_of(schedule: ScheduledTask) -> Message | None:
-    """Why a schedule cannot fire, whatever was edited into its row; None if it can."""
+    """Why a schedule cannot fire, after any edit of its row; None if it can."""
     if schedule.is_held and schedule.enabled:
         return M(
             "It is held since the database was restored. Release it:"
@@ -63,7 +63,7 @@ def problem_of(schedule: ScheduledTask) -> Message | None:
 
 
 def plan(schedule: ScheduledTask, moment: datetime) -> None:
-    """Compute ``next_run_time`` as of ``moment``, or note why that cannot be done."""
+    """Compute ``next_run_time`` as of ``moment``, or record why that is impossible."""
     problem = problem_of(schedule)
     schedule.planned_from = _fingerprint(schedule)
     schedule.plan_error = problem.to_json() if problem and not schedule.is_held else None
@@ -72,16 +72,16 @@ def plan(schedule: ScheduledTask, moment: datetime) -> None:
 
 
 def planned_time(schedule: ScheduledTask) -> datetime | None:
-    """When a schedule fires next, as planned; None for one that is switched off, also while beat, which would
-    plan it anew, is not running."""
+    """When a schedule fires next, as planned; None if it is switched off, even if beat is not
+    running and has not cleared the planned time."""
     is_on = schedule.enabled and schedule.archived_at is None and not schedule.is_held
     return schedule.next_run_time if is_on else None
 
 
 def replan(schedule: ScheduledTask, moment: datetime) -> None:
-    """Plan a schedule that was just edited, so that its next time can be shown; beat would do it else.
+    """Plan a schedule that was just edited, so that its next time can be shown; otherwise beat would do it.
 
-    One that is due is left to beat, which says what was missed.
+    A due schedule is left to beat, which reports what was missed.
     """
     if _is_edited(schedule) and not _is_due(schedule, moment):
         plan(schedule, moment)
@@ -129,9 +129,9 @@ def owed_since(
     schedule: ScheduledTask, moment: datetime, given_up: datetime | None = None
 ) -> datetime | None:
     """When the oldest run of a schedule was due whose period has no success yet; None if all have theirs.
-    Nobody waits for what was due up to ``given_up``.
+    What was due up to ``given_up`` does not count.
 
-    Nothing is owed by a schedule that is disabled or cannot be planned.
+    A schedule that is disabled or cannot be planned owes nothing.
     """
     if not schedule.enabled or schedule.archived_at is not None or problem_of(schedule) is not None:
         return None
@@ -165,22 +165,23 @@ def ahead(schedules: list[ScheduledTask], moment: datetime) -> Iterator[tuple[da
 
 
 def to_write(schedule: ScheduledTask, moment: datetime) -> Iterator[datetime]:
-    """The moments after ``moment`` at which a schedule fires, but for periods that have their backup already.
+    """The moments after ``moment`` at which a schedule fires, except for periods that already have their
+    backup.
 
-    One whose success is far in the future, by a clock that was wrong, is not followed for ever.
+    If its success is far in the future, because of a wrong clock, the search ends.
     """
     times = islice(ahead([schedule], moment), COUNTED)
     return (at for at, row in times if transitions.period_refusal(row, at) is None)
 
 
 def next_to_write(schedule: ScheduledTask, moment: datetime) -> datetime | None:
-    """When a schedule writes next; None if nothing is due by itself."""
+    """When a schedule writes next; None if nothing is due automatically."""
     return next(to_write(schedule, moment), None)
 
 
 def next_start(schedule: ScheduledTask, moment: datetime) -> datetime | None:
-    """When the next run of a schedule starts that writes: at once, if what was due has not started and is
-    still caught up; None if nothing is due by itself."""
+    """When the next run of a schedule starts that writes: at once, if a due run has not started and is still
+    caught up; None if nothing is due automatically."""
     due = planned_time(schedule)
     if due is not None and due <= moment and problem_of(schedule) is None:
         latest = overdue(rule_of(schedule), due, moment).latest
@@ -191,15 +192,16 @@ def next_start(schedule: ScheduledTask, moment: datetime) -> datetime | None:
 
 
 def _times(schedule: ScheduledTask, moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
-    """What is broken or disabled has no times."""
+    """A broken or disabled schedule has no times."""
     if schedule.enabled and problem_of(schedule) is None:
         yield from ((at, schedule) for at in occurrences(rule_of(schedule), moment))
 
 
 def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRun]:
-    """Plan an edited schedule anew, or decide what is due of it; returns the runs that came of it.
+    """Plan an edited schedule again, or decide what is due of it; returns the resulting runs.
 
-    In one transaction with the new ``next_run_time``. A schedule that another beat attends to is left to it.
+    In one transaction with the new ``next_run_time``. If another beat is handling a schedule, it is left to
+    that beat.
     """
     schedule = session.scalar(
         select(ScheduledTask).where(ScheduledTask.id == schedule_id).with_for_update(skip_locked=True)
@@ -207,7 +209,7 @@ def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRu
     if schedule is None or schedule.is_held:
         return []
     if schedule.planned_from is None:
-        # New: what was due since it was made counts, also when no beat was there to see it.
+        # New: what was due since its creation counts, even if no beat was running.
         plan(schedule, min(schedule.created_at, moment))
         if schedule.plan_error is not None:
             return _report_broken(session, schedule, moment)
@@ -219,7 +221,7 @@ def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRu
 
 
 def _replan(session: Session, schedule: ScheduledTask, moment: datetime) -> list[ChainRun]:
-    """From now on the new rule holds; what the old one missed is said, and not caught up."""
+    """From now on the new rule applies; what the old one missed is reported, and not caught up."""
     old = schedule.next_run_time
     plan(schedule, moment)
     made: list[ChainRun] = []
@@ -237,7 +239,7 @@ def _report_broken(session: Session, schedule: ScheduledTask, moment: datetime) 
 
 
 def _decide(session: Session, schedule: ScheduledTask, moment: datetime) -> list[ChainRun]:
-    """Of everything that is due, the latest is started if it is not too late; the others are missed."""
+    """Of all due occurrences, the latest is started if it is not too late; the others are missed."""
     assert schedule.next_run_time is not None, "it is due"
     due = overdue(rule_of(schedule), schedule.next_run_time, moment)
     late = moment - due.latest

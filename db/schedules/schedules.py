@@ -17,7 +17,7 @@ from policy.times.period import ScheduleType
 
 
 def get(session: Session, name: str) -> ScheduledTask:
-    """A schedule by its name, unless it was removed. Raises NotFound, which lists the names that exist."""
+    """A schedule by its name, unless it was removed. Raises NotFound, which lists the existing names."""
     found = session.scalar(
         select(ScheduledTask).where(ScheduledTask.name == name, ScheduledTask.archived_at.is_(None))
     )
@@ -49,7 +49,7 @@ def put(
     template: dict[str, Any] | None = None,
     **settings: Any,
 ) -> ScheduledTask:
-    """Make a schedule with its template, or change the one of this name."""
+    """Create a schedule with its template, or change the one of this name."""
     found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
     if found is None:
         base = BackupTask(is_template=True, name=name, type=BackupType.FULL, sources=sources)
@@ -94,7 +94,7 @@ def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
 
 
 def as_json(schedule: ScheduledTask) -> dict[str, Any]:
-    """A schedule as scripts see it."""
+    """A schedule in the form for scripts."""
     problem = planner.problem_of(schedule)
     return {
         "name": schedule.name,

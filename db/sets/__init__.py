@@ -1,1 +1,1 @@
-"""Backup sets: what they hold, what they depend on, when they expire."""
+"""Backup sets: their contents, what they depend on, when they expire."""

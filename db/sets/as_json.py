@@ -1,4 +1,4 @@
-"""Sets as scripts see them (docs/operations.md, For scripts), with the same questions however many."""
+"""Sets in the form for scripts (docs/operations.md, For scripts), with a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from policy.tapes.facts import SetState
 
 @dataclass(slots=True)
 class _Place:
-    """Where a set lies."""
+    """The position of a set."""
 
     archives: int = 0
     tapes: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
 
 
 def _lost_parents(session: Session, ids: Sequence[str]) -> dict[str | None, str | None]:
-    """Of each set the destroyed one that it needs, directly or further back; None: all are there."""
+    """For each set the destroyed set that it needs, directly or further back; None: all exist."""
     before = lineage.ancestry(select(BackupSet.id).where(BackupSet.id.in_(ids)))
     rows = session.execute(
         select(BackupSet.id, BackupSet.parent_id, BackupSet.state).join(before, before.c.id == BackupSet.id)

@@ -24,7 +24,7 @@ _SET_ID = re.compile(r"[0-9TZ]+-[0-9a-f]+")
 
 
 class FileRow(NamedTuple):
-    """One file of an archive. A number that its column cannot hold is kept beside it (``beyond``)."""
+    """One file of an archive. A number that its column cannot store is kept beside it (``beyond``)."""
 
     position: int
     path: str
@@ -53,10 +53,10 @@ def these(session: Session, ids: Sequence[str]) -> list[BackupSet]:
 
 
 def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, ...]:
-    """The public keys that templates encrypt to now, those of removed schedules too, whose sets are there; if
-    none does, those that sets were encrypted to.
+    """The public keys that templates with sets encrypt to now, those of removed schedules too; if there are
+    none, those that sets were encrypted to.
 
-    What is no key is left out: nothing was ever encrypted to it, and the runs of its own template name it.
+    Invalid keys are left out: nothing was ever encrypted to them, and the runs of their template report them.
     """
     for of_template in (True, False):
         query = select(BackupTask.encrypt_to).where(BackupTask.is_template.is_(of_template))
@@ -67,15 +67,15 @@ def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, .
 
 
 def has_encrypted(session: Session) -> bool:
-    """Whether the catalogue has sets whose names must not be read by everybody."""
+    """Whether the catalogue has sets whose names must stay secret."""
     return session.scalar(select(BackupSet.id).where(BackupSet.encrypted).limit(1)) is not None
 
 
 def add_set(session: Session, new: BackupSet) -> None:
-    """Put a new set into the catalogue, with a place for its files."""
+    """Put a new set into the catalogue, with a partition for its files."""
     session.add(new)
     session.flush()
-    # The tables' owner makes it: the user of a drive host may make none.
+    # The tables' owner creates it: the user of a drive host may not create any.
     session.execute(text("SELECT add_partition_of_files(:of_set)"), {"of_set": new.id})
 
 
@@ -89,17 +89,17 @@ def _partition(set_id: str) -> str:
 def add_archive(
     session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
 ) -> None:
-    """Enter a sealed archive and its files in one go; the caller has sealed the volume before.
+    """Enter a sealed archive and its files at once; the caller has sealed the volume before.
 
-    ``deleted``: so many of the rows say that a file of the parent is gone.
+    ``deleted``: so many of the rows record that a file of the parent was deleted.
     """
     copy_files(session, archive.set_id, archive.number, files)
     note_archive(session, archive, deleted=deleted)
 
 
 def copy_files(session: Session, set_id: str, archive: int, files: Iterable[FileRow]) -> None:
-    """Enter the files of an archive, which may take minutes. Nothing is locked that others wait for: a client
-    that stands still in the middle of it holds up nobody."""
+    """Enter the files of an archive, which may take minutes. It locks nothing that others wait for: a client
+    that stops in the middle of it delays nobody."""
     head = f"{set_id}\t{archive}\t"
     cursor = session.connection().connection.cursor()
     copy_in(cursor, _COPY, (head + _line(file) for file in files))
@@ -154,8 +154,8 @@ IN_ORDER = (
     "string_to_array(rtrim(convert_from(coalesce(raw_path, convert_to(path, 'UTF8')), 'LATIN1'), '/'), '/')"
     ' COLLATE "C"'
 )
-"""``policy.paths.order`` as the server has it: name by name, a character for each byte. In one set it is that
-of (archive, position)."""
+"""``policy.paths.order`` in SQL: name by name, a character for each byte. In one set it is the order of
+(archive, position)."""
 
 _COPY_KNOWN = sql.SQL(
     "COPY (SELECT path, raw_path, CASE type WHEN 'hardlink' THEN 'file' ELSE type END,"
@@ -169,8 +169,8 @@ _NEWEST_FIRST = sql.SQL(IN_ORDER + ", array_position({sets}, set_id), ")
 
 
 def copy_known(session: Session, newest_first: Sequence[str], sink: BinaryIO) -> None:
-    """Write what an increment compares with: a row for each file of some sets, in the order of a set, as COPY
-    writes it; of a path that several have, the newest first.
+    """Write the rows that an increment compares with: one for each file of some sets, in the order of a set,
+    in COPY's format; if several sets have a path, the newest first.
 
     Its columns are path, raw_path, type, size, mtime_ns, ctime_ns, inode, partial. For an increment, one more
     name of a file is a file like any other, and only files have a size.
@@ -184,7 +184,7 @@ def copy_known(session: Session, newest_first: Sequence[str], sink: BinaryIO) ->
 def complete(
     session: Session, set_id: str, *, finished_at: datetime, warnings: int, retention_days: int | None
 ) -> None:
-    """The set is whole, on tape and sealed: since ``finished_at``, which is what the tape says."""
+    """The set is whole, on tape and sealed: since ``finished_at``, which is the time on the tape."""
     session.execute(
         update(BackupSet)
         .where(BackupSet.id == set_id)
@@ -195,18 +195,18 @@ def complete(
             retention_until=retention.until(finished_at, retention_days),
         )
     )
-    # Without it a path is looked for by a guess until autovacuum comes by. A drive host's own user does not
-    # own the table: PostgreSQL passes over it with a notice then.
+    # Without it PostgreSQL estimates badly how to find a path until autovacuum runs. A drive host's own user
+    # does not own the table: PostgreSQL then skips it with a notice.
     session.execute(text(f"ANALYZE {_partition(set_id)}"))
 
 
 def last_file(session: Session, set_id: str) -> BackupFile | None:
-    """The last file of the last sealed archive of a set: where an interrupted backup goes on."""
+    """The last file of the last sealed archive of a set: an interrupted backup continues after it."""
     return session.scalar(_backwards(set_id).where(BackupFile.type != "piece").limit(1))
 
 
 def last_pieces(session: Session, set_id: str) -> list[BackupFile]:
-    """The pieces behind that file: what is on tape, of one state, of a file in whose middle the backup was
+    """The pieces after that file: the part on tape, of one state, of the file in whose middle the backup was
     interrupted."""
     found: list[BackupFile] = []
     for row in session.scalars(_backwards(set_id).execution_options(yield_per=100)):
@@ -239,8 +239,8 @@ def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
     """Files of a set, or of all sets that are not destroyed, whose path contains or matches ``pattern``.
     Those of the newest set come first: the ids of sets begin with their time.
 
-    In a pattern ``*`` and ``?`` stand for any characters; without them it is a part of the path. Capitals and
-    small letters are the same: who looks for a file remembers its name, not how it was written.
+    In a pattern ``*`` and ``?`` represent any characters; without them it is a part of the path. Case is
+    ignored: people remember a file's name, not its spelling.
     """
     query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
     query = query.where(BackupFile.type.not_in(("deleted", "piece")))
@@ -262,7 +262,7 @@ def _like(pattern: str) -> str:
 
 
 def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[bool] | None:
-    """The condition that a file is, or lies below, one of these paths or what matches one of these patterns;
+    """The condition that a file is, or is below, one of these paths or a match of one of these patterns;
     None, that is every file, if none is named. Paths are given as people read them."""
     conditions = [_at_or_below(path.rstrip("/")) for path in paths]
     conditions += [_matches(pattern) for pattern in patterns]
@@ -275,7 +275,7 @@ def _matches(pattern: str) -> ColumnElement[bool]:
 
 
 def _at_or_below(path: str) -> ColumnElement[bool]:
-    """The condition that a file is this path or lies below it, in a form that the index serves."""
+    """The condition that a file is this path or is below it, in a form that uses the index."""
     indexed = func.left(BackupFile.path, PATH_INDEXED)
     below = f"{path}/"
     return or_(
@@ -288,5 +288,5 @@ def _at_or_below(path: str) -> ColumnElement[bool]:
 
 
 def _verbatim(text_: str) -> str:
-    """Text that LIKE with the escape ``!`` takes as it is."""
+    """Text escaped for LIKE with the escape character ``!``."""
     return re.sub(r"([!%_])", r"!\1", text_)

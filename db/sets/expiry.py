@@ -1,4 +1,5 @@
-"""Sets that nobody needs any more: told apart and marked. Nothing is erased, on tape or in the catalogue."""
+"""Sets that nobody needs any more: finding and marking them. Nothing is erased, on tape or in the
+catalogue."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ KEPT = (SetState.COMPLETE, SetState.INCOMPLETE)
 def expirable(session: Session, moment: datetime) -> list[BackupSet]:
     """The sets that are past retention, that no kept set follows, not marked yet; oldest first.
 
-    Whoever asks answers for it that every tape was imported whose sets may follow an imported one.
-    By the clock: one in doubt marks nothing. Raises NotAllowed.
+    The caller confirms that every tape was imported whose sets may follow an imported one. If the clock is in
+    doubt, nothing is marked. Raises NotAllowed.
     """
     leaps.check(session, moment)
     family = kin.Family(session, _unmarked(BackupSet.id), lambda each: replace(each, is_imported=False))
@@ -36,7 +37,7 @@ def _unmarked(what: Any = BackupSet) -> Select[Any]:
 
 
 def of_no_template(session: Session) -> list[BackupSet]:
-    """The sets whose template nobody knows, not marked yet: they are kept until somebody names them."""
+    """The sets of unknown templates, not marked yet: they are kept until somebody names them."""
     has_tape = or_(BackupSet.cartridge_id.is_not(None), BackupSet.archives.any())
     query = _unmarked().where(BackupSet.template_id.is_(None), has_tape)
     return list(session.scalars(query.order_by(BackupSet.started_at)))
@@ -48,6 +49,6 @@ def named(session: Session, ids: Sequence[str]) -> list[BackupSet]:
 
 
 def mark(found: Iterable[BackupSet], moment: datetime) -> None:
-    """Mark sets: no increment follows them from now on. They can be restored as long as their tape is."""
+    """Mark sets: no increment follows them from now on. They can be restored as long as their tape exists."""
     for stored in found:
         stored.expired_at = moment

@@ -1,4 +1,4 @@
-"""The catalogue made again from what tapes say of themselves. Whatever is told twice changes nothing."""
+"""Rebuilds the catalogue from tapes. Importing the same data twice changes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from policy.tapes.facts import SetState
 
 @dataclass(frozen=True, slots=True)
 class SetOnTape:
-    """A set as a tape tells of it."""
+    """A set as a tape describes it."""
 
     id: str
     type: BackupType
@@ -32,14 +32,15 @@ class SetOnTape:
     sources: list[str]
     started_at: datetime
     finished_at: datetime | None
-    """None: this tape does not say that the set is complete."""
+    """None: this tape does not prove that the set is complete."""
     warnings: int | None
     encrypted: bool
     about: Mapping[str, Any]
 
 
 def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
-    """The row of a set, made if it is not there. Of one that a run makes here the catalogue knows more."""
+    """The row of a set, created if it is missing. The catalogue knows more of a set that a run writes
+    here."""
     stored = session.get(BackupSet, found.id)
     if stored is None:
         stored = _place_for(session, found.id, found.type)
@@ -62,14 +63,14 @@ def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> Bac
 
 
 def _tell_of(session: Session, stored: BackupSet, found: SetOnTape) -> None:
-    """Whose it is, and how long it is kept. Without the key of an encrypted set its tape does not tell, and
-    what is known stays; where it does not tell how long, the set is kept for ever."""
+    """Its template, and how long it is kept. Without the key of an encrypted set its tape does not show that,
+    and known values stay; if the tape does not show how long, the set is kept for ever."""
     if not found.about:
         return
     about = found.about
     stored.period = about.get("period")
     stored.template_name = about.get("template") or stored.template_name
-    # One that was renamed meanwhile is known by its row alone.
+    # A template that was renamed meanwhile is known only by its row.
     stored.template_id = templates.named(session, stored.template_name) or stored.template_id
     is_told = {"retention_days", "keep_sets"} <= about.keys()
     days, stored.keep_sets = (about["retention_days"], about["keep_sets"]) if is_told else (None, None)
@@ -77,15 +78,15 @@ def _tell_of(session: Session, stored: BackupSet, found: SetOnTape) -> None:
 
 
 def _found_again(stored: BackupSet, cartridge: TapeCartridge) -> None:
-    """It was taken for destroyed, and is on this tape: its archives are entered where they are found."""
+    """It counted as destroyed, and is on this tape: its archives are entered where they are found."""
     stored.state, stored.destroyed_at = SetState.INCOMPLETE, None
     stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
 
 
 def _is_of_a_run(session: Session, stored: BackupSet) -> bool:
-    """Whether a run has finished the set, or may yet. One that was cancelled never will, and one that had
-    succeeded was done with a set that is found again: then the tape's word counts, which may be newer than
-    the database where that was made of a dump."""
+    """Whether a run has finished the set, or may yet. A cancelled run never will, and a run that had
+    succeeded was done with a set that is found again: then the tape's data counts, which may be newer than a
+    database restored from a dump."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
     if run is None or run.state is RunState.CANCELLED:
         return False
@@ -104,7 +105,8 @@ def _place_for(session: Session, set_id: str, kind: BackupType) -> BackupSet:
 def add_archive(
     session: Session, archive: BackupArchive, files: Iterable[FileRow], *, deleted: int = 0
 ) -> bool:
-    """Enter an archive with its files; False, and nothing is read, if it is known or a run writes its set."""
+    """Enter an archive with its files; False, and nothing is read, if it is known or a run is writing its
+    set."""
     if catalog.get(session, archive.set_id).state in {SetState.WRITING, SetState.DESTROYED}:
         return False
     known = session.get(BackupArchive, (archive.set_id, archive.number))
@@ -116,15 +118,15 @@ def add_archive(
 
 
 def _move(session: Session, known: BackupArchive, found: BackupArchive) -> None:
-    """An archive whose place was formatted over, by what the catalogue knew, is where it was found."""
+    """An archive whose place was formatted over, according to the catalogue, is where it was found."""
     if known.generation < session.get_one(TapeCartridge, known.cartridge_id).generation:
         known.cartridge_id, known.generation = found.cartridge_id, found.generation
         session.flush()
 
 
 def check_label(session: Session, medium: Medium, on_tape: Collection[str]) -> None:
-    """Raises NotAllowed for a tape that only its label tells from others, and that has nothing of what the
-    catalogue knows to be on the tape of this label: it may be another site's."""
+    """Raises NotAllowed for a tape that only its label identifies, and that has nothing that the catalogue
+    expects on the tape of this label: it may be another site's."""
     known = cartridges.recognise(session, medium)
     if known is None or any(medium.get(name) for name in ("medium_serial", "volume_uuid", "barcode")):
         return
@@ -144,7 +146,7 @@ def check_label(session: Session, medium: Medium, on_tape: Collection[str]) -> N
 def destroy_missing(
     session: Session, cartridge: TapeCartridge, on_tape: Collection[str]
 ) -> Sequence[BackupSet]:
-    """What should be on a tape and is not is DESTROYED; returns those sets."""
+    """Sets that should be on a tape and are not become DESTROYED; returns those sets."""
     gone = and_(*_there(cartridge), BackupSet.id.not_in(on_tape))
     return volumes.destroy(session, gone, now())
 
@@ -154,10 +156,10 @@ def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
 
 
 def settle(session: Session, set_id: str) -> BackupSet:
-    """Say what a set is worth with the tapes that were imported so far.
+    """Update the state of a set from the tapes that were imported so far.
 
-    It is complete when a tape said so and its archives follow one another back to the first. What is in no
-    such chain was written again, and does not count.
+    It is complete if a tape proves that and its archives follow one another back to the first. Archives
+    outside this chain were written again, and do not count.
     """
     stored = catalog.get(session, set_id)
     if stored.finished_at is None or _is_of_a_run(session, stored):

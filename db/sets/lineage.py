@@ -21,15 +21,15 @@ from policy.paths import order
 from policy.tapes.facts import SetState
 
 PIECE = "piece"
-"""The type of a row that is a part of a file; the row of the file itself follows."""
+"""The type of a row that is a piece of a file; the row of the file itself follows."""
 BLOCK = 10_000
 """Rows that the server sends at once."""
 CURSORS = 64
-"""So many streams of files are open at once at most."""
+"""How many streams of files are open at once at most."""
 
 
 class Live(NamedTuple):
-    """A file as the newest of several sets has it."""
+    """A file in its newest version of several sets."""
 
     set_id: str
     archive: int
@@ -111,7 +111,7 @@ def _archives(session: Session, sets: Iterable[BackupSet]) -> dict[str, list[Bac
 
 
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
-    """What a new set of a type is taken against, or None: the newest set of the template, or its newest full
+    """The set that a new set of a type follows, or None: the newest set of the template, or its newest full
     one, whose whole chain is on tape and that is not marked as expired."""
     query = select(BackupSet.id).where(
         BackupSet.template_id == template_id,
@@ -129,7 +129,7 @@ def parent_for(session: Session, template_id: int, wanted: BackupType) -> Backup
 
 
 def _newest_whole(session: Session, newest_first: Select[str]) -> BackupSet | None:
-    """The first of some sets whose whole chain is good. Of each no more is loaded than that takes."""
+    """The first of some sets whose whole chain is good. Loads no more of each than that needs."""
     before = ancestry(newest_first.order_by(None))
     good = and_(
         BackupSet.state == SetState.COMPLETE, func.coalesce(BackupSet.damaged, 0) == 0, ~risk.at_risk()
@@ -144,7 +144,7 @@ def _newest_whole(session: Session, newest_first: Select[str]) -> BackupSet | No
         step: str | None = set_id
         while step is not None and step not in whole:
             path.append(step)
-            # Until it is known: what follows itself is not whole.
+            # Until it is known: a set that follows itself is not whole.
             whole[step] = False
             step = links[step][0]
         for each in reversed(path):
@@ -197,8 +197,8 @@ def tapes(session: Session, set_id: str, only: Collection[int] | None = None) ->
 def tree(
     session: Session, sets: Iterable[BackupSet], condition: ColumnElement[bool] | None = None
 ) -> Iterator[Live]:
-    """What the sets of a chain make up, in the order of a set and in constant memory: of each path the newest
-    file, unless it is deleted. ``condition``: on the columns of ``BackupFile``."""
+    """The state of a chain's sets, in the order of a set and in constant memory: the newest file of each
+    path, unless it is deleted. ``condition``: on the columns of ``BackupFile``."""
     streams = [_keyed(_rows(session, group, condition), age) for age, group in enumerate(groups(sets))]
     last = None
     for key, _age, row in heapq.merge(*streams):
@@ -208,15 +208,16 @@ def tree(
 
 
 def groups(sets: Iterable[BackupSet]) -> list[list[str]]:
-    """The sets of a chain, the newest first: each by itself; of a long one several together, whose files the
-    server sorts."""
+    """The sets of a chain, the newest first: each by itself; in a long chain several together, whose files
+    the server sorts."""
     newest_first = [stored.id for stored in sets][::-1]
     size = max(-(-len(newest_first) // CURSORS), 1)
     return [newest_first[place : place + size] for place in range(0, len(newest_first), size)]
 
 
 def known_files(session: Session, set_id: str) -> Iterator[Callable[[BinaryIO], None]]:
-    """What an increment compares with: for each group of the sets that it follows what writes their files."""
+    """The rows that an increment compares with: a writer of files for each group of the sets that it
+    follows."""
     for group in groups(chain(session, set_id)):
         yield partial(catalog.copy_known, session, group)
 
@@ -224,8 +225,8 @@ def known_files(session: Session, set_id: str) -> Iterator[Callable[[BinaryIO], 
 def pieces(
     session: Session, sets: Iterable[BackupSet], condition: ColumnElement[bool] | None = None
 ) -> dict[tuple[str, bytes], list[Live]]:
-    """The pieces of the files that were cut, by set and path, in order. A piece is of some 4 GiB: there are
-    few. Those of a file that was begun anew are among them."""
+    """The pieces of cut files, by set and path, in order. A piece has some 4 GiB: there are few. They include
+    those of a file that was begun again."""
     found: dict[tuple[str, bytes], list[Live]] = {}
     ids = [stored.id for stored in sets]
     query = _query(ids, BackupFile.type == PIECE, condition)
@@ -235,7 +236,7 @@ def pieces(
 
 
 def pieces_of(file: Live, found: Sequence[Live]) -> list[Live]:
-    """Those that make up a file: the last ones that come to its size."""
+    """The pieces that make up a file: the last ones that add up to its size."""
     left, number = file.size, len(found)
     while left > 0 and number:
         number -= 1
@@ -251,8 +252,8 @@ def _keyed(rows: Iterable[Live], age: int) -> Iterator[tuple[bytes, int, Live]]:
 def _rows(
     session: Session, newest_first: Sequence[str], condition: ColumnElement[bool] | None
 ) -> Iterator[Live]:
-    """The files of some sets in the order of a set, those of the newest first among the same path's, by a
-    cursor of the server. In each set that is the order of (archive, position)."""
+    """The files of some sets in the order of a set, for equal paths those of the newest first, by a
+    server-side cursor. In each set that is the order of (archive, position)."""
     query = _query(newest_first, BackupFile.type != PIECE, condition)
     if len(newest_first) == 1:
         return _stream(session, query.order_by(BackupFile.archive, BackupFile.position))
@@ -285,7 +286,7 @@ def _query(ids: Sequence[str], kind: ColumnElement[bool], condition: ColumnEleme
 
 
 def _stream(session: Session, query: Select[Any]) -> Iterator[Live]:
-    # Of the statement, not of the connection: what comes after it in the transaction is none for a cursor.
+    # For the statement, not for the connection: later statements of the transaction need no cursor.
     result = session.connection().execute(query.execution_options(stream_results=True, yield_per=BLOCK))
     for block in result.partitions():
         for row in block:

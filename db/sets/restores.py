@@ -1,4 +1,4 @@
-"""What a restore needs: which files of which sets, and so which archives on which cartridges."""
+"""The needs of a restore: which files of which sets, and so which archives on which cartridges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from policy.tapes.facts import SetState
 
 @dataclass(slots=True)
 class RestorePlan:
-    """Archives in the order in which they are read, and totals."""
+    """Archives in reading order, and totals."""
 
     archives: list[BackupArchive] = field(default_factory=list)
     files: int = 0
@@ -29,7 +29,7 @@ class RestorePlan:
 
     @property
     def cartridges(self) -> list[TapeCartridge]:
-        """In the order in which they are wanted."""
+        """In the order of reading."""
         return list({archive.cartridge_id: archive.cartridge for archive in self.archives}.values())
 
     def to_json(self, set_id: str) -> dict[str, Any]:
@@ -50,9 +50,9 @@ def plan(
     condition: ColumnElement[bool] | None,
     choose: Callable[[Live], None] = lambda _file: None,
 ) -> RestorePlan:
-    """What is needed for the state of a set, or for the files that ``condition`` wants of it.
+    """The archives for the state of a set, or for its files that match ``condition``.
 
-    ``choose`` is told of each of them, in the order of paths. Raises NotFound where a set is gone.
+    ``choose`` gets each file, in the order of paths. Raises NotFound if a set is gone.
     """
     sets = lineage.chain(session, set_id)
     check_on_tape(sets)
@@ -75,15 +75,15 @@ def plan(
 
 
 def pace(session: Session, drive: str) -> float | None:
-    """Bytes a second that a drive's latest restores came to; where there are none, its latest backups; None
-    where there is nothing to tell by."""
+    """The speed of a drive's latest restores in bytes a second; without any, that of its latest backups; None
+    if there are neither."""
     for step in (Step.RESTORE, Step.RUN_BACKUP):
         query = (
             select(ChainStep)
             .join(ChainRun, ChainRun.id == ChainStep.run_id)
             .where(
                 ChainRun.drive == drive,
-                # The last part's step counts what the whole run has done.
+                # The last part's step counts the work of the whole run.
                 ChainStep.part == ChainRun.part,
                 ChainStep.step == step,
                 ChainStep.state == StepState.SUCCEEDED,
@@ -99,7 +99,7 @@ def pace(session: Session, drive: str) -> float | None:
 
 
 LATEST = 5
-"""So many restores, or backups, tell the pace of a drive."""
+"""The number of restores, or backups, that define the speed of a drive."""
 
 
 def _bytes(step: ChainStep) -> int:
@@ -127,7 +127,7 @@ def check_on_tape(sets: Iterable[BackupSet]) -> None:
 
 
 def check_paths(session: Session, set_id: str, paths: Iterable[str], patterns: Iterable[str]) -> None:
-    """Raises NotFound that names the first path or pattern which nothing of the set fits."""
+    """Raises NotFound that names the first path or pattern that matches nothing in the set."""
     sets = lineage.chain(session, set_id)
     check_on_tape(sets)
     wishes = [(path, catalog.wanted([path])) for path in paths]

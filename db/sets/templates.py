@@ -1,4 +1,4 @@
-"""Templates by name: a tape tells of its sets whose they are, and a schedule may be there before or after."""
+"""Templates by name: a tape names the template of its sets, and a schedule may be created before or after."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def named(session: Session, name: str | None) -> int | None:
 
 
 def adopt(session: Session, template: BackupTask) -> None:
-    """Give a template the sets that are its own by their tapes, and were of no known template so far."""
+    """Give a template the sets that belong to it according to their tapes, and had no known template so
+    far."""
     is_its = (BackupSet.template_name == template.name) & BackupSet.template_id.is_(None)
     session.execute(update(BackupSet).where(is_its).values(template_id=template.id))

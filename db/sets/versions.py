@@ -1,4 +1,4 @@
-"""Versions of files: what the catalogue has by a name, of when, and on which tapes, the newest first."""
+"""Versions of files: the catalogue's versions of a name, their times and tapes, the newest first."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from db.sets import catalog
 from policy.tapes.facts import SetState
 
 COUNTED = 100_000
-"""More than so many are not counted: it would take longer than to ask more narrowly."""
+"""More are not counted: that would take longer than a narrower search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The newest versions that were asked for, as scripts see them, and how many there are besides."""
+    """The newest matching versions, in the form for scripts, and how many more there are."""
 
     versions: list[dict[str, Any]]
     more: int
 
     @property
     def is_counted(self) -> bool:
-        """Whether ``more`` is all of them, and not only as far as it was counted."""
+        """Whether ``more`` counts all of them, and not only up to the limit."""
         return self.more < COUNTED
 
 
 def find(session: Session, set_id: str | None, pattern: str, limit: int) -> Found:
-    """What is found in a set, or in all that are not destroyed. Raises NotFound: there is no such set."""
+    """The matches in a set, or in all that are not destroyed. Raises NotFound: there is no such set."""
     if set_id:
         catalog.get(session, set_id)
     query = catalog.files(set_id, pattern)
@@ -50,8 +50,8 @@ def _sets(files: Sequence[BackupFile]) -> Any:
 
 
 def _tapes(session: Session, files: Sequence[BackupFile]) -> dict[tuple[str, str], list[str]]:
-    """Of each set and path the tapes that it is read from, in their order: several where it is in pieces.
-    What is destroyed is on none."""
+    """For each set and path the tapes to read, in their order: several if it is in pieces. A destroyed set is
+    on none."""
     wanted = {(file.set_id, file.path) for file in files}
     rows = session.execute(
         select(BackupFile.set_id, BackupFile.path, TapeCartridge.tape_id)

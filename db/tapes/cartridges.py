@@ -1,4 +1,4 @@
-"""Cartridges: recognised by what the drive says, brought up to what the tape says."""
+"""Cartridges: recognised by the drive's report, updated from the tape."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ Medium = volumes.Medium
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     """The row of the cartridge that the drive describes, or None.
 
-    The serial of the cartridge itself decides, which survives a format; then the UUID of its volume; then
-    the barcode. A label, which two tapes may have, counts only where the drive shows neither serial nor UUID,
-    and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is another.
+    The serial of the cartridge itself decides, because it survives a format; then the UUID of its volume;
+    then the barcode. A label, which two tapes may have, counts only if the drive shows neither serial nor
+    UUID, and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is
+    another cartridge.
     """
     rows = _that_may_be(session, medium, _marked(medium))
     for name in ("medium_serial", "volume_uuid", "barcode"):
@@ -57,14 +58,14 @@ def _labelled(name: str) -> ColumnElement[bool]:
 
 
 def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> list[TapeCartridge]:
-    """The rows that may be about what is in the drive, with their pools, the latest first."""
+    """The rows that may describe the tape in the drive, with their pools, the latest first."""
     query = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).where(condition)
     rows = session.scalars(query.order_by(TapeCartridge.updated_at.desc()))
     return [row for row in rows if not volumes.is_another_cartridge(row, medium)]
 
 
 def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
-    """The row of this tape_id, else of this label, that may be what is in the drive."""
+    """The row of this tape_id, else of this label, that may describe the tape in the drive."""
     return _of_label(_that_may_be(session, medium, _labelled(name)), name)
 
 
@@ -88,8 +89,8 @@ def find(session: Session, name: str) -> TapeCartridge | None:
 def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     """The tape in the drive as the rules see it.
 
-    What was decided about a cartridge is true of every volume on it. What its row tells of sets is not true
-    of a volume that we did not make. Of a blank tape it is kept: the two contradict each other.
+    Decisions about a cartridge apply to every volume on it. The sets in its row do not apply to a volume that
+    we did not make. For a blank tape they are kept: the two contradict each other.
     """
     cartridge = recognise(session, medium)
     return TapeFacts(
@@ -107,7 +108,7 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
 
 
 def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
-    """What tells this tape from every other, comparable as a whole."""
+    """What distinguishes this tape from every other, comparable as a whole."""
     names = ("state", "label", "volume_uuid", "serial", "medium_serial", "barcode")
     return tuple((name, medium.get(name)) for name in names)
 
@@ -131,7 +132,7 @@ def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> Cartridge
 
 
 def labels_of_others(session: Session, medium: Medium) -> set[str]:
-    """Every label and tape_id that belongs to another cartridge than the one in the drive."""
+    """Every label and tape_id of other cartridges than the one in the drive."""
     mine = recognise(session, medium)
     rows = session.execute(select(TapeCartridge.id, TapeCartridge.tape_id, TapeCartridge.label))
     return {
@@ -164,7 +165,7 @@ def formatted(
     cartridge.formatted_at = now()
     cartridge.state = CartridgeState.ACTIVE
     cartridge.bytes_used = 0
-    cartridge.volume_uuid = None  # That of the generation before: this one is counted above.
+    cartridge.volume_uuid = None  # That of the previous generation: this one is counted above.
     volumes.take_over(session, cartridge, after)
     mounts.worked(session, after)
     volumes.destroy_earlier(session, cartridge, now())
@@ -172,7 +173,7 @@ def formatted(
 
 
 def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None) -> bool:
-    """A drive that does not say which volume it has would have every volume look like the last one."""
+    """For a drive that does not report its volume, every volume looks like the last one."""
     if permit_id is not None:
         return cartridge.permit_id == permit_id
     said = after.get("volume_uuid")
@@ -193,14 +194,14 @@ def _new(session: Session, medium: Medium) -> TapeCartridge:
 
 
 def _free_name(session: Session, label: str, told: str | None) -> str:
-    """A name for another cartridge of the same label: by what the drive tells of it, else by its number."""
+    """A name for another cartridge of the same label: from the drive's report, else its number."""
     taken = set(session.scalars(select(TapeCartridge.tape_id).where(TapeCartridge.tape_id.startswith(label))))
     names = chain([f"{label}-{told[:12]}"] if told else [], (f"{label}-{number}" for number in count(2)))
     return next(name for name in names if name not in taken)
 
 
 def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Sequence[BackupSet]]:
-    """Bring the row of a known cartridge up to the volume that a drive shows; returns it, and the sets that
+    """Update the row of a known cartridge from the volume that a drive shows; returns it, and the sets that
     are gone because the volume was made elsewhere."""
     cartridge = recognise(session, medium)
     if cartridge is None or not volumes.is_another_volume(cartridge, medium):
@@ -212,11 +213,10 @@ def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Seq
 def update_label(
     session: Session, *, original: str | None, medium: Medium
 ) -> tuple[TapeCartridge, str | None]:
-    """Bring the row of the cartridge up to the label on its tape; returns the row and its tape_id before.
+    """Update the row of the cartridge from the label on its tape; returns the row and its former tape_id.
 
-    Found by what the drive says, else by the original tape_id, else by the original label, unless that is
-    another cartridge. If another row has the new tape_id, only the label changes. A tape that nobody knows
-    gets a row.
+    Found by the drive's report, else by the original tape_id, else by the original label, unless that is
+    another cartridge. If another row has the new tape_id, only the label changes. An unknown tape gets a row.
     """
     cartridge = recognise(session, medium) or (labelled(session, original, medium) if original else None)
     before = cartridge.tape_id if cartridge else None
@@ -244,7 +244,7 @@ def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
 
 
 def filled(session: Session, cartridge_id: int) -> None:
-    """Nothing more fits on this generation of a cartridge; what is on it is known from its archives."""
+    """Nothing more fits on this generation of a cartridge; its archives define what is on it."""
     mine = (BackupArchive.cartridge_id == TapeCartridge.id) & (
         BackupArchive.generation == TapeCartridge.generation
     )
@@ -263,9 +263,9 @@ def filled(session: Session, cartridge_id: int) -> None:
 def condition(
     session: Session, cartridge: TapeCartridge, health: Mapping[str, Any], wear: Iterable[Message]
 ) -> None:
-    """Note the condition that drive and chip report; what they do not report keeps its last value.
+    """Store the condition that drive and chip report; a value that they do not report stays.
 
-    ``wear``: what of it is past its limit.
+    ``wear``: the values past their limit.
     """
     for name in ("loads", "written_bytes", "write_errors", "read_errors"):
         if health.get(name) is not None:
@@ -277,9 +277,9 @@ def condition(
 
 
 def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -> TapeCartridge:
-    """Enter the cartridge that is in a drive, or put one that is known into a pool.
+    """Enter the cartridge that is in a drive, or put a known one into a pool.
 
-    Raises NotAllowed where another row has the name, or where the cartridge could not be recognised again.
+    Raises NotAllowed if another row has the name, or if the cartridge could not be recognised again.
     """
     cartridge = recognise(session, medium)
     if cartridge is None:
@@ -320,7 +320,7 @@ def _pool(session: Session, name: str) -> TapePool:
 
 
 def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:
-    """Note how full a cartridge is."""
+    """Store how full a cartridge is."""
     if capacity is not None:
         session.execute(
             update(TapeCartridge)

@@ -1,4 +1,4 @@
-"""Questions to the worker of a drive, and its answers: rows for the time that somebody waits for them."""
+"""Questions to the worker of a drive, and its answers: rows that exist while somebody waits for them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from db.models import DriveCheck, now
 
 FORGOTTEN_AFTER = timedelta(hours=1)
-"""An asker that was killed leaves its question behind."""
+"""A killed asker leaves its question behind."""
 
 
 def ask(session: Session, drive: str, sources: list[str]) -> int:
-    """Put a question; returns its number."""
+    """Store a question; returns its number."""
     asked = DriveCheck(drive=drive, sources=sources)
     session.add(asked)
     session.flush()
@@ -32,6 +32,6 @@ def answer(session: Session, number: int, said: dict[str, Any]) -> None:
 
 
 def withdraw(session: Session, number: int) -> None:
-    """Take the question back, and those that were forgotten."""
+    """Delete the question, and forgotten ones."""
     forgotten = DriveCheck.asked_at < now() - FORGOTTEN_AFTER
     session.execute(delete(DriveCheck).where((DriveCheck.id == number) | forgotten))

@@ -1,4 +1,4 @@
-"""Drives: registered by their worker, and held by one worker at a time."""
+"""Drives: registered by their worker, and used by one worker at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from db.states import RunState
 from db.tapes import erasable
 
 LATELY = timedelta(minutes=1)
-"""A worker that was heard of no longer ago lives: it says so several times in that time."""
+"""A worker counts as living if it was heard of no longer ago: it reports several times in that time."""
 
 
 def lock_key(name: str) -> int:
-    """The key of the advisory lock that the worker of a drive holds."""
+    """The key of the advisory lock that the worker of a drive takes."""
     return int.from_bytes(hashlib.blake2b(f"drive:{name}".encode(), digest_size=8).digest(), signed=True)
 
 
@@ -31,7 +31,7 @@ def try_lock(connection: Connection, name: str) -> bool:
 
 
 def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:
-    """Enter a drive, or that its worker has started anew."""
+    """Register a drive, or the restart of its worker."""
     moment = now()
     leaps.note(session, moment)
     values = {
@@ -48,7 +48,7 @@ def register(session: Session, *, name: str, driver: str, host: str, worker: str
 
 
 def queue_of(session: Session, name: str) -> str | None:
-    """The queue that the worker of a drive said it consumes, or None if there never was one."""
+    """The queue that the worker of a drive registered, or None if there never was one."""
     return session.scalar(select(Drive.queue).where(Drive.name == name))
 
 
@@ -58,7 +58,7 @@ def keeper(session: Session, name: str) -> str | None:
 
 
 def seen(session: Session, name: str) -> None:
-    """The worker of a drive lives."""
+    """Record a sign of life of a drive's worker."""
     moment = now()
     leaps.note(session, moment)
     session.execute(update(Drive).where(Drive.name == name).values(last_seen_at=moment))
@@ -76,7 +76,7 @@ def registered_at(session: Session, name: str) -> datetime | None:
 
 
 def written(session: Session, name: str, capacity: int | None, free: int) -> None:
-    """Note how much room is left on the tape in a drive, after something was written on it."""
+    """Store how much space is left on the tape in a drive, after something was written to it."""
     room = {"empty": False, "free": free} | ({} if capacity is None else {"capacity": capacity})
     drive = session.get(Drive, name, with_for_update=True)
     if drive is not None and drive.medium is not None:
@@ -84,7 +84,8 @@ def written(session: Session, name: str, capacity: int | None, free: int) -> Non
 
 
 def eject_owed(session: Session, name: str) -> int | None:
-    """The run whose tape is to come out of a drive now: nothing works there, and nothing is queued for it."""
+    """The run whose tape should be ejected from a drive now: nothing works there, and nothing is queued for
+    it."""
     busy = select(ChainRun.id).where(
         ChainRun.drive == name, ChainRun.state.in_((RunState.RUNNING, RunState.QUEUED)), ~ChainRun.is_held
     )
@@ -92,11 +93,11 @@ def eject_owed(session: Session, name: str) -> int | None:
 
 
 def eject_after(session: Session, name: str, run_id: int | None) -> None:
-    """The tape of a run is to come out when nothing is queued for its drive; None: nothing is, any more."""
+    """Eject the tape of a run when nothing is queued for its drive; None: do not eject."""
     session.execute(update(Drive).where(Drive.name == name).values(eject_after=run_id))
 
 
 def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:
-    """Note what was in a drive when somebody looked."""
+    """Store what was in a drive at an inspection."""
     session.execute(update(Drive).where(Drive.name == name).values(medium=dict(medium), medium_at=now()))
     erasable.looked(session, name, medium)

@@ -1,4 +1,5 @@
-"""What somebody at a drive has said of a tape that LTFS cannot read: nothing on it is needed. Used once."""
+"""An operator's confirmation, at the drive, that nothing on a tape that LTFS cannot read is needed. Used
+once."""
 
 from __future__ import annotations
 
@@ -12,19 +13,19 @@ from sqlalchemy.orm import Session
 from db.models import ErasableTape, FormatPermit, now
 
 UNNAMED_HOLDS = timedelta(hours=24)
-"""How long the word holds where nothing but its drive tells the cartridge from another."""
+"""How long the confirmation is valid if only its drive identifies the cartridge."""
 
 MARKS = ("medium_serial", "barcode")
-"""What tells a cartridge that has no volume, the surest first."""
+"""Marks of a cartridge without a volume, the most reliable first."""
 
 
 def mark_of(medium: Mapping[str, Any]) -> str | None:
-    """What tells this cartridge from another; None: nothing that the drive knows does."""
+    """The mark of this cartridge; None: the drive reports none."""
     return next((medium[name] for name in MARKS if medium.get(name)), None)
 
 
 def confirm(session: Session, drive: str, medium: Mapping[str, Any], by: str) -> ErasableTape:
-    """Keep that what is in a drive may be erased, by the next format alone."""
+    """Store that the tape in a drive may be erased, by the next format only."""
     _withdraw(session, drive, mark_of(medium))
     confirmed = ErasableTape(drive=drive, mark=mark_of(medium), confirmed_by=by)
     session.add(confirmed)
@@ -33,7 +34,7 @@ def confirm(session: Session, drive: str, medium: Mapping[str, Any], by: str) ->
 
 
 def is_confirmed(session: Session, medium: Mapping[str, Any]) -> bool:
-    """Whether the word is there for this tape, and not used yet."""
+    """Whether the confirmation exists for this tape, and is not used yet."""
     if medium["state"] != "foreign":
         return False
     holds = _of(medium.get("drive"), mark_of(medium))
@@ -41,14 +42,14 @@ def is_confirmed(session: Session, medium: Mapping[str, Any]) -> bool:
 
 
 def use(session: Session, permit: FormatPermit) -> None:
-    """The word is used up with the permit that a format begins under."""
+    """The confirmation is used up with the permit under which a format begins."""
     if permit.identity.get("state") == "foreign":
         holds = _of(permit.drive, mark_of(permit.identity))
         session.execute(update(ErasableTape).where(holds).values(ended_at=now(), permit_id=permit.id))
 
 
 def looked(session: Session, drive: str, medium: Mapping[str, Any]) -> None:
-    """Something else was seen in a drive than a tape that nothing tells: what was said of that one ends."""
+    """Another tape was seen in a drive than the unidentified one: the confirmation for that one ends."""
     if medium["state"] != "foreign" or mark_of(medium) is not None:
         _withdraw(session, drive, None)
 
@@ -58,7 +59,7 @@ def _withdraw(session: Session, drive: str, mark: str | None) -> None:
 
 
 def _of(drive: str | None, mark: str | None) -> ColumnElement[bool]:
-    """A word that still holds: of the cartridge wherever it is, or of what is in this drive."""
+    """A valid confirmation: for the cartridge anywhere, or for the tape in this drive."""
     unnamed = and_(
         ErasableTape.mark.is_(None),
         ErasableTape.drive == drive,

@@ -1,4 +1,4 @@
-"""All cartridges as the rules see them, with the same few questions however many there are."""
+"""All cartridges as the rules see them, with a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Shelf:
         return cartridges.described(self.cartridges[cartridge_id], sets)
 
     def facts(self, cartridge_id: int) -> TapeFacts:
-        """A cartridge as it would be found in a drive, if it is still as its row says."""
+        """A cartridge as a drive would report it, if it is still as its row describes it."""
         known = self.known(cartridge_id)
         return TapeFacts(
             state="formatted",

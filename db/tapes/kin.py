@@ -1,4 +1,4 @@
-"""What is kept with what: sets, with all that follows them, by two statements however many they are."""
+"""Which sets are kept with which: sets, with all that follow them, by two statements for any number."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from policy.tapes import kin
 from policy.tapes.facts import SetFacts, SetState
 
 StoredSet = Any
-"""A set as a row, with what the rules ask for of it."""
+"""A set as a row, with the facts that the rules need."""
 Ids = Select[str] | CompoundSelect[str]
 """A query for the ids of sets."""
 
@@ -82,12 +82,12 @@ def on(cartridge: TapeCartridge) -> Ids:
 
 
 class Family:
-    """Some sets, and all that follows them."""
+    """Some sets, and all that follow them."""
 
     def __init__(
         self, session: Session, wanted: Ids, change: Callable[[SetFacts], SetFacts] = lambda each: each
     ) -> None:
-        """``change``: what else is known of each set."""
+        """``change``: more facts of each set."""
         rows = session.execute(_query(wanted)).all()
         newer = _Newer(session, rows)
         self.rows: dict[str, StoredSet] = {row.id: row for row in rows}
@@ -97,7 +97,7 @@ class Family:
 
     @property
     def wanted(self) -> tuple[SetFacts, ...]:
-        """The sets that were asked for, in the order in which they were begun."""
+        """The requested sets, in the order in which they were begun."""
         return self.of(self._wanted)
 
     def of(self, ids: Iterable[str]) -> tuple[SetFacts, ...]:
@@ -107,7 +107,7 @@ class Family:
 
 def _query(wanted: Ids) -> Any:
     """Each set, with whether its schedule is removed, and whether it is sealed."""
-    # Asked once: it stands in the statement in three places.
+    # Asked once: the statement needs it in three places.
     asked = wanted.cte("asked")
     first = select(asked.c[0].label("id")).union(_astray()).subquery()
     family = select(first.c.id).cte("family", recursive=True)
@@ -124,13 +124,13 @@ def _query(wanted: Ids) -> Any:
 
 
 def _astray() -> Select[str]:
-    """Increments of which nobody knows what they follow: it may be any of the sets that are asked about."""
+    """Increments of which nobody knows what they follow: it may be any of the requested sets."""
     return select(BackupSet.id).where(BackupSet.type != BackupType.FULL, BackupSet.parent_id.is_(None))
 
 
 class _Newer:
     """How many complete sets of its template and type were begun after a set and are neither damaged nor at
-    risk. Asked only for the sets of whose keeping that decides."""
+    risk. Computed only for sets for which it matters."""
 
     def __init__(self, session: Session, rows: Iterable[StoredSet]) -> None:
         self._begun: dict[Any, list[datetime]] = defaultdict(list)
@@ -160,7 +160,7 @@ def _series(row: StoredSet) -> tuple[int, BackupType]:
 
 
 def _alone(row: StoredSet, newer: int) -> SetFacts:
-    """A set as the rules see it, without what follows it."""
+    """A set as the rules see it, without its followers."""
     return SetFacts(
         id=row.id,
         template_id=row.template_id,
@@ -180,13 +180,14 @@ def _alone(row: StoredSet, newer: int) -> SetFacts:
 
 
 def _is_from_elsewhere(row: StoredSet) -> bool:
-    """It came from a tape, or with the copy that this database was made from."""
+    """It came from a tape, or with the copy from which this database was restored."""
     return row.run_id is None or bool(row.is_restored)
 
 
 def _is_newest_full(row: StoredSet) -> bool:
-    """Whether it is that where no good one is newer. A damaged one does not stand in for the good one
-    before it. Of one from elsewhere that is incomplete the rest may be on a tape that was not imported."""
+    """Whether it is the newest full set, because no good one is newer. A damaged one does not replace the
+    good one before it. If one from elsewhere is incomplete, the rest may be on a tape that was not imported.
+    """
     if row.type is not BackupType.FULL or row.template_id is None or row.damaged:
         return False
     may_be_whole = row.state is SetState.COMPLETE or (

@@ -1,5 +1,5 @@
-"""Who has which label, and by that the label of the next tape: people write it on cartridges beforehand, so
-whoever names it, promises it or plans with it asks here."""
+"""Who has which label, and so the label of the next tape. People write it on cartridges beforehand, so all
+code that names, promises or plans a label asks here."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from db.tapes import cartridges
 from policy.tapes import label
 
 Holder = int | str | None
-"""Whose a label is: the row of a cartridge, the serial that a permit was for; None: a tape that told none."""
+"""The owner of a label: the row of a cartridge, the serial that a permit was for; None: a tape that reported
+none."""
 
 
 class Holders:
-    """Every label that is taken, with whoever holds it.
+    """Every label in use, with its owners.
 
-    Those of all cartridges, and those that permits were given and that were, or may yet be, written: no row
-    may say so yet, and a cartridge that was relabelled afterwards may still wear the old one on its case.
+    Those of all cartridges, and those of permits that were, or may yet be, written: a row may not have them
+    yet, and a cartridge that was relabelled afterwards may still have the old one on its case.
     """
 
     def __init__(self, session: Session, run: ChainRun | None = None) -> None:
@@ -36,29 +37,29 @@ class Holders:
 
     @property
     def labels(self) -> Collection[str]:
-        """All that are taken."""
+        """All labels in use."""
         return self._of.keys()
 
     def of_others(self, *mine: Holder) -> set[str]:
-        """Those that somebody else than one cartridge has, which is known as ``mine``."""
+        """The labels of others than one cartridge, which is known as ``mine``."""
         me = set(mine) - {None}
         return {name for name, holders in self._of.items() if holders - me}
 
     def own(self, *mine: Holder) -> frozenset[str]:
-        """Those that nobody else has than one cartridge."""
+        """The labels that only one cartridge has."""
         me = set(mine) - {None}
         return frozenset(name for each in me for name in self._names[each] if self._of[name] <= me)
 
 
 def taken(session: Session, medium: cartridges.Medium, run: ChainRun | None = None) -> set[str]:
-    """The labels that what is in a drive cannot be given, since others have them."""
+    """The labels that the tape in a drive cannot get, because others have them."""
     known = cartridges.recognise(session, medium)
     return Holders(session, run).of_others(known.id if known else None, medium.get("medium_serial"))
 
 
 def of_a_blank_tape(session: Session, now_local: datetime, run: ChainRun | None = None) -> str:
-    """What a blank tape that nobody knows becomes when it is formatted next. Raises UsageError when the month
-    has no label left."""
+    """The label that an unknown blank tape gets at its next format. Raises UsageError if the month has no
+    label left."""
     return label.to_ask_for(now_local, taken(session, {}, run))
 
 

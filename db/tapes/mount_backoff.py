@@ -1,6 +1,6 @@
-"""A tape that a drive could do nothing with: the same one is tried again after growing pauses alone.
+"""A tape that a drive could not use: the same tape is tried again only after growing pauses.
 
-Each try takes minutes and wears tape and drive, and mostly nothing has changed since the last one.
+Each try takes minutes and wears tape and drive, and usually nothing has changed since the last one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_DOUBLINGS = 16
 
 
 def failed(session: Session, run: ChainRun) -> datetime:
-    """Note that the drive could do nothing with what is in it. Returns when the same is tried again."""
+    """Record that the drive could not use the tape in it. Returns when the same tape is tried again."""
     row = session.get(Drive, run.drive, populate_existing=True)
     facts = _facts((row.medium if row else None) or run.tape_seen or {})
     before = run.tape_failed
@@ -33,15 +33,16 @@ def failed(session: Session, run: ChainRun) -> datetime:
 
 
 def pause(times: int) -> timedelta:
-    """How long a tape is left alone that has failed so many times."""
+    """How long a tape that has failed so many times is not tried."""
     return min(FIRST_PAUSE * (1 << min(times - 1, _MOST_DOUBLINGS)), LONGEST_PAUSE)
 
 
 def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:
-    """Whether a run that waits is to try what is in the drive now.
+    """Whether a waiting run should try the tape that is in the drive now.
 
-    At once what has not failed: another tape, the same one put in anew, or one of which the drive tells
-    something else than before. To be asked at every look, so that a drive that was empty meanwhile counts.
+    It tries at once what has not failed: another tape, the same one inserted again, or one of which the drive
+    reports something else than before. Call it at every check, so that a drive that was empty meanwhile
+    counts.
     """
     if run.tape_failed is None:
         return True
@@ -52,11 +53,11 @@ def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:
 
 
 def forget(session: Session, drive: str) -> None:
-    """An operator has done something at a drive: whoever waits there tries what is in it."""
+    """An operator has used a drive: waiting runs try the tape in it."""
     waiting = (ChainRun.drive == drive) & (ChainRun.state == RunState.WAITING_FOR_TAPE)
     session.execute(update(ChainRun).where(waiting).values(tape_failed=None))
 
 
 def _facts(medium: cartridges.Medium) -> dict[str, Any]:
-    """What does not change by itself while a tape stays in."""
+    """The facts that do not change while a tape stays in."""
     return {**dict(cartridges.identity(medium)), "write_protected": bool(medium.get("write_protected"))}

@@ -1,4 +1,4 @@
-"""What was said of a volume when it could not be mounted: it stays known until it mounts again."""
+"""Why a volume could not be mounted: remembered until it mounts again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from db.models import MountFailure, TapeCartridge, now
 from policy.message import Message
 
 MARKS = ("volume_uuid", "medium_serial", "barcode", "label")
-"""What tells the volume, else the cartridge, the surest first."""
+"""Marks of the volume, else of the cartridge, the most reliable first."""
 
 
 def failed(session: Session, medium: Mapping[str, Any], error: Message) -> None:
-    """Note why a volume could not be mounted. Of one that nothing tells, nothing can be kept."""
+    """Store why a volume could not be mounted. Without a mark, nothing can be stored."""
     mark = _mark(medium)
     if mark is None:
         return
@@ -30,25 +30,25 @@ def failed(session: Session, medium: Mapping[str, Any], error: Message) -> None:
 
 
 def worked(session: Session, medium: Mapping[str, Any]) -> None:
-    """The volume was mounted, checked or made anew: what was said before is over."""
+    """The volume was mounted, checked or made anew: earlier failures are over."""
     marks = [medium[name] for name in MARKS if medium.get(name)]
     session.execute(delete(MountFailure).where(MountFailure.mark.in_(marks)))
 
 
 def last_failure(session: Session, medium: Mapping[str, Any]) -> Message | None:
-    """Why the volume could not be mounted when that was tried last; None: it could, or nobody tried."""
+    """Why the last attempt to mount the volume failed; None: it succeeded, or nobody tried."""
     mark = _mark(medium)
     found = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
     return Message.from_json(found.error) if found else None
 
 
 def failures(session: Session) -> dict[str, Message]:
-    """Every volume that could not be mounted when that was tried last, by its mark, and why."""
+    """Every volume whose last mount failed, by its mark, and why."""
     return {found.mark: Message.from_json(found.error) for found in session.scalars(select(MountFailure))}
 
 
 def of_row(cartridge: TapeCartridge, failures: Mapping[str, Message]) -> Message | None:
-    """What is known of the volume that is on a cartridge by its row."""
+    """The last failure of the volume that is on a cartridge according to its row."""
     mark = _mark({name: getattr(cartridge, name) for name in MARKS})
     return failures.get(mark) if mark else None
 

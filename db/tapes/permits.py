@@ -1,4 +1,4 @@
-"""Format permits as rows: decided with their reasons, consumed once, never changed but for their outcome."""
+"""Format permits as rows: decided with their reasons, consumed once, then only their outcome changes."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from policy.times import period
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a volume shows that was mounted: its sets by id, and the names of what is none of ours."""
+    """The contents of a mounted volume: its sets by id, and the names of files that are not ours."""
 
     sets: tuple[str, ...]
     strangers: tuple[str, ...]
 
 
 def named_label(run: ChainRun) -> str | None:
-    """The label of the tape that an operator has said may be erased: that of the run's first part."""
+    """The label of the tape that an operator allowed to be erased: that of the run's first part."""
     return run.options.get("erase_label") if run.part == 1 else None
 
 
 def named(session: Session, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run by hand; with a label to erase, the sets that its tape has now: what is written to
-    it before the run comes to it was never given up."""
+    """The options of a run by hand; with a label to erase, the sets that its tape has now: sets written to it
+    before the run gets there were never given up."""
     label = options.get("erase_label")
     known = cartridges.find(session, label) if label else None
     if known is None:
@@ -69,9 +69,9 @@ def judge(
     now_local: datetime,
     shown: Shown | None = None,
 ) -> Decision:
-    """Ask the rules whether the run may format what is in the drive now. Stores nothing.
+    """Ask the rules whether the run may format the tape in the drive now. Stores nothing.
 
-    ``shown``: what the volume itself shows; None: nobody has mounted it to see.
+    ``shown``: the contents of the volume itself; None: nobody has mounted it to see.
     """
     has_files = medium["state"] == "formatted" and not medium.get("empty")
     facts = replace(
@@ -101,8 +101,8 @@ def facts_of(
 def facts_for(
     session: Session, schedule: ScheduledTask, tape: TapeFacts, moment: datetime, named: str | None = None
 ) -> FormatFacts:
-    """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that
-    an operator says may be erased."""
+    """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that an
+    operator allowed to be erased."""
     return replace(
         _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment),
         period=period.key(schedule.schedule_type, moment, schedule.time_zone),
@@ -111,7 +111,7 @@ def facts_for(
 
 
 def _facts(session: Session, tape: TapeFacts, policy: TapePolicy, now_local: datetime) -> FormatFacts:
-    """What is the same whoever asks, also of a moment to come: it is the present clock that is in doubt."""
+    """Facts that are the same for every caller, also for a future moment: the present clock is in doubt."""
     return FormatFacts(
         tape=tape,
         seen_by_precheck=tape.identity,
@@ -125,11 +125,11 @@ def _facts(session: Session, tape: TapeFacts, policy: TapePolicy, now_local: dat
 
 
 def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_local: datetime) -> str:
-    """The label to ask for: no other cartridge has it, and no run at another drive is about to write it.
+    """The label to request: no other cartridge has it, and no run at another drive is about to write it.
 
-    The tape's own, where an operator wants to keep it; else the next of the month. Until the transaction ends
-    nobody else is given a label. Raises UsageError when the month has none left, or when the label to keep is
-    none that Tapeline writes.
+    The tape's own, if an operator wants to keep it; else the next of the month. Until the transaction ends
+    nobody else gets a label. Raises UsageError if the month has none left, or if Tapeline does not write
+    labels like the one to keep.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
     taken = labels.taken(session, medium, run)
@@ -141,7 +141,7 @@ def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_lo
 def store(
     session: Session, run: ChainRun, medium: cartridges.Medium, label: str, decision: Decision
 ) -> FormatPermit:
-    """Keep a decision with its reasons."""
+    """Store a decision with its reasons."""
     cartridge = cartridges.recognise(session, medium)
     permit = FormatPermit(
         run_id=run.id,
@@ -161,8 +161,8 @@ def store(
 
 
 def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool | None:
-    """Whether a medium is the cartridge that a permit was for, by what survives a format: the chip's serial;
-    else the barcode, which some format programs write anew. None: nothing tells."""
+    """Whether a medium is the cartridge that a permit was for, by marks that survive a format: the chip's
+    serial; else the barcode, which some format programs rewrite. None: no mark decides."""
     for name in ("medium_serial", "barcode"):
         before, after = permit.identity.get(name), medium.get(name)
         if before and after:
@@ -176,10 +176,10 @@ def has_failed(permit: FormatPermit) -> bool:
 
 
 def is_spent_on(run: ChainRun, permit: FormatPermit, medium: cartridges.Medium) -> bool:
-    """Whether what is in the drive is the tape whose format under this permit has failed.
+    """Whether the tape in the drive is the one whose format under this permit has failed.
 
-    Where nothing tells one cartridge from another it is taken for the same, until the drive has shown
-    something else or an operator has had the run retried (``run.tape_failed``).
+    If no mark distinguishes cartridges, it counts as the same, until the drive has shown something else or an
+    operator has retried the run (``run.tape_failed``).
     """
     if permit.outcome is None or not has_failed(permit):
         return False
@@ -192,7 +192,7 @@ def is_spent_on(run: ChainRun, permit: FormatPermit, medium: cartridges.Medium) 
 
 
 def failure(permit: FormatPermit) -> Message | None:
-    """Why the format under a permit failed, as an operator is to read it; None: it is not known."""
+    """Why the format under a permit failed, for an operator; None: it is not known."""
     said = (permit.outcome or {}).get("failure")
     return Message.from_json(said) if said else None
 
@@ -200,14 +200,14 @@ def failure(permit: FormatPermit) -> Message | None:
 def consume(session: Session, permit_id: int, moment: datetime) -> None:
     """Use up a permit. The caller commits this before the format program starts. Raises NotAllowed.
 
-    ``moment``: made once by the step that wants to format. Whoever comes again with the same moment is that
-    step, whose connection broke after the commit.
+    ``moment``: made once by the step that wants to format. A caller with the same moment is that step, whose
+    connection broke after the commit.
     """
     session.execute(_DURABLE)
     permit = session.get(FormatPermit, permit_id, populate_existing=True)
     if permit is not None and permit.consumed_at == moment:
         return
-    # Somebody may have frozen the formats since it was decided.
+    # Somebody may have frozen the formats since the decision.
     freezes.check(session)
     try:
         consumed = session.execute(
@@ -227,7 +227,7 @@ def consume(session: Session, permit_id: int, moment: datetime) -> None:
     erasable.use(session, session.get_one(FormatPermit, permit_id))
 
 
-# Where somebody has set the server to say "committed" before it is on disk, a crash would forget the use.
+# If somebody has set the server to report a commit before it is on disk, a crash would lose the use.
 _DURABLE = text(
     "SELECT set_config('synchronous_commit', 'on', true)"
     " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
@@ -241,7 +241,7 @@ def _spent() -> NotAllowed:
 
 
 def close(session: Session, permit_id: int, outcome: dict[str, Any]) -> None:
-    """Note what came of a consumed permit, once."""
+    """Store the outcome of a consumed permit, once."""
     session.execute(
         update(FormatPermit)
         .where(FormatPermit.id == permit_id, FormatPermit.outcome.is_(None))
@@ -250,7 +250,7 @@ def close(session: Session, permit_id: int, outcome: dict[str, Any]) -> None:
 
 
 def doubt(session: Session, run: ChainRun, identity: cartridges.Medium) -> None:
-    """What the cartridge that a permit was for holds now is not known: nothing writes on it from here on."""
+    """The contents of the cartridge that a permit was for are unknown: nothing writes to it from now on."""
     cartridge = cartridges.recognise(session, identity)
     if cartridge is None or cartridge.state is CartridgeState.UNKNOWN:
         return
@@ -269,7 +269,8 @@ def doubt(session: Session, run: ChainRun, identity: cartridges.Medium) -> None:
 
 
 def doubt_unread(session: Session, run: ChainRun) -> None:
-    """Doubt every cartridge that this run was permitted to format and whose label nobody read afterwards."""
+    """Mark every cartridge as unknown that this run was permitted to format and whose label nobody read
+    afterwards."""
     unread = select(FormatPermit).where(
         FormatPermit.run_id == run.id, FormatPermit.consumed_at.is_not(None), FormatPermit.outcome.is_(None)
     )

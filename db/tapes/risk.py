@@ -1,5 +1,5 @@
-"""Sets that may be gone at any moment: a permit was consumed to format their tape, or nobody knows what such
-a format has left on it. Until that is known nothing is built on them; what they protect stays protected."""
+"""Sets that may vanish at any moment: a permit was consumed to format their tape, or nobody knows what such a
+format has left on it. Until that is known no increment follows them; what they protect stays protected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.tapes.facts import CartridgeState
 
 def at_risk() -> ColumnElement[bool]:
     """The condition that a set has data on such a tape."""
-    # Subqueries that depend on no row: they are asked once for all sets.
+    # Subqueries that depend on no row: they run once for all sets.
     doubtful = select(TapeCartridge.id, TapeCartridge.generation).where(
         or_(TapeCartridge.state == CartridgeState.UNKNOWN, TapeCartridge.id.in_(_being_formatted()))
     )
@@ -25,7 +25,7 @@ def at_risk() -> ColumnElement[bool]:
             tuple_(BackupArchive.cartridge_id, BackupArchive.generation).in_(doubtful)
         )
     )
-    # A set of which no tape is known is on none of them.
+    # A set of no known tape is on none of them.
     return or_(func.coalesce(began, false()), archived)
 
 

@@ -1,4 +1,5 @@
-"""The volume on a cartridge: which one its row is about, and what is gone when the tape shows another."""
+"""The volume on a cartridge: which one its row describes, and which sets are gone when the tape shows
+another."""
 
 from __future__ import annotations
 
@@ -13,14 +14,13 @@ from db.models import BackupArchive, BackupSet, TapeCartridge, now
 from policy.tapes.facts import CartridgeState, SetState
 
 Medium = Mapping[str, Any]
-"""What a drive said of its medium, as ``tape.drive.Medium.to_json`` gives it."""
+"""A drive's report of its medium, from ``tape.drive.Medium.to_json``."""
 
 
 def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
-    """Whether row and drive are surely about two cartridges. The strongest mark that both have decides: the
-    chip's serial, a volume's UUID that is the same, the barcode. Another UUID with no such mark may be a
-    cartridge of ours that was formatted elsewhere, or any other one: what is not known is not ours.
-    """
+    """Whether row and drive certainly describe two cartridges. The strongest mark that both have decides: the
+    chip's serial, an equal volume UUID, the barcode. Another UUID without such a mark may be a cartridge of
+    ours that was formatted elsewhere, or any other one: an unknown cartridge is not ours."""
     if cartridge.medium_serial and medium.get("medium_serial"):
         return bool(cartridge.medium_serial != medium["medium_serial"])
     uuids = (cartridge.volume_uuid, medium.get("volume_uuid"))
@@ -32,16 +32,16 @@ def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
 
 
 def is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
-    """Whether a cartridge was formatted by somebody else since: its row is about a volume that is gone."""
+    """Whether somebody else has formatted a cartridge since: its row describes a volume that is gone."""
     shown = medium.get("volume_uuid")
     return bool(shown and cartridge.volume_uuid and shown != cartridge.volume_uuid)
 
 
 def take_over(session: Session, cartridge: TapeCartridge, medium: Medium) -> Sequence[BackupSet]:
-    """Bring a row up to what the tape shows of itself; returns the sets that are gone.
+    """Update a row from what the tape shows of itself; returns the sets that are gone.
 
-    Another volume is another generation, whoever has formatted it. What was decided about the cartridge
-    (``retired``, ``error``, ``unknown``, its pool) is about all its volumes, and stays.
+    Another volume is another generation, no matter who formatted it. Decisions about the cartridge
+    (``retired``, ``error``, ``unknown``, its pool) apply to all its volumes, and stay.
     """
     replaced = is_another_volume(cartridge, medium)
     if replaced:
@@ -70,8 +70,8 @@ def _identify(session: Session, cartridge: TapeCartridge, medium: Medium) -> Non
 
 
 def _is_free(session: Session, cartridge: TapeCartridge, volume_uuid: str) -> bool:
-    """Whether no other row is about a volume. One that a drive without an eye for chips has entered is about
-    this very cartridge: what is on it is entered here, and that row is about nothing any more."""
+    """Whether no other row describes a volume. If a drive that cannot read chips has entered one, it is this
+    very cartridge: its sets are entered here, and that row no longer describes any tape."""
     query = select(TapeCartridge).where(
         TapeCartridge.volume_uuid == volume_uuid, TapeCartridge.id != cartridge.id
     )
@@ -92,7 +92,7 @@ def _is_free(session: Session, cartridge: TapeCartridge, volume_uuid: str) -> bo
 
 
 def destroy_earlier(session: Session, cartridge: TapeCartridge, moment: datetime) -> Sequence[BackupSet]:
-    """What lay on earlier generations of a cartridge is DESTROYED; returns what was not so before."""
+    """Sets on earlier generations of a cartridge become DESTROYED; returns those that were not so before."""
     return destroy(session, _on_earlier(cartridge), moment)
 
 

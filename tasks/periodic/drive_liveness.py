@@ -1,4 +1,4 @@
-"""``tapeline.watch``: says once that a drive's worker fell silent, and once that it is back."""
+"""``tapeline.watch``: reports once that a drive's worker fell silent, and once that it is back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks import chain
 
 @app.task(name="tapeline.watch", acks_late=False, ignore_result=True)
 def watch() -> list[str]:
-    """Every minute from beat. Returns the drives that something was said of."""
+    """Every minute from beat. Returns the drives that were reported."""
     with wiring.database().transaction() as session:
         if _has_just_started(session):
             return []
@@ -33,7 +33,7 @@ def watch() -> list[str]:
 
 
 def _has_just_started(session: Session) -> bool:
-    """No worker can have been heard of while the database was away."""
+    """No worker can have been heard of while the database was unavailable."""
     up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
     return bool(up < timedelta(seconds=settings.load().drive_silent_seconds))
 

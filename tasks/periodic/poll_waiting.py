@@ -1,4 +1,4 @@
-"""``tapeline.look``: looks at the tape for a run that waits, without holding drive or worker."""
+"""``tapeline.look``: inspects the tape for a waiting run, without occupying drive or worker."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tasks import chain
 from tasks.tape_rules import refusal_of_all
 
 GOOD_FOR = 10
-"""So many times as long as it takes to look after all runs, a question to look at the tape is waited for; one
-that is answered later is of no use, and after that time it is asked again."""
+"""A question to inspect the tape is waited for so many times as long as checking all runs takes; a later
+answer is of no use, and after that time it is asked again."""
 
 
 def is_on_its_way(run: ChainRun) -> bool:
-    """Whether the drive's worker was asked to look for this run, and may still do so."""
+    """Whether the drive's worker was asked to inspect the tape for this run, and may still do so."""
     lasts = timedelta(seconds=GOOD_FOR * settings.load().recover_seconds)
     return run.look_asked_at is not None and now() - run.look_asked_at < lasts
 
@@ -54,9 +54,9 @@ def look(run_id: int) -> str:
 
 
 def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> None:
-    """Queue the run if this is a tape for it; say so if it is another wrong one than before.
+    """Queue the run if it can use this tape; report it if it is another wrong one than before.
 
-    One that is for it, and that the drive could do nothing with, is left alone for a while.
+    If the run could use it, but the drive could not, it is not tried for a while.
     """
     may_try = mount_backoff.may_try(run, medium)
     reason = refusal_of_all(session, run, medium)

@@ -33,7 +33,7 @@ K = TypeVar("K")
 
 @app.task(name="tapeline.recover", acks_late=False, ignore_result=True)
 def recover() -> list[int]:
-    """Look at every run that is under way; returns the runs that were sent again."""
+    """Check every running run; returns the runs that were sent again."""
     database = wiring.database()
     with database.transaction() as session:
         leaps.note(session, now())
@@ -56,7 +56,7 @@ def recover() -> list[int]:
 
 
 def _each(attend: Callable[[K], object], one: K) -> object:
-    """One that cannot be looked after does not keep the others from it."""
+    """If one cannot be checked, the others still are."""
     try:
         return attend(one)
     except Exception:
@@ -82,8 +82,8 @@ def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
 
 
 def gave_up(held: Claim, reason: Message) -> None:
-    """A step that is still claimed could not go on: it is resumed at once. One in other hands is left there;
-    the reason stands in the story all the same. Raises DatabaseUnavailable."""
+    """A step that is still claimed could not continue: it is resumed at once. If another worker has taken it
+    over, it is left there; the story records the reason in any case. Raises DatabaseUnavailable."""
     with wiring.database().transaction() as session:
         run = transitions.get(session, held.run_id, lock=True)
         working = _running_step(session, run)
@@ -100,7 +100,8 @@ def _is_held(working: ChainStep, held: Claim) -> bool:
 
 
 def adopt(run_id: int) -> None:
-    """Whatever could work at this run has just been started anew: send it again from where it is."""
+    """All processes that could work on this run have just been restarted: send it again from its present
+    step."""
     with wiring.database().transaction() as session:
         run = transitions.get(session, run_id, lock=True)
         holds.hold_back(session, run.drive)
@@ -155,7 +156,7 @@ def _running_step(session: Session, run: ChainRun) -> ChainStep | None:
 
 
 def _why_dead(session: Session, run: ChainRun, step: ChainStep) -> Message | None:
-    """Silent for too long while the database was there; or begun before the drive's worker was."""
+    """Silent for too long while the database was up; or begun before the drive's worker was."""
     registered = drives.registered_at(session, run.drive)
     if step.step in AT_THE_DRIVE and registered and step.started_at and step.started_at < registered:
         return _died(step)
@@ -194,7 +195,7 @@ def _resume(session: Session, run: ChainRun, step: ChainStep, reason: Message) -
 
 
 def _send_again(session: Session, run: ChainRun) -> Step | None:
-    """No step works: it was handed over, or its message was lost, or it has just been sent."""
+    """No step is running: the run was handed over, or its message was lost, or it has just been sent."""
     step = transitions.first_open_step(session, run)
     if step is None:
         return None
@@ -214,14 +215,14 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
             M("No worker has taken the message for {step}; it is sent again.", step=step.step.value),
             "warning",
         )
-    # Where a worker stands still, it is sent again each minute: that is one line of the story.
+    # If a worker hangs, it is sent again each minute: that is one line of the story.
     if handed_over or not events.is_told(session, run, told, since=standstill.moved(run)):
         events.record(session, run, told, step=step.step, level=level)
     return step.step
 
 
 def _was_handed_over(session: Session, run: ChainRun, step: ChainStep) -> bool:
-    """A worker that was asked to end gave this step back, and the drive has a new worker since."""
+    """A worker that was asked to stop gave this step back, and the drive has a new worker since."""
     registered = drives.registered_at(session, run.drive)
     return bool(
         step.attempts
@@ -251,7 +252,7 @@ def _remind(session: Session, run: ChainRun, event: str, remedy: Message | None 
 
 
 def _look_after_held(run_id: int) -> None:
-    """Fail a run whose sources nobody has accepted in time; else remind of it."""
+    """Fail a run whose sources nobody has accepted in time; else send a reminder."""
     with wiring.database().transaction() as session:
         run = transitions.get_unless_locked(session, run_id)
         if run is None or run.state is not RunState.HELD or run.is_held:
@@ -264,7 +265,7 @@ def _look_after_held(run_id: int) -> None:
 
 
 def _look_after_waiting(run_id: int) -> None:
-    """Fail a run whose time is over; else have the drive looked at."""
+    """Fail a run whose time is over; else have the drive inspected."""
     with wiring.database().transaction() as session:
         run = transitions.get_unless_locked(session, run_id)
         if run is None or run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
@@ -290,8 +291,8 @@ def _look_after_waiting(run_id: int) -> None:
 
 
 def _may_ask_to_look(session: Session, run: ChainRun) -> bool:
-    """Not while a question is on its way, nor one that would lie there: behind a run that has the drive, or
-    for a worker that does not live. It is asked when there is an answer to be had."""
+    """Not while a question is on its way, nor if it would have to wait: behind a run that has the drive, or
+    for a dead worker. It is asked when an answer can be expected."""
     return (
         not poll_waiting.is_on_its_way(run)
         and drives.is_alive(session, run.drive)

@@ -1,4 +1,4 @@
-"""``tapeline.remind``: before a run is due, says which tape it needs while there is time to insert it."""
+"""``tapeline.remind``: before a run is due, names the tape it needs while there is time to insert it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from tasks.tape_rules import is_full, type_named
 log = structlog.get_logger("tapeline.remind")
 
 FRESH = timedelta(minutes=10)
-"""How old what is known of a drive's content may be; if it is older, the drive is looked at first."""
+"""How old the last inspection of a drive may be; if it is older, the drive is inspected first."""
 
 
 @app.task(name="tapeline.remind", acks_late=False, ignore_result=True)
 def remind(unseen: str | None = None) -> list[str]:
-    """Every minute from beat. Returns the schedules that something was said of.
+    """Every minute from beat. Returns the schedules that were announced.
 
-    A drive is looked at first while no run has it; otherwise what was seen in it last is judged.
-    ``unseen``: this drive could not be looked at; its schedules alone are considered, by what was seen last.
+    A drive is inspected first while no run has it; otherwise its last inspection is judged. ``unseen``: this
+    drive could not be inspected; only its schedules are considered, by its last inspection.
     """
     coming = select(ScheduledTask).where(
         ScheduledTask.enabled, ~ScheduledTask.is_held, ScheduledTask.next_run_time > now()
@@ -62,7 +62,7 @@ def remind(unseen: str | None = None) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A drive that has to be looked at first."""
+    """A drive that must be inspected first."""
 
     drive: str
     queue: str
@@ -73,7 +73,7 @@ class Look:
 
 
 def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
-    """One schedule with a value that cannot be is no reason to keep silent about the others."""
+    """If one schedule has an impossible value, the others are still announced."""
     try:
         return _consider(session, schedule, unseen)
     except TapelineError as error:
@@ -82,7 +82,7 @@ def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bo
 
 
 def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
-    """Whether something was said, or where to look first."""
+    """Whether something was announced, or which drive to inspect first."""
     due = schedule.next_run_time
     assert due is not None
     kind = reminder.due(
@@ -128,7 +128,7 @@ def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:
 
 
 def _should_be_looked_at(session: Session, drive: Drive) -> bool:
-    """Nobody has looked lately, nobody works there, and somebody would answer."""
+    """Nobody has inspected it lately, nobody uses it, and a worker would answer."""
     if drive.medium_at is not None and drive.medium_at > now() - FRESH:
         return False
     running = select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
@@ -184,7 +184,7 @@ def _suitable(
 
 
 def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:
-    """A tape with what is on it and what would be erased."""
+    """A tape with its sets and what would be erased."""
     on_it = _named(session, found.on_tape, moment)
     if not on_it:
         return M("{tape} (nothing is on it)", tape=tape.tape_id)

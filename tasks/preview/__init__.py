@@ -1,1 +1,1 @@
-"""What a run would find, before there is one. Nothing changes."""
+"""What a run would find, before it exists. Nothing changes."""

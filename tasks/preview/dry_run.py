@@ -1,4 +1,4 @@
-"""What the format permit would say now, of the tape that is in a drive, on whatever host; nothing changes."""
+"""The format permit's decision for the tape that is in a drive now, on any host; nothing changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tasks.tape_rules import question_for, refused_at_first, type_named
 
 
 class NoAnswer(TapelineError):
-    """Nobody who could look into the drive answers."""
+    """No worker or host that could inspect the drive answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class DryRun:
     medium: dict[str, Any]
     allowed: bool
     append: bool
-    """It would not format but append."""
+    """It would append instead of formatting."""
     why_appended: Message | None
-    """The reason for that, where the permit has several."""
+    """The reason for that, if the permit has several."""
     denials: tuple[Denial, ...]
     reasons: tuple[Message, ...]
     sets_lost: list[dict[str, Any]]
@@ -52,9 +52,9 @@ class DryRun:
 
 
 def dry_run(schedule: str | None, drive: str | None, *, named_label: str | None = None) -> DryRun:
-    """Ask the rules for a run of a schedule, or of the one schedule that a drive has.
+    """Ask the rules for a run of a schedule, or of the only schedule that a drive has.
 
-    ``named_label``: the label of the tape that the operator says may be erased. Raises NotFound, UsageError,
+    ``named_label``: the label of the tape that the operator allows to be erased. Raises NotFound, UsageError,
     NotAllowed (a run works at the drive), NoAnswer, DriveError.
     """
     with wiring.database().transaction() as session:
@@ -102,7 +102,7 @@ def _refuse_busy(session: Session, drive: str) -> None:
 
 
 def _look(name: str, drive: Drive | None) -> dict[str, Any]:
-    """By the drive's worker, wherever it is; without one by this host, if the drive is here."""
+    """By the drive's worker, on any host; without one by this host, if the drive is here."""
     if drive is not None and not wiring.is_silent(drive.last_seen_at):
         return _asked(drive)
     if drive is None or drive.host == socket.gethostname():
@@ -145,7 +145,7 @@ def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], na
 def _reasons(
     session: Session, schedule: ScheduledTask, question: Question, found: Verdict
 ) -> Iterator[Message]:
-    """What the precheck would say, in its words, and then the permit."""
+    """The precheck's refusal, in its words, and then the permit."""
     wrong = refused_at_first(session, schedule, question, found)
     if wrong is not None:
         yield wrong

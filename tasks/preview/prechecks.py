@@ -46,16 +46,16 @@ class When(Enum):
     """Which run is judged."""
 
     DUE = auto()
-    """The one that is due next; one that starts now, where nothing is due by itself."""
+    """The one that is due next; one that starts now, if nothing is due automatically."""
     NOW = auto()
-    """One that starts by itself now."""
+    """One that starts automatically now."""
     BY_HAND = auto()
-    """One that is started by hand now: the period check does not hold."""
+    """One that is started by hand now: the period check does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found, and of which moment it is true."""
+    """The findings, and the moment for which they are valid."""
 
     as_of: datetime
     """On the schedule's clock."""
@@ -64,9 +64,9 @@ class Judged:
 
 def findings(name: str, when: When) -> Judged:
     """Check everything for a run of a schedule; changes nothing. Raises NotFound, UsageError (the schedule
-    has a value that cannot be).
+    has an impossible value).
 
-    What the drive's host sees is asked of the drive's worker.
+    If only the drive's host can see something, the drive's worker is asked.
     """
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
@@ -155,7 +155,7 @@ def _running(session: Session, schedule: ScheduledTask) -> Finding:
 
 
 def _template(schedule: ScheduledTask) -> Finding:
-    """What nobody could have checked when it was written into the table."""
+    """Values that nobody could have checked when they were written into the table."""
     try:
         check_patterns(schedule.template.excludes)
         recipients(schedule.template.encrypt_to)
@@ -183,7 +183,7 @@ def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
 
 
 def no_worker(name: str, drive: Drive | None) -> Finding:
-    """Nobody can say what is in a drive: its worker is silent, or there was never one."""
+    """Nobody knows what is in a drive: its worker is silent, or there was never one."""
     remedy = M("Start its worker on the drive's host: tapeline worker QUEUE, or tapeline up.")
     if drive is None:
         return Finding(
@@ -203,7 +203,7 @@ def no_worker(name: str, drive: Drive | None) -> Finding:
 
 
 def no_answer(drive: Drive) -> Finding:
-    """The worker of a drive lives and did not say in time what is in it."""
+    """The worker of a drive lives, but did not report in time what is in it."""
     return Finding(
         "drive",
         M(
@@ -236,7 +236,7 @@ def _at_the_drive(
         )
         return
     yield Finding("drive", M("Drive {drive} on {host} answers.", drive=drive.name, host=drive.host))
-    # A worker of the version before does not say it.
+    # A worker of the previous version does not report it.
     no_format = said(answer.get("no_format"))
     if no_format and outlook(session, schedule, answer["medium"], moment).is_formatted:
         yield Finding(
@@ -249,8 +249,8 @@ def _at_the_drive(
 
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
-    """One that is missing is a warning of the backup, as long as there is another to back up."""
-    # A worker of the version before does not say it.
+    """A missing one is a warning of the backup, as long as there is another to back up."""
+    # A worker of the previous version does not report it.
     refused = answer.get("no_source")
     verdict = Verdict.REFUSED if refused else Verdict.WARNING
     remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
@@ -263,8 +263,8 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
 
 
 def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
-    """What the guard would hold against the sources, as far as a look tells."""
-    # A worker of the version before does not say it.
+    """The guard's doubts about the sources, as far as an inspection shows them."""
+    # A worker of the previous version does not report it.
     seen = [Source.from_json(each) for each in answer.get("seen") or []]
     held_to = guard.standard_for(session, schedule)
     for point in not_mounted(held_to.demanded, seen) if seen else ():
@@ -282,7 +282,7 @@ def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -
 def of_the_tape(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Iterator[Finding]:
-    """What a run would find and do with what is in the drive, at a local time."""
+    """What a run would do with the tape in the drive, at a local time."""
     found = outlook(session, schedule, medium, moment)
     if found.wrong is None:
         yield Finding("tape", _good(session, schedule, medium, found))
@@ -343,7 +343,7 @@ def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, 
 def _change(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Message:
-    """What to do about a tape that was refused: the last one to be named would be itself."""
+    """The remedy for a refused tape: it must not name that tape itself."""
     begins = is_full(session, schedule, schedule.template.type)
     facts: dict[str, Any] = {
         "expected": TapePolicy.parse(schedule.tape_policy).expects(moment, begins=begins).to_json()

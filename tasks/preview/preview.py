@@ -19,12 +19,12 @@ from policy.tapes.verdict import Answer
 from tasks.tape_rules import question_for, refused, would_do_writable
 
 CANDIDATES = 3
-"""How many tapes that would do are named at the most: they are read on a phone."""
+"""How many suitable tapes are named at most: operators read them on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Whether the run could go on with a tape, and what would become of what is on it."""
+    """Whether the run could continue with a tape, and what would happen to its sets."""
 
     wrong: Message | None
     """Why it could not; None: it could."""
@@ -54,7 +54,7 @@ def outlook(
 def is_switch_alone(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> bool:
-    """Whether nothing but its write-protect switch speaks against a tape, for a run at a local time."""
+    """Whether only its write-protect switch prevents the use of a tape, for a run at a local time."""
     return would_do_writable(medium, lambda writable: outlook(session, schedule, writable, moment).wrong)
 
 
@@ -75,9 +75,9 @@ def candidates(
     *,
     instead_of: cartridges.Medium | None,
 ) -> list[tuple[TapeCartridge, Outlook]]:
-    """Known tapes that would do for a run at a local time, those that were formatted longest ago first.
+    """Known tapes that a run at a local time could use, those that were formatted longest ago first.
 
-    ``instead_of``: what is in the drive and will not do, whatever its row says.
+    ``instead_of``: the unsuitable tape in the drive, which is left out.
     """
     refused = cartridges.recognise(session, instead_of) if instead_of else None
     usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
@@ -87,7 +87,7 @@ def candidates(
 
 
 def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:
-    """What a drive would say of a cartridge, by its row."""
+    """A drive's report of a cartridge, as far as its row has it."""
     return {
         "state": "formatted",
         "label": cartridge.label,

@@ -1,1 +1,1 @@
-"""What an operator or beat asks for."""
+"""What an operator or beat requests."""

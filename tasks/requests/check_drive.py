@@ -27,7 +27,7 @@ PATIENCE = 30.0
 
 @app.task(name="tapeline.check_drive", acks_late=False, ignore_result=True)
 def check_drive(number: int) -> str:
-    """Look at the clock, the sources and the tape, and answer. Changes nothing."""
+    """Inspect the clock, the sources and the tape, and answer. Changes nothing."""
     database = wiring.database()
     with database.transaction() as session:
         asked = drive_checks.question(session, number)
@@ -57,7 +57,7 @@ def _problem(sources: list[str], wait: Wait | None, *, some_may_miss: bool = Fal
 
 
 def _seen(sources: list[str], wait: Wait | None) -> list[dict[str, Any]] | None:
-    """What the guard over the sources sees; None: they do not answer, which is said already."""
+    """The guard's facts about the sources; None: they do not answer, which is reported already."""
     try:
         with opened(wait) as eyes:
             return [each.to_json() for each in eyes.ask(looked, tuple(sources), about=", ".join(sources))]
@@ -83,7 +83,7 @@ def _medium(drive: str) -> dict[str, Any]:
 def ask(drive: Drive, sources: list[str], patience: float = PATIENCE) -> dict[str, Any] | None:
     """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind.
 
-    Raises BrokerUnavailable where it cannot be asked at all.
+    Raises BrokerUnavailable if it cannot be asked at all.
     """
     database = wiring.database()
     with database.transaction() as session:
@@ -108,14 +108,15 @@ def _wait(number: int, deadline: float) -> dict[str, Any] | None:
 
 
 LOOK_LASTS = timedelta(minutes=1)
-"""How long a look into a drive is asked for."""
+"""How long a requested inspection of a drive is valid."""
 
 
 @app.task(name="tapeline.look_in", acks_late=False, ignore_result=True)
 def look_in(drive: str, asked_at: str) -> str:
-    """Note what is in a drive before somebody is reminded of it. Raises DriveError.
+    """Store what is in a drive before somebody is reminded of it. Raises DriveError.
 
-    Beat asks again a minute later, so that what has waited longer, by the database's clock, is not done.
+    Beat asks again a minute later, so a request that has waited longer, by the database's clock, is not
+    executed.
     """
     with wiring.database().transaction():
         waited = now() - datetime.fromisoformat(asked_at)

@@ -1,4 +1,4 @@
-"""``tapeline.eject``: takes the cartridge out after a run whose schedule says so."""
+"""``tapeline.eject``: ejects the cartridge after a run whose schedule wants that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tape.errors import DriveError
 @app.task(name="tapeline.eject", acks_late=False, ignore_result=True)
 def eject(run_id: int) -> str:
     """Eject the tape that a run has written, unless another run has the drive or is queued for it: the end of
-    that one asks again. A drive that does not eject is a warning in the story."""
+    that run asks again. If a drive does not eject, the story has a warning."""
     held = guards.held()
     with wiring.database().transaction() as session:
         run = transitions.get(session, run_id)
@@ -55,7 +55,7 @@ def _is_of(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
 
 
 def _tell(run: ChainRun, message: Message, *, level: str = "info") -> None:
-    """Whatever came of it, it is done once."""
+    """It is done once, with any result."""
     with wiring.database().transaction() as session:
         drives.eject_after(session, run.drive, None)
         events.record(session, transitions.get(session, run.id), message, level=level)

@@ -16,7 +16,7 @@ log = structlog.get_logger("tapeline.retry")
 
 
 class UnknownStep(UsageError):
-    """The step to retry from is not one."""
+    """The step to retry from does not exist."""
 
 
 @app.task(name="tapeline.retry", bind=True, acks_late=False, ignore_result=True)

@@ -20,9 +20,9 @@ log = structlog.get_logger("tapeline.start")
 
 @app.task(name="tapeline.start", acks_late=False, ignore_result=True)
 def start(schedule_id: int, due_at: str) -> str:
-    """Decide whether a run exists, unless that is decided, and let it have its drive when that is free.
+    """Decide whether a run exists, unless that is decided, and give it its drive when that is free.
 
-    Early acknowledgement; announced twice, it decides once.
+    Early acknowledgement; if it is announced twice, it decides once.
     """
     moment = datetime.fromisoformat(due_at)
     with wiring.database().transaction() as session:

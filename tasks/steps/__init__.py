@@ -1,1 +1,1 @@
-"""The steps of a run, one file a step, thin: claim, call, record."""
+"""The steps of a run, one file for each step, thin: claim, call, record."""

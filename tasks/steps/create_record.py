@@ -20,7 +20,7 @@ from tasks.work import Work
 
 @step(Step.CREATE_RECORD)
 def create_record(work: Work) -> Done:
-    """Done again, it finds the record that it made. Raises BadRequest before a tape is formatted for it."""
+    """Done again, it finds its record. Raises BadRequest before a tape is formatted for it."""
     return Done({"record": work.db(_record)})
 
 
@@ -60,7 +60,7 @@ def _record(session: Session, run: ChainRun) -> int:
 def settle_type(
     session: Session, run: ChainRun, record: BackupTask, *, step: Step = Step.CREATE_RECORD
 ) -> None:
-    """Find what an increment is taken against; where there is nothing, the backup is a full one."""
+    """Find the set that an increment follows; if there is none, the backup is a full one."""
     wanted = wanted_type(run)
     parent = (
         None if wanted is BackupType.FULL else lineage.parent_for(session, record.template_id or 0, wanted)

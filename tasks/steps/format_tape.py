@@ -72,7 +72,8 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
 
 
 def _shown(work: Work, medium: Medium) -> Shown | None:
-    """What the volume itself shows, if a format would destroy data: the catalogue alone might be too old."""
+    """The contents of the volume itself, if a format would destroy data: the catalogue alone might be
+    outdated."""
     if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
         return None
     with mounted(work, read_only=True) as volume:
@@ -99,7 +100,7 @@ def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
 def _decide(
     session: Session, run: ChainRun, medium: Medium, shown: Shown | None
 ) -> Order | NotNeeded | WrongTape:
-    """The decision is stored whatever it is, so a refusal is returned, not raised."""
+    """The decision is always stored, so a refusal is returned, not raised."""
     kind = _appended_type(session, run)
     if kind is not None:
         named = type_named(kind).to_json()
@@ -169,12 +170,13 @@ def _format(work: Work, order: Order) -> Done | NotNeeded:
 
 
 def _formatted(work: Work, order: Order) -> FormatOutcome:
-    """One format; as long as it cannot begin because of what passes by itself, it is waited for."""
+    """One format; if it cannot begin for a temporary reason, wait for that to pass."""
     may_have_begun = False
 
     def attempt() -> FormatOutcome:
         nonlocal may_have_begun
-        # It may have slept, or been taken for dead, since the permit was consumed: whose run is it by now?
+        # It may have slept, or been treated as dead, since the permit was consumed: does it still own the
+        # run?
         work.db(lambda _session, _run: None)
         may_have_begun = True
         try:
@@ -202,7 +204,7 @@ def _formatted(work: Work, order: Order) -> FormatOutcome:
 
 
 def _attempted(work: Work, order: Order) -> FormatOutcome:
-    """Raises DriveError where nothing was begun."""
+    """Raises DriveError if nothing was begun."""
     held = guards.held()
     drive = work.drive()
     return format_cartridge(
@@ -217,7 +219,7 @@ def _attempted(work: Work, order: Order) -> FormatOutcome:
 
 
 def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcome) -> None:
-    """The story of the format, and what became of the cartridge, in one transaction."""
+    """The story of the format, and the new state of the cartridge, in one transaction."""
     for message in _story(outcome):
         events.record(session, run, message, step=Step.FORMAT_TAPE)
     drives.looked(session, run.drive, outcome.after.to_json())
@@ -276,7 +278,7 @@ def _outcome_json(outcome: FormatOutcome) -> dict[str, Any]:
 
 
 def _failed(work: Work, outcome: FormatOutcome) -> NotNeeded:
-    """Stop or go on, as the schedule says; run_backup checks by itself what it would write on."""
+    """Stop or continue, as the schedule demands; run_backup itself checks the tape that it would write to."""
     error = outcome.error or FormatFailed(M("The format failed."))
     if isinstance(error, TapeChanged):
         raise error
@@ -293,7 +295,7 @@ def _failed(work: Work, outcome: FormatOutcome) -> NotNeeded:
 def _entered_again(work: Work, permit: FormatPermit) -> Done | NextPart:
     """The permit is used: read the tape. New label and empty → done; anything else → an operator decides.
 
-    Another cartridge is not what the permit was for: it gets a part, and a permit, of its own.
+    The permit was not for another cartridge: that one gets its own part, and its own permit.
     """
     medium = wait_out(work, work.drive().look, limit=_limit(work, permit))
     if _is_closed_well(permit, medium):
@@ -310,7 +312,7 @@ def _entered_again(work: Work, permit: FormatPermit) -> Done | NextPart:
 
 
 def _limit(work: Work, permit: FormatPermit) -> float:
-    """A program that outlived its worker holds the drive for as long as a format may take."""
+    """A program that outlived its worker may keep the drive busy for as long as a format takes."""
     patience = work.settings.drive_patience_seconds
     if permit.outcome is None:
         return max(patience, work.settings.drive(work.drive_name).format_limit_seconds)
@@ -320,7 +322,8 @@ def _limit(work: Work, permit: FormatPermit) -> float:
 def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> None:
     said = medium.to_json()
     permits.close(session, permit.id, {"ok": True, "started": True, "after": said, "recovered": True})
-    # A label alone tells no cartridge: if that was all, the decision has said already which row it is.
+    # A label alone identifies no cartridge: if there was only the label, the decision has already chosen the
+    # row.
     before = permit.identity if _is_told(permit.identity) else {}
     cartridges.formatted(session, permit.cartridge_id, before, said, permit_id=permit.id)
     events.record(
@@ -336,7 +339,7 @@ def _is_told(identity: Mapping[str, str | None]) -> bool:
 
 
 def _not_done(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> NextPart | CutOff:
-    """What was tried is not tried again on this cartridge; another one gets a part of its own."""
+    """A failed format is not tried again on this cartridge; another one gets its own part."""
     found = _named(medium)
     if permit.outcome is None:
         permits.doubt(session, run, permit.identity)
@@ -349,7 +352,7 @@ def _not_done(session: Session, run: ChainRun, permit: FormatPermit, medium: Med
 
 
 def _close_cut_off(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> Message:
-    """Nobody knows how far the program came, and nobody will: the permit ends with that."""
+    """Nobody knows how far the program came, and nobody ever will: that ends the permit."""
     message = M(
         "The format of this run was cut off; the tape now reads '{found}'. It is not formatted again.",
         found=_named(medium),
@@ -370,7 +373,7 @@ def _is_closed_well(permit: FormatPermit, medium: Medium) -> bool:
 
 
 def _is_new(permit: FormatPermit, medium: Medium) -> bool:
-    """A new volume on the cartridge that the permit was for; another tape may carry the same label."""
+    """A new volume on the cartridge that the permit was for; another tape may have the same label."""
     if permit.outcome is not None and permit.outcome["ok"]:
         return False
     return permits.is_same_cartridge(permit, medium.to_json()) is not False and (
@@ -379,8 +382,9 @@ def _is_new(permit: FormatPermit, medium: Medium) -> bool:
 
 
 def _is_another_cartridge(run: ChainRun, permit: FormatPermit, medium: Medium) -> bool:
-    """Not the one that the permit was for. Where nothing tells, a format that has succeeded does: what is in
-    the drive then is not its volume; and after one that has failed, the operator who had the run retried."""
+    """Whether it is another cartridge than the permit's. If no mark decides: after a successful format, a
+    different volume proves another cartridge; after a failed one, the operator who has retried the run
+    decides."""
     is_same = permits.is_same_cartridge(permit, medium.to_json())
     if is_same is not None:
         return not is_same

@@ -1,4 +1,4 @@
-"""``import_tape``: the catalogue of the tape in the drive, made from the tape alone."""
+"""``import_tape``: rebuilds the catalogue of the tape in the drive, from the tape only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class ImportIncomplete(TapelineError):
 
 @step(Step.IMPORT_TAPE)
 def import_tape(work: Work) -> Done:
-    """Done again, it adds what is missing; what the catalogue has and the tape has not is destroyed.
+    """Done again, it adds what is missing; sets in the catalogue that the tape no longer has become
+    destroyed.
 
     Raises ImportIncomplete, NotAllowed, DriveError.
     """
@@ -71,7 +72,7 @@ def import_tape(work: Work) -> Done:
 
 
 def _cartridge(session: Session, run: ChainRun, volume: Volume, on_it: list[str]) -> int:
-    """The row of the tape in the drive, brought up to what it shows. Raises NotAllowed."""
+    """The row of the tape in the drive, updated from what it shows. Raises NotAllowed."""
     medium = volume.medium.to_json()
     imports.check_label(session, medium, on_it)
     lost.note_volume(session, run, medium, Step.IMPORT_TAPE)
@@ -84,7 +85,7 @@ def _cartridge(session: Session, run: ChainRun, volume: Volume, on_it: list[str]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The tape that is imported, and who does it."""
+    """The tape that is imported, and who imports it."""
 
     work: Work
     volume: Volume
@@ -93,7 +94,7 @@ class Source:
 
 
 def _import_set(source: Source, set_id: str) -> bool:
-    """Whether all that the tape has of a set could be read; what could not is told."""
+    """Whether all of a set on the tape could be read; unreadable parts are reported."""
     work, volume = source.work, source.volume
     try:
         with manifest.naming_keys(volume, set_id):
@@ -153,7 +154,8 @@ def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool 
         return imports.add_archive(session, archive, rows(entries), deleted=record.deleted)
 
     try:
-        # Without a lock on the run: the heart has to beat meanwhile. Entered twice, it finds itself.
+        # Without a lock on the run: heartbeats must continue meanwhile. If it is entered twice, it finds
+        # itself.
         return work.database.attempt(add, patience=work.settings.database_patience_seconds)
     except FileNotFoundError:
         name = f"{folder}/{index.name_of(record.number)}"

@@ -25,10 +25,10 @@ log = structlog.get_logger("tapeline.notify")
 
 @step(Step.NOTIFY)
 def notify(work: Work) -> Done:
-    """All steps before have been passed: the run has succeeded. Then the next run, then the message.
+    """All steps before are done: the run has succeeded. Then the next run, then the message.
 
-    The step is passed together with its run, and no channel is asked here: nothing of a message decides how
-    a run ends, or how long it takes.
+    The step is done together with its run, and no channel is called here: no message decides how a run ends,
+    or how long it takes.
     """
     drive, done = work.drive_name, Done({"summary": "announced"})
     work.db(lambda session, run: _succeed(session, run, work.held, done))
@@ -49,7 +49,7 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
 
 
 def _read_back(session: Session, run: ChainRun) -> None:
-    """Queue the verification that the record of a backup asks for; it has a run and a result of its own."""
+    """Queue the verification that the record of a backup requests; it has its own run and result."""
     percent = session.scalar(select(BackupTask.verify_percent).where(BackupTask.run_id == run.id))
     if percent and run.set_id:
         queued = transitions.start_verify(
@@ -62,14 +62,14 @@ def _read_back(session: Session, run: ChainRun) -> None:
 
 @app.task(name="tapeline.deliver", acks_late=False, ignore_result=True)
 def deliver(run_id: int | None = None) -> None:
-    """Have what is in the outbox and due delivered. ``run_id``: the run that asks for it, for the log."""
+    """Deliver what is due in the outbox. ``run_id``: the run that asks for it, for the log."""
     del run_id
     messenger.ask()
 
 
 @app.task(name="tapeline.chain_failed", acks_late=False, ignore_result=True)
 def chain_failed(task_id: str, *, run_id: int, dispatch: int) -> None:
-    """The error callback of a chain. Either the step has said why, or its process died under it."""
+    """The error callback of a chain. Either the step has recorded why, or its process died."""
     with structlog.contextvars.bound_contextvars(run=run_id):
         recover.after_a_death(run_id, dispatch, task_id)
         with wiring.database().transaction() as session:
@@ -78,7 +78,7 @@ def chain_failed(task_id: str, *, run_id: int, dispatch: int) -> None:
 
 
 def _close_notify_step(session: Session, run_id: int) -> None:
-    """A failed run has been announced too: its last step is done, though its chain never came there."""
+    """A failed run has been announced too: its last step is done, though its chain never got there."""
     run = transitions.get(session, run_id, lock=True)
     row = session.get(ChainStep, (run_id, run.part, Step.NOTIFY))
     if run.state is RunState.FAILED and row and row.state not in PASSED:

@@ -1,4 +1,4 @@
-"""``precheck``: at the drive, just before acting: period, then the tape in the drive."""
+"""``precheck``: at the drive, just before acting: the period, then the tape in the drive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tasks.work import Work, WrongTape
 
 
 class ClockWrong(TapelineError):
-    """The host's clock names a time that cannot be: the wrong tapes would look right."""
+    """The host's clock shows an impossible time: the wrong tapes would look right."""
 
 
 @step(Step.PRECHECK)
@@ -42,7 +42,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         )
     sources = work.db(lambda _session, run: _sources(run))
     if sources is not None:
-        # Before a tape is formatted for them: can at least one be read? The backup warns of the others.
+        # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
         check(sources, watch(work), some_may_miss=True)
         guard.look(work, watch(work))
     medium = work.drive().look()
@@ -69,7 +69,7 @@ def _sources(run: ChainRun) -> list[str] | None:
 
 
 def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | None:
-    """Note what is in the drive, whatever it is; a refusal is returned, so that the note stays."""
+    """Store what is in the drive in any case; a refusal is returned, so that the record stays."""
     said = medium.to_json()
     drives.looked(session, run.drive, said)
     run.tape_seen = said
@@ -94,7 +94,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | No
 
 
 def _unable_to_format(session: Session, run: ChainRun, facts: TapeFacts) -> ProgramMissing | None:
-    """A tape that nothing can be appended to needs the format program, which had better be missed now."""
+    """A tape that nothing can be appended to needs the format program: report now if that is missing."""
     if begun_on(session, run) is not None or policy_of(run).may_append(facts, local_now(run)):
         return None
     try:

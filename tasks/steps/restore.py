@@ -40,7 +40,7 @@ from tasks.step import Done, step
 from tasks.work import Work, WrongTape
 
 MOST_TOLD = 100
-"""How many files of a kind the story names."""
+"""How many files of a kind the story lists."""
 
 
 class RestoreIncomplete(TapelineError):
@@ -49,7 +49,7 @@ class RestoreIncomplete(TapelineError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be restored, where to, and where on tape it is."""
+    """What to restore, where to, and where on tape it is."""
 
     target: Path
     overwrite: bool
@@ -61,14 +61,14 @@ class Wanted:
 
 @step(Step.RESTORE)
 def restore(work: Work) -> Done:
-    """What the tape in the drive has of it; then the next tape.
+    """Restore from the tape in the drive; then from the next tape.
 
     Raises RestoreIncomplete, WrongTape, DriveError.
     """
     folder = spool_of(work) / f"restore-{work.held.run_id}"
     with spooling():
         folder.mkdir(mode=0o700, exist_ok=True)
-    # Without a lock on the run: the catalogue may be large, and the heart has to beat meanwhile.
+    # Without a lock on the run: the catalogue may be large, and heartbeats must continue meanwhile.
     wanted = work.database.attempt(
         lambda session: _wanted(session, transitions.get(session, work.held.run_id), folder),
         patience=work.settings.database_patience_seconds,
@@ -106,7 +106,7 @@ def restore(work: Work) -> Done:
 
 
 def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
-    """Put the files that are wanted of each set on disk; the catalogue may be larger than memory."""
+    """Write the wanted files of each set to disk; the catalogue may be larger than memory."""
     assert run.set_id is not None
     choices: dict[str, Choices] = {}
 
@@ -144,14 +144,14 @@ def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
 
 
 def _check(work: Work) -> None:
-    """Files that are restored stay; entered again, the restore goes on with the others."""
+    """Restored files stay; entered again, the restore continues with the others."""
     work.check()
     if work.is_ending():
         raise Ended(M("Asked to end: what is restored stays."), M("It goes on when its worker is back."))
 
 
 def _on_this(session: Session, volume: Volume, plan: RestorePlan) -> set[tuple[str, int]]:
-    """Which of the archives lie on the tape in the drive."""
+    """Which of the archives are on the tape in the drive."""
     cartridge = cartridges.recognise(session, volume.medium.to_json())
     return {
         (archive.set_id, archive.number)
@@ -188,7 +188,7 @@ def _missing(restoration: Restoration, plan: RestorePlan) -> list[BackupArchive]
 
 
 def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
-    """The drive has given all that it can; what is left lies on other tapes."""
+    """The tape in the drive is finished; the remaining files are on other tapes."""
     needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
 
     def note(session: Session, run: ChainRun) -> list[str]:

@@ -1,4 +1,4 @@
-"""``run_backup``: checks the volume by itself, writes the set, seals, catalogues. It never formats."""
+"""``run_backup``: checks the volume itself, writes the set, seals, catalogues. It never formats."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tasks.work import SourcesDoubted, Work, WrongTape
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the set goes, and what is asked of it."""
+    """The target of the set, and its request."""
 
     set_id: str
     cartridge_id: int
@@ -55,10 +55,10 @@ class Target:
     retention_days: int | None
     request: SetRequest
     new: dict[str, Any] | None
-    """The row of the set, of one that is not in the catalogue yet: it comes there before its first byte."""
+    """The row of a set that is not in the catalogue yet: it enters before its first byte."""
 
     def enter(self, session: Session, run: ChainRun, survey: Survey, accepted: list[Any]) -> None:
-        """Put the set into the catalogue, unless it is there; with what it keeps of its sources."""
+        """Put the set into the catalogue, unless it is there; with its record of its sources."""
         stored = session.get(BackupSet, self.set_id)
         if stored is None:
             assert self.new is not None, "what is not new is in the catalogue"
@@ -68,7 +68,8 @@ class Target:
 
 @step(Step.RUN_BACKUP)
 def run_backup(work: Work) -> Done | NextPart:
-    """Goes on after the last sealed archive if it was cut off, and on the next tape when this one is full.
+    """Continues after the last sealed archive if it was interrupted, and on the next tape when this one is
+    full.
 
     Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError.
     """
@@ -101,9 +102,10 @@ def _known(session: Session, medium: Medium) -> int | None:
 
 
 def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, int, int | None]:
-    """The set's summary, and how many bytes are free, and fit in all, on the volume after it.
+    """The set's summary, and how many bytes are free, and fit in total, on the volume after it.
 
-    Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be is none of ours.
+    Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be mounted has none of
+    our sets.
     """
     with mounted(work) as volume:
         _refuse_another(medium, volume.medium)
@@ -115,15 +117,15 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, in
         try:
             summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
         except SourcesDoubted:
-            # What comes after it is accepted is another set.
+            # After an acceptance it continues as another set.
             shutil.rmtree(spool_of(work) / target.set_id, ignore_errors=True)
             raise
         return target, summary, volume.free(), volume.medium.capacity
 
 
 def _see_that_all_is_there(work: Work, volume: Volume, medium: Medium) -> None:
-    """The tape is asked for what the set stands on. What is gone is reported, and the backup follows another
-    set, or becomes a full one. Raises ParentGone, SetGone."""
+    """Check that the tape has the sets that this one follows. Missing ones are reported, and the backup
+    follows another set, or becomes a full one. Raises ParentGone, SetGone."""
     while True:
         own, expected = work.db(lambda session, run: _expected(session, run, medium))
         missing = lost.missing_on(volume, expected, own)
@@ -135,7 +137,7 @@ def _see_that_all_is_there(work: Work, volume: Volume, medium: Medium) -> None:
 
 
 def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | None, lost.Expected]:
-    """The set of this run, and what should be on the tape of it and of those that it follows."""
+    """The set of this run, and what should be on the tape of it and of the sets that it follows."""
     record, stored = _rows(session, run)
     cartridge = cartridges.recognise(session, medium.to_json())
     sets = lineage.chain(session, record.parent_id) if record.parent_id else []
@@ -145,7 +147,7 @@ def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | No
 
 
 def _without(session: Session, run: ChainRun, medium: Medium, missing: lost.Missing) -> TapelineError | None:
-    """Note what is gone; why the run cannot go on without it, or None: what it follows is chosen anew."""
+    """Record what is gone; why the run cannot continue without it, or None: its parent is chosen again."""
     cartridge = cartridges.recognise(session, medium.to_json())
     assert cartridge is not None, "nothing is expected on a tape that nobody knows"
     lost.mark(session, run, cartridge.tape_id, missing)
@@ -153,7 +155,8 @@ def _without(session: Session, run: ChainRun, medium: Medium, missing: lost.Miss
 
 
 def _refuse_another(judged: Medium, mounted: Medium) -> None:
-    """Nobody holds the drive between the look and the mount, and the database may have been waited for."""
+    """The drive is not locked between the inspection and the mount, and the database may have been waited
+    for."""
     if not judged.is_same_as(mounted):
         raise TapeChanged(
             M(
@@ -165,11 +168,11 @@ def _refuse_another(judged: Medium, mounted: Medium) -> None:
 
 
 class ParentGone(TapelineError):
-    """What the increment was to be taken against is not whole any more."""
+    """The set that the increment was to follow is no longer whole."""
 
 
 class TooLarge(TapelineError):
-    """A tape that was formatted for it had no room for the first of its files."""
+    """A tape that was formatted for it had no space for the first of its files."""
 
 
 def _journal(work: Work, target: Target) -> Journal:
@@ -177,7 +180,7 @@ def _journal(work: Work, target: Target) -> Journal:
 
 
 def _next_tape(work: Work, error: TapeFull) -> NextPart:
-    """What is on the tape is sealed. The run goes on with another one, under a permit of its own."""
+    """The data on the tape is sealed. The run continues with another one, under its own permit."""
 
     def close(session: Session, run: ChainRun) -> dict[str, Any] | None:
         assert work.writes_on is not None
@@ -200,7 +203,7 @@ def _next_tape(work: Work, error: TapeFull) -> NextPart:
 
 
 def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | TapelineError | None:
-    """Why nothing is written on this tape, or None."""
+    """Why nothing is written to this tape, or None."""
     lost.note_volume(session, run, medium.to_json(), Step.RUN_BACKUP)
     gone = lost.set_gone(session, run)
     if gone is not None:
@@ -212,8 +215,8 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
 
 
 def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
-    """Of a set that was begun, that what it follows is not whole any more. One that was not is taken against
-    another set then, or is a full one."""
+    """For a set that was begun: its parent is no longer whole. One that was not begun then follows another
+    set, or is a full one."""
     record, stored = _rows(session, run)
     if _parent_is_whole(session, record):
         return None
@@ -256,8 +259,8 @@ def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
 
 
 def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> NextPart | WrongTape:
-    """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such
-    a format another tape gets a part, and a permit, of its own."""
+    """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such a
+    format another tape gets its own part, and its own permit."""
     wrong = refusal_of_all(session, run, said)
     remedy = M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
     permit = permits.used(session, run.id, run.part)
@@ -313,7 +316,7 @@ def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
 
 
 def _new_set(run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> dict[str, Any]:
-    """The row of a set that is begun now. A run whose worker died before the first byte keeps its name."""
+    """The row of a new set. A run whose worker died before the first byte keeps its name."""
     started = now()
     return {
         "id": run.set_id or f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
@@ -336,7 +339,7 @@ def _new_set(run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> dic
 
 
 def _enter(session: Session, run: ChainRun, new: dict[str, Any]) -> BackupSet:
-    """Raises ParentGone where what it follows went while the sources were looked through."""
+    """Raises ParentGone if its parent vanished while the sources were inspected."""
     record, _ = _rows(session, run)
     if not _parent_is_whole(session, record):
         raise _parent_gone(record)
@@ -353,8 +356,8 @@ def _enter(session: Session, run: ChainRun, new: dict[str, Any]) -> BackupSet:
 
 
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
-    """Sealed before this; the catalogue says so now, and the run's success comes after. Raises ParentGone
-    where what it follows is gone, or is being formatted, by now: it could not be restored."""
+    """Sealed before this; now the catalogue records it, and then the run succeeds. Raises ParentGone if its
+    parent is gone, or is being formatted, now: the set could not be restored."""
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
     if not _parent_is_whole(session, record):
         raise _parent_gone(record)

@@ -1,4 +1,4 @@
-"""``update_label``: the cartridge's row is brought up to what the tape says."""
+"""``update_label``: updates the cartridge's row from the tape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.work import Work
 
 @step(Step.UPDATE_LABEL)
 def update_label(work: Work) -> Done:
-    """Idempotent. Waits for a database that is away; the tape is the truth, the row follows it."""
+    """Idempotent. Waits for an unavailable database; the tape is the truth, the row follows it."""
     return Done({"tape_id": work.db(_update)})
 
 
@@ -49,9 +49,9 @@ def _changed(cartridge: TapeCartridge, before: str | None) -> Message:
 
 
 def _medium_now(session: Session, run: ChainRun) -> cartridges.Medium | None:
-    """What the drive said last: after the format if there was one, else what precheck saw.
+    """The drive's last report: after the format if there was one, else what precheck saw.
 
-    A format that failed made nothing that a row may be named after.
+    A failed format made nothing that a row may be named after.
     """
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome:

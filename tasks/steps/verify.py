@@ -26,16 +26,16 @@ from tasks.step import Done, step
 from tasks.work import Work, WrongTape
 
 MOST_TOLD = 100
-"""How many damaged files the story names."""
+"""How many damaged files the story lists."""
 
 
 class SetDamaged(TapelineError):
-    """What is on the tape is not what was written."""
+    """The data on the tape differs from what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of the set is on the tape in the drive."""
+    """The part of the set on the tape in the drive."""
 
     set_id: str
     percent: int
@@ -118,8 +118,8 @@ def _verify(work: Work, volume: Volume, wanted: Wanted) -> VerifyReport:
 
 
 def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyReport) -> tuple[list[str], int]:
-    """The story; the set's row when all of its cartridges are read. Returns the tapes that are left, and how
-    much is damaged on all that were read."""
+    """The story; the set's row when all of its cartridges are read. Returns the remaining tapes, and how much
+    is damaged on all that were read."""
     events.record(
         session,
         run,
@@ -144,7 +144,7 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
         return [tape.tape_id for tape in lineage.tapes(session, stored.id, only=left)], damaged
     stored.verified_at, stored.verified_percent = now(), run.options["percent"]
     stored.damaged = damaged
-    # Retried, it begins anew with the first tape.
+    # A retry begins again with the first tape.
     again = [tape.id for tape in catalog.tapes(session, stored.id)]
     run.options = {**run.options, "cartridges": again, "damaged": 0, "next_tape": False}
     return [], damaged
