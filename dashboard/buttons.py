@@ -17,7 +17,7 @@ from db import doubts, failures
 from db.admin import holds
 from db.errors import NotAllowed
 from db.models import ChainRun, now
-from db.runs import transitions
+from db.runs import admission, retrying, transitions
 from db.schedules import planner, schedules
 from db.states import RunState
 from policy.message import M, Message
@@ -274,9 +274,9 @@ def _id(given: str) -> int:
 def _retry_steps(session: Session, run_id: int) -> tuple[list[str], str]:
     """From where a run may go on, and how it was found. Raises NotAllowed for one that has not failed."""
     run = transitions.get(session, run_id)
-    if run.state not in transitions.MAY_RETRY:
-        raise transitions.only_failed(run)
-    opened = transitions.first_open_step(session, run)
+    if run.state not in retrying.MAY_RETRY:
+        raise retrying.only_failed(run)
+    opened = admission.first_open_step(session, run)
     return retry_steps(run, opened.step if opened else None), _as_found(run)
 
 
@@ -302,7 +302,7 @@ def _as_found(run: ChainRun) -> str:
 
 def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
     run = transitions.get(session, run_id)
-    if run.state in transitions.MAY_RETRY and seen != _as_found(run):
+    if run.state in retrying.MAY_RETRY and seen != _as_found(run):
         raise NotAllowed(
             M("Run {id} has gone on and failed anew since you were asked.", id=run_id),
             M("Look at its page, and decide again."),

@@ -20,7 +20,7 @@ from dashboard.page import Page
 from db import alerts, failures, freezes
 from db.errors import DatabaseUnavailable
 from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
-from db.runs import transitions
+from db.runs import times
 from db.schedules import planner, schedules
 from db.states import RunState
 from policy.tapes.facts import CartridgeState
@@ -187,7 +187,7 @@ def _seconds_of(session: Session, stored: BackupSet) -> float:
     """How long a set was written, without what its run waited for a tape in the middle of it."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id else None
     whole = (stored.finished_at - stored.started_at).total_seconds() if stored.finished_at else 0.0
-    worked = transitions.worked_seconds(run) if run else None
+    worked = times.worked_seconds(run) if run else None
     return whole if worked is None else min(whole, worked)
 
 

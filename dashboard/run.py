@@ -13,7 +13,7 @@ from dashboard import outcome
 from dashboard.page import Page
 from db import views
 from db.models import BackupSet, ChainRun, TapeCartridge
-from db.runs import transitions
+from db.runs import admission, retrying, transitions
 from db.sets import catalog
 from db.states import ACTIVE, STEPS, RunState, Step
 from policy.guard import Doubt
@@ -59,7 +59,7 @@ class Run(Page):
 
 def _story(session: Session, run_id: int, known: Container[str], most: int | None) -> dict[str, Any]:
     run = transitions.get(session, run_id)
-    opened = transitions.first_open_step(session, run)
+    opened = admission.first_open_step(session, run)
     events = views.events_json(session, run_id, newest=most)
     [shown] = views.runs_json(session, select(ChainRun).where(ChainRun.id == run_id))
     return {
@@ -103,7 +103,7 @@ def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> d
 def retry_steps(run: ChainRun, opened: Step | None) -> list[str]:
     """The steps that a failed run may go on from, the failed one first, or one that is held; none for any
     other run."""
-    if run.state not in transitions.MAY_RETRY:
+    if run.state not in retrying.MAY_RETRY:
         return []
     steps = STEPS[run.kind]
     upto = steps.index(opened) if opened else len(steps) - 1

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import events, freezes
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, now
-from db.runs import transitions
+from db.runs import admission, transitions
 from db.states import RunState, Step
 from policy.guard import Doubt, Rule
 from policy.message import M, Message
@@ -88,7 +88,7 @@ def hold(
                 M("No tape is formatted from now on: freeze {name}.", name=freeze.name),
                 level="error",
             )
-    transitions.reopen(session, run, Step.PRECHECK)
+    admission.reopen(session, run, Step.PRECHECK)
     transitions.transition(session, run, RunState.HELD, reason(run), remedy(run))
 
 

@@ -21,7 +21,7 @@ from db.models import (
     RunEvent,
     TapeCartridge,
 )
-from db.runs import remedies, transitions
+from db.runs import remedies, times
 from db.sets.as_json import sets_json
 from db.states import RunState, Step, StepState
 from policy.tapes.facts import SetState
@@ -146,7 +146,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "wait_until": iso(run.wait_until),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
-        "seconds": transitions.worked_seconds(run),
+        "seconds": times.worked_seconds(run),
         "dismissed_at": iso(run.dismissed_at),
         "doubts": run.doubts,
         "accepted": run.accepted,

@@ -17,7 +17,7 @@ from celery_app.queues import CONTROL
 from db import doubts
 from db.admin import holds
 from db.models import ChainRun, now
-from db.runs import transitions
+from db.runs import admission, retrying, starting
 from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 from db.tapes import drives, permits
@@ -85,8 +85,8 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
     ends."""
     with wiring.database().transaction() as session:
         holds.hold_back(session, drive)
-        run = transitions.admit(session, drive)
-        opened = transitions.first_open_step(session, run) if run else None
+        run = admission.admit(session, drive)
+        opened = admission.first_open_step(session, run) if run else None
         to_eject = drives.eject_owed(session, drive)
     if to_eject is not None:
         ask("tapeline.eject", queue=queue_of(drive), brief=brief, run_id=to_eject)
@@ -113,7 +113,7 @@ def start(
         row = schedules.get(session, schedule)
         # If two ask at once, the second finds the run of the first.
         session.refresh(row, with_for_update=True)
-        run = transitions.start(
+        run = starting.start(
             session,
             row,
             due_at=moment,
@@ -122,7 +122,7 @@ def start(
             options=permits.named(session, options or {}),
         )
         if run is None:
-            return transitions.of_moment(session, row, moment)
+            return starting.of_moment(session, row, moment)
     if run.state is RunState.SKIPPED:
         ask("tapeline.deliver", brief=brief, run_id=run.id)
     else:
@@ -144,7 +144,7 @@ def retry(
     Raises NotFound, NotAllowed.
     """
     with wiring.database().transaction() as session:
-        run = transitions.retry(session, run_id, from_step, requested_by, why, instead=instead)
+        run = retrying.retry(session, run_id, from_step, requested_by, why, instead=instead)
     release(run.drive, brief=brief)
     return run
 
@@ -160,7 +160,7 @@ def accept(run_id: int, *, requested_by: str, why: str, brief: bool = False) -> 
 def cancel(run_id: int, *, requested_by: str, brief: bool = False) -> ChainRun:
     """Cancel a run, now or at its next safe point. Raises NotFound, NotAllowed."""
     with wiring.database().transaction() as session:
-        run = transitions.cancel(session, run_id, requested_by)
+        run = retrying.cancel(session, run_id, requested_by)
     ask("tapeline.deliver", brief=brief, run_id=run_id)
     release(run.drive, brief=brief)
     return run

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from celery_app import settings
 from db import events
 from db.models import ChainRun, TapeCartridge
-from db.runs import transitions
+from db.runs import announcing
 from db.states import Step
 from db.tapes import cartridges, drives
 from policy import units
@@ -35,6 +35,6 @@ def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int 
         capacity=units.size(capacity),
     )
     events.record(session, run, reason, step=Step.RUN_BACKUP)
-    transitions.announce(
+    announcing.announce(
         session, run, "capacity", reason, M("Have another tape ready for the next backup."), label=name
     )

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from backup.format.documents import folder_of
 from db import events
 from db.models import BackupSet, ChainRun, now
-from db.runs import transitions
+from db.runs import announcing
 from db.sets import catalog
 from db.states import Kind, Step
 from db.tapes import cartridges, volumes
@@ -43,7 +43,7 @@ def report(session: Session, run: ChainRun, tape_id: str, gone: Sequence[BackupS
         sets=", ".join(sorted(stored.id for stored in gone)),
     )
     events.record(session, run, reason, step=step, level="error")
-    transitions.announce(session, run, "sets_lost", reason, _remedy())
+    announcing.announce(session, run, "sets_lost", reason, _remedy())
 
 
 def _remedy() -> Message:
@@ -94,7 +94,7 @@ def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
             tape=tape_id,
         )
         events.record(session, run, reason, step=Step.RUN_BACKUP, level="error")
-        transitions.announce(session, run, "sets_lost", reason, _remedy())
+        announcing.announce(session, run, "sets_lost", reason, _remedy())
     if destroyed:
         report(session, run, tape_id, destroyed, Step.RUN_BACKUP)
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from celery_app import settings
 from db import events
 from db.models import ChainRun, ChainStep, now
-from db.runs import steps, transitions
+from db.runs import admission, announcing, steps, transitions
 from db.states import AT_THE_DRIVE, RunState
 from db.tapes import drives
 from notify.events import Event
@@ -41,7 +41,7 @@ def attend(session: Session, run: ChainRun, working: ChainStep | None) -> bool:
         return False
     reason, remedy = found
     events.record(session, run, reason, step=working.step if working else None, level="warning")
-    transitions.announce(session, run, Event.STALLED, reason, remedy)
+    announcing.announce(session, run, Event.STALLED, reason, remedy)
     return True
 
 
@@ -72,7 +72,7 @@ def _is_said(session: Session, run: ChainRun) -> bool:
 
 def _unattended(session: Session, run: ChainRun) -> tuple[Message, Message] | None:
     """The next step needs the drive, and no worker of it lives."""
-    opened = transitions.first_open_step(session, run)
+    opened = admission.first_open_step(session, run)
     if opened is None or opened.step not in AT_THE_DRIVE or drives.is_alive(session, run.drive):
         return None
     if drives.registered_at(session, run.drive) is None:

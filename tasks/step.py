@@ -20,7 +20,7 @@ from celery_app.celery import app
 from db import doubts, events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
-from db.runs import steps, transitions
+from db.runs import admission, steps, transitions
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.tapes import mount_backoff
@@ -247,8 +247,8 @@ def _begin_part(work: Work, ending: NextPart) -> NoReturn:
 
     def begin(session: Session, run: ChainRun) -> ChainRun:
         steps.finish(session, work.held, state, result=result)
-        transitions.begin_part(session, run, ending.reason)
-        transitions.new_dispatch(run)
+        admission.begin_part(session, run, ending.reason)
+        admission.new_dispatch(run)
         return run
 
     run = work.db(begin)
@@ -325,7 +325,7 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
         run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)
         if run.wait_until <= now():
             return None
-        transitions.reopen(session, run, Step.PRECHECK)
+        admission.reopen(session, run, Step.PRECHECK)
         transitions.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
         if isinstance(error, NotMountable | WriteProtected):
             _leave_alone(session, run, work.held.step)

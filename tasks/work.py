@@ -19,7 +19,7 @@ from celery_app import guards, settings, wiring
 from db import events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun
-from db.runs import steps, transitions
+from db.runs import announcing, steps, transitions
 from db.runs.steps import Claim
 from policy.errors import Consequence, TapelineError
 from policy.guard import Doubt
@@ -149,7 +149,7 @@ class Work:
 
     def announce(self, event: str, reason: Message) -> None:
         """Put an event that is not the run's end into the outbox."""
-        self.db(lambda session, run: transitions.announce(session, run, event, reason))
+        self.db(lambda session, run: announcing.announce(session, run, event, reason))
 
     @cached_property
     def drive_name(self) -> str:

@@ -24,7 +24,7 @@ from cli.render import ending, output, watch
 from db import views
 from db.engine import Database
 from db.models import ChainRun, ScheduledTask
-from db.runs import transitions
+from db.runs import starting, transitions
 from db.schedules.schedules import put
 from db.sets import catalog
 from db.sets.as_json import sets_json
@@ -266,7 +266,7 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
     output.say(M("Restoring everything into a temporary folder, and comparing"), style="bold")
     with tempfile.TemporaryDirectory(prefix="tapeline-restore-") as target:
         with database.transaction() as session:
-            run = transitions.start_restore(
+            run = starting.start_restore(
                 session,
                 set_id=backup["set_id"],
                 drive=backup["drive"],

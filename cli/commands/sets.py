@@ -16,7 +16,7 @@ from cli.render import ending, output, watch
 from cli.render.output import AsJson, examples
 from db.errors import NotFound
 from db.models import BackupSet, now
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import schedules
 from db.sets import (
     catalog,
@@ -284,7 +284,7 @@ def verify(
     with stack.database() as database:
         with database.transaction() as session:
             restores.check_on_tape([catalog.get(session, set_id)])
-            run = transitions.start_verify(
+            run = starting.start_verify(
                 session, set_id=set_id, drive=name, percent=sample, requested_by=person.name()
             )
         chain.release(run.drive, brief=True)
@@ -364,7 +364,7 @@ def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive:
     name = drive or settings.load().default_drive
     settings.load().drive(name)
     with database.transaction() as session:
-        run = transitions.start_restore(
+        run = starting.start_restore(
             session, set_id=set_id, drive=name, options=options, requested_by=person.name()
         )
     chain.release(run.drive, brief=True)

@@ -18,7 +18,7 @@ from cli.render.output import AsJson, examples
 from db import views
 from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Drive, TapeCartridge
-from db.runs import transitions
+from db.runs import starting
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
 from policy import units
@@ -186,7 +186,7 @@ def import_tape(
     with stack.database() as database:
         with database.transaction() as session:
             options = {"identity": str(identity.absolute())} if identity else {}
-            run = transitions.start_import(session, drive=name, options=options, requested_by=person.name())
+            run = starting.start_import(session, drive=name, options=options, requested_by=person.name())
         chain.release(run.drive, brief=True)
         if as_json or not wait:
             if as_json:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import doubts, events
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, ScheduledTask
-from db.runs import transitions
+from db.runs import admission, transitions
 from db.schedules import planner, schedules
 from db.states import ACTIVE, RunState, StepState
 from policy.message import M, Message
@@ -42,7 +42,7 @@ def hold_back(session: Session, drive: str | None = None) -> None:
         if run.state is RunState.RUNNING:
             for step in run.steps:
                 if step.part == run.part and step.state is StepState.RUNNING:
-                    transitions.reopen(session, run, step.step)
+                    admission.reopen(session, run, step.step)
             transitions.transition(session, run, RunState.WAITING_FOR_TAPE, reason)
         elif run.reason != reason.to_json():
             run.reason = reason.to_json()

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
-from db.runs.transitions import period_refusal
+from db.runs.starting import period_refusal
 from db.schedules import planner, schedules
 from db.sets import lineage
 from db.states import BackupType

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.models import ChainRun, ScheduledTask
-from db.runs import transitions
+from db.runs import starting
 from db.states import RunState, Trigger
 from policy.errors import UsageError
 from policy.message import M, Message
@@ -171,7 +171,7 @@ def to_write(schedule: ScheduledTask, moment: datetime) -> Iterator[datetime]:
     If its success is far in the future, because of a wrong clock, the search ends.
     """
     times = islice(ahead([schedule], moment), COUNTED)
-    return (at for at, row in times if transitions.period_refusal(row, at) is None)
+    return (at for at, row in times if starting.period_refusal(row, at) is None)
 
 
 def next_to_write(schedule: ScheduledTask, moment: datetime) -> datetime | None:
@@ -186,7 +186,7 @@ def next_start(schedule: ScheduledTask, moment: datetime) -> datetime | None:
     if due is not None and due <= moment and problem_of(schedule) is None:
         latest = overdue(rule_of(schedule), due, moment).latest
         in_time = moment - latest <= timedelta(seconds=schedule.grace_seconds)
-        if in_time and transitions.period_refusal(schedule, latest) is None:
+        if in_time and starting.period_refusal(schedule, latest) is None:
             return moment
     return next_to_write(schedule, moment)
 
@@ -227,7 +227,7 @@ def _replan(session: Session, schedule: ScheduledTask, moment: datetime) -> list
     made: list[ChainRun] = []
     if old is not None and old + PUNCTUAL < moment:
         reason = M("It was due {due}; it has been changed since.", due=local(schedule, old))
-        made += _made(transitions.record_missed(session, schedule, old, reason))
+        made += _made(starting.record_missed(session, schedule, old, reason))
     if schedule.plan_error is not None:
         made += _report_broken(session, schedule, moment)
     return made
@@ -235,7 +235,7 @@ def _replan(session: Session, schedule: ScheduledTask, moment: datetime) -> list
 
 def _report_broken(session: Session, schedule: ScheduledTask, moment: datetime) -> list[ChainRun]:
     reason = M("No run can be planned any more: {problem}", problem=schedule.plan_error)
-    return _made(transitions.record_missed(session, schedule, moment, reason))
+    return _made(starting.record_missed(session, schedule, moment, reason))
 
 
 def _decide(session: Session, schedule: ScheduledTask, moment: datetime) -> list[ChainRun]:
@@ -244,14 +244,14 @@ def _decide(session: Session, schedule: ScheduledTask, moment: datetime) -> list
     due = overdue(rule_of(schedule), schedule.next_run_time, moment)
     late = moment - due.latest
     in_time = late <= timedelta(seconds=schedule.grace_seconds)
-    if not in_time and transitions.period_refusal(schedule, due.latest) is None:
+    if not in_time and starting.period_refusal(schedule, due.latest) is None:
         reason = _missed(schedule, due, due.count)
-        return _made(transitions.record_missed(session, schedule, due.latest, reason))
+        return _made(starting.record_missed(session, schedule, due.latest, reason))
     made = []
     if due.before_latest is not None:
         reason = _missed(schedule, due, due.count - 1)
-        made += _made(transitions.record_missed(session, schedule, due.before_latest, reason))
-    run = transitions.start(session, schedule, due_at=due.latest, trigger=Trigger.SCHEDULE)
+        made += _made(starting.record_missed(session, schedule, due.before_latest, reason))
+    run = starting.start(session, schedule, due_at=due.latest, trigger=Trigger.SCHEDULE)
     if run is not None and run.state is RunState.QUEUED and late > PUNCTUAL:
         events.record(
             session,

@@ -10,7 +10,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
 from db.models import ChainRun, now
-from db.runs import transitions
+from db.runs import announcing, transitions
 from db.states import RunState
 from db.tapes import cartridges, drives, mount_backoff
 from policy.message import M
@@ -71,4 +71,4 @@ def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> Non
     if run.reason != reason.to_json():
         run.reason = reason.to_json()
         events.record(session, run, reason)
-        transitions.announce(session, run, "waiting_for_tape", reason)
+        announcing.announce(session, run, "waiting_for_tape", reason)

@@ -18,7 +18,7 @@ from celery_app.celery import app
 from db import doubts, events, leaps
 from db.admin import holds
 from db.models import ChainRun, ChainStep, now
-from db.runs import recoveries, steps, transitions
+from db.runs import admission, announcing, recoveries, steps, transitions
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.tapes import drives
@@ -116,8 +116,8 @@ def _taken_over(session: Session, run: ChainRun) -> Step | None:
     step = _running_step(session, run)
     if step is not None:
         return _resume(session, run, step, _died(step))
-    opened = transitions.first_open_step(session, run)
-    transitions.new_dispatch(run)
+    opened = admission.first_open_step(session, run)
+    admission.new_dispatch(run)
     return opened.step if opened else None
 
 
@@ -188,15 +188,15 @@ def _resume(session: Session, run: ChainRun, step: ChainStep, reason: Message) -
         remedy = M("See in its worker's log what ends it, then: tapeline runs retry {run}", run=run.id)
         transitions.transition(session, run, RunState.FAILED, given_up, remedy)
         return None
-    transitions.reopen(session, run, step.step)
-    transitions.new_dispatch(run)
+    admission.reopen(session, run, step.step)
+    admission.new_dispatch(run)
     events.record(session, run, M("Resumed from {step}.", step=step.step.value), step=step.step)
     return step.step
 
 
 def _send_again(session: Session, run: ChainRun) -> Step | None:
     """No step is running: the run was handed over, or its message was lost, or it has just been sent."""
-    step = transitions.first_open_step(session, run)
+    step = admission.first_open_step(session, run)
     if step is None:
         return None
     handed_over = _was_handed_over(session, run, step)
@@ -207,7 +207,7 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
         return None
     if step.step in AT_THE_DRIVE and not drives.is_alive(session, run.drive):
         return None
-    transitions.new_dispatch(run)
+    admission.new_dispatch(run)
     if handed_over:
         told, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
     else:
@@ -248,7 +248,7 @@ def _remind(session: Session, run: ChainRun, event: str, remedy: Message | None 
     last = events.last_announced(session, run, event)
     if last and now() - last >= timedelta(seconds=settings.load().reminder_seconds):
         reason = Message.from_json(run.reason) if run.reason else None
-        transitions.announce(session, run, event, reason, remedy)
+        announcing.announce(session, run, event, reason, remedy)
 
 
 def _look_after_held(run_id: int) -> None:
@@ -296,5 +296,5 @@ def _may_ask_to_look(session: Session, run: ChainRun) -> bool:
     return (
         not poll_waiting.is_on_its_way(run)
         and drives.is_alive(session, run.drive)
-        and not transitions.has_drive(session, run.drive)
+        and not admission.has_drive(session, run.drive)
     )

@@ -16,7 +16,7 @@ from backup.request import check_patterns
 from celery_app import settings, wiring
 from celery_app.health import BrokerUnavailable
 from db.models import ChainRun, Drive, ScheduledTask, now
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import forecast, planner, schedules
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
@@ -132,7 +132,7 @@ def _due(schedule: ScheduledTask, due: datetime | None) -> Finding:
 
 
 def _period(schedule: ScheduledTask, when: When) -> Finding:
-    refusal = transitions.period_refusal(schedule, now())
+    refusal = starting.period_refusal(schedule, now())
     if refusal is None:
         return Finding("period", M("This period has no backup yet."))
     if when is When.BY_HAND:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from celery_app import wiring
 from celery_app.celery import app
 from db.models import ChainRun, ScheduledTask
-from db.runs import transitions
+from db.runs import starting
 from db.states import RunState, Trigger
 from tasks import chain
 
@@ -30,7 +30,7 @@ def start(schedule_id: int, due_at: str) -> str:
         if schedule is None:
             log.warning("there is no such schedule", schedule=schedule_id)
             return "no such schedule"
-        run = transitions.start(session, schedule, due_at=moment, trigger=Trigger.SCHEDULE)
+        run = starting.start(session, schedule, due_at=moment, trigger=Trigger.SCHEDULE)
         run = run or _decided(session, schedule_id, moment)
     if run.state is RunState.SKIPPED:
         chain.ask("tapeline.deliver", run_id=run.id)

@@ -10,7 +10,7 @@ from celery_app import messenger, wiring
 from celery_app.celery import app
 from db import events
 from db.models import BackupTask, ChainRun, ChainStep, now
-from db.runs import steps, transitions
+from db.runs import starting, steps, transitions
 from db.runs.steps import Claim
 from db.states import PASSED, RunState, Step, StepState
 from db.tapes import drives
@@ -52,7 +52,7 @@ def _read_back(session: Session, run: ChainRun) -> None:
     """Queue the verification that the record of a backup requests; it has its own run and result."""
     percent = session.scalar(select(BackupTask.verify_percent).where(BackupTask.run_id == run.id))
     if percent and run.set_id:
-        queued = transitions.start_verify(
+        queued = starting.start_verify(
             session, set_id=run.set_id, drive=run.drive, percent=percent, requested_by=run.requested_by
         )
         events.record(

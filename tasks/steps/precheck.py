@@ -8,7 +8,7 @@ from celery_app import drive_programs
 from celery_app.drive_programs import ProgramMissing
 from db import events
 from db.models import ChainRun
-from db.runs import transitions
+from db.runs import announcing, starting
 from db.states import Kind, Step, Trigger
 from db.tapes import cartridges, drives
 from policy.errors import TapelineError
@@ -55,7 +55,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
 def _period(run: ChainRun) -> Message | None:
     if run.schedule is None or run.trigger is not Trigger.SCHEDULE:
         return None
-    return transitions.period_refusal(run.schedule, run.due_at)
+    return starting.period_refusal(run.schedule, run.due_at)
 
 
 def _clock(session: Session, run: ChainRun) -> Message | None:
@@ -112,7 +112,7 @@ def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> N
     if doubt is None or events.last_announced(session, run, "capacity"):
         return
     events.record(session, run, doubt, step=Step.PRECHECK, level="warning")
-    transitions.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
+    announcing.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: cartridges.Medium) -> WrongTape | None:

@@ -16,7 +16,7 @@ from backup.request import SetRequest, SetSummary
 from backup.write import write_set
 from db import events
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
-from db.runs import transitions
+from db.runs import times
 from db.sets import catalog, lineage
 from db.states import RecordState, Step
 from db.tapes import (
@@ -370,7 +370,7 @@ def _complete(session: Session, run: ChainRun, target: Target, summary: SetSumma
     )
     record.state = RecordState.COMPLETED
     record.finished_at = now()
-    worked = transitions.worked_seconds(run) or 0.0
+    worked = times.worked_seconds(run) or 0.0
     seconds = max(min(_elapsed(record.started_at, record.finished_at), worked), 0.001)
     run.progress = {**(run.progress or {}), "seconds": seconds, "phases": asdict(summary.seconds)}
     pace.tell(session, run, summary)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import events
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, FormatPermit, ScheduledTask, TapeCartridge, now
-from db.runs import transitions
+from db.runs import starting, transitions
 from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType, RunState, Trigger
@@ -52,7 +52,7 @@ def _medium(tape: TapeCartridge) -> dict[str, Any]:
 
 
 def _failed_run(session: Session, row: ScheduledTask) -> None:
-    run = transitions.start(
+    run = starting.start(
         session, row, due_at=now() - timedelta(hours=1), trigger=Trigger.MANUAL, requested_by=HOSTILE
     )
     assert run is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from db.models import BackupTask, ScheduledTask
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import schedules
 from db.states import Trigger
 from tests.system import System
@@ -81,7 +81,7 @@ def test_what_a_file_no_longer_names_is_removed_and_its_history_stays(system: Sy
 
     def run_weekly(session):  # type: ignore[no-untyped-def]
         row = schedules.get(session, "weekly")
-        return transitions.start(session, row, due_at=datetime.now(UTC), trigger=Trigger.MANUAL).id  # type: ignore[union-attr]
+        return starting.start(session, row, due_at=datetime.now(UTC), trigger=Trigger.MANUAL).id  # type: ignore[union-attr]
 
     run_id = system.ask(run_weekly)
     system.schedule("never-ran", system.folder)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from backup.compare import compare_trees
 from db.models import Notification, now
-from db.runs import transitions
+from db.runs import admission, starting
 from db.schedules.schedules import put
 from db.states import Trigger
 from db.tapes import cartridges, permits
@@ -224,8 +224,8 @@ def is_being_formatted(session: Any, tape_id: str) -> None:
     cartridge = cartridges.find(session, tape_id)
     assert cartridge is not None
     row = put(session, "other", drive="tape1", sources=["/data"])
-    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = transitions.admit(session, "tape1")
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = admission.admit(session, "tape1")
     assert run is not None
     shown = {"state": "formatted", "label": cartridge.label, "volume_uuid": cartridge.volume_uuid}
     permit = permits.store(session, run, shown, "TP20200101", Decision(True, (), (M("past"),), ()))

@@ -25,7 +25,7 @@ from celery_app.config import KEY_PREFIX
 from celery_app.queues import CONTROL, TAPE, queue
 from cli import sample
 from db.models import ChainRun
-from db.runs import transitions
+from db.runs import retrying, starting
 from db.schedules import schedules
 from db.states import ACTIVE, RunState, Trigger
 from embedded.postgres import Postgres
@@ -70,7 +70,7 @@ for line in sys.stdin:
 
 def _start(session: Any, schedule: str, due: datetime) -> tuple[int, int]:
     row = schedules.get(session, schedule)
-    run = transitions.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    run = starting.start(session, row, due_at=due, trigger=Trigger.MANUAL)
     assert run is not None
     return row.id, run.id
 
@@ -284,7 +284,7 @@ class Site(System):
     def _cancel_waiting(session: Any) -> None:
         waiting = select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE)
         for run_id in session.scalars(waiting).all():
-            transitions.cancel(session, run_id, "the next test")
+            retrying.cancel(session, run_id, "the next test")
 
     def close(self) -> None:
         if "_sender" in vars(self):

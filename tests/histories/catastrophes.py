@@ -8,7 +8,7 @@ from pathlib import Path
 from db.admin import dump, holds
 from db.admin import load as undump
 from db.models import now
-from db.runs import transitions
+from db.runs import starting
 from tasks import chain
 from tests.histories import truth
 from tests.histories.world import DRIVES, World
@@ -52,7 +52,7 @@ def import_tape(world: World, drive: str, barcode: str) -> None:
     """``tapeline tape import`` of a cartridge that stands on the shelf of a drive."""
     world.insert(drive, barcode)
     with world.session() as session:
-        run = transitions.start_import(session, drive=drive, options={}, requested_by="operator")
+        run = starting.start_import(session, drive=drive, options={}, requested_by="operator")
     chain.release(run.drive, brief=True)
     world.drain()
 

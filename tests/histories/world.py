@@ -17,7 +17,7 @@ from celery_app import guards, settings
 from db import leaps
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import schedules
 from db.states import ACTIVE, RunState, Step, Trigger
 from db.states import Kind as RunKind
@@ -269,7 +269,7 @@ class World:
         """``tapeline schedule run``: what the command does."""
         with self.session() as session:
             row = session.scalars(select(ScheduledTask).filter_by(name=schedule)).one()
-            run = transitions.start(
+            run = starting.start(
                 session, row, due_at=now(), trigger=Trigger.MANUAL, options=dict(options or {})
             )
             assert run is not None
@@ -284,7 +284,7 @@ class World:
         with self.session() as session:
             number = len(list(self.parts.folder.glob("restored/*")))
             target = self.parts.folder / "restored" / f"{set_id}-{number}"
-            run = transitions.start_restore(
+            run = starting.start_restore(
                 session,
                 set_id=set_id,
                 drive=drive,

@@ -19,7 +19,8 @@ from db.bigint import exact
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartridge, now
-from db.runs.transitions import cancel, start
+from db.runs.retrying import cancel
+from db.runs.starting import start
 from db.schedules import schedules
 from db.sets import catalog, lineage, versions
 from db.sets.catalog import FileRow

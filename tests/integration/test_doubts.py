@@ -14,7 +14,7 @@ from db.admin import holds
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, Notification, now
-from db.runs import transitions
+from db.runs import admission, retrying
 from db.sets import lineage
 from db.states import ACTIVE, BackupType, RunState, Step
 from db.tapes.facts import Shelf
@@ -42,13 +42,13 @@ def test_a_held_run_has_neither_drive_nor_set(database: Database) -> None:
         run = a_run(session)
         run.set_id = "20261130T020000Z-ab12"
         doubts.hold(session, run, [FEWER, EMPTY], WEEK)
-        assert (run.state, run.set_id, transitions.has_drive(session, "tape0")) == (
+        assert (run.state, run.set_id, admission.has_drive(session, "tape0")) == (
             RunState.HELD,
             None,
             False,
         )
         assert RunState.HELD in ACTIVE
-        assert transitions.first_open_step(session, run).step is Step.PRECHECK  # type: ignore[union-attr]
+        assert admission.first_open_step(session, run).step is Step.PRECHECK  # type: ignore[union-attr]
         assert run.wait_until is not None
         assert now() + WEEK - run.wait_until < timedelta(minutes=1)
         said = session.scalars(select(Notification.facts).where(Notification.event == "held")).one()
@@ -75,7 +75,7 @@ def test_accepted_once(database: Database) -> None:
         assert doubts.accepted(run) == [FEWER]
         with pytest.raises(NotAllowed, match="only a HELD run"):
             doubts.accept(session, run.id, "li", "again")
-        assert transitions.admit(session, "tape0") is run
+        assert admission.admit(session, "tape0") is run
         # Held for something else, it has to be accepted once more; what was accepted stays so.
         doubts.hold(session, run, [EMPTY], WEEK)
         doubts.accept(session, run.id, "wang", "emptied")
@@ -99,16 +99,16 @@ def test_it_looks_once_more_or_is_cancelled_or_fails(database: Database) -> None
     """A retry accepts nothing; nobody in time is a failure that can be retried."""
     with database.transaction() as session:
         run = held(session)
-        transitions.retry(session, run.id, None, "li", "mounted again")
+        retrying.retry(session, run.id, None, "li", "mounted again")
         assert (run.state, run.accepted) == (RunState.QUEUED, [])
-        transitions.admit(session, "tape0")
+        admission.admit(session, "tape0")
         doubts.hold(session, run, [FEWER], WEEK)
         doubts.expire(session, run)
         assert (run.state, str(run.reason).count("Half of it is gone.")) == (RunState.FAILED, 1)
-        transitions.retry(session, run.id, None, "li", None)
-        transitions.admit(session, "tape0")
+        retrying.retry(session, run.id, None, "li", None)
+        admission.admit(session, "tape0")
         doubts.hold(session, run, [FEWER], WEEK)
-        assert transitions.cancel(session, run.id, "li").state is RunState.CANCELLED
+        assert retrying.cancel(session, run.id, "li").state is RunState.CANCELLED
 
 
 def survey(files: int) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_what_was_held_is_no_reason_to_lose_anything(database: Database, end: st
         if end == "failed":
             doubts.expire(session, run)
         elif end == "cancelled":
-            transitions.cancel(session, run.id, "li")
+            retrying.cancel(session, run.id, "li")
         session.refresh(begun)
         assert begun.state in {SetState.WRITING, SetState.INCOMPLETE}
         on_it = {each.id: each for each in Shelf(session).known(tape.id).sets}

@@ -19,7 +19,7 @@ from db.admin import dump, load
 from db.engine import Database
 from db.errors import DatabaseNotMigrated, DumpFailed
 from db.models import BackupArchive, BackupSet, Base, ChainRun, Notification, RunEvent, now
-from db.runs.transitions import start
+from db.runs.starting import start
 from db.schedules import schedules
 from db.sets.catalog import FileRow, add_archive
 from db.states import Kind, RunState, Trigger

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import ChainRun, now
-from db.runs import transitions
+from db.runs import admission, retrying, transitions
 from db.tapes import (
     cartridges,
     drives,
@@ -87,7 +87,7 @@ def test_a_retry_forgets_what_failed(database: Database) -> None:
         run = failed(session, BLANK)
         transitions.transition(session, run, transitions.RunState.FAILED, WHY)
         assert run.tape_failed is not None
-        transitions.retry(session, run.id, None, "me", None)
+        retrying.retry(session, run.id, None, "me", None)
         assert run.tape_failed is None
 
 
@@ -118,8 +118,8 @@ def test_the_label_that_was_named_is_not_named_any_more_in_the_part_that_follows
 
         assert decision().denials == (Denial.ALREADY_USED,)
         transitions.transition(session, run, transitions.RunState.FAILED, WHY)
-        transitions.retry(session, run.id, None, "me", None)
+        retrying.retry(session, run.id, None, "me", None)
         assert isinstance(run_backup._not_to_write(session, run, named), NextPart)
-        transitions.begin_part(session, run, WHY)
+        admission.begin_part(session, run, WHY)
         run.tape_seen = named
         assert decision().denials == (Denial.RETAINED_SETS,)

@@ -14,7 +14,7 @@ from db import clock
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.models import ChainRun, now
-from db.runs import steps, transitions
+from db.runs import admission, starting, steps, transitions
 from db.schedules import schedules
 from db.states import RunState, Step, Trigger
 from db.tapes import drives
@@ -47,8 +47,8 @@ def begun(database: Database, drive: str) -> int:
     with database.transaction() as session:
         row = schedules.put(session, f"on-{drive}", drive=drive, sources=["/data"], time_zone="UTC")
         drives.register(session, name=drive, driver="virtual", host="h", worker="w", queue=f"tape.{drive}")
-        assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-        run = transitions.admit(session, drive)
+        assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        run = admission.admit(session, drive)
         assert run
         return run.id
 

@@ -14,7 +14,7 @@ from cli.render import output
 from db.engine import Database
 from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCartridge, now
-from db.runs import steps, transitions
+from db.runs import admission, starting, steps, transitions
 from db.schedules import schedules
 from db.sets import catalog, restores
 from db.sets.as_json import sets_json
@@ -33,8 +33,8 @@ LABEL_ALONE = {"state": "formatted", "label": "TP20241015", "empty": False}
 def run_at(session: Session, drive: str) -> ChainRun:
     """A run that has the drive."""
     row = schedules.put(session, f"at {drive}", drive=drive, sources=["/data"])
-    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = transitions.admit(session, drive)
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = admission.admit(session, drive)
     assert run
     return run
 

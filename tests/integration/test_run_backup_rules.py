@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import BackupArchive, BackupSet, BackupTask, ChainRun, TapeCartridge, now
-from db.runs import transitions
+from db.runs import admission, starting
 from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType, RecordState, Trigger
@@ -32,8 +32,8 @@ SOUND = {CartridgeState.ACTIVE, CartridgeState.FULL}
 def a_run(session: Session, **record: Any) -> ChainRun:
     """A run that has come as far as its record."""
     schedule = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert transitions.start(session, schedule, due_at=now(), trigger=Trigger.MANUAL)
-    run = transitions.admit(session, "tape0")
+    assert starting.start(session, schedule, due_at=now(), trigger=Trigger.MANUAL)
+    run = admission.admit(session, "tape0")
     assert run
     facts = {"is_template": False, "template_id": schedule.template_id, "run_id": run.id, "name": "monthly"}
     facts |= {"type": BackupType.FULL, "sources": ["/data"], "state": RecordState.PENDING}

@@ -18,7 +18,7 @@ from celery_app import guards, settings, wiring
 from db.engine import Database
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainStep, RunEvent, now
-from db.runs import steps, transitions
+from db.runs import retrying, steps, transitions
 from db.runs.steps import Claim
 from db.states import RunState, Step, StepState
 from db.tapes import drives
@@ -85,7 +85,7 @@ def test_the_heart_brings_the_wish_to_stop(database: Database, held: Claim) -> N
     with Work(None, held) as work:  # type: ignore[arg-type]
         work.check()
         with database.transaction() as session:
-            transitions.cancel(session, held.run_id, "me")
+            retrying.cancel(session, held.run_id, "me")
 
         def is_heard() -> bool:
             try:

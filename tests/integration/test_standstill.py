@@ -12,7 +12,7 @@ from celery_app import celery, wiring
 from db import alerts
 from db.engine import Database
 from db.models import Notification, RunEvent, now
-from db.runs import steps, transitions
+from db.runs import admission, retrying, starting, steps, transitions
 from db.schedules import schedules
 from db.states import RunState, Step, Trigger
 from db.tapes import drives
@@ -41,8 +41,8 @@ def begun(database: Database, *, worker: bool = True) -> int:
         row = schedules.put(session, "monthly", drive="tape0", sources=["/data"], time_zone="UTC")
         if worker:
             drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
-        assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-        run = transitions.admit(session, "tape0")
+        assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        run = admission.admit(session, "tape0")
         assert run
         return run.id
 
@@ -138,7 +138,7 @@ def test_a_step_that_does_not_obey(database: Database, tasks: list[str]) -> None
     number = begun(database)
     at_work(database, number)
     with database.transaction() as session:
-        transitions.cancel(session, number, "li")
+        retrying.cancel(session, number, "li")
         session.flush()
         run = transitions.get(session, number)
         run.cancel_requested_at = now() - HOUR
@@ -170,9 +170,9 @@ def test_a_drive_without_a_living_worker(database: Database, tasks: list[str]) -
         transitions.transition(session, transitions.get(session, number), RunState.FAILED, M("for the test"))
     with database.transaction() as session:
         row = session.scalars(select(schedules.ScheduledTask)).one()
-        again = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        again = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert again
-        assert transitions.admit(session, "tape0")
+        assert admission.admit(session, "tape0")
     recover.recover()
     assert of(database, again.id)[1] == ["started", "stalled"]
 
@@ -215,9 +215,9 @@ def test_no_look_behind_a_run_or_for_nobody(database: Database, tasks: list[str]
     waits(database)
     with database.transaction() as session:
         row = schedules.put(session, "other", drive="tape0", sources=["/data"], time_zone="UTC")
-        other = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        other = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert other
-        assert transitions.admit(session, "tape0")
+        assert admission.admit(session, "tape0")
     recover.recover()
     assert "tapeline.look" not in tasks
     with database.transaction() as session:

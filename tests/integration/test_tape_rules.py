@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import BackupSet, ChainRun, TapePool, now
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules import calendar, planner, schedules
 from db.states import BackupType, RunState, Trigger
 from db.tapes import cartridges, permits
@@ -28,8 +28,8 @@ WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "em
 def run_at_tape0(session: Session, **options: Any) -> ChainRun:
     """A run by hand that has the drive."""
     row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
-    run = transitions.admit(session, "tape0")
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
+    run = admission.admit(session, "tape0")
     assert run
     return run
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import BackupSet
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import schedules, sync
 from db.schedules.sync import Action
 from db.sets import catalog, imports
@@ -85,9 +85,7 @@ def test_the_keys_of_a_removed_schedule_count_and_what_is_no_key_does_not(databa
         for name, keys in {"mail": ["age1mail"], "broken": ["nonsense"], "open": []}.items():
             schedules.put(session, name, drive="tape0", sources=["/data"], template={"encrypt_to": keys})
         assert catalog.keys_in_use(session, is_key) == ("age1mail",)
-        assert transitions.start(
-            session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL
-        )
+        assert starting.start(session, schedules.get(session, "mail"), due_at=MOMENT, trigger=Trigger.MANUAL)
         changes = sync.differences(session, [], prune=True)
         assert ("mail", Action.ARCHIVE) in {(change.schedule, change.action) for change in changes}
         sync.apply(session, [], changes, MOMENT)

@@ -21,7 +21,7 @@ from db.models import (
     TapeCartridge,
     now,
 )
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType, Kind, RunState, Step, Trigger
@@ -91,10 +91,10 @@ def test_an_increment_asks_for_no_tape_that_it_would_refuse(database: Database, 
 def _started(session: Session, kind: Kind = Kind.BACKUP) -> ChainRun:
     row, _ = _nightly(session)
     if kind is Kind.BACKUP:
-        transitions.start(session, row, due_at=datetime(2026, 12, 1, tzinfo=UTC), trigger=Trigger.MANUAL)
+        starting.start(session, row, due_at=datetime(2026, 12, 1, tzinfo=UTC), trigger=Trigger.MANUAL)
     else:
-        transitions.start_restore(session, set_id=SET, drive="tape0", options={}, requested_by=None)
-    run = transitions.admit(session, "tape0")
+        starting.start_restore(session, set_id=SET, drive="tape0", options={}, requested_by=None)
+    run = admission.admit(session, "tape0")
     assert run
     return run
 
@@ -127,8 +127,8 @@ def test_a_verification_says_how_much_it_has_read(database: Database) -> None:
     """That it has succeeded is little: files and bytes, as of a backup and a restore."""
     with database.transaction() as session:
         _nightly(session)
-        asked = transitions.start_verify(session, set_id=SET, drive="tape0", percent=5, requested_by=None)
-        run = transitions.admit(session, "tape0")
+        asked = starting.start_verify(session, set_id=SET, drive="tape0", percent=5, requested_by=None)
+        run = admission.admit(session, "tape0")
         assert run is asked
         session.get_one(ChainStep, (run.id, 1, Step.VERIFY)).result = {"files": 3, "bytes": 70, "damaged": 0}
         transitions.transition(session, run, RunState.SUCCEEDED)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from celery_app.scheduler import DatabaseScheduler
 from db.engine import Database
 from db.models import ChainRun, Notification
-from db.runs import transitions
+from db.runs import starting
 from db.schedules import planner, schedules
 from db.states import Trigger
 from policy.times.period import ScheduleType
@@ -120,9 +120,7 @@ class Year:
             at, name, change = self.operators.pop(0)
             with self.database.transaction() as session:
                 if change is None:
-                    transitions.start(
-                        session, schedules.get(session, name), due_at=at, trigger=Trigger.MANUAL
-                    )
+                    starting.start(session, schedules.get(session, name), due_at=at, trigger=Trigger.MANUAL)
                     self.finish_runs(session)
                 else:
                     self.edit(session, name, *change)

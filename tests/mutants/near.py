@@ -29,6 +29,9 @@ GROUPS = (
         "rows",
         (
             "db/tapes/permits.py",
+            "db/runs/admission.py",
+            "db/runs/retrying.py",
+            "db/runs/starting.py",
             "db/runs/transitions.py",
             "db/runs/steps.py",
             "db/tapes/cartridges.py",

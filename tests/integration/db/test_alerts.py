@@ -15,7 +15,7 @@ from db.admin import processes
 from db.admin.processes import Reading
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, Process, ScheduledTask, TapeCartridge
-from db.runs import transitions
+from db.runs import starting, transitions
 from db.schedules import calendar, planner, schedules
 from db.schedules.needs import needed
 from db.sets import catalog
@@ -49,7 +49,7 @@ def end(session: Session, run: ChainRun, *states: RunState) -> None:
 def a_run(session: Session, day: int, *states: RunState) -> ChainRun:
     row = schedules.get(session, "nightly")
     due = datetime(2026, 11, day, 2, tzinfo=UTC)
-    run = transitions.start(session, row, due_at=due, trigger=Trigger.MANUAL)
+    run = starting.start(session, row, due_at=due, trigger=Trigger.MANUAL)
     assert run is not None
     end(session, run, *states)
     return run

@@ -13,7 +13,7 @@ from db import failures
 from db.engine import Database
 from db.errors import NotAllowed
 from db.models import ChainRun, RunEvent
-from db.runs import transitions
+from db.runs import admission, retrying, transitions
 from db.schedules import schedules
 from db.states import Kind, RunState, Trigger
 from policy.message import Message
@@ -115,8 +115,8 @@ def test_a_failure_that_a_person_dismisses_stands_no_more(database: Database) ->
         assert [str(Message.from_json(each)) for each in told] == [
             "Dismissed by li: it came from the snapshot"
         ]
-        transitions.retry(session, run_id, None, "li", None)
-        transitions.admit(session, "tape0")
+        retrying.retry(session, run_id, None, "li", None)
+        admission.admit(session, "tape0")
         transitions.transition(session, transitions.get(session, run_id), F)
         assert standing(session) == [run_id]
 

@@ -18,7 +18,7 @@ from db import (
 from db.engine import Database
 from db.errors import NotAllowed, NotFound
 from db.models import Notification, now
-from db.runs import transitions
+from db.runs import admission, announcing, retrying
 from db.states import RunState
 from db.tapes import permits
 from notify.facts import Facts
@@ -95,7 +95,7 @@ def test_every_message_and_today_say_it(database: Database) -> None:
     with database.transaction() as session:
         run = a_run(session)
         freezes.freeze(session, "audit", "li", "an audit")
-        transitions.announce(session, run, "capacity", M("nearly full"))
+        announcing.announce(session, run, "capacity", M("nearly full"))
         events.announce_once(session, "drive:tape0", "drive_back", {"event": "drive_back"})
         frozen = {
             row.event: (row.facts.get("frozen") or {}).get("id")
@@ -118,13 +118,13 @@ def test_the_guard_freezes_once_for_a_run(database: Database) -> None:
         )
         [frozen] = freezes.standing(session)
         assert (frozen.name, frozen.frozen_by, frozen.run_id) == (f"run-{run.id}", None, run.id)
-        transitions.retry(session, run.id, None, "li", None)
-        transitions.admit(session, "tape0")
+        retrying.retry(session, run.id, None, "li", None)
+        admission.admit(session, "tape0")
         doubts.hold(session, run, [ENCRYPTED], timedelta(days=1))
         assert freezes.standing(session) == [frozen]
         doubts.accept(session, run.id, "li", "a new disk encryption")
         assert (run.state, freezes.standing(session)) == (RunState.QUEUED, [frozen])
-        transitions.admit(session, "tape0")
+        admission.admit(session, "tape0")
         freezes.lift(session, frozen.name, "li", "it is ours")
         doubts.hold(session, run, [ENCRYPTED], timedelta(days=1))
         assert [each.name for each in freezes.standing(session)] == [f"run-{run.id}-2"]

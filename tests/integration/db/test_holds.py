@@ -11,8 +11,8 @@ from db import alerts
 from db.admin import holds
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun, ScheduledTask, now
-from db.runs import steps, transitions
+from db.models import ChainRun, RunEvent, ScheduledTask, now
+from db.runs import admission, retrying, starting, steps, transitions
 from db.schedules import planner, schedules
 from db.states import RunState, Step, StepState, Trigger
 from policy.times.period import ScheduleType
@@ -22,14 +22,14 @@ EACH_MINUTE = {"schedule_type": ScheduleType.INTERVAL, "schedule_config": {"ever
 
 def queued(session: Session, name: str, drive: str = "tape0") -> ChainRun:
     row = schedules.put(session, name, drive=drive, sources=["/data"], **EACH_MINUTE)
-    run = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
     assert run is not None
     return run
 
 
 def running(session: Session) -> ChainRun:
     queued(session, "running")
-    run = transitions.admit(session, "tape0")
+    run = admission.admit(session, "tape0")
     assert run is not None
     return run
 
@@ -53,19 +53,19 @@ def test_a_held_run_takes_no_step_and_gives_its_drive_back(database: Database) -
         assert steps.claim(session, run.id, run.dispatch, Step.CREATE_RECORD, "worker")
         held(session)
         assert steps.claim(session, run.id, run.dispatch, Step.FORMAT_TAPE, "worker") is None
-        imported = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
-        assert transitions.admit(session, "tape0") is None
+        imported = starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        assert admission.admit(session, "tape0") is None
         holds.hold_back(session, "tape0")
         assert (run.state, "restored" in str(run.reason)) == (RunState.WAITING_FOR_TAPE, True)
-        assert transitions.admit(session, "tape0") is imported
+        assert admission.admit(session, "tape0") is imported
         transitions.transition(session, imported, RunState.SUCCEEDED)
-        assert transitions.admit(session, "tape0") is None
+        assert admission.admit(session, "tape0") is None
         [concern] = [
             each for each in alerts.alerts(session, now(), [], lambda _: False) if each.run == run.id
         ]
         assert "tapeline database release --run" in str(concern.message)
         holds.release_run(session, run.id, "li")
-        assert transitions.admit(session, "tape0") is run
+        assert admission.admit(session, "tape0") is run
         assert steps.claim(session, run.id, run.dispatch, Step.CREATE_RECORD, "worker")
         with pytest.raises(NotAllowed, match="not held"):
             holds.release_run(session, run.id, "li")
@@ -85,15 +85,15 @@ def test_what_was_queued_or_waited_goes_on_when_it_is_released(database: Databas
         holds.hold_back(session)
         told = [
             event
-            for event in session.query(transitions.RunEvent).filter_by(run_id=run.id)
+            for event in session.query(RunEvent).filter_by(run_id=run.id)
             if "restored" in str(event.message)
         ]
         holds.hold_back(session)
         assert len(told) == 1
-        assert transitions.admit(session, "tape0") is None
+        assert admission.admit(session, "tape0") is None
         holds.release_run(session, run.id, "li")
         assert (run.state, run.wait_until) == (RunState.QUEUED, None)
-        assert transitions.admit(session, "tape0") is run
+        assert admission.admit(session, "tape0") is run
 
 
 def test_a_held_schedule_fires_neither_by_itself_nor_by_hand(database: Database) -> None:
@@ -107,7 +107,7 @@ def test_a_held_schedule_fires_neither_by_itself_nor_by_hand(database: Database)
         assert planner.attend(session, row.id, now()) == []
         assert (planner.planned_time(row), planner.next_to_write(row, now())) == (None, None)
         assert "tapeline database release --schedule minute" in str(planner.problem_of(row))
-        by_hand = transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+        by_hand = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
         assert by_hand is not None
         assert (by_hand.state, "held" in str(by_hand.reason)) == (RunState.SKIPPED, True)
         moment = now()
@@ -124,6 +124,6 @@ def test_a_failed_run_that_somebody_retries_is_not_held(database: Database) -> N
         run = running(session)
         transitions.transition(session, run, RunState.FAILED)
         held(session)
-        transitions.retry(session, run.id, None, "li", None)
+        retrying.retry(session, run.id, None, "li", None)
         assert not run.is_held
-        assert transitions.admit(session, "tape0") is run
+        assert admission.admit(session, "tape0") is run

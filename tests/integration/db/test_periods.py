@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import ChainRun, ScheduledTask
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules.schedules import put
 from db.states import RunState, Trigger
 from policy.times.period import ScheduleType
@@ -31,13 +31,13 @@ LATER = timedelta(minutes=5)
 
 
 def start(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> ChainRun:
-    run = transitions.start(session, schedule, due_at=due_at, trigger=trigger)
+    run = starting.start(session, schedule, due_at=due_at, trigger=trigger)
     assert run is not None
     return run
 
 
 def succeed(session: Session, run: ChainRun) -> None:
-    admitted = transitions.admit(session, run.drive)
+    admitted = admission.admit(session, run.drive)
     assert admitted is not None
     transitions.transition(session, admitted, RunState.SUCCEEDED)
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from db.engine import Database
 from db.models import ChainRun, Notification, RunEvent, ScheduledTask
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules import planner, schedules
 from db.states import RunState, Trigger
 from policy.message import Message
@@ -47,7 +47,7 @@ def row_of(database: Database) -> ScheduledTask:
 def end(database: Database, run: ChainRun, state: RunState = RunState.SUCCEEDED) -> None:
     """Let a queued run run and end."""
     with database.transaction() as session:
-        admitted = transitions.admit(session, "tape0")
+        admitted = admission.admit(session, "tape0")
         assert admitted
         assert admitted.id == run.id
         transitions.transition(session, admitted, state)
@@ -151,7 +151,7 @@ def test_what_has_its_backup_already_was_not_missed(database: Database) -> None:
     """A run by hand did the period's work while beat was away."""
     make(database, grace_seconds=3600)
     with database.transaction() as session:
-        by_hand = transitions.start(
+        by_hand = starting.start(
             session, schedules.get(session, "nightly"), due_at=DUE + DAY / 24, trigger=Trigger.MANUAL
         )
     assert by_hand

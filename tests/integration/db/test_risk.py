@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import BackupSet, ChainRun, now
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules import schedules
 from db.sets import catalog, lineage
 from db.states import BackupType, RunState, Trigger
@@ -43,8 +43,8 @@ def full(session: Session, serial: str, template_id: int) -> BackupSet:
 
 def holder(session: Session, name: str, drive: str) -> ChainRun:
     row = schedules.put(session, name, drive=drive, sources=["/data"])
-    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = transitions.admit(session, drive)
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = admission.admit(session, drive)
     assert run
     return run
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed, NotFound
 from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask
-from db.runs import steps, transitions
+from db.runs import admission, retrying, starting, steps, times, transitions
 from db.schedules import planner, schedules
 from db.sets import catalog
 from db.states import STEPS, TRANSITIONS, BackupType, Kind, RunState, Step, StepState, Trigger
@@ -28,7 +28,7 @@ def schedule(session: Session, name: str = "monthly", drive: str = "tape0") -> S
 
 
 def start(session: Session, name: str = "monthly", due: datetime = DUE, **how: Any) -> ChainRun | None:
-    return transitions.start(
+    return starting.start(
         session, schedule(session, name), due_at=due, trigger=how.get("trigger", Trigger.SCHEDULE)
     )
 
@@ -37,7 +37,7 @@ def running(database: Database, name: str = "monthly") -> ChainRun:
     """A run that owns its drive."""
     with database.transaction() as session:
         start(session, name, trigger=Trigger.MANUAL, due=datetime.now(UTC))
-        run = transitions.admit(session, "tape0")
+        run = admission.admit(session, "tape0")
         assert run
         return run
 
@@ -55,8 +55,8 @@ def test_a_start_is_announced_once(database: Database) -> None:
     with database.transaction() as session:
         found = transitions.get(session, run.id)
         transitions.transition(session, found, RunState.FAILED)
-        transitions.retry(session, run.id, None, "li", None)
-        transitions.admit(session, "tape0")
+        retrying.retry(session, run.id, None, "li", None)
+        admission.admit(session, "tape0")
         said = session.scalars(select(Notification.event).order_by(Notification.id)).all()
     assert said == ["started", "failed"]
 
@@ -72,12 +72,12 @@ def test_a_reason_to_wait_is_announced_once(database: Database) -> None:
             transitions.transition(session, found, RunState.WAITING_FOR_TAPE, M(reason))
             assert _waits_announced(session) == times
             transitions.transition(session, found, RunState.QUEUED)
-            transitions.admit(session, "tape0")
+            admission.admit(session, "tape0")
         found.wait_until = datetime.now(UTC)
         transitions.transition(session, found, RunState.FAILED)
-        transitions.retry(session, run.id, None, "li", None)
+        retrying.retry(session, run.id, None, "li", None)
         assert found.wait_until is None
-        transitions.admit(session, "tape0")
+        admission.admit(session, "tape0")
         transitions.transition(session, found, RunState.WAITING_FOR_TAPE, M("another tape"))
         assert _waits_announced(session) == 3
 
@@ -155,13 +155,13 @@ def test_a_drive_is_given_in_the_order_of_arrival_to_one_run_at_a_time(database:
     """The second run waits until the first has ended, then has its turn before the third."""
     with database.transaction() as session:
         ids = [run.id for name in ("a", "b", "c") if (run := start(session, name))]
-        admitted = transitions.admit(session, "tape0")
+        admitted = admission.admit(session, "tape0")
         assert admitted
         assert admitted.id == ids[0]
         assert admitted.dispatch == 1
-        assert transitions.admit(session, "tape0") is None
+        assert admission.admit(session, "tape0") is None
         transitions.transition(session, admitted, RunState.FAILED)
-        following = transitions.admit(session, "tape0")
+        following = admission.admit(session, "tape0")
         assert following
         assert following.id == ids[1]
 
@@ -174,7 +174,7 @@ def test_two_admissions_at_once_give_the_drive_to_one(database: Database) -> Non
 
     def admit() -> None:
         with database.transaction() as session:
-            transitions.admit(session, "tape0")
+            admission.admit(session, "tape0")
 
     threads = [threading.Thread(target=admit) for _ in range(4)]
     for thread in threads:
@@ -218,8 +218,8 @@ def test_who_lost_the_claim_changes_nothing_more(database: Database) -> None:
     lost = claimed(database, run)
     with database.transaction() as session:
         found = transitions.get(session, run.id, lock=True)
-        transitions.reopen(session, found, Step.PRECHECK)
-        transitions.new_dispatch(found)
+        admission.reopen(session, found, Step.PRECHECK)
+        admission.new_dispatch(found)
         run = found
     mine = claimed(database, run)
     for act in (
@@ -260,11 +260,11 @@ def test_a_failed_run_goes_on_from_its_failed_step_or_an_earlier_one(
     with database.transaction() as session:
         if not allowed:
             with pytest.raises(NotAllowed, match="run_backup"):
-                transitions.retry(session, run.id, step, "me", None)
+                retrying.retry(session, run.id, step, "me", None)
             return
-        retried = transitions.retry(session, run.id, step, "me", "because")
+        retried = retrying.retry(session, run.id, step, "me", "because")
         assert retried.state is RunState.QUEUED
-        opened = transitions.first_open_step(session, retried)
+        opened = admission.first_open_step(session, retried)
         assert opened
         assert opened.step is (step or Step.RUN_BACKUP)
         story = session.scalars(select(RunEvent.message).where(RunEvent.run_id == run.id)).all()
@@ -276,9 +276,9 @@ def test_only_a_failed_run_is_retried(database: Database) -> None:
     run = running(database)
     with database.transaction() as session:
         with pytest.raises(NotAllowed, match="RUNNING"):
-            transitions.retry(session, run.id, None, "me", None)
+            retrying.retry(session, run.id, None, "me", None)
         with pytest.raises(NotFound, match="tapeline runs"):
-            transitions.retry(session, 999, None, "me", None)
+            retrying.retry(session, 999, None, "me", None)
 
 
 def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Database) -> None:
@@ -287,7 +287,7 @@ def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Datab
     fail(database, run, Step.PRECHECK)
     other = running(database)
     with database.transaction() as session, pytest.raises(NotAllowed, match=f"Run {other.id}"):
-        transitions.retry(session, run.id, None, "me", None)
+        retrying.retry(session, run.id, None, "me", None)
 
 
 def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
@@ -295,13 +295,13 @@ def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
     run = running(database)
     held = claimed(database, run)
     with database.transaction() as session:
-        assert transitions.cancel(session, run.id, "me").state is RunState.RUNNING
+        assert retrying.cancel(session, run.id, "me").state is RunState.RUNNING
     with database.transaction() as session:
         assert steps.beat(session, held) is True
         steps.finish(session, held, StepState.SUCCEEDED)
-        assert transitions.cancel(session, run.id, "me").state is RunState.CANCELLED
+        assert retrying.cancel(session, run.id, "me").state is RunState.CANCELLED
         with pytest.raises(NotAllowed, match="CANCELLED"):
-            transitions.cancel(session, run.id, "me")
+            retrying.cancel(session, run.id, "me")
 
 
 @pytest.mark.parametrize("before", RunState)
@@ -344,18 +344,18 @@ def test_a_run_took_as_long_as_it_worked(database: Database) -> None:
     with database.transaction() as session:
         found = transitions.get(session, run.id)
         for state in (RunState.WAITING_FOR_TAPE, RunState.FAILED):
-            assert transitions.worked_seconds(found) == pytest.approx(0, abs=60)
+            assert times.worked_seconds(found) == pytest.approx(0, abs=60)
             found.started_at -= hour  # type: ignore[operator]
             transitions.transition(session, found, state)
             assert found.idle_since
             found.idle_since -= hour
             found.started_at -= hour  # type: ignore[operator]
             if state is RunState.FAILED:
-                transitions.retry(session, found.id, None, "li", None)
+                retrying.retry(session, found.id, None, "li", None)
             else:
                 transitions.transition(session, found, RunState.QUEUED)
-            transitions.admit(session, "tape0")
-            assert transitions.worked_seconds(found) == pytest.approx(3600, abs=60)
+            admission.admit(session, "tape0")
+            assert times.worked_seconds(found) == pytest.approx(3600, abs=60)
             found.started_at += hour
         found.started_at -= hour
         transitions.transition(session, found, RunState.SUCCEEDED)
@@ -369,7 +369,7 @@ def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database)
     with database.transaction() as session:
         run = start(session, due=due)
         assert run
-        admitted = transitions.admit(session, "tape0")
+        admitted = admission.admit(session, "tape0")
         assert admitted
         transitions.transition(session, admitted, RunState.SUCCEEDED)
         assert schedule(session).last_success_time == due
@@ -399,7 +399,7 @@ def test_a_period_is_settled_by_a_set_of_its_type(
         row.template.type, row.schedule_config = template, {"day": 1, "at": "02:00"}
         run = start(session, due=DUE - timedelta(hours=1), trigger=Trigger.MANUAL)
         assert run
-        admitted = transitions.admit(session, "tape0")
+        admitted = admission.admit(session, "tape0")
         assert admitted
         stored = BackupSet(
             id="20261101T010000Z-0001", type=made, state=SetState.COMPLETE, sources=["/"],
@@ -425,7 +425,7 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
         due = datetime.now(UTC)
         night = start(session, due=due)
         assert night
-        transitions.admit(session, "tape0")
+        admission.admit(session, "tape0")
         transitions.transition(session, night, RunState.SUCCEEDED)
     with database.transaction() as session:
         row = schedules.get(session, "monthly")
@@ -435,15 +435,15 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
         assert row.last_failure_time == transitions.get(session, failed.id).finished_at
         assert row.last_failure_time < first
         skipped = start(session, due=due + timedelta(seconds=1))
-        transitions.record_missed(session, row, due + timedelta(seconds=2), M("nobody was there"))
+        starting.record_missed(session, row, due + timedelta(seconds=2), M("nobody was there"))
         assert skipped
         assert skipped.state is RunState.SKIPPED
         assert (row.last_run_time, row.last_success_time) == (first, due)
         expected = {"runs": 2, "successes": 1, "failures": 1, "skipped": 1, "missed": 1}
         assert schedules.counts(session, row) == expected
     with database.transaction() as session:
-        transitions.retry(session, failed.id, None, "li", None)
-        again = transitions.admit(session, "tape0")
+        retrying.retry(session, failed.id, None, "li", None)
+        again = admission.admit(session, "tape0")
         assert again
         transitions.transition(session, again, RunState.SUCCEEDED)
         row = schedules.get(session, "monthly")
@@ -456,16 +456,16 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
 def test_what_follows_a_run_of_a_schedule_was_not_started_by_hand(database: Database) -> None:
     """A verification that a backup asks for has nobody who asked, unless somebody started the backup."""
     with database.transaction() as session:
-        by_itself = transitions.start_import(session, drive="tape0", options={}, requested_by=None)
-        by_hand = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
+        by_itself = starting.start_import(session, drive="tape0", options={}, requested_by=None)
+        by_hand = starting.start_import(session, drive="tape0", options={}, requested_by="li")
         assert (by_itself.trigger, by_hand.trigger) == (Trigger.SCHEDULE, Trigger.MANUAL)
 
 
 def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
     """It goes on by itself, also where no schedule asked for it; its clock is the one of the setting."""
     with database.transaction() as session:
-        run = transitions.start_import(session, drive="tape0", options={}, requested_by="li")
-        transitions.admit(session, "tape0")
+        run = starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        admission.admit(session, "tape0")
         run.wait_until = datetime(2026, 12, 1, 8, tzinfo=UTC)
         remedy = M("Insert {tapes}, then: tapeline runs retry {run}", tapes="A", run=run.id)
         transitions.transition(session, run, RunState.WAITING_FOR_TAPE, M("the reason"), remedy)

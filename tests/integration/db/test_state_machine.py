@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed
 from db.models import Base, ChainRun, ChainStep, FormatPermit, Notification
-from db.runs import steps, transitions
+from db.runs import admission, retrying, starting, steps, transitions
 from db.schedules import schedules
 from db.states import ACTIVE, ENDED, PASSED, STEPS, Kind, RunState, Step, StepState, Trigger
 
@@ -64,7 +64,7 @@ class Pipeline(RuleBasedStateMachine):
     def announce(self, name: str, trigger: Trigger) -> None:
         self.minutes += 1
         with self.session() as session:
-            run = transitions.start(
+            run = starting.start(
                 session,
                 schedules.get(session, name),
                 due_at=DUE + timedelta(minutes=self.minutes),
@@ -80,12 +80,12 @@ class Pipeline(RuleBasedStateMachine):
     @rule()
     def admit(self) -> None:
         with self.session() as session:
-            run = transitions.admit(session, "tape0")
+            run = admission.admit(session, "tape0")
             if run:
                 self.send(session, run)
 
     def send(self, session: Session, run: ChainRun) -> None:
-        opened = transitions.first_open_step(session, run)
+        opened = admission.first_open_step(session, run)
         assert opened
         names = STEPS[run.kind]
         self.messages += [(run.id, run.dispatch, step) for step in names[names.index(opened.step) :]]
@@ -129,18 +129,18 @@ class Pipeline(RuleBasedStateMachine):
             run = transitions.get(session, held.run_id, lock=True)
             row = session.get(ChainStep, (held.run_id, held.part, held.step))
             if run.state is RunState.RUNNING and row and row.state is StepState.RUNNING:
-                transitions.reopen(session, run, held.step)
-                transitions.new_dispatch(run)
+                admission.reopen(session, run, held.step)
+                admission.new_dispatch(run)
                 self.send(session, run)
 
     @rule(number=st.integers(1, 12), step=st.none() | st.sampled_from(Step))
     def retry(self, number: int, step: Step | None) -> None:
-        self.try_it(lambda session: transitions.retry(session, number, step, "operator", None))
+        self.try_it(lambda session: retrying.retry(session, number, step, "operator", None))
 
     @rule(number=st.integers(1, 12))
     def cancel(self, number: int) -> None:
         def act(session: Session) -> None:
-            self.note_end(transitions.cancel(session, number, "operator"))
+            self.note_end(retrying.cancel(session, number, "operator"))
 
         self.try_it(act)
 

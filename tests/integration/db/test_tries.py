@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import ChainRun, now
-from db.runs import transitions
+from db.runs import admission, retrying, starting, transitions
 from db.schedules import schedules
 from db.states import RunState, Trigger
 from db.tapes import drives, mount_backoff
@@ -22,8 +22,8 @@ def waiting(session: Session) -> ChainRun:
     """A run that has tried BAD once."""
     drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
     row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert transitions.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
-    run = transitions.admit(session, "tape0")
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL)
+    run = admission.admit(session, "tape0")
     assert run
     drives.looked(session, "tape0", BAD)
     mount_backoff.failed(session, run)
@@ -86,5 +86,5 @@ def test_an_operator_has_it_tried_at_once(database: Database) -> None:
         assert mount_backoff.may_try(run, BAD)
         mount_backoff.failed(session, run)
         transitions.transition(session, run, RunState.FAILED)
-        transitions.retry(session, run.id, None, "li", None)
+        retrying.retry(session, run.id, None, "li", None)
         assert mount_backoff.may_try(run, BAD)

@@ -9,7 +9,7 @@ from sqlalchemy import event, select
 from db import views
 from db.engine import Database
 from db.models import ChainRun, Drive
-from db.runs import transitions
+from db.runs import admission, starting, transitions
 from db.schedules import schedules
 from db.states import RunState, Trigger
 from db.tapes import drives
@@ -22,7 +22,7 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
     with database.transaction() as session:
         for number in range(3):
             row = schedules.put(session, f"s{number}", drive="tape0", sources=["/data"])
-            run = transitions.start(
+            run = starting.start(
                 session, row, due_at=DUE + timedelta(days=number), trigger=Trigger.MANUAL, requested_by="me"
             )
             assert run is not None
@@ -46,8 +46,8 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
 def test_the_step_at_which_a_run_waits_for_a_tape_is_named(database: Database) -> None:
     with database.transaction() as session:
         row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-        assert transitions.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
-        run = transitions.admit(session, "tape0")
+        assert starting.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
+        run = admission.admit(session, "tape0")
         assert run
         assert not any(step.get("waits") for step in views.whole_run_json(session, run)["steps"])
         transitions.transition(session, run, RunState.WAITING_FOR_TAPE)

@@ -1,0 +1,104 @@
+"""Which queued run gets a drive, how often a run was sent, and where it goes on: step and part."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from db import events
+from db.models import ChainRun, ChainStep, now
+from db.runs import starting, transitions
+from db.states import (
+    STEPS,
+    RunState,
+    Step,
+    StepState,
+)
+from policy.message import M, Message
+
+
+def admit(session: Session, drive: str) -> ChainRun | None:
+    """Give the drive to the oldest queued run, if the drive is free; it becomes RUNNING with a new dispatch.
+
+    The caller commits and then sends the run's chain. One admission at a time for each drive.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
+    if has_drive(session, drive):
+        return None
+    run = session.scalar(
+        select(ChainRun)
+        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED, ~ChainRun.is_held)
+        .order_by(ChainRun.queued_at, ChainRun.id)
+        .limit(1)
+        .with_for_update(of=ChainRun)
+    )
+    if run is None or not transitions.transition(session, run, RunState.RUNNING):
+        return None
+    new_dispatch(run)
+    return run
+
+
+def has_drive(session: Session, drive: str) -> bool:
+    """Whether a run has this drive."""
+    running = select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
+    return session.scalar(running) is not None
+
+
+def _admission_key(drive: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"admit:{drive}".encode(), digest_size=8).digest(), signed=True)
+
+
+def new_dispatch(run: ChainRun) -> None:
+    """Give the run a new dispatch number, so that every message sent before does nothing."""
+    run.dispatch += 1
+    run.dispatched_at = now()
+
+
+def first_open_step(session: Session, run: ChainRun) -> ChainStep | None:
+    """The first unfinished step of the run's part, or None."""
+    return session.scalar(
+        select(ChainStep)
+        .where(
+            ChainStep.run_id == run.id,
+            ChainStep.part == run.part,
+            ChainStep.state.not_in([StepState.SUCCEEDED, StepState.SKIPPED]),
+        )
+        .order_by(ChainStep.position)
+        .limit(1)
+    )
+
+
+def begin_part(session: Session, run: ChainRun, reason: Message) -> None:
+    """Let the run pass the chain again, with another cartridge and so under its own permit.
+
+    The unfinished steps of the part before are marked as not needed. The caller gives the run a new dispatch.
+    """
+    session.execute(
+        update(ChainStep)
+        .where(
+            ChainStep.run_id == run.id,
+            ChainStep.part == run.part,
+            ChainStep.state.not_in([StepState.SUCCEEDED, StepState.SKIPPED]),
+        )
+        .values(state=StepState.SKIPPED, finished_at=now(), result={"reason": reason.to_json()})
+    )
+    run.part += 1
+    run.tape_seen = None
+    run.tape_failed = None
+    run.wait_until = None
+    starting.add_steps(session, run)
+    session.expire(run, ["steps"])
+    events.record(session, run, M("Part {part} begins: {reason}", part=run.part, reason=reason.to_json()))
+
+
+def reopen(session: Session, run: ChainRun, step: Step) -> None:
+    """Make a step and all that follow it in this part claimable again."""
+    position = STEPS[run.kind].index(step)
+    session.execute(
+        update(ChainStep)
+        .where(ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.position >= position)
+        .values(state=StepState.PENDING, heartbeat_at=None, finished_at=None, error=None, result=None)
+    )
+    session.expire(run, ["steps"])

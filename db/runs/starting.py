@@ -1,0 +1,212 @@
+"""Whether a run comes to be: an occurrence of a schedule, or a request; a refusal is a skipped run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db import events
+from db.errors import NotFound
+from db.models import BackupSet, ChainRun, ChainStep, ScheduledTask, now
+from db.runs import announcing
+from db.sets import catalog
+from db.states import (
+    ACTIVE,
+    STEPS,
+    Kind,
+    RunState,
+    Trigger,
+)
+from policy.message import M, Message
+from policy.times import period
+
+
+def start(
+    session: Session,
+    schedule: ScheduledTask,
+    *,
+    due_at: datetime,
+    trigger: Trigger,
+    requested_by: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> ChainRun | None:
+    """Decide whether a run of a schedule exists; the decision is a row in either case.
+
+    A refusal is a run in state SKIPPED with its reason. Returns None if this ``due_at`` was seen before: the
+    decision was made then.
+    """
+    seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    if session.scalar(seen):
+        return None
+    run = ChainRun(
+        kind=Kind.BACKUP,
+        schedule_id=schedule.id,
+        trigger=trigger,
+        requested_by=requested_by,
+        drive=schedule.drive,
+        due_at=due_at,
+        period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        options=options or {},
+    )
+    refusal = _refusal(session, schedule, due_at, trigger)
+    if refusal is None:
+        refusal = _insert_queued(session, run, schedule.name)
+    if refusal is not None:
+        _insert_skipped(session, run, refusal)
+    return run
+
+
+def of_moment(session: Session, schedule: ScheduledTask, due_at: datetime) -> ChainRun:
+    """The run of a schedule that was due at a moment."""
+    query = select(ChainRun).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    return session.scalars(query).one()
+
+
+def _refusal(session: Session, schedule: ScheduledTask, due_at: datetime, trigger: Trigger) -> Message | None:
+    if not schedule.enabled:
+        return M("Schedule '{schedule}' is disabled.", schedule=schedule.name)
+    if schedule.is_held:
+        return M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name)
+    active = session.scalar(
+        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
+    )
+    if active:
+        return already_active(schedule.name, active)
+    return period_refusal(schedule, due_at) if trigger is Trigger.SCHEDULE else None
+
+
+def already_active(schedule: str, run_id: int) -> Message:
+    return M("Run {run} of schedule '{schedule}' is not finished yet.", run=run_id, schedule=schedule)
+
+
+def period_refusal(schedule: ScheduledTask, due_at: datetime) -> Message | None:
+    """Why an automatic run due at ``due_at`` has nothing to do, or None."""
+    if not period.is_done(schedule.schedule_type, due_at, schedule.last_success_time, schedule.time_zone):
+        return None
+    return M(
+        "Period {period} of schedule '{schedule}' has its backup already.",
+        period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        schedule=schedule.name,
+    )
+
+
+def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | None:
+    """Insert a run, or say which active run was faster; the partial unique index decides."""
+    run.state = RunState.QUEUED
+    try:
+        with session.begin_nested():
+            session.add(run)
+            session.flush()
+    except IntegrityError as error:
+        if "uq_chain_runs_active_schedule" not in str(error.orig):
+            raise
+        active = session.scalar(
+            select(ChainRun.id).where(ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE))
+        )
+        return already_active(schedule, active or 0)
+    add_steps(session, run)
+    events.record(session, run, _queued(run))
+    return None
+
+
+def _queued(run: ChainRun) -> Message:
+    if run.requested_by:
+        return M("Queued for drive {drive} by {who}.", drive=run.drive, who=run.requested_by)
+    return M("Queued for drive {drive}.", drive=run.drive)
+
+
+def _insert_skipped(session: Session, run: ChainRun, refusal: Message) -> None:
+    run.state = RunState.SKIPPED
+    run.reason = refusal.to_json()
+    run.finished_at = now()
+    session.add(run)
+    session.flush()
+    events.record(session, run, M("Skipped: {reason}", reason=refusal.to_json()))
+    announcing.announce_state(session, run, refusal)
+
+
+def record_missed(
+    session: Session, schedule: ScheduledTask, due_at: datetime, reason: Message
+) -> ChainRun | None:
+    """Record an occurrence that nothing could start in time: a SKIPPED run, announced as missed.
+
+    Returns None if this ``due_at`` was decided before.
+    """
+    seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
+    if session.scalar(seen):
+        return None
+    run = ChainRun(
+        kind=Kind.BACKUP,
+        schedule_id=schedule.id,
+        trigger=Trigger.SCHEDULE,
+        state=RunState.SKIPPED,
+        drive=schedule.drive,
+        due_at=due_at,
+        period=None
+        if schedule.plan_error
+        else period.key(schedule.schedule_type, due_at, schedule.time_zone),
+        reason=reason.to_json(),
+        finished_at=now(),
+    )
+    session.add(run)
+    session.flush()
+    events.record(session, run, M("Missed: {reason}", reason=reason.to_json()), level="warning")
+    remedy = M("If it is still wanted, run it now: tapeline schedule run {name}", name=schedule.name)
+    announcing.announce(session, run, "missed", reason, remedy)
+    return run
+
+
+def start_restore(
+    session: Session,
+    *,
+    set_id: str,
+    drive: str,
+    options: dict[str, Any],
+    requested_by: str | None,
+) -> ChainRun:
+    """Queue a restore of a set. Raises NotFound."""
+    if session.get(BackupSet, set_id) is None:
+        raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
+    run = ChainRun(kind=Kind.RESTORE, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_verify(
+    session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
+) -> ChainRun:
+    """Queue a verification of so many percent of a set. Raises NotFound."""
+    cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
+    options = {"percent": percent, "cartridges": cartridges}
+    run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def start_import(
+    session: Session, *, drive: str, options: dict[str, Any], requested_by: str | None
+) -> ChainRun:
+    """Queue an import of the tape in a drive."""
+    run = ChainRun(kind=Kind.IMPORT, drive=drive, options=options, requested_by=requested_by)
+    return _queue(session, run)
+
+
+def _queue(session: Session, run: ChainRun) -> ChainRun:
+    """Queue a run without a schedule; if nobody requested it, it follows a run of a schedule."""
+    run.trigger = Trigger.MANUAL if run.requested_by else Trigger.SCHEDULE
+    run.state, run.due_at = RunState.QUEUED, now()
+    session.add(run)
+    session.flush()
+    add_steps(session, run)
+    events.record(session, run, _queued(run))
+    return run
+
+
+def add_steps(session: Session, run: ChainRun) -> None:
+    session.add_all(
+        ChainStep(run_id=run.id, part=run.part, step=step, position=position)
+        for position, step in enumerate(STEPS[run.kind])
+    )
+    session.flush()
