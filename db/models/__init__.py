@@ -1,0 +1,33 @@
+"""The tables; the words are in docs/glossary.md. Times are UTC with time zone; sizes are bytes."""
+
+from db.models.base import Base, now
+from db.models.hosts import ClockMark, Drive, DriveCheck, Freeze, Process
+from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
+from db.models.schedules import BackupTask, ScheduledTask
+from db.models.sets import PATH_INDEXED, BackupArchive, BackupFile, BackupSet
+from db.models.tapes import ErasableTape, FormatPermit, MountFailure, TapeCartridge, TapePool
+
+__all__ = [
+    "PATH_INDEXED",
+    "BackupArchive",
+    "BackupFile",
+    "BackupSet",
+    "BackupTask",
+    "Base",
+    "ChainRun",
+    "ChainStep",
+    "ClockMark",
+    "Drive",
+    "DriveCheck",
+    "ErasableTape",
+    "FormatPermit",
+    "Freeze",
+    "MountFailure",
+    "Notification",
+    "Process",
+    "RunEvent",
+    "ScheduledTask",
+    "TapeCartridge",
+    "TapePool",
+    "now",
+]
