@@ -1,1 +1,1 @@
-"""The operator's front door."""
+"""The operator's commands."""

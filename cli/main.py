@@ -1,4 +1,4 @@
-"""``tapeline``: the operator's front door."""
+"""``tapeline``: the operator's commands."""
 
 from __future__ import annotations
 
@@ -141,12 +141,12 @@ app.command("flower", short_help="Run the dashboard, as a service does.")(proces
 app.command("migrate", short_help="Bring the database to this version.")(processes.migrate)
 
 UNREAD = 141
-"""The exit code of a program whose reader has gone, as a shell names it for any other."""
+"""The exit code of a program whose reader has gone, as in a shell."""
 
 _debug = False
 
 CommandLineError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-"""What the parser raises, whether Typer brings its own parser or uses click's."""
+"""The parser's errors, whether Typer has its own parser or uses click's."""
 
 
 @app.callback()
@@ -195,30 +195,30 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Streams that a program can write to, also where none was given."""
+    """Streams that a program can write to, even if none was given."""
     if sys.stdout is None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         sys.stdout = open(nowhere, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
     sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that knows no Chinese shows escapes instead of an error.
+        # A terminal without Chinese shows escapes instead of an error.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _left_alone() -> int:
-    """Nobody reads what is printed any more, as behind ``| head``: what is left of it goes nowhere."""
+    """Nobody reads the output any more, as behind ``| head``: the rest of it is discarded."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     return UNREAD
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """Being asked to end is an ending like any other: servers and workers are stopped in order."""
+    """A request to stop is a normal end: servers and workers are stopped in order."""
     raise SystemExit(128 + number)
 
 
 def _show_usage(error: Any) -> int:
-    """One line; the whole help only where nothing was asked for."""
+    """One line; the whole help only if no command was given."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:

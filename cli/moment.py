@@ -10,8 +10,8 @@ from policy.message import M
 
 
 def parse(option: str, text: str) -> datetime:
-    """A time on the clock of the setting ``time_zone`` unless it names another; a date alone is the end of
-    that day.
+    """A time on the clock of the setting ``time_zone`` unless it names another; a date without a time is the
+    end of that day.
 
     Raises UsageError that names the option.
     """

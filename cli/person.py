@@ -1,4 +1,4 @@
-"""Who gives a command."""
+"""The person who gives a command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def name() -> str:
-    """The user's name; the number of one that this host has no name for, as in containers."""
+    """The user's name; or the number, if this host has no name for it, as in containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""Reading a file of schedules: TOML or YAML, as its name says."""
+"""Reads a file of schedules: TOML or YAML, by its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policy.message import M
 
 
 def load(path: Path) -> Any:
-    """What the file holds. Raises UsageError that names the file and, where it is known, the line."""
+    """The contents of the file. Raises UsageError that names the file and, if it is known, the line."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(

@@ -1,4 +1,5 @@
-"""What a button does. Each asks once: a page that says what will happen, then the deed, told in the story."""
+"""The buttons. Each asks once: a page shows what will happen, then the button acts, and the story records
+it."""
 
 from __future__ import annotations
 
@@ -25,13 +26,13 @@ from tasks import chain
 from tasks.requests.retry import step_named
 
 FRESH = timedelta(minutes=10)
-"""How long the question whether to start a run may be answered."""
+"""For how long the question whether to start a run may be answered."""
 
 log = structlog.get_logger("tapeline.dashboard")
 
 
 class Button(Page):
-    """GET asks, POST does it and leads back."""
+    """GET asks, POST acts and redirects back."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -39,12 +40,12 @@ class Button(Page):
             raise HTTPError(HTTPStatus.FORBIDDEN, "this dashboard is read-only")
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
-        """Ask. ``seen``: what the answer is about; if that is no longer so, the answer counts for nothing."""
+        """Ask. ``seen``: the state that the answer is about; if that has changed, the answer does nothing."""
         known = {"steps": [], "danger": False, "seen": "", "asks_why": False, **values}
         self.page("ask.html", **known, text=text, deed=deed, back=back)
 
     async def press(self, deed: Callable[[], str]) -> None:
-        """Do it, and lead to the address that it returns."""
+        """Act, and redirect to the address that it returns."""
         self.redirect(await self.work(deed), status=HTTPStatus.SEE_OTHER)
 
     def seen(self) -> str:
@@ -55,7 +56,7 @@ class Button(Page):
 
 
 class Retry(Button):
-    """Go on with a failed run."""
+    """Continue a failed run."""
 
     active = "runs"
 
@@ -84,7 +85,7 @@ class Retry(Button):
 
 
 class Dismiss(Button):
-    """Take a failed run off the list of what needs somebody."""
+    """Dismiss a failed run."""
 
     active = "runs"
 
@@ -110,7 +111,7 @@ class Dismiss(Button):
 
 
 class Accept(Button):
-    """Let a run go on whose sources are not as they were."""
+    """Let a run continue whose sources are not as they were."""
 
     active = "runs"
 
@@ -140,7 +141,7 @@ class Accept(Button):
 
 
 class Cancel(Button):
-    """End a run at its next safe point."""
+    """Cancel a run at its next safe point."""
 
     active = "runs"
 
@@ -166,7 +167,7 @@ class Cancel(Button):
 
 
 class ReleaseRun(Button):
-    """Let a run go on that is held since the database was restored."""
+    """Let a run continue that is held since the database was restored."""
 
     active = "runs"
 
@@ -245,7 +246,7 @@ class RunNow(Button):
 
 
 class Switch(Button):
-    """Let a schedule run, or stop it from running."""
+    """Enable or disable a schedule."""
 
     active = "schedules"
 
@@ -272,7 +273,8 @@ def _id(given: str) -> int:
 
 
 def _retry_steps(session: Session, run_id: int) -> tuple[list[str], str]:
-    """From where a run may go on, and how it was found. Raises NotAllowed for one that has not failed."""
+    """The steps from which a run may continue, and its state when it was read. Raises NotAllowed for one that
+    has not failed."""
     run = transitions.get(session, run_id)
     if run.state not in retrying.MAY_RETRY:
         raise retrying.only_failed(run)
@@ -317,7 +319,8 @@ def _dismiss(session: Session, run_id: int, seen: str, who: str, why: str | None
 
 
 def _moment(seen: str) -> datetime:
-    """When the question was asked: the run is due then, so that two clicks are one run. Raises NotAllowed."""
+    """When the question was asked: that becomes the run's due time, so that a double click starts one run.
+    Raises NotAllowed."""
     try:
         asked_at = datetime.fromisoformat(seen)
     except ValueError:

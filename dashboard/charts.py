@@ -1,4 +1,4 @@
-"""Charts as SVG, made here: no script, and each bar says its figure when it is pointed at."""
+"""Charts as SVG, made here: no script, and each bar shows its figure under the pointer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from policy.message import M
 
 WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 4
 NAMED_EVERY = 90
-"""How wide a name under a bar is; where bars stand closer, not each is named."""
+"""The width of a name under a bar; if bars are closer, some have no name."""
 
 
 def written(runs: list[dict[str, Any]], show: Show) -> str | None:
@@ -37,7 +37,7 @@ def written(runs: list[dict[str, Any]], show: Show) -> str | None:
 
 
 def by_month(months: list[tuple[str, int]], show: Show) -> str | None:
-    """Bars: how much was put on tape in each month. None without any."""
+    """Bars: how much was written to tape in each month. None without any."""
     if not months:
         return None
     titles = [f"{month}: {show.size(count)}" for month, count in months]
@@ -61,7 +61,7 @@ def filled(months: list[tuple[str, int]], capacity: int | None, show: Show) -> s
 
 
 def _drawing(inside: str, title: str, most: str) -> str:
-    """``most`` says what the top of the chart stands for."""
+    """``most``: the meaning of the chart's top."""
     return (
         f'<svg class="tl-chart" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="xMinYMid" role="img" '
         f'aria-label="{xhtml_escape(title)}">'

@@ -1,4 +1,4 @@
-"""Every drive: what is in it, what it does, and what waits for it."""
+"""Every drive: what is in it, what it does, and which runs wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buttons that freeze all formats, and lift that again."""
+"""The buttons that freeze all formats, and lift a freeze."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger("tapeline.dashboard")
 
 
 class Freeze(Button):
-    """Let no tape be formatted."""
+    """Freeze all formats."""
 
     active = "tapes"
 

@@ -9,14 +9,14 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing is loaded from elsewhere, nothing is framed, no script stands in a page."""
+"""Nothing is loaded from elsewhere, nothing is framed, no page contains a script."""
 
 FLOWERS_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
 """One of Flower's pages has its script inline."""
 
 
 class SafeHeaders(OutputTransform):
-    """Adds what a page has not set by itself."""
+    """Adds the headers that a page has not set itself."""
 
     def transform_first_chunk(
         self,

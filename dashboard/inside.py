@@ -1,4 +1,4 @@
-"""Which tape is in which drive, as somebody saw it last."""
+"""Which tape is in which drive, according to the last inspection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Inside:
 
 
 def by_drive(session: Session) -> dict[str, Inside]:
-    """The drives in which a tape was when somebody looked last."""
+    """The drives that had a tape at the last inspection."""
     found = {}
     for drive in session.scalars(select(Drive).order_by(Drive.name)):
         if drive.medium and drive.medium["state"] != "no_medium":
@@ -30,7 +30,7 @@ def by_drive(session: Session) -> dict[str, Inside]:
 
 
 def by_cartridge(session: Session) -> dict[int, Inside]:
-    """The cartridges that are known and in a drive, by their id."""
+    """The known cartridges that are in a drive, by their id."""
     return {
         inside.facts.known.id: inside
         for inside in by_drive(session).values()

@@ -1,4 +1,4 @@
-"""Makes Flower ours: our pages beside its own, behind one login, with headers on everything it sends."""
+"""Adds our pages to Flower, behind one login, with security headers on everything it sends."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dashboard.templating import Loader
 
 
 def install() -> None:
-    """To be called before Flower reads its options; what is given to Flower itself goes before."""
+    """Call this before Flower reads its options; options given to Flower itself take precedence."""
     found = settings.load().flower
     options.address, options.port = found.address, found.port
     login.require(options)
-    # Whatever the environment says: no call of the API without a login.
+    # Regardless of the environment: no call of the API without a login.
     BaseHandler.unauthenticated_api = False
-    # First come, first served; Flower's last route takes everything.
+    # The first match wins; Flower's last route takes everything.
     urls.handlers[:0] = ROUTES
     urls.settings.update(
         template_loader=Loader(),

@@ -1,4 +1,4 @@
-"""In which language a browser is answered."""
+"""The language of an answer to a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notify.words import Language, Words
 
 
 def words_for(request: HTTPServerRequest) -> Words:
-    """The words of the setting ``language``; where nobody has set it, of the browser's first language."""
+    """The words of the setting ``language``; if it is not set, of the browser's first language."""
     found = settings.load()
     if "language" in found.model_fields_set:
         return _words(found.language)

@@ -1,4 +1,4 @@
-"""Who may see the dashboard: the logins that are set, else one that is made for this host."""
+"""Who may see the dashboard: the configured logins, else one that is made for this host."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ USER = "tapeline"
 
 
 def login_file() -> Path:
-    """Where the login that is made stands: ``user:password``, readable by this user alone."""
+    """The file with the generated login: ``user:password``, readable only by this user."""
     return settings.load().state_dir / "dashboard.login"
 
 
 def require(options: Any) -> None:
-    """Have Flower ask for a login, unless it is told to use another one or settings allow none."""
-    # The callback runs each time options have been read; which ones are given is known only then.
+    """Make Flower require a login, unless it is configured to use another one or settings allow none."""
+    # The callback runs each time options have been read; only then are they known.
     options.add_parse_callback(lambda: _require(options))
 
 

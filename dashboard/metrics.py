@@ -26,15 +26,15 @@ from db.states import RunState
 from policy.tapes.facts import CartridgeState
 
 SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
-"""Headers of a proxy on this host: who asks is then somebody else."""
+"""Headers of a proxy on this host: the request then comes from elsewhere."""
 
 
 UNSENT_AFTER = timedelta(minutes=1)
-"""How long after it was due a message may be on its way."""
+"""How long a message may be on its way after it was due."""
 
 
 class Metrics(Page):
-    """Not marked ``authenticated``: it decides by itself who may ask."""
+    """Not marked ``authenticated``: it decides itself who may ask."""
 
     async def get(self) -> None:
         if not (self._is_from_here() or self._has_token() or self._has_login()):
@@ -49,7 +49,7 @@ class Metrics(Page):
         self.write(_text(ours) + prometheus_client.generate_latest())
 
     def prepare(self) -> None:
-        """Whoever has the token may ask by any name."""
+        """With the token, a request may use any host name."""
 
     def _is_from_here(self) -> bool:
         is_direct = not any(name in self.request.headers for name in SEEN_BY_PROXY)
@@ -184,7 +184,7 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
 
 
 def _seconds_of(session: Session, stored: BackupSet) -> float:
-    """How long a set was written, without what its run waited for a tape in the middle of it."""
+    """How long a set was written, without the time in which its run waited for a tape in the middle of it."""
     run = session.get(ChainRun, stored.run_id) if stored.run_id else None
     whole = (stored.finished_at - stored.started_at).total_seconds() if stored.finished_at else 0.0
     worked = times.worked_seconds(run) if run else None

@@ -1,4 +1,4 @@
-"""The ways to our pages from Flower's."""
+"""Links from Flower's pages to ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACES = {
 THEIRS = {"Workers": M("Workers"), "Tasks": M("Tasks"), "Broker": M("Broker")}
 """Entries of Flower's own."""
 _TASK = re.compile(r"run([0-9]{1,18})-[0-9]+-[0-9]+-[a-z_]+")
-"""As ``tasks.chain.message_id`` writes it."""
+"""In the form of ``tasks.chain.message_id``."""
 
 
 def entries(handler: RequestHandler) -> list[tuple[str, str, str]]:
@@ -30,7 +30,7 @@ def entries(handler: RequestHandler) -> list[tuple[str, str, str]]:
 
 
 def flowers(handler: RequestHandler, name: str) -> str:
-    """How an entry of Flower's is called."""
+    """The name of one of Flower's entries."""
     return words_for(handler.request).text(THEIRS[name])
 
 

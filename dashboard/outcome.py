@@ -1,4 +1,4 @@
-"""What came of a step or a run, in a few words, from the figures that it left."""
+"""The result of a step or a run, in a few words, from its figures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TELLING = ("run_backup", "restore", "verify", "import_tape")
 
 
 def of_step(show: Show, step: dict[str, Any]) -> str:
-    """What a step did; nothing for one that left no figures."""
+    """The result of a step; nothing for one that left no figures."""
     found = _text(show, step["name"], step["result"] or {})
     return show(found) if found else ""
 
 
 def of_run(show: Show, run: dict[str, Any]) -> str:
-    """What a run did."""
+    """The result of a run."""
     return ", ".join(filter(None, (of_step(show, each) for each in run["steps"] if each["name"] in TELLING)))
 
 

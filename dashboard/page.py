@@ -1,4 +1,4 @@
-"""What every page of ours has: a login, a language, the database, and errors in one line."""
+"""The base of all our pages: a login, a language, the database, and errors in one line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STATUS: dict[type[TapelineError], HTTPStatus] = {
 
 
 class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
-    """A page of ours: every method is marked ``authenticated``, and a test holds it."""
+    """A page of ours: every method is marked ``authenticated``, and a test enforces that."""
 
     active = ""
     """The entry of the navigation that it belongs to."""
@@ -48,17 +48,17 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
         self.set_header("Cache-Control", "no-store")
 
     def prepare(self) -> None:
-        """Where nobody logs in, a name that another site gave to this host opens nothing."""
+        """Without logins, a host name that another site points at this host opens nothing."""
         options = self.application.options
         if not (options.basic_auth or options.auth or self.is_asked_by_our_name()):
             raise HTTPError(HTTPStatus.FORBIDDEN, "without a login this dashboard answers as localhost alone")
 
     def is_asked_by_our_name(self) -> bool:
-        """Whether the address that was asked for is this host's own, and not a name that leads here."""
+        """Whether the requested address is this host's own, and not a name that only resolves to it."""
         return self.request.host_name.strip("[]") in LOOPBACK
 
     def check_xsrf_cookie(self) -> None:
-        """A button is pressed on our own page, by whoever is logged in; Flower is content with less."""
+        """A button works only from our own page, for a logged-in user; Flower requires less."""
         site = self.request.headers.get("Sec-Fetch-Site")
         origin = self.request.headers.get("Origin")
         if site not in {None, "same-origin"} or (origin and urlsplit(origin).netloc != self.request.host):
@@ -71,21 +71,21 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
 
     @property
     def user(self) -> str:
-        """Who presses a button, as the run's story names it."""
+        """Who presses a button, in the form of the run's story."""
         if isinstance(self.current_user, str):
             return self.current_user
-        # Flower has checked it by now.
+        # Flower has checked it already.
         scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic" and self.application.options.basic_auth:
             return _user_of(credentials)
         return f"dashboard ({self.request.remote_ip})"
 
     def link(self, *parts: str | int, **query: str | None) -> str:
-        """The address of one of our pages or Flower's, whatever prefix Flower has."""
+        """The address of one of our pages or Flower's, with any prefix of Flower."""
         return address(self, *parts, **query)
 
     async def work(self, what: Callable[[], T]) -> T:
-        """Do what waits for a database or a broker without holding up the others."""
+        """Run what waits for a database or a broker without delaying other requests."""
         return await IOLoop.current().run_in_executor(None, what)
 
     async def ask(self, question: Callable[[Session], T]) -> T:
@@ -140,7 +140,7 @@ def _user_of(credentials: str) -> str:
 
 
 class Static(StaticFileHandler):
-    """Our style sheet and script; they hold nothing of anybody's."""
+    """Our style sheet and script; they contain nothing personal."""
 
     def initialize(self) -> None:  # type: ignore[override]  # the folder is always the same
         super().initialize(path=str(Path(__file__).parent / "static"))

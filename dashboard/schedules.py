@@ -1,4 +1,4 @@
-"""Every schedule: its next times, how it went last, a switch; and the calendar of the coming weeks."""
+"""Every schedule: its next times, its last result, a switch; and the calendar of the coming weeks."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:
 
 
 def _changes(ahead: list[Entry]) -> list[dict[str, Any]]:
-    """The runs that something has to be prepared for; what stays the same for a schedule is said once."""
+    """The runs that need preparation; what is the same for all of a schedule is shown once."""
     found: list[dict[str, Any]] = []
     said: dict[str, Any] = {}
     for entry in ahead:

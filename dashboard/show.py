@@ -1,4 +1,4 @@
-"""What a page says of a value: times, sizes, states, messages; in the words of one browser."""
+"""How a page shows values: times, sizes, states, messages; in the words of one browser."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ STATES: dict[str, tuple[Message, str]] = {
     "incomplete": (M("incomplete"), "warning"),
     "destroyed": (M("destroyed"), "secondary"),
 }
-"""How a state is called, and the colour that it has."""
+"""The name of a state, and its colour."""
 
 MEDIA = {**facts.STATES, "formatted": M("a tape without a label")}
-"""How what is in a drive is called where it has no label."""
+"""The name for the contents of a drive without a label."""
 
 STEPS = {
     "precheck": M("Check period and tape"),
@@ -60,7 +60,7 @@ TOLD = {
     "lost": M("not sent"),
     "nobody": M("nobody was told"),
 }
-"""What became of a run's message."""
+"""The delivery of a run's message."""
 
 
 def _is_message(step: Mapping[str, Any]) -> bool:
@@ -68,7 +68,7 @@ def _is_message(step: Mapping[str, Any]) -> bool:
 
 
 def _state_of(step: Mapping[str, Any]) -> str:
-    """Of the step at which its run waits for a tape: that."""
+    """For the step at which its run waits for a tape."""
     return "WAITING_FOR_TAPE" if step.get("waits") else str(step["state"])
 
 
@@ -107,13 +107,13 @@ _STATED = frozenset({"before", "after", "state", "to"})
 
 
 class Show:
-    """One language's way to show values; what is not there is a dash."""
+    """One language's way to show values; a missing value is a dash."""
 
     def __init__(self, words: Words) -> None:
         self.words = words
 
     def __call__(self, text: Message) -> str:
-        """A text of the program; a state that stands in it is called as everywhere on the pages."""
+        """A text of the program; a state in it has the same name as everywhere on the pages."""
         params = {
             name: STATES[value][0] if name in _STATED and value in STATES else value
             for name, value in text.params.items()
@@ -125,7 +125,7 @@ class Show:
         return self(Message.from_json(dict(stored))) if stored else ""
 
     def error(self, stored: Mapping[str, Any]) -> str:
-        """What happened and what to do, as a step keeps it."""
+        """What happened and what to do, in the form stored with a step."""
         remedy = stored.get("remedy")
         return self.words.joined(
             Message.from_json(stored["message"]), Message.from_json(remedy) if remedy else None
@@ -135,11 +135,11 @@ class Show:
         return self(STATES[name][0]) if name in STATES else name
 
     def colour(self, name: str) -> str:
-        """The class that Bootstrap has for a state."""
+        """Bootstrap's class for a state."""
         return STATES[name][1] if name in STATES else "secondary"
 
     def badge(self, name: str, warnings: int = 0) -> str:
-        """A state as a coloured word, in HTML; a success that left something out says so."""
+        """A state as a coloured word, in HTML; a success that left something out shows that."""
         text, colour = self.state(name), self.colour(name)
         if warnings:
             text, colour = self(M("succeeded, warnings: {count}", count=warnings)), "warning"
@@ -149,7 +149,7 @@ class Show:
         return self(VERDICTS[name][0])
 
     def badge_of_step(self, step: Mapping[str, Any]) -> str:
-        """The state of a step, in HTML; of the message, whether anybody got it."""
+        """The state of a step, in HTML; for the message, whether anybody got it."""
         text = self(TOLD[step["told"]]) if _is_message(step) else self.state(_state_of(step))
         return f'<span class="badge text-bg-{self.colour_of_step(step)}">{xhtml_escape(text)}</span>'
 
@@ -174,20 +174,20 @@ class Show:
         return self(REPEATS[name])
 
     def policy(self, text: str) -> str:
-        """Which tapes a schedule takes; what is no policy is shown as it stands in the row."""
+        """Which tapes a schedule takes; an invalid policy is shown as it is in the row."""
         kind, _, pool = text.partition(":")
         if pool:
             return self(M("tapes of pool {pool}", pool=pool))
         return self(POLICIES[kind]) if kind in POLICIES else text
 
     def medium(self, said: Mapping[str, Any] | None) -> str:
-        """What was in a drive; nobody has looked yet: a dash."""
+        """The last known contents of a drive; a dash if nobody has inspected it yet."""
         if not said:
             return "–"
         return self.tape(said.get("label") or said["state"])
 
     def tape(self, name: str) -> str:
-        """A tape by its label; one that has none by its state, in words."""
+        """A tape by its label; without a label by its state, in words."""
         return self(MEDIA[name]) if name in MEDIA else name
 
     def at(self, iso: str | None) -> str:
@@ -211,7 +211,7 @@ class Show:
         return f"{_on_our_clock(iso):%Y-%m-%d}" if iso else "–"
 
     def clock(self) -> str:
-        """Whose clock the page's times are of: ``Asia/Shanghai (UTC+08:00)``."""
+        """The clock of the page's times: ``Asia/Shanghai (UTC+08:00)``."""
         moment = _on_our_clock(now().isoformat())
         return f"{settings.load().time_zone} (UTC{moment.isoformat()[-6:]})"
 
@@ -223,20 +223,20 @@ class Show:
         return self(M("{time} ago", time=self.words.duration(seconds)))
 
     def kept(self, kept: Mapping[str, Any]) -> str:
-        """How long what is on a tape is kept."""
+        """How long the sets on a tape are kept."""
         if kept["ever"]:
             return self(M("for good"))
         ways = [self.day(kept["until"])] if kept["until"] else []
         return ", ".join(ways + ([self(M("while among the newest"))] if kept["newest"] else [])) or "–"
 
     def took(self, started: str | None, finished: str | None) -> str:
-        """How long something took; what has begun and not ended: up to now."""
+        """How long something took; if it has not ended, up to now."""
         if not started:
             return "–"
         return self.words.duration(max(seconds_between(started, finished or now().isoformat()), 0))
 
     def worked(self, seconds: float | None) -> str:
-        """How long a run has worked, without what it waited."""
+        """How long a run has worked, without its waiting time."""
         return "–" if seconds is None else self.words.duration(seconds)
 
     def size(self, count: float | None) -> str:

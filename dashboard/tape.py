@@ -20,11 +20,11 @@ from db.tapes.facts import Shelf
 from policy.message import M
 
 MOST_SETS = 500
-"""Sets of a cartridge that are listed, the newest first."""
+"""How many sets of a cartridge are listed, the newest first."""
 
 
 class Tape(Page):
-    """``/tapes/3``: by the row's id, for the label changes."""
+    """``/tapes/3``: by the row's id, because the label changes."""
 
     active = "tapes"
 
@@ -55,7 +55,7 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
 
 
 def _sets(session: Session, tape: TapeCartridge) -> list[dict[str, Any]]:
-    """Every set that ever was on it, the newest first; what lies on it of each, and of which generation."""
+    """Every set that ever was on it, the newest first; how much of each is on it, and of which generation."""
     on_tape = (
         select(
             BackupArchive.set_id,

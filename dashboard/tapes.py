@@ -45,7 +45,7 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
     asking = verdicts.askers(session, _next_first(schedules.present(session)))
     asker = next((each for each in asking if each.name == asked["for"]), asking[0] if asking else None)
     shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
-    # Of a thousand tapes the sets of those alone that are shown.
+    # Of a thousand tapes, only the sets of the shown ones are loaded.
     shelf = Shelf(session, TapeCartridge.id.in_([tape.id for tape in shown]))
     return {
         "tapes": [_shown(shelf, tape, loaded.get(tape.id), asker) for tape in shown],
@@ -61,7 +61,7 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
 
 
 def _next_first(rows: list[ScheduledTask]) -> list[ScheduledTask]:
-    """The schedule that runs next is asked for unless another one is chosen."""
+    """The schedule that runs next, unless another one is chosen."""
     return sorted(rows, key=lambda row: row.next_run_time.timestamp() if row.next_run_time else inf)
 
 
@@ -94,7 +94,7 @@ def _shown(
 
 
 def tape_facts(tape: TapeCartridge) -> dict[str, Any]:
-    """A cartridge by itself."""
+    """A single cartridge."""
     return {
         "id": tape.id,
         "tape_id": tape.tape_id,

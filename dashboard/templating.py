@@ -1,4 +1,4 @@
-"""Our templates beside Flower's, and the few lines that Flower's own pages get from us."""
+"""Our templates beside Flower's, and the few lines that we add to Flower's own pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEWEST = "2.2.0"
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A text of one of Flower's templates, and what our pages need in its place."""
+    """A text of one of Flower's templates, and its replacement."""
 
     template: str
     text: str

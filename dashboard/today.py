@@ -1,4 +1,4 @@
-"""The first page: is everything all right, what is there to do, what comes next."""
+"""The first page: is all well, what is there to do, what comes next."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from db.states import RunState
 from policy.times.calendar import Entry
 
 AHEAD = timedelta(weeks=5)
-"""How far ahead it is known which tape a run needs."""
+"""How far ahead Tapeline knows which tape a run needs."""
 
 UNDER_WAY = (RunState.RUNNING, RunState.QUEUED)
 
 
 class Home(Page):
-    """``/``, where Flower has its workers; its script would look for them there."""
+    """``/``, where Flower has its workers page; its script would look for them there."""
 
     @authenticated
     async def get(self) -> None:
@@ -58,7 +58,7 @@ def _found(session: Session) -> dict[str, Any]:
 def shown(
     row: ScheduledTask, moment: datetime, last: dict[str, Any] | None, ahead: list[Entry]
 ) -> dict[str, Any]:
-    """The next run is the one that the tape is for: one that will be skipped needs none."""
+    """The next run is the one that needs the tape: a run that will be skipped needs none."""
     entry = next((each for each in ahead if each.planned.schedule == row.name), None)
     return {
         "name": row.name,

@@ -1,4 +1,4 @@
-"""What would become of a tape if a run of a schedule found it in its drive now: the rules' own answer."""
+"""What a run of a schedule would do with a tape that it found in its drive now: the rules' own answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identi
 
 
 class Asker:
-    """A schedule that asks of one tape after the other; what it needs to know of itself is looked up once."""
+    """A schedule that asks about one tape after the other; its own facts are loaded once."""
 
     def __init__(self, session: Session, schedule: ScheduledTask) -> None:
         self.name, self.drive = schedule.name, schedule.drive
@@ -31,8 +31,8 @@ class Asker:
         self._facts = permits.facts_for(session, schedule, NOTHING, moment)
 
     def ask(self, tape: TapeFacts) -> dict[str, Any]:
-        """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit as it
-        gives them, and the sets that a format would destroy."""
+        """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit
+        unchanged, and the sets that a format would destroy."""
         facts = replace(self._facts, tape=tape, seen_by_precheck=tape.identity)
         found = judge(Question(facts, begins=self._begins))
         reasons = list(found.reasons)
@@ -43,7 +43,7 @@ class Asker:
 
 
 def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
-    """Those of the schedules that are enabled and can be planned at all."""
+    """The schedules that are enabled and can be planned at all."""
     found = []
     for row in rows:
         try:

@@ -1,4 +1,4 @@
-"""``tapeline schedule apply`` and ``schema``: schedules as a file declares them."""
+"""``tapeline schedule apply`` and ``schema``: schedules from a file."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the schedules what a file says: creates and changes, and with --prune removes.
+    """Apply a file of schedules: create and change them, and with --prune remove the others.
 
-    Shows every difference first. What has run is never lost: a schedule with history is archived, and comes
-    back with it when a file names it again. A field that the file leaves out gets its default.
+    Shows every difference first. History is never lost: a schedule that has run is archived, and a file that
+    names it again revives it. A field that the file omits gets its default.
     """
     wanted = schedule_file.read(schedule_source.load(file), _defaults())
     for each in wanted:
@@ -62,7 +62,8 @@ def apply(
 
 
 def _check_for_the_engine(wanted: Wanted) -> None:
-    """Patterns and keys: a run would find them wrong at night. Raises UsageError that names the field."""
+    """Check patterns and keys: otherwise a run would find the error at night. Raises UsageError that names
+    the field."""
     try:
         check_patterns(wanted.template["excludes"])
         recipients(wanted.template["encrypt_to"])
@@ -75,7 +76,7 @@ def _check_for_the_engine(wanted: Wanted) -> None:
 
 
 def _check_mounts(demanded: list[str], sources: list[str]) -> None:
-    """A folder in which no source lies would never be asked for. Raises UsageError."""
+    """A folder without a source would never be checked. Raises UsageError."""
     for point in demanded:
         if not any(is_at_or_below(source, point) for source in sources):
             raise UsageError(
@@ -97,7 +98,7 @@ def _confirm(changes: list[Change], *, yes: bool, as_json: bool) -> None:
 
 
 def _make(database: Database, wanted: list[Wanted], changes: list[Change], *, prune: bool) -> None:
-    """Raises UsageError, and changes nothing, when the schedules are no longer those that were shown."""
+    """Raises UsageError, and changes nothing, if the schedules have changed since they were shown."""
     with database.transaction() as session:
         if sync.differences(session, wanted, prune=prune) != changes:
             raise UsageError(
@@ -158,5 +159,5 @@ def _print_next(database: Database, wanted: list[Wanted]) -> None:
 
 
 def schema() -> None:
-    """Print the JSON Schema of the file of schedules, so that an editor completes and checks it."""
+    """Print the JSON Schema of the file of schedules, for editors that complete and check it."""
     output.print_json(schedule_file.json_schema())

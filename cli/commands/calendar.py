@@ -26,10 +26,10 @@ def calendar(
     days: Annotated[int, typer.Option(min=1, max=3660, help="How far ahead.")] = 60,
     as_json: AsJson = False,
 ) -> None:
-    """Say which schedule fires when, which tape it needs, what it would erase and how full the tape will be.
+    """Show which schedule fires when, which tape it needs, what it would erase and how full the tape will be.
 
-    Played ahead from what is in the drives and known of the tapes now: every run is taken to happen and to be
-    as large as the median of its schedule's last sets.
+    The calendar simulates future runs from the present contents of drives and tapes. It assumes that every
+    run happens and is as large as the median of its schedule's last sets.
     """
     with stack.database() as database, database.transaction() as session:
         moment = now()
@@ -46,7 +46,7 @@ def calendar(
 
 
 def _what_to_do(entry: Entry) -> Any:
-    """Runs in a row for which nobody has to do anything are one line."""
+    """Consecutive runs for which nobody has to do anything share one line."""
     quiet = not (entry.insert or entry.format)
     return (entry.planned.schedule, entry.label) if quiet else (entry.planned.at, entry.planned.schedule)
 
@@ -73,7 +73,7 @@ def _local(entry: Entry) -> Any:
 
 
 def state(entry: Entry) -> str:
-    """What is to be said of the tape: loaded, known, expired, blank, or none where no tape will do."""
+    """The state of the tape: loaded, known, expired, blank, or none if no tape will do."""
     if entry.label is None:
         return "none"
     if entry.tape_id is None:

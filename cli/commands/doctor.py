@@ -1,4 +1,4 @@
-"""``tapeline doctor``: checks this host and says what to do for each thing that is wrong."""
+"""``tapeline doctor``: checks this host and names the remedy for each problem."""
 
 from __future__ import annotations
 
@@ -40,42 +40,42 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 
 SPOOL_BYTES = 1_000_000_000
-"""Room that the lists of a large backup take on the spool."""
+"""Space that the lists of a large backup take on the spool."""
 
 PATIENCE = 5.0
-"""Seconds that a worker which did not answer at once is waited for."""
+"""Seconds to wait for a worker that did not answer at once."""
 
 CLOCK_SECONDS = 5.0
-"""How far the clocks of this host and the database may be apart."""
+"""How far the clocks of this host and the database may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked."""
+    """One check."""
 
     name: Message
     detail: Message
     remedy: Message | None = None
     ok: bool = True
     is_warning: bool = False
-    """Nothing is wrong, and a night could pass without the backup that somebody counts on."""
+    """Nothing is wrong, but a night could pass without an expected backup."""
 
 
 class Doubtful(TapelineError):
-    """What a check found is as it was set up, and somebody should know of it."""
+    """A finding that was configured like this, but that somebody should know."""
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing
-    but starts the embedded servers for its time.
+    """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing, but
+    starts the embedded servers for its own duration.
 
-    Exit code 1 if anything is wrong; what is to be thought of (!) does not count.
+    Exit code 1 if anything is wrong; warnings (!) do not count.
     """
     report(list(_all()), as_json=as_json)
 
 
 def report(findings: list[Finding], *, as_json: bool) -> None:
-    """Print what was found, and end the command: with exit code 1 if anything is wrong."""
+    """Print the findings, and end the command: with exit code 1 if anything is wrong."""
     if as_json:
         output.print_json([_json(finding) for finding in findings])
     else:
@@ -109,7 +109,7 @@ def _all() -> Iterator[Finding]:
 
 
 def checked(name: Message, check: Callable[[], Message]) -> Finding:
-    """What a check says, or which error it ends with."""
+    """The result of a check, or the error it ends with."""
     try:
         return Finding(name, check())
     except Doubtful as doubt:
@@ -180,7 +180,7 @@ def _workers() -> Message:
     needed = _needed_queues()
     found = health.queues()
     if not needed <= found.keys():
-        # One that has much to do is asked once more.
+        # A busy worker is asked once more.
         found = health.queues(timeout=PATIENCE)
     if not found:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
@@ -194,7 +194,7 @@ def _workers() -> Message:
 
 
 def _needed_queues() -> set[str]:
-    """Those of control, of the drives that schedules run on, and of the drives that are set on this host."""
+    """The queue control, those of the drives that schedules use, and those of this host's drives."""
     configured = settings.load()
     with wiring.database().transaction() as session:
         used = {row.drive for row in schedules.present(session) if row.enabled}
@@ -240,7 +240,7 @@ def _schedules() -> Message:
 
 
 def _no_beat() -> idle.Said | None:
-    """One that has just been started enters itself within a few seconds."""
+    """A process that has just started writes its record within a few seconds."""
     until = time.monotonic() + PATIENCE
     while True:
         with wiring.database().transaction() as session:
@@ -267,7 +267,7 @@ def _channels() -> Message:
 
 
 def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> Message:
-    """A channel is one of those that deliver; that this host knows it is of no use."""
+    """A channel is known to the processes that deliver; it is of no use if only this host knows it."""
     for process in deliverers:
         for name in sorted(set(channels) - set(process.channels)):
             raise Wrong(

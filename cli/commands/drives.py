@@ -41,7 +41,7 @@ def load(
     capacity: Annotated[str, typer.Option(help="How much fits on the new one: 12GB, 2TB, ...")] = "12GB",
     as_json: AsJson = False,
 ) -> None:
-    """Load the cartridge that stands in the drive, and say which it is."""
+    """Load the cartridge that is in the drive's slot, and show which one it is."""
     with stack.database() as database:
         drive = idle(database, name)
         if new is not None:
@@ -70,7 +70,7 @@ def _make(drive: Drive, barcode: str, capacity: str) -> None:
 
 
 def eject(name: DriveName = None, as_json: AsJson = False) -> None:
-    """Take the cartridge out of the drive. Refused while a run works at it."""
+    """Eject the cartridge from the drive. Refused while a run uses the drive."""
     with stack.database() as database:
         drive = idle(database, name)
         drive.eject()
@@ -93,9 +93,9 @@ def check(
 ) -> None:
     """Check the volume in the drive, and repair it if it was not unmounted. It may take hours.
 
-    What was sealed stays. Refused while a run works at the drive. --deep is what LTFS advises where the end
-    of the data is not marked on the tape (LTFS17146E, LTFS17148E): it may read the whole tape, writes a new
-    end behind the last index that it finds, and is begun only with --confirm.
+    Sealed data stays. Refused while a run uses the drive. Use --deep if LTFS advises it because the end of
+    the data is not marked on the tape (LTFS17146E, LTFS17148E): it may read the whole tape, writes a new end
+    behind the last index that it finds, and starts only with --confirm.
     """
     with stack.database() as database:
         drive = idle(database, name)
@@ -119,7 +119,7 @@ def check(
 
 
 def _ask_twice(drive: Drive, medium: Medium, confirm: str | None) -> None:
-    """Raises Exit where nothing was confirmed yet, UsageError where it was something else."""
+    """Raises Exit if nothing was confirmed yet, UsageError if something else was."""
     asked = medium.label or medium.medium_serial or medium.barcode or drive.name
     if confirm == asked:
         return
@@ -142,7 +142,7 @@ def _ask_twice(drive: Drive, medium: Medium, confirm: str | None) -> None:
 
 
 def _checked(database: Database, drive: Drive, *, deep: bool, as_json: bool) -> ProgramRun:
-    """What the program prints is shown as it comes; that it failed stays known of the volume."""
+    """The program's output is shown as it comes; a failure is remembered for the volume."""
     if not as_json:
         output.say(M("Checking the volume in drive {drive}: this may take hours …", drive=drive.name))
     try:
@@ -156,7 +156,7 @@ def _checked(database: Database, drive: Drive, *, deep: bool, as_json: bool) -> 
 
 
 def idle(database: Database, name: str | None) -> Drive:
-    """A drive of this host that no run works at. Raises BadConfiguration, NotAllowed."""
+    """A drive of this host that no run uses. Raises BadConfiguration, NotAllowed."""
     drive = wiring.drive(name or settings.load().default_drive)
     with database.transaction() as session:
         running = session.scalar(
@@ -174,7 +174,7 @@ def idle(database: Database, name: str | None) -> Drive:
 
 
 def note(database: Database, drive: Drive, medium: Medium) -> None:
-    """Let everybody see what is in the drive now; a run that waits there tries it anew."""
+    """Record what is in the drive now; a run that waits there tries it again."""
     with database.transaction() as session:
         drives.looked(session, drive.name, medium.to_json())
         mount_backoff.forget(session, drive.name)

@@ -35,9 +35,9 @@ def format_tape(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a run may format the tape in its drive now, why, and what would be lost.
+    """Show whether a run may format the tape in its drive now, why, and what would be lost.
 
-    The drive's worker looks, wherever it is. Exit code 0 if a run would format the tape, 4 if not.
+    The drive's worker inspects the tape, on any host. Exit code 0 if a run would format the tape, 4 if not.
     """
     if not dry_run:
         raise UsageError(

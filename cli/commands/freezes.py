@@ -1,4 +1,4 @@
-"""``tapeline freeze`` and ``unfreeze``: no tape is formatted while something is being looked into."""
+"""``tapeline freeze`` and ``unfreeze``: no tape is formatted during an investigation."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def freeze(
     why: Annotated[str, typer.Option(help="It is in every message.", metavar="TEXT")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let no tape be formatted from now on, also past its retention, until the freeze is lifted by its name.
+    """Stop all formats from now on, even of tapes past their retention, until the freeze is lifted by its
+    name.
 
-    For the time in which nobody knows what will be needed, as when files were encrypted or deleted. Backups
-    go on on tapes that can be appended to; a run that needs a format waits, or fails.
+    Use it while nobody knows which data will be needed, for example after files were encrypted or deleted.
+    Backups continue on tapes that can be appended to; a run that needs a format waits, or fails.
     """
     _ask_why(why, M("Write why no tape may be formatted."))
     with stack.database() as database, database.transaction() as session:
@@ -45,7 +46,7 @@ def unfreeze(
     why: Annotated[str, typer.Option(help="It is kept.", metavar="TEXT")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Lift a freeze. When no other one is left, tapes are formatted again, and runs that wait go on."""
+    """Lift a freeze. If it was the last one, tapes are formatted again, and waiting runs continue."""
     _ask_why(why, M("Write why tapes may be formatted again."))
     with stack.database() as database, database.transaction() as session:
         lifted = freezes.as_json(freezes.lift(session, name, person.name(), why.strip()))

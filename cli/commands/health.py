@@ -1,4 +1,4 @@
-"""``tapeline health``: whether Tapeline's processes on this host do their work, for whatever watches them."""
+"""``tapeline health``: whether Tapeline's processes on this host are working, for a monitoring system."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def health(
     as_json: AsJson = False,
 ) -> None:
     """Ask the processes of this host for a sign of life: a worker and beat answer through the broker, a tape
-    worker keeps its drive in the database, the dashboard serves a page. Those of other installations, which
-    have another broker, are left out. Changes nothing.
+    worker must keep its drive in the database, the dashboard must serve a page. Processes of other
+    installations, which have another broker, are left out. Changes nothing.
 
-    Exit code 1 if one does not, or if none runs here.
+    Exit code 1 if one does not answer, or if none runs here.
     """
     from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
 

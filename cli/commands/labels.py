@@ -1,4 +1,4 @@
-"""``tapeline tape register|label|erasable``: what is known of the cartridge in a drive of this host."""
+"""``tapeline tape register|label|erasable``: facts about the cartridge in a drive of this host."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register(
     drive: DriveOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Enter the cartridge that is in the drive, or put one that is known into a pool. It is not written.
+    """Register the cartridge that is in the drive, or put a known one into a pool. Nothing is written to it.
 
     A schedule with the tape policy pool:NAME uses the cartridges of that pool, blank ones too.
     """
@@ -69,7 +69,7 @@ def label(
     drive: DriveOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change the label of the tape in the drive, and keep its data. A blank one is labelled by a format."""
+    """Change the label of the tape in the drive, and keep its data. A format gives a blank tape its label."""
     labels.check(new)
     with stack.database() as database:
         found = drives.idle(database, drive)
@@ -110,11 +110,12 @@ def say_erasable(
     drive: DriveOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say of a tape that LTFS cannot read, in a drive of this host, that nothing on it is needed.
+    """Confirm, for a tape in a drive of this host that LTFS cannot read, that nothing on it is needed.
 
-    A new tape looks the same to LTFS as one that another program has written, where no chip proves that it is
-    new. Without --confirm nothing is kept: it shows what is in the drive. With the cartridge's serial, its
-    barcode, or, where the drive reports neither, the drive's name, the next run may format it, once.
+    LTFS cannot distinguish a new tape from one that another program has written, unless a chip proves that it
+    is new. Without --confirm the command only shows what is in the drive and stores nothing. With the
+    cartridge's serial, its barcode, or, if the drive reports neither, the drive's name, the next run may
+    format the tape, once.
     """
     with stack.database() as database:
         found = drives.idle(database, drive)

@@ -1,4 +1,4 @@
-"""``tapeline notify``: what messages look like, whether channels work, and templates of one's own."""
+"""``tapeline notify``: what messages look like, whether channels work, and your own templates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def preview(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As DingTalk gets it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the message of each event, made of sample facts by the templates in use. Sends nothing."""
+    """Show the message of each event, made from sample facts with the templates in use. Sends nothing."""
     composer = wiring.composer_of(_language(language))
     notices = {each: composer.compose(SAMPLES[each]) for each in ([_event(event)] if event else Event)}
     if as_json:
@@ -81,9 +81,9 @@ def send_test(
     channel: Annotated[str | None, typer.Option(help="One channel; all if none is named.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a test message through each channel now and say what the channel answered.
+    """Send a test message through each channel now and show what the channel answered.
 
-    Exit code 1 if any did not take it.
+    Exit code 1 if any channel did not accept it.
     """
     answers = {name: _send(found) for name, found in _channels(channel).items()}
     if as_json:
@@ -155,9 +155,10 @@ def templates(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the templates of the language that is set, and whether one of your own is in use.
+    """List the templates of the configured language, and which of your own are in use.
 
-    With templates_dir set to a folder, FOLDER/LANGUAGE/EVENT.md.j2 takes the place of the shipped one."""
+    With templates_dir set to a folder, FOLDER/LANGUAGE/EVENT.md.j2 replaces the shipped one.
+    """
     if copy is not None:
         _copy(copy)
         return
@@ -192,7 +193,7 @@ def _copy(folder: Path) -> None:
 
 
 def in_trouble(name: str, trouble: dict[str, Any]) -> Message:
-    """What does not go through a channel, as ``db.outbox.troubles`` counts it."""
+    """A channel's undelivered messages, as ``db.outbox.troubles`` counts them."""
     return M(
         "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
         name=name,

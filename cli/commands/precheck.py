@@ -32,11 +32,11 @@ def precheck(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the next run of a schedule will go ahead: every precheck as of the time when it is due,
+    """Show whether the next run of a schedule will go ahead: every precheck as of the time when it is due,
     with what is in the drive now. Changes nothing.
 
-    The tape, the sources and the clock are looked at by the drive's worker, wherever it is. Exit code 0 only
-    if the run would go ahead, 4 if it needs another tape or its sources accepted, 1 otherwise.
+    The drive's worker checks the tape, the sources and the clock, on any host. Exit code 0 only if the run
+    would go ahead, 4 if it needs another tape or its sources accepted, 1 otherwise.
     """
     with stack.database():
         from tasks.preview.prechecks import When, findings  # noqa: PLC0415 - loading Celery takes half a second
@@ -72,7 +72,7 @@ _NAMES = {
     "erased": M("erased"),
     "room": M("room"),
 }
-"""Each check's name, which scripts know by its English one."""
+"""Each check's name; scripts know it by its English one."""
 
 
 def _print(finding: Finding) -> None:

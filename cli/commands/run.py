@@ -1,4 +1,4 @@
-"""``tapeline run``: one real full backup on a virtual tape, restored and compared, on this machine alone."""
+"""``tapeline run``: one real full backup on a virtual tape, restored and compared, on this machine only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tape.virtual.record import VOLUME
 
 NAME = "demo"
 RESERVE = 500_000_000
-"""Room that is left free on the disks, in bytes."""
+"""Space that is left free on the disks, in bytes."""
 MESSAGE_SECONDS = 45.0
 """How long the end waits for messages that are on their way."""
 CAPACITY = 12_000_000_000
@@ -56,10 +56,10 @@ def run(
         Path | None, typer.Argument(help="A folder to back up; a generated one if none is named.")
     ] = None,
 ) -> None:
-    """Try Tapeline: back a folder up to a virtual tape through the real pipeline, restore it, compare it.
+    """Try Tapeline: back up a folder to a virtual tape through the real pipeline, restore it, compare it.
 
-    Nothing needs to be installed and no real drive is touched. Run again in the same month, it appends
-    to the same tape.
+    Nothing needs to be installed and no real drive is used. Run it again this month and it appends to the
+    same tape.
     """
     drive = _virtual_drive()
     asked = _check(source)
@@ -95,7 +95,7 @@ def _check(source: Path | None) -> Path | None:
 
 
 def _sample() -> Path:
-    """The sample, made once; beside its place and then moved there, since another start may make it too."""
+    """The sample, made once; beside its place and then moved there, because another start may make it too."""
     folder = settings.load().state_dir.resolve() / NAME / "sample"
     if not folder.exists():
         output.say(M("Making sample files in {folder} …", folder=str(folder)))
@@ -109,7 +109,7 @@ def _sample() -> Path:
 
 
 def _check_room(folder: Path) -> None:
-    """The virtual tape and the restored copy lie on this host's disks; a full disk would stop everything."""
+    """The virtual tape and the restored copy are on this host's disks; a full disk would stop everything."""
     size = _size(folder)
     for place in (settings.load().state_dir, Path(tempfile.gettempdir())):
         free = shutil.disk_usage(place).free
@@ -131,7 +131,8 @@ def _size(folder: Path) -> int:
 
 @contextmanager
 def _processes(database: Database) -> Iterator[None]:
-    """A control worker, a tape worker and beat; those that run already in this state folder, if any do."""
+    """A control worker, a tape worker and beat; those already running in this state folder, if there are
+    any."""
     drive = settings.load().default_drive
     programs = [stack.control_worker(), stack.tape_worker(drive), stack.beat()]
     supervisor = Supervisor(settings.load().state_dir, programs)
@@ -157,7 +158,7 @@ def _say_stopping(database: Database) -> None:
 
 
 def _adopt(database: Database) -> None:
-    """Whatever was under way when the last start ended, nobody works at it now: send it again."""
+    """Nobody works on what was unfinished when the last start ended: send it again."""
     run_id = _under_way(database)
     if run_id is not None:
         from tasks.periodic import recover  # noqa: PLC0415 - loading Celery takes half a second
@@ -203,7 +204,7 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
 
 
 def _start(database: Database, folder: Path) -> int:
-    """Start a run of this very folder, whatever another start makes of the schedule meanwhile."""
+    """Start a run of this very folder, even if another start changes the schedule meanwhile."""
     found = settings.load()
     sources = [str(folder)]
     with database.transaction() as session:
@@ -212,7 +213,7 @@ def _start(database: Database, folder: Path) -> int:
             NAME,
             drive=found.default_drive,
             sources=sources,
-            # Nobody expects what was tried out to fire by itself next month.
+            # Nobody expects this trial to fire automatically next month.
             schedule_type=ScheduleType.MANUAL,
             time_zone=found.time_zone,
         )
@@ -286,7 +287,7 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
 
 
 def _left_out(database: Database, run_id: int, folder: Path) -> list[str]:
-    """What the backup could not take as it should, so that there is nothing to compare it with."""
+    """The files that the backup could not store completely, so that they cannot be compared."""
     with database.transaction() as session:
         told = [event["message"]["params"].get("path") for event in views.events_json(session, run_id)]
     return [path.removeprefix(f"{shown(str(folder))}/") for path in told if path]

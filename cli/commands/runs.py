@@ -96,7 +96,7 @@ def _state(name: str) -> RunState:
 
 @app.command(short_help="Tell the story of a run.", epilog=examples("tapeline runs show 12"))
 def show(run_id: RunId, as_json: AsJson = False) -> None:
-    """Tell the story of a run: its steps, what happened in each, its format permits."""
+    """Show the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
         stored = stored_runs.get(session, run_id)
         run = views.whole_run_json(session, stored)
@@ -198,11 +198,11 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a failed run from its failed step, or from an earlier one. A held one looks at its sources
-    once more.
+    """Continue a failed run from its failed step, or from an earlier one. A held run checks its sources once
+    more.
 
-    A format that was done is not done again. A restore looks for what it has restored: what is not in the
-    folder any more is restored again.
+    A finished format is not repeated. A restore looks for the files that it has restored: missing ones are
+    restored again.
     """
     if (run_id is None) == (not all_failed):
         raise UsageError(
@@ -282,10 +282,10 @@ def accept(
     why: Annotated[str, typer.Option(help="It is kept with the backup set.", metavar="TEXT")],
     as_json: AsJson = False,
 ) -> None:
-    """Let a HELD run go on: the sources are right as they are, and the norm from now on.
+    """Let a HELD run continue: the sources are right as they are, and the norm from now on.
 
-    Nothing was written for it so far. Other doubts than those that it is held for hold it again. Where the
-    sources are not right, put them right and retry the run: it looks at them once more.
+    It has written nothing so far. Other doubts than the present ones hold it again. If the sources are not
+    right, repair them and retry the run: it checks them once more.
     """
     if not why.strip():
         raise UsageError(M("--why is empty."), M("Write why the sources are right as they are."))
@@ -308,9 +308,8 @@ def dismiss(
     why: Annotated[str, typer.Option(help="For the run's story.", metavar="REASON")],
     as_json: AsJson = False,
 ) -> None:
-    """Nobody has to look after a failed run any more: it stays FAILED, and 'retry --all-failed' passes it
-    over. A later success of the same work does that by itself.
-    """
+    """Dismiss a failed run: it needs no more attention, stays FAILED, and 'retry --all-failed' skips it. A
+    later success of the same work does that automatically."""
     if not why.strip():
         raise UsageError(M("--why: the reason is missing."), M("Name it: it stands in the run's story."))
     with stack.database() as database, database.transaction() as session:

@@ -1,4 +1,4 @@
-"""``tapeline schedule``: what is scheduled, and starting it by hand."""
+"""``tapeline schedule``: the schedules, and starting one by hand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _print_list(found: list[dict[str, Any]]) -> None:
 
 
 def warn(schedule: dict[str, Any]) -> None:
-    """Say in red what keeps a schedule from firing, if anything does."""
+    """Show in red what keeps a schedule from firing, if anything does."""
     found = trouble(schedule)
     if found is not None:
         output.say(found, style="red")
@@ -96,7 +96,7 @@ Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME"
 
 @app.command(short_help="Show one schedule.", epilog=examples("tapeline schedule show monthly-full"))
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a schedule as a file would have it, its times and how its runs ended."""
+    """Show a schedule in the form of a file, its times and how its runs ended."""
     with stack.database() as database, database.transaction() as session:
         row = schedules.get(session, name)
         found = {**schedules.as_json(row), "counts": schedules.counts(session, row)}
@@ -136,13 +136,13 @@ _COUNTS = {
 
 
 def written(value: Any) -> str:
-    """A field's value as a file would have it; a dash where it is left out."""
+    """A field's value in the form of a file; a dash if it is left out."""
     return "-" if value is None else output.clean(json.dumps(value, ensure_ascii=False))
 
 
 @app.command(short_help="Let a schedule run.", epilog=examples("tapeline schedule enable monthly-full"))
 def enable(name: Name) -> None:
-    """Let a schedule run, from its next time on."""
+    """Enable a schedule: it runs from its next time on."""
     _switch(name, on=True)
 
 
@@ -150,7 +150,7 @@ def enable(name: Name) -> None:
     short_help="Stop a schedule from running.", epilog=examples("tapeline schedule disable monthly-full")
 )
 def disable(name: Name) -> None:
-    """Stop a schedule from running, also by hand. A run that is under way goes on."""
+    """Disable a schedule: it does not run, not even by hand. A run that is already active continues."""
     _switch(name, on=False)
 
 
@@ -189,7 +189,7 @@ def next_times(
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Say when schedules run next, by the clock of each and by that of the setting time_zone."""
+    """Show when schedules run next, by the clock of each and by that of the setting time_zone."""
     with stack.database() as database, database.transaction() as session:
         rows = [schedules.get(session, name)] if name else schedules.present(session)
         found = planner.upcoming(rows, now(), count)
@@ -253,9 +253,9 @@ def run(
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run a schedule now. The period check does not hold for a run by hand; the safety rules do.
+    """Run a schedule now. The period check does not apply to a run by hand; the safety rules do.
 
-    See beforehand what --erase-label would lose: tapeline format --dry-run --erase-label LABEL
+    To see beforehand what --erase-label would erase: tapeline format --dry-run --erase-label LABEL
     """
     check_patterns(exclude or [])
     asked = {

@@ -96,9 +96,8 @@ def find(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Find versions of files in the catalogue, the newest first, with the tapes that each is on. Capitals and
-    small letters are the same here. Exit code 1 if there is none.
-    """
+    """Find versions of files in the catalogue, the newest first, with the tapes of each. Case is ignored.
+    Exit code 1 if there is none."""
     with stack.database() as database, database.transaction() as session:
         found = versions.find(session, set_id, pattern, limit)
     if as_json:
@@ -174,10 +173,9 @@ def restore(
     dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore what a set stands for, or files and folders of it, below a folder. Of an incremental set that
-    is everything as it was then: what it follows is read too, and what was deleted is not there. Every file
-    is verified; none that exists is touched unless --overwrite says so.
-    """
+    """Restore the state of a set, or files and folders of it, below a folder. For an incremental set that is
+    everything as it was then: the sets that it follows are read too, and deleted files are left out. Every
+    file is verified; existing files are replaced only with --overwrite."""
     wanted = [as_stored(path).rstrip("/") or "/" for path in paths or []]
     patterns = match or []
     with stack.database() as database:
@@ -215,7 +213,7 @@ def restore(
 
 
 def _named(session: Session, name: str, at: str | None) -> str:
-    """The set of this id; or that of a schedule which has its sources as they were at a time, or are now."""
+    """The set of this id; or the set of a schedule with its sources as they were at a time, or are now."""
     if at is None and session.get(BackupSet, name) is not None:
         return name
     as_of = moment.parse("--at", at) if at else now()
@@ -275,8 +273,8 @@ def verify(
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Read a set back from its tapes and compare it with the hashes that were made when it was written. What
-    is damaged is named; exit code 1."""
+    """Read a set back from its tapes and compare it with the hashes from the time of writing. Names damaged
+    files; exit code 1."""
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     name = drive or settings.load().default_drive
@@ -311,11 +309,12 @@ def expire(
     as_json: AsJson = False,
 ) -> None:
     """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be
-    restored until a run formats their tape; but no increment is taken against a marked set.
+    restored until a run formats their tape; but no increment follows a marked set.
 
-    A run may format the tape of a set that is past retention with or without this mark. Two kinds are kept
-    until they are marked: sets that were imported, or are from before the database was restored (do so when
-    every tape is imported), and sets of no known template, which are marked by name only."""
+    A run may format the tape of a set that is past retention with or without this mark. Two kinds of sets are
+    kept until they are marked: sets that were imported, or are from before the database was restored (mark
+    them when every tape is imported), and sets of no known template, which must be marked by name.
+    """
     with stack.database() as database, database.transaction() as session:
         found = expiry.named(session, names) if names else expiry.expirable(session, now())
         if not dry_run:

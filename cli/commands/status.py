@@ -1,4 +1,4 @@
-"""``tapeline status``: everything at a glance."""
+"""``tapeline status``: an overview of everything."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from policy.tapes.facts import described
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show what runs, what waits for somebody, what the drives hold and what could not be sent.
+    """Show what runs, what waits for somebody, what is in the drives and what could not be sent.
 
-    Exit code 1 when no worker answers: nothing is backed up then; 4 while a run waits for an operator.
+    Exit code 1 if no worker answers: then nothing is backed up; 4 while a run waits for an operator.
     """
     with stack.database() as database:
         with database.transaction() as session:
@@ -62,7 +62,7 @@ def _collect(session: Any) -> dict[str, Any]:
         "alerts": [
             each.to_json()
             for each in alerts.current(session, wiring.is_silent)
-            # With what releases it, below.
+            # Shown below, with the command that releases it.
             if not each.may_release
         ],
         "unsent_messages": session.scalar(unsent),
@@ -73,7 +73,7 @@ def _collect(session: Any) -> dict[str, Any]:
 
 
 def _answering() -> dict[str, Any]:
-    """Whether anybody works; a broker that is away is why nobody does."""
+    """Whether any worker answers; an unavailable broker is the reason why none does."""
     from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
 
     try:
@@ -107,7 +107,7 @@ def _print(found: dict[str, Any]) -> None:
     _print_alerts(found)
     for run in found["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
-        # Of a run that waits no step is at work: what it waits for is what somebody has to know.
+        # A waiting run has no active step: what it waits for is what somebody must know.
         waits = run["state"] in {"WAITING_FOR_TAPE", "HELD"} and run["reason"]
         output.say(
             M(

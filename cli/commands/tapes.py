@@ -111,7 +111,7 @@ def show(
 
 
 class Mark(StrEnum):
-    """What an operator may say of a cartridge."""
+    """The marks that an operator may give a cartridge."""
 
     ACTIVE = CartridgeState.ACTIVE.value
     RETIRED = CartridgeState.RETIRED.value
@@ -123,11 +123,11 @@ def mark(
     state: Annotated[Mark, typer.Argument(help="What may be done with it from now on.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what may be done with a cartridge: 'active' after you have looked at one that was marked 'unknown'
-    or 'error', 'retired' for one that leaves for good.
+    """Mark what may be done with a cartridge: 'active' after you have inspected one that was marked 'unknown'
+    or 'error', 'retired' for one that is out of use for good.
 
-    Its sets stay in the catalogue as they are, and what is kept on it is kept: 'active' allows no format that
-    a format permit would deny.
+    Its sets stay in the catalogue unchanged, and kept sets stay kept: 'active' permits no format that a
+    format permit would deny.
     """
     with stack.database() as database, database.transaction() as session:
         cartridge = cartridges.find(session, name)
@@ -152,7 +152,7 @@ def mark(
 
 
 def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
-    """What a run works with does not change under it. Raises NotAllowed."""
+    """The cartridge of an active run does not change. Raises NotAllowed."""
     for run in session.scalars(select(ChainRun).where(ChainRun.state == RunState.RUNNING)):
         used = cartridges.recognise(session, run.tape_seen) if run.tape_seen else None
         if used is not None and used.id == cartridge.id:
@@ -175,10 +175,8 @@ def import_tape(
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Enter the tape in a drive, its sets and their files into the catalogue, from what the tape says of
-    itself: after the database was lost, or for a tape that was written elsewhere. What is known already stays
-    as it is.
-    """
+    """Enter the tape in a drive, its sets and their files into the catalogue, from the tape itself: after the
+    database was lost, or for a tape that was written elsewhere. Known entries stay unchanged."""
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     name = drive or settings.load().default_drive
@@ -199,7 +197,7 @@ def import_tape(
 
 
 def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
-    """The condition of a cartridge, as far as the drive tells it."""
+    """The condition of a cartridge, as far as the drive reports it."""
     written = health["written_bytes"]
     told = [
         (M("Loads"), health["loads"]),
@@ -214,7 +212,7 @@ def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
 
 @drives.command(name="list")
 def list_drives(as_json: AsJson = False) -> None:
-    """List the drives with their workers, what is in them and what they do."""
+    """List the drives with their workers, their contents and their activity."""
     with stack.database() as database, database.transaction() as session:
         found = [drive_json(session, row) for row in session.scalars(select(Drive).order_by(Drive.name))]
     if as_json:
@@ -239,13 +237,13 @@ def list_drives(as_json: AsJson = False) -> None:
 
 
 def seen(drive: dict[str, Any]) -> str | None:
-    """When the worker of a drive was seen, marked if that is too long ago."""
+    """When the worker of a drive was last seen, marked if that is too long ago."""
     moment = output.local(drive["last_seen_at"])
     return wiring.words().text(M("{moment} SILENT", moment=moment)) if drive["silent"] else moment
 
 
 def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
-    """A drive as scripts see it."""
+    """A drive in the form for scripts."""
     of_drive = select(ChainRun.id).where(ChainRun.drive == drive.name)
     return {
         "name": drive.name,
@@ -273,7 +271,8 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in each drive, what it does, and what waits for it. Exit code 4 if it waits for a tape."""
+    """Show what is in each drive, what the drive does, and which runs wait for it. Exit code 4 if one waits
+    for a tape."""
     with stack.database() as database, database.transaction() as session:
         rows = session.scalars(select(Drive).order_by(Drive.name)).all()
         if name is not None and name not in {row.name for row in rows}:

@@ -1,4 +1,4 @@
-"""``tapeline clock``: a person answers for the time, where the clock has only itself to compare with."""
+"""``tapeline clock``: a person confirms the time, if the clock has nothing to compare with."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def confirm(
     why: Annotated[str, typer.Option(help="Why the time has gone on so far; it is kept.", metavar="TEXT")],
     as_json: AsJson = False,
 ) -> None:
-    """Confirm that the clock is right, although it has gone on further than ever without a sign of life.
+    """Confirm that the clock is right, although it jumped further than ever without a sign of life.
 
-    No tape is formatted until then, for a clock that is far ahead lets every kept set look expired. Compare
-    it with another one first. Who confirmed it, when and why is kept in the database.
+    No tape is formatted until then, because a clock that is far ahead makes every kept set look expired.
+    Compare it with another clock first. The database records who confirmed it, when and why.
     """
     if not why.strip():
         raise UsageError(M("--why is empty."), M("Write why the time has gone on so far."))

@@ -1,4 +1,4 @@
-"""``tapeline database``: Tapeline's own database as a file, and made again from one."""
+"""``tapeline database``: dumps Tapeline's own database to a file, and restores it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ app = typer.Typer(help="The database itself: a copy of it, and making it again."
 def dump_database(
     file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")],
 ) -> None:
-    """Write the whole database into a file of SQL, compressed with Zstandard.
+    """Dump the whole database into a file of SQL, compressed with Zstandard.
 
-    The same is on each tape beside each backup. Tapeline may be at work meanwhile.
+    Each backup writes the same dump onto its tape. Tapeline may be running meanwhile.
     """
     draft = file.with_name(f".{file.name}.part")
     with stack.database() as database:
@@ -58,10 +58,10 @@ def restore(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an empty database as it was when a dump was written.
+    """Restore a dump into an empty database.
 
-    Nothing runs by itself then: schedules, and runs that were under way, are held until they are released.
-    Import the tapes that were written since first. A database that holds anything is refused.
+    Nothing then runs automatically: schedules and unfinished runs are held until they are released. First
+    import the tapes that were written since. A database that is not empty is refused.
     """
     if not file.is_file():
         raise UsageError(M("There is no file {file}.", file=str(file)), M("Name a dump of the database."))
@@ -86,7 +86,8 @@ def _held(database: Database) -> dict[str, list[Any]]:
 
 
 def say_held(held: dict[str, list[Any]]) -> None:
-    """Name what does not start by itself, and what releases it; nothing if all does."""
+    """Name what does not start automatically, and the command that releases it; nothing if everything
+    starts."""
     names = [
         *(M("run {run}", run=number) for number in held["runs"]),
         *(M("schedule '{schedule}'", schedule=name) for name in held["schedules"]),
@@ -119,9 +120,9 @@ def release(
     everything: Annotated[bool, typer.Option("--all", help="Whatever is held.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let go on what is held since the database was restored.
+    """Release what is held since the database was restored.
 
-    A run goes on where it was, with the tape in its drive; a schedule fires at its next time.
+    A run continues where it was, with the tape in its drive; a schedule fires at its next time.
     """
     with stack.database() as database:
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
@@ -146,7 +147,7 @@ def release(
 def _named(
     session: Session, numbers: list[int], names: list[str], *, everything: bool
 ) -> tuple[list[int], list[str]]:
-    """Raises UsageError that lists what is held, where nothing is named."""
+    """Raises UsageError that lists what is held, if nothing is named."""
     held = views.held_json(session)
     if everything:
         return held["runs"], held["schedules"]
@@ -164,10 +165,10 @@ def _named(
 
 @app.command(epilog=examples("tapeline database hold"))
 def hold(as_json: AsJson = False) -> None:
-    """Hold whatever is under way or planned, until it is released by name.
+    """Hold all unfinished runs and all schedules, until they are released by name.
 
-    A copy that ``tapeline database restore``, psql or pg_restore has made is held by itself. Use this before
-    Tapeline is started with one that was made beneath the server: a snapshot of its disk, a base backup.
+    A copy made by ``tapeline database restore``, psql or pg_restore is held automatically. Use this before
+    you start Tapeline with a copy that was made below the server: a snapshot of its disk, a base backup.
     """
     with stack.database() as database:
         with database.transaction() as session:

@@ -1,4 +1,4 @@
-"""What ``tapeline doctor`` checks of a drive: its programs, device, mount point, index, and what is in it."""
+"""The drive checks of ``tapeline doctor``: its programs, device, mount point, index, and contents."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tape.programs import command
 from tape.programs.aside import Wait
 
 OF_LTFS = ("mkltfs", "ltfs", "ltfsck")
-"""Programs that come together, and write and read what the others have."""
+"""Programs that belong together, and write and read each other's data."""
 ANSWER_SECONDS = 20.0
-"""How long a drive may take beside its label."""
+"""How long a drive may take besides reading its label."""
 VERSION_SECONDS = 10.0
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
 
@@ -37,7 +37,7 @@ class Wrong(TapelineError):
 
 
 def checks(name: str) -> Iterator[Check]:
-    """The checks of a drive of this host, in the order in which one needs the other."""
+    """The checks of a drive of this host, in order of dependency."""
     found = settings.load().drive(name)
     if isinstance(found, LtfsDriveSettings):
         yield M("Programs of {drive}", drive=name), partial(_programs, found)
@@ -65,7 +65,7 @@ def _programs(found: LtfsDriveSettings) -> Message:
 
 
 def _version(program: str) -> str:
-    """Of the program itself, and not of FUSE or of the format; ``?`` where it does not say it."""
+    """The version of the program itself, not of FUSE or of the format; ``?`` if it does not report it."""
     lines = command.run([program, "--version"], limit=VERSION_SECONDS).output.splitlines()
     own = (line for line in lines if "FUSE" not in line.upper() and "Specification" not in line)
     return next((told[0] for line in own if (told := _VERSION.search(line))), "?")
@@ -133,8 +133,8 @@ def _tape(name: str) -> Message:
 
 
 def _as_found(name: str, medium: Medium) -> TapeFacts:
-    """What is in the drive, without a catalogue: whether a tape that LTFS cannot read is needed by anybody is
-    for the prechecks to ask."""
+    """The contents of the drive, without a catalogue: the prechecks decide whether anybody needs a tape that
+    LTFS cannot read."""
     return TapeFacts(
         state=medium.state.value,
         label=medium.label,
@@ -148,7 +148,8 @@ def _as_found(name: str, medium: Medium) -> TapeFacts:
 
 
 def _seen(name: str) -> Medium:
-    """What is in the drive. A volume whose LTFS stands still answers nobody; who asks cannot be killed."""
+    """The contents of the drive. A volume whose LTFS hangs answers nobody, and a process that reads it cannot
+    be killed."""
     limit = settings.load().drive(name).label_limit_seconds + ANSWER_SECONDS
     with opened(None if sys.platform == "win32" else _until(name, limit)) as eyes:
         return eyes.ask(_look, name, about=name)

@@ -47,7 +47,7 @@ def up() -> None:
 
 
 def _say_dashboard(address: str, port: int) -> None:
-    """What answers at a port that is taken is not ours."""
+    """Another program answers at a port that is taken."""
     if not _is_taken(address, port):
         output.say(M("Dashboard: http://{address}:{port}", address=address, port=port))
         return
@@ -70,7 +70,7 @@ def _is_taken(address: str, port: int) -> bool:
 
 
 def show(event: Event) -> None:
-    """One line for what happened to a process."""
+    """One line for a process's event."""
     pid = f"[{event.pid}]" if event.pid else ""
     text = wiring.words().text(event.text)
     output.console.print(f"{event.name:<10} {pid:<10} {text}", markup=False, soft_wrap=True)
@@ -109,11 +109,11 @@ def flower() -> None:
 
 
 def _become(program: Program) -> None:
-    """Become the program: its signals and its exit code are its own."""
+    """Replace this process with the program: its signals and its exit code are its own."""
     sys.stdout.flush()
     os.environ.update(program.env or {})
     if sys.platform == "win32":
-        # There exec leaves at once and goes on as another process: a service would be taken for ended.
+        # There exec returns at once and continues as another process: a service would count as ended.
         _, _, module, *sys.argv[1:] = program.argv
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         return
@@ -121,7 +121,7 @@ def _become(program: Program) -> None:
 
 
 def migrate() -> None:
-    """Bring the database's tables to this version. Does nothing if they are."""
+    """Migrate the database's tables to this version. Does nothing if they have it."""
     with stack.servers():
         wiring.database().upgrade()
         with wiring.database().transaction() as session:

@@ -1,4 +1,4 @@
-"""``tapeline drive rights``: a database user for a drive host, with what its worker needs and no more."""
+"""``tapeline drive rights``: a database user for a drive host, with only the rights that its worker needs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def rights(
     role: Annotated[str, typer.Argument(help="Its name in the database and in Redis, e.g. drive_host_1.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make the database user of a drive host, or give it a new password, and print what goes where.
+    """Create the database user of a drive host, or give it a new password, and print what to enter where.
 
-    It can do what a tape worker does: no schedule or template can be changed with it, no run be made and no
-    table be dropped. The line for Redis does as much there.
+    It can do what a tape worker does: it cannot change a schedule or template, create a run or drop a table.
+    The line for Redis restricts the user there in the same way.
     """
     password = token_urlsafe(24)
     with stack.database() as database, database.transaction() as session:
@@ -42,8 +42,8 @@ def rights(
 
 
 def acl(user: str, password: str, broker: str) -> str:
-    """The line that makes the user in Redis: our keys and channels, and nothing of the server's own."""
-    # What is subscribed to must stand here letter by letter, also where a wider pattern covers it.
+    """The line that creates the user in Redis: our keys and channels, and no administration."""
+    # Subscriptions must be listed here letter by letter, even if a wider pattern covers them.
     topics = (f"/{_number(broker)}.{topic}" for topic in ("celery.pidbox", "celeryev/worker.*", "celeryev/*"))
     ours = " ".join([f"~{KEY_PREFIX}*", *(f"&{KEY_PREFIX}{topic}" for topic in topics)])
     return f"ACL SETUSER {user} reset on >{password} {ours} +@all -@admin -@dangerous +info"

@@ -1,4 +1,4 @@
-"""``tapeline settings``: what holds on this host."""
+"""``tapeline settings``: the settings of this host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policy.message import M
 
 
 def settings(as_json: AsJson = False) -> None:
-    """Print what is set on this host, from environment, file and defaults; secrets stay hidden."""
+    """Print the settings of this host, from environment, file and defaults; secrets stay hidden."""
     found = source.load().model_dump(mode="json")
     if as_json:
         output.print_json(found)
@@ -23,7 +23,7 @@ def settings(as_json: AsJson = False) -> None:
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting with the names of the tables that it stands in."""
+    """Each setting with the names of its tables."""
     for name, value in table.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{above}{name}.")

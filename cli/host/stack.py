@@ -1,4 +1,4 @@
-"""The servers and processes behind a command: the embedded ones where no others are set."""
+"""The servers and processes behind a command: the embedded ones if no others are configured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from embedded.servers import Servers
 
 
 def uses_embedded() -> bool:
-    """Whether any of the two servers is ours to start."""
+    """Whether we start at least one of the two servers."""
     found = settings.load()
     return found.database_url is None or found.broker_url is None
 
 
 @contextmanager
 def servers() -> Iterator[None]:
-    """Use the embedded servers for the time of a command, if they are what is set; started when needed."""
+    """Use the embedded servers for the time of a command, if they are configured; started when needed."""
     with ExitStack() as stack:
         if uses_embedded():
             stack.enter_context(Servers(settings.load().state_dir).use())
@@ -32,7 +32,7 @@ def servers() -> Iterator[None]:
 def database() -> Iterator[Database]:
     """The database, reachable and of this version.
 
-    Raises DatabaseUnavailable, DatabaseNotMigrated. An embedded one is brought up to this version.
+    Raises DatabaseUnavailable, DatabaseNotMigrated. An embedded one is migrated to this version.
     """
     with servers():
         found = wiring.database()
@@ -44,7 +44,7 @@ def database() -> Iterator[Database]:
 
 
 def python(*arguments: str) -> list[str]:
-    """A command line of this Python, with modules found where this program's are."""
+    """A command line of this Python, which finds modules where this program's are."""
     return [sys.executable, "-m", *arguments]
 
 
@@ -65,8 +65,8 @@ def control_worker() -> Program:
 
 
 def tape_worker(drive: str) -> Program:
-    """The worker of a drive. Its limit is long enough to seal what is being written; that of several drives
-    runs at the same time."""
+    """The worker of a drive. Its limit is long enough to seal the data being written; the limits of several
+    drives run in parallel."""
     found = settings.load()
     queue = found.queue_of(drive)
     limit = found.drive(drive).stop_seconds

@@ -1,4 +1,4 @@
-"""What ``tapeline doctor`` says of the connections to broker and database: who could read along."""
+"""The connection checks of ``tapeline doctor`` for broker and database: who could read along."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policy.message import M, Message
 
 
 def broker() -> Message:
-    """Raises Wrong where a broker on another host asks for no password."""
+    """Raises Wrong if a broker on another host requires no password."""
     configured = settings.load().broker_url
     url = urlsplit(configured.get_secret_value() if configured else "")
     if not configured or "socket" in url.scheme:
@@ -30,7 +30,7 @@ def broker() -> Message:
 
 
 def database() -> Message:
-    """What the server itself says of this connection. Raises Wrong where its certificate is not checked."""
+    """The server's own report of this connection. Raises Wrong if its certificate is not checked."""
     url = make_url(wiring.database_url())
     with wiring.database().transaction() as session:
         found: Any = session.execute(

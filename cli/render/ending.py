@@ -1,4 +1,4 @@
-"""How a run ended: its state, what to do about it, the command that goes on, and the exit code."""
+"""How a run ended: its state, the remedy, the command to continue with, and the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from policy.message import M
 
 
 def leave(run: dict[str, Any]) -> None:
-    """Say how a run that was followed ended and exit with the code of its state. Raises typer.Exit."""
+    """Show how a followed run ended and exit with the code of its state. Raises typer.Exit."""
     say(run)
     raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
 
@@ -26,13 +26,13 @@ def say(run: dict[str, Any]) -> None:
 
 
 def state(run: dict[str, Any]) -> str:
-    """The state of a run; a success that left something out says so."""
+    """The state of a run; a success that left something out shows that."""
     name, count = str(run["state"]), _warnings(run)
     return output.in_words(M("{state}, {count} warnings", state=name, count=count)) if count else name
 
 
 def style(run: dict[str, Any]) -> str | None:
-    """The colour of a run's state; that of a success that left something out is a warning."""
+    """The colour of a run's state; a success that left something out has that of a warning."""
     return "yellow" if _warnings(run) else output.STYLES.get(run["state"])
 
 
@@ -41,8 +41,8 @@ def _warnings(run: dict[str, Any]) -> int:
 
 
 def step_state(step: dict[str, Any]) -> Text | str:
-    """The state of a step; that of the message is no plain success where nobody got it, and the one at which
-    a run waits for a tape is named so."""
+    """The state of a step; that of the message is no plain success if nobody got it, and the step at which a
+    run waits for a tape shows that."""
     if step.get("waits"):
         return RunState.WAITING_FOR_TAPE.value
     state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
@@ -52,17 +52,17 @@ def step_state(step: dict[str, Any]) -> Text | str:
 
 
 UNTOLD = {"nobody": M("nobody was told"), "lost": M("not sent")}
-"""How a message that went to nobody is called."""
+"""The word for a message that went to nobody."""
 
 
 def say_remedy(run: dict[str, Any]) -> None:
-    """What to do about a run that failed or waits, as its error said it; nothing for any other."""
+    """The remedy for a run that failed or waits, from its error; nothing for any other."""
     if run["remedy"]:
         output.console.print(output.message(run["remedy"]), markup=False, soft_wrap=True)
 
 
 def say_way_on(run: dict[str, Any]) -> None:
-    """The command that goes on after a failure, unless the remedy has named it."""
+    """The command to continue with after a failure, unless the remedy has named it."""
     command = run["next_command"]
     if run["state"] != RunState.FAILED or command in (output.message(run["remedy"]) or ""):
         return

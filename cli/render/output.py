@@ -1,4 +1,4 @@
-"""What the operator sees: tables and lines on a terminal, JSON for scripts."""
+"""Output for the operator: tables and lines on a terminal, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 def examples(*lines: str) -> str:
-    """What stands under a command's help: each example on a line of its own."""
-    # The backspace tells click to leave the lines as they are.
+    """The end of a command's help: each example on its own line."""
+    # The backspace makes click keep the lines as they are.
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
@@ -60,7 +60,7 @@ def in_words(text: Message) -> str:
 
 @contextmanager
 def elapsed(*, show: bool) -> Iterator[Callable[[str], None]]:
-    """Show the lines of a program as they come, and on a terminal the time that it has been at work."""
+    """Show the lines of a program as they come, and on a terminal its running time."""
     if not show:
         yield lambda _line: None
         return
@@ -75,7 +75,7 @@ def say(text: Message, style: str | None = None) -> None:
 
 
 def add(text: Message) -> None:
-    """A line beside what was printed, on standard error: also beside JSON."""
+    """A line besides the output, on standard error: also with JSON."""
     errors.print(in_words(text), markup=False, soft_wrap=True)
 
 
@@ -85,7 +85,7 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
-    """A table, or one line that says why there is none."""
+    """A table, or one line with the reason why there is none."""
     lines = [[_cell(value) for value in row] for row in rows]
     if not lines:
         say(empty)
@@ -105,7 +105,7 @@ def _cell(value: Any) -> Text:
 
 def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:
     """Nothing is cut or folded, so that ids and paths can be copied; a narrow terminal wraps the lines, and
-    the last column has no blanks behind it that would make empty ones."""
+    the last column has no trailing blanks that would make empty ones."""
     *others, last = cells
     row = Text()
     for cell, width in zip(others, widths, strict=False):
@@ -125,7 +125,7 @@ def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
 
 
 def set_state(stored: Mapping[str, Any]) -> str:
-    """The state of a set; one that needs a destroyed set cannot be restored, whatever its own state."""
+    """The state of a set; one that needs a destroyed set cannot be restored, regardless of its own state."""
     if stored["state"] == "destroyed" or stored["lost_parent"] is None:
         return str(stored["state"])
     return in_words(M("{state}, but {set} is lost", state=stored["state"], set=stored["lost_parent"]))
@@ -135,7 +135,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Text without what a terminal would obey: a file name may hold anything."""
+    """Text without control characters that a terminal would obey: a file name may contain anything."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
@@ -161,7 +161,7 @@ def message(data: Mapping[str, Any] | None) -> str | None:
 
 
 def tape(medium: Mapping[str, Any] | None) -> str | None:
-    """What is in a drive, in the operator's language: its label, or its state in words."""
+    """The contents of a drive, in the operator's language: its label, or its state in words."""
     if not medium:
         return None
     found = described(medium["state"], medium.get("label"))
@@ -179,7 +179,8 @@ def local(iso: str | None) -> str | None:
 
 
 def local_ns(moment: int) -> str | None:
-    """The time of a file, in nanoseconds since 1970, in the same way; None where no calendar goes so far."""
+    """The time of a file, in nanoseconds since 1970, in the same way; None if no calendar reaches that
+    far."""
     try:
         return local(datetime.fromtimestamp(moment // 10**9, UTC).isoformat())
     except (ValueError, OverflowError, OSError):
@@ -187,8 +188,8 @@ def local_ns(moment: int) -> str | None:
 
 
 def on_clock(iso: str | None, time_zone: str) -> str | None:
-    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on that of the
-    setting where the schedule names a zone that does not exist."""
+    """A stored time on the clock of a schedule: ``2026-12-01 Tue 02:00``; on that of the setting if the
+    schedule names a zone that does not exist."""
     if not iso:
         return None
     moment = datetime.fromisoformat(iso)

@@ -1,4 +1,4 @@
-"""The story of a run as lines in the order of time, for whoever watches it."""
+"""The story of a run as lines in the order of time, for commands that follow it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOLD: dict[Any, tuple[str, str | None]] = {
     "lost": ("!", "yellow"),
     "nobody": ("!", "yellow"),
 }
-"""That a message went to nobody is no success, though its step has done what it can."""
+"""A message that went to nobody is no success, though its step has done what it can."""
 _MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
@@ -31,16 +31,16 @@ class Line:
     """One line: of a step, or of the run itself (``step`` is None)."""
 
     key: Hashable
-    """What tells it from every other line of the run, whenever it is read."""
+    """What distinguishes it from every other line of the run, at any time of reading."""
     at: datetime
     step: str | None
     text: str = ""
-    """Empty where a step begins: its name is all there is to say."""
+    """Empty if a step begins: its name is enough."""
     style: str | None = None
 
 
 def lines(run: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[Line]:
-    """What there is to tell of a run: its events, and when the steps of its latest part began and ended."""
+    """The lines of a run: its events, and when the steps of its latest part began and ended."""
     told = [_event(event) for event in events]
     for step in run["steps"]:
         told.extend(_of_step(run, step, [line.at for line in told if line.step == step["name"]]))
@@ -61,7 +61,7 @@ def _of_step(run: dict[str, Any], step: dict[str, Any], told_at: list[datetime])
     if step["state"] in _MARKS:
         mark, style = _TOLD.get(step.get("told"), _MARKS[step["state"]])
         ended = datetime.fromisoformat(step["finished_at"])
-        # The last thing that a step says is written down a moment after its end was taken from the clock.
+        # The last line of a step is written a moment after its end was read from the clock.
         yield Line(
             ("ended", name, ended), max([ended, *told_at]), name, f"{mark} {_ending(run, step)}", style
         )
@@ -71,7 +71,7 @@ def _ending(run: dict[str, Any], step: dict[str, Any]) -> str:
     words = wiring.words()
     if step["state"] == "FAILED":
         error = (step["error"] or {}).get("message")
-        # The run's own line says next what ended it.
+        # The run's own next line shows what ended it.
         return words.text(M("failed")) if error in (None, run["reason"]) else str(output.message(error))
     if (step["result"] or {}).get("reason"):
         return words.text(M("not needed"))

@@ -29,15 +29,15 @@ from policy.message import M
 
 LOOK_SECONDS = 0.3
 QUIET_SECONDS = 10.0
-"""How long nothing may happen before that is said."""
+"""After how long without an event a line reports that."""
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
 
 
 def follow(run_id: int, *, to_its_end: bool = False, stays: bool = True) -> dict[str, Any]:
-    """Show a run until it ends or, unless ``to_its_end``, waits for an operator; returns it as JSON names it.
+    """Show a run until it ends or, unless ``to_its_end``, waits for an operator; returns it in its JSON form.
 
-    Ctrl-C ends the command, not the run, and says so, if its workers stay (``stays``).
-    Raises NotFound.
+    Ctrl-C ends the command, not the run, and a line reports that, if its workers stay (``stays``). Raises
+    NotFound.
     """
     try:
         return _follow(run_id, to_its_end)
@@ -72,7 +72,7 @@ def _bar() -> Progress:
 
 
 class Sizes(ProgressColumn):
-    """How much is done of how much, and how fast, in the units of every other size."""
+    """How much of how much is done, and how fast, in the units of every other size."""
 
     def render(self, task: Task) -> Text:
         done = units.size(task.completed)
@@ -99,7 +99,7 @@ class Watcher:
     def look(self) -> dict[str, Any]:
         """Show what is new; returns the run."""
         with wiring.database().transaction() as session:
-            # What a step says and its end are seen together, or the end would come first.
+            # A step's lines and its end are read together, or the end would come first.
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             run = views.whole_run_json(session, transitions.get(session, self._run_id))
             events = views.events_json(session, self._run_id, self._shown_event)
@@ -113,7 +113,7 @@ class Watcher:
         return run
 
     def complain_of_silence(self, run: dict[str, Any]) -> None:
-        """Say once that nobody is there to do the work, instead of waiting without a word."""
+        """Report once that no worker is there, instead of waiting silently."""
         waits = run["state"] in {RunState.WAITING_FOR_TAPE, RunState.HELD}
         if waits or any(step["state"] == "RUNNING" for step in run["steps"]):
             self._quiet_since = time.monotonic()
@@ -130,7 +130,7 @@ class Watcher:
         self._print(f"  ! {wiring.words().text(told)}", style="yellow")
 
     def _show(self, line: Line) -> None:
-        """A line of a step stands below the step's name; one of the run has a margin of its own."""
+        """A line of a step is printed below the step's name; one of the run has its own margin."""
         if line.step and line.step != self._heading:
             self._print(line.step, style="bold cyan")
         self._heading = line.step
@@ -152,7 +152,7 @@ class Watcher:
         self._bar.update(self._task, completed=progress["bytes"], total=progress["bytes_total"])
 
     def _show_minutes(self, step: dict[str, Any]) -> None:
-        """A format tells nothing of how far it is; that it goes on is said once a minute."""
+        """A format reports no progress; a line once a minute shows that it is still running."""
         minutes = int(views.seconds_between(step["started_at"], views.iso(now()) or "") // 60)
         if minutes > self._minutes:
             self._minutes = minutes

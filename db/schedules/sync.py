@@ -1,4 +1,4 @@
-"""Schedules as a file declares them: what would change, and changing it."""
+"""Schedules from a file: what would change, and changing it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Action(StrEnum):
     CREATE = "create"
     CHANGE = "change"
     RESTORE = "restore"
-    """It was removed once, and goes on with its history."""
+    """It was removed earlier, and is revived with its history."""
     DELETE = "delete"
-    """It never ran: nothing points to it."""
+    """It never ran: nothing refers to it."""
     ARCHIVE = "archive"
-    """It has runs or sets, which stay; it fires no more and is not listed."""
+    """It has runs or sets, which stay; it no longer fires and is not listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field as the file writes it; None where it is left out."""
+    """A field in the form of the file; None if it is left out."""
 
     name: str
     before: Any
@@ -52,7 +52,7 @@ class Change:
 
 
 def differences(session: Session, wanted: list[Wanted], *, prune: bool) -> list[Change]:
-    """What would change; of a schedule that is as the file says, nothing. ``prune``: the others go."""
+    """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed."""
     rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
     found = [_difference(want, rows.get(want.name)) for want in wanted]
     if prune:
@@ -78,7 +78,7 @@ def _difference(want: Wanted, row: ScheduledTask | None) -> Change | None:
 
 
 def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
-    """A schedule of the database as a file would have it."""
+    """A schedule of the database in the form of the file."""
     schedule = {column: getattr(row, column) for column in Columns.model_fields}
     schedule |= {"schedule_type": row.schedule_type, "schedule_config": row.schedule_config}
     template = {column: getattr(row.template, column) for column in Backup.model_fields}
@@ -95,7 +95,7 @@ def _removal(session: Session, row: ScheduledTask) -> Action:
 
 
 def apply(session: Session, wanted: list[Wanted], changes: list[Change], moment: datetime) -> None:
-    """Make the changes, all of them or none, and plan what was changed as of ``moment``."""
+    """Make the changes, all of them or none, and plan the changed schedules as of ``moment``."""
     named = {want.name: want for want in wanted}
     for change in changes:
         row = session.scalar(
