@@ -56,17 +56,17 @@ tapes.app.command(epilog=examples("tapeline tape register --pool yearly"))(label
 tapes.app.command(epilog=examples("tapeline tape label TP20261102"))(labels.label)
 tapes.app.command(
     "erasable",
-    short_help="Let a tape that LTFS cannot read be formatted, once.",
+    short_help="Permit one format of a tape that LTFS cannot read.",
     epilog=examples("tapeline tape erasable", "tapeline tape erasable --confirm AE2101170123"),
 )(labels.say_erasable)
 tapes.app.command(
     "format",
-    short_help="Say whether a run would format the tape.",
+    short_help="Show whether a run would format the tape.",
     epilog=examples("tapeline tape format --dry-run", "tapeline tape format --schedule monthly --dry-run"),
 )(formats.format_tape)
 app.command(
     "format",
-    short_help="Say whether a run would format the tape.",
+    short_help="Show whether a run would format the tape.",
     epilog=examples("tapeline format --dry-run", "tapeline format --drive tape1 --dry-run --json"),
 )(formats.format_tape)
 tapes.drives.command(epilog=examples("tapeline drive load tape0"))(drives.load)
@@ -81,7 +81,7 @@ app.add_typer(database.app, name="database")
 app.add_typer(clock.app, name="clock")
 schedules.app.command(
     "apply",
-    short_help="Make the schedules what a file says.",
+    short_help="Apply a file of schedules.",
     epilog=examples(
         "tapeline schedule apply schedules.toml --dry-run", "tapeline schedule apply schedules.toml"
     ),
@@ -93,7 +93,7 @@ schedules.app.command(
 )(apply.schema)
 app.command(
     "freeze",
-    short_help="Let no tape be formatted until it is lifted.",
+    short_help="Stop all formats until the freeze is lifted.",
     epilog=examples(
         "tapeline freeze --why 'files were encrypted on srv2'", "tapeline freeze audit --why 'audit'"
     ),
@@ -110,7 +110,7 @@ app.command(
 )(run.run)
 app.command(
     "precheck",
-    short_help="Say whether the next run of a schedule will go ahead.",
+    short_help="Show whether the next run of a schedule will go ahead.",
     epilog=examples(
         "tapeline precheck monthly-full",
         "tapeline precheck monthly-full --now",
@@ -123,9 +123,9 @@ app.command(
     short_help="Which run needs which tape.",
     epilog=examples("tapeline calendar", "tapeline calendar --days 400 --json"),
 )(calendar.calendar)
-app.command("status", short_help="Everything at a glance.")(status.status)
-app.command("doctor", short_help="Check this host, and say what to do.")(doctor.doctor)
-app.command("settings", short_help="What is set on this host.")(settings.settings)
+app.command("status", short_help="Show an overview of everything.")(status.status)
+app.command("doctor", short_help="Check this host, and name the remedies.")(doctor.doctor)
+app.command("settings", short_help="Show the settings of this host.")(settings.settings)
 app.command(
     "health",
     short_help="Ask this host's processes for a sign of life.",
@@ -138,7 +138,7 @@ app.command(
 )(processes.worker)
 app.command("beat", short_help="Run beat, as a service does.")(processes.beat)
 app.command("flower", short_help="Run the dashboard, as a service does.")(processes.flower)
-app.command("migrate", short_help="Bring the database to this version.")(processes.migrate)
+app.command("migrate", short_help="Migrate the database to this version.")(processes.migrate)
 
 UNREAD = 141
 """The exit code of a program whose reader has gone, as in a shell."""

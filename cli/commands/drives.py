@@ -36,7 +36,9 @@ def load(
     ] = None,
     new: Annotated[
         str | None,
-        typer.Option("--new", metavar="BARCODE", help="A virtual drive alone: make a blank cartridge first."),
+        typer.Option(
+            "--new", metavar="BARCODE", help="Only for a virtual drive: make a blank cartridge first."
+        ),
     ] = None,
     capacity: Annotated[str, typer.Option(help="How much fits on the new one: 12GB, 2TB, ...")] = "12GB",
     as_json: AsJson = False,
@@ -83,11 +85,15 @@ def check(
     name: DriveName = None,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Look for the end of the data where it is not marked on the tape."),
+        typer.Option("--deep", help="Look for the end of the data if it is not marked on the tape."),
     ] = False,
     confirm: Annotated[
         str | None,
-        typer.Option("--confirm", metavar="LABEL", help="With --deep: what the command without it asks for."),
+        typer.Option(
+            "--confirm",
+            metavar="LABEL",
+            help="With --deep: the value that the command shows without this option.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

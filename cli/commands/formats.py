@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def format_tape(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the permit says; nothing is touched.")
+        bool, typer.Option("--dry-run", help="Show the permit's decision; change nothing.")
     ] = False,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="As a run of this schedule would ask.", metavar="NAME")
+        str | None, typer.Option("--schedule", help="For a run of this schedule.", metavar="NAME")
     ] = None,
     drive: Annotated[
-        str | None, typer.Option("--drive", help="The drive, on whatever host; else the default drive.")
+        str | None, typer.Option("--drive", help="The drive, on any host; else the default drive.")
     ] = None,
     erase_label: Annotated[
         str | None,

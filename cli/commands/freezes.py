@@ -16,7 +16,7 @@ from policy.message import M, Message
 
 
 def freeze(
-    name: Annotated[str | None, typer.Argument(help="What it is lifted by; a number if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The name to lift it by; a number if left out.")] = None,
     why: Annotated[str, typer.Option(help="It is in every message.", metavar="TEXT")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -42,8 +42,8 @@ def freeze(
 
 
 def unfreeze(
-    name: Annotated[str, typer.Argument(help="Which one; 'tapeline status' names them.")],
-    why: Annotated[str, typer.Option(help="It is kept.", metavar="TEXT")] = "",
+    name: Annotated[str, typer.Argument(help="Its name; 'tapeline status' shows it.")],
+    why: Annotated[str, typer.Option(help="Stored with your name.", metavar="TEXT")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Lift a freeze. If it was the last one, tapes are formatted again, and waiting runs continue."""

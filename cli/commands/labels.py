@@ -105,7 +105,9 @@ def label(
 def say_erasable(
     confirm: Annotated[
         str | None,
-        typer.Option("--confirm", metavar="SERIAL", help="What the command without it asks for."),
+        typer.Option(
+            "--confirm", metavar="SERIAL", help="The value that the command shows without this option."
+        ),
     ] = None,
     drive: DriveOption = None,
     as_json: AsJson = False,

@@ -22,7 +22,7 @@ from notify.words import Language
 from policy.errors import TapelineError, UsageError
 from policy.message import M, Message
 
-app = typer.Typer(help="Messages: what they say, and the channels that carry them.", no_args_is_help=True)
+app = typer.Typer(help="Messages: their texts, and the channels that deliver them.", no_args_is_help=True)
 
 
 @app.command(
@@ -31,8 +31,8 @@ app = typer.Typer(help="Messages: what they say, and the channels that carry the
 )
 def preview(
     event: Annotated[str | None, typer.Argument(help="One event; all if none is named.")] = None,
-    language: Annotated[str | None, typer.Option(help="zh_CN or en; else the one that is set.")] = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As DingTalk gets it.")] = False,
+    language: Annotated[str | None, typer.Option(help="zh_CN or en; else the configured one.")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="In DingTalk's form.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the message of each event, made from sample facts with the templates in use. Sends nothing."""
@@ -122,9 +122,7 @@ def _say(name: str, error: TapelineError | None) -> None:
         output.say(M("✗ {channel}: {problem}", channel=name, problem=problem), style="red")
 
 
-@app.command(
-    short_help="List the channels and what each is told of.", epilog=examples("tapeline notify channels")
-)
+@app.command(short_help="List the channels and their events.", epilog=examples("tapeline notify channels"))
 def channels(as_json: AsJson = False) -> None:
     """List the channels with the events that are on and off for each."""
     found = [
@@ -151,7 +149,8 @@ def channels(as_json: AsJson = False) -> None:
 )
 def templates(
     copy: Annotated[
-        Path | None, typer.Option("--copy", metavar="FOLDER", help="Copy the shipped ones; none is replaced.")
+        Path | None,
+        typer.Option("--copy", metavar="FOLDER", help="Copy the shipped ones; existing files stay."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -25,10 +25,10 @@ def precheck(
     name: Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")],
     manual: Annotated[
         bool,
-        typer.Option("--manual", help="As a run by hand now, which the period check does not hold for."),
+        typer.Option("--manual", help="For a run by hand now, which is exempt from the period check."),
     ] = False,
     at_once: Annotated[
-        bool, typer.Option("--now", help="As a run that starts by itself now, and not when it is due next.")
+        bool, typer.Option("--now", help="For an automatic run now, not for the next due one.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

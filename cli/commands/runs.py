@@ -32,7 +32,7 @@ from policy.message import M
 from policy.paths import on_the_drives_host
 
 app = typer.Typer(
-    help="Runs: what happened, and going on after a failure.",
+    help="Runs: what happened, and continuing after a failure.",
     epilog=examples("tapeline runs", "tapeline runs --state FAILED --json", "tapeline runs show 12"),
 )
 
@@ -43,7 +43,7 @@ RunId = Annotated[int, typer.Argument(help="The run's number, as 'tapeline runs'
 def list_runs(
     context: typer.Context,
     state: Annotated[str | None, typer.Option(help="Only runs in this state, e.g. FAILED.")] = None,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first; or name a command."""
@@ -94,7 +94,7 @@ def _state(name: str) -> RunState:
         ) from error
 
 
-@app.command(short_help="Tell the story of a run.", epilog=examples("tapeline runs show 12"))
+@app.command(short_help="Show the story of a run.", epilog=examples("tapeline runs show 12"))
 def show(run_id: RunId, as_json: AsJson = False) -> None:
     """Show the story of a run: its steps, what happened in each, its format permits."""
     with stack.database() as database, database.transaction() as session:
@@ -168,7 +168,7 @@ def watch_run(run_id: RunId) -> None:
 
 
 @app.command(
-    short_help="Go on with a failed run.",
+    short_help="Continue a failed run.",
     epilog=examples(
         "tapeline runs retry 12",
         "tapeline runs retry 12 --from precheck --why 'the right tape is in'",
@@ -179,21 +179,21 @@ def watch_run(run_id: RunId) -> None:
 def retry(
     run_id: Annotated[int | None, typer.Argument(help="The failed run.", metavar="RUN")] = None,
     from_step: Annotated[
-        str | None, typer.Option("--from", help="An earlier step to go on from.", metavar="STEP")
+        str | None, typer.Option("--from", help="An earlier step to continue from.", metavar="STEP")
     ] = None,
     why: Annotated[str | None, typer.Option(help="For the run's story.")] = None,
     identity: Annotated[
         Path | None,
-        typer.Option(help="Of a restore: another file with a secret key, on its host.", metavar="FILE"),
+        typer.Option(help="For a restore: another file with a secret key, on its host.", metavar="FILE"),
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Of a restore: another folder, on its host.", metavar="FOLDER"),
+        typer.Option("--to", help="For a restore: another folder, on its host.", metavar="FOLDER"),
     ] = None,
     all_failed: Annotated[
         bool,
         typer.Option(
-            "--all-failed", help="The newest failed run of each schedule; older ones are left and named."
+            "--all-failed", help="The newest failed run of each schedule; older ones are named and skipped."
         ),
     ] = False,
     as_json: AsJson = False,
@@ -274,7 +274,7 @@ def _say_retried(done: list[dict[str, Any]], left: list[Failure], refused: list[
 
 
 @app.command(
-    short_help="Let a run go on whose sources are not as they were.",
+    short_help="Accept the sources of a held run.",
     epilog=examples("tapeline runs accept 12 --why 'the old projects were archived'"),
 )
 def accept(
@@ -300,7 +300,7 @@ def accept(
 
 
 @app.command(
-    short_help="Take a failed run off the list of what needs somebody.",
+    short_help="Dismiss a failed run.",
     epilog=examples("tapeline runs dismiss 12 --why 'restored from the snapshot instead'"),
 )
 def dismiss(
@@ -321,7 +321,7 @@ def dismiss(
         output.say(M("Run {id} is dismissed.", id=run_id))
 
 
-@app.command(short_help="Stop a run at a safe point.", epilog=examples("tapeline runs cancel 12"))
+@app.command(short_help="Cancel a run at a safe point.", epilog=examples("tapeline runs cancel 12"))
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Cancel a run: at once if nothing of it runs, else at its next safe point. The tape stays consistent."""
     with stack.database():

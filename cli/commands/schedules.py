@@ -140,15 +140,13 @@ def written(value: Any) -> str:
     return "-" if value is None else output.clean(json.dumps(value, ensure_ascii=False))
 
 
-@app.command(short_help="Let a schedule run.", epilog=examples("tapeline schedule enable monthly-full"))
+@app.command(short_help="Enable a schedule.", epilog=examples("tapeline schedule enable monthly-full"))
 def enable(name: Name) -> None:
     """Enable a schedule: it runs from its next time on."""
     _switch(name, on=True)
 
 
-@app.command(
-    short_help="Stop a schedule from running.", epilog=examples("tapeline schedule disable monthly-full")
-)
+@app.command(short_help="Disable a schedule.", epilog=examples("tapeline schedule disable monthly-full"))
 def disable(name: Name) -> None:
     """Disable a schedule: it does not run, not even by hand. A run that is already active continues."""
     _switch(name, on=False)
@@ -243,12 +241,12 @@ def run(
     erase_label: Annotated[
         str | None,
         typer.Option(
-            help="The known tape of this label may be formatted, even if sets on it are kept.",
+            help="Permit a format of the known tape with this label, even if sets on it are kept.",
             metavar="LABEL",
         ),
     ] = None,
     keep_label: Annotated[
-        bool, typer.Option("--keep-label", help="A tape that is formatted keeps its label.")
+        bool, typer.Option("--keep-label", help="Keep the label of a tape that is formatted.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,

@@ -44,7 +44,7 @@ def _default(context: typer.Context) -> None:
 
 @app.command(name="list")
 def list_sets(
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 50,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List backup sets, newest first; destroyed ones too."""
@@ -93,7 +93,7 @@ def list_sets(
 def find(
     pattern: Annotated[str, typer.Argument(help="A part of the path, or a pattern with * and ?.")],
     set_id: Annotated[str | None, typer.Option("--set", help="Only in this set.")] = None,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 200,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """Find versions of files in the catalogue, the newest first, with the tapes of each. Case is ignored.
@@ -157,20 +157,20 @@ def restore(
     at: Annotated[
         str | None,
         typer.Option(
-            help="As it was then, e.g. '2026-11-20 18:00'; a date alone: the end of that day.",
+            help="The state at this time, e.g. '2026-11-20 18:00'; a date without time: the end of that day.",
             metavar="TIME",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
     identity: Annotated[
         Path | None,
         typer.Option(
             help="The file with the secret key, on the drive host, if it is encrypted.", metavar="FILE"
         ),
     ] = None,
-    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would be restored from which tapes.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only show what would be restored from which tapes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore the state of a set, or files and folders of it, below a folder. For an incremental set that is
@@ -267,9 +267,9 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
 def verify(
     set_id: SetId,
     sample: Annotated[
-        int, typer.Option(min=1, max=100, help="Read only so many percent of the files, by chance.")
+        int, typer.Option(min=1, max=100, help="Read only so many percent of the files, at random.")
     ] = 100,
-    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -303,9 +303,10 @@ def verify(
 )
 def expire(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[SET]...", help="Mark these, whatever their retention.")
+        list[str] | None,
+        typer.Argument(metavar="[SET]...", help="Mark these, even before their retention ends."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only say which sets would be marked.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only show which sets would be marked.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Mark the sets that are past retention and that no kept set follows. Nothing is erased: they can be

@@ -25,7 +25,7 @@ from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
 
-app = typer.Typer(help="Tapes: what is known of each cartridge.", no_args_is_help=True)
+app = typer.Typer(help="Tapes: the known cartridges.", no_args_is_help=True)
 drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_is_help=True)
 
 
@@ -164,11 +164,11 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
 
 @app.command(
     name="import",
-    short_help="Make the catalogue of a tape from the tape alone.",
+    short_help="Rebuild the catalogue of a tape from the tape.",
     epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
 )
 def import_tape(
-    drive: Annotated[str | None, typer.Option(help="The drive that holds the tape.")] = None,
+    drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     identity: Annotated[
         Path | None, typer.Option(help="The file with the secret key, on the drive host.", metavar="FILE")
     ] = None,
@@ -263,7 +263,8 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
 
 
 @drives.command(
-    short_help="Say what each drive holds and waits for.", epilog=examples("tapeline drive status tape0")
+    short_help="Show what is in each drive, and which runs wait for it.",
+    epilog=examples("tapeline drive status tape0"),
 )
 def status(
     name: Annotated[

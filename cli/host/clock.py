@@ -25,7 +25,9 @@ def clock() -> None:
 
 @app.command(epilog=examples('tapeline clock confirm --why "it was switched off all summer"'))
 def confirm(
-    why: Annotated[str, typer.Option(help="Why the time has gone on so far; it is kept.", metavar="TEXT")],
+    why: Annotated[
+        str, typer.Option(help="Why the clock has jumped; stored with your name.", metavar="TEXT")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Confirm that the clock is right, although it jumped further than ever without a sign of life.

@@ -23,12 +23,12 @@ from policy import units
 from policy.errors import UsageError
 from policy.message import M
 
-app = typer.Typer(help="The database itself: a copy of it, and making it again.", no_args_is_help=True)
+app = typer.Typer(help="The database itself: dump, restore and release it.", no_args_is_help=True)
 
 
 @app.command(name="dump", epilog=examples("tapeline database dump /backup/tapeline.sql.zst"))
 def dump_database(
-    file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; an existing one is replaced.")],
 ) -> None:
     """Dump the whole database into a file of SQL, compressed with Zstandard.
 
@@ -54,7 +54,7 @@ def dump_database(
 def restore(
     file: Annotated[Path, typer.Argument(help="A dump; on a tape it is sets/SET/database.sql.zst.")],
     identity: Annotated[
-        Path | None, typer.Option(help="The file with the secret key of an encrypted one.", metavar="FILE")
+        Path | None, typer.Option(help="The file with the secret key of an encrypted dump.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,12 +112,12 @@ def say_held(held: dict[str, list[Any]]) -> None:
 )
 def release(
     run: Annotated[
-        list[int] | None, typer.Option(help="A run that was under way; may be repeated.", metavar="RUN")
+        list[int] | None, typer.Option(help="An unfinished run; may be repeated.", metavar="RUN")
     ] = None,
     schedule: Annotated[
         list[str] | None, typer.Option(help="A schedule; may be repeated.", metavar="NAME")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Whatever is held.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is held.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Release what is held since the database was restored.
