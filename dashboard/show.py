@@ -12,31 +12,10 @@ from tornado.escape import xhtml_escape
 from celery_app import settings
 from db.models import now
 from db.views import seconds_between
+from notify.states import STATES
 from notify.words import Words
 from policy.message import M, Message
 from policy.tapes import facts
-
-STATES: dict[str, tuple[Message, str]] = {
-    "QUEUED": (M("queued"), "secondary"),
-    "RUNNING": (M("running"), "info"),
-    "WAITING_FOR_TAPE": (M("waiting for a tape"), "warning"),
-    "HELD": (M("held"), "warning"),
-    "SUCCEEDED": (M("succeeded"), "success"),
-    "FAILED": (M("failed"), "danger"),
-    "SKIPPED": (M("skipped"), "secondary"),
-    "CANCELLED": (M("cancelled"), "dark"),
-    "PENDING": (M("not yet"), "light"),
-    "active": (M("in use"), "success"),
-    "full": (M("full (tape)"), "secondary"),
-    "unknown": (M("unknown"), "warning"),
-    "retired": (M("retired"), "secondary"),
-    "error": (M("defective"), "danger"),
-    "writing": (M("being written"), "info"),
-    "complete": (M("complete"), "success"),
-    "incomplete": (M("incomplete"), "warning"),
-    "destroyed": (M("destroyed"), "secondary"),
-}
-"""The name of a state, and its colour."""
 
 MEDIA = {**facts.STATES, "formatted": M("a tape without a label")}
 """The name for the contents of a drive without a label."""
@@ -115,7 +94,7 @@ class Show:
     def __call__(self, text: Message) -> str:
         """A text of the program; a state in it has the same name as everywhere on the pages."""
         params = {
-            name: STATES[value][0] if name in _STATED and value in STATES else value
+            name: STATES[value].word if name in _STATED and value in STATES else value
             for name, value in text.params.items()
         }
         return self.words.text(Message(text.id, params))
@@ -132,11 +111,11 @@ class Show:
         )
 
     def state(self, name: str) -> str:
-        return self(STATES[name][0]) if name in STATES else name
+        return self(STATES[name].word) if name in STATES else name
 
     def colour(self, name: str) -> str:
         """Bootstrap's class for a state."""
-        return STATES[name][1] if name in STATES else "secondary"
+        return STATES[name].page if name in STATES else "secondary"
 
     def badge(self, name: str, warnings: int = 0) -> str:
         """A state as a coloured word, in HTML; a success that left something out shows that."""

@@ -32,6 +32,7 @@ from db.states import ACTIVE
 from embedded.errors import AlreadyUp
 from embedded.program import Event, Kind
 from embedded.supervisor import Supervisor
+from notify import states
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -198,7 +199,7 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
         ending.say_remedy(run)
         output.say(M("Its story: {command}", command=f"{_command()} runs show {run_id}"))
-        raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+        raise typer.Exit(states.exit_code(run["state"]))
     _print_result(database, run)
     return run, folder
 

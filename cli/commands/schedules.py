@@ -19,6 +19,7 @@ from db.models import ScheduledTask, now
 from db.runs import transitions
 from db.schedules import planner, schedules, sync
 from db.states import BackupType, RunState
+from notify import states
 from policy.message import M, Message
 from policy.times.period import ScheduleType
 
@@ -272,10 +273,10 @@ def run(
                 output.console.print(reason, markup=False, soft_wrap=True)
             if wait and state is not RunState.SKIPPED:
                 ending.leave(watch.follow(run_id))
-            output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=output.STYLES.get(state))
+            output.say(M("Run {id}: {state}", id=run_id, state=state.value), style=states.style(state))
     if state in {RunState.QUEUED, RunState.RUNNING}:
         return
-    raise typer.Exit(output.ENDING_CODES.get(state, 1))
+    raise typer.Exit(states.exit_code(state))
 
 
 def start(

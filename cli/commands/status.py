@@ -23,6 +23,7 @@ from db import (
 from db.models import ChainRun, Drive, Notification
 from db.schedules import schedules
 from db.states import ACTIVE
+from notify import states
 from policy.message import M, Message
 from policy.tapes.facts import described
 
@@ -117,7 +118,7 @@ def _print(found: dict[str, Any]) -> None:
                 state=run["state"],
                 step=waits or working,
             ),
-            style=output.STYLES.get(run["state"]),
+            style=states.style(run["state"]),
         )
     if not found["active"]:
         output.say(M("No run is under way."))

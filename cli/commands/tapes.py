@@ -21,6 +21,7 @@ from db.models import ChainRun, Drive, TapeCartridge
 from db.runs import starting
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
+from notify import states
 from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
@@ -314,9 +315,7 @@ def _print_status(drive: dict[str, Any]) -> None:
         ]
     )
     for run in drive["runs"]:
-        output.say(
-            M("Run {id}: {state}", id=run["id"], state=run["state"]), style=output.STYLES.get(run["state"])
-        )
+        output.say(M("Run {id}: {state}", id=run["id"], state=run["state"]), style=states.style(run["state"]))
         if run["reason"]:
             output.console.print(f"  {output.message(run['reason'])}", markup=False, soft_wrap=True)
         if run["state"] == RunState.WAITING_FOR_TAPE:

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from cli.render import output
 from db.states import RunState
+from notify import states
 from policy.message import M
 
 
 def leave(run: dict[str, Any]) -> None:
     """Show how a followed run ended and exit with the code of its state. Raises typer.Exit."""
     say(run)
-    raise typer.Exit(output.ENDING_CODES.get(run["state"], 1))
+    raise typer.Exit(states.exit_code(run["state"]))
 
 
 def say(run: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ def state(run: dict[str, Any]) -> str:
 
 def style(run: dict[str, Any]) -> str | None:
     """The colour of a run's state; a success that left something out has that of a warning."""
-    return "yellow" if _warnings(run) else output.STYLES.get(run["state"])
+    return "yellow" if _warnings(run) else states.style(run["state"])
 
 
 def _warnings(run: dict[str, Any]) -> int:

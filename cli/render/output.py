@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.text import Text
 
 from celery_app import settings, wiring
+from notify import states
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.tapes.facts import described
@@ -32,25 +33,6 @@ def examples(*lines: str) -> str:
     """The end of a command's help: each example on its own line."""
     # The backspace makes click keep the lines as they are.
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
-
-
-STYLES = {
-    "SUCCEEDED": "green",
-    "COMPLETE": "green",
-    "RUNNING": "cyan",
-    "QUEUED": "cyan",
-    "WRITING": "cyan",
-    "WAITING_FOR_TAPE": "yellow",
-    "HELD": "yellow",
-    "SKIPPED": "yellow",
-    "INCOMPLETE": "yellow",
-    "CANCELLED": "yellow",
-    "FAILED": "red",
-    "DESTROYED": "red",
-}
-
-ENDING_CODES = {"SUCCEEDED": 0, "SKIPPED": 3, "WAITING_FOR_TAPE": 4, "HELD": 4}
-"""The exit code of a run's state; every other one is a failure."""
 
 
 def in_words(text: Message) -> str:
@@ -100,7 +82,7 @@ def _cell(value: Any) -> Text:
     if isinstance(value, Text):
         return value
     text = _shown(value)
-    return Text(text, STYLES.get(text.upper(), ""))
+    return Text(text, states.style(text) or "")
 
 
 def _print_row(cells: Sequence[Text], widths: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from celery_app import wiring
 from cli.render import ending, output
 from db import views
+from notify import states
 from policy.message import M
 
 ICONS: dict[str, tuple[str, str | None]] = {
@@ -23,7 +24,6 @@ _TOLD: dict[Any, tuple[str, str | None]] = {
     "nobody": ("!", "yellow"),
 }
 """A message that went to nobody is no success, though its step has done what it can."""
-_MARKS = {"SUCCEEDED": ("✓", "green"), "SKIPPED": ("–", "green"), "FAILED": ("✗", "red")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ def _of_step(run: dict[str, Any], step: dict[str, Any], told_at: list[datetime])
     if step["state"] != "PENDING" and step["started_at"]:
         began = datetime.fromisoformat(step["started_at"])
         yield Line(("began", name, began), began, name)
-    if step["state"] in _MARKS:
-        mark, style = _TOLD.get(step.get("told"), _MARKS[step["state"]])
+    shown = states.STATES[step["state"]]
+    if shown.mark:
+        mark, style = _TOLD.get(step.get("told"), (shown.mark, shown.terminal))
         ended = datetime.fromisoformat(step["finished_at"])
         # The last line of a step is written a moment after its end was read from the clock.
         yield Line(

@@ -22,7 +22,7 @@ from cli.render.story import Line
 from db import views
 from db.models import now
 from db.runs import transitions
-from db.states import RunState
+from db.states import ENDED, RunState
 from db.tapes import drives
 from policy import units
 from policy.message import M
@@ -30,7 +30,6 @@ from policy.message import M
 LOOK_SECONDS = 0.3
 QUIET_SECONDS = 10.0
 """After how long without an event a line reports that."""
-ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"}
 
 
 def follow(run_id: int, *, to_its_end: bool = False, stays: bool = True) -> dict[str, Any]:
@@ -48,12 +47,12 @@ def follow(run_id: int, *, to_its_end: bool = False, stays: bool = True) -> dict
 
 
 def _follow(run_id: int, to_its_end: bool) -> dict[str, Any]:
-    waits = set() if to_its_end else {RunState.WAITING_FOR_TAPE.value, RunState.HELD.value}
+    ends = ENDED if to_its_end else ENDED | {RunState.WAITING_FOR_TAPE, RunState.HELD}
     with _bar() as bar:
         watcher = Watcher(run_id, bar)
         while True:
             run = watcher.look()
-            if run["state"] in ENDED | waits:
+            if run["state"] in ends:
                 watcher.look()
                 return run
             watcher.complain_of_silence(run)
