@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backup.request import SetRequest, SetSummary
+from backup.request import SetSummary
 from backup.write import write_set
 from db import events
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
@@ -28,42 +27,20 @@ from db.tapes import (
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M
-from policy.sources import Survey
-from policy.tapes import retention, verdict
-from policy.tapes.facts import SetState
+from policy.tapes import verdict
 from tape.drive import Medium, Volume
 from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks import condition, guard, lost, pace
 from tasks.fill import note_fill
 from tasks.journal import Journal
 from tasks.mounting import mounted
-from tasks.set_request import request_for, spool_of, with_dump, with_known_files
+from tasks.set_request import spool_of, with_dump, with_known_files
 from tasks.sources import watch
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
+from tasks.target import ParentGone, Target, parent_gone, parent_is_whole, rows_of, target_of
 from tasks.work import SourcesDoubted, Work, WrongTape
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The target of the set, and its request."""
-
-    set_id: str
-    cartridge_id: int
-    generation: int
-    retention_days: int | None
-    request: SetRequest
-    new: dict[str, Any] | None
-    """The row of a set that is not in the catalogue yet: it enters before its first byte."""
-
-    def enter(self, session: Session, run: ChainRun, survey: Survey, accepted: list[Any]) -> None:
-        """Put the set into the catalogue, unless it is there; with its record of its sources."""
-        stored = session.get(BackupSet, self.set_id)
-        if stored is None:
-            assert self.new is not None, "what is not new is in the catalogue"
-            stored = _enter(session, run, self.new)
-        stored.survey, stored.accepted = survey.to_json(), accepted
 
 
 @step(Step.RUN_BACKUP)
@@ -110,7 +87,7 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, in
     with mounted(work) as volume:
         _refuse_another(medium, volume.medium)
         _see_that_all_is_there(work, volume, medium)
-        target = work.db(lambda session, run: _target(session, run, medium))
+        target = work.db(lambda session, run: target_of(session, run, medium))
         work.writes_on = target.cartridge_id
         request = with_dump(work, with_known_files(work, target.request))
         request = replace(pace.fed(work, request), before_first_byte=guard.judge(work, target.enter))
@@ -138,7 +115,7 @@ def _see_that_all_is_there(work: Work, volume: Volume, medium: Medium) -> None:
 
 def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | None, lost.Expected]:
     """The set of this run, and what should be on the tape of it and of the sets that it follows."""
-    record, stored = _rows(session, run)
+    record, stored = rows_of(session, run)
     cartridge = cartridges.recognise(session, medium.to_json())
     sets = lineage.chain(session, record.parent_id) if record.parent_id else []
     if stored is not None and stored.archives:
@@ -165,10 +142,6 @@ def _refuse_another(judged: Medium, mounted: Medium) -> None:
             ),
             M("Nothing was written on it. Put the right tape in, then retry the run."),
         )
-
-
-class ParentGone(TapelineError):
-    """The set that the increment was to follow is no longer whole."""
 
 
 class TooLarge(TapelineError):
@@ -208,7 +181,7 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
     gone = lost.set_gone(session, run)
     if gone is not None:
         return gone
-    _, stored = _rows(session, run)
+    _, stored = rows_of(session, run)
     if not _may_write(session, run, medium, stored):
         return _not_to_write(session, run, medium.to_json())
     return _refused_parent(session, run)
@@ -217,45 +190,13 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
 def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
     """For a set that was begun: its parent is no longer whole. One that was not begun then follows another
     set, or is a full one."""
-    record, stored = _rows(session, run)
-    if _parent_is_whole(session, record):
+    record, stored = rows_of(session, run)
+    if parent_is_whole(session, record):
         return None
     if stored is not None:
-        return _parent_gone(record)
+        return parent_gone(record)
     settle_type(session, run, record, step=Step.RUN_BACKUP)
     return None
-
-
-def _rows(session: Session, run: ChainRun) -> tuple[BackupTask, BackupSet | None]:
-    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
-    return record, session.get(BackupSet, run.set_id) if run.set_id else None
-
-
-def _target(session: Session, run: ChainRun, medium: Medium) -> Target:
-    record, stored = _rows(session, run)
-    cartridge = cartridges.recognise(session, medium.to_json())
-    if cartridge is None:
-        cartridge, _ = cartridges.update_label(session, original=medium.label, medium=medium.to_json())
-    new = None
-    if stored is None:
-        new = _new_set(run, record, cartridge)
-        stored = BackupSet(**new)
-        run.set_id = stored.id
-    else:
-        if not stored.archives:
-            stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
-        stored.state = SetState.WRITING
-    record.state = RecordState.RUNNING
-    record.started_at = record.started_at or now()
-    record.error = None
-    return Target(
-        stored.id,
-        cartridge.id,
-        cartridge.generation,
-        record.retention_days,
-        request_for(session, run, record, stored, medium),
-        new,
-    )
 
 
 def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> NextPart | WrongTape:
@@ -273,21 +214,6 @@ def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> N
             mount_backoff.failed(session, run)
             remedy = another_tape(run)
     return WrongTape(wrong or wrong_tape(session, run, cartridges.tape_facts(session, said)), remedy)
-
-
-def _parent_is_whole(session: Session, record: BackupTask) -> bool:
-    parent = record.parent_id
-    return parent is None or lineage.is_whole(session, lineage.chain(session, parent))
-
-
-def _parent_gone(record: BackupTask) -> ParentGone:
-    return ParentGone(
-        M(
-            "Set {parent}, which this backup was to follow, is not whole any more.",
-            parent=record.parent_id,
-        ),
-        M("Start a new run."),
-    )
 
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:
@@ -315,52 +241,12 @@ def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     return medium.label == cartridge.label
 
 
-def _new_set(run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> dict[str, Any]:
-    """The row of a new set. A run whose worker died before the first byte keeps its name."""
-    started = now()
-    return {
-        "id": run.set_id or f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        "run_id": run.id,
-        "template_id": record.template_id,
-        "template_name": record.name,
-        "cartridge_id": cartridge.id,
-        "generation": cartridge.generation,
-        "type": record.type,
-        "parent_id": record.parent_id,
-        "keep_sets": record.keep_sets,
-        "encrypted": bool(record.encrypt_to),
-        "state": SetState.WRITING,
-        "period": run.period,
-        "sources": record.sources,
-        "started_at": started,
-        # Set again when it is complete; an unfinished set is kept as long.
-        "retention_until": retention.until(started, record.retention_days),
-    }
-
-
-def _enter(session: Session, run: ChainRun, new: dict[str, Any]) -> BackupSet:
-    """Raises ParentGone if its parent vanished while the sources were inspected."""
-    record, _ = _rows(session, run)
-    if not _parent_is_whole(session, record):
-        raise _parent_gone(record)
-    stored = BackupSet(**new)
-    catalog.add_set(session, stored)
-    cartridge = session.get_one(TapeCartridge, stored.cartridge_id)
-    events.record(
-        session,
-        run,
-        M("Writing set {set} on tape {tape}.", set=stored.id, tape=cartridge.tape_id),
-        step=Step.RUN_BACKUP,
-    )
-    return stored
-
-
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
     """Sealed before this; now the catalogue records it, and then the run succeeds. Raises ParentGone if its
     parent is gone, or is being formatted, now: the set could not be restored."""
     record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
-    if not _parent_is_whole(session, record):
-        raise _parent_gone(record)
+    if not parent_is_whole(session, record):
+        raise parent_gone(record)
     catalog.complete(
         session,
         target.set_id,

@@ -21,7 +21,7 @@ from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Medium, MediumState
 from tasks import tape_rules
 from tasks.steps import run_backup
-from tasks.steps.run_backup import ParentGone
+from tasks.target import ParentGone, target_of
 from tasks.work import WrongTape
 from tests.integration.test_permits import ALLOWED
 
@@ -110,7 +110,7 @@ def test_an_increment_follows_whole_sets_alone(database: Database, state: SetSta
         medium = this_months(run)
         row_of(session, medium)
         assert run_backup._refusal(session, run, medium) is None
-        found = run_backup._target(session, run, medium)
+        found = target_of(session, run, medium)
         assert found.request.parent == (last.id if state is SetState.COMPLETE else None)
         assert found.request.type == ("incremental" if state is SetState.COMPLETE else "full")
         found.enter(session, run, Survey("rules", ()), [])
