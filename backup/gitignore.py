@@ -84,7 +84,7 @@ def parsed(line: bytes) -> Pattern | None:
 
 
 def _trimmed(line: bytes) -> bytes:
-    r"""Without the blanks at its end, but for one that a ``\`` stands before."""
+    r"""Without the blanks at its end, except one that follows a ``\``."""
     at, kept = 0, 0
     while at < len(line):
         if line[at : at + 1] == b"\\":

@@ -82,7 +82,7 @@ NOTHING_TIMED: Said = (
 def without_a_backup(
     session: Session, rows: list[ScheduledTask], moment: datetime
 ) -> Iterator[tuple[str, Message, Message]]:
-    """Schedules that are on and have never made a backup, each with its name; a run may be under way."""
+    """Schedules that are on and have never made a backup, each with its name; a run may be active."""
     for row in _with_times(rows):
         if not row.enabled or row.is_held or row.last_success_time is not None or _has_begun(session, row):
             continue

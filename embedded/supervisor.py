@@ -75,7 +75,7 @@ class Supervisor:
                 watcher.join()
 
     def stop(self) -> None:
-        """Tell ``run`` to stop the programs and return; may be called from a signal handler or a thread."""
+        """Make ``run`` stop the programs and return; may be called from a signal handler or a thread."""
         self._stop_asked = True
 
     @contextmanager

@@ -189,7 +189,7 @@ def _claim(session: Session, run_id: int, dispatch: int, name: Step, worker: str
 
 
 def _holds_its_drive(session: Session, run_id: int) -> bool:
-    """In whatever queue a message was put: only the worker that has the drive executes it."""
+    """Only the worker that has the drive executes it, in whichever queue the message was put."""
     held = guards.held()
     # Only the column: a row loaded here would be stale when the claim locks it.
     drive = session.scalar(select(ChainRun.drive).where(ChainRun.id == run_id))
@@ -335,7 +335,7 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
 
 
 def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
-    """The drive could not use the tape, whatever the rules decide about it."""
+    """The drive could not use the tape, regardless of the rules' decision about it."""
     minutes = round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1))
     told = M(
         "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",

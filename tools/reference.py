@@ -107,7 +107,7 @@ def settings_page() -> str:
 
 
 def _title(section: str, name: str, model: type[BaseModel]) -> str:
-    """What chooses this model among others stands in the title, and not among its fields."""
+    """The field that chooses this model among others is in the title, not among its fields."""
     [choice] = get_args(model.model_fields[name].annotation)
     return f'`[{section}.<name>]` with `{name} = "{choice}"`'
 
@@ -119,7 +119,7 @@ def _table(title: str, model: type[BaseModel], passed: type[BaseModel] | None = 
         (name, each) for name, each in model.model_fields.items() if name not in known | {"type", "driver"}
     )
     rows = "".join(_row(name, field) for name, field in fields)
-    # A section's docstring says what it is for; that of the whole is the page's head.
+    # A section's docstring explains its purpose; that of the whole is the page's head.
     meaning = "" if model is Settings else f"{_marked(inspect.getdoc(model) or '')}\n\n"
     return f"\n## {title}\n\n{meaning}| name | type | default | meaning |\n| --- | --- | --- | --- |\n{rows}"
 

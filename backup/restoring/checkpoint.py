@@ -221,7 +221,7 @@ class Restored:
 
     @spooled
     def all_waiting(self) -> list[Entry]:
-        """The files that wait for pieces, of whatever set."""
+        """The files that wait for pieces, of any set."""
         query = "SELECT line FROM wholes WHERE with_archive IS NULL ORDER BY of_file"
         return [from_json(json.loads(row[0])) for row in self._db.execute(query)]
 

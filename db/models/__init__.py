@@ -1,4 +1,4 @@
-"""The tables; the words are in docs/glossary.md. Times are UTC with time zone; sizes are bytes."""
+"""The tables; docs/glossary.md explains the words. Times are UTC with time zone; sizes are bytes."""
 
 from db.models.base import Base, now
 from db.models.hosts import ClockMark, Drive, DriveCheck, Freeze, Process

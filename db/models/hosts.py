@@ -1,4 +1,4 @@
-"""Drives and processes, what they were seen to do, and what holds all of them."""
+"""Drives and processes, their last known state, and what stops formats for all of them."""
 
 from __future__ import annotations
 

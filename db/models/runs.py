@@ -60,7 +60,7 @@ class ChainRun(Base):
     doubts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """The doubts for which the guard held it last (``policy.guard.Doubt``)."""
     accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """Which of these persons have accepted: who, when, why, and the doubts."""
+    """The doubts that persons have accepted: who, when, why."""
     cancel_requested_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None]
     """Who requested that."""

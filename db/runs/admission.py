@@ -1,4 +1,4 @@
-"""Which queued run gets a drive, how often a run was sent, and where it goes on: step and part."""
+"""Which queued run gets a drive, how often a run was sent, and where it continues: step and part."""
 
 from __future__ import annotations
 

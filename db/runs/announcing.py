@@ -1,4 +1,4 @@
-"""What the messages about a run report: its facts at the moment of the event, put into the outbox."""
+"""The facts of a run's messages at the moment of the event, put into the outbox."""
 
 from __future__ import annotations
 

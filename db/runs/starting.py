@@ -1,4 +1,4 @@
-"""Whether a run comes to be: an occurrence of a schedule, or a request; a refusal is a skipped run."""
+"""Whether a run is created: for an occurrence of a schedule, or a request; a refusal is a skipped run."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def period_refusal(schedule: ScheduledTask, due_at: datetime) -> Message | None:
 
 
 def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | None:
-    """Insert a run, or say which active run was faster; the partial unique index decides."""
+    """Insert a run, or return which active run was faster; the partial unique index decides."""
     run.state = RunState.QUEUED
     try:
         with session.begin_nested():

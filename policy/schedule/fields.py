@@ -46,7 +46,7 @@ class Columns(Table):
     unreadable_label: Annotated[str, values.choice(("refuse", "continue"))] = "refuse"
     """What happens with a tape whose label cannot be read: refuse it, or try again before the format."""
     on_format_failure: Annotated[str, values.choice(("continue", "fail"))] = "continue"
-    """Whether a run goes on when the tape cannot be formatted."""
+    """Whether a run continues when the tape cannot be formatted."""
     after_run: Annotated[str, values.choice(("keep", "eject"))] = "keep"
     """Whether the tape is ejected after a run."""
 
