@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Notification, now
 from policy.errors import TapelineError
+from policy.times import backoff
 
 LEASE = timedelta(minutes=2)
 """How long a deliverer may take with one channel before another one tries; longer than any may answer."""
@@ -107,7 +108,7 @@ def is_settled(notification: Notification, channel: str) -> bool:
 def settle(notification: Notification, channels: Iterable[str]) -> None:
     """Plan the next attempt, with a pause that doubles; none if each of the channels is settled."""
     is_open = any(not is_settled(notification, name) for name in channels)
-    pause = min(_FIRST_PAUSE * 2 ** min(notification.attempts - 1, 10), _LONGEST_PAUSE)
+    pause = backoff.pause(_FIRST_PAUSE, notification.attempts, _LONGEST_PAUSE)
     notification.next_attempt_at = now() + pause if is_open else None
 
 

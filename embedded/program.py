@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from embedded import logs
 from embedded.folders import translated
 from policy.errors import TapelineError
 from policy.message import M, Message
+from policy.times import backoff
 from tape.programs import command
 
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 30.0
+FIRST_DELAY = timedelta(seconds=1)
+LONGEST_DELAY = timedelta(seconds=30)
 STEADY_AFTER = 60.0
 """Seconds of running after which an earlier failure no longer counts."""
 KILL_LIMIT = 10.0
@@ -123,8 +125,8 @@ class Watched:
 
     def _put_off(self) -> float:
         """Seconds until it is started again: twice as long after each consecutive failure."""
-        delay = min(FIRST_DELAY * 2.0 ** min(self._failures, 10), LONGEST_DELAY)
         self._failures += 1
+        delay = backoff.pause(FIRST_DELAY, self._failures, LONGEST_DELAY).total_seconds()
         self._next_start = time.monotonic() + delay
         return delay
 

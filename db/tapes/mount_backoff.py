@@ -14,11 +14,10 @@ from sqlalchemy.orm import Session
 from db.models import ChainRun, Drive, now
 from db.states import RunState
 from db.tapes import cartridges
+from policy.times import backoff
 
 FIRST_PAUSE = timedelta(minutes=10)
 LONGEST_PAUSE = timedelta(hours=6)
-_MOST_DOUBLINGS = 16
-"""More than the longest pause needs."""
 
 
 def failed(session: Session, run: ChainRun) -> datetime:
@@ -34,7 +33,7 @@ def failed(session: Session, run: ChainRun) -> datetime:
 
 def pause(times: int) -> timedelta:
     """How long a tape that has failed so many times is not tried."""
-    return min(FIRST_PAUSE * (1 << min(times - 1, _MOST_DOUBLINGS)), LONGEST_PAUSE)
+    return backoff.pause(FIRST_PAUSE, times, LONGEST_PAUSE)
 
 
 def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:
