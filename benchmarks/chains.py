@@ -21,7 +21,7 @@ from db.states import ACTIVE, BackupType
 from embedded.servers import Servers
 from tape.virtual import shelf
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 WORKERS = (("control", "2"), ("tape", "1"))
 
 
@@ -99,7 +99,7 @@ def _run(database: Database) -> tuple[float, int]:
     from cli.commands.schedules import start  # noqa: PLC0415 - it reads the settings from the environment
 
     run_id, _, reason = start(database, "hourly", {})
-    deadline, looks = time.monotonic() + PATIENCE, 0
+    deadline, looks = time.monotonic() + TIMEOUT, 0
     while time.monotonic() < deadline:
         looks += 1
         with database.transaction() as session:

@@ -20,7 +20,7 @@ from db.schedules import schedules
 from embedded.servers import Servers
 
 PAGES = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/metrics")
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 _HISTORY = """
 INSERT INTO tape_cartridges (tape_id, label, generation, state, volume_uuid, barcode, capacity, bytes_used,
@@ -87,7 +87,7 @@ def _times(url: str, rounds: int) -> tuple[float, float, int]:
 
 
 def _get(url: str) -> int:
-    answer = requests.get(url, timeout=PATIENCE)
+    answer = requests.get(url, timeout=TIMEOUT)
     answer.raise_for_status()
     return len(answer.content)
 
@@ -117,7 +117,7 @@ def _dashboard(folder: Path, servers: Servers) -> Iterator[str]:
 
 
 def _wait(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             _get(url)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from backup.phases import Phases
 from backup.writing.buffer import (
     BLOCK,
-    LEAST,
+    MIN,
     Buffer,
     BufferedFile,
 )
@@ -63,7 +63,7 @@ def feed(size: int, source_rate: float, buffer_bytes: int | None) -> Streamed:
     Nobody reads ahead but the buffer: while a block is handed over, the source waits.
     """
     drive = StreamingDrive()
-    buffer = Buffer(buffer_bytes or LEAST, in_bursts=buffer_bytes is not None)
+    buffer = Buffer(buffer_bytes or MIN, in_bursts=buffer_bytes is not None)
     file = BufferedFile(drive, buffer, Phases()) if buffer_bytes else drive
     data = os.urandom(BLOCK)
     started = time.monotonic()

@@ -25,7 +25,7 @@ from tape.programs.command import Process
 
 log = structlog.get_logger("tapeline.notify")
 
-LONGEST_SECONDS = 600.0
+TIMEOUT_SECONDS = 600.0
 """How long one process may deliver, even if something hangs; the next one delivers the rest."""
 
 LOOK_SECONDS = 0.1
@@ -87,7 +87,7 @@ def main() -> None:
     checks once more after it has released the lock.
     """
     logs.set_up(settings.load().log_json)
-    hard_end = threading.Timer(LONGEST_SECONDS, os._exit, [1])
+    hard_end = threading.Timer(TIMEOUT_SECONDS, os._exit, [1])
     hard_end.daemon = True
     hard_end.start()
     while leave_out_unwanted(wiring.database(), wiring.wanted()):

@@ -19,7 +19,7 @@ from db.schedules import schedules
 from db.tapes.facts import Shelf
 from policy.message import M
 
-MOST_SETS = 500
+MAX_SETS = 500
 """How many sets of a cartridge are listed, the newest first."""
 
 
@@ -71,7 +71,7 @@ def _sets(session: Session, tape: TapeCartridge) -> list[dict[str, Any]]:
         .outerjoin(on_tape, on_tape.c.set_id == BackupSet.id)
         .where((BackupSet.cartridge_id == tape.id) | on_tape.c.set_id.is_not(None))
         .order_by(BackupSet.started_at.desc())
-        .limit(MOST_SETS)
+        .limit(MAX_SETS)
     )
     return [_set(stored, generation, size) for stored, generation, size in rows]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Numeric, TypeDecorator
 
-LEAST, MOST = -(1 << 63), (1 << 63) - 1
+MIN_BIGINT, MAX_BIGINT = -(1 << 63), (1 << 63) - 1
 
 
 class Whole(TypeDecorator[int]):
@@ -23,7 +23,7 @@ class Whole(TypeDecorator[int]):
 def nearest(numbers: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """The nearest numbers that columns can store; and the original of those that differ, to be stored beside
     them."""
-    fitting = {name: min(max(number, LEAST), MOST) for name, number in numbers.items()}
+    fitting = {name: min(max(number, MIN_BIGINT), MAX_BIGINT) for name, number in numbers.items()}
     return fitting, {name: number for name, number in numbers.items() if fitting[name] != number}
 
 

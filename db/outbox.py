@@ -18,7 +18,7 @@ LEASE = timedelta(minutes=2)
 """How long a deliverer may take with one channel before another one tries; longer than any may answer."""
 
 _FIRST_PAUSE = timedelta(seconds=30)
-_LONGEST_PAUSE = timedelta(hours=1)
+_MAX_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 """How long a channel is tried, counted from its first failure with the message."""
 
@@ -108,7 +108,7 @@ def is_settled(notification: Notification, channel: str) -> bool:
 def settle(notification: Notification, channels: Iterable[str]) -> None:
     """Plan the next attempt, with a pause that doubles; none if each of the channels is settled."""
     is_open = any(not is_settled(notification, name) for name in channels)
-    pause = backoff.pause(_FIRST_PAUSE, notification.attempts, _LONGEST_PAUSE)
+    pause = backoff.pause(_FIRST_PAUSE, notification.attempts, _MAX_PAUSE)
     notification.next_attempt_at = now() + pause if is_open else None
 
 

@@ -14,7 +14,7 @@ from embedded.errors import StateFolderUnusable
 from policy.message import M
 
 SETTING = "TAPELINE_STATE_DIR"
-LONGEST_SOCKET = 99
+MAX_SOCKET = 99
 """Bytes; the smallest limit of any platform is 103, and PostgreSQL needs a few."""
 
 # PostgreSQL's own start program passes the path to a shell in double quotes; lists of folders are split at
@@ -128,12 +128,12 @@ def may_execute(program: Path, account: Account) -> bool:
 def check_socket(path: Path) -> None:
     """Raise StateFolderUnusable if a socket's path is longer than the kernel accepts."""
     length = len(os.fsencode(path))
-    if length > LONGEST_SOCKET:
+    if length > MAX_SOCKET:
         raise StateFolderUnusable(
             M(
                 "The path of a socket would have {length} bytes, and at most {limit} are possible: {path}",
                 length=length,
-                limit=LONGEST_SOCKET,
+                limit=MAX_SOCKET,
                 path=str(path),
             ),
             M("Give a folder with a shorter path in {setting}.", setting=SETTING),

@@ -17,7 +17,7 @@ from policy.times import backoff
 from tape.programs import command
 
 FIRST_DELAY = timedelta(seconds=1)
-LONGEST_DELAY = timedelta(seconds=30)
+MAX_DELAY = timedelta(seconds=30)
 STEADY_AFTER = 60.0
 """Seconds of running after which an earlier failure no longer counts."""
 KILL_LIMIT = 10.0
@@ -126,7 +126,7 @@ class Watched:
     def _put_off(self) -> float:
         """Seconds until it is started again: twice as long after each consecutive failure."""
         self._failures += 1
-        delay = backoff.pause(FIRST_DELAY, self._failures, LONGEST_DELAY).total_seconds()
+        delay = backoff.pause(FIRST_DELAY, self._failures, MAX_DELAY).total_seconds()
         self._next_start = time.monotonic() + delay
         return delay
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from notify.notice import Notice
 
-LONGEST = 20_000
+MAX_BYTES = 20_000
 """The largest message that DingTalk accepts, in bytes."""
-LONGEST_TITLE = 200
+MAX_TITLE = 200
 """Characters; DingTalk shows the title in the list of conversations."""
 
 
@@ -18,10 +18,10 @@ def encode(notice: Notice, at_mobiles: Sequence[str]) -> bytes:
     # DingTalk calls only those whose numbers are in the text too.
     calls = [" ".join(f"@{mobile}" for mobile in at_mobiles)] if at_mobiles else []
     body = _json(notice.title, "\n\n".join([notice.markdown, *calls]), at_mobiles)
-    if len(body) <= LONGEST:
+    if len(body) <= MAX_BYTES:
         return body
     ending = "\n\n".join(["", notice.where_the_rest_is, *calls])
-    room = LONGEST - len(_json(notice.title, ending, at_mobiles))
+    room = MAX_BYTES - len(_json(notice.title, ending, at_mobiles))
     return _json(notice.title, "\n".join(_first_lines(notice.markdown, room)) + ending, at_mobiles)
 
 
@@ -38,7 +38,7 @@ def _json(title: str, text: str, at_mobiles: Sequence[str]) -> bytes:
     return _dumps(
         {
             "msgtype": "markdown",
-            "markdown": {"title": title[:LONGEST_TITLE], "text": text},
+            "markdown": {"title": title[:MAX_TITLE], "text": text},
             "at": {"atMobiles": list(at_mobiles), "isAtAll": False},
         }
     )

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-LONGEST = 300
+MAX_LENGTH = 300
 """Characters of one name or text; a longer one loses its middle."""
 
 _MARKUP = re.compile(r"[\\`*\[\]<>&#~]")
@@ -20,9 +20,9 @@ def one_line(text: str) -> str:
     """The text without line breaks, control characters and half characters, in a length for a phone."""
     printable = "".join(_printable(character) for character in text)
     line = " ".join(printable.split())
-    if len(line) <= LONGEST:
+    if len(line) <= MAX_LENGTH:
         return line
-    half = (LONGEST - 1) // 2
+    half = (MAX_LENGTH - 1) // 2
     return f"{line[:half]}…{line[-half:]}"
 
 

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from math import log2
 
-from policy.guard import LEAST_FILES, Doubt, Limits, Planned, Rule
+from policy.guard import MIN_FILES, Doubt, Limits, Planned, Rule
 from policy.message import M
 
 FAR = 80.0
 """Percent of the samples, or of the deleted files."""
-LEAST_SAMPLES = 10
+MIN_SAMPLES = 10
 """Fewer files are not judged."""
-LEAST_BYTES = 2048
+MIN_BYTES = 2048
 """The entropy of fewer bytes cannot be measured."""
 NOISE = 7.8
 """Bits in a byte; text has 4 to 5, a program 6."""
@@ -46,7 +46,7 @@ _PACKED = (
 
 def is_noise(sample: bytes) -> bool | None:
     """Whether the beginning of a file is noise of no known format; None: it is too short."""
-    if len(sample) < LEAST_BYTES:
+    if len(sample) < MIN_BYTES:
         return None
     if sample.startswith(_PACKED) or sample[4:8] == b"ftyp":
         return False
@@ -70,7 +70,7 @@ def _scrambled(limits: Limits, source: Planned) -> Doubt | None:
     judged = [noise for noise in source.samples if noise is not None]
     if limits.changed is None or not _are_many(source.changed, source.known, limits.changed):
         return None
-    if len(judged) < LEAST_SAMPLES or sum(judged) * 100 < FAR * len(judged):
+    if len(judged) < MIN_SAMPLES or sum(judged) * 100 < FAR * len(judged):
         return None
     text = M(
         "Of {known} files of source {source}, {count} have changed, and {noise} of {samples} samples hold"
@@ -103,4 +103,4 @@ def _renamed(limits: Limits, source: Planned) -> Doubt | None:
 
 
 def _are_many(part: int, known: int | None, limit: float) -> bool:
-    return known is not None and known >= LEAST_FILES and part * 100 > limit * known
+    return known is not None and known >= MIN_FILES and part * 100 > limit * known

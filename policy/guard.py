@@ -18,9 +18,9 @@ from policy.message import M, Message
 from policy.paths import as_stored
 from policy.sources import Place, Source, Survey
 
-LEAST_FILES = 20
+MIN_FILES = 20
 """With fewer files, or names, no share is judged: one of three is a third."""
-LEAST_BYTES = 16 << 20
+MIN_BYTES = 16 << 20
 """With fewer bytes no share is judged."""
 NAMES = 5
 """A doubt lists so many names."""
@@ -198,7 +198,7 @@ def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iter
     if now == 0:
         text = M("Source {source} is empty: it had {before} names.", source=source.path, before=before)
         yield Doubt(Rule.EMPTY, source.path, text, 100.0)
-    elif before >= LEAST_FILES and _is_beyond(before - now, before, limit):
+    elif before >= MIN_FILES and _is_beyond(before - now, before, limit):
         text = M(
             "Source {source} has {now} names in its first level, and had {before}: {share} % fewer.",
             source=source.path,
@@ -239,7 +239,7 @@ def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
             usual=f"{usual:,}",
         )
         yield Doubt(Rule.EMPTY, source.path, text, 100.0, source.deleted_names)
-    elif usual >= LEAST_FILES and _is_beyond(usual - source.files, usual, limits.fewer_files):
+    elif usual >= MIN_FILES and _is_beyond(usual - source.files, usual, limits.fewer_files):
         text = M(
             "Source {source} has {now} files, usual are {usual}: {share} % fewer.",
             source=source.path,
@@ -252,7 +252,7 @@ def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
 
 
 def _of_bytes(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
-    if limits.fewer_bytes is None or usual < LEAST_BYTES:
+    if limits.fewer_bytes is None or usual < MIN_BYTES:
         return
     if _is_beyond(usual - source.bytes, usual, limits.fewer_bytes):
         text = M(
@@ -267,7 +267,7 @@ def _of_bytes(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
 
 def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
     known = source.known
-    if known is None or known < LEAST_FILES:
+    if known is None or known < MIN_FILES:
         return
     if limits.deleted is not None and _is_beyond(source.deleted, known, limits.deleted):
         text = M(

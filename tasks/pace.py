@@ -20,7 +20,7 @@ from policy.message import M, Message
 from policy.units import GIB
 from tasks.work import Work
 
-MOST_READERS = 4
+MAX_READERS = 4
 TELLING = 1.0
 """Seconds that a drive must write before its speed means anything: shorter writes went into its buffer."""
 
@@ -38,7 +38,7 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
 
 def readers_of_this_host() -> int:
     """How many processes list folders and read small files ahead, if no setting defines it."""
-    return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MOST_READERS)
+    return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MAX_READERS)
 
 
 def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:

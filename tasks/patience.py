@@ -15,7 +15,7 @@ from tasks.work import Work
 T = TypeVar("T")
 
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 
 
 def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
@@ -43,7 +43,7 @@ def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
                 told = str(error)
                 _tell(work, error, left)
         _pause(work, min(pause, left))
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, MAX_PAUSE)
 
 
 def _tell(work: Work, error: TapelineError, left: float) -> None:

@@ -19,7 +19,7 @@ from db.tapes import drives
 from notify.events import Event
 from policy.message import M, Message
 
-CANCEL_PATIENCE = 120.0
+CANCEL_TIMEOUT = 120.0
 """Seconds that a stalled step has to obey an operator who cancels it."""
 
 
@@ -61,7 +61,7 @@ def _quiet(run: ChainRun) -> timedelta:
 def _disobeys(run: ChainRun) -> bool:
     if run.cancel_requested_at is None:
         return False
-    patience = min(_seconds("stalled_after_seconds"), timedelta(seconds=CANCEL_PATIENCE))
+    patience = min(_seconds("stalled_after_seconds"), timedelta(seconds=CANCEL_TIMEOUT))
     return now() - max(run.cancel_requested_at, moved(run)) > patience
 
 

@@ -23,7 +23,7 @@ from tape.virtual.drive import VirtualDrive
 from tape.virtual.volume import VOLUME
 from tests.preloaded import tapeline
 
-PATIENCE = 40.0
+TIMEOUT = 40.0
 
 
 class System:
@@ -94,7 +94,7 @@ class System:
         for queue in queues:
             # How fast a machine starts programs is not what is tested.
             self.wait_for(
-                lambda queue=queue: b" ready." in self.log(queue), f"{queue} worker ready", 3 * PATIENCE
+                lambda queue=queue: b" ready." in self.log(queue), f"{queue} worker ready", 3 * TIMEOUT
             )
 
     def start_beat(self) -> None:
@@ -123,7 +123,7 @@ class System:
         process = self.processes.pop(name)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
         self.wait_for(lambda: not any(map(is_alive, children)), "the pool to end")
         # A worker that is started again under this name has to say anew that it is ready.
         log = self.folder / f"{name}.log"
@@ -136,7 +136,7 @@ class System:
 
     def cli(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run ``tapeline``; checks the exit code unless None is given."""
-        done = tapeline(arguments, environment=self.environment, folder=self.folder, limit=PATIENCE)
+        done = tapeline(arguments, environment=self.environment, folder=self.folder, limit=TIMEOUT)
         assert code is None or done.returncode == code, f"{arguments}: {done}\n{self.logs()}"
         assert "Traceback" not in done.stdout + done.stderr
         return done
@@ -158,7 +158,7 @@ class System:
         self.wait_for(reached, f"run {run_id} to be {states}")
         return dict(self.json("runs", "show", str(run_id)))
 
-    def wait_for(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str, patience: float = TIMEOUT) -> Any:
         """Poll until something is true; returns it."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:

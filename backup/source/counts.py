@@ -18,7 +18,7 @@ from backup.source import reach
 from backup.source.changes import Change
 from backup.source.place import looked
 from backup.source.scan import Found
-from policy.encryption import LEAST_SAMPLES, is_noise
+from policy.encryption import MIN_SAMPLES, is_noise
 from policy.guard import NAMES, Planned
 from policy.paths import is_below, order
 from tape.programs.aside import Eyes
@@ -26,7 +26,7 @@ from tape.programs.aside import Eyes
 SAMPLES = 50
 """So many of the changed files are sampled, if there are that many."""
 SAMPLE_BYTES = 16 << 10
-MOST_SUFFIXES = 1000
+MAX_SUFFIXES = 1000
 """More suffixes are not counted separately."""
 
 
@@ -110,12 +110,12 @@ def _count(count: Count, change: Change, *, was_file: bool) -> None:
     if not was_file:
         count.new += 1
         suffix = _suffix(change.path)
-        if suffix in count.new_suffixes or len(count.new_suffixes) < MOST_SUFFIXES:
+        if suffix in count.new_suffixes or len(count.new_suffixes) < MAX_SUFFIXES:
             count.new_suffixes[suffix] += 1
     elif change.status is None:
         count.deleted += 1
         _note(count.deleted_names, change.path)
-        if len(count.deleted_suffixes) < MOST_SUFFIXES:
+        if len(count.deleted_suffixes) < MAX_SUFFIXES:
             count.deleted_suffixes.add(_suffix(change.path))
     else:
         count.changed += 1
@@ -155,7 +155,7 @@ def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
         count = counts.of(root) if root is not None and source.is_there else None
         if count is not None:
             now = count.planned(source.path, follows=follows)
-            if len(count.samples) >= LEAST_SAMPLES:
+            if len(count.samples) >= MIN_SAMPLES:
                 now = replace(now, samples=seeing.ask(looked_into, tuple(count.samples), about=source.path))
             planned.append(now)
             source = replace(source, files=count.files, bytes=count.size)  # noqa: PLW2901

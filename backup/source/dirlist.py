@@ -11,7 +11,7 @@ from typing import NamedTuple
 from backup.entry import FileType, signed
 from backup.source import reach
 
-MOST = 10_000
+MAX = 10_000
 """A folder with more names is not listed as a whole: it is walked part by part."""
 
 _FILE = b"%b\t\\N\tfile\t%d\t%d\t%d\t%d\tf\n"
@@ -50,11 +50,11 @@ def status_of(path: bytes, found: os.stat_result) -> Status:
 
 
 def listed(folder: bytes) -> list[Listed] | None:
-    """The contents of a folder; None if there are more than ``MOST``. Raises OSError."""
+    """The contents of a folder; None if there are more than ``MAX``. Raises OSError."""
     with reach.names(folder) as found:
         # No more of them: the names of a folder of millions would not fit into memory.
-        names = list(islice(found, MOST + 1))
-    return None if len(names) > MOST else looked_at(folder, sorted(names))
+        names = list(islice(found, MAX + 1))
+    return None if len(names) > MAX else looked_at(folder, sorted(names))
 
 
 def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:

@@ -11,11 +11,11 @@ BLOCK = 512
 Segments = list[tuple[int, int]]
 """(offset, length) of the parts with data, in order; the last is (size, 0) where a hole ends the file."""
 
-MOST = 65536
+MAX = 65536
 """A map with more parts gives up its smallest holes, so that its length stays bounded."""
 
 
-def find(fd: int, size: int, most: int = MOST) -> Segments | None:
+def find(fd: int, size: int, most: int = MAX) -> Segments | None:
     """The parts of an open file with data, or None if its file system reports no holes."""
     segments: Segments = []
     least, position = 1, 0

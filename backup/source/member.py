@@ -101,26 +101,26 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
     return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=reported)
 
 
-MOST_BEYOND = 1 << 30
+MAX_BEYOND = 1 << 30
 """How many bytes beyond the reported size are tried: some files have no end."""
 
 
 def _beyond(path: bytes, fd: int, size: int, warn: Warn) -> int:
     """How much content follows the reported size, which is wrong on some file systems. Raises OSError."""
     found = 0
-    if size > LONGEST - READ_AT_ONCE:
+    if size > MAX_LENGTH - READ_AT_ONCE:
         return 0
     os.lseek(fd, size, os.SEEK_SET)
     while part := os.read(fd, READ_AT_ONCE):
         found += len(part)
-        if found >= MOST_BEYOND:
+        if found >= MAX_BEYOND:
             warn(path, M("It is much longer than its file system reports: what follows is not backed up."))
             break
     return found
 
 
 READ_AT_ONCE = 1 << 20
-LONGEST = (1 << 63) - 1
+MAX_LENGTH = (1 << 63) - 1
 """Bytes that any file can have."""
 
 

@@ -16,7 +16,7 @@ from backup.entry import shown
 from backup.source import reach
 from policy.sources import Place, Source
 
-MOST_NAMES = 100_000
+MAX_NAMES = 100_000
 """No more names of a folder are counted: an inspection should take seconds."""
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -54,7 +54,7 @@ def _look(source: str) -> Source:
 
 def _first_level(folder: bytes) -> int:
     with reach.names(folder) as names:
-        return sum(1 for _ in islice(names, MOST_NAMES))
+        return sum(1 for _ in islice(names, MAX_NAMES))
 
 
 def place_of(path: bytes) -> Place:

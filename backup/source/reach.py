@@ -12,14 +12,14 @@ from itertools import repeat
 from backup import system
 
 if sys.platform == "win32":
-    LONGEST = 1 << 16
+    MAX_LENGTH = 1 << 16
 elif sys.platform == "darwin":
-    LONGEST = 1023
+    MAX_LENGTH = 1023
 else:
-    LONGEST = 4095
+    MAX_LENGTH = 4095
 """Bytes of a path that the system accepts."""
 
-STRIDE = LONGEST // 2
+STRIDE = MAX_LENGTH // 2
 """So many bytes of a long path are walked in one step: they fit with the name of a descriptor before them."""
 
 LEASE = 60.0
@@ -35,7 +35,7 @@ class Leased(BlockingIOError):
 
 def is_long(path: bytes) -> bool:
     """Whether the system does not accept this path in one call."""
-    return len(path) > LONGEST
+    return len(path) > MAX_LENGTH
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from policy.units import MIB
 from tape.drive import TapeFile
 
 BLOCK = MIB
-LEAST = 8 * BLOCK
+MIN = 8 * BLOCK
 FIRST_MARK = 1 / 64
 """The initial high-water mark, as a part of the buffer."""
 RISE = 4
@@ -28,7 +28,7 @@ class Buffer:
     """What the files of one set share: blocks of memory, the mark, how often the drive ran dry."""
 
     def __init__(self, size: int, *, in_bursts: bool) -> None:
-        self.size = max(size, LEAST)
+        self.size = max(size, MIN)
         self.mark = max(int(self.size * FIRST_MARK), 2 * BLOCK) if in_bursts else 0
         self.starved = 0
         self._free: list[memoryview] = []

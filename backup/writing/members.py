@@ -18,7 +18,7 @@ from policy.message import M, Message
 from tape.errors import TapeFull
 from tape.programs.aside import Eyes
 
-LONGEST = 16
+MAX_ARCHIVES = 16
 """A file longer than so many archives is cut even if it fits: an interruption costs one piece of it."""
 
 
@@ -127,7 +127,7 @@ class Members:
             self._links.add(member.dev, entry)
 
     def _is_long(self, member: Member) -> bool:
-        return member.length > max(LONGEST * self._request.archive_bytes, SMALL)
+        return member.length > max(MAX_ARCHIVES * self._request.archive_bytes, SMALL)
 
     def _has_begun(self, member: Member) -> bool:
         begun = self._begun

@@ -12,7 +12,7 @@ from backup.request import Begun
 from backup.source import holes
 from backup.source.member import Member
 
-LONGEST_NAME = 255
+MAX_NAME = 255
 """Bytes of a name, on every file system that is restored to."""
 
 
@@ -48,7 +48,7 @@ def name_of(set_id: str, path: str, number: int) -> bytes:
     tag = blake3(set_id.encode() + b"\0" + plain).hexdigest(length=4).encode()
     folder, slash, name = plain.rpartition(b"/")
     suffix = b".tapeline-%b-part-%06d" % (tag, number)
-    return folder + slash + name[: LONGEST_NAME - len(suffix)] + suffix
+    return folder + slash + name[: MAX_NAME - len(suffix)] + suffix
 
 
 def whole_of(member: Member, pieces: Sequence[Entry], begun: Begun | None) -> Entry:

@@ -42,7 +42,7 @@ from policy.message import M, Message
 SPOOL_BYTES = 1_000_000_000
 """Space that the lists of a large backup take on the spool."""
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 """Seconds to wait for a worker that did not answer at once."""
 
 CLOCK_SECONDS = 5.0
@@ -181,7 +181,7 @@ def _workers() -> Message:
     found = health.queues()
     if not needed <= found.keys():
         # A busy worker is asked once more.
-        found = health.queues(timeout=PATIENCE)
+        found = health.queues(timeout=TIMEOUT)
     if not found:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
     missing = sorted(needed - found.keys())
@@ -241,7 +241,7 @@ def _schedules() -> Message:
 
 def _no_beat() -> idle.Said | None:
     """A process that has just started writes its record within a few seconds."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while True:
         with wiring.database().transaction() as session:
             found = idle.no_beat(session, schedules.present(session))

@@ -7,9 +7,9 @@ from typing import Any
 from db.models import ChainRun, ChainStep
 from policy.message import M, Message
 
-MOST = 5
+MAX = 5
 """How often a run is resumed automatically before an operator has to look at it."""
-MOST_WITHOUT_PROGRESS = 2
+MAX_WITHOUT_PROGRESS = 2
 """The same for a run that ends each time for the same reason, at the same point."""
 
 
@@ -19,14 +19,14 @@ def count(run: ChainRun, step: ChainStep, reason: Message) -> Message | None:
     mark = _mark(run, step, reason)
     before = run.resumed or {}
     fruitless = before["fruitless"] + 1 if before.get("mark") == mark else 0
-    if fruitless >= MOST_WITHOUT_PROGRESS:
+    if fruitless >= MAX_WITHOUT_PROGRESS:
         return M(
             "Step {step} was resumed {count} times and came no further: {reason}",
             step=step.step.value,
             count=fruitless,
             reason=reason.to_json(),
         )
-    if run.recoveries >= MOST:
+    if run.recoveries >= MAX:
         return M("Step {step} died {count} times.", step=step.step.value, count=run.recoveries + 1)
     run.recoveries += 1
     run.resumed = {"mark": mark, "fruitless": fruitless}

@@ -25,7 +25,7 @@ from policy.times.calendar import (
     play,
 )
 
-MOST = 1000
+MAX = 1000
 """How many runs are simulated at most."""
 LOOKED_AT = 12
 """The number of earlier sets of a schedule for the median."""
@@ -35,7 +35,7 @@ def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
     already has its backup."""
     rows = schedules.present(session)
-    upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MOST)
+    upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX)
     sizes = {row.id: _size(session, row) for row in rows}
     runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming if period_refusal(row, at) is None]
     return list(play(_stock(session, rows), runs))

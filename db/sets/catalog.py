@@ -12,7 +12,7 @@ from psycopg2 import sql
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from db.bigint import LEAST, MOST, nearest
+from db.bigint import MAX_BIGINT, MIN_BIGINT, nearest
 from db.copying import copy_in
 from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
@@ -129,7 +129,7 @@ _COPY = (
 def _line(file: FileRow) -> str:
     position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial = file
     beyond = "\\N"
-    if min(mtime_ns, ctime_ns, inode) < LEAST or max(size, mtime_ns, ctime_ns, inode) > MOST:
+    if min(mtime_ns, ctime_ns, inode) < MIN_BIGINT or max(size, mtime_ns, ctime_ns, inode) > MAX_BIGINT:
         numbers = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "inode": inode}
         fitting, rest = nearest(numbers)
         size, mtime_ns, ctime_ns, inode = fitting.values()

@@ -17,7 +17,7 @@ from db.tapes import cartridges
 from policy.times import backoff
 
 FIRST_PAUSE = timedelta(minutes=10)
-LONGEST_PAUSE = timedelta(hours=6)
+MAX_PAUSE = timedelta(hours=6)
 
 
 def failed(session: Session, run: ChainRun) -> datetime:
@@ -33,7 +33,7 @@ def failed(session: Session, run: ChainRun) -> datetime:
 
 def pause(times: int) -> timedelta:
     """How long a tape that has failed so many times is not tried."""
-    return backoff.pause(FIRST_PAUSE, times, LONGEST_PAUSE)
+    return backoff.pause(FIRST_PAUSE, times, MAX_PAUSE)
 
 
 def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:

@@ -24,7 +24,7 @@ TERMINATE_SECONDS = 2.0
 """How long to wait for a program that was asked to end, before it is killed."""
 KILL_SECONDS = 5.0
 """How long to wait for a killed one: a program that hangs in a drive cannot be killed at all."""
-LONGEST_PAUSE = 0.1
+MAX_PAUSE = 0.1
 if sys.platform == "linux":
     import fcntl
 
@@ -329,7 +329,7 @@ def _watch(process: subprocess.Popen[bytes], output: Output, deadline: float) ->
             return None
         if not more:
             time.sleep(min(pause, left))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_PAUSE)
 
 
 def _end(process: subprocess.Popen[bytes]) -> bool:

@@ -209,7 +209,7 @@ def no_answer(drive: Drive) -> Finding:
         M(
             "The worker of drive {drive} gave no answer in {seconds} s.",
             drive=drive.name,
-            seconds=round(check_drive.PATIENCE),
+            seconds=round(check_drive.TIMEOUT),
         ),
         Verdict.REFUSED,
         M("Read its log on {host}; check that the broker is up: tapeline doctor", host=drive.host),

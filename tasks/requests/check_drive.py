@@ -19,9 +19,9 @@ from tasks import chain
 from tasks.host_clock import clock_doubt
 from tasks.sources import check, within
 
-SOURCES_PATIENCE = 8.0
+SOURCES_TIMEOUT = 8.0
 """Seconds that all sources together have to answer."""
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds that an asker waits: the label's own limit is 10."""
 
 
@@ -34,7 +34,7 @@ def check_drive(number: int) -> str:
         wrong_clock = clock_doubt(session)
     if asked is None:
         return "nobody waits for this"
-    wait = within(SOURCES_PATIENCE)
+    wait = within(SOURCES_TIMEOUT)
     answer = {
         "clock": wrong_clock.to_json() if wrong_clock else None,
         "sources": [_problem([source], wait) for source in asked.sources],
@@ -80,7 +80,7 @@ def _medium(drive: str) -> dict[str, Any]:
         return {"medium": None, "error": error.message.to_json()}
 
 
-def ask(drive: Drive, sources: list[str], patience: float = PATIENCE) -> dict[str, Any] | None:
+def ask(drive: Drive, sources: list[str], patience: float = TIMEOUT) -> dict[str, Any] | None:
     """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind.
 
     Raises BrokerUnavailable if it cannot be asked at all.

@@ -39,7 +39,7 @@ from tasks.set_request import spool_of
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
 
-MOST_TOLD = 100
+MAX_TOLD = 100
 """How many files of a kind the story lists."""
 
 
@@ -243,7 +243,7 @@ def _tell(session: Session, run: ChainRun, restoration: Restoration, target: Pat
             (report.differing, "warning"),
             (report.incomplete, "warning"),
         ):
-            for path, reason in told[:MOST_TOLD]:
+            for path, reason in told[:MAX_TOLD]:
                 yield M("{path}: {reason}", path=path, reason=reason.to_json()), level
 
     for message, level in lines():

@@ -25,7 +25,7 @@ from tasks.on_tape import see_that_it_has
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
 
-MOST_TOLD = 100
+MAX_TOLD = 100
 """How many damaged files the story lists."""
 
 
@@ -131,7 +131,7 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
         ),
         step=Step.VERIFY,
     )
-    for name, reason in report.damaged[:MOST_TOLD]:
+    for name, reason in report.damaged[:MAX_TOLD]:
         told = M("{path}: {reason}", path=name, reason=reason.to_json())
         events.record(session, run, told, step=Step.VERIFY, level="error")
     cartridge = cartridges.recognise(session, volume.medium.to_json())

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 DOCKER = ROOT / "docker"
 PORT = 15585
 OURS = ("control", "beat", "flower", "tape")
-PATIENCE = 180.0
+TIMEOUT = 180.0
 IN_IMAGE = "/opt/tapeline/bin/python"
 
 
@@ -55,7 +55,7 @@ class Project:
 
     def tapeline(self, service: str, *arguments: str, check: bool = True) -> str:
         """The operator's command in a running container."""
-        return self.compose("exec", "-T", service, "tapeline", *arguments, limit=PATIENCE, check=check)
+        return self.compose("exec", "-T", service, "tapeline", *arguments, limit=TIMEOUT, check=check)
 
     def json(self, service: str, *arguments: str) -> Any:
         return json.loads(self.tapeline(service, *arguments, "--json", check=False))
@@ -68,7 +68,7 @@ class Project:
 
     def wait_until_healthy(self, *services: str) -> None:
         """What the engine itself says, by the health checks of image and files."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         for service in services:
             while self.inspect(service, "{{.State.Health.Status}}") != "healthy":
                 assert time.monotonic() < deadline, f"{service}\n{self.compose('logs', '--tail', '60')}"

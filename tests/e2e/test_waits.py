@@ -11,7 +11,7 @@ from sqlalchemy import select
 from db.models import Notification
 from policy.message import Message
 from tests.dead_source import mounted, needs_fuse
-from tests.system import PATIENCE, System
+from tests.system import TIMEOUT, System
 
 
 def said(system: System, run: int, event: str) -> list[str]:
@@ -51,7 +51,7 @@ def test_a_source_that_never_answers(quick: System) -> None:
         # The worker is asked to end, and ends; who asked the source is left behind until it is let go.
         worker = quick.processes.pop("tape")
         worker.send_signal(signal.SIGTERM)
-        worker.wait(PATIENCE)
+        worker.wait(TIMEOUT)
         assert not running(quick, again)
 
 

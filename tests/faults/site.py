@@ -34,8 +34,8 @@ from tests.faults.catcher import Catcher
 from tests.system import System
 
 FORMAT_LIMIT = 5
-DRIVE_PATIENCE = 15
-MOST_RUNS = 80
+DRIVE_TIMEOUT = 15
+MAX_RUNS = 80
 """A month has 99 labels."""
 
 SETTINGS = """
@@ -99,7 +99,7 @@ class Site(System):
 
     def _configure(self) -> None:
         settings = SETTINGS.format(
-            drive=self.drive.path, limit=FORMAT_LIMIT, patience=DRIVE_PATIENCE, channel=self.catcher.url
+            drive=self.drive.path, limit=FORMAT_LIMIT, patience=DRIVE_TIMEOUT, channel=self.catcher.url
         )
         (self.folder / "tapeline.toml").write_text(settings, "utf-8")
 
@@ -278,7 +278,7 @@ class Site(System):
         except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not used again
             return False
         alive = all(process.poll() is None for process in self.processes.values())
-        return not active and alive and len(self.processes) == 3 and self.runs < MOST_RUNS
+        return not active and alive and len(self.processes) == 3 and self.runs < MAX_RUNS
 
     @staticmethod
     def _cancel_waiting(session: Any) -> None:

@@ -7,7 +7,7 @@ from tape.errors import DriveBusy
 from tape.hostlock import HostLock
 from tests.faults.proof import SUCCESS, End, prove
 from tests.faults.scene import FORMAT, Scene
-from tests.faults.site import DRIVE_PATIENCE, Site
+from tests.faults.site import DRIVE_TIMEOUT, Site
 
 LONG = {"format_seconds": 9.0}
 """Celery notices within five seconds that a child of its pool is gone."""
@@ -37,7 +37,7 @@ def test_a_worker_that_lives_on_waits_for_the_orphan(site: Site) -> None:
 
 def test_a_run_that_failed_because_of_an_orphan_is_retried(site: Site) -> None:
     """Longer than a format may take, it was not waited for; a retry after its end takes its work for done."""
-    scene = Scene(site, tape={"format_seconds": LONG["format_seconds"] + DRIVE_PATIENCE})
+    scene = Scene(site, tape={"format_seconds": LONG["format_seconds"] + DRIVE_TIMEOUT})
     with FORMAT.held(scene):
         site.kill_pool("tape")
     _wait_for_the_orphan(scene)

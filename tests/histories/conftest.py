@@ -26,7 +26,7 @@ def parts(database_url: str) -> Iterator[Parts]:
 
 HERE = Path(__file__).parent
 SHARDS = 8
-MOST_IN_A_SHARD = 250
+MAX_IN_A_SHARD = 250
 THOROUGH = 1000
 
 
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.name == "test_worst_days" and wanted < THOROUGH:
         # Each imports tapes by the dozen.
         wanted = max(1, wanted // 4)
-    shards = max(SHARDS, -(-wanted // MOST_IN_A_SHARD))
+    shards = max(SHARDS, -(-wanted // MAX_IN_A_SHARD))
     each = -(-wanted // shards)
     shares = [(seed * 10_000 + number, each) for number in range(shards)]
     metafunc.parametrize("shard", shares, ids=[f"seed {number}" for number, _ in shares])

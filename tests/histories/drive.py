@@ -22,7 +22,7 @@ from tests.histories.points import Killed, Points, Process
 _label = format_program._label
 
 
-LONGEST_WAIT = 5
+MAX_WAIT = 5
 """How often others wait for a format program that has outlived its worker, at the most."""
 
 
@@ -128,7 +128,7 @@ class Formatter:
     def wait(self) -> None:
         """Somebody waits for the drive; the program comes to its end before the patience of many."""
         self._waited += 1
-        if self._waited % LONGEST_WAIT == 0:
+        if self._waited % MAX_WAIT == 0:
             self.end_orphan()
 
     def end_orphan(self, *, killed: bool = False) -> None:

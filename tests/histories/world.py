@@ -41,11 +41,11 @@ DRIVES = ("tape0", "tape1")
 AHEAD = {"tape0": timedelta(minutes=4), "tape1": timedelta(minutes=-4)}
 """How wrong the clock of each drive's host is."""
 ARCHIVE_BYTES = 14_000
-MOST_ROUNDS = 40
+MAX_ROUNDS = 40
 """More minutes than any sound history needs to come to rest."""
 TAPES_OFFERED = 9
 """To each run that waits in the end, before it is left to its deadline."""
-MOST_LETTERS = 400
+MAX_LETTERS = 400
 """More than any sound history needs to come to rest."""
 
 
@@ -234,7 +234,7 @@ class World:
         if worker and worker.ending:
             self.stop_worker(worker.drive)
 
-    def drain(self, plan: Plan | None = None, most: int = MOST_LETTERS) -> None:
+    def drain(self, plan: Plan | None = None, most: int = MAX_LETTERS) -> None:
         """Let the workers take all there is, first come first served; strikes count over all of it."""
         plan = plan or Plan()
         for _ in range(most):
@@ -366,7 +366,7 @@ class World:
         """Mend everything and let time pass until every run has ended."""
         self.parts.formatter.end_orphan()
         self.bus.away = False
-        for number in range(MOST_ROUNDS):
+        for number in range(MAX_ROUNDS):
             for name in DRIVES:
                 self.start_worker(name)
                 self.workers[name].ending = False

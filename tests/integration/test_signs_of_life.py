@@ -29,7 +29,7 @@ from tasks.step import _perform
 from tasks.work import Cancelled, Work
 from tests.integration.test_permits import run_at
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def step_of(session: Session, held: Claim) -> ChainStep:
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -25,7 +25,7 @@ MB = 1 << 20
 TAPE = {"capacity": 10**9, "speed": 4 * MB, "format_seconds": 1.0}
 TEMPLATE = {"archive_bytes": MB, "compression": "none", "retention_days": 30}
 SCHEDULES = ("first", "second")
-LONGEST = 8.0
+MAX_LENGTH = 8.0
 """Seconds of a round in which processes die: about as long as its runs take."""
 TO_REST = 150.0
 """Seconds in which every run has to come to its end when nothing dies any more."""
@@ -50,7 +50,7 @@ class Storm:
         started = [self.site.begin(name) for name in self._some(SCHEDULES, 1)]
         self.counts["runs"] += len(started)
         deaths = self._some(self.deaths, 1, most=4)
-        for moment, death in sorted(((self._random.uniform(0, LONGEST), d) for d in deaths), key=_moment):
+        for moment, death in sorted(((self._random.uniform(0, MAX_LENGTH), d) for d in deaths), key=_moment):
             self._wait_until(moment, started)
             death()
             self.counts["kills"] += 1

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 CTRL_C = 0
-PATIENCE = 60
+TIMEOUT = 60
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
             time.sleep(0.2)
         if process.poll() is None:
             _press_ctrl_c(process.pid)
-        code = process.wait(PATIENCE)
+        code = process.wait(TIMEOUT)
     sys.stdout.write(f"exit code {code}\n")
 
 

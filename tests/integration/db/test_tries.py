@@ -64,7 +64,7 @@ def test_the_same_tape_is_tried_after_growing_pauses(database: Database) -> None
             pauses.append(round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1)))
             assert not mount_backoff.may_try(run, BAD)
     assert pauses == [20, 40, 80, 160, 320, 360, 360, 360, 360]
-    assert mount_backoff.pause(10**6) == mount_backoff.LONGEST_PAUSE
+    assert mount_backoff.pause(10**6) == mount_backoff.MAX_PAUSE
 
 
 def test_another_tape_that_fails_begins_anew(database: Database) -> None:

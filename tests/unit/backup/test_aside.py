@@ -112,7 +112,7 @@ def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch,
 def test_the_set_is_the_same_to_the_byte(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen from aside, or by the process itself: files, holes, links, names of any kind."""
     monkeypatch.setattr(scan, "RUN", 7)
-    monkeypatch.setattr("backup.source.dirlist.MOST", 20)
+    monkeypatch.setattr("backup.source.dirlist.MAX", 20)
     many = bench.source / "many"
     many.mkdir()
     for number in range(40):

@@ -14,7 +14,7 @@ from backup.writing.buffer import (
     BLOCK,
     FIRST_MARK,
     HIGHEST_MARK,
-    LEAST,
+    MIN,
     Buffer,
     BufferedFile,
 )
@@ -55,7 +55,7 @@ class Drive:
 @given(st.lists(st.binary(min_size=1, max_size=3000), max_size=30), st.booleans())
 def test_everything_arrives_in_its_order(parts: list[bytes], in_bursts: bool) -> None:
     drive = Drive()
-    file = BufferedFile(drive, Buffer(LEAST, in_bursts=in_bursts), Phases())
+    file = BufferedFile(drive, Buffer(MIN, in_bursts=in_bursts), Phases())
     for part in parts:
         file.write(part)
     file.close()
@@ -67,17 +67,17 @@ def test_everything_arrives_in_its_order(parts: list[bytes], in_bursts: bool) ->
 def test_a_source_waits_for_a_drive_only_when_the_buffer_is_full() -> None:
     drive = Drive()
     drive.open.clear()
-    file = BufferedFile(drive, Buffer(LEAST, in_bursts=False), Phases())
+    file = BufferedFile(drive, Buffer(MIN, in_bursts=False), Phases())
     filled = threading.Event()
     more = threading.Thread(target=lambda: (file.write(bytes(BLOCK)), filled.set()), daemon=True)
-    for _ in range(LEAST // BLOCK):
+    for _ in range(MIN // BLOCK):
         file.write(bytes(BLOCK))
     more.start()
     assert not filled.wait(0.2)
     drive.open.set()
     assert filled.wait(SECONDS)
     file.close()
-    assert len(drive.data) == LEAST + BLOCK
+    assert len(drive.data) == MIN + BLOCK
 
 
 def test_a_drive_that_ran_dry_waits_for_a_longer_burst() -> None:
@@ -111,7 +111,7 @@ def waits_for(condition: Callable[[], bool]) -> None:
 
 
 def test_an_error_of_the_drive_reaches_the_writer() -> None:
-    file = BufferedFile(Drive(capacity=3 * BLOCK), Buffer(LEAST, in_bursts=False), Phases())
+    file = BufferedFile(Drive(capacity=3 * BLOCK), Buffer(MIN, in_bursts=False), Phases())
     written = 0
 
     def write_on() -> None:
@@ -129,7 +129,7 @@ def test_an_error_of_the_drive_reaches_the_writer() -> None:
 def test_an_error_at_the_end_is_not_lost() -> None:
     drive = Drive(capacity=BLOCK)
     drive.open.clear()
-    file = BufferedFile(drive, Buffer(LEAST, in_bursts=False), Phases())
+    file = BufferedFile(drive, Buffer(MIN, in_bursts=False), Phases())
     file.write(bytes(2 * BLOCK))
     drive.open.set()
     with pytest.raises(TapeFull):
@@ -141,9 +141,9 @@ def test_what_does_not_count_any_more_is_not_written() -> None:
     """An archive that is given up leaves at most what the drive is at."""
     drive = Drive()
     drive.open.clear()
-    buffer = Buffer(LEAST, in_bursts=True)
+    buffer = Buffer(MIN, in_bursts=True)
     file = BufferedFile(drive, buffer, Phases())
-    for _ in range(LEAST // BLOCK):
+    for _ in range(MIN // BLOCK):
         file.write(bytes(BLOCK))
     threading.Timer(0.1, drive.open.set).start()
     file.drop()
@@ -154,15 +154,15 @@ def test_what_does_not_count_any_more_is_not_written() -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("piece", [BLOCK // 2, BLOCK, 2 * BLOCK, 3 * BLOCK, LEAST, 2 * LEAST])
-@pytest.mark.parametrize("mark", [0, LEAST // 2, int(LEAST * HIGHEST_MARK), LEAST])
+@pytest.mark.parametrize("piece", [BLOCK // 2, BLOCK, 2 * BLOCK, 3 * BLOCK, MIN, 2 * MIN])
+@pytest.mark.parametrize("mark", [0, MIN // 2, int(MIN * HIGHEST_MARK), MIN])
 def test_pieces_of_any_size_go_through(piece: int, mark: int) -> None:
     """A frame ends with a piece as large as what its compressor still had: it may not fit beside what has not
     reached the mark yet."""
-    drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
+    drive, buffer = Drive(), Buffer(MIN, in_bursts=True)
     buffer.mark = mark
     file = BufferedFile(drive, buffer, Phases())
-    parts = [bytes(length) for length in (LEAST * 3 // 4, piece, BLOCK // 3, piece, piece)]
+    parts = [bytes(length) for length in (MIN * 3 // 4, piece, BLOCK // 3, piece, piece)]
     for part in parts:
         file.write(part)
     file.close()
@@ -174,8 +174,8 @@ def test_who_waits_for_room_goes_on_when_the_file_is_given_up() -> None:
     """The thread that encrypts, for instance, whose end is waited for next."""
     drive = Drive()
     drive.open.clear()
-    file = BufferedFile(drive, Buffer(LEAST, in_bursts=True), Phases())
-    for _ in range(LEAST // BLOCK):
+    file = BufferedFile(drive, Buffer(MIN, in_bursts=True), Phases())
+    for _ in range(MIN // BLOCK):
         file.write(bytes(BLOCK))
     waits = threading.Thread(target=file.write, args=(bytes(3 * BLOCK),), daemon=True)
     waits.start()
@@ -188,10 +188,10 @@ def test_who_waits_for_room_goes_on_when_the_file_is_given_up() -> None:
 @pytest.mark.timeout(20)
 def test_nobody_waits_for_a_file_that_was_given_up() -> None:
     """An encrypted archive writes its end after it was given up, when the thread that made room is gone."""
-    drive, buffer = Drive(), Buffer(LEAST, in_bursts=True)
-    buffer.mark = LEAST  # so that the drive has not begun
+    drive, buffer = Drive(), Buffer(MIN, in_bursts=True)
+    buffer.mark = MIN  # so that the drive has not begun
     file = BufferedFile(drive, buffer, Phases())
-    file.write(bytes(LEAST - BLOCK))
+    file.write(bytes(MIN - BLOCK))
     file.drop()
     file.write(bytes(2 * BLOCK))
     file.close()

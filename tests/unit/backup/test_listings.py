@@ -90,7 +90,7 @@ def test_a_scan_with_helpers_finds_the_same(
     held: int,
 ) -> None:
     """Whatever the tree and the limits: large folders, few or many open questions, a full memory."""
-    monkeypatch.setattr("backup.source.dirlist.MOST", most)
+    monkeypatch.setattr("backup.source.dirlist.MAX", most)
     monkeypatch.setattr(scan, "PART", part)
     monkeypatch.setattr(dirs, "IN_FLIGHT", in_flight)
     monkeypatch.setattr(dirs, "QUESTIONS", questions)
@@ -232,7 +232,7 @@ def test_a_folder_of_millions_is_never_in_memory_at_once(
         with scandir(path) as entries:
             yield each()
 
-    monkeypatch.setattr(dirlist, "MOST", 4)
+    monkeypatch.setattr(dirlist, "MAX", 4)
     with monkeypatch.context() as patched:
         patched.setattr(os, "scandir", counting)
         assert dirlist.listed(root) is None

@@ -132,7 +132,7 @@ def test_a_difference_is_seen_however_deep(deep_bench: Any) -> None:
 
 def test_a_large_folder_of_a_long_path(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """More names than a listing has are gone through part by part there, too."""
-    monkeypatch.setattr("backup.source.dirlist.MOST", 3)
+    monkeypatch.setattr("backup.source.dirlist.MAX", 3)
     monkeypatch.setattr("backup.source.scan.RUN", 2)
     lowest = deep(bench.source, 22)
     for number in range(9):

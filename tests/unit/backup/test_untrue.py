@@ -30,7 +30,7 @@ def test_a_file_of_more_content_than_it_reports_is_stored_whole(bench: Any, comp
 
 def test_what_has_no_end_is_cut_with_a_warning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """So much is looked for behind the reported size, and no more."""
-    monkeypatch.setattr("backup.source.member.MOST_BEYOND", 10)
+    monkeypatch.setattr("backup.source.member.MAX_BEYOND", 10)
     monkeypatch.setattr("backup.source.member.READ_AT_ONCE", 4)
     path = Path("/proc/version")
     if not path.exists():

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.dingtalk_message import LONGEST, LONGEST_TITLE, encode
+from notify.dingtalk_message import MAX_BYTES, MAX_TITLE, encode
 from notify.notice import Notice
 
 REST = "内容已截短。全文见：tapeline runs show 12"
@@ -38,7 +38,7 @@ def test_long_text_is_cut_at_a_line_and_says_so() -> None:
     lines = [f'- **第 {number} 行**："引号" \\ 反斜杠' for number in range(2000)]
     body = encode(notice("t", "\n".join(lines)), ["13800000000"])
     *kept, empty, rest, _, call = json.loads(body)["markdown"]["text"].split("\n")
-    assert LONGEST - 200 < len(body) <= LONGEST
+    assert MAX_BYTES - 200 < len(body) <= MAX_BYTES
     assert kept == lines[: len(kept)]
     assert [empty, rest, call] == ["", REST, "@13800000000"]
 
@@ -48,8 +48,8 @@ def test_any_notice_fits(title: str, text: str, times: int) -> None:
     """Whatever a notice holds, its body is JSON in UTF-8 of at most 20,000 bytes, a short one unchanged."""
     body = encode(notice(title, text * times), [])
     message = json.loads(body.decode())["markdown"]
-    assert len(body) <= LONGEST
-    assert message["title"] == title[:LONGEST_TITLE]
+    assert len(body) <= MAX_BYTES
+    assert message["title"] == title[:MAX_TITLE]
     assert message["text"] == text * times or message["text"].endswith(REST)
 
 

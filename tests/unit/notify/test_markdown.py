@@ -123,7 +123,7 @@ def test_half_characters_and_controls_are_replaced() -> None:
 def test_long_text_loses_its_middle() -> None:
     """A very long name keeps its beginning and its end."""
     line = markdown.one_line("/start" + "x" * 5000 + "end.txt")
-    assert len(line) <= markdown.LONGEST
+    assert len(line) <= markdown.MAX_LENGTH
     assert line.startswith("/start")
     assert line.endswith("end.txt")
     assert "…" in line

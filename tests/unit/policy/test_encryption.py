@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from policy import encryption
-from policy.encryption import LEAST_BYTES, LEAST_SAMPLES, is_noise
-from policy.guard import LEAST_FILES, Limits, Planned, Rule
+from policy.encryption import MIN_BYTES, MIN_SAMPLES, is_noise
+from policy.guard import MIN_FILES, Limits, Planned, Rule
 
 NOISE = Random(1).randbytes(16 << 10)
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 400
@@ -31,8 +31,8 @@ def doubts(planned: Planned, limits: Limits | None = None, **changes: Any) -> in
     ("sample", "answer"),
     [
         (NOISE, True),
-        (NOISE[:LEAST_BYTES], True),
-        (NOISE[: LEAST_BYTES - 1], None),
+        (NOISE[:MIN_BYTES], True),
+        (NOISE[: MIN_BYTES - 1], None),
         (b"", None),
         (TEXT, False),
         (gzip.compress(NOISE), False),
@@ -56,13 +56,13 @@ def test_entropy_is_in_bits() -> None:
     [
         ({}, 1),
         ({"samples": (True,) * 39 + (False,) * 11}, 0),
-        ({"samples": (True,) * LEAST_SAMPLES + (None,) * 40}, 1),
-        ({"samples": (True,) * (LEAST_SAMPLES - 1) + (None,) * 41}, 0),
+        ({"samples": (True,) * MIN_SAMPLES + (None,) * 40}, 1),
+        ({"samples": (True,) * (MIN_SAMPLES - 1) + (None,) * 41}, 0),
         ({"changed": 121}, 1),
         ({"changed": 120}, 0),
         ({"known": None}, 0),
-        ({"known": LEAST_FILES, "changed": LEAST_FILES}, 1),
-        ({"known": LEAST_FILES - 1, "changed": LEAST_FILES - 1}, 0),
+        ({"known": MIN_FILES, "changed": MIN_FILES}, 1),
+        ({"known": MIN_FILES - 1, "changed": MIN_FILES - 1}, 0),
     ],
 )
 def test_files_that_were_overwritten(changes: dict[str, Any], count: int) -> None:

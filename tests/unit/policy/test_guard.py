@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy import guard
-from policy.guard import LEAST_BYTES, LEAST_FILES, WORSE, Doubt, Limits, Planned, Rule
+from policy.guard import MIN_BYTES, MIN_FILES, WORSE, Doubt, Limits, Planned, Rule
 from policy.message import M
 from policy.sources import NORM, Past, Place, Source, Survey, norm
 
@@ -73,8 +73,8 @@ PLANS: list[tuple[dict[str, Any], list[Rule]]] = [
     ({"known": 200, "changed": 121}, [Rule.CHANGED]),
     # Of a full backup nothing is known to be deleted or changed.
     ({"known": None, "deleted": 200, "changed": 200}, []),
-    ({"known": LEAST_FILES, "deleted": LEAST_FILES}, [Rule.DELETED]),
-    ({"known": LEAST_FILES - 1, "deleted": LEAST_FILES - 1, "changed": LEAST_FILES - 1}, []),
+    ({"known": MIN_FILES, "deleted": MIN_FILES}, [Rule.DELETED]),
+    ({"known": MIN_FILES - 1, "deleted": MIN_FILES - 1, "changed": MIN_FILES - 1}, []),
 ]
 
 
@@ -86,8 +86,8 @@ def test_a_plan(now: dict[str, Any], rules: list[Rule]) -> None:
 
 def test_of_few_no_share_is_judged() -> None:
     """One file of three is a third; that nothing is left is told of any number."""
-    few = replace(WAS, first_level=LEAST_FILES - 1, files=LEAST_FILES - 1, bytes=LEAST_BYTES - 1)
-    enough = replace(WAS, first_level=LEAST_FILES, files=LEAST_FILES, bytes=LEAST_BYTES)
+    few = replace(WAS, first_level=MIN_FILES - 1, files=MIN_FILES - 1, bytes=MIN_BYTES - 1)
+    enough = replace(WAS, first_level=MIN_FILES, files=MIN_FILES, bytes=MIN_BYTES)
     assert look(was=few, first_level=1) == plan(was=few, files=1, bytes=0) == []
     assert (look(was=few, first_level=0), plan(was=few, files=0, bytes=0)) == ([Rule.EMPTY], [Rule.EMPTY])
     assert look(was=enough, first_level=1) == [Rule.FIRST_LEVEL]
