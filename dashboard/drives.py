@@ -15,7 +15,7 @@ from db import views
 from db.models import ChainRun, Drive
 from db.schedules import schedules
 from db.states import ACTIVE
-from db.tapes import cartridges
+from db.tapes import cartridges, drives
 
 
 class Drives(Page):
@@ -39,7 +39,7 @@ def _found(session: Session) -> list[dict[str, Any]]:
             "runs": [run for run in runs if run["drive"] == row.name],
             "answers": _answers(row.name, loaded.get(row.name), asking),
         }
-        for row in session.scalars(select(Drive).order_by(Drive.name))
+        for row in drives.every(session)
     ]
 
 

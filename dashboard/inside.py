@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Drive
-from db.tapes import cartridges
+from db.tapes import cartridges, drives
 from policy.tapes.facts import TapeFacts
 
 
@@ -23,7 +21,7 @@ class Inside:
 def by_drive(session: Session) -> dict[str, Inside]:
     """The drives that had a tape at the last inspection."""
     found = {}
-    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+    for drive in drives.every(session):
         if drive.medium and drive.medium["state"] != "no_medium":
             found[drive.name] = Inside(drive.name, cartridges.tape_facts(session, drive.medium))
     return found

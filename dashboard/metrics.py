@@ -19,10 +19,11 @@ from celery_app.sections import LOOPBACK
 from dashboard.page import Page
 from db import alerts, failures, freezes
 from db.errors import DatabaseUnavailable
-from db.models import BackupSet, ChainRun, Drive, Notification, TapeCartridge, now
+from db.models import BackupSet, ChainRun, Notification, TapeCartridge, now
 from db.runs import times
 from db.schedules import planner, schedules
 from db.states import RunState
+from db.tapes import drives
 from policy.tapes.facts import CartridgeState
 
 SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
@@ -91,7 +92,7 @@ def families(session: Session) -> Iterator[GaugeMetricFamily]:
     yield from _of_schedules(session)
     yield from _of_tapes(session)
     up = GaugeMetricFamily("tapeline_drive_up", "Whether the drive's worker lives.", labels=["drive"])
-    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+    for drive in drives.every(session):
         up.add_metric([drive.name], int(not wiring.is_silent(drive.last_seen_at)))
     yield up
     yield from _of_condition(session)
@@ -113,7 +114,7 @@ def _of_condition(session: Session) -> Iterator[GaugeMetricFamily]:
     warned = GaugeMetricFamily(
         "tapeline_drive_alerts", "What the drive warned of after its last run.", labels=["drive"]
     )
-    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+    for drive in drives.every(session):
         warned.add_metric([drive.name], len(drive.alerts))
     yield warned
     wear = GaugeMetricFamily(

@@ -22,10 +22,11 @@ from db import (
     outbox,
 )
 from db.admin import holds, processes
-from db.models import BackupSet, ChainRun, Drive, ScheduledTask, TapeCartridge, now
+from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
 from db.schedules import calendar, needs, planner, schedules
 from db.states import ACTIVE, Kind, RunState
+from db.tapes import drives
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, SetState
 from policy.times.calendar import Entry
@@ -232,7 +233,7 @@ def _owed(
 
 
 def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator[Alert]:
-    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+    for drive in drives.every(session):
         if is_silent(drive.last_seen_at):
             text = M(
                 "The worker of drive {drive} on {host} is silent: is it running?",
@@ -270,7 +271,7 @@ def _conditions(session: Session) -> Iterator[Alert]:
 
 def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | None]]:
     """Warnings of drives after their last run, and of tapes in use; with the drive, or the tape."""
-    for drive in session.scalars(select(Drive).order_by(Drive.name)):
+    for drive in drives.every(session):
         yield from ((Message.from_json(alert), drive.name, None) for alert in drive.alerts)
     in_use = select(TapeCartridge).where(
         TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from sqlalchemy import select
 
 from celery_app import settings, wiring
 from cli.host import stack
@@ -13,8 +12,6 @@ from cli.render import output
 from cli.render.output import AsJson
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun
-from db.states import RunState
 from db.tapes import drives, mount_backoff, mounts
 from policy.errors import UsageError
 from policy.message import M, Message
@@ -165,9 +162,7 @@ def idle(database: Database, name: str | None) -> Drive:
     """A drive of this host that no run uses. Raises BadConfiguration, NotAllowed."""
     drive = wiring.drive(name or settings.load().default_drive)
     with database.transaction() as session:
-        running = session.scalar(
-            select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
-        )
+        running = drives.running(session, drive.name)
         has_worker = drives.is_alive(session, drive.name)
     if running is not None:
         raise NotAllowed(

@@ -20,9 +20,10 @@ from db import (
     outbox,
     views,
 )
-from db.models import ChainRun, Drive, Notification
+from db.models import ChainRun, Notification
 from db.schedules import schedules
 from db.states import ACTIVE
+from db.tapes import drives
 from notify import states
 from policy.message import M, Message
 from policy.tapes.facts import described
@@ -55,9 +56,7 @@ def _collect(session: Any) -> dict[str, Any]:
     return {
         "active": active[::-1],
         "last": ended[0] if ended else None,
-        "drives": [
-            drive_json(session, drive) for drive in session.scalars(select(Drive).order_by(Drive.name))
-        ],
+        "drives": [drive_json(session, drive) for drive in drives.every(session)],
         "schedules": sum(each["enabled"] for each in planned),
         "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
         "alerts": [

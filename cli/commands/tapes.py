@@ -21,6 +21,7 @@ from db.models import ChainRun, Drive, TapeCartridge
 from db.runs import starting
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
+from db.tapes import drives as drive_rows
 from notify import states
 from policy import units
 from policy.message import M, Message
@@ -215,7 +216,7 @@ def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
 def list_drives(as_json: AsJson = False) -> None:
     """List the drives with their workers, their contents and their activity."""
     with stack.database() as database, database.transaction() as session:
-        found = [drive_json(session, row) for row in session.scalars(select(Drive).order_by(Drive.name))]
+        found = [drive_json(session, row) for row in drive_rows.every(session)]
     if as_json:
         output.print_json(found)
         return
@@ -256,7 +257,7 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
         "silent": wiring.is_silent(drive.last_seen_at),
         "medium": drive.medium,
         "medium_at": views.iso(drive.medium_at),
-        "run": session.scalar(of_drive.where(ChainRun.state == RunState.RUNNING)),
+        "run": drive_rows.running(session, drive.name),
         "waiting": list(
             session.scalars(of_drive.where(ChainRun.state.in_([RunState.QUEUED, RunState.WAITING_FOR_TAPE])))
         ),
@@ -276,7 +277,7 @@ def status(
     """Show what is in each drive, what the drive does, and which runs wait for it. Exit code 4 if one waits
     for a tape."""
     with stack.database() as database, database.transaction() as session:
-        rows = session.scalars(select(Drive).order_by(Drive.name)).all()
+        rows = drive_rows.every(session)
         if name is not None and name not in {row.name for row in rows}:
             raise NotFound(
                 M("There is no drive '{name}'.", name=name), M("'tapeline drive list' lists them.")

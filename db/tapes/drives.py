@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -81,6 +81,17 @@ def written(session: Session, name: str, capacity: int | None, free: int) -> Non
     drive = session.get(Drive, name, with_for_update=True)
     if drive is not None and drive.medium is not None:
         drive.medium, drive.medium_at = {**drive.medium, **room}, now()
+
+
+def every(session: Session) -> Sequence[Drive]:
+    """All drives, by name."""
+    return session.scalars(select(Drive).order_by(Drive.name)).all()
+
+
+def running(session: Session, name: str) -> int | None:
+    """The run that works at a drive now; None if there is none."""
+    at_it = select(ChainRun.id).where(ChainRun.drive == name, ChainRun.state == RunState.RUNNING)
+    return session.scalar(at_it)
 
 
 def eject_owed(session: Session, name: str) -> int | None:

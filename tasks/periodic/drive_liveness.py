@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import ChainRun, Drive, Notification, ScheduledTask, now
-from db.states import RunState
+from db.models import Drive, Notification, ScheduledTask, now
+from db.tapes import drives
 from notify.events import Event
 from notify.facts import Facts
 from policy.message import M, Message
@@ -25,8 +25,7 @@ def watch() -> list[str]:
     with wiring.database().transaction() as session:
         if _has_just_started(session):
             return []
-        drives = session.scalars(select(Drive).order_by(Drive.name)).all()
-        said = [drive.name for drive in drives if _tell(session, drive)]
+        said = [drive.name for drive in drives.every(session) if _tell(session, drive)]
     if said:
         chain.ask("tapeline.deliver")
     return said
@@ -86,9 +85,7 @@ def _silent(session: Session, drive: Drive) -> Facts:
 
 
 def _under_way(session: Session, drive: str) -> Message:
-    running = session.scalar(
-        select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
-    )
+    running = drives.running(session, drive)
     if running is None:
         return M("No run is under way on it.")
     return M("Run {run} is under way on it; it goes on by itself when the worker is back.", run=running)

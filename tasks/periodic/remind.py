@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import BackupSet, ChainRun, Drive, Notification, ScheduledTask, TapeCartridge, now
-from db.states import RunState
+from db.models import BackupSet, Drive, Notification, ScheduledTask, TapeCartridge, now
+from db.tapes import drives
 from notify.events import Event
 from notify.facts import Facts
 from policy import units
@@ -131,8 +131,7 @@ def _should_be_looked_at(session: Session, drive: Drive) -> bool:
     """Nobody has inspected it lately, nobody uses it, and a worker would answer."""
     if drive.medium_at is not None and drive.medium_at > now() - FRESH:
         return False
-    running = select(ChainRun.id).where(ChainRun.drive == drive.name, ChainRun.state == RunState.RUNNING)
-    return not wiring.is_silent(drive.last_seen_at) and session.scalar(running) is None
+    return not wiring.is_silent(drive.last_seen_at) and drives.running(session, drive.name) is None
 
 
 def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: datetime) -> Facts:

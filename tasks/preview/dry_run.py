@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from db.errors import NotAllowed
-from db.models import ChainRun, Drive, ScheduledTask, now
+from db.models import Drive, ScheduledTask, now
 from db.schedules import schedules
 from db.sets import catalog
 from db.sets.as_json import sets_json
-from db.states import RunState
-from db.tapes import cartridges
+from db.tapes import cartridges, drives
 from policy.errors import TapelineError, UsageError
 from policy.message import M, Message
 from policy.tapes import verdict
@@ -91,9 +89,7 @@ def _schedule(session: Session, name: str | None, drive: str | None) -> Schedule
 
 
 def _refuse_busy(session: Session, drive: str) -> None:
-    running = session.scalar(
-        select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
-    )
+    running = drives.running(session, drive)
     if running is not None:
         raise NotAllowed(
             M("Run {run} works at drive {drive} now.", run=running, drive=drive),

@@ -18,8 +18,8 @@ from celery_app.health import BrokerUnavailable
 from db.models import ChainRun, Drive, ScheduledTask, now
 from db.runs import starting
 from db.schedules import forecast, planner, schedules
-from db.states import ACTIVE, RunState
-from db.tapes import cartridges
+from db.states import ACTIVE
+from db.tapes import cartridges, drives
 from policy import units
 from policy.errors import TapelineError
 from policy.finding import Finding, Verdict
@@ -165,9 +165,7 @@ def _template(schedule: ScheduledTask) -> Finding:
 
 
 def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
-    running = session.scalar(
-        select(ChainRun.id).where(ChainRun.drive == schedule.drive, ChainRun.state == RunState.RUNNING)
-    )
+    running = drives.running(session, schedule.drive)
     if running is None:
         return None
     return Finding(
