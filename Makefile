@@ -62,7 +62,7 @@ mutants: install ## Break the safety rules one change at a time: do the near tes
 bench: install ## Tapeline beside tar, borg and restic on this machine: tables, more than an hour; a part of it: make bench ARGS=stream
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-reference: install ## Write docs/settings.md and docs/commands.md anew from the code
+reference: install ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python -m tools.reference docs
 
 format: install ## Format the code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from celery_app.drive_settings import AnyDriveSettings, DriveSettings, Health, W
 from celery_app.sections import ChannelSettings, FlowerSettings
 from celery_app.settings import PREFIX, Settings
 from celery_app.settings_file import FIXED
+from policy.schedule.file import json_schema
 from tools import errors_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -270,6 +272,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "guide/errors.md": partial(errors_page.page, "en", MADE),
     "guide/zh_CN/errors.md": partial(errors_page.page, "zh_CN", MADE),
+    "schedules.schema.json": lambda: json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n",
 }
 
 

@@ -46,7 +46,7 @@ def reads(given_document: Any) -> bool:
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:
-    """``tapeline schedule schema > docs/schedules.schema.json`` brings it up to date."""
+    """``make reference`` brings it up to date."""
     Draft202012Validator.check_schema(file.json_schema())
     assert json.loads((DOCS / "schedules.schema.json").read_text()) == file.json_schema()
 
