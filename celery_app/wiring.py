@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -11,23 +12,20 @@ from sqlalchemy.exc import ArgumentError
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
 from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
-from db import outbox
 from db.engine import Database
 from db.models import now
-from embedded.postgres import Postgres
-from notify.channel import Broken, Channel
-from notify.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk
 from notify.events import Event
-from notify.notice import Composer
-from notify.outlet import Outlet, switched
-from notify.rate_limit import RateLimit
 from notify.words import Language, Words
 from policy.errors import TapelineError
 from policy.message import M
-from tape.drive import Drive
-from tape.ltfs_windows.drive import WindowsDrive
-from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup
-from tape.virtual.drive import VirtualDrive
+
+# Every process imports this module: drivers, channels and templates are loaded where they are made.
+if TYPE_CHECKING:
+    from db import outbox
+    from notify.channel import Channel
+    from notify.notice import Composer
+    from notify.outlet import Outlet
+    from tape.drive import Drive
 
 
 def database_url() -> str:
@@ -35,6 +33,8 @@ def database_url() -> str:
     found = settings.load()
     if found.database_url:
         return encrypted(found.database_url.get_secret_value(), found.database_tls)
+    from embedded.postgres import Postgres  # noqa: PLC0415 - see above
+
     return Postgres(settings.load().state_dir).url
 
 
@@ -64,6 +64,8 @@ def drive(name: str) -> Drive:
         return _ltfs(name, found)
     if isinstance(found, LtfsWindowsDriveSettings):
         return _ltfs_windows(name, found)
+    from tape.virtual.drive import VirtualDrive  # noqa: PLC0415 - see above
+
     return VirtualDrive(
         name,
         found.path,
@@ -99,6 +101,9 @@ def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
 
 
 def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
+    from tape.ltfs_windows.drive import WindowsDrive  # noqa: PLC0415 - see above
+    from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup  # noqa: PLC0415 - see above
+
     limits = WindowsLimits(
         label=found.label_limit_seconds,
         format=found.format_limit_seconds,
@@ -125,12 +130,18 @@ def is_silent(last_seen_at: datetime) -> bool:
 
 def wanted() -> dict[str, frozenset[Event]]:
     """The channels by name, each with its events."""
+    from notify.outlet import switched  # noqa: PLC0415 - see above
+
     return {name: switched(found.events) for name, found in settings.load().channels.items()}
 
 
 def outlets() -> dict[str, Outlet]:
     """The channels of the settings, made anew, by name. A channel with wrong settings is ``Broken`` and does
     not affect the others."""
+    from db import outbox  # noqa: PLC0415 - see above
+    from notify.dingtalk import MINUTE  # noqa: PLC0415 - see above
+    from notify.outlet import Outlet  # noqa: PLC0415 - see above
+
     with database().transaction() as session:
         paces = outbox.paces(session, timedelta(seconds=MINUTE))
     return {name: Outlet(channel(name, paces.get(name)), events) for name, events in wanted().items()}
@@ -138,6 +149,9 @@ def outlets() -> dict[str, Outlet]:
 
 def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
     """A channel of the settings, or its replacement if they are wrong."""
+    from db import outbox  # noqa: PLC0415 - see above
+    from notify.channel import Broken  # noqa: PLC0415 - see above
+
     try:
         return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))
     except TapelineError as error:
@@ -153,6 +167,9 @@ def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
         from notify.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
 
         return AppriseChannel(name, found.url.get_secret_value())
+    from notify.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk  # noqa: PLC0415 - see above
+    from notify.rate_limit import RateLimit  # noqa: PLC0415 - see above
+
     secret = found.secret.get_secret_value() if found.secret else None
     limit = RateLimit(MESSAGES_A_MINUTE, MINUTE, ages=pace.ages, closed_for=pace.closed_for)
     return DingTalk(
@@ -182,6 +199,8 @@ def composer() -> Composer:
 
 def composer_of(language: Language) -> Composer:
     """Makes messages from facts, in any language."""
+    from notify.notice import Composer  # noqa: PLC0415 - see above
+
     found = settings.load()
     return Composer(
         Words(language),

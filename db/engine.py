@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -14,12 +17,12 @@ import psycopg2
 from sqlalchemy import Connection, NullPool, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from db import clock, sqlstate
 from db.errors import DatabaseFailed, DatabaseNotMigrated, DatabaseUnavailable, WrongEncoding
 from policy.errors import TapelineError, UsageError
 from policy.message import M
+from policy.times import backoff
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -33,6 +36,9 @@ _MIGRATION_LOCK = 0x7A9E
 
 GONE_AFTER = 60
 """Seconds after which a silent host on the network counts as gone, on either side."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=0.5), timedelta(seconds=15)
+"""Between two attempts to reach a database that is away."""
 
 _CLIENT = {
     "connect_timeout": 10,
@@ -120,14 +126,15 @@ class Database:
         ``patience``: seconds after which DatabaseUnavailable is raised. ``work`` must be correct if its
         transaction is done twice: the first may have been committed when the connection broke.
         """
-        for attempt in Retrying(
-            retry=retry_if_exception_type(DatabaseUnavailable),
-            stop=stop_after_delay(patience),
-            wait=wait_exponential(multiplier=0.5, max=15),
-            reraise=True,
-        ):
-            with attempt, self.transaction() as session:
-                return work(session)
+        given_up_at = time.monotonic() + patience
+        for failures in count(1):
+            try:
+                with self.transaction() as session:
+                    return work(session)
+            except DatabaseUnavailable:
+                if time.monotonic() >= given_up_at:
+                    raise
+            time.sleep(backoff.pause(_FIRST_PAUSE, failures, _LONGEST_PAUSE).total_seconds())
         raise AssertionError("unreachable")
 
     def _translate(self, error: DBAPIError) -> TapelineError | None:

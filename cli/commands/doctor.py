@@ -17,13 +17,12 @@ import typer
 from sqlalchemy import text
 
 from celery_app import settings, wiring
-from celery_app.queues import CONTROL
-from cli.commands.notify import in_trouble
 from cli.commands.schedules import trouble
 from cli.host import drive_checks, stack, wire_checks
 from cli.host.drive_checks import Wrong
 from cli.render import output
 from cli.render.output import AsJson
+from cli.render.troubles import in_trouble
 from db import (
     idle,
     leaps,
@@ -195,6 +194,8 @@ def _workers() -> Message:
 
 def _needed_queues() -> set[str]:
     """The queue control, those of the drives that schedules use, and those of this host's drives."""
+    from celery_app.queues import CONTROL  # noqa: PLC0415 - loading Celery takes half a second
+
     configured = settings.load()
     with wiring.database().transaction() as session:
         used = {row.drive for row in schedules.present(session) if row.enabled}

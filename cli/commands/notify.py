@@ -20,9 +20,9 @@ from notify.samples import SAMPLES
 from notify.template import SHIPPED, SUFFIX
 from notify.words import Language
 from policy.errors import TapelineError, UsageError
-from policy.message import M, Message
+from policy.message import M
 
-app = typer.Typer(help="Messages: their texts, and the channels that deliver them.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command(
@@ -188,16 +188,4 @@ def _copy(folder: Path) -> None:
             count=copied,
             folder=str(folder.absolute()),
         )
-    )
-
-
-def in_trouble(name: str, trouble: dict[str, Any]) -> Message:
-    """A channel's undelivered messages, as ``db.outbox.troubles`` counts them."""
-    return M(
-        "Channel {name} since {since}: {waiting} messages wait, {lost} did not go through: {error}",
-        name=name,
-        waiting=trouble["waiting"],
-        lost=trouble["lost"],
-        since=output.local(trouble["since"]),
-        error=trouble["said"] or trouble["error"],
     )

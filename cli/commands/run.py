@@ -19,7 +19,7 @@ from backup.entry import shown
 from celery_app import messenger, settings, wiring
 from cli import sample
 from cli.commands import schedules
-from cli.host import processes, stack
+from cli.host import processes, programs, stack
 from cli.render import ending, output, watch
 from db import views
 from db.engine import Database
@@ -135,8 +135,8 @@ def _processes(database: Database) -> Iterator[None]:
     """A control worker, a tape worker and beat; those already running in this state folder, if there are
     any."""
     drive = settings.load().default_drive
-    programs = [stack.control_worker(), stack.tape_worker(drive), stack.beat()]
-    supervisor = Supervisor(settings.load().state_dir, programs)
+    wanted = [programs.control_worker(), programs.tape_worker(drive), programs.beat()]
+    supervisor = Supervisor(settings.load().state_dir, wanted)
     with ExitStack() as held:
         try:
             held.enter_context(supervisor.started(_tell))

@@ -32,7 +32,6 @@ from policy.message import M
 from policy.paths import on_the_drives_host
 
 app = typer.Typer(
-    help="Runs: what happened, and continuing after a failure.",
     epilog=examples("tapeline runs", "tapeline runs --state FAILED --json", "tapeline runs show 12"),
 )
 

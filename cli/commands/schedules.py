@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from backup.request import check_patterns
 from celery_app import settings
 from cli import person
 from cli.host import stack
@@ -23,7 +22,7 @@ from notify import states
 from policy.message import M, Message
 from policy.times.period import ScheduleType
 
-app = typer.Typer(help="Schedules: what runs when, and running it now.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command(name="list")
@@ -256,6 +255,8 @@ def run(
 
     To see beforehand what --erase-label would erase: tapeline format --dry-run --erase-label LABEL
     """
+    from backup.request import check_patterns  # noqa: PLC0415 - only here
+
     check_patterns(exclude or [])
     asked = {
         "excludes": exclude,

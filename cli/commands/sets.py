@@ -31,7 +31,7 @@ from policy.errors import UsageError
 from policy.message import M
 from policy.paths import as_stored, on_the_drives_host
 
-app = typer.Typer(help="Backup sets: what is on tape, finding files, restoring.")
+app = typer.Typer()
 
 SetId = Annotated[str, typer.Argument(help="The set's id, as 'tapeline sets list' shows it.", metavar="SET")]
 

@@ -8,12 +8,11 @@ import typer
 from sqlalchemy import func, select
 
 from celery_app import wiring
-from cli.commands.notify import in_trouble
 from cli.commands.tapes import drive_json, seen
 from cli.host import stack
-from cli.host.database import say_held
 from cli.render import ending, output
 from cli.render.output import AsJson
+from cli.render.troubles import in_trouble, say_held
 from db import (
     alerts,
     freezes,

@@ -27,8 +27,8 @@ from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
 
-app = typer.Typer(help="Tapes: the known cartridges.", no_args_is_help=True)
-drives = typer.Typer(help="Drives: what is in each and what it does.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
+drives = typer.Typer(no_args_is_help=True)
 
 
 @app.command(name="list")

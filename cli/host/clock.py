@@ -15,7 +15,7 @@ from db.models import now
 from policy.errors import UsageError
 from policy.message import M
 
-app = typer.Typer(help="The clock that decides what is past retention.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

@@ -15,6 +15,7 @@ from cli import person
 from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson, examples
+from cli.render.troubles import say_held
 from db import views
 from db.admin import dump, holds, load
 from db.engine import Database
@@ -23,7 +24,7 @@ from policy import units
 from policy.errors import UsageError
 from policy.message import M
 
-app = typer.Typer(help="The database itself: dump, restore and release it.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command(name="dump", epilog=examples("tapeline database dump /backup/tapeline.sql.zst"))
@@ -83,24 +84,6 @@ def restore(
 def _held(database: Database) -> dict[str, list[Any]]:
     with database.transaction() as session:
         return views.held_json(session)
-
-
-def say_held(held: dict[str, list[Any]]) -> None:
-    """Name what does not start automatically, and the command that releases it; nothing if everything
-    starts."""
-    names = [
-        *(M("run {run}", run=number) for number in held["runs"]),
-        *(M("schedule '{schedule}'", schedule=name) for name in held["schedules"]),
-    ]
-    if names:
-        output.say(
-            M(
-                "Held since the database was restored: {names}. When every tape that was written since is"
-                " imported: tapeline database release --all",
-                names=", ".join(output.in_words(each) for each in names),
-            ),
-            style="yellow",
-        )
 
 
 @app.command(

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from celery_app import settings, wiring
-from cli.host import stack
+from cli.host import programs, stack
 from cli.render import output
 from dashboard import login
 from db.admin import rights
@@ -28,11 +28,11 @@ def up() -> None:
     PostgreSQL and Redis are the embedded ones unless database_url and broker_url are set.
     """
     found = settings.load()
-    programs = [
-        stack.control_worker(),
-        *(stack.tape_worker(name) for name in found.drive_names),
-        stack.beat(),
-        stack.flower(),
+    wanted = [
+        programs.control_worker(),
+        *(programs.tape_worker(name) for name in found.drive_names),
+        programs.beat(),
+        programs.flower(),
     ]
     with stack.database():
         output.say(M("State folder: {folder}", folder=str(found.state_dir)))
@@ -42,7 +42,7 @@ def up() -> None:
                 M("Login: user {user}, password in {file}", user=login.USER, file=str(login.login_file()))
             )
         output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
-        Supervisor(found.state_dir, programs).run(show)
+        Supervisor(found.state_dir, wanted).run(show)
     output.say(M("Everything has stopped."))
 
 
@@ -89,7 +89,7 @@ def worker(
         )
     queue = queue or _queue_of(drive or "")
     processes = concurrency if queue == "control" else 1
-    _become(Program(queue, stack.worker(queue, processes, name=queue)))
+    _become(Program(queue, programs.worker(queue, processes, name=queue)))
 
 
 def _queue_of(drive: str) -> str:
@@ -100,12 +100,12 @@ def _queue_of(drive: str) -> str:
 
 def beat() -> None:
     """Run beat in the foreground, as a service does."""
-    _become(stack.beat())
+    _become(programs.beat())
 
 
 def flower() -> None:
     """Run the dashboard in the foreground, as a service does."""
-    _become(stack.flower())
+    _become(programs.flower())
 
 
 def _become(program: Program) -> None:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.text import Text
 
 from celery_app import settings, wiring
@@ -46,6 +45,8 @@ def elapsed(*, show: bool) -> Iterator[Callable[[str], None]]:
     if not show:
         yield lambda _line: None
         return
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn  # noqa: PLC0415 - few commands wait
+
     with Progress(SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
         progress.add_task("", total=None)
         yield lambda line: console.print(f"  {line}", markup=False, soft_wrap=True)

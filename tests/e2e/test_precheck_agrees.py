@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select, text, update
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask, TapeCartridge, TapePool
 from db.states import BackupType
@@ -60,13 +60,16 @@ class Scene:
 
     def take_out(self) -> None:
         """As an operator does, who waits while the worker looks at the tape."""
-        waiting = Retrying(
-            retry=retry_if_exception_type(DriveBusy),
-            stop=stop_after_delay(20),
-            wait=wait_fixed(0.1),
-            reraise=True,
-        )
-        waiting(shelf.remove, self.system.drive.path)
+        given_up_at = time.monotonic() + 20
+        while True:
+            try:
+                shelf.remove(self.system.drive.path)
+            except DriveBusy:
+                if time.monotonic() > given_up_at:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def insert_foreign(self, label: str, name: str = "photo.jpg") -> None:
         """A tape with a file that nobody knows."""

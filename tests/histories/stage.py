@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from tenacity import nap
 
 import db.clock
 from backup.writing import finishing
 from celery_app import celery, messenger, settings, wiring
 from celery_app.queues import queue
+from db import engine
 from db.engine import Database
 from db.errors import LostClaim
 from notify.outlet import Outlet
@@ -105,7 +105,7 @@ def _let_no_time_pass(patch: pytest.MonkeyPatch, parts: Parts) -> None:
         parts.formatter.wait()
 
     time = SimpleNamespace(sleep=sleep, monotonic=parts.clock.seconds)
-    patch.setattr(nap, "time", time)
+    patch.setattr(engine, "time", time)
     patch.setattr(patience, "time", time)
     patch.setattr(os, "fsync", lambda _: None)
     numbers = itertools.count()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celery_app import settings
-from cli.host import stack
+from cli.host import programs
 
 
 @pytest.fixture
@@ -28,5 +28,5 @@ def drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("drives")
 def test_a_real_drive_is_waited_for_until_it_has_sealed_and_unmounted() -> None:
     """A minute is not enough for a large file and an index: its worker would be killed with LTFS mounted."""
-    assert stack.tape_worker("tape0").stop_limit == 3 * 3600
-    assert stack.tape_worker("tape1").stop_limit == 60
+    assert programs.tape_worker("tape0").stop_limit == 3 * 3600
+    assert programs.tape_worker("tape1").stop_limit == 60
