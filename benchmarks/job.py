@@ -34,8 +34,8 @@ from policy.tapes.facts import SetState
 from policy.units import GIB
 from tape.drive import Medium, MediumState
 from tape.volume import FolderVolume
-from tasks.journal import rows
-from tasks.pace import readers_of_this_host
+from tasks.writing.journal import rows
+from tasks.writing.pace import readers_of_this_host
 
 MOMENT = datetime(2026, 11, 1, 2, tzinfo=UTC)
 

@@ -8,8 +8,15 @@ import sys
 from celery import Celery, platforms
 from celery.signals import setup_logging, worker_process_init
 
-from celery_app import guards, logs, monitor, settings, signing, transport, wiring
+from celery_app import (
+    monitor,
+    settings,
+    signing,
+    transport,
+    wiring,
+)
 from celery_app.config import celery_config
+from celery_app.worker import guards, logs
 from policy.errors import TapelineError
 
 

@@ -43,7 +43,7 @@ def _options(
 ) -> None:
     global _debug  # noqa: PLW0603 - read where errors are shown, outside of any command
     _debug = debug
-    from celery_app import logs  # noqa: PLC0415 - help prints no logs, and should be there at once
+    from celery_app.worker import logs  # noqa: PLC0415 - help prints no logs, and should be there at once
 
     logs.set_up(as_json=False, level=logging.WARNING)
 

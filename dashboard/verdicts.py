@@ -14,7 +14,7 @@ from policy.message import M
 from policy.tapes.facts import TapeFacts
 from policy.tapes.verdict import Answer, Question, judge
 from policy.times.local_time import zone_named
-from tasks.tape_rules import is_full
+from tasks.drive.tape_rules import is_full
 
 NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identity=(), known=None)
 """An empty drive."""

@@ -15,8 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.errors import Ended
-from celery_app import guards, settings, wiring
+from celery_app import settings, wiring
 from celery_app.celery import app
+from celery_app.worker import guards
 from db import doubts, events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
@@ -27,8 +28,9 @@ from db.tapes import mount_backoff
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from tape.errors import NotMountable, VolumeGone, WriteProtected
-from tasks import chain, condition
-from tasks.patience import wait_out
+from tasks import chain
+from tasks.drive import condition
+from tasks.drive.patience import wait_out
 from tasks.periodic import recover
 from tasks.work import Cancelled, SourcesDoubted, Work
 

@@ -15,7 +15,8 @@ from celery import Task
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
-from celery_app import guards, settings, wiring
+from celery_app import settings, wiring
+from celery_app.worker import guards
 from db import events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun

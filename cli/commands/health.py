@@ -12,7 +12,7 @@ from cli.render.output import AsJson
 from policy.message import M
 
 if TYPE_CHECKING:
-    from celery_app.pulse import Process
+    from celery_app.worker.pulse import Process
 
 
 def health(
@@ -31,26 +31,26 @@ def health(
 
     Exit code 1 if one does not answer, or if none runs here.
     """
-    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+    from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     findings = [_of(name) for name in names or []] or [_asked(process) for process in pulse.processes()]
     doctor.report(findings or [_none()], as_json=as_json)
 
 
 def _of(name: str) -> Finding:
-    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+    from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     return doctor.checked(M("{name}", name=name), lambda: pulse.check(pulse.named(name)))
 
 
 def _asked(process: Process) -> Finding:
-    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+    from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     return doctor.checked(M("{name}", name=process.name), lambda: pulse.check(process))
 
 
 def _none() -> Finding:
-    from celery_app import pulse  # noqa: PLC0415 - loading Celery takes half a second
+    from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     others = pulse.of_others()
     return Finding(

@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from backup.compare import compare_trees
 from backup.entry import shown
-from celery_app import messenger, settings, wiring
+from celery_app import settings, wiring
+from celery_app.worker import messenger
 from cli import sample
 from cli.commands import schedules
 from cli.host import processes, programs, stack

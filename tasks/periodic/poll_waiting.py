@@ -15,7 +15,7 @@ from db.states import RunState
 from db.tapes import cartridges, drives, mount_backoff
 from policy.message import M
 from tasks import chain
-from tasks.tape_rules import refusal_of_all
+from tasks.drive.tape_rules import refusal_of_all
 
 GOOD_FOR = 10
 """A question to inspect the tape is waited for so many times as long as checking all runs takes; a later

@@ -24,13 +24,13 @@ from policy.tapes.facts import TapePolicy, described
 from policy.times import period, reminder
 from policy.times.local_time import zone_named
 from tasks import chain
+from tasks.drive.tape_rules import is_full, type_named
 from tasks.preview.preview import (
     Outlook,
     candidates,
     outlook,
     sets_named,
 )
-from tasks.tape_rules import is_full, type_named
 
 log = structlog.get_logger("tapeline.remind")
 

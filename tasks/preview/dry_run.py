@@ -22,9 +22,9 @@ from policy.tapes import verdict
 from policy.tapes.permit import Denial, decide
 from policy.tapes.verdict import Answer, Question, Verdict
 from policy.times.local_time import zone_named
+from tasks.drive.tape_rules import question_for, refused_at_first, type_named
 from tasks.preview import prechecks
 from tasks.requests import check_drive
-from tasks.tape_rules import question_for, refused_at_first, type_named
 
 
 class NoAnswer(TapelineError):

@@ -29,7 +29,7 @@ from policy.sources import Source
 from policy.tapes.facts import TapePolicy
 from policy.times.local_time import zone_named
 from policy.times.period import ScheduleType
-from tasks import guard
+from tasks.drive.tape_rules import is_full
 from tasks.preview.preview import (
     Outlook,
     candidates,
@@ -39,7 +39,7 @@ from tasks.preview.preview import (
 )
 from tasks.requests import check_drive
 from tasks.requests.check_drive import said
-from tasks.tape_rules import is_full
+from tasks.writing import guard
 
 
 class When(Enum):

@@ -16,7 +16,7 @@ from policy.message import Message
 from policy.tapes import room, verdict
 from policy.tapes.facts import CartridgeState
 from policy.tapes.verdict import Answer
-from tasks.tape_rules import question_for, refused, would_do_writable
+from tasks.drive.tape_rules import question_for, refused, would_do_writable
 
 CANDIDATES = 3
 """How many suitable tapes are named at most: operators read them on a phone."""

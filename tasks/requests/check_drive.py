@@ -16,8 +16,8 @@ from policy.errors import TapelineError
 from policy.message import Message
 from tape.programs.aside import Wait
 from tasks import chain
-from tasks.host_clock import clock_doubt
-from tasks.sources import check, within
+from tasks.drive.host_clock import clock_doubt
+from tasks.writing.sources import check, within
 
 SOURCES_TIMEOUT = 8.0
 """Seconds that all sources together have to answer."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from celery_app import guards, wiring
+from celery_app import wiring
 from celery_app.celery import app
+from celery_app.worker import guards
 from db import events
 from db.models import ChainRun
 from db.runs import transitions

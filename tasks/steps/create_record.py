@@ -12,10 +12,10 @@ from db.models import BackupSet, BackupTask, ChainRun
 from db.sets import lineage
 from db.states import BackupType, RecordState, Step
 from policy.message import M
-from tasks.record import asked_for
+from tasks.drive.tape_rules import type_named, wanted_type
 from tasks.step import Done, step
-from tasks.tape_rules import type_named, wanted_type
 from tasks.work import Work
+from tasks.writing.record import asked_for
 
 
 @step(Step.CREATE_RECORD)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.format import manifest
-from celery_app import guards
+from celery_app.worker import guards
 from db import events
 from db.models import BackupTask, ChainRun, FormatPermit, now
 from db.states import BackupType, Step
@@ -30,10 +30,18 @@ from policy.tapes.permit import Decision, Denial, decide
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
-from tasks.mounting import mounted
-from tasks.patience import wait_out
+from tasks.drive.mounting import mounted
+from tasks.drive.patience import wait_out
+from tasks.drive.tape_rules import (
+    another_tape,
+    expected,
+    local_now,
+    not_to_format,
+    policy_of,
+    tried,
+    type_named,
+)
 from tasks.step import Done, NextPart, NotNeeded, step
-from tasks.tape_rules import another_tape, expected, local_now, not_to_format, policy_of, tried, type_named
 from tasks.work import Work, WrongTape
 
 log = structlog.get_logger("tapeline.step")

@@ -24,11 +24,11 @@ from db.tapes import cartridges
 from policy.errors import TapelineError
 from policy.message import M, Message
 from tape.drive import Volume
-from tasks import lost
-from tasks.journal import Meter, rows
-from tasks.mounting import mounted
+from tasks.drive import lost
+from tasks.drive.mounting import mounted
 from tasks.step import Done, step
 from tasks.work import Work
+from tasks.writing.journal import Meter, rows
 
 
 class ImportIncomplete(TapelineError):

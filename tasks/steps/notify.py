@@ -6,8 +6,9 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from celery_app import messenger, wiring
+from celery_app import wiring
 from celery_app.celery import app
+from celery_app.worker import messenger
 from db import events
 from db.models import BackupTask, ChainRun, ChainStep, now
 from db.runs import starting, steps, transitions

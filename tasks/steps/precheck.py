@@ -15,13 +15,21 @@ from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import TapeFacts
 from tape.drive import Lock, Medium
-from tasks import condition, guard, lost
-from tasks.host_clock import clock_doubt
+from tasks.drive import condition, lost
+from tasks.drive.host_clock import clock_doubt
+from tasks.drive.tape_rules import (
+    begun_on,
+    is_let_pass,
+    is_switch_alone,
+    local_now,
+    policy_of,
+    refusal,
+)
 from tasks.preview.preview import room_doubt
-from tasks.sources import check, watch
 from tasks.step import Done, NotNeeded, SkipRun, step
-from tasks.tape_rules import begun_on, is_let_pass, is_switch_alone, local_now, policy_of, refusal
 from tasks.work import Work, WrongTape
+from tasks.writing import guard
+from tasks.writing.sources import check, watch
 
 
 class ClockWrong(TapelineError):

@@ -32,12 +32,12 @@ from policy import units
 from policy.errors import TapelineError
 from policy.message import M
 from tape.drive import Volume
-from tasks.journal import Meter
-from tasks.mounting import mounted
-from tasks.on_tape import see_that_it_has
-from tasks.set_request import spool_of
+from tasks.drive.mounting import mounted
+from tasks.drive.on_tape import see_that_it_has
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
+from tasks.writing.journal import Meter
+from tasks.writing.set_request import spool_of
 
 MAX_TOLD = 100
 """How many files of a kind the story lists."""

@@ -30,17 +30,32 @@ from policy.message import M
 from policy.tapes import verdict
 from tape.drive import Medium, Volume
 from tape.errors import DriveError, TapeChanged, TapeFull
-from tasks import condition, guard, lost, pace
-from tasks.fill import note_fill
-from tasks.journal import Journal
-from tasks.mounting import mounted
-from tasks.set_request import spool_of, with_dump, with_known_files
-from tasks.sources import watch
+from tasks.drive import condition, lost
+from tasks.drive.fill import note_fill
+from tasks.drive.mounting import mounted
+from tasks.drive.tape_rules import (
+    another_tape,
+    begun_on,
+    local_now,
+    policy_of,
+    refusal_of_all,
+    wrong_tape,
+)
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
-from tasks.tape_rules import another_tape, begun_on, local_now, policy_of, refusal_of_all, wrong_tape
-from tasks.target import ParentGone, Target, parent_gone, parent_is_whole, rows_of, target_of
 from tasks.work import SourcesDoubted, Work, WrongTape
+from tasks.writing import guard, pace
+from tasks.writing.journal import Journal
+from tasks.writing.set_request import spool_of, with_dump, with_known_files
+from tasks.writing.sources import watch
+from tasks.writing.target import (
+    ParentGone,
+    Target,
+    parent_gone,
+    parent_is_whole,
+    rows_of,
+    target_of,
+)
 
 
 @step(Step.RUN_BACKUP)

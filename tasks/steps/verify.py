@@ -19,11 +19,11 @@ from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes.facts import SetState
 from tape.drive import Volume
-from tasks.journal import Meter
-from tasks.mounting import mounted
-from tasks.on_tape import see_that_it_has
+from tasks.drive.mounting import mounted
+from tasks.drive.on_tape import see_that_it_has
 from tasks.step import Done, step
 from tasks.work import Work, WrongTape
+from tasks.writing.journal import Meter
 
 MAX_TOLD = 100
 """How many damaged files the story lists."""

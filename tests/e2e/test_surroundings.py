@@ -12,7 +12,8 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from celery_app import guards, wiring
+from celery_app import wiring
+from celery_app.worker import guards
 from db.engine import Database
 from db.errors import WrongEncoding
 from embedded.servers import Servers

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from celery_app import guards, settings
+from celery_app import settings
+from celery_app.worker import guards
 from db.errors import DatabaseUnavailable
 from db.states import ACTIVE
 from policy.message import M

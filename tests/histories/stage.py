@@ -16,14 +16,16 @@ import structlog
 
 import db.clock
 from backup.writing import finishing
-from celery_app import celery, messenger, settings, wiring
+from celery_app import celery, settings, wiring
 from celery_app.queues import queue
+from celery_app.worker import messenger
 from db import engine
 from db.engine import Database
 from db.errors import LostClaim
 from notify.outlet import Outlet
 from tape.virtual import drive
-from tasks import patience, work
+from tasks import work
+from tasks.drive import patience
 from tasks.steps import precheck, run_backup
 from tests.histories.bus import Bus
 from tests.histories.clock import Clock, HostClock

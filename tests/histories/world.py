@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from celery_app import guards, settings
+from celery_app import settings
+from celery_app.worker import guards
 from db import leaps
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now

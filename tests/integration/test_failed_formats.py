@@ -19,7 +19,7 @@ from db.tapes import (
 from policy.message import M
 from policy.tapes.facts import TapePolicy
 from policy.tapes.permit import Decision, Denial
-from tasks import tape_rules
+from tasks.drive import tape_rules
 from tasks.step import NextPart
 from tasks.steps import run_backup
 from tests.integration.test_permits import ALLOWED, LABEL_ALONE, run_at, stored_on

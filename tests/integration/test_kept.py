@@ -16,7 +16,7 @@ from db.schedules import schedules
 from db.states import BackupType
 from db.tapes import cartridges, permits
 from policy.tapes.facts import SetState
-from tasks import tape_rules
+from tasks.drive import tape_rules
 from tests import earlier
 from tests.integration.test_permits import run_at, tape
 from tests.integration.test_run_backup_rules import a_set

@@ -18,8 +18,8 @@ from db.runs import admission, starting, steps, transitions
 from db.schedules import schedules
 from db.states import RunState, Step, Trigger
 from db.tapes import drives
-from tasks.journal import Journal
 from tasks.periodic import drive_liveness, recover
+from tasks.writing.journal import Journal
 
 assert celery.app
 

@@ -11,7 +11,7 @@ SCRIPT = """
 import os, sys
 from celery.signals import task_prerun, task_postrun
 from celery.worker import state
-from celery_app import guards
+from celery_app.worker import guards
 
 class Request: pass
 request = Request()

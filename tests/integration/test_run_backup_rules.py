@@ -19,10 +19,10 @@ from db.tapes import cartridges, permits
 from policy.sources import Survey
 from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Medium, MediumState
-from tasks import tape_rules
+from tasks.drive import tape_rules
 from tasks.steps import run_backup
-from tasks.target import ParentGone, target_of
 from tasks.work import WrongTape
+from tasks.writing.target import ParentGone, target_of
 from tests.integration.test_permits import ALLOWED
 
 WRITTEN = datetime(2026, 11, 1, 2, tzinfo=UTC)

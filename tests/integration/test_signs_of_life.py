@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import make_url, select, text
 from sqlalchemy.orm import Session
 
-from celery_app import guards, settings, wiring
+from celery_app import settings, wiring
+from celery_app.worker import guards
 from db.engine import Database
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainStep, RunEvent, now

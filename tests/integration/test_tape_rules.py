@@ -18,7 +18,7 @@ from policy.message import M
 from policy.tapes.facts import CartridgeState, SetState
 from policy.tapes.permit import Decision
 from policy.times.period import ScheduleType
-from tasks import tape_rules
+from tasks.drive import tape_rules
 from tasks.preview.prechecks import of_the_tape
 
 LAST_YEAR = datetime(2025, 11, 1, 2, tzinfo=UTC)

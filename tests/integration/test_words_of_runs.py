@@ -32,7 +32,7 @@ from notify.words import Words
 from policy.message import M
 from policy.tapes import verdict
 from policy.tapes.facts import CartridgeState, SetState
-from tasks import fill, tape_rules
+from tasks.drive import fill, tape_rules
 
 SET = "20261201T020000Z-4fc6"
 

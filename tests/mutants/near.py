@@ -38,7 +38,7 @@ GROUPS = (
             "db/doubts.py",
             "db/freezes.py",
             "tasks/periodic/recover.py",
-            "tasks/tape_rules.py",
+            "tasks/drive/tape_rules.py",
         ),
         (
             "tests/integration/db",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.today import shown
+from dashboard.pages.today import shown
 from db import alerts, failures
 from db.admin import processes
 from db.admin.processes import Reading

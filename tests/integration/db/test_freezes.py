@@ -26,7 +26,7 @@ from policy.errors import UsageError
 from policy.guard import Doubt, Rule
 from policy.message import M
 from policy.tapes.permit import Denial
-from tasks.tape_rules import local_now, policy_of, refusal_of_all
+from tasks.drive.tape_rules import local_now, policy_of, refusal_of_all
 from tests.integration.test_permits import ALLOWED
 from tests.integration.test_run_backup_rules import a_run
 

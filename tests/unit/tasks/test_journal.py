@@ -6,7 +6,7 @@ import pytest
 
 from backup.entry import Entry, FileType, text
 from db.sets.catalog import FileRow
-from tasks.journal import in_words, rows
+from tasks.writing.journal import in_words, rows
 
 
 @pytest.mark.parametrize(

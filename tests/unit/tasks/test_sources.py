@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from backup.errors import Ended, SourceSilent
-from tasks import sources
 from tasks.work import Cancelled
+from tasks.writing import sources
 
 
 class Step:

@@ -21,8 +21,8 @@ from db.models import BackupSet, BackupTask, ChainRun
 from db.sets import catalog, lineage
 from policy.message import M, Message
 from tape.drive import Medium
-from tasks.journal import resume_point
 from tasks.work import Work
+from tasks.writing.journal import resume_point
 
 
 def spool_of(work: Work) -> Path:

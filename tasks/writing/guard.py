@@ -20,8 +20,8 @@ from policy.guard import Doubt, Limits
 from policy.message import M
 from policy.sources import Source, Survey
 from tape.programs.aside import Wait
-from tasks.record import asked_for
 from tasks.work import SourcesDoubted, Work
+from tasks.writing.record import asked_for
 
 _NAMES = ("sources", "excludes", "exclude_caches", "one_file_system", "max_file_bytes", "max_file_age_days")
 

@@ -1,6 +1,6 @@
 """Delivers messages in a process of its own, so that no channel can delay the processes that drive runs.
 
-``python -m celery_app.messenger`` delivers what is due and ends. A worker starts it and does not wait for it.
+``python -m celery_app.worker.messenger`` delivers what is due and ends. A worker starts it and does not wait for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from celery_app import logs, reading, settings, wiring
+from celery_app import reading, settings, wiring
 from celery_app.queues import CONTROL
+from celery_app.worker import logs
 from notify.deliver import deliver_due, leave_out_unwanted
 from policy.errors import TapelineError
 from tape.errors import DriveBusy
@@ -47,7 +48,7 @@ def ask() -> Process | None:
             return None
         if _started or not _nobody_delivers():
             return next(iter(_started), None)
-        process = command.spawn([sys.executable, "-m", "celery_app.messenger"], log=None)
+        process = command.spawn([sys.executable, "-m", "celery_app.worker.messenger"], log=None)
     except (TapelineError, SQLAlchemyError, OSError) as error:
         log.warning("messages cannot be delivered now; beat asks again", error=str(error))
         return None

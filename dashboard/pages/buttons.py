@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tornado.web import HTTPError, authenticated
 
 from dashboard.page import Page
-from dashboard.run import retry_steps
+from dashboard.pages.run import retry_steps
 from db import doubts, failures
 from db.admin import holds
 from db.errors import NotAllowed

@@ -11,7 +11,7 @@ from tornado.web import authenticated
 
 from celery_app import reading, wiring
 from dashboard.page import Page
-from dashboard.schedules import newest_runs
+from dashboard.pages.schedules import newest_runs
 from db import alerts, views
 from db.models import ChainRun, ScheduledTask, now
 from db.schedules import calendar, needs, planner, schedules

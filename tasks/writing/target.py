@@ -23,7 +23,7 @@ from policy.sources import Survey
 from policy.tapes import retention
 from policy.tapes.facts import SetState
 from tape.drive import Medium
-from tasks.set_request import request_for
+from tasks.writing.set_request import request_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from dashboard.buttons import Button
+from dashboard.pages.buttons import Button
 from db import freezes
 from db.errors import NotAllowed
 from policy.message import M

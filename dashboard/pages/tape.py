@@ -11,7 +11,7 @@ from tornado.web import authenticated
 
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page
-from dashboard.tapes import local_month, tape_facts
+from dashboard.pages.tapes import local_month, tape_facts
 from db import views
 from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, TapeCartridge

@@ -12,8 +12,14 @@ import psutil
 from celery.beat import beat_nodename
 from celery.utils.nodenames import default_nodename, host_format
 
-from celery_app import guards, health, installation, settings, wiring
+from celery_app import (
+    health,
+    installation,
+    settings,
+    wiring,
+)
 from celery_app.queues import CONTROL
+from celery_app.worker import guards
 from db.tapes import drives
 from policy.errors import TapelineError
 from policy.message import M, Message

@@ -1,0 +1,1 @@
+"""What a worker process does besides its tasks: guards, pulse, delivery of messages."""

@@ -1,0 +1,1 @@
+"""What steps need at the drive: the rules for its tape, mounting, condition, what is missing on it."""
