@@ -1,6 +1,6 @@
 """Delivers messages in a process of its own, so that no channel can delay the processes that drive runs.
 
-``python -m celery_app.worker.messenger`` delivers what is due and ends. A worker starts it and does not wait for it.
+``python -m celery_app.worker.messenger`` delivers what is due and ends. A worker starts it without waiting.
 """
 
 from __future__ import annotations
