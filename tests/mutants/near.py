@@ -48,6 +48,7 @@ GROUPS = (
             "tests/integration/test_kept.py",
             "tests/integration/test_permit_facts.py",
             "tests/integration/test_permits.py",
+            "tests/integration/test_recover.py",
             "tests/integration/test_run_backup_rules.py",
             "tests/integration/test_signs_of_life.py",
             "tests/integration/test_tape_rules.py",
