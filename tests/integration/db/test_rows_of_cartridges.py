@@ -190,3 +190,17 @@ def test_an_empty_tape_may_be_one_whose_row_has_nothing_on_it(database: Database
         ours.generation += 1
         session.flush()
         assert cartridges.recognise(session, bare) is ours
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"), [("medium_serial", "volume_uuid"), ("volume_uuid", "medium_serial")]
+)
+def test_a_label_tells_no_tape_that_shows_something_better(
+    database: Database, known: str, shown: str
+) -> None:
+    """A row that has another kind of mark only may be of another tape: the label does not join the two."""
+    bare: dict[str, Any] = {"state": "formatted", "label": OURS["label"], "empty": False}
+    with database.transaction() as session:
+        ours = tape(session, {**bare, known: "x1"})
+        assert cartridges.recognise(session, {**bare, shown: "x9"}) is None
+        assert cartridges.recognise(session, bare) is ours
