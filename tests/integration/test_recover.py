@@ -269,6 +269,17 @@ def test_a_run_that_was_to_stop_is_not_sent_again(
     assert sent == [("tapeline.deliver", run.id), "tape0"]
 
 
+def test_a_run_that_has_left_its_drive_since_is_not_sent(database: Database, sent: list[Any]) -> None:
+    """Between the list of those under way and the look at this one."""
+    run = begun(database)
+    back(database, run)
+    with database.transaction() as session:
+        transitions.get(session, run.id).state = RunState.WAITING_FOR_TAPE
+    before = of(database, run)
+    assert recover._look_after(run.id) is False
+    assert (of(database, run), sent) == (before, [])
+
+
 def test_a_step_that_comes_no_further_is_given_up(database: Database, sent: list[Any]) -> None:
     """It has failed then, and a retry goes on from it."""
     run = begun(database)
