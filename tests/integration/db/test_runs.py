@@ -166,6 +166,14 @@ def test_a_drive_is_given_in_the_order_of_arrival_to_one_run_at_a_time(database:
         assert following.id == ids[1]
 
 
+def test_a_drive_is_given_to_no_run_of_another_drive(database: Database) -> None:
+    """However long that one has waited."""
+    with database.transaction() as session:
+        starting.start(session, schedule(session, "a", "tape1"), due_at=DUE, trigger=Trigger.SCHEDULE)
+        assert admission.admit(session, "tape0") is None
+        assert admission.admit(session, "tape1")
+
+
 def test_two_admissions_at_once_give_the_drive_to_one(database: Database) -> None:
     """However many processes admit at the same moment, one run has the drive."""
     with database.transaction() as session:
