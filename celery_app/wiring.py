@@ -139,7 +139,7 @@ def outlets() -> dict[str, Outlet]:
     """The channels of the settings, made anew, by name. A channel with wrong settings is ``Broken`` and does
     not affect the others."""
     from db import outbox  # noqa: PLC0415 - see above
-    from notify.dingtalk import MINUTE  # noqa: PLC0415 - see above
+    from notify.channels.dingtalk import MINUTE  # noqa: PLC0415 - see above
     from notify.outlet import Outlet  # noqa: PLC0415 - see above
 
     with database().transaction() as session:
@@ -164,11 +164,11 @@ def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
 
 def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
     if isinstance(found, AppriseSettings):
-        from notify.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
+        from notify.channels.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
 
         return AppriseChannel(name, found.url.get_secret_value())
-    from notify.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk  # noqa: PLC0415 - see above
-    from notify.rate_limit import RateLimit  # noqa: PLC0415 - see above
+    from notify.channels.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk  # noqa: PLC0415 - see above
+    from notify.channels.rate_limit import RateLimit  # noqa: PLC0415 - see above
 
     secret = found.secret.get_secret_value() if found.secret else None
     limit = RateLimit(MESSAGES_A_MINUTE, MINUTE, ages=pace.ages, closed_for=pace.closed_for)

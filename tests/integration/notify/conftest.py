@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from notify.dingtalk import DingTalk
+from notify.channels.dingtalk import DingTalk
 from notify.notice import Notice
 
 TOKEN = "4f3c0ffee0token"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from notify.apprise_channel import AppriseChannel
 from notify.channel import ChannelUnavailable
+from notify.channels.apprise_channel import AppriseChannel
 from notify.notice import Notice
 from policy.errors import UsageError
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from notify.channel import ChannelUnavailable, RateLimited
-from notify.dingtalk import DingTalk, signature
-from notify.dingtalk_answer import PAUSE
+from notify.channels.dingtalk import DingTalk, signature
+from notify.channels.dingtalk_answer import PAUSE
+from notify.channels.rate_limit import RateLimit
 from notify.notice import Notice
-from notify.rate_limit import RateLimit
 
 
 def test_message_arrives(dingtalk: DingTalk, robot: Any, notice: Notice) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from notify.channel import ChannelRefused, ChannelUnavailable, RateLimited
-from notify.dingtalk import DingTalk
-from notify.dingtalk_answer import MEANINGS, Meaning
+from notify.channels.dingtalk import DingTalk
+from notify.channels.dingtalk_answer import MEANINGS, Meaning
 from notify.notice import Notice
 from notify.words import Words
 from policy.errors import Consequence, TapelineError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from notify import sending
-from notify.apprise_channel import AppriseChannel
 from notify.channel import ChannelRefused, ChannelUnavailable
+from notify.channels.apprise_channel import AppriseChannel
 from notify.notice import Notice
 from policy.message import M
 from tests.faults.trickle import Trickle

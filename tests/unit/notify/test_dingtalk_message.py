@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.dingtalk_message import MAX_BYTES, MAX_TITLE, encode
+from notify.channels.dingtalk_message import MAX_BYTES, MAX_TITLE, encode
 from notify.notice import Notice
 
 REST = "内容已截短。全文见：tapeline runs show 12"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.channel import RateLimited
-from notify.rate_limit import RateLimit
+from notify.channels.rate_limit import RateLimit
 from policy.errors import Consequence
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlsplit
 
 from notify.channel import ChannelUnavailable, RateLimited
-from notify.dingtalk_answer import Answer
-from notify.dingtalk_message import encode
+from notify.channels.dingtalk_answer import Answer
+from notify.channels.dingtalk_message import encode
+from notify.channels.rate_limit import RateLimit
 from notify.notice import Notice
-from notify.rate_limit import RateLimit
 from policy.errors import UsageError
 from policy.message import M
 

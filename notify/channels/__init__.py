@@ -1,0 +1,1 @@
+"""The channels, and what each of them refuses or limits."""
