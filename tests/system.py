@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import text
 
 from db.engine import Database
 from db.models import ScheduledTask
 from db.runs import transitions
 from db.schedules.schedules import put
+from tape.errors import DriveBusy
 from tape.virtual import shelf
 from tape.virtual.drive import VirtualDrive
 from tape.virtual.volume import VOLUME
@@ -73,8 +75,26 @@ class System:
         shelf.insert(self.drive.path, barcode)
         return shelf.folder_of(self.drive.path, barcode) / VOLUME
 
+    def take_out(self) -> None:
+        """As an operator does, who waits while the worker looks at the tape."""
+        given_up_at = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                shelf.remove(self.drive.path)
+            except DriveBusy:
+                if time.monotonic() > given_up_at:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
     def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers as the README says, and wait until they are ready."""
+        self.begin(*queues, arguments=arguments)
+        self.wait_until_ready(*queues)
+
+    def begin(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
+        """Start workers, and do not wait for them."""
         for queue in queues:
             count = "2" if queue == "control" else "1"
             self._spawn(
@@ -91,6 +111,8 @@ class System:
                 "--without-gossip",
                 *arguments,
             )
+
+    def wait_until_ready(self, *queues: str) -> None:
         for queue in queues:
             # How fast a machine starts programs is not what is tested.
             self.wait_for(
@@ -178,6 +200,22 @@ class System:
         """Ask the database something in one transaction."""
         with self.database.transaction() as session:
             return question(session)
+
+    def forget_everything(self) -> None:
+        """An empty database, but for the drive whose worker runs."""
+
+        def empty(session: Any) -> None:
+            partitions = (
+                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'backup_files'::regclass"
+            )
+            for name in session.scalars(text(partitions)).all():
+                session.execute(text(f"DROP TABLE {name}"))
+            # The permits are an audit trail that nothing may empty.
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            tables = "scheduled_tasks, backup_tasks, chain_runs, backup_sets, tape_cartridges"
+            session.execute(text(f"TRUNCATE {tables} CASCADE"))
+
+        self.ask(empty)
 
     def change_schedule(self, name: str, **values: Any) -> None:
         def change(session: Any) -> None:

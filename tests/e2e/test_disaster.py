@@ -13,7 +13,6 @@ from db.schedules import schedules
 from db.tapes import cartridges, permits
 from policy.tapes.permit import Denial, decide
 from tape.virtual import shelf
-from tests.e2e.test_import import forget_everything
 from tests.guide.chapters import GUIDE, steps
 from tests.system import System
 
@@ -82,7 +81,7 @@ def test_a_catalogue_made_of_tapes_protects_every_set_as_before(
     before = denials(system)
     assert all(Denial.RETAINED_SETS in found for found in before.values())
 
-    forget_everything(system)
+    system.forget_everything()
 
     def import_all() -> None:
         for barcode in BARCODES.values():

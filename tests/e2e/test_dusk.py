@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.dusk import NEED_LTFS, PGBOUNCER, ROWS, Evening, pooled
+from tests.e2e.dusk import NEED_LTFS, PGBOUNCER, ROWS, SHARED, Row, pooled
+from tests.e2e.evening import Evening
 from tests.ltfs import programs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
@@ -64,7 +66,7 @@ def test_no_evening_is_content_before_a_bad_night(evening: str, said: Said) -> N
 def evening(
     request: pytest.FixtureRequest, short_path: Path, database_url: str, broker_url: str
 ) -> Iterator[Evening]:
-    name = request.node.callspec.params["name"]
+    name = request.node.callspec.params["names"][0]
     if name in NEED_LTFS and programs.missing():
         pytest.skip(str(programs.missing()))
     with ExitStack() as stack:
@@ -79,11 +81,23 @@ def evening(
         yield found
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", table(), ids=lambda name: re.sub(r"\W+", "_", name))
-def test_an_evening(evening: Evening, name: str) -> None:
+def installations() -> list[tuple[str, ...]]:
+    """The rows that each has, one after another."""
+    return [SHARED, *((name,) for name in table() if name not in SHARED)]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("names", installations(), ids=lambda names: re.sub(r"\W+", "_", names[-1]))
+def test_an_evening(evening: Evening, names: tuple[str, ...]) -> None:
     """Each of the four says what the table says, and so does the night."""
-    said, row = table()[name], ROWS[name]
+    for number, name in enumerate(names):
+        if number:
+            evening.forget()
+        sys.stdout.write(f"{name}\n")
+        _an_evening(evening, table()[name], ROWS[name])
+
+
+def _an_evening(evening: Evening, said: Said, row: Row) -> None:
     row.before(evening)
     evening.start()
     told = evening.catcher.messages

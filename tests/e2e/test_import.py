@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from backup.compare import compare_trees
 from backup.entry import FileType
@@ -24,24 +24,6 @@ def source(short_path: Path) -> Path:
     for number in range(8):
         (folder / f"large{number}").write_bytes(os.urandom(1 << 20))
     return folder
-
-
-def forget_everything(system: System) -> None:
-    """An empty database, but for the drive whose worker runs."""
-
-    def empty(session: Any) -> None:
-        partitions = (
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'backup_files'::regclass"
-        )
-        for name in session.scalars(text(partitions)).all():
-            session.execute(text(f"DROP TABLE {name}"))
-        # The permits are an audit trail that nothing may empty.
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        session.execute(
-            text("TRUNCATE scheduled_tasks, backup_tasks, chain_runs, backup_sets, tape_cartridges CASCADE")
-        )
-
-    system.ask(empty)
 
 
 def catalogue(system: System) -> Any:
@@ -78,7 +60,7 @@ def test_the_catalogue_is_made_again_from_tapes_alone(system: System, source: Pa
     pieces = select(func.count()).where(BackupFile.type == FileType.PIECE)
     assert system.ask(lambda session: session.scalar(pieces)) >= 4
 
-    forget_everything(system)
+    system.forget_everything()
     assert system.json("sets", "list") == []
     for number, barcode in enumerate(("A00002L9", "A00001L9", "A00002L9")):
         shelf.insert(system.drive.path, barcode)

@@ -21,7 +21,6 @@ from policy.message import M
 from policy.tapes.permit import Decision
 from tape.virtual import shelf
 from tests.cartridges import sealed
-from tests.e2e.test_import import forget_everything
 from tests.system import System
 
 
@@ -118,7 +117,7 @@ def test_another_sites_tape_of_the_same_label_has_its_own_row(system: System, so
     system.start("control", "tape")
     made = []
     for barcode in ("B00001L9", "A00001L9"):
-        forget_everything(system)
+        system.forget_everything()
         system.insert_blank(barcode)
         system.schedule("monthly", source)
         made.append(succeeded(system, system.run_schedule("monthly"))["set_id"])
