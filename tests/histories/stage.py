@@ -27,6 +27,7 @@ from tape.virtual import drive
 from tasks import work
 from tasks.drive import patience
 from tasks.steps import precheck, run_backup
+from tasks.writing import target
 from tests.histories.bus import Bus
 from tests.histories.clock import Clock, HostClock
 from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
@@ -111,7 +112,7 @@ def _let_no_time_pass(patch: pytest.MonkeyPatch, parts: Parts) -> None:
     patch.setattr(patience, "time", time)
     patch.setattr(os, "fsync", lambda _: None)
     numbers = itertools.count()
-    patch.setattr(run_backup, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(numbers) % 65536:04x}"))
+    patch.setattr(target, "secrets", SimpleNamespace(token_hex=lambda _: f"{next(numbers) % 65536:04x}"))
 
 
 def _beat_at_safe_points(patch: pytest.MonkeyPatch, points: Points) -> None:
