@@ -14,6 +14,7 @@ from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
 from db.models import BackupSet, Drive, Notification, ScheduledTask, TapeCartridge, now
+from db.schedules import calendar
 from db.tapes import drives
 from notify.events import Event
 from notify.facts import Facts
@@ -104,6 +105,8 @@ def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> 
     facts = _facts(session, schedule, drive, due)
     if _was_said(session, schedule, kind, facts.event):
         return False
+    if facts.event is Event.REMINDER and _is_brought_by_another(session, schedule, due):
+        return False
     return events.announce_once(session, _about(schedule, kind), facts.event, facts.to_json())
 
 
@@ -125,6 +128,16 @@ def _was_said(session: Session, schedule: ScheduledTask, kind: reminder.Reminder
 def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:
     zone_named(schedule.time_zone)
     return period.is_done(schedule.schedule_type, due, schedule.last_success_time, schedule.time_zone)
+
+
+def _is_brought_by_another(session: Session, schedule: ScheduledTask, due: datetime) -> bool:
+    """Whether a run that is due earlier leaves the tape in the drive, as the calendar plays it.
+
+    When that run fails, the calendar changes, and the reminder still comes before ``due``.
+    """
+    ahead = calendar.entries(session, now(), due)
+    mine = [each for each in ahead if each.planned.schedule == schedule.name and each.planned.at == due]
+    return any(each.is_left and not each.insert for each in mine)
 
 
 def _should_be_looked_at(session: Session, drive: Drive) -> bool:

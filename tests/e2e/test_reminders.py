@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.models import BackupSet, Drive, Notification, TapeCartridge
+from db.models import BackupSet, BackupTask, Drive, Notification, TapeCartridge
 from db.states import BackupType
 from policy.tapes.facts import CartridgeState, SetState
+from policy.times.period import ScheduleType
 from tape.virtual import shelf
 from tests import earlier
 from tests.faults.catcher import Catcher
@@ -121,6 +122,61 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     system.wait_for(lambda: titles(catcher, "All is ready"), "word that all is ready")
     assert catcher.messages[-1]["title"].endswith(": weekly")
     assert [row.event for row in said(system)] == ["reminder", "reminder", "ready"]
+
+
+def test_a_tape_that_an_earlier_run_leaves_is_not_asked_for(
+    system: System, source: Path, catcher: Catcher
+) -> None:
+    """In the night of the 1st the full backup labels the blank tape, and the increment follows on it."""
+    system.insert_blank()
+    first = (datetime.now(UTC) + timedelta(hours=6)).replace(minute=0)
+    later = first + timedelta(minutes=30)
+    for name, at, kind in (("full", first, "full"), ("nightly", later, "incremental")):
+        system.schedule(
+            name,
+            source,
+            schedule_type=ScheduleType.DAILY,
+            schedule_config={"at": f"{at:%H:%M}"},
+            time_zone="UTC",
+            template={"type": BackupType(kind)},
+        )
+
+    def know_last_months_full(session: Any) -> None:
+        before = datetime.now(UTC) - timedelta(days=32)
+        label = f"TP{before:%Y%m}01"
+        tape = TapeCartridge(tape_id=label, label=label, generation=1, state=CartridgeState.ACTIVE)
+        session.add(tape)
+        session.flush()
+        template = session.scalars(select(BackupTask).where(BackupTask.name == "nightly")).one()
+        session.add(
+            BackupSet(
+                id="last-full",
+                template_id=template.id,
+                template_name="nightly",
+                cartridge_id=tape.id,
+                generation=1,
+                type=BackupType.FULL,
+                state=SetState.COMPLETE,
+                sources=[],
+                bytes=1_000_000,
+                started_at=before,
+                finished_at=before,
+            )
+        )
+
+    system.ask(know_last_months_full)
+    system.start("control", "tape")
+    system.start_beat()
+    system.wait_for(lambda: said(system), "word about the full backup's tape")
+    looks = system.log("control").count(b"tapeline.remind")
+    system.wait_for(lambda: system.log("control").count(b"tapeline.remind") > looks + 4, "more looks")
+    found = [(row.event, row.facts["schedule"]) for row in said(system)]
+    assert found == [("ready", "full")]
+
+    system.change_schedule("full", enabled=False)
+    forget_the_drive(system)
+    system.wait_for(lambda: len(said(system)) == 2, "a reminder: nothing brings it")
+    assert (said(system)[1].event, said(system)[1].facts["schedule"]) == ("reminder", "nightly")
 
 
 def forget_the_drive(system: System) -> None:
