@@ -194,7 +194,9 @@ def test_a_drive_that_falls_silent_is_said_once_and_so_is_its_return(
     """One message when its worker has been silent for the setting's time, one when it is back; the drive is
     marked meanwhile."""
     system.environment["TAPELINE_DRIVE_SILENT_SECONDS"] = "20"
-    system.schedule("monthly", source)
+    # Due so far from today that nobody is reminded of its tape meanwhile.
+    far = min((datetime.now(UTC) + timedelta(days=14)).day, 28)
+    system.schedule("monthly", source, schedule_config={"day": far, "at": "02:00"})
     system.start("control", "tape")
     system.start_beat()
     assert not system.json("drive", "list")[0]["silent"]
