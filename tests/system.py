@@ -90,10 +90,10 @@ class System:
 
     def start(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers as the README says, and wait until they are ready."""
-        self.begin(*queues, arguments=arguments)
+        self.spawn(*queues, arguments=arguments)
         self.wait_until_ready(*queues)
 
-    def begin(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
+    def spawn(self, *queues: str, arguments: tuple[str, ...] = ()) -> None:
         """Start workers, and do not wait for them."""
         for queue in queues:
             count = "2" if queue == "control" else "1"

@@ -90,7 +90,7 @@ class Evening:
         """All at once, and once: each process needs seconds to begin."""
         if self.system.processes:
             return
-        self.system.begin(*self.queues)
+        self.system.spawn(*self.queues)
         if self.has_beat:
             self.system.start_beat()
         if self.has_dashboard:

@@ -44,6 +44,11 @@ def titles(catcher: Catcher, word: str) -> list[str]:
     return [message["title"] for message in catcher.messages if word in message["title"]]
 
 
+def far_away() -> dict[str, Any]:
+    """So far from today that nobody is reminded by itself, on the last day of a month neither."""
+    return {"day": min((datetime.now(UTC) + timedelta(days=14)).day, 28), "at": "02:00"}
+
+
 def due_in(system: System, name: str, **how: float) -> None:
     system.change_schedule(name, next_run_time=datetime.now(UTC) + timedelta(**how))
 
@@ -66,8 +71,8 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     """Once each: which tape to insert, what is in the drive, which known ones would do; with the right tape
     in, word that all is ready, for those who asked for it."""
     insert(system, "A00001L9", "TP20200101")
-    system.schedule("monthly", source, tape_policy="rotate")
-    system.schedule("weekly", source)
+    system.schedule("monthly", source, tape_policy="rotate", schedule_config=far_away())
+    system.schedule("weekly", source, schedule_config=far_away())
 
     def know_an_expired_one(session: Any) -> None:
         tape = TapeCartridge(
@@ -194,9 +199,7 @@ def test_a_drive_that_falls_silent_is_said_once_and_so_is_its_return(
     """One message when its worker has been silent for the setting's time, one when it is back; the drive is
     marked meanwhile."""
     system.environment["TAPELINE_DRIVE_SILENT_SECONDS"] = "20"
-    # Due so far from today that nobody is reminded of its tape meanwhile.
-    far = min((datetime.now(UTC) + timedelta(days=14)).day, 28)
-    system.schedule("monthly", source, schedule_config={"day": far, "at": "02:00"})
+    system.schedule("monthly", source, schedule_config=far_away())
     system.start("control", "tape")
     system.start_beat()
     assert not system.json("drive", "list")[0]["silent"]
