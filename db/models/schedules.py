@@ -38,6 +38,8 @@ class ScheduledTask(Base):
     unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    priority: Mapped[str] = mapped_column(server_default="normal", default="normal")
+    """Which of several queued runs gets the drive first (``db.runs.precedence``)."""
     after_run: Mapped[str] = mapped_column(server_default="keep", default="keep")
     """The cartridge's fate when a run has succeeded: ``keep`` it in the drive, or ``eject`` it."""
     last_run_time: Mapped[datetime | None]
@@ -68,6 +70,7 @@ class ScheduledTask(Base):
         CheckConstraint("unreadable_label in ('refuse', 'continue')", name="unreadable_label_known"),
         CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
         CheckConstraint("grace_seconds >= 60", name="grace_is_a_minute"),
+        CheckConstraint("priority in ('high', 'normal', 'low')", name="priority_known"),
         CheckConstraint("after_run in ('keep', 'eject')", name="after_run_known"),
     )
 

@@ -8,8 +8,8 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from db import events
-from db.models import ChainRun, ChainStep, now
-from db.runs import starting, transitions
+from db.models import BackupTask, ChainRun, ChainStep, ScheduledTask, now
+from db.runs import precedence, starting, transitions
 from db.states import (
     STEPS,
     RunState,
@@ -20,7 +20,8 @@ from policy.message import M, Message
 
 
 def admit(session: Session, drive: str) -> ChainRun | None:
-    """Give the drive to the oldest queued run, if the drive is free; it becomes RUNNING with a new dispatch.
+    """Give the drive to the queued run that goes first, if it is free; the run becomes RUNNING with a new
+    dispatch.
 
     The caller commits and then sends the run's chain. One admission at a time for each drive.
     """
@@ -29,8 +30,10 @@ def admit(session: Session, drive: str) -> ChainRun | None:
         return None
     run = session.scalar(
         select(ChainRun)
+        .outerjoin(ScheduledTask, ChainRun.schedule_id == ScheduledTask.id)
+        .outerjoin(BackupTask, ScheduledTask.template_id == BackupTask.id)
         .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED, ~ChainRun.is_held)
-        .order_by(ChainRun.queued_at, ChainRun.id)
+        .order_by(*precedence.of_runs())
         .limit(1)
         .with_for_update(of=ChainRun)
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.models import ChainRun, ScheduledTask
-from db.runs import starting
+from db.runs import precedence, starting
 from db.states import RunState, Trigger
 from policy.errors import UsageError
 from policy.message import M, Message
@@ -102,8 +102,9 @@ def _fingerprint(schedule: ScheduledTask) -> str:
 
 def needing_attention(session: Session, moment: datetime) -> list[int]:
     """The schedules that are due, were edited, or whose plan no longer fits the clock; none that is held."""
-    free = select(ScheduledTask).where(~ScheduledTask.is_held)
-    rows = session.scalars(free.order_by(ScheduledTask.next_run_time, ScheduledTask.id))
+    free = select(ScheduledTask).join(ScheduledTask.template).where(~ScheduledTask.is_held)
+    order = (ScheduledTask.next_run_time, *precedence.of_schedules(), ScheduledTask.id)
+    rows = session.scalars(free.order_by(*order))
     return [
         row.id for row in rows if _is_edited(row) or _is_due(row, moment) or _is_planned_late(row, moment)
     ]
@@ -160,8 +161,10 @@ def upcoming(
 
 
 def ahead(schedules: list[ScheduledTask], moment: datetime) -> Iterator[tuple[datetime, ScheduledTask]]:
-    """All moments after ``moment`` at which any of these schedules fires, ascending."""
-    return merge(*(_times(each, moment) for each in schedules), key=lambda pair: pair[0])
+    """All moments after ``moment`` at which any of these schedules fires, ascending; at the same moment as
+    their runs get the drive."""
+    in_order = sorted(schedules, key=precedence.key)
+    return merge(*(_times(each, moment) for each in in_order), key=lambda pair: pair[0])
 
 
 def to_write(schedule: ScheduledTask, moment: datetime) -> Iterator[datetime]:

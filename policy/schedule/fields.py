@@ -47,6 +47,8 @@ class Columns(Table):
     """What happens with a tape whose label cannot be read: refuse it, or try again before the format."""
     on_format_failure: Annotated[str, values.choice(("continue", "fail"))] = "continue"
     """Whether a run continues when the tape cannot be formatted."""
+    priority: Annotated[str, values.choice(("high", "normal", "low"))] = "normal"
+    """Which of several queued runs gets the drive first; at the same priority full backups go first."""
     after_run: Annotated[str, values.choice(("keep", "eject"))] = "keep"
     """Whether the tape is ejected after a run."""
 
