@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, SQLColumnExpression, case, func
 
 from db.models import BackupTask, ChainRun, ScheduledTask
 from db.states import BackupType, Kind
@@ -22,12 +22,12 @@ def key(schedule: ScheduledTask) -> tuple[int, bool]:
     return PRIORITIES.index(schedule.priority), schedule.template.type is not BackupType.FULL
 
 
-def of_schedules() -> list[ColumnElement[Any]]:
+def of_schedules() -> list[SQLColumnExpression[Any]]:
     """``key`` in SQL, for a query of ``ScheduledTask`` with its template ``BackupTask``."""
     return [_rank(), BackupTask.type != BackupType.FULL]
 
 
-def of_runs() -> list[ColumnElement[Any]]:
+def of_runs() -> list[SQLColumnExpression[Any]]:
     """The order of queued runs, for a query of ``ChainRun`` with outer joins to its schedule and template.
 
     A run that has begun goes on first: the tape in the drive was inserted for it. Then restores and imports,
