@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 from celery import beat
 from kombu.exceptions import OperationalError
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from celery_app import reading, wiring
 from celery_app.config import BRIEF
 from celery_app.queues import CONTROL
+from db.admin import server
 from db.engine import Database
 from db.models import ChainRun
 from db.schedules import planner
@@ -29,12 +29,6 @@ log = structlog.get_logger("tapeline.beat")
 
 LOOK_SECONDS = 2.0
 """How often the table is read: an operator's edit takes effect after this time."""
-
-
-def database_time(session: Session) -> datetime:
-    """The database's clock, which is the same for every beat."""
-    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return moment
 
 
 class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
@@ -48,7 +42,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
         self,
         *args: Any,
         database: Database | None = None,
-        clock: Callable[[Session], datetime] = database_time,
+        clock: Callable[[Session], datetime] = server.time,
         **kwargs: Any,
     ) -> None:
         self._database = database or wiring.database()

@@ -72,6 +72,28 @@ def _frozen(session: Session) -> dict[str, Any] | None:
     return found.to_json() if found else None
 
 
+def newest_at(session: Session, *, other_than: int | None = None) -> datetime | None:
+    """When the newest line of any run's story was written. ``other_than``: this run's lines do not count."""
+    newest = select(RunEvent.at).order_by(RunEvent.id.desc()).limit(1)
+    if other_than is not None:
+        newest = newest.where(RunEvent.run_id != other_than)
+    return session.scalar(newest)
+
+
+def last_about(session: Session, head: str, event: str) -> Notification | None:
+    """The newest notification of an event without a run whose subject begins with ``head``."""
+    of_event = Notification.about.startswith(head, autoescape=True) & (Notification.event == event)
+    return session.scalar(select(Notification).where(of_event).order_by(Notification.id.desc()).limit(1))
+
+
+def is_announced(session: Session, head: str, event: str, *, about: str, since: datetime) -> bool:
+    """Whether an event was announced for this very subject, or since a moment for one that begins with
+    ``head``."""
+    alike = Notification.about.startswith(head, autoescape=True) & (Notification.event == event)
+    counts = (Notification.created_at > since) | (Notification.about == about)
+    return session.scalar(select(Notification.id).where(alike, counts).limit(1)) is not None
+
+
 def last_announced(session: Session, run: ChainRun, event: str) -> datetime | None:
     """When an event of a run was announced last."""
     last = last_of(session, run, event)

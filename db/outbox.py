@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Notification, now
@@ -64,6 +64,17 @@ def take_due(session: Session) -> Notification | None:
         due.attempts += 1
         due.next_attempt_at = now() + LEASE
     return due
+
+
+def unsent(session: Session, *, overdue: timedelta | None = None) -> int:
+    """How many messages have not reached every channel yet. ``overdue``: only those that are due for longer
+    than this."""
+    is_open = (
+        Notification.next_attempt_at.is_not(None)
+        if overdue is None
+        else Notification.next_attempt_at < now() - overdue
+    )
+    return session.scalars(select(func.count()).select_from(Notification).where(is_open)).one()
 
 
 def delivered(notification: Notification, channel: str) -> None:

@@ -19,9 +19,10 @@ from db.models import (
     FormatPermit,
     Notification,
     RunEvent,
+    ScheduledTask,
     TapeCartridge,
 )
-from db.runs import remedies, times
+from db.runs import lookup, remedies, times
 from db.sets.as_json import sets_json
 from db.states import RunState, Step, StepState
 from policy.tapes.facts import SetState
@@ -37,8 +38,23 @@ def held_json(session: Session) -> dict[str, list[Any]]:
     }
 
 
-def runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
+def runs_json(session: Session, wanted: lookup.RunFilter) -> list[dict[str, Any]]:
     """Runs with the number of their warnings, newest first; with the same number of queries for any count."""
+    return _runs_json(session, wanted.query())
+
+
+def newest_runs(session: Session, rows: Sequence[ScheduledTask]) -> dict[str, dict[str, Any]]:
+    """The newest run of each of some schedules that was not merely skipped, by the schedule's name."""
+    newest = (
+        select(func.max(ChainRun.id))
+        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
+        .group_by(ChainRun.schedule_id)
+    )
+    found = _runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
+    return {run["schedule"]: run for run in found}
+
+
+def _runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
     query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
     found = session.scalars(query.order_by(ChainRun.id.desc())).all()
     warned = _warnings(session, [run.id for run in found])

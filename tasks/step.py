@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import structlog
 from celery import Task
 from celery.exceptions import Ignore
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.errors import Ended
@@ -21,7 +20,7 @@ from celery_app.worker import guards
 from db import doubts, events
 from db.errors import DatabaseUnavailable, LostClaim
 from db.models import ChainRun, now
-from db.runs import admission, steps, transitions
+from db.runs import admission, lookup, steps, transitions
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
 from db.tapes import mount_backoff
@@ -193,9 +192,7 @@ def _claim(session: Session, run_id: int, dispatch: int, name: Step, worker: str
 def _holds_its_drive(session: Session, run_id: int) -> bool:
     """Only the worker that has the drive executes it, in whichever queue the message was put."""
     held = guards.held()
-    # Only the column: a row loaded here would be stale when the claim locks it.
-    drive = session.scalar(select(ChainRun.drive).where(ChainRun.id == run_id))
-    return held is not None and held.drive == drive
+    return held is not None and held.drive == lookup.drive_of(session, run_id)
 
 
 def _unexpected(error: Exception) -> TapelineError:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 
 from backup.format.age import recipients
 from backup.request import check_patterns
@@ -18,9 +17,10 @@ from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
 from db.engine import Database
-from db.models import Drive, now
+from db.models import now
 from db.schedules import schedules, sync
 from db.schedules.sync import Action, Change
+from db.tapes import drives
 from policy.errors import UsageError
 from policy.guard import is_at_or_below
 from policy.message import M, Message
@@ -143,11 +143,11 @@ def _what(action: Action) -> Message:
 
 def _print_next(database: Database, wanted: list[Wanted]) -> None:
     with database.transaction() as session:
-        drives = set(session.scalars(select(Drive.name)))
+        registered = drives.names(session)
         for want in wanted:
             row = schedules.get(session, want.name)
             output.say(next_run(row))
-            if row.drive not in drives:
+            if row.drive not in registered:
                 output.say(
                     M(
                         "{name}: no worker has registered drive '{drive}' yet.",

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from sqlalchemy import text
 
 from celery_app import settings, wiring
 from cli.commands.schedules import trouble
@@ -29,7 +28,7 @@ from db import (
     outbox,
     views,
 )
-from db.admin import processes
+from db.admin import processes, server
 from db.models import Process, now
 from db.schedules import schedules
 from db.tapes import drives
@@ -136,8 +135,7 @@ def _servers(opened: ExitStack) -> Message:
 def _database() -> Message:
     database = wiring.database()
     with database.transaction() as session:
-        version: Any = session.scalars(text("SHOW server_version")).one()
-        shown = session.scalars(text("SELECT clock_timestamp()")).one()
+        version, shown = server.version(session), server.time(session)
         apart = abs((datetime.now(UTC) - shown).total_seconds())
     database.check_version()
     if apart > CLOCK_SECONDS:

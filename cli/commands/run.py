@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 
 from backup.compare import compare_trees
 from backup.entry import shown
@@ -24,8 +23,8 @@ from cli.host import processes, programs, stack
 from cli.render import ending, output, watch
 from db import views
 from db.engine import Database
-from db.models import ChainRun, ScheduledTask
-from db.runs import starting, transitions
+from db.runs import lookup, starting, transitions
+from db.runs.lookup import RunFilter
 from db.schedules.schedules import put
 from db.sets import catalog
 from db.sets.as_json import sets_json
@@ -231,11 +230,7 @@ def _source_of(database: Database, run_id: int) -> Path:
 def _under_way(database: Database) -> int | None:
     """The run that an interrupted start of this command left, if it is not finished."""
     with database.transaction() as session:
-        return session.scalar(
-            select(ChainRun.id)
-            .join(ScheduledTask, ScheduledTask.id == ChainRun.schedule_id)
-            .where(ScheduledTask.name == NAME, ChainRun.state.in_(ACTIVE))
-        )
+        return next(iter(lookup.ids(session, RunFilter(schedule=NAME, states=ACTIVE))), None)
 
 
 def _print_result(database: Database, run: dict[str, Any]) -> None:

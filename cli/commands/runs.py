@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from sqlalchemy import select
 
 from celery_app import wiring
 from cli import person
@@ -23,8 +22,8 @@ from db import failures, views
 from db.engine import Database
 from db.errors import NotAllowed
 from db.failures import Failure
-from db.models import ChainRun
 from db.runs import transitions as stored_runs
+from db.runs.lookup import RunFilter
 from db.states import RunState
 from policy.errors import TapelineError, UsageError
 from policy.guard import Doubt
@@ -48,12 +47,10 @@ def list_runs(
     """List runs, newest first; or name a command."""
     if context.invoked_subcommand:
         return
-    query = select(ChainRun).limit(limit)
     wanted = _state(state) if state else None
-    if wanted:
-        query = query.where(ChainRun.state == wanted)
+    listed = RunFilter(states=[wanted] if wanted else None, limit=limit)
     with stack.database() as database, database.transaction() as session:
-        found = views.runs_json(session, query)
+        found = views.runs_json(session, listed)
     if as_json:
         output.print_json(found)
         return

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
@@ -49,8 +48,7 @@ def list_sets(
 ) -> None:
     """List backup sets, newest first; destroyed ones too."""
     with stack.database() as database, database.transaction() as session:
-        rows = session.scalars(select(BackupSet).order_by(BackupSet.started_at.desc()).limit(limit))
-        found = sets_json(session, rows.all())
+        found = sets_json(session, catalog.newest(session, limit))
     if as_json:
         output.print_json(found)
         return

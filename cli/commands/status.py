@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from sqlalchemy import func, select
 
 from celery_app import wiring
 from cli.commands.tapes import drive_json, seen
@@ -19,9 +18,9 @@ from db import (
     outbox,
     views,
 )
-from db.models import ChainRun, Notification
+from db.runs.lookup import RunFilter
 from db.schedules import schedules
-from db.states import ACTIVE
+from db.states import ACTIVE, ENDED
 from db.tapes import drives
 from notify import states
 from policy.message import M, Message
@@ -48,9 +47,8 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _collect(session: Any) -> dict[str, Any]:
-    active = views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(ACTIVE)))
-    ended = views.runs_json(session, select(ChainRun).where(ChainRun.state.not_in(ACTIVE)).limit(1))
-    unsent = select(func.count()).where(Notification.next_attempt_at.is_not(None))
+    active = views.runs_json(session, RunFilter(states=ACTIVE))
+    ended = views.runs_json(session, RunFilter(states=ENDED, limit=1))
     planned = [schedules.as_json(row) for row in schedules.present(session)]
     return {
         "active": active[::-1],
@@ -64,7 +62,7 @@ def _collect(session: Any) -> dict[str, Any]:
             # Shown below, with the command that releases it.
             if not each.may_release
         ],
-        "unsent_messages": session.scalar(unsent),
+        "unsent_messages": outbox.unsent(session),
         "channels": outbox.troubles(session),
         "held": views.held_json(session),
         "frozen": [freezes.as_json(each) for each in freezes.standing(session)],

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
@@ -17,8 +16,9 @@ from cli.render import ending, output, watch
 from cli.render.output import AsJson, examples
 from db import views
 from db.errors import NotAllowed, NotFound
-from db.models import ChainRun, Drive, TapeCartridge
-from db.runs import starting
+from db.models import Drive, TapeCartridge
+from db.runs import lookup, starting
+from db.runs.lookup import RunFilter
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
 from db.tapes import drives as drive_rows
@@ -36,8 +36,7 @@ def list_tapes(as_json: AsJson = False) -> None:
     """List the cartridges."""
     with stack.database() as database, database.transaction() as session:
         if as_json:
-            rows = session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id))
-            output.print_json(views.tapes_json(session, rows.all()))
+            output.print_json(views.tapes_json(session, cartridges.every(session)))
             return
         found = views.tapes_counted(session)
     output.print_table(
@@ -155,7 +154,7 @@ def mark(
 
 def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
     """The cartridge of an active run does not change. Raises NotAllowed."""
-    for run in session.scalars(select(ChainRun).where(ChainRun.state == RunState.RUNNING)):
+    for run in lookup.find(session, RunFilter(states=[RunState.RUNNING])):
         used = cartridges.recognise(session, run.tape_seen) if run.tape_seen else None
         if used is not None and used.id == cartridge.id:
             raise NotAllowed(
@@ -246,7 +245,7 @@ def seen(drive: dict[str, Any]) -> str | None:
 
 def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
     """A drive in the form for scripts."""
-    of_drive = select(ChainRun.id).where(ChainRun.drive == drive.name)
+    waiting = RunFilter(drive=drive.name, states=[RunState.QUEUED, RunState.WAITING_FOR_TAPE])
     return {
         "name": drive.name,
         "driver": drive.driver,
@@ -258,9 +257,7 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
         "medium": drive.medium,
         "medium_at": views.iso(drive.medium_at),
         "run": drive_rows.running(session, drive.name),
-        "waiting": list(
-            session.scalars(of_drive.where(ChainRun.state.in_([RunState.QUEUED, RunState.WAITING_FOR_TAPE])))
-        ),
+        "waiting": lookup.ids(session, waiting),
     }
 
 
@@ -293,14 +290,12 @@ def status(
 
 
 def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
-    active = (
-        select(ChainRun).where(ChainRun.drive == drive.name, ChainRun.state.in_(ACTIVE)).order_by(ChainRun.id)
-    )
+    active = lookup.find(session, RunFilter(drive=drive.name, states=ACTIVE))
     cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
     return {
         **drive_json(session, drive),
         "health": views.health_json(cartridge) if cartridge else None,
-        "runs": [views.run_json(run) for run in session.scalars(active)],
+        "runs": [views.run_json(run) for run in active],
     }
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backup.format import age
@@ -19,7 +18,7 @@ from cli.render.troubles import say_held
 from db import views
 from db.admin import dump, holds, load
 from db.engine import Database
-from db.models import BackupSet, ChainRun, TapeCartridge, now
+from db.models import now
 from policy import units
 from policy.errors import UsageError
 from policy.message import M
@@ -164,9 +163,5 @@ def hold(as_json: AsJson = False) -> None:
 
 
 def _counted(database: Database) -> dict[str, int]:
-    models = {"sets": BackupSet, "tapes": TapeCartridge, "runs": ChainRun}
     with database.transaction() as session:
-        return {
-            name: session.scalar(select(func.count()).select_from(model)) or 0
-            for name, model in models.items()
-        }
+        return load.counts(session)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK, is_encrypted
 from cli.host.drive_checks import Wrong
+from db.admin import server
 from policy.message import M, Message
 
 
@@ -33,17 +33,15 @@ def database() -> Message:
     """The server's own report of this connection. Raises Wrong if its certificate is not checked."""
     url = make_url(wiring.database_url())
     with wiring.database().transaction() as session:
-        found: Any = session.execute(
-            text("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        ).one()
-    if not found.ssl:
+        tls = server.encryption(session)
+    if tls is None:
         return _plain(url.host) if url.host else M("a socket of this host")
     if url.query.get("sslmode") not in {"verify-ca", "verify-full"}:
         raise Wrong(
             M("The connection is encrypted, and the server's certificate is not checked."),
             M("Set database_tls.ca to the certificate that the server's is signed by."),
         )
-    return M("encrypted ({version}), the certificate is checked", version=found.version)
+    return M("encrypted ({version}), the certificate is checked", version=tls)
 
 
 def _plain(host: str | None) -> Message:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
@@ -12,7 +11,8 @@ from celery_app import wiring
 from dashboard import inside, verdicts
 from dashboard.page import Page
 from db import views
-from db.models import ChainRun, Drive
+from db.models import Drive
+from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import ACTIVE
 from db.tapes import cartridges, drives
@@ -31,8 +31,7 @@ class Drives(Page):
 def _found(session: Session) -> list[dict[str, Any]]:
     loaded = inside.by_drive(session)
     asking = verdicts.askers(session, schedules.present(session))
-    active = select(ChainRun).where(ChainRun.state.in_(ACTIVE))
-    runs = views.runs_json(session, active)[::-1]
+    runs = views.runs_json(session, RunFilter(states=ACTIVE))[::-1]
     return [
         {
             **_shown(session, row),

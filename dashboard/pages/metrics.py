@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
@@ -10,20 +11,20 @@ from http import HTTPStatus
 import prometheus_client
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError
 
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK
 from dashboard.page import Page
-from db import alerts, failures, freezes
+from db import alerts, failures, freezes, outbox
 from db.errors import DatabaseUnavailable
-from db.models import BackupSet, ChainRun, Notification, TapeCartridge, now
-from db.runs import times
+from db.models import BackupSet, ChainRun, now
+from db.runs import lookup, times
 from db.schedules import planner, schedules
+from db.sets import catalog
 from db.states import RunState
-from db.tapes import drives
+from db.tapes import cartridges, drives
 from policy.tapes.facts import CartridgeState
 
 SEEN_BY_PROXY = ("X-Forwarded-For", "X-Real-Ip", "Forwarded")
@@ -97,8 +98,7 @@ def families(session: Session) -> Iterator[GaugeMetricFamily]:
     yield up
     yield from _of_condition(session)
     yield _of_alerts(session)
-    unsent = select(func.count()).where(Notification.next_attempt_at < now() - UNSENT_AFTER)
-    count = session.scalars(unsent).one()
+    count = outbox.unsent(session, overdue=UNSENT_AFTER)
     yield _one("tapeline_messages_unsent", "Messages that no channel or not each has taken yet.", count)
 
 
@@ -120,13 +120,13 @@ def _of_condition(session: Session) -> Iterator[GaugeMetricFamily]:
     wear = GaugeMetricFamily(
         "tapeline_tape_wear", "What of the tape's condition is past its limit.", labels=["tape"]
     )
-    for tape in session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id)):
+    for tape in cartridges.every(session):
         wear.add_metric([tape.tape_id], len(tape.wear))
     yield wear
 
 
 def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:
-    counted = dict(session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state)).all())
+    counted = lookup.counts(session)
     runs = GaugeMetricFamily("tapeline_runs", "Runs by state.", labels=["state"])
     for state in RunState:
         runs.add_metric([state.value], counted.get(state, 0))
@@ -176,7 +176,7 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         if row.last_success_time:
             success.add_metric([row.name], row.last_success_time.timestamp())
             since.add_metric([row.name], (moment - row.last_success_time).total_seconds())
-        newest = _newest(session, row.template_id)
+        newest = catalog.newest_finished(session, row.template_id)
         if newest and newest.finished_at:
             size.add_metric([row.name], newest.bytes)
             seconds = _seconds_of(session, newest)
@@ -192,27 +192,18 @@ def _seconds_of(session: Session, stored: BackupSet) -> float:
     return whole if worked is None else min(whole, worked)
 
 
-def _newest(session: Session, template_id: int) -> BackupSet | None:
-    return session.scalar(
-        select(BackupSet)
-        .where(BackupSet.template_id == template_id, BackupSet.finished_at.is_not(None))
-        .order_by(BackupSet.finished_at.desc())
-        .limit(1)
-    )
-
-
 def _of_tapes(session: Session) -> Iterator[GaugeMetricFamily]:
     labels = ["tape", "state"]
     used = GaugeMetricFamily("tapeline_tape_used_bytes", "What is on the tape.", labels=labels)
     capacity = GaugeMetricFamily("tapeline_tape_capacity_bytes", "What fits on the tape.", labels=labels)
-    for tape in session.scalars(select(TapeCartridge).order_by(TapeCartridge.tape_id)):
+    tapes = cartridges.every(session)
+    for tape in tapes:
         used.add_metric([tape.tape_id, tape.state.value], tape.bytes_used)
         if tape.capacity:
             capacity.add_metric([tape.tape_id, tape.state.value], tape.capacity)
     yield from (used, capacity)
     count = GaugeMetricFamily("tapeline_tapes", "Tapes by state.", labels=["state"])
-    rows = session.execute(select(TapeCartridge.state, func.count()).group_by(TapeCartridge.state))
-    counted = {state: number for state, number in rows}  # noqa: C416 - rows are no dictionary's items to mypy
+    counted = Counter(tape.state for tape in tapes)
     for state in CartridgeState:
-        count.add_metric([state.value], counted.get(state, 0))
+        count.add_metric([state.value], counted[state])
     yield count

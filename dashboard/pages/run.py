@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
@@ -14,6 +13,7 @@ from dashboard.page import Page
 from db import views
 from db.models import BackupSet, ChainRun, TapeCartridge
 from db.runs import admission, retrying, transitions
+from db.runs.lookup import RunFilter
 from db.sets import catalog
 from db.states import ACTIVE, STEPS, RunState, Step
 from policy.guard import Doubt
@@ -61,7 +61,7 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
     run = transitions.get(session, run_id)
     opened = admission.first_open_step(session, run)
     events = views.events_json(session, run_id, newest=most)
-    [shown] = views.runs_json(session, select(ChainRun).where(ChainRun.id == run_id))
+    [shown] = views.runs_json(session, RunFilter(ids=[run_id]))
     return {
         "run": shown,
         "parts": [_with_tasks(run, _with_told(session, run, part), known) for part in views.parts_json(run)],

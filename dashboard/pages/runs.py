@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from dashboard import charts, outcome
 from dashboard.page import Page, number
 from db import views
-from db.models import BackupSet, ChainRun, Drive, ScheduledTask
+from db.runs import times
+from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import Kind, RunState
+from db.tapes import drives
 from policy.errors import UsageError
 from policy.message import M
 
@@ -48,29 +50,25 @@ class Runs(Page):
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
+    wanted = _wanted(asked)
     return {
-        "runs": views.runs_json(session, _filtered(asked).limit(A_PAGE + 1)),
+        "runs": views.runs_json(session, replace(wanted, limit=A_PAGE + 1)),
         "states": list(RunState),
         "kinds": list(Kind),
         "schedules": [row.name for row in schedules.present(session)],
-        "drives": list(session.scalars(select(Drive.name).order_by(Drive.name))),
-        "written": _written(session, asked),
+        "drives": drives.names(session),
+        "written": times.written(session, replace(wanted, before=None), CHARTED),
     }
 
 
-def _filtered(asked: dict[str, str]) -> Select[ChainRun]:
-    query = select(ChainRun)
-    if asked["state"]:
-        query = query.where(ChainRun.state == _named(RunState, "state", asked["state"]))
-    if asked["kind"]:
-        query = query.where(ChainRun.kind == _named(Kind, "kind", asked["kind"]))
-    if asked["drive"]:
-        query = query.where(ChainRun.drive == asked["drive"])
-    if asked["schedule"]:
-        query = query.where(ChainRun.schedule.has(ScheduledTask.name == asked["schedule"]))
-    if asked["before"]:
-        query = query.where(ChainRun.id < number("before", asked["before"]))
-    return query
+def _wanted(asked: dict[str, str]) -> RunFilter:
+    return RunFilter(
+        states=[_named(RunState, "state", asked["state"])] if asked["state"] else None,
+        kind=_named(Kind, "kind", asked["kind"]) if asked["kind"] else None,
+        drive=asked["drive"] or None,
+        schedule=asked["schedule"] or None,
+        before=number("before", asked["before"]) if asked["before"] else None,
+    )
 
 
 def _named(kind: Any, field: str, value: str) -> Any:
@@ -81,18 +79,3 @@ def _named(kind: Any, field: str, value: str) -> Any:
             M("{field}: there is no '{value}'.", field=field, value=value),
             M("There are: {names}", names=", ".join(kind)),
         ) from error
-
-
-def _written(session: Session, asked: dict[str, str]) -> list[dict[str, Any]]:
-    """The newest sets of these runs, oldest first: how much, and how fast."""
-    worked = func.extract("epoch", ChainRun.idle_since - ChainRun.started_at) - ChainRun.idle_seconds
-    took = func.least(func.extract("epoch", BackupSet.finished_at - BackupSet.started_at), worked)
-    rows = session.execute(
-        _filtered({**asked, "before": ""})
-        .with_only_columns(ChainRun.id, BackupSet.bytes, took, maintain_column_froms=True)
-        .join(BackupSet, BackupSet.run_id == ChainRun.id)
-        .where(BackupSet.finished_at.is_not(None))
-        .order_by(ChainRun.id.desc())
-        .limit(CHARTED)
-    ).all()
-    return [{"run": run, "bytes": size, "seconds": float(seconds)} for run, size, seconds in reversed(rows)]

@@ -7,16 +7,14 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
 from dashboard.page import Page
 from db import views
-from db.models import ChainRun, ScheduledTask, now
+from db.models import ScheduledTask, now
 from db.schedules import calendar, needs, planner, schedules
-from db.states import RunState
 from policy.times.calendar import Entry
 from policy.times.local_time import zone_named
 
@@ -39,7 +37,7 @@ def _found(session: Session) -> dict[str, Any]:
     moment = now()
     rows = schedules.present(session)
     ahead = list(calendar.entries(session, moment, moment + timedelta(weeks=WEEKS)))
-    newest = newest_runs(session, rows)
+    newest = views.newest_runs(session, rows)
     return {
         "schedules": [_shown(row, moment, newest.get(row.name)) for row in rows],
         "weeks": _weeks(ahead, moment.astimezone(settings.load().zone).date()),
@@ -59,17 +57,6 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
         "owed": planner.local(row, owed) if owed and moment - owed > planner.PUNCTUAL else None,
         "last": last,
     }
-
-
-def newest_runs(session: Session, rows: list[ScheduledTask]) -> dict[str, dict[str, Any]]:
-    """The newest run of each schedule that was not merely skipped, by the schedule's name."""
-    newest = (
-        select(func.max(ChainRun.id))
-        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
-        .group_by(ChainRun.schedule_id)
-    )
-    found = views.runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
-    return {run["schedule"]: run for run in found}
 
 
 def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:

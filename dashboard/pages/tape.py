@@ -5,17 +5,18 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from celery_app import settings
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page
-from dashboard.pages.tapes import local_month, tape_facts
+from dashboard.pages.tapes import tape_facts
 from db import views
 from db.errors import NotFound
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.models import BackupSet, TapeCartridge
 from db.schedules import schedules
+from db.sets import amounts
 from db.tapes.facts import Shelf
 from policy.message import M
 
@@ -56,24 +57,10 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
 
 def _sets(session: Session, tape: TapeCartridge) -> list[dict[str, Any]]:
     """Every set that ever was on it, the newest first; how much of each is on it, and of which generation."""
-    on_tape = (
-        select(
-            BackupArchive.set_id,
-            func.max(BackupArchive.generation).label("generation"),
-            func.sum(BackupArchive.bytes).label("bytes"),
-        )
-        .where(BackupArchive.cartridge_id == tape.id)
-        .group_by(BackupArchive.set_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(BackupSet, on_tape.c.generation, on_tape.c.bytes)
-        .outerjoin(on_tape, on_tape.c.set_id == BackupSet.id)
-        .where((BackupSet.cartridge_id == tape.id) | on_tape.c.set_id.is_not(None))
-        .order_by(BackupSet.started_at.desc())
-        .limit(MAX_SETS)
-    )
-    return [_set(stored, generation, size) for stored, generation, size in rows]
+    return [
+        _set(stored, generation, size)
+        for stored, generation, size in amounts.ever_on(session, tape, MAX_SETS)
+    ]
 
 
 def _set(stored: BackupSet, generation: int | None, size: int | None) -> dict[str, Any]:
@@ -100,12 +87,6 @@ def _set(stored: BackupSet, generation: int | None, size: int | None) -> dict[st
 
 def _months(session: Session, tape: TapeCartridge) -> list[tuple[str, int]]:
     """How full the present generation was at the end of each month in which something was written."""
-    month = local_month(BackupArchive.sealed_at)
-    rows = session.execute(
-        select(month, func.sum(BackupArchive.bytes))
-        .where(BackupArchive.cartridge_id == tape.id, BackupArchive.generation == tape.generation)
-        .group_by(month)
-        .order_by(month)
-    ).all()
-    fills = accumulate(int(size) for _, size in rows)
+    rows = amounts.on_tape_by_month(session, tape, settings.load().zone)
+    fills = accumulate(size for _, size in rows)
     return [(name, fill) for (name, _), fill in zip(rows, fills, strict=True)]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
 from dashboard import charts, inside, verdicts
 from dashboard.page import Page, number
 from db import views
-from db.models import BackupArchive, ScheduledTask, TapeCartridge
+from db.models import ScheduledTask, TapeCartridge
 from db.schedules import schedules
+from db.sets import amounts
+from db.tapes import cartridges
 from db.tapes.facts import Shelf
 from db.tapes.kin import StoredSet
 from policy.tapes.facts import CartridgeState, SetState
@@ -38,7 +39,7 @@ class Tapes(Page):
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
     loaded = inside.by_cartridge(session)
-    known = session.scalars(select(TapeCartridge).options(joinedload(TapeCartridge.pool))).all()
+    known = cartridges.every(session)
     chosen = [tape for tape in known if _is_wanted(tape, asked)]
     chosen.sort(key=lambda tape: (tape.id not in loaded, _newest_first(tape), tape.id))
     page = number("page", asked["page"] or "1")
@@ -56,7 +57,7 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
         "pools": sorted({tape.pool.name for tape in known if tape.pool}),
         "asker": asker.name if asker else None,
         "askers": [each.name for each in asking],
-        "months": _months(session),
+        "months": amounts.by_month(session, settings.load().zone, MONTHS),
     }
 
 
@@ -118,16 +119,3 @@ def _kept(sets: list[StoredSet]) -> dict[str, Any]:
         "newest": any(stored.keep_sets is not None for stored in sets),
         "until": views.iso(max(ends)) if ends else None,
     }
-
-
-def local_month(moment: Any) -> ColumnElement[str]:
-    """The month of a column on the page's clock, ``2026-12``: the one that the labels of the tapes have."""
-    return func.to_char(func.timezone(settings.load().zone.key, moment), "YYYY-MM")
-
-
-def _months(session: Session) -> list[tuple[str, int]]:
-    month = local_month(BackupArchive.sealed_at)
-    rows = session.execute(
-        select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(MONTHS)
-    )
-    return [(name, int(count)) for name, count in reversed(list(rows))]

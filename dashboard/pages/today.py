@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import reading, wiring
 from dashboard.page import Page
-from dashboard.pages.schedules import newest_runs
 from db import alerts, views
-from db.models import ChainRun, ScheduledTask, now
+from db.models import ScheduledTask, now
+from db.runs.lookup import RunFilter
 from db.schedules import calendar, needs, planner, schedules
 from db.states import RunState
 from policy.times.calendar import Entry
@@ -47,10 +46,10 @@ def _found(session: Session) -> dict[str, Any]:
     moment = now()
     ahead = calendar.entries(session, moment, moment + AHEAD)
     rows = schedules.present(session)
-    newest = newest_runs(session, rows)
+    newest = views.newest_runs(session, rows)
     return {
         "alerts": alerts.alerts(session, moment, ahead, wiring.is_silent),
-        "under_way": views.runs_json(session, select(ChainRun).where(ChainRun.state.in_(UNDER_WAY))),
+        "under_way": views.runs_json(session, RunFilter(states=UNDER_WAY)),
         "schedules": [shown(row, moment, newest.get(row.name), ahead) for row in rows],
     }
 

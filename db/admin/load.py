@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import Any, BinaryIO
 
 import zstandard
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.orm import Session
 
 from db.admin import holds
 from db.admin.dump import END, TAKEN, translated
@@ -44,6 +45,14 @@ def restore(database: Database, file: BinaryIO) -> datetime:
     with database.transaction() as session:
         holds.hold_everything(session)
     return taken
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How much a database has: its sets, tapes and runs."""
+    models = {"sets": BackupSet, "tapes": TapeCartridge, "runs": ChainRun}
+    return {
+        name: session.scalars(select(func.count()).select_from(model)).one() for name, model in models.items()
+    }
 
 
 def _see_that_it_is_empty(connection: Connection) -> None:

@@ -16,6 +16,7 @@ from db.states import (
     Step,
     StepState,
 )
+from db.tapes import drives
 from policy.message import M, Message
 
 
@@ -26,7 +27,7 @@ def admit(session: Session, drive: str) -> ChainRun | None:
     The caller commits and then sends the run's chain. One admission at a time for each drive.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
-    if has_drive(session, drive):
+    if drives.running(session, drive) is not None:
         return None
     run = session.scalar(
         select(ChainRun)
@@ -41,12 +42,6 @@ def admit(session: Session, drive: str) -> ChainRun | None:
         return None
     new_dispatch(run)
     return run
-
-
-def has_drive(session: Session, drive: str) -> bool:
-    """Whether a run has this drive."""
-    running = select(ChainRun.id).where(ChainRun.drive == drive, ChainRun.state == RunState.RUNNING)
-    return session.scalar(running) is not None
 
 
 def _admission_key(drive: str) -> int:

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from db import freezes, leaps
 from db.models import BackupSet, ChainRun, FormatPermit, ScheduledTask, now
+from db.runs import lookup
 from db.sets import catalog
-from db.states import ACTIVE, Kind
+from db.states import Kind
 from db.tapes import cartridges, permits
 from policy import units
 from policy.errors import UsageError
@@ -170,9 +171,7 @@ def _unblock(session: Session, schedule: ScheduledTask) -> str | None:
         return f"tapeline schedule enable {shlex.quote(schedule.name)}"
     if schedule.is_held:
         return f"tapeline database release --schedule {shlex.quote(schedule.name)}"
-    active = session.scalar(
-        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
-    )
+    active = lookup.active_of(session, schedule.id)
     return f"tapeline runs show {active}" if active else None
 
 

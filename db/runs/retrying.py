@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import events
 from db.errors import NotAllowed
-from db.models import ChainRun, ChainStep, now
-from db.runs import admission, starting, transitions
+from db.models import ChainRun, now
+from db.runs import admission, lookup, starting, steps, transitions
 from db.states import (
-    ACTIVE,
     STEPS,
     Kind,
     RunState,
     Step,
-    StepState,
 )
 from policy.message import M
 
@@ -49,10 +47,10 @@ def retry(
             )
         run.options = {**run.options, **instead}
     failed = admission.first_open_step(session, run)
-    steps = STEPS[run.kind]
-    failed_step = failed.step if failed else steps[-1]
+    order = STEPS[run.kind]
+    failed_step = failed.step if failed else order[-1]
     step = from_step or failed_step
-    if step not in steps or steps.index(step) > steps.index(failed_step):
+    if step not in order or order.index(step) > order.index(failed_step):
         raise NotAllowed(
             M(
                 "Run {id} failed at '{failed}' and cannot go on from '{step}'.",
@@ -91,11 +89,7 @@ def only_failed(run: ChainRun) -> NotAllowed:
 def _refuse_second_active(session: Session, run: ChainRun) -> None:
     if run.schedule_id is None:
         return
-    active = session.scalar(
-        select(ChainRun.id).where(
-            ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE), ChainRun.id != run.id
-        )
-    )
+    active = lookup.active_of(session, run.schedule_id, other_than=run.id)
     if active:
         raise NotAllowed(
             starting.already_active(run.schedule.name if run.schedule else "", active),
@@ -110,10 +104,7 @@ def cancel(session: Session, run_id: int, requested_by: str) -> ChainRun:
     """
     run = transitions.get_active(session, run_id, lock=True)
     reason = M("Cancelled by {who}.", who=requested_by)
-    step_running = session.scalar(
-        select(ChainStep.step).where(ChainStep.run_id == run.id, ChainStep.state == StepState.RUNNING)
-    )
-    if step_running is None:
+    if steps.running(session, run) is None:
         run.cancelled_by = requested_by
         transitions.transition(session, run, RunState.CANCELLED, reason)
     elif run.cancel_requested_at is None:

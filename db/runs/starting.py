@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 from db import events
 from db.errors import NotFound
 from db.models import BackupSet, ChainRun, ChainStep, ScheduledTask, now
-from db.runs import announcing
+from db.runs import announcing, lookup
 from db.sets import catalog
 from db.states import (
-    ACTIVE,
     STEPS,
     Kind,
     RunState,
@@ -71,9 +70,7 @@ def _refusal(session: Session, schedule: ScheduledTask, due_at: datetime, trigge
         return M("Schedule '{schedule}' is disabled.", schedule=schedule.name)
     if schedule.is_held:
         return M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name)
-    active = session.scalar(
-        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
-    )
+    active = lookup.active_of(session, schedule.id)
     if active:
         return already_active(schedule.name, active)
     return period_refusal(schedule, due_at) if trigger is Trigger.SCHEDULE else None
@@ -104,10 +101,7 @@ def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | 
     except IntegrityError as error:
         if "uq_chain_runs_active_schedule" not in str(error.orig):
             raise
-        active = session.scalar(
-            select(ChainRun.id).where(ChainRun.schedule_id == run.schedule_id, ChainRun.state.in_(ACTIVE))
-        )
-        return already_active(schedule, active or 0)
+        return already_active(schedule, lookup.active_of(session, run.schedule_id) or 0)
     add_steps(session, run)
     events.record(session, run, _queued(run))
     return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import LostClaim
@@ -99,6 +99,21 @@ def beat(
         session.execute(update(ChainRun).where(ChainRun.id == held.run_id).values(**values))
     asked = session.scalar(select(ChainRun.cancel_requested_at).where(ChainRun.id == held.run_id))
     return asked is not None
+
+
+def running(session: Session, run: ChainRun) -> ChainStep | None:
+    """The step of a run that a worker has claimed and not ended."""
+    return session.scalar(
+        select(ChainStep).where(
+            ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.state == StepState.RUNNING
+        )
+    )
+
+
+def last_end(session: Session, run: ChainRun) -> datetime | None:
+    """When a step of a run ended last."""
+    ends = select(func.max(ChainStep.finished_at)).where(ChainStep.run_id == run.id)
+    return session.scalar(ends)
 
 
 def hold(session: Session, held: Claim) -> ChainRun:

@@ -1,8 +1,15 @@
-"""How long a run worked."""
+"""How long a run worked, and how fast it wrote."""
 
 from __future__ import annotations
 
-from db.models import ChainRun, now
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db.models import BackupSet, ChainRun, now
+from db.runs.lookup import RunFilter
 
 
 def worked_seconds(run: ChainRun) -> float | None:
@@ -12,3 +19,19 @@ def worked_seconds(run: ChainRun) -> float | None:
         return None
     until = run.idle_since or run.finished_at or now()
     return max((until - run.started_at).total_seconds() - run.idle_seconds, 0.0)
+
+
+def written(session: Session, wanted: RunFilter, newest: int) -> list[dict[str, Any]]:
+    """The newest so many finished sets of some runs, oldest first: bytes, and the seconds that they took
+    without waiting for a tape."""
+    worked = func.extract("epoch", ChainRun.idle_since - ChainRun.started_at) - ChainRun.idle_seconds
+    took = func.least(func.extract("epoch", BackupSet.finished_at - BackupSet.started_at), worked)
+    rows = session.execute(
+        replace(wanted, limit=newest)
+        .query()
+        .with_only_columns(ChainRun.id, BackupSet.bytes, took, maintain_column_froms=True)
+        .join(BackupSet, BackupSet.run_id == ChainRun.id)
+        .where(BackupSet.finished_at.is_not(None))
+        .order_by(ChainRun.id.desc())
+    ).all()
+    return [{"run": run, "bytes": size, "seconds": float(seconds)} for run, size, seconds in reversed(rows)]

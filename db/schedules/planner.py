@@ -153,6 +153,23 @@ def next_time(session: Session, after: datetime) -> datetime | None:
     )
 
 
+def coming(session: Session, moment: datetime, drive: str | None = None) -> list[ScheduledTask]:
+    """The schedules, or those of a drive, that are on and planned for later than a moment."""
+    is_on = ScheduledTask.enabled & ~ScheduledTask.is_held & (ScheduledTask.next_run_time > moment)
+    rows = select(ScheduledTask).where(is_on)
+    return list(session.scalars(rows if drive is None else rows.where(ScheduledTask.drive == drive)))
+
+
+def next_on(session: Session, drive: str) -> ScheduledTask | None:
+    """The schedule that needs a drive next, as planned."""
+    return session.scalar(
+        select(ScheduledTask)
+        .where(ScheduledTask.drive == drive, ScheduledTask.next_run_time.is_not(None))
+        .order_by(ScheduledTask.next_run_time)
+        .limit(1)
+    )
+
+
 def upcoming(
     schedules: list[ScheduledTask], moment: datetime, count: int
 ) -> list[tuple[datetime, ScheduledTask]]:

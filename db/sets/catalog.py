@@ -52,6 +52,21 @@ def these(session: Session, ids: Sequence[str]) -> list[BackupSet]:
     return [rows.get(set_id) or get(session, set_id) for set_id in ids]
 
 
+def newest(session: Session, limit: int) -> Sequence[BackupSet]:
+    """The newest so many sets, destroyed ones too."""
+    return session.scalars(select(BackupSet).order_by(BackupSet.started_at.desc()).limit(limit)).all()
+
+
+def newest_finished(session: Session, template_id: int) -> BackupSet | None:
+    """The set of a template that was finished last, even if its tape was formatted since."""
+    return session.scalar(
+        select(BackupSet)
+        .where(BackupSet.template_id == template_id, BackupSet.finished_at.is_not(None))
+        .order_by(BackupSet.finished_at.desc())
+        .limit(1)
+    )
+
+
 def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, ...]:
     """The public keys that templates with sets encrypt to now, those of removed schedules too; if there are
     none, those that sets were encrypted to.

@@ -86,6 +86,18 @@ def find(session: Session, name: str) -> TapeCartridge | None:
     )
 
 
+def every(session: Session) -> Sequence[TapeCartridge]:
+    """All cartridges with their pools, by tape_id."""
+    rows = select(TapeCartridge).options(joinedload(TapeCartridge.pool))
+    return session.scalars(rows.order_by(TapeCartridge.tape_id)).all()
+
+
+def in_use(session: Session) -> Sequence[TapeCartridge]:
+    """The cartridges that runs may use, those that were formatted longest ago first."""
+    usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
+    return session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at)).all()
+
+
 def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     """The tape in the drive as the rules see it.
 

@@ -88,6 +88,11 @@ def every(session: Session) -> Sequence[Drive]:
     return session.scalars(select(Drive).order_by(Drive.name)).all()
 
 
+def names(session: Session) -> list[str]:
+    """The names of all drives, sorted."""
+    return list(session.scalars(select(Drive.name).order_by(Drive.name)))
+
+
 def running(session: Session, name: str) -> int | None:
     """The run that works at a drive now; None if there is none."""
     at_it = select(ChainRun.id).where(ChainRun.drive == name, ChainRun.state == RunState.RUNNING)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from celery_app import settings
-from db.models import RunEvent
+from db import events
+from db.admin import server
 from policy.message import Message
 from policy.times import clock
 
@@ -20,12 +20,10 @@ def clock_doubt(session: Session, run_id: int | None = None) -> Message | None:
     ``run_id``: the events of this run itself prove nothing. After a clock that was ahead has been set right,
     one run is refused for it, and the next compares itself with that one.
     """
-    told = select(RunEvent.at).order_by(RunEvent.id.desc()).limit(1)
-    newest = session.scalar(told if run_id is None else told.where(RunEvent.run_id != run_id))
     return clock.doubt(
         datetime.now(UTC),
-        database=session.scalars(text("SELECT clock_timestamp()")).one(),
-        newest_event=newest,
+        database=server.time(session),
+        newest_event=events.newest_at(session, other_than=run_id),
         made=datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC),
         tolerance=timedelta(seconds=settings.load().clock_tolerance_seconds),
     )

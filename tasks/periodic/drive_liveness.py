@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import Drive, Notification, ScheduledTask, now
+from db.admin import server
+from db.models import Drive, now
+from db.schedules import planner
 from db.tapes import drives
 from notify.events import Event
 from notify.facts import Facts
@@ -33,7 +34,7 @@ def watch() -> list[str]:
 
 def _has_just_started(session: Session) -> bool:
     """No worker can have been heard of while the database was unavailable."""
-    up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
+    up = now() - server.started_at(session)
     return bool(up < timedelta(seconds=settings.load().drive_silent_seconds))
 
 
@@ -41,26 +42,16 @@ def _tell(session: Session, drive: Drive) -> bool:
     if wiring.is_silent(drive.last_seen_at):
         about = f"drive:{drive.name}:{drive.last_seen_at.isoformat()}"
         return events.announce_once(session, about, Event.DRIVE_SILENT, _silent(session, drive).to_json())
-    silence = _last_silence(session, drive.name)
+    silence = events.last_about(session, f"drive:{drive.name}:", Event.DRIVE_SILENT)
     if silence is None or silence.about is None:
         return False
     since = datetime.fromisoformat(silence.about.removeprefix(f"drive:{drive.name}:"))
     return events.announce_once(session, silence.about, Event.DRIVE_BACK, _back(drive, since).to_json())
 
 
-def _last_silence(session: Session, drive: str) -> Notification | None:
-    of_drive = Notification.about.startswith(f"drive:{drive}:", autoescape=True)
-    return session.scalar(
-        select(Notification)
-        .where(of_drive, Notification.event == Event.DRIVE_SILENT)
-        .order_by(Notification.id.desc())
-        .limit(1)
-    )
-
-
 def _silent(session: Session, drive: Drive) -> Facts:
     zone = settings.load().time_zone
-    following = _next_on(session, drive.name)
+    following = planner.next_on(session, drive.name)
     return Facts(
         event=Event.DRIVE_SILENT,
         at=now(),
@@ -89,16 +80,6 @@ def _under_way(session: Session, drive: str) -> Message:
     if running is None:
         return M("No run is under way on it.")
     return M("Run {run} is under way on it; it goes on by itself when the worker is back.", run=running)
-
-
-def _next_on(session: Session, drive: str) -> ScheduledTask | None:
-    """The schedule that needs the drive next."""
-    return session.scalar(
-        select(ScheduledTask)
-        .where(ScheduledTask.drive == drive, ScheduledTask.next_run_time.is_not(None))
-        .order_by(ScheduledTask.next_run_time)
-        .limit(1)
-    )
 
 
 def _back(drive: Drive, since: datetime) -> Facts:

@@ -10,17 +10,17 @@ from datetime import timedelta
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import doubts, events, leaps
-from db.admin import holds
+from db.admin import holds, server
 from db.models import ChainRun, ChainStep, now
-from db.runs import admission, announcing, recoveries, steps, transitions
+from db.runs import admission, announcing, lookup, recoveries, steps, transitions
+from db.runs.lookup import RunFilter
 from db.runs.steps import Claim
-from db.states import AT_THE_DRIVE, RunState, Step, StepState
+from db.states import AT_THE_DRIVE, RunState, Step
 from db.tapes import drives
 from policy.message import M, Message
 from tasks import chain, standstill
@@ -39,12 +39,10 @@ def recover() -> list[int]:
         leaps.note(session, now())
         holds.hold_back(session)
     with database.transaction() as session:
-        running = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.RUNNING)))
-        queued = set(session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED)))
-        waiting = list(
-            session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.WAITING_FOR_TAPE))
-        )
-        held = list(session.scalars(select(ChainRun.id).where(ChainRun.state == RunState.HELD)))
+        running = _in_state(session, RunState.RUNNING)
+        queued = lookup.queued_for(session)
+        waiting = _in_state(session, RunState.WAITING_FOR_TAPE)
+        held = _in_state(session, RunState.HELD)
     resumed = [run_id for run_id in running if _each(_look_after, run_id)]
     for run_id in waiting:
         _each(_look_after_waiting, run_id)
@@ -53,6 +51,10 @@ def recover() -> list[int]:
     for drive in queued:
         _each(chain.release, drive)
     return resumed
+
+
+def _in_state(session: Session, state: RunState) -> list[int]:
+    return lookup.ids(session, RunFilter(states=[state]))
 
 
 def _each(attend: Callable[[K], object], one: K) -> object:
@@ -71,7 +73,7 @@ def after_a_death(run_id: int, dispatch: int, task_id: str) -> None:
     """
     with wiring.database().transaction() as session:
         run = transitions.get(session, run_id, lock=True)
-        step = _running_step(session, run)
+        step = steps.running(session, run)
         if run.state is not RunState.RUNNING or run.dispatch != dispatch or step is None:
             return
         if task_id != chain.message_id(run, step.step):
@@ -86,7 +88,7 @@ def gave_up(held: Claim, reason: Message) -> None:
     over, it is left there; the story records the reason in any case. Raises DatabaseUnavailable."""
     with wiring.database().transaction() as session:
         run = transitions.get(session, held.run_id, lock=True)
-        working = _running_step(session, run)
+        working = steps.running(session, run)
         if run.state is RunState.RUNNING and working is not None and _is_held(working, held):
             resume_at = _resume(session, run, working, reason)
         else:
@@ -113,7 +115,7 @@ def adopt(run_id: int) -> None:
 
 
 def _taken_over(session: Session, run: ChainRun) -> Step | None:
-    step = _running_step(session, run)
+    step = steps.running(session, run)
     if step is not None:
         return _resume(session, run, step, _died(step))
     opened = admission.first_open_step(session, run)
@@ -126,7 +128,7 @@ def _look_after(run_id: int) -> bool:
         run = transitions.get_unless_locked(session, run_id)
         if run is None or run.state is not RunState.RUNNING:
             return False
-        step = _running_step(session, run)
+        step = steps.running(session, run)
         dead = _why_dead(session, run, step) if step is not None else None
         if step is None:
             resume_at = _send_again(session, run)
@@ -147,21 +149,13 @@ def _send(run: ChainRun, resume_at: Step | None) -> bool:
     return resume_at is not None and chain.send(run, resume_at)
 
 
-def _running_step(session: Session, run: ChainRun) -> ChainStep | None:
-    return session.scalar(
-        select(ChainStep).where(
-            ChainStep.run_id == run.id, ChainStep.part == run.part, ChainStep.state == StepState.RUNNING
-        )
-    )
-
-
 def _why_dead(session: Session, run: ChainRun, step: ChainStep) -> Message | None:
     """Silent for too long while the database was up; or begun before the drive's worker was."""
     registered = drives.registered_at(session, run.drive)
     if step.step in AT_THE_DRIVE and registered and step.started_at and step.started_at < registered:
         return _died(step)
     limit = timedelta(seconds=settings.load().dead_after_seconds)
-    database_up = now() - session.scalars(text("SELECT pg_postmaster_start_time()")).one()
+    database_up = now() - server.started_at(session)
     if database_up > limit and steps.is_dead(step, limit):
         return M(
             "Step {step} has given no sign of life for {seconds} s ({worker}).",
@@ -234,13 +228,8 @@ def _was_handed_over(session: Session, run: ChainRun, step: ChainStep) -> bool:
 
 
 def _is_overdue(session: Session, run: ChainRun) -> bool:
-    last_end = session.scalar(
-        select(ChainStep.finished_at)
-        .where(ChainStep.run_id == run.id, ChainStep.finished_at.is_not(None))
-        .order_by(ChainStep.finished_at.desc())
-        .limit(1)
-    )
-    last = max(moment for moment in (last_end, run.dispatched_at, run.created_at) if moment)
+    moments = (steps.last_end(session, run), run.dispatched_at, run.created_at)
+    last = max(moment for moment in moments if moment)
     return now() - last > timedelta(seconds=settings.load().lost_after_seconds)
 
 
@@ -296,5 +285,5 @@ def _may_ask_to_look(session: Session, run: ChainRun) -> bool:
     return (
         not poll_waiting.is_on_its_way(run)
         and drives.is_alive(session, run.drive)
-        and not admission.has_drive(session, run.drive)
+        and drives.running(session, run.drive) is None
     )

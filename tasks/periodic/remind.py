@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
-from db.models import BackupSet, Drive, Notification, ScheduledTask, TapeCartridge, now
-from db.schedules import calendar
+from db.models import BackupSet, Drive, ScheduledTask, TapeCartridge, now
+from db.schedules import calendar, planner
 from db.tapes import drives
 from notify.events import Event
 from notify.facts import Facts
@@ -46,13 +45,8 @@ def remind(unseen: str | None = None) -> list[str]:
     A drive is inspected first while no run has it; otherwise its last inspection is judged. ``unseen``: this
     drive could not be inspected; only its schedules are considered, by its last inspection.
     """
-    coming = select(ScheduledTask).where(
-        ScheduledTask.enabled, ~ScheduledTask.is_held, ScheduledTask.next_run_time > now()
-    )
-    if unseen is not None:
-        coming = coming.where(ScheduledTask.drive == unseen)
     with wiring.database().transaction() as session:
-        answers = {row.name: _answer(session, row, unseen) for row in session.scalars(coming)}
+        answers = {row.name: _answer(session, row, unseen) for row in planner.coming(session, now(), unseen)}
     said = [name for name, answer in answers.items() if answer is True]
     for drive in {answer for answer in answers.values() if isinstance(answer, Look)}:
         chain.publish(drive.ask)
@@ -116,13 +110,9 @@ def _about(schedule: ScheduledTask, kind: reminder.Reminder) -> str:
 
 def _was_said(session: Session, schedule: ScheduledTask, kind: reminder.Reminder, event: Event) -> bool:
     """A schedule that runs every hour is not a reason for a message every hour."""
-    of_kind = Notification.about.startswith(f"schedule:{schedule.id}:{kind.name}:")
-    said = select(Notification.id).where(
-        of_kind,
-        Notification.event == event,
-        (Notification.created_at > now() - reminder.PAUSE) | (Notification.about == _about(schedule, kind)),
-    )
-    return session.scalar(said.limit(1)) is not None
+    head = f"schedule:{schedule.id}:{kind.name}:"
+    about = _about(schedule, kind)
+    return events.is_announced(session, head, event, about=about, since=now() - reminder.PAUSE)
 
 
 def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:

@@ -8,17 +8,15 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.format.age import recipients
 from backup.request import check_patterns
 from celery_app import settings, wiring
 from celery_app.health import BrokerUnavailable
-from db.models import ChainRun, Drive, ScheduledTask, now
-from db.runs import starting
+from db.models import Drive, ScheduledTask, now
+from db.runs import lookup, starting
 from db.schedules import forecast, planner, schedules
-from db.states import ACTIVE
 from db.tapes import cartridges, drives
 from policy import units
 from policy.errors import TapelineError
@@ -141,9 +139,7 @@ def _period(schedule: ScheduledTask, when: When) -> Finding:
 
 
 def _running(session: Session, schedule: ScheduledTask) -> Finding:
-    active = session.scalar(
-        select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.state.in_(ACTIVE))
-    )
+    active = lookup.active_of(session, schedule.id)
     if active is None:
         return Finding("running", M("No other run of it is under way."))
     return Finding(

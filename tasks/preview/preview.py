@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import BackupSet, ScheduledTask, TapeCartridge
 from db.schedules import forecast
+from db.sets import catalog
 from db.tapes import cartridges
 from policy.message import Message
 from policy.tapes import room, verdict
-from policy.tapes.facts import CartridgeState
 from policy.tapes.verdict import Answer
 from tasks.drive.tape_rules import question_for, refused, would_do_writable
 
@@ -80,8 +79,7 @@ def candidates(
     ``instead_of``: the unsuitable tape in the drive, which is left out.
     """
     refused = cartridges.recognise(session, instead_of) if instead_of else None
-    usable = TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
-    rows = session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at))
+    rows = cartridges.in_use(session)
     judged = ((row, outlook(session, schedule, as_if_loaded(row), moment)) for row in rows if row != refused)
     return list(islice((pair for pair in judged if pair[1].wrong is None), CANDIDATES))
 
@@ -104,6 +102,4 @@ def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:
 
 def sets_named(session: Session, ids: tuple[str, ...]) -> list[BackupSet]:
     """The sets of an outlook, oldest first."""
-    return list(
-        session.scalars(select(BackupSet).where(BackupSet.id.in_(ids)).order_by(BackupSet.started_at))
-    )
+    return sorted(catalog.these(session, ids), key=lambda stored: stored.started_at)

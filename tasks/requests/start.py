@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from celery_app.celery import app
-from db.models import ChainRun, ScheduledTask
+from db.models import ScheduledTask
 from db.runs import starting
 from db.states import RunState, Trigger
 from tasks import chain
@@ -31,15 +29,9 @@ def start(schedule_id: int, due_at: str) -> str:
             log.warning("there is no such schedule", schedule=schedule_id)
             return "no such schedule"
         run = starting.start(session, schedule, due_at=moment, trigger=Trigger.SCHEDULE)
-        run = run or _decided(session, schedule_id, moment)
+        run = run or starting.of_moment(session, schedule, moment)
     if run.state is RunState.SKIPPED:
         chain.ask("tapeline.deliver", run_id=run.id)
     else:
         chain.release(run.drive)
     return f"run {run.id}: {run.state.value}"
-
-
-def _decided(session: Session, schedule_id: int, due_at: datetime) -> ChainRun:
-    return session.scalars(
-        select(ChainRun).where(ChainRun.schedule_id == schedule_id, ChainRun.due_at == due_at)
-    ).one()

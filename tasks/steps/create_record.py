@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.format.age import recipients
 from backup.request import check_patterns
 from db import events
 from db.models import BackupSet, BackupTask, ChainRun
+from db.runs import lookup
 from db.sets import lineage
 from db.states import BackupType, RecordState, Step
 from policy.message import M
@@ -26,7 +26,7 @@ def create_record(work: Work) -> Done:
 
 def _record(session: Session, run: ChainRun) -> int:
     assert run.schedule is not None
-    existing = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
+    existing = lookup.record_of(session, run)
     if existing:
         if run.set_id is None or session.get(BackupSet, run.set_id) is None:
             settle_type(session, run, existing)

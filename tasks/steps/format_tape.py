@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.format import manifest
 from celery_app.worker import guards
 from db import events
-from db.models import BackupTask, ChainRun, FormatPermit, now
+from db.models import ChainRun, FormatPermit, now
+from db.runs import lookup
 from db.states import BackupType, Step
 from db.tapes import (
     cartridges,
@@ -101,7 +101,8 @@ def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
 
 def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
     """The type of a backup that formats nothing."""
-    kind = session.scalar(select(BackupTask.type).where(BackupTask.run_id == run.id))
+    record = lookup.record_of(session, run)
+    kind = record.type if record else None
     return kind if kind is not BackupType.FULL and run.part == 1 else None
 
 

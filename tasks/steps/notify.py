@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from celery_app import wiring
 from celery_app.celery import app
 from celery_app.worker import messenger
 from db import events
-from db.models import BackupTask, ChainRun, ChainStep, now
-from db.runs import starting, steps, transitions
+from db.models import ChainRun, ChainStep, now
+from db.runs import lookup, starting, steps, transitions
 from db.runs.steps import Claim
 from db.states import PASSED, RunState, Step, StepState
 from db.tapes import drives
@@ -51,7 +50,8 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
 
 def _read_back(session: Session, run: ChainRun) -> None:
     """Queue the verification that the record of a backup requests; it has its own run and result."""
-    percent = session.scalar(select(BackupTask.verify_percent).where(BackupTask.run_id == run.id))
+    record = lookup.record_of(session, run)
+    percent = record.verify_percent if record else None
     if percent and run.set_id:
         queued = starting.start_verify(
             session, set_id=run.set_id, drive=run.drive, percent=percent, requested_by=run.requested_by

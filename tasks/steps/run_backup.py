@@ -8,14 +8,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.request import SetSummary
 from backup.write import write_set
 from db import events
-from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
-from db.runs import times
+from db.models import BackupSet, ChainRun, TapeCartridge, now
+from db.runs import lookup, times
 from db.sets import catalog, lineage
 from db.states import RecordState, Step
 from db.tapes import (
@@ -259,7 +258,7 @@ def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
 def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
     """Sealed before this; now the catalogue records it, and then the run succeeds. Raises ParentGone if its
     parent is gone, or is being formatted, now: the set could not be restored."""
-    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    record = lookup.record_made(session, run)
     if not parent_is_whole(session, record):
         raise parent_gone(record)
     catalog.complete(

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.request import Surveyed
 from backup.source.lookout import opened
 from backup.source.place import looked
 from db import doubts
-from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
+from db.models import BackupSet, ChainRun, ScheduledTask
+from db.runs import lookup
 from policy import encryption, guard, sources
 from policy.errors import TapelineError
 from policy.guard import Doubt, Limits
@@ -59,7 +59,7 @@ def standard(session: Session, run: ChainRun) -> Standard | None:
     """For a run; None: it belongs to no schedule, and has no sources."""
     if run.schedule is None:
         return None
-    record = session.scalar(select(BackupTask).where(BackupTask.run_id == run.id))
+    record = lookup.record_of(session, run)
     asked = asked_for(run) if record is None else {name: getattr(record, name) for name in _NAMES}
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
     begun = stored is not None and bool(stored.archives)

@@ -6,12 +6,12 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backup.request import SetRequest
 from db import events
 from db.models import BackupSet, BackupTask, ChainRun, TapeCartridge, now
+from db.runs import lookup
 from db.sets import catalog, lineage
 from db.states import RecordState, Step
 from db.tapes import (
@@ -53,7 +53,7 @@ class ParentGone(TapelineError):
 
 def rows_of(session: Session, run: ChainRun) -> tuple[BackupTask, BackupSet | None]:
     """The record of a run, and its set if the catalogue has it."""
-    record = session.scalars(select(BackupTask).where(BackupTask.run_id == run.id)).one()
+    record = lookup.record_made(session, run)
     return record, session.get(BackupSet, run.set_id) if run.set_id else None
 
 

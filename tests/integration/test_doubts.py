@@ -17,6 +17,7 @@ from db.models import BackupSet, ChainRun, Notification, now
 from db.runs import admission, retrying
 from db.sets import lineage
 from db.states import ACTIVE, BackupType, RunState, Step
+from db.tapes import drives
 from db.tapes.facts import Shelf
 from notify.facts import Facts
 from policy.guard import Doubt, Rule
@@ -42,10 +43,10 @@ def test_a_held_run_has_neither_drive_nor_set(database: Database) -> None:
         run = a_run(session)
         run.set_id = "20261130T020000Z-ab12"
         doubts.hold(session, run, [FEWER, EMPTY], WEEK)
-        assert (run.state, run.set_id, admission.has_drive(session, "tape0")) == (
+        assert (run.state, run.set_id, drives.running(session, "tape0")) == (
             RunState.HELD,
             None,
-            False,
+            None,
         )
         assert RunState.HELD in ACTIVE
         assert admission.first_open_step(session, run).step is Step.PRECHECK  # type: ignore[union-attr]

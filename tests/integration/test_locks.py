@@ -177,7 +177,7 @@ def test_a_wrong_clock_of_a_host_kills_no_step(
     monkeypatch.undo()
     with database.transaction() as session:
         run = transitions.get(session, number)
-        working = recover._running_step(session, run)
+        working = steps.running(session, run)
         assert working
         assert not recover._why_dead(session, run, working)
         assert drives.is_alive(session, "a")

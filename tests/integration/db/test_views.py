@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import event, select
+from sqlalchemy import event
 
 from db import views
 from db.engine import Database
-from db.models import ChainRun, Drive
+from db.models import Drive
 from db.runs import admission, starting, transitions
+from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import RunState, Trigger
 from db.tapes import drives
@@ -35,7 +36,7 @@ def test_a_list_of_runs_asks_as_much_for_many_as_for_one(database: Database) -> 
     for limit in (1, 3):
         with database.transaction() as session:
             event.listen(session.get_bind(), "before_cursor_execute", count)
-            found = views.runs_json(session, select(ChainRun).limit(limit))
+            found = views.runs_json(session, RunFilter(limit=limit))
             event.remove(session.get_bind(), "before_cursor_execute", count)
         assert [run["schedule"] for run in found] == ["s2", "s1", "s0"][:limit]
         assert {len(run["steps"]) for run in found} == {6}

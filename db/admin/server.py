@@ -1,0 +1,34 @@
+"""What the database's server reports of itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+
+def time(session: Session) -> datetime:
+    """The server's clock now."""
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment
+
+
+def started_at(session: Session) -> datetime:
+    """Since when it has been up."""
+    moment: datetime = session.scalars(select(func.pg_postmaster_start_time())).one()
+    return moment
+
+
+def version(session: Session) -> str:
+    """Its version, as it names it."""
+    return str(session.scalars(text("SHOW server_version")).one())
+
+
+def encryption(session: Session) -> str | None:
+    """The version of TLS of this connection; None: it is not encrypted."""
+    found: Any = session.execute(
+        text("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    ).one()
+    return found.version if found.ssl else None

@@ -1,0 +1,61 @@
+"""How much was written: in each month, and on each tape."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from db.models import BackupArchive, BackupSet, TapeCartridge
+
+
+def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, int]]:
+    """The bytes that were written in each of the newest so many months (``2026-12``), oldest first."""
+    month = _month(zone)
+    rows = session.execute(
+        select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(newest)
+    )
+    return [(name, int(size)) for name, size in reversed(list(rows))]
+
+
+def on_tape_by_month(session: Session, tape: TapeCartridge, zone: ZoneInfo) -> list[tuple[str, int]]:
+    """The bytes that were written to the present generation of a tape in each month, oldest first."""
+    month = _month(zone)
+    rows = session.execute(
+        select(month, func.sum(BackupArchive.bytes))
+        .where(BackupArchive.cartridge_id == tape.id, BackupArchive.generation == tape.generation)
+        .group_by(month)
+        .order_by(month)
+    )
+    return [(name, int(size)) for name, size in rows]
+
+
+def _month(zone: ZoneInfo) -> ColumnElement[str]:
+    """The month of an archive by this clock: the one that the labels of the tapes have."""
+    return func.to_char(func.timezone(zone.key, BackupArchive.sealed_at), "YYYY-MM")
+
+
+def ever_on(
+    session: Session, tape: TapeCartridge, newest: int
+) -> list[tuple[BackupSet, int | None, int | None]]:
+    """The newest so many sets that ever were on a tape, newest first: each with the generation that it is
+    on, and its bytes there; None where it has no archive on the tape."""
+    on_tape = (
+        select(
+            BackupArchive.set_id,
+            func.max(BackupArchive.generation).label("generation"),
+            func.sum(BackupArchive.bytes).label("bytes"),
+        )
+        .where(BackupArchive.cartridge_id == tape.id)
+        .group_by(BackupArchive.set_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(BackupSet, on_tape.c.generation, on_tape.c.bytes)
+        .outerjoin(on_tape, on_tape.c.set_id == BackupSet.id)
+        .where((BackupSet.cartridge_id == tape.id) | on_tape.c.set_id.is_not(None))
+        .order_by(BackupSet.started_at.desc())
+        .limit(newest)
+    )
+    return [(stored, generation, size) for stored, generation, size in rows]
