@@ -98,7 +98,7 @@ def _run(database: Database) -> tuple[float, int]:
     """The seconds from the row of a run to its end; and in how many transactions it was queried."""
     from cli.commands.schedules import start  # noqa: PLC0415 - it reads the settings from the environment
 
-    run_id, _, reason = start(database, "hourly", {})
+    run_id, _, reason = start(database, "hourly")
     deadline, looks = time.monotonic() + TIMEOUT, 0
     while time.monotonic() < deadline:
         looks += 1

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from db import events
@@ -119,11 +120,16 @@ def _does_its_work(later: Any) -> ColumnElement[bool]:
 
 
 def _same(later: Any, option: str) -> ColumnElement[bool]:
-    return later.options[option].is_not_distinct_from(ChainRun.options[option])  # type: ignore[no-any-return]
+    return _option(later, option).is_not_distinct_from(_option(ChainRun, option))  # type: ignore[no-any-return]
+
+
+def _option(run: Any, name: str) -> Any:
+    """A field of what was given by hand; null if it has its default."""
+    return type_coerce(run.options, JSONB)[name]
 
 
 def _percent(run: Any) -> ColumnElement[int]:
-    return func.coalesce(run.options["percent"].as_integer(), 100)
+    return func.coalesce(_option(run, "percent").as_integer(), 100)
 
 
 def _label(run: Any) -> ColumnElement[str]:

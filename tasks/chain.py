@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
 from db import doubts
 from db.admin import holds
-from db.models import ChainRun, now
+from db.models import ChainRun, Notes, Options, now
 from db.runs import admission, retrying, starting
 from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
@@ -99,7 +98,7 @@ def start(
     schedule: str,
     *,
     requested_by: str,
-    options: dict[str, Any] | None = None,
+    options: Options | None = None,
     due_at: datetime | None = None,
     brief: bool = False,
 ) -> ChainRun:
@@ -119,7 +118,8 @@ def start(
             due_at=moment,
             trigger=Trigger.MANUAL,
             requested_by=requested_by,
-            options=permits.named(session, options or {}),
+            options=options,
+            notes=Notes(erase_sets=permits.named_sets(session, options.erase_label if options else None)),
         )
         if run is None:
             return starting.of_moment(session, row, moment)
@@ -136,7 +136,8 @@ def retry(
     *,
     requested_by: str,
     why: str | None = None,
-    instead: Mapping[str, str] | None = None,
+    identity: str | None = None,
+    target: str | None = None,
     brief: bool = False,
 ) -> ChainRun:
     """Resume a failed run by hand: the one function behind the CLI, the task and the dashboard.
@@ -144,7 +145,7 @@ def retry(
     Raises NotFound, NotAllowed.
     """
     with wiring.database().transaction() as session:
-        run = retrying.retry(session, run_id, from_step, requested_by, why, instead=instead)
+        run = retrying.retry(session, run_id, from_step, requested_by, why, identity=identity, target=target)
     release(run.drive, brief=brief)
     return run
 

@@ -315,7 +315,7 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
             )
             return run.state
         seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
-        if run.part > 1 or run.options.get("next_tape"):
+        if run.part > 1 or run.notes.next_tape:
             # A run that has begun needs its next tape, regardless of the schedule's rule for a wrong first
             # one.
             seconds = seconds or NEXT_TAPE_SECONDS

@@ -23,6 +23,7 @@ from cli.host import processes, programs, stack
 from cli.render import ending, output, watch
 from db import views
 from db.engine import Database
+from db.models import Options
 from db.runs import lookup, starting, transitions
 from db.runs.lookup import RunFilter
 from db.schedules.schedules import put
@@ -218,13 +219,14 @@ def _start(database: Database, folder: Path) -> int:
             schedule_type=ScheduleType.MANUAL,
             time_zone=found.time_zone,
         )
-    run_id, *_ = schedules.start(database, NAME, options={"sources": sources})
+    run_id, *_ = schedules.start(database, NAME, Options(sources=tuple(sources)))
     return run_id
 
 
 def _source_of(database: Database, run_id: int) -> Path:
     with database.transaction() as session:
-        return Path(transitions.get(session, run_id).options["sources"][0])
+        [source] = transitions.get(session, run_id).options.sources or ()
+        return Path(source)
 
 
 def _under_way(database: Database) -> int | None:
@@ -268,7 +270,7 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
                 session,
                 set_id=backup["set_id"],
                 drive=backup["drive"],
-                options={"target": target, "paths": [], "overwrite": False},
+                options=Options(target=target),
                 requested_by=NAME,
             )
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second

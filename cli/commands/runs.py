@@ -204,10 +204,9 @@ def retry(
         raise UsageError(
             M("RUN: name one run, or give --all-failed."), M("'tapeline runs --state FAILED' lists them.")
         )
-    instead = {
-        name: on_the_drives_host(path) for name, path in (("identity", identity), ("target", to)) if path
-    }
-    if instead and all_failed:
+    other_key = on_the_drives_host(identity) if identity else None
+    other_folder = on_the_drives_host(to) if to else None
+    if (identity or to) and all_failed:
         raise UsageError(
             M("--identity and --to are for one restore."), M("Name its run instead of --all-failed.")
         )
@@ -222,7 +221,15 @@ def retry(
         refused: list[TapelineError] = []
         for each in ids:
             try:
-                run = chain.retry(each, step, requested_by=who, why=why, instead=instead, brief=True)
+                run = chain.retry(
+                    each,
+                    step,
+                    requested_by=who,
+                    why=why,
+                    identity=other_key,
+                    target=other_folder,
+                    brief=True,
+                )
             except NotAllowed as error:
                 if run_id is not None:
                     raise

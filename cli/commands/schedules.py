@@ -14,7 +14,7 @@ from cli import person
 from cli.host import stack
 from cli.render import ending, output, watch
 from cli.render.output import AsJson, examples
-from db.models import ScheduledTask, now
+from db.models import Options, ScheduledTask, now
 from db.runs import transitions
 from db.schedules import planner, schedules, sync
 from db.states import BackupType, RunState
@@ -258,13 +258,9 @@ def run(
     from backup.request import check_patterns  # noqa: PLC0415 - only here
 
     check_patterns(exclude or [])
-    asked = {
-        "excludes": exclude,
-        "type": kind.value if kind else None,
-        "erase_label": erase_label,
-        "keep_label": keep_label,
-    }
-    options = {option: value for option, value in asked.items() if value}
+    options = Options(
+        type=kind, excludes=tuple(exclude or ()), erase_label=erase_label or None, keep_label=keep_label
+    )
     with stack.database() as database:
         run_id, state, reason = start(database, name, options)
         if as_json:
@@ -280,9 +276,7 @@ def run(
     raise typer.Exit(states.exit_code(state))
 
 
-def start(
-    database: Any, name: str, options: dict[str, Any] | None = None
-) -> tuple[int, RunState, str | None]:
+def start(database: Any, name: str, options: Options | None = None) -> tuple[int, RunState, str | None]:
     """Start a run of a schedule by hand; returns its number, its state, and why it was refused, if it was.
 
     ``options`` override the template. Raises NotFound.

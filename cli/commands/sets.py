@@ -14,7 +14,7 @@ from cli.host import stack
 from cli.render import ending, output, watch
 from cli.render.output import AsJson, examples
 from db.errors import NotFound
-from db.models import BackupSet, now
+from db.models import BackupSet, Options, now
 from db.runs import starting
 from db.schedules import schedules
 from db.sets import (
@@ -188,20 +188,19 @@ def restore(
         if dry_run:
             _show_plan(plan, as_json)
             return
-        options = {
-            "target": on_the_drives_host(to),
-            "paths": wanted,
-            "patterns": patterns,
-            "overwrite": overwrite,
-            "identity": on_the_drives_host(identity) if identity else None,
-        }
-        options["cartridges"] = [cartridge.id for cartridge in found.cartridges]
+        options = Options(
+            target=on_the_drives_host(to),
+            paths=tuple(wanted),
+            patterns=tuple(patterns),
+            overwrite=overwrite,
+            identity=on_the_drives_host(identity) if identity else None,
+        )
         if is_closed and identity is None:
             raise UsageError(
                 M("Set {set} is encrypted.", set=set_id),
                 M("Name the file with the secret key: --identity FILE, on the drive's host."),
             )
-        run_id = _start(database, set_id, to, options, drive)
+        run_id = _start(database, set_id, to, options, drive, [tape.id for tape in found.cartridges])
         if as_json or not wait:
             _say_started(run_id, as_json)
             return
@@ -354,7 +353,9 @@ def _show_expired(rows: list[dict[str, Any]]) -> None:
     )
 
 
-def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive: str | None) -> int:
+def _start(
+    database: Any, set_id: str, to: Path, options: Options, drive: str | None, cartridges: list[int]
+) -> int:
     from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
     if to.exists() and not to.is_dir():
@@ -363,7 +364,12 @@ def _start(database: Any, set_id: str, to: Path, options: dict[str, Any], drive:
     settings.load().drive(name)
     with database.transaction() as session:
         run = starting.start_restore(
-            session, set_id=set_id, drive=name, options=options, requested_by=person.name()
+            session,
+            set_id=set_id,
+            drive=name,
+            options=options,
+            requested_by=person.name(),
+            cartridges=cartridges,
         )
     chain.release(run.drive, brief=True)
     return run.id

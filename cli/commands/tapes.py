@@ -184,8 +184,12 @@ def import_tape(
     settings.load().drive(name)
     with stack.database() as database:
         with database.transaction() as session:
-            options = {"identity": str(identity.absolute())} if identity else {}
-            run = starting.start_import(session, drive=name, options=options, requested_by=person.name())
+            run = starting.start_import(
+                session,
+                drive=name,
+                requested_by=person.name(),
+                identity=str(identity.absolute()) if identity else None,
+            )
         chain.release(run.drive, brief=True)
         if as_json or not wait:
             if as_json:

@@ -2,6 +2,7 @@
 
 from db.models.base import Base, now
 from db.models.hosts import ClockMark, Drive, DriveCheck, Freeze, Process
+from db.models.options import Notes, Options
 from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
 from db.models.schedules import BackupTask, ScheduledTask
 from db.models.sets import PATH_INDEXED, BackupArchive, BackupFile, BackupSet
@@ -23,7 +24,9 @@ __all__ = [
     "FormatPermit",
     "Freeze",
     "MountFailure",
+    "Notes",
     "Notification",
+    "Options",
     "Process",
     "RunEvent",
     "ScheduledTask",

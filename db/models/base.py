@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
     BigInteger,
     DateTime,
+    Dialect,
     Enum,
     MetaData,
     Text,
+    TypeDecorator,
     func,
     select,
 )
@@ -42,6 +45,24 @@ class Base(DeclarativeBase):
         int: BigInteger,
         str: Text,
     }
+
+
+class Typed(TypeDecorator[Any]):
+    """A dataclass stored as JSON, without fields that have their default; unknown ones are ignored."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__()
+        self.kind = kind
+        self._adapter = TypeAdapter(kind)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's interface
+        return self._adapter.dump_python(value, mode="json", exclude_defaults=True)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        return self._adapter.validate_python(value)
 
 
 def enum(kind: type[Any], name: str) -> Enum:

@@ -17,7 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from db.models.base import Base, enum, is_elsewhere, now
+from db.models.base import Base, Typed, enum, is_elsewhere, now
+from db.models.options import Notes, Options
 from db.models.schedules import ScheduledTask
 from db.states import Kind, RunState, Step, StepState, Trigger
 
@@ -38,8 +39,10 @@ class ChainRun(Base):
     drive: Mapped[str]
     due_at: Mapped[datetime]
     period: Mapped[str | None]
-    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """Parameters given by hand; they override the template."""
+    options: Mapped[Options] = mapped_column(Typed(Options), default=Options)
+    """Given by hand; they override the template."""
+    notes: Mapped[Notes] = mapped_column(Typed(Notes), default=Notes, server_default=text("'{}'::jsonb"))
+    """What it notes for its later parts."""
     part: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     dispatch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """How often the chain has been sent; messages with another number do nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
@@ -30,22 +30,25 @@ def retry(
     requested_by: str,
     why: str | None,
     *,
-    instead: Mapping[str, str] | None = None,
+    identity: str | None = None,
+    target: str | None = None,
 ) -> ChainRun:
     """Queue a failed run again, from its failed step or from an earlier one.
 
-    ``instead``: changed options of a restore. Raises NotFound, NotAllowed.
+    ``identity``, ``target``: for a restore, another file with the secret key, another folder.
+    Raises NotFound, NotAllowed.
     """
     run = transitions.get(session, run_id, lock=True)
     if run.state not in MAY_RETRY:
         raise only_failed(run)
-    if instead:
+    if identity or target:
         if run.kind is not Kind.RESTORE:
             raise NotAllowed(
                 M("Run {id} is no restore: it takes no --identity and no --to.", id=run.id),
                 M("Retry it without: tapeline runs retry {id}", id=run.id),
             )
-        run.options = {**run.options, **instead}
+        given = run.options
+        run.options = replace(given, identity=identity or given.identity, target=target or given.target)
     failed = admission.first_open_step(session, run)
     order = STEPS[run.kind]
     failed_step = failed.step if failed else order[-1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.errors import NotFound
-from db.models import BackupSet, ChainRun, ChainStep, ScheduledTask, now
+from db.models import BackupSet, ChainRun, ChainStep, Notes, Options, ScheduledTask, now
 from db.runs import announcing, lookup
 from db.sets import catalog
 from db.states import (
@@ -31,7 +31,8 @@ def start(
     due_at: datetime,
     trigger: Trigger,
     requested_by: str | None = None,
-    options: dict[str, Any] | None = None,
+    options: Options | None = None,
+    notes: Notes | None = None,
 ) -> ChainRun | None:
     """Decide whether a run of a schedule exists; the decision is a row in either case.
 
@@ -49,7 +50,8 @@ def start(
         drive=schedule.drive,
         due_at=due_at,
         period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
-        options=options or {},
+        options=options or Options(),
+        notes=notes or Notes(),
     )
     refusal = _refusal(session, schedule, due_at, trigger)
     if refusal is None:
@@ -159,13 +161,21 @@ def start_restore(
     *,
     set_id: str,
     drive: str,
-    options: dict[str, Any],
+    options: Options,
     requested_by: str | None,
+    cartridges: Sequence[int] | None = None,
 ) -> ChainRun:
-    """Queue a restore of a set. Raises NotFound."""
+    """Queue a restore of a set. ``cartridges``: the tapes that it needs, if known. Raises NotFound."""
     if session.get(BackupSet, set_id) is None:
         raise NotFound(M("There is no backup set '{set}'.", set=set_id), M("'tapeline sets' lists them."))
-    run = ChainRun(kind=Kind.RESTORE, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    run = ChainRun(
+        kind=Kind.RESTORE,
+        set_id=set_id,
+        drive=drive,
+        options=options,
+        notes=Notes(cartridges=None if cartridges is None else tuple(cartridges)),
+        requested_by=requested_by,
+    )
     return _queue(session, run)
 
 
@@ -173,17 +183,28 @@ def start_verify(
     session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
 ) -> ChainRun:
     """Queue a verification of so many percent of a set. Raises NotFound."""
-    cartridges = [cartridge.id for cartridge in catalog.tapes(session, set_id)]
-    options = {"percent": percent, "cartridges": cartridges}
-    run = ChainRun(kind=Kind.VERIFY, set_id=set_id, drive=drive, options=options, requested_by=requested_by)
+    run = ChainRun(
+        kind=Kind.VERIFY,
+        set_id=set_id,
+        drive=drive,
+        options=Options(percent=percent),
+        notes=Notes(cartridges=tuple(cartridge.id for cartridge in catalog.tapes(session, set_id))),
+        requested_by=requested_by,
+    )
     return _queue(session, run)
 
 
 def start_import(
-    session: Session, *, drive: str, options: dict[str, Any], requested_by: str | None
+    session: Session, *, drive: str, requested_by: str | None, identity: str | None = None
 ) -> ChainRun:
-    """Queue an import of the tape in a drive."""
-    run = ChainRun(kind=Kind.IMPORT, drive=drive, options=options, requested_by=requested_by)
+    """Queue an import of the tape in a drive. ``identity``: the file with the secret key, on the drive's
+    host."""
+    run = ChainRun(
+        kind=Kind.IMPORT,
+        drive=drive,
+        options=Options(identity=identity),
+        requested_by=requested_by,
+    )
     return _queue(session, run)
 
 

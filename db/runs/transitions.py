@@ -146,5 +146,5 @@ def _settles_its_period(session: Session, run: ChainRun, schedule: ScheduledTask
     """Whether a success gives the schedule the set that its period needs: one of its own type, or a full one.
     An increment by hand instead of a full one does not."""
     stored = session.get(BackupSet, run.set_id) if run.set_id else None
-    made = stored.type if stored else BackupType(run.options.get("type") or schedule.template.type)
+    made = stored.type if stored else run.options.type or schedule.template.type
     return made in {BackupType.FULL, schedule.template.type}

@@ -38,17 +38,14 @@ class Shown:
 
 def named_label(run: ChainRun) -> str | None:
     """The label of the tape that an operator allowed to be erased: that of the run's first part."""
-    return run.options.get("erase_label") if run.part == 1 else None
+    return run.options.erase_label if run.part == 1 else None
 
 
-def named(session: Session, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run by hand; with a label to erase, the sets that its tape has now: sets written to it
-    before the run gets there were never given up."""
-    label = options.get("erase_label")
+def named_sets(session: Session, label: str | None) -> tuple[str, ...] | None:
+    """The sets that the tape with a label to erase has now: those written to it later, before the run gets
+    there, were never given up. None: no known tape has the label."""
     known = cartridges.find(session, label) if label else None
-    if known is None:
-        return options
-    return {**options, "erase_sets": sorted(session.scalars(kin.on(known)))}
+    return tuple(sorted(session.scalars(kin.on(known)))) if known else None
 
 
 def used(session: Session, run_id: int, part: int) -> FormatPermit | None:
@@ -94,7 +91,7 @@ def facts_of(
         run_id=run.id,
         period=run.period,
         named_label=named_label(run),
-        named_sets=frozenset(run.options["erase_sets"]) if "erase_sets" in run.options else None,
+        named_sets=None if run.notes.erase_sets is None else frozenset(run.notes.erase_sets),
     )
 
 
@@ -133,7 +130,7 @@ def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_lo
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
     taken = labels.taken(session, medium, run)
-    if run.options.get("keep_label") and medium.get("label") and medium["label"] not in taken:
+    if run.options.keep_label and medium.get("label") and medium["label"] not in taken:
         return label_rule.check(medium["label"])
     return label_rule.to_ask_for(now_local, taken)
 

@@ -41,7 +41,7 @@ def local_now(run: ChainRun) -> datetime:
 def wanted_type(run: ChainRun) -> BackupType:
     """The requested type, by hand or by the template."""
     assert run.schedule is not None
-    return BackupType(run.options.get("type") or run.schedule.template.type)
+    return run.options.type or run.schedule.template.type
 
 
 _TYPES = {
@@ -227,7 +227,7 @@ def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | N
         found = tape.describe()
         return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
     # The archives still to be read; if that is not known yet, all of the set and of those that it follows.
-    needed = lineage.tapes(session, run.set_id or "", only=run.options.get("cartridges"))
+    needed = lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)
     if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
         return None
     return M(

@@ -45,7 +45,7 @@ def import_tape(work: Work) -> Done:
     with mounted(work, read_only=True) as volume:
         on_it = [each.set_id for each in manifest.sets_on(volume)]
         cartridge = work.db(lambda session, run: _cartridge(session, run, volume, on_it))
-        identity = work.db(lambda _session, run: run.options.get("identity"))
+        identity = work.db(lambda _session, run: run.options.identity)
         keys = identities(Path(identity)) if identity else []
         meter = Meter()
         meter.plan(len(on_it), 0)

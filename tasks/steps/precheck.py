@@ -73,7 +73,7 @@ def _clock(session: Session, run: ChainRun) -> Message | None:
 def _sources(run: ChainRun) -> list[str] | None:
     if run.schedule is None:
         return None
-    return list(run.options.get("sources") or run.schedule.template.sources)
+    return list(run.options.sources or run.schedule.template.sources)
 
 
 def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | None:

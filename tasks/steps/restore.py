@@ -21,7 +21,7 @@ from backup.restoring import chosen
 from backup.restoring.chosen import Choice, Choices
 from backup.spool import spooling
 from db import events
-from db.models import BackupArchive, ChainRun
+from db.models import BackupArchive, ChainRun, Notes
 from db.runs import transitions
 from db.sets import catalog, lineage, restores
 from db.sets.lineage import Live
@@ -115,13 +115,13 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
             choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
         choices[file.set_id].add(Choice(file.archive, file.position, file.path, file.blake3 or b""))
 
-    condition = catalog.wanted(run.options["paths"], run.options.get("patterns", []))
+    condition = catalog.wanted(run.options.paths, run.options.patterns)
     plan = restores.plan(session, run.set_id, condition, choose)
     for of_set in choices.values():
         of_set.end()
-    identity = run.options.get("identity")
+    identity = run.options.identity
     keys = identities(Path(identity)) if identity else []
-    return Wanted(Path(run.options["target"]), run.options["overwrite"], keys, plan, choices)
+    return Wanted(Path(run.options.target), run.options.overwrite, keys, plan, choices)
 
 
 def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
@@ -192,7 +192,7 @@ def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
     needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
 
     def note(session: Session, run: ChainRun) -> list[str]:
-        run.options = {**run.options, "cartridges": needed, "next_tape": True}
+        run.notes = Notes(cartridges=tuple(needed), next_tape=True)
         run.wait_until = None
         return [cartridge.tape_id for cartridge in lineage.tapes(session, run.set_id or "", only=needed)]
 

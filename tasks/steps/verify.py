@@ -10,7 +10,7 @@ from backup.errors import Ended
 from backup.records import ArchiveRecord
 from backup.verify import Verification, VerifyReport
 from db import events
-from db.models import ChainRun, now
+from db.models import ChainRun, Notes, now
 from db.sets import catalog, lineage
 from db.states import Step
 from db.tapes import cartridges
@@ -83,7 +83,7 @@ def _wanted(session: Session, run: ChainRun, volume: Volume) -> Wanted:
     last_is_here = not stored.archives or stored.archives[-1] in here
     return Wanted(
         stored.id,
-        run.options["percent"],
+        run.options.percent,
         [ArchiveRecord.from_json(archive.record) for archive in here],
         has_manifest=stored.state is SetState.COMPLETE and last_is_here,
     )
@@ -135,16 +135,15 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
         told = M("{path}: {reason}", path=name, reason=reason.to_json())
         events.record(session, run, told, step=Step.VERIFY, level="error")
     cartridge = cartridges.recognise(session, volume.medium.to_json())
-    left = [each for each in run.options["cartridges"] if cartridge is None or each != cartridge.id]
-    damaged = run.options.get("damaged", 0) + len(report.damaged)
+    left = [each for each in run.notes.cartridges or () if cartridge is None or each != cartridge.id]
+    damaged = run.notes.damaged + len(report.damaged)
     stored = catalog.get(session, run.set_id or "")
     if left:
-        run.options = {**run.options, "cartridges": left, "damaged": damaged, "next_tape": True}
+        run.notes = Notes(cartridges=tuple(left), damaged=damaged, next_tape=True)
         run.wait_until = None
         return [tape.tape_id for tape in lineage.tapes(session, stored.id, only=left)], damaged
-    stored.verified_at, stored.verified_percent = now(), run.options["percent"]
+    stored.verified_at, stored.verified_percent = now(), run.options.percent
     stored.damaged = damaged
     # A retry begins again with the first tape.
-    again = [tape.id for tape in catalog.tapes(session, stored.id)]
-    run.options = {**run.options, "cartridges": again, "damaged": 0, "next_tape": False}
+    run.notes = Notes(cartridges=tuple(tape.id for tape in catalog.tapes(session, stored.id)))
     return [], damaged

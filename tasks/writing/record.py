@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from db.models import ChainRun
-from db.states import BackupType
 
 _COPIED = (
     "name",
-    "type",
-    "sources",
     "compression",
     "compression_level",
     "archive_bytes",
@@ -30,8 +27,8 @@ def asked_for(run: ChainRun) -> dict[str, Any]:
     assert run.schedule is not None
     template = run.schedule.template
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
-    values |= {name: value for name, value in run.options.items() if name in _COPIED}
-    values["type"] = BackupType(values["type"])
+    values["type"] = run.options.type or template.type
+    values["sources"] = list(run.options.sources or template.sources)
     # Patterns by hand come after those of the template, so that "!" can take one back.
-    values["excludes"] = [*template.excludes, *run.options.get("excludes", [])]
+    values["excludes"] = [*template.excludes, *run.options.excludes]
     return values

@@ -52,7 +52,7 @@ def import_tape(world: World, drive: str, barcode: str) -> None:
     """``tapeline tape import`` of a cartridge that stands on the shelf of a drive."""
     world.insert(drive, barcode)
     with world.session() as session:
-        run = starting.start_import(session, drive=drive, options={}, requested_by="operator")
+        run = starting.start_import(session, drive=drive, requested_by="operator")
     chain.release(run.drive, brief=True)
     world.drain()
 

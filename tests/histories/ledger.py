@@ -63,7 +63,7 @@ class Ledger:
         """What is on the tape may be lost: nothing foreign, nothing unknown, no set that has to be kept."""
         if cartridges.foreign_files(folder):
             self.violation(f"{folder.name} holds somebody else's files and is formatted")
-        named = run.options.get("erase_label")
+        named = run.options.erase_label
         is_named = bool(named) and named == cartridges.label_of(folder)
         newest = self._memory.newest_full(run.schedule.name if run.schedule else None)
         for set_id in cartridges.sets_on(folder):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import select
 
-from db.models import BackupSet
+from db.models import BackupSet, Options
 from db.states import ACTIVE, RunState, Step
 from policy.tapes.facts import SetState
 from policy.times.period import ScheduleType
@@ -123,7 +123,7 @@ class Histories(Machine):
         path = self.world.drive_path(SCHEDULES[schedule])
         loaded = virtual_shelf.inserted(path)
         label = cartridges.label_of(virtual_shelf.folder_of(path, loaded)) if loaded and named else None
-        self.world.begin(schedule, {"erase_label": label} if label else {})
+        self.world.begin(schedule, Options(erase_label=label))
 
     @rule(schedule=schedules, times=st.integers(1, 2))
     def announce(self, schedule: str, times: int) -> None:

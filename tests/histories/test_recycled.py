@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from db import views
 from db.errors import NotFound
-from db.models import BackupSet, FormatPermit, Notification, TapeCartridge
+from db.models import BackupSet, FormatPermit, Notification, Options, TapeCartridge
 from db.runs import transitions
 from db.sets import restores
 from db.states import RunState
@@ -43,7 +43,7 @@ def back_up(world: World, tape: str, policy: str, **options: Any) -> Any:
     """A full backup of a schedule with a tape policy, with this tape in the drive; the run as it ended."""
     world.schedule("monthly", "tape0", "one", tape_policy=policy, retention_days=365)
     world.insert("tape0", tape)
-    run_id = world.begin("monthly", options)
+    run_id = world.begin("monthly", Options(**options))
     world.drain()
     checks.check(world)
     with world.session() as session:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import exists, select
 
-from db.models import ScheduledTask
-from db.states import ACTIVE, RunState
+from db.models import Options, ScheduledTask
+from db.states import ACTIVE, BackupType, RunState
 from policy.times.period import ScheduleType
 from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
@@ -101,19 +101,19 @@ class WorstDays(Machine):
     def _month(self, month: Month, planned: Any) -> None:
         self.world.time_passes(timedelta(days=month.days))
         self._put_in(month.schedule, month.place)
-        self._back_up(month.schedule, {}, {} if month.increments else planned)
+        self._back_up(month.schedule, Options(), {} if month.increments else planned)
         for number in range(month.increments):
             self.the_source_changes(self._source(month.schedule))
             self.world.clock.move(timedelta(hours=24))
             last = number + 1 == month.increments
-            self._back_up(month.schedule, {"type": "incremental"}, planned if last else {})
+            self._back_up(month.schedule, Options(type=BackupType.INCREMENTAL), planned if last else {})
 
     @rule(schedule=schedules, place=st.none() | places, planned=st.just({}) | strikes)
     def back_up_what_changed(self, schedule: str, place: int | None, planned: Any) -> None:
         """An increment; on the tape that is in the drive, or on another."""
         if place is not None:
             self._put_in(schedule, place)
-        self._back_up(schedule, {"type": "incremental"}, planned)
+        self._back_up(schedule, Options(type=BackupType.INCREMENTAL), planned)
 
     @rule(schedule=schedules)
     def erase_a_label(self, schedule: str) -> None:
@@ -121,13 +121,13 @@ class WorstDays(Machine):
         path = self.world.drive_path(SCHEDULES[schedule])
         loaded = virtual_shelf.inserted(path)
         label = cartridges.label_of(virtual_shelf.folder_of(path, loaded)) if loaded else None
-        self._back_up(schedule, {"erase_label": label} if label else {}, {})
+        self._back_up(schedule, Options(erase_label=label), {})
 
     def _put_in(self, schedule: str, place: int) -> None:
         drive = SCHEDULES[schedule]
         self.world.insert(drive, SHELF[drive][place % len(SHELF[drive])].name)
 
-    def _back_up(self, schedule: str, options: dict[str, Any], planned: Any) -> None:
+    def _back_up(self, schedule: str, options: Options, planned: Any) -> None:
         if not self._is_there(schedule):
             self._apply(schedule)
         self.world.begin(schedule, options)

@@ -17,7 +17,7 @@ from celery_app import settings
 from celery_app.worker import guards
 from db import leaps
 from db.engine import Database
-from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now
+from db.models import BackupSet, ChainRun, Notification, Options, ScheduledTask, now
 from db.runs import starting
 from db.schedules import schedules
 from db.states import ACTIVE, RunState, Step, Trigger
@@ -266,13 +266,11 @@ class World:
         for _ in range(times):
             chain.ask("tapeline.start", schedule_id=row_id, due_at=due, trigger="schedule")
 
-    def begin(self, schedule: str, options: Mapping[str, Any] | None = None) -> int:
+    def begin(self, schedule: str, options: Options | None = None) -> int:
         """``tapeline schedule run``: what the command does."""
         with self.session() as session:
             row = session.scalars(select(ScheduledTask).filter_by(name=schedule)).one()
-            run = starting.start(
-                session, row, due_at=now(), trigger=Trigger.MANUAL, options=dict(options or {})
-            )
+            run = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
             assert run is not None
         if run.state is RunState.SKIPPED:
             chain.ask("tapeline.deliver", brief=True, run_id=run.id)
@@ -289,7 +287,7 @@ class World:
                 session,
                 set_id=set_id,
                 drive=drive,
-                options={"target": str(target), "paths": [], "overwrite": False},
+                options=Options(target=str(target)),
                 requested_by="operator",
             )
         chain.release(run.drive, brief=True)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.models import ChainRun, now
+from db.models import ChainRun, Notes, Options, now
 from db.runs import admission, retrying, transitions
 from db.tapes import (
     cartridges,
@@ -108,7 +108,8 @@ def test_the_label_that_was_named_is_not_named_any_more_in_the_part_that_follows
         cartridge, _ = cartridges.update_label(session, original=None, medium=named)
         stored_on(session, cartridge, "20241015T000000Z-0001")
         run = failed(session, named, started=False)
-        run.options = permits.named(session, {"erase_label": "TP20241015"})
+        run.options = Options(erase_label="TP20241015")
+        run.notes = Notes(erase_sets=permits.named_sets(session, "TP20241015"))
         policy = TapePolicy.parse("rotate")
 
         def decision() -> Decision:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun, RunEvent, now
+from db.models import ChainRun, Notes, Options, RunEvent, now
 from db.tapes import cartridges, erasable, permits
 from policy.errors import UsageError
 from policy.message import M, Message
@@ -142,13 +142,14 @@ def test_an_operator_who_named_the_tape_gave_up_what_was_on_it_then(database: Da
         assert known
         stored_on(session, known, "20241015T000000Z-0002")
         assert denials(session, run) == (Denial.RETAINED_SETS,)
-        run.options = permits.named(session, {"erase_label": "TP20241015"})
-        assert run.options["erase_sets"] == [SET, "20241015T000000Z-0002"]
+        run.options = Options(erase_label="TP20241015")
+        run.notes = Notes(erase_sets=permits.named_sets(session, "TP20241015"))
+        assert run.notes.erase_sets == (SET, "20241015T000000Z-0002")
         assert denials(session, run) == ()
         stored_on(session, known, "20241015T000000Z-0003")
         assert denials(session, run) == (Denial.RETAINED_SETS,)
         # A run of an earlier version has no list: its word is of the tape.
-        run.options = {"erase_label": "TP20241015"}
+        run.notes = Notes()
         assert denials(session, run) == ()
         run.part = 2
         assert set(denials(session, run)) == {Denial.RETAINED_SETS}
@@ -158,8 +159,7 @@ def test_a_name_of_a_tape_that_is_none(database: Database) -> None:
     """An empty one names no row that has no label."""
     with database.transaction() as session:
         cartridges.register(session, {"state": "blank", "label": None, "medium_serial": "m7"}, "NEW", None)
-        assert permits.named(session, {"erase_label": ""}) == {"erase_label": ""}
-        assert permits.named(session, {"other": 1}) == {"other": 1}
+        assert permits.named_sets(session, "") is None
 
 
 def test_a_stored_permit_says_everything(database: Database) -> None:
@@ -338,7 +338,7 @@ def test_a_label_that_is_to_be_kept(database: Database) -> None:
         mine = {**TAPE, "label": "TP20241015"}
         cartridges.update_label(session, original=None, medium=mine)
         assert permits.label_for(session, run, mine, NOVEMBER) == "TP20251101"
-        run.options = {"keep_label": True}
+        run.options = Options(keep_label=True)
         assert permits.label_for(session, run, mine, NOVEMBER) == "TP20241015"
         assert permits.label_for(session, run, tape("m9"), NOVEMBER) == "TP20251101"
         assert permits.label_for(session, run, tape("m9", "TP20241015"), NOVEMBER) == "TP20251101"

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cli.render import output
 from db.engine import Database
 from db.errors import NotFound
-from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, TapeCartridge, now
+from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Options, TapeCartridge, now
 from db.runs import admission, starting, steps, transitions
 from db.schedules import schedules
 from db.sets import catalog, restores
@@ -118,7 +118,7 @@ def test_a_label_that_was_named_names_one_tape(database: Database, part: int, al
         cartridge, _ = cartridges.update_label(session, original=None, medium=LABEL_ALONE)
         stored_on(session, cartridge, "20241015T000000Z-0001").retention_until = None
         run = run_at(session, "tape0")
-        run.options, run.part = {"erase_label": "TP20241015"}, part
+        run.options, run.part = Options(erase_label="TP20241015"), part
         session.flush()
         tape = cartridges.tape_facts(session, LABEL_ALONE)
         said = decide(permits.facts_of(session, run, tape, TapePolicy.parse("rotate"), now()))
@@ -131,10 +131,9 @@ def test_a_label_that_is_named_gives_up_the_sets_that_its_tape_has_then(database
         cartridge, _ = cartridges.update_label(session, original=None, medium=LABEL_ALONE)
         stored_on(session, cartridge, "20241015T000000Z-0001")
         session.flush()
-        named = permits.named(session, {"erase_label": "TP20241015"})
-        assert named["erase_sets"] == ["20241015T000000Z-0001"]
-        assert permits.named(session, {"erase_label": "NOBODY"}) == {"erase_label": "NOBODY"}
-        assert permits.named(session, {}) == {}
+        assert permits.named_sets(session, "TP20241015") == ("20241015T000000Z-0001",)
+        assert permits.named_sets(session, "NOBODY") is None
+        assert permits.named_sets(session, None) is None
 
 
 def stored_on(session: Session, cartridge: TapeCartridge, set_id: str) -> BackupSet:

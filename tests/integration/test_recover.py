@@ -334,7 +334,7 @@ def test_a_drive_that_would_not_answer_is_not_asked(database: Database, sent: li
     run = waiting(database)
     with database.transaction() as session:
         if why == "another run has the drive":
-            starting.start_import(session, drive="tape0", options={}, requested_by="li")
+            starting.start_import(session, drive="tape0", requested_by="li")
             assert admission.admit(session, "tape0")
         elif why == "its worker does not live":
             session.get_one(Drive, "tape0").last_seen_at = now() - HOUR
@@ -376,7 +376,7 @@ def test_one_that_cannot_be_looked_after_keeps_no_other_from_it(
     with database.transaction() as session:
         drives.register(session, name="tape1", driver="virtual", host="h", worker="w", queue="tape")
         second = run_at(session, "tape1")
-        starting.start_import(session, drive="tape2", options={}, requested_by="li")
+        starting.start_import(session, drive="tape2", requested_by="li")
     for run in (first, second):
         back(database, run)
     whole = transitions.get_unless_locked

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.models import BackupSet, ChainRun, TapePool, now
+from db.models import BackupSet, ChainRun, Options, TapePool, now
 from db.runs import admission, starting, transitions
 from db.schedules import calendar, planner, schedules
 from db.states import BackupType, RunState, Trigger
@@ -28,7 +28,7 @@ WITHOUT_LABEL = {"state": "formatted", "label": None, "medium_serial": "m1", "em
 def run_at_tape0(session: Session, **options: Any) -> ChainRun:
     """A run by hand that has the drive."""
     row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
-    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=options)
+    assert starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=Options(**options))
     run = admission.admit(session, "tape0")
     assert run
     return run

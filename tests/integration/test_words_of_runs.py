@@ -17,6 +17,7 @@ from db.models import (
     ChainRun,
     ChainStep,
     Notification,
+    Options,
     ScheduledTask,
     TapeCartridge,
     now,
@@ -93,7 +94,7 @@ def _started(session: Session, kind: Kind = Kind.BACKUP) -> ChainRun:
     if kind is Kind.BACKUP:
         starting.start(session, row, due_at=datetime(2026, 12, 1, tzinfo=UTC), trigger=Trigger.MANUAL)
     else:
-        starting.start_restore(session, set_id=SET, drive="tape0", options={}, requested_by=None)
+        starting.start_restore(session, set_id=SET, drive="tape0", options=Options(), requested_by=None)
     run = admission.admit(session, "tape0")
     assert run
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from db import failures
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun, RunEvent
+from db.models import ChainRun, Options, RunEvent
 from db.runs import admission, retrying, transitions
 from db.schedules import schedules
 from db.states import Kind, RunState, Trigger
@@ -71,15 +72,16 @@ def test_runs_without_a_schedule_supersede_nothing(database: Database) -> None:
 
 
 SET = "20261101T000000Z-0001"
-OF = {"paths": ["/a"], "patterns": []}
+OF = Options(paths=("/a",))
+ELSEWHERE = replace(OF, target="/b")
 
 
 @pytest.mark.parametrize(("kind", "failed", "later", "is_made_up_for"), [
-    (Kind.RESTORE, {"set_id": SET, "options": OF}, {"set_id": SET, "options": {**OF, "target": "/b"}}, True),
-    (Kind.RESTORE, {"set_id": SET, "options": {}}, {"set_id": SET, "options": OF}, False),
+    (Kind.RESTORE, {"set_id": SET, "options": OF}, {"set_id": SET, "options": ELSEWHERE}, True),
+    (Kind.RESTORE, {"set_id": SET}, {"set_id": SET, "options": OF}, False),
     (Kind.RESTORE, {"set_id": SET, "options": OF}, {"set_id": "other", "options": OF}, False),
-    (Kind.VERIFY, {"set_id": SET, "options": {"percent": 5}}, {"set_id": SET, "options": {}}, True),
-    (Kind.VERIFY, {"set_id": SET, "options": {}}, {"set_id": SET, "options": {"percent": 5}}, False),
+    (Kind.VERIFY, {"set_id": SET, "options": Options(percent=5)}, {"set_id": SET}, True),
+    (Kind.VERIFY, {"set_id": SET}, {"set_id": SET, "options": Options(percent=5)}, False),
     (Kind.IMPORT, {}, {"tape_seen": {"label": "B"}}, True),
     (Kind.IMPORT, {"tape_seen": {"label": "A"}}, {"tape_seen": {"label": "A"}}, True),
     (Kind.IMPORT, {"tape_seen": {"label": "A"}}, {"tape_seen": {"label": "B"}}, False),

@@ -53,7 +53,7 @@ def test_a_held_run_takes_no_step_and_gives_its_drive_back(database: Database) -
         assert steps.claim(session, run.id, run.dispatch, Step.CREATE_RECORD, "worker")
         held(session)
         assert steps.claim(session, run.id, run.dispatch, Step.FORMAT_TAPE, "worker") is None
-        imported = starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        imported = starting.start_import(session, drive="tape0", requested_by="li")
         assert admission.admit(session, "tape0") is None
         holds.hold_back(session, "tape0")
         assert (run.state, "restored" in str(run.reason)) == (RunState.WAITING_FOR_TAPE, True)

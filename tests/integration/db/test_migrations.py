@@ -9,7 +9,10 @@ from sqlalchemy import make_url, text
 
 from db.engine import Database, alembic_config, newest_version
 from db.errors import DatabaseNotMigrated, DatabaseUnavailable
-from db.models import Base
+from db.models import Base, Notes, Options
+from db.runs import lookup
+from db.runs.lookup import RunFilter
+from db.states import BackupType
 from policy.errors import UsageError
 
 
@@ -95,3 +98,51 @@ def test_schedules_from_before_they_could_fire_are_run_by_hand(database: Databas
     with database.engine.connect() as connection:
         found = connection.execute(text("SELECT name, schedule_type FROM scheduled_tasks")).all()
     assert {row[0]: row[1] for row in found} == {"demo": "manual", "nightly": "monthly"}
+
+
+def test_what_a_run_noted_among_its_options_is_moved_to_its_notes(database: Database) -> None:
+    """A restore that waits for its second tape continues, with the same options. After a downgrade, the
+    earlier version finds all that it reads."""
+    config = alembic_config()
+    given = {
+        "restore": '{"target": "/r", "paths": ["/a"], "patterns": [], "overwrite": false, "identity": null,'
+        ' "cartridges": [2], "next_tape": true}',
+        "verify": '{"percent": 5, "cartridges": [1, 2], "damaged": 3, "next_tape": true}',
+        "backup": '{"type": "full", "erase_label": "TP20241015", "erase_sets": []}',
+        "import": "{}",
+    }
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0027")
+        for kind, options in given.items():
+            connection.execute(
+                text(
+                    "INSERT INTO chain_runs (kind, trigger, state, drive, due_at, options)"
+                    " VALUES (:kind, 'manual', 'FAILED', 'tape0', now(), CAST(:options AS jsonb))"
+                ),
+                {"kind": kind, "options": options},
+            )
+        connection.commit()
+    database.upgrade()
+    with database.transaction() as session:
+        runs = {run.kind.value: (run.options, run.notes) for run in lookup.find(session, RunFilter())}
+    assert runs == {
+        "restore": (Options(target="/r", paths=("/a",)), Notes(cartridges=(2,), next_tape=True)),
+        "verify": (Options(percent=5), Notes(cartridges=(1, 2), damaged=3, next_tape=True)),
+        "backup": (
+            Options(type=BackupType.FULL, erase_label="TP20241015"),
+            Notes(erase_sets=()),
+        ),
+        "import": (Options(), Notes()),
+    }
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0027")
+        rows = connection.execute(text("SELECT kind, options FROM chain_runs"))
+        before = {kind: options for kind, options in rows}  # noqa: C416 - rows are no dictionary's items to mypy
+    assert before["restore"] == {
+        "target": "/r", "paths": ["/a"], "overwrite": False, "cartridges": [2], "next_tape": True,
+    }  # fmt: skip
+    assert before["verify"] == {"percent": 5, "cartridges": [1, 2], "damaged": 3, "next_tape": True}
+    assert before["backup"] == {"type": "full", "erase_label": "TP20241015", "erase_sets": []}
+    database.upgrade()

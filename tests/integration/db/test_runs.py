@@ -464,15 +464,15 @@ def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
 def test_what_follows_a_run_of_a_schedule_was_not_started_by_hand(database: Database) -> None:
     """A verification that a backup asks for has nobody who asked, unless somebody started the backup."""
     with database.transaction() as session:
-        by_itself = starting.start_import(session, drive="tape0", options={}, requested_by=None)
-        by_hand = starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        by_itself = starting.start_import(session, drive="tape0", requested_by=None)
+        by_hand = starting.start_import(session, drive="tape0", requested_by="li")
         assert (by_itself.trigger, by_hand.trigger) == (Trigger.SCHEDULE, Trigger.MANUAL)
 
 
 def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
     """It goes on by itself, also where no schedule asked for it; its clock is the one of the setting."""
     with database.transaction() as session:
-        run = starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        run = starting.start_import(session, drive="tape0", requested_by="li")
         admission.admit(session, "tape0")
         run.wait_until = datetime(2026, 12, 1, 8, tzinfo=UTC)
         remedy = M("Insert {tapes}, then: tapeline runs retry {run}", tapes="A", run=run.id)

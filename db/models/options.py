@@ -1,0 +1,49 @@
+"""What a person gave a run by hand, and what the run notes for its later parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.states import BackupType
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Given by hand when a run is started; no step changes it. A field that nobody gave has its default."""
+
+    type: BackupType | None = None
+    """Of a backup: another type than its template's."""
+    sources: tuple[str, ...] | None = None
+    """Of a backup: other folders than its template's."""
+    excludes: tuple[str, ...] = ()
+    """Of a backup: patterns that follow those of its template."""
+    erase_label: str | None = None
+    """Of a backup: the label of the tape that it may format although sets on it are kept."""
+    keep_label: bool = False
+    """Of a backup: a tape that is formatted keeps its label."""
+    target: str = ""
+    """Of a restore: the folder on the drive's host."""
+    paths: tuple[str, ...] = ()
+    """Of a restore: these files and folders, and those that match ``patterns``; without any, everything."""
+    patterns: tuple[str, ...] = ()
+    overwrite: bool = False
+    """Of a restore: existing files are replaced."""
+    identity: str | None = None
+    """Of a restore or an import: the file with the secret key, on the drive's host."""
+    percent: int = 100
+    """Of a verification: how much of the set is read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a run notes for its later parts."""
+
+    erase_sets: tuple[str, ...] | None = None
+    """The sets that were on the tape to erase when the run was started: sets written to it later were never
+    given up. None: no known tape had its label."""
+    cartridges: tuple[int, ...] | None = None
+    """The tapes that are still to be read; None: those of the set and of the sets that it follows."""
+    damaged: int = 0
+    """How much a verification found damaged on the tapes that it has read."""
+    next_tape: bool = False
+    """It has read a tape and needs another one."""
