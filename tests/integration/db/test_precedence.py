@@ -58,7 +58,7 @@ def test_an_import_goes_before_every_backup(database: Database) -> None:
     """Somebody waits for it."""
     with database.transaction() as session:
         queued(session, schedule(session, "ledger", "high"))
-        starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        starting.start_import(session, drive="tape0", requested_by="li")
         assert served(session) == ["import", "ledger"]
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_has_begun_goes_before_all_others(database: Database) -> None
         admission.admit(session, "tape0")
         transitions.transition(session, begun, RunState.WAITING_FOR_TAPE, M("another tape"))
         queued(session, schedule(session, "ledger", "high"))
-        starting.start_import(session, drive="tape0", options={}, requested_by="li")
+        starting.start_import(session, drive="tape0", requested_by="li")
         transitions.transition(session, begun, RunState.QUEUED)
         assert served(session) == ["low", "import", "ledger"]
 
