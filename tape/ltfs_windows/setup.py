@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2]
+from tape.ltfs_windows import reader
 
-READER = (sys.executable, "-P", "-S", "-s", str(PACKAGE / "tape" / "ltfs_windows_reader.py"), "{root}")
+READER = (sys.executable, "-P", "-S", "-s", str(Path(reader.__file__).resolve()), "{root}")
 
 
 @dataclass(frozen=True, slots=True)

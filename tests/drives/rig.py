@@ -340,7 +340,7 @@ class WindowsRig(Rig):
             "O",
             self.tools,
             folder / "host",
-            limits=WindowsLimits(label=6, format=30, check=30, move=3),
+            limits=WindowsLimits(label=6, format=30, check=30, move=20),
             root=None if on_windows else self.root,
             commands=Commands(read=("LtfsRead.exe",)),
         )

@@ -71,7 +71,7 @@ def test_what_is_there_stays_unless_it_is_overwritten(bench: Bench) -> None:
     there.parent.mkdir(parents=True)
     there.write_text("old")
     there.chmod(stat.S_IREAD)
-    assert len(bench.restore().kept) == 1
+    assert len(bench.restore().differing) == 1
     assert there.read_text() == "old"
     report = bench.restore(overwrite=True)
     assert report.failures == []
