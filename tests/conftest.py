@@ -101,7 +101,9 @@ def fresh_database(servers: Servers, template_database: str) -> Callable[[], Abs
     def made() -> Iterator[str]:
         name = f"test_{os.getpid()}_{next(_numbers)}"
         url = make_url(servers.database_url)
-        _execute(servers, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        # Its files are copied: a third of the work of writing them through the log.
+        copied = f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY FILE_COPY'
+        _execute(servers, copied)
         yield url.set(database=name).render_as_string(hide_password=False)
         _execute(servers, f'DROP DATABASE "{name}" WITH (FORCE)')
 

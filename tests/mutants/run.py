@@ -1,7 +1,8 @@
 """Mutation testing: ``make mutants``, or some files of it: ``make mutants ARGS=policy/times/period.py``.
 
-mutmut changes one thing of a function at a time and runs the near tests that pass through it. What it found
-is kept in ``build/mutants``, so that a run that was stopped, or came to the end of its time, goes on there.
+mutmut writes the mutants, each with one thing changed in one function; ``warm.py`` runs the near tests that
+pass through it. What it found is kept in ``build/mutants``: a run that was stopped, or came to the end
+of its time, goes on there.
 What an operator reads (``M(...)``) is not mutated: the catalogue's tests see to it. Decorated functions and
 what stands outside functions are not either: mutmut cannot.
 """
@@ -16,9 +17,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -30,23 +32,16 @@ FOLDER = ROOT / "build" / "mutants"
 PACKAGES = ("backup", "celery_app", "cli", "dashboard", "db", "docs", "embedded", "notify", "policy", "tape")
 COPIED = (*PACKAGES, "tasks", "tests", "docker", "systemd")
 PLAIN = ("setup.cfg", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md")
-STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "untested", 33: "untested", 24: "hung", 36: "hung"}
+STATUS: dict[int | None, str] = {
+    0: "survived",
+    1: "killed",
+    3: "killed",
+    5: "untested",
+    33: "untested",
+    24: "hung",
+    36: "hung",
+}
 STATUS |= {-24: "hung", 152: "hung", 255: "hung", None: "open", 2: "open"}
-MUTMUT = """
-import sys
-import mutmut.__main__ as mutmut
-from mutmut.mutation import file_mutation
-
-file_mutation.NEVER_MUTATE_FUNCTION_CALLS.add("M")
-collected = mutmut.collect_source_file_mutation_data
-
-def only_open(*, mutant_names):
-    found, by_path = collected(mutant_names=mutant_names)
-    return [each for each in found if each[2] in OPEN], by_path
-
-mutmut.collect_source_file_mutation_data = only_open
-mutmut.cli()
-"""
 DIFFS = """
 import json, sys
 from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -72,7 +67,9 @@ def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="all that near.py names, if none is given")
     parser.add_argument("--minutes", type=float, default=60.0, help="for each group of files; then it stops")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
+    parser.add_argument(
+        "--tests", type=int, default=1000, help="the nearest ones that a mutant is tried with"
+    )
     parser.add_argument("--again", action="store_true", help="also what has survived before, for new tests")
     parser.add_argument("--report", action="store_true", help="only what is known from before")
     return parser.parse_args()
@@ -103,7 +100,7 @@ def _alone(folder: Path, group: Group, files: list[str], asked: argparse.Namespa
     if not asked.report:
         _copy(folder)
         _configure(folder, group)
-        _run(folder, asked, [f"{file[:-3].replace('/', '.')}.x*" for file in files if asked.files])
+        _run(folder, asked, group, files)
     return _report(folder, files)
 
 
@@ -121,8 +118,7 @@ def _copy(folder: Path) -> None:
         for path in sorted(kept.rglob("*")):
             if path.is_file() and not (ROOT / path.relative_to(folder)).exists():
                 path.unlink()
-                # A function of another file now: which tests pass through it is asked anew.
-                (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+                (folder / "mutants" / path.relative_to(folder)).unlink(missing_ok=True)
     for name in PLAIN:
         shutil.copy2(ROOT / name, folder / name)
 
@@ -146,12 +142,19 @@ def _configure(folder: Path, group: Group) -> None:
         file.write(f"\n[mutmut]\n{text}")
 
 
-def _run(folder: Path, asked: argparse.Namespace, names: list[str]) -> None:
-    program = f"OPEN = {TRIED_AGAIN if asked.again else NOT_TRIED}\n{MUTMUT}"
-    command = [sys.executable, "-c", program, "run", "--max-children", str(asked.processes), *names]
+def _run(folder: Path, asked: argparse.Namespace, group: Group, files: list[str]) -> None:
+    tried = TRIED_AGAIN if asked.again else NOT_TRIED
+    order = {"files": files, "tests": list(group.tests), "tried": tried, "most": asked.tests}
     log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+    with log.open("ab") as output, _memory() as quick:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "tests" / "mutants" / "warm.py", json.dumps(order)],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": quick},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         try:
             code = process.wait(asked.minutes * 60)
         except subprocess.TimeoutExpired:
@@ -162,7 +165,17 @@ def _run(folder: Path, asked: argparse.Namespace, names: list[str]) -> None:
         finally:
             _end(process)
     if code:
-        raise SystemExit(f"mutmut ended with {code}: see {log}")
+        raise SystemExit(f"The trial of the mutants ended with {code}: see {log}")
+
+
+@contextmanager
+def _memory() -> Iterator[str]:
+    """A folder for the servers' files, in memory where there is such a place."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None, prefix="tl-") as name:
+        # The servers' own account passes through it.
+        Path(name).chmod(0o755)
+        yield name
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
