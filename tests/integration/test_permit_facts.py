@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
+from db import freezes, leaps
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun, Notes, Options, RunEvent, now
+from db.models import ChainRun, ClockMark, Notes, Options, RunEvent, now
+from db.schedules import schedules
 from db.tapes import cartridges, erasable, permits
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, TapePolicy
-from policy.tapes.permit import Denial
+from policy.tapes.permit import Denial, FormatFacts
 from tests.integration.test_permits import ALLOWED, NOVEMBER, run_at, stored_on, tape
 
 SET = "20241015T000000Z-0001"
@@ -344,3 +348,64 @@ def test_a_label_that_is_to_be_kept(database: Database) -> None:
         assert permits.label_for(session, run, tape("m9", "TP20241015"), NOVEMBER) == "TP20251101"
         with pytest.raises(UsageError):
             permits.label_for(session, run, tape("m9", "x y"), NOVEMBER)
+
+
+def test_the_rules_get_every_fact_of_a_run(database: Database) -> None:
+    """Whose run and period it is, what was named, what is frozen; as of the tape that it has seen."""
+    policy = TapePolicy.parse("pool:yearly")
+    with database.transaction() as session:
+        run = about_to_format(session)
+        run.period = "2025-11"
+        run.options, run.notes = Options(erase_label="TP20241015"), Notes(erase_sets=(SET,))
+        seen = cartridges.tape_facts(session, TAPE)
+        facts = permits.facts_of(session, run, seen, policy, NOVEMBER)
+        expected = FormatFacts(
+            seen, seen.identity, policy, NOVEMBER, run.id, "2025-11", "TP20241015", frozenset({SET})
+        )
+        assert facts == expected
+        run.options, run.notes = Options(), Notes()
+        bare = replace(expected, named_label=None, named_sets=None)
+        assert permits.facts_of(session, run, seen, policy, NOVEMBER) == bare
+        freezes.freeze(session, "now", "me", "why")
+        assert permits.facts_of(session, run, seen, policy, NOVEMBER) == replace(
+            bare, frozen=freezes.why(session)
+        )
+
+
+def test_the_rules_get_every_fact_of_a_run_to_come(database: Database) -> None:
+    """Its period is that of the moment, in the schedule's zone; it has no number and has written nothing."""
+    moment = datetime(2025, 10, 31, 20, 0, tzinfo=UTC)
+    with database.transaction() as session:
+        about_to_format(session)
+        row = schedules.put(
+            session, "s", drive="tape0", sources=["/data"], tape_policy="rotate", time_zone="Asia/Shanghai"
+        )
+        seen = cartridges.tape_facts(session, TAPE)
+        expected = FormatFacts(
+            seen, seen.identity, TapePolicy.parse("rotate"), moment, None, "2025-11", "TP20241015"
+        )
+        assert permits.facts_for(session, row, seen, moment, "TP20241015") == expected
+        assert permits.facts_for(session, row, seen, moment) == replace(expected, named_label=None)
+
+
+def test_a_clock_that_leapt_is_a_fact_of_now(database: Database) -> None:
+    """Whatever moment is asked about."""
+    with database.transaction() as session:
+        run = about_to_format(session)
+        session.query(ClockMark).update({"seen_at": now() - timedelta(days=4000)})
+        facts = permits.facts_of(
+            session, run, cartridges.tape_facts(session, TAPE), TapePolicy.parse("rotate"), NOVEMBER
+        )
+        doubt = leaps.doubt(session, now())
+        assert doubt
+        assert facts.clock_doubt
+        assert facts.clock_doubt.id == doubt.id
+
+
+def test_a_label_promised_to_this_run_is_free_for_it(database: Database) -> None:
+    """And for no other."""
+    with database.transaction() as session:
+        run, other = run_at(session, "tape0"), run_at(session, "tape1")
+        permits.store(session, run, tape("m1"), "TP20251101", ALLOWED)
+        assert permits.label_for(session, run, tape("m2"), NOVEMBER) == "TP20251101"
+        assert permits.label_for(session, other, tape("m2"), NOVEMBER) == "TP20251102"

@@ -33,6 +33,8 @@ GROUPS = (
             "db/runs/starting.py",
             "db/runs/admission.py",
             "db/runs/steps.py",
+            "db/runs/lookup.py",
+            "db/runs/precedence.py",
             "db/tapes/cartridges.py",
             "tasks/periodic/recover.py",
             "tasks/drive/tape_rules.py",

@@ -172,14 +172,18 @@ class Warm:
 
     def _chosen(self, function: str) -> Iterator[str]:
         """First what has killed before, then who speaks of the function or its module, then what is short
-        and passes through little else."""
-        kills, left = self.killers[function], ALL_SECONDS
+        and passes through little else. Of one test with many parameters the first two count."""
+        kills, left, seen = self.killers[function], ALL_SECONDS, Counter[str]()
 
-        def order(name: str) -> tuple[int, int, float]:
-            each = self.passed[name]
-            return -kills[name], _distance(self.items[name], function), each.seconds * len(each.functions)
+        def cost(name: str) -> float:
+            return self.passed[name].seconds * len(self.passed[name].functions)
 
-        for name in sorted(self.through[function], key=order)[: self.most]:
+        places: dict[str, tuple[int, int]] = {}
+        for name in sorted(self.through[function], key=cost):
+            test = name.partition("[")[0]
+            places[name] = -kills[name], _distance(self.items[name], function) + seen[test] // 2
+            seen[test] += 1
+        for name in sorted(places, key=places.__getitem__)[: self.most]:
             seconds = self.passed[name].seconds
             if seconds <= EACH_SECONDS and seconds <= left:
                 left -= seconds
