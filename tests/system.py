@@ -128,13 +128,21 @@ class System:
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "celery_app", *arguments],
-                env=self.environment,
+                self.command(name, sys.executable, "-m", "celery", "-A", "celery_app", *arguments),
+                env=self.environment_of(name),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """How a process of this name is started: on this host, unless a test has several."""
+        return list(arguments)
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """What a process of this name has in its environment."""
+        return self.environment
 
     def log(self, name: str) -> bytes:
         path = self.folder / f"{name}.log"

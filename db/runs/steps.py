@@ -91,12 +91,13 @@ def beat(
 
     ``moved``: it has made progress since the last time. Raises LostClaim.
     """
-    _touch(session, held, heartbeat_at=now())
     values: dict[str, Any] = {} if progress is None else {"progress": progress}
     if moved:
         values["moved_at"] = now()
     if values:
+        # The run before the step, as everywhere: in the other order two would block each other.
         session.execute(update(ChainRun).where(ChainRun.id == held.run_id).values(**values))
+    _touch(session, held, heartbeat_at=now())
     asked = session.scalar(select(ChainRun.cancel_requested_at).where(ChainRun.id == held.run_id))
     return asked is not None
 

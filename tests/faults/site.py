@@ -79,8 +79,7 @@ class Site(System):
     """Control worker, tape worker and beat, on a Redis and a PostgreSQL that a test may break."""
 
     def __init__(self, folder: Path) -> None:
-        self.redis = Redis(folder / "servers")
-        self.postgres = Postgres(folder / "servers", durable=False)
+        self.redis, self.postgres = self._servers(folder / "servers")
         self.catcher = Catcher()
         self.start_servers()
         super().__init__(
@@ -96,6 +95,9 @@ class Site(System):
         sample.make(self.source, large=700 << 10, small=24)
         sample.make(self.source / "more", large=700 << 10, small=24)
         self.runs = 0
+
+    def _servers(self, folder: Path) -> tuple[Redis, Postgres]:
+        return Redis(folder), Postgres(folder, durable=False)
 
     def _configure(self) -> None:
         settings = SETTINGS.format(

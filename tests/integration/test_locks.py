@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -192,3 +194,24 @@ def test_a_heart_slower_than_its_patience_is_refused(monkeypatch: pytest.MonkeyP
         settings.load()
     monkeypatch.undo()
     settings.SOURCE.forget()
+
+
+def test_a_heartbeat_locks_the_run_before_its_step(database: Database) -> None:
+    """As the worker that finishes the step does: the two never block each other."""
+    number = begun(database, "a")
+    with database.transaction() as session:
+        held = steps.claim(session, number, transitions.get(session, number).dispatch, Step.PRECHECK, "w")
+    assert held
+    with database.transaction() as session:
+        transitions.get(session, number, lock=True)
+        heartbeat = threading.Thread(target=_beat, args=(database.url, held))
+        heartbeat.start()
+        while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            time.sleep(0.01)
+        steps.hold(session, held)
+    heartbeat.join()
+
+
+def _beat(url: str, held: steps.Claim) -> None:
+    with Database(url).transaction() as session:
+        steps.beat(session, held, moved=True)

@@ -1,0 +1,90 @@
+"""Control host and drive host that do not reach each other for a while, in every step of a run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults import scene as at
+from tests.faults import two_hosts
+from tests.faults.proof import SUCCESS, prove
+from tests.faults.scene import Place, Scene
+from tests.faults.two_hosts import TwoHosts
+
+WHY_NOT = two_hosts.missing()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+SHORT = 5.0
+"""Seconds: longer than a step may be silent, shorter than a host that counts as gone."""
+LONG = 150.0
+"""Longer than either side waits for a silent host (``db.engine.GONE_AFTER``)."""
+LOSS = 0.1
+"""The share of packets; each is sent again after 0.2 s or more."""
+
+PLACES = [
+    at.PRECHECK,
+    at.RECORD,
+    at.PERMITTED,
+    at.FORMAT,
+    at.FORMATTED,
+    at.LABEL,
+    at.ARCHIVE,
+    at.SEALED,
+    at.COPYING,
+    at.COMPLETE,
+    at.NOTIFY,
+]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[TwoHosts]:
+    """Two hosts, used by one test after the other."""
+    folder = Path(tempfile.mkdtemp(prefix="tl-"))
+    folder.chmod(0o755)
+    site = TwoHosts(folder)
+    try:
+        site.open()
+        yield site
+    finally:
+        site.close()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_a_short_cut(hosts: TwoHosts, place: Place) -> None:
+    """The step's worker is taken for dead, while its tape moves on; formatted once, catalogued once."""
+    _cut(hosts, place, SHORT)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_a_long_cut(hosts: TwoHosts, place: Place) -> None:
+    """Each host has given the other up before the cable is whole again."""
+    _cut(hosts, place, LONG)
+
+
+def _cut(hosts: TwoHosts, place: Place, seconds: float) -> None:
+    scene = Scene(hosts, tape=place.tape, faults=place.faults)
+    with place.held(scene):
+        hosts.cable.cut()
+    time.sleep(seconds)
+    hosts.cable.heal()
+    prove(scene, SUCCESS)
+
+
+@pytest.mark.parametrize("place", [at.PRECHECK, at.FORMAT, at.ARCHIVE], ids=str)
+def test_a_line_that_loses_packets(hosts: TwoHosts, place: Place) -> None:
+    """Slow from here to the end of the run."""
+    scene = Scene(hosts, tape=place.tape, faults=place.faults)
+    with place.held(scene):
+        hosts.cable.lose(LOSS)
+    try:
+        prove(scene, SUCCESS)
+    finally:
+        hosts.cable.heal()
