@@ -27,7 +27,6 @@ from typing import Any
 import mutmut.__main__ as generation
 import pytest
 from _pytest.runner import runtestprotocol
-from mutmut.configuration import config
 from mutmut.mutation import file_mutation
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
@@ -70,8 +69,14 @@ def generate() -> None:
     file_utils.copy_src_dir()
     file_utils.copy_also_copy_files()
     file_utils.setup_source_paths()
+    begun = Path("generating")
+    if begun.exists():
+        # The last time was cut off, perhaps in the middle of a file, which is newer than its source.
+        for path in file_utils.walk_mutatable_files():
+            (Path("mutants") / path).unlink(missing_ok=True)
+    begun.touch()
     generation.create_mutants(1)
-    config()
+    begun.unlink()
 
 
 class Warm:
@@ -95,6 +100,8 @@ class Warm:
         hypothesis.settings.load_profile("mutants")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted(f"{session.testsfailed} files of tests cannot be loaded")
         set_mutant_under_test("")
         self.items = {item.nodeid: item for item in session.items}
         self._start_servers(session.items)
@@ -122,7 +129,7 @@ class Warm:
         """What each test takes and passes through: asked once for a test's file and for these functions."""
         known = json.loads(self.memory.read_text()) if self.memory.exists() else {}
         functions = sorted(name for file in self.files for name in _functions(Path(f"{file}.meta")))
-        if not set(functions) <= set(known.get("functions", ())):
+        if not known or not set(functions) <= set(known["functions"]):
             known = {"functions": functions, "tests": {}}
         found = {name: self._passed_by(item, known) for name, item in self.items.items()}
         return {name: each for name, each in found.items() if each is not None}

@@ -169,3 +169,37 @@ def test_the_newest_full_backup_of_one_schedule_is_not_that_of_another() -> None
     given = stock(tape("TP20251101", "2026-01-01"), newest="TP20251101-0")
     months = [of_another(run(f"{month}-01", policy="rotate", days=400)) for month in ("2026-12", "2027-01")]
     assert tapes(given, *months) == [None, None]
+
+
+def test_a_tape_without_a_label_has_none_when_it_is_appended_to() -> None:
+    """Nobody is told to write one on it."""
+    vault = tape("VAULT", "2027-12-01", pool="vault")
+    bare = replace(vault, facts=replace(vault.facts, label=None))
+    planned = run("2026-12-01", policy="pool:vault", kind="incremental")
+    [entry] = play(stock(bare, newest="VAULT-0"), [planned])
+    assert (entry.tape_id, entry.label, entry.format) == ("VAULT", "", False)
+
+
+def test_a_tape_with_a_name_of_its_own_is_asked_for_by_it_again() -> None:
+    """Whatever its label; a format gives it both."""
+    vault = tape("VAULT", "2026-11-10", pool="vault")
+    named = replace(vault, facts=replace(vault.facts, label="TP20251101"))
+    given = stock(named, newest="VAULT-0")
+    appended = [run(f"2026-11-0{day}", policy="pool:vault", kind="incremental") for day in (2, 3)]
+    found = [*play(given, appended)]
+    assert [(entry.tape_id, entry.label) for entry in found] == [("VAULT", "TP20251101")] * 2
+
+
+def test_a_tape_in_the_drive_that_a_run_formats_is_left_by_it() -> None:
+    """The next run finds it under a label that it does not have yet."""
+    runs = [run("2026-12-01", policy="rotate"), run("2026-12-02", policy="rotate")]
+    found = [*play(stock(loaded=tape("TP20251101", "2026-11-15")), runs)]
+    assert [(entry.format, entry.insert, entry.is_left) for entry in found] == [
+        (True, False, False), (False, False, True),
+    ]  # fmt: skip
+
+
+def test_each_later_set_counts_once_however_often_a_tape_is_looked_at() -> None:
+    """Three are kept: the first tape comes round with the fifth month."""
+    monthly = [run(f"2026-{month:02}-01", policy="rotate", days=None, keep=3) for month in range(5, 11)]
+    assert tapes(stock(), *monthly) == [None, None, None, None, "TP20260501", "TP20260601"]

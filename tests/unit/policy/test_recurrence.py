@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.errors import UsageError
-from policy.schedule import when
+from policy.schedule import table, when
 from policy.times.period import ScheduleType
 from policy.times.recurrence import (
     COUNTED,
@@ -77,6 +77,8 @@ def utc(text: str) -> datetime:
          ["2026-11-29T22:00", "2026-12-06T22:00"]),
         ("monthly", "UTC", {"day": 31, "at": "22:00"}, "2028-01-01T00:00",
          ["2028-01-31T22:00", "2028-02-29T22:00", "2028-03-31T22:00", "2028-04-30T22:00"]),
+        ("monthly", "Asia/Shanghai", {"day": 1, "at": "02:00"}, "2026-11-24T00:00",
+         ["2026-11-30T18:00", "2026-12-31T18:00"]),
         ("monthly", "UTC", {"day": "last", "at": "22:00"}, "2026-02-01T00:00", ["2026-02-28T22:00"]),
         ("monthly", "UTC", {"day": "first weekday", "at": "01:00"}, "2026-01-31T00:00",
          ["2026-02-02T01:00", "2026-03-02T01:00", "2026-04-01T01:00"]),
@@ -186,3 +188,13 @@ def test_an_unknown_time_zone_is_refused() -> None:
     """A zone that this host does not know stops the schedule, not the program."""
     with pytest.raises(UsageError, match="time_zone: 'Mars/Olympus' is not a time zone"):
         rule("daily", "Mars/Olympus", at="02:00")
+
+
+@pytest.mark.parametrize(("kind", "given_"), [
+    ("interval", {"every": "6h"}), ("interval", {"every": "6h", "start": "2026-12-01T02:00"}),
+    ("monthly", {"day": "last", "at": "02:00"}), ("manual", {}),
+])  # fmt: skip
+def test_what_is_stored_of_a_rule_is_what_the_file_has(kind: str, given_: dict[str, Any]) -> None:
+    """Beside its type, which has a column of its own; what the file leaves out is left out."""
+    read = table.read(when.MODELS[ScheduleType(kind)], {"type": kind, **given_}, "when")
+    assert read.config() == given_
