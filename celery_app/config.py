@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from celery.schedules import schedule
@@ -9,6 +10,7 @@ from celery.schedules import schedule
 from celery_app.queues import CONTROL, TAPE, queue
 from celery_app.sections import is_encrypted
 from celery_app.settings import Settings
+from db.engine import GONE_AFTER
 from embedded.redis import Redis
 
 VISIBILITY_SECONDS = 7 * 24 * 3600
@@ -42,6 +44,23 @@ def broker_tls(settings: Settings) -> dict[str, Any] | None:
     return checked
 
 
+def keepalive_options() -> dict[int, int]:
+    """Options of a connection to the broker, so that a silent host counts as gone as soon as on one to the
+    database.
+
+    Without them a worker that was cut off takes no messages for minutes after the network is back, and for
+    two hours if the broker has meanwhile forgotten the connection.
+    """
+    wanted = {
+        "TCP_KEEPIDLE": 30,
+        "TCP_KEEPINTVL": 10,
+        "TCP_KEEPCNT": 3,
+        # In milliseconds. Windows and macOS have no such option.
+        "TCP_USER_TIMEOUT": GONE_AFTER * 1000,
+    }
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
+
+
 def celery_config(settings: Settings) -> dict[str, Any]:
     """All settings of the Celery application."""
     drives = dict.fromkeys([TAPE, *(settings.queue_of(name) for name in settings.drive_names)])
@@ -52,6 +71,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": VISIBILITY_SECONDS,
             "global_keyprefix": KEY_PREFIX,
             "socket_keepalive": True,
+            "socket_keepalive_options": keepalive_options(),
             "socket_connect_timeout": 10,
             "health_check_interval": 25,
         },

@@ -36,6 +36,7 @@ TITLES = {
     "waiting_for_tape": "waits for a tape",
     "format_warning": "goes on without a format",
     "cancelled": "cancelled",
+    "stalled": "stands still",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import tasks
 from celery_app.celery import app
 from celery_app.config import VISIBILITY_SECONDS, celery_config
 from celery_app.settings import Settings
+from db.engine import GONE_AFTER
 from db.states import Step
 
 WEEK = 7 * 24 * 3600
@@ -36,6 +38,14 @@ def test_nothing_is_delivered_again(tmp_path: Path) -> None:
     assert not config.get("result_backend")
     names = [(queue.name, queue.exchange.name, queue.routing_key) for queue in config["task_queues"]]
     assert all(len(set(parts)) == 1 for parts in names), names
+
+
+def test_a_silent_broker_counts_as_gone_as_soon_as_a_silent_database(tmp_path: Path) -> None:
+    """A worker that was cut off takes messages again soon after the network is back."""
+    options = celery_config(Settings(state_dir=tmp_path))["broker_transport_options"]
+    assert options["socket_keepalive"]
+    assert options["socket_keepalive_options"][socket.TCP_USER_TIMEOUT] == GONE_AFTER * 1000
+    assert options["socket_keepalive_options"][socket.TCP_KEEPIDLE] <= GONE_AFTER
 
 
 def test_publishing_outlasts_ten_minutes(tmp_path: Path) -> None:
