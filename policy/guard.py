@@ -269,26 +269,24 @@ def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
     known = source.known
     if known is None or known < MIN_FILES:
         return
-    if limits.deleted is not None and _is_beyond(source.deleted, known, limits.deleted):
-        text = M(
-            "Of {known} files of source {source}, {count} are deleted: {share} %.",
-            known=f"{known:,}",
-            source=source.path,
-            count=f"{source.deleted:,}",
-            share=_shown(source.deleted, known),
+    for rule, count, limit, names in (
+        (Rule.DELETED, source.deleted, limits.deleted, source.deleted_names),
+        (Rule.CHANGED, source.changed, limits.changed, source.changed_names),
+    ):
+        if limit is None or not _is_beyond(count, known, limit):
+            continue
+        facts = {
+            "known": f"{known:,}",
+            "source": source.path,
+            "count": f"{count:,}",
+            "share": _shown(count, known),
+        }
+        text = (
+            M("Of {known} files of source {source}, {count} are deleted: {share} %.", **facts)
+            if rule is Rule.DELETED
+            else M("Of {known} files of source {source}, {count} have changed: {share} %.", **facts)
         )
-        share = _share(source.deleted, known)
-        yield Doubt(Rule.DELETED, source.path, text, share, source.deleted_names)
-    if limits.changed is not None and _is_beyond(source.changed, known, limits.changed):
-        text = M(
-            "Of {known} files of source {source}, {count} have changed: {share} %.",
-            known=f"{known:,}",
-            source=source.path,
-            count=f"{source.changed:,}",
-            share=_shown(source.changed, known),
-        )
-        share = _share(source.changed, known)
-        yield Doubt(Rule.CHANGED, source.path, text, share, source.changed_names)
+        yield Doubt(rule, source.path, text, _share(count, known), names)
 
 
 def _is_beyond(part: int, whole: int, limit: float) -> bool:
