@@ -11,8 +11,7 @@ from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
 from db import freezes
-from policy.errors import UsageError
-from policy.message import M, Message
+from policy.message import M
 
 
 def freeze(
@@ -26,9 +25,9 @@ def freeze(
     Use it while nobody knows which data will be needed, for example after files were encrypted or deleted.
     Backups continue on tapes that can be appended to; a run that needs a format waits, or fails.
     """
-    _ask_why(why, M("Write why no tape may be formatted."))
+    reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
-        made = freezes.freeze(session, name, person.name(), why.strip())
+        made = freezes.freeze(session, name, person.name(), reason)
         found = freezes.as_json(made)
     if as_json:
         output.print_json(found)
@@ -47,9 +46,9 @@ def unfreeze(
     as_json: AsJson = False,
 ) -> None:
     """Lift a freeze. If it was the last one, tapes are formatted again, and waiting runs continue."""
-    _ask_why(why, M("Write why tapes may be formatted again."))
+    reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
-        lifted = freezes.as_json(freezes.lift(session, name, person.name(), why.strip()))
+        lifted = freezes.as_json(freezes.lift(session, name, person.name(), reason))
         left = [each.name for each in freezes.standing(session)]
     if as_json:
         output.print_json({**lifted, "left": left})
@@ -57,8 +56,3 @@ def unfreeze(
     output.say(M("Freeze '{name}' is lifted.", name=name))
     if left:
         output.say(M("Formats stay frozen: {names}.", names=", ".join(left)), style="yellow")
-
-
-def _ask_why(why: str, remedy: Message) -> None:
-    if not why.strip():
-        raise UsageError(M("--why is missing or empty."), remedy)

@@ -290,12 +290,11 @@ def accept(
     It has written nothing so far. Other doubts than the present ones hold it again. If the sources are not
     right, repair them and retry the run: it checks them once more.
     """
-    if not why.strip():
-        raise UsageError(M("--why is empty."), M("Write why the sources are right as they are."))
+    reason = person.reason(why)
     with stack.database():
         from tasks import chain  # noqa: PLC0415 - loading Celery takes half a second
 
-        run = chain.accept(run_id, requested_by=person.name(), why=why.strip(), brief=True)
+        run = chain.accept(run_id, requested_by=person.name(), why=reason, brief=True)
     if as_json:
         output.print_json({"id": run.id, "state": run.state.value})
     else:
@@ -313,10 +312,9 @@ def dismiss(
 ) -> None:
     """Dismiss a failed run: it needs no more attention, stays FAILED, and 'retry --all-failed' skips it. A
     later success of the same work does that automatically."""
-    if not why.strip():
-        raise UsageError(M("--why: the reason is missing."), M("Name it: it stands in the run's story."))
+    reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
-        run = failures.dismiss(session, run_id, requested_by=person.name(), why=why.strip())
+        run = failures.dismiss(session, run_id, requested_by=person.name(), why=reason)
         state = run.state.value
     if as_json:
         output.print_json({"id": run_id, "state": state})

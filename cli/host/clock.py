@@ -12,7 +12,6 @@ from cli.render import output
 from cli.render.output import AsJson, examples
 from db import leaps
 from db.models import now
-from policy.errors import UsageError
 from policy.message import M
 
 app = typer.Typer(no_args_is_help=True)
@@ -35,10 +34,9 @@ def confirm(
     No tape is formatted until then, because a clock that is far ahead makes every kept set look expired.
     Compare it with another clock first. The database records who confirmed it, when and why.
     """
-    if not why.strip():
-        raise UsageError(M("--why is empty."), M("Write why the time has gone on so far."))
+    reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
-        mark = leaps.confirm(session, now(), person.name(), why.strip())
+        mark = leaps.confirm(session, now(), person.name(), reason)
         found = {
             "now": mark.begun_at.isoformat(),
             "last_seen": None,

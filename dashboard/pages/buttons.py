@@ -55,6 +55,13 @@ class Button(Page):
         return self.get_body_argument("why", "").strip()[:500] or None
 
 
+def needed_reason(why: str | None) -> str:
+    """The reason that somebody gave for a deed. Raises NotAllowed if there is none."""
+    if why is None:
+        raise NotAllowed(M("The reason is missing."), M("Write the reason: it is kept with your name."))
+    return why
+
+
 class Retry(Button):
     """Continue a failed run."""
 
@@ -292,8 +299,7 @@ def _doubted(session: Session, run_id: int) -> tuple[Message, str]:
 
 
 def _check_held(session: Session, run_id: int, seen: str, why: str | None) -> None:
-    if why is None:
-        raise NotAllowed(M("The reason is missing."), M("Name it: it is kept with the backup set."))
+    needed_reason(why)
     if transitions.get(session, run_id).state is RunState.HELD:
         _check_unchanged(session, run_id, seen)
 
@@ -312,10 +318,9 @@ def _check_unchanged(session: Session, run_id: int, seen: str) -> None:
 
 
 def _dismiss(session: Session, run_id: int, seen: str, who: str, why: str | None) -> None:
-    if why is None:
-        raise NotAllowed(M("The reason is missing."), M("Name it: it stands in the run's story."))
+    reason = needed_reason(why)
     _check_unchanged(session, run_id, seen)
-    failures.dismiss(session, run_id, requested_by=who, why=why)
+    failures.dismiss(session, run_id, requested_by=who, why=reason)
 
 
 def _moment(seen: str) -> datetime:

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from dashboard.pages.buttons import Button
+from dashboard.pages.buttons import Button, needed_reason
 from db import freezes
 from db.errors import NotAllowed
 from policy.message import M
@@ -35,7 +35,7 @@ class Freeze(Button):
         who, why = self.user, self.reason()
 
         def do(session: Session) -> str:
-            return freezes.freeze(session, None, who, _named(why)).name
+            return freezes.freeze(session, None, who, needed_reason(why)).name
 
         log.info("formats are frozen", name=await self.ask(do), by=who)
         self.redirect(self.link("today"), status=HTTPStatus.SEE_OTHER)
@@ -66,12 +66,6 @@ class Unfreeze(Button):
     @authenticated
     async def post(self, name: str) -> None:
         who, why = self.user, self.reason()
-        await self.ask(lambda session: freezes.lift(session, name, who, _named(why)))
+        await self.ask(lambda session: freezes.lift(session, name, who, needed_reason(why)))
         log.info("a freeze is lifted", name=name, by=who)
         self.redirect(self.link("today"), status=HTTPStatus.SEE_OTHER)
-
-
-def _named(why: str | None) -> str:
-    if why is None:
-        raise NotAllowed(M("The reason is missing."), M("Name it: it is kept with the freeze."))
-    return why
