@@ -126,6 +126,7 @@ class Database:
         ``patience``: seconds after which DatabaseUnavailable is raised. ``work`` must be correct if its
         transaction is done twice: the first may have been committed when the connection broke.
         """
+        # tenacity has this loop, and loads asyncio and tornado into every command for it.
         given_up_at = time.monotonic() + patience
         for failures in count(1):
             try:
