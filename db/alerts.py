@@ -1,6 +1,6 @@
 """Everything that needs somebody: problems that do not solve themselves, and tasks that are due soon.
 
-This is the only such list: the page Today, ``tapeline status`` and ``/metrics`` ask here.
+This is the only such list: the page Today, the commands ``status`` and ``doctor``, and ``/metrics`` ask here.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
@@ -37,11 +38,32 @@ SOON = timedelta(days=2)
 """How long before a run the tape that it needs is requested."""
 
 
+class Topic(StrEnum):
+    """What an alert is about."""
+
+    CLOCK = "clock"
+    FREEZE = "freeze"
+    RUN = "run"
+    START = "start"
+    """Whether schedules start their runs."""
+    BACKUP = "backup"
+    """A backup that a schedule owes."""
+    DRIVE = "drive"
+    TAPE = "tape"
+    SET = "set"
+    CHANNEL = "channel"
+    SETTINGS = "settings"
+    """Those that a process uses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One thing that needs somebody, and what it is about."""
 
     message: Message
+    topic: Topic
+    remedy: Message | None = None
+    """What to do, unless the message names it."""
     is_urgent: bool = True
     """Something went wrong, or waits; otherwise it only needs preparation."""
     run: int | None = None
@@ -111,13 +133,14 @@ def current(session: Session, is_silent: Callable[[datetime], bool]) -> list[Ale
 def _clock(session: Session, moment: datetime) -> Iterator[Alert]:
     doubt = leaps.doubt(session, moment)
     if doubt is not None:
-        yield Alert(doubt)
+        remedy = M("Is that the time? Then: tapeline clock confirm --why TEXT")
+        yield Alert(doubt, Topic.CLOCK, remedy)
 
 
 def _frozen(session: Session) -> Iterator[Alert]:
     for freeze in freezes.standing(session):
         text = M("Formats are frozen ({name}): {reason}", name=freeze.name, reason=freeze.reason)
-        yield Alert(text, run=freeze.run_id, freeze=freeze.name)
+        yield Alert(text, Topic.FREEZE, run=freeze.run_id, freeze=freeze.name)
 
 
 def standing_still(session: Session) -> list[dict[str, Any]]:
@@ -134,13 +157,13 @@ def _standing_still(session: Session) -> Iterator[Alert]:
     for each in standing_still(session):
         run = transitions.get(session, each["run"])
         text = M("{what} stands still: {reason}", what=_what(run), reason=each["reason"])
-        yield Alert(text, run=run.id, drive=run.drive)
+        yield Alert(text, Topic.RUN, run=run.id, drive=run.drive)
 
 
 def _held(session: Session) -> Iterator[Alert]:
     for run in holds.held_runs(session):
         text = M("{what} does not go on: {reason}", what=_what(run), reason=holds.why(run).to_json())
-        yield Alert(text, run=run.id, may_release=True)
+        yield Alert(text, Topic.RUN, run=run.id, may_release=True)
 
 
 def _doubted(session: Session) -> Iterator[Alert]:
@@ -150,20 +173,20 @@ def _doubted(session: Session) -> Iterator[Alert]:
             what=_what(run),
             reason=run.reason or "",
         )
-        yield Alert(text, run=run.id, may_accept=True)
+        yield Alert(text, Topic.RUN, run=run.id, may_accept=True)
 
 
 def _waiting(session: Session) -> Iterator[Alert]:
     for run in _runs(session, ChainRun.state == RunState.WAITING_FOR_TAPE, ~ChainRun.is_held):
         text = M("{what} waits for a tape: {reason}", what=_what(run), reason=run.reason or "")
-        yield Alert(text, run=run.id, drive=run.drive)
+        yield Alert(text, Topic.RUN, run=run.id, drive=run.drive)
 
 
 def _failed(session: Session, moment: datetime, of_schedules: list[ChainRun]) -> Iterator[Alert]:
     by_hand = failures.of_no_schedule(session, moment - LATELY)
     for run in sorted([*of_schedules, *by_hand], key=lambda run: -run.id):
         text = M("{what} has failed: {reason}", what=_what(run), reason=run.reason or "")
-        yield Alert(text, run=run.id, may_retry=True)
+        yield Alert(text, Topic.RUN, run=run.id, may_retry=True)
 
 
 def _runs(session: Session, *conditions: object) -> list[ChainRun]:
@@ -188,29 +211,30 @@ def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Aler
     """The state after a restore from a dump, or on a host where nobody started beat."""
     wrong = idle.all_off(rows) or idle.no_beat(session, rows)
     if wrong is not None:
-        yield Alert(wrong[0], schedule=rows[0].name)
-    for text, _ in [] if wrong else idle.not_by_itself(rows):
-        yield Alert(text, is_urgent=False, schedule=rows[0].name)
+        yield Alert(wrong[0], Topic.START, wrong[1], schedule=rows[0].name)
+    for text, remedy in [] if wrong else idle.not_by_itself(rows):
+        yield Alert(text, Topic.START, remedy, is_urgent=False, schedule=rows[0].name)
 
 
 def _without_a_backup(
     session: Session, rows: list[ScheduledTask], moment: datetime, named: set[str | None]
 ) -> Iterator[Alert]:
-    for name, text, _ in idle.without_a_backup(session, rows, moment):
+    for name, text, remedy in idle.without_a_backup(session, rows, moment):
         if name not in named:
-            yield Alert(text, is_urgent=False, schedule=name)
+            yield Alert(text, Topic.START, remedy, is_urgent=False, schedule=name)
 
 
 def _unplanned(rows: list[ScheduledTask], moment: datetime) -> Iterator[Alert]:
+    remedy = M("'tapeline schedule list' shows them; start beat with 'tapeline up'.")
     for row in rows:
         problem, due = planner.problem_of(row), planner.planned_time(row)
         if problem is not None:
             text = M("{name}: {problem}", name=row.name, problem=problem.to_json())
-            yield Alert(text, schedule=row.name, may_release=row.is_held)
+            yield Alert(text, Topic.START, remedy, schedule=row.name, may_release=row.is_held)
         elif due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("{name} was due {at} and has not started: is beat running?", name=row.name, at=at)
-            yield Alert(text, schedule=row.name)
+            yield Alert(text, Topic.START, remedy, schedule=row.name)
 
 
 def _owed(
@@ -229,7 +253,7 @@ def _owed(
         if due is not None and moment - due > planner.PUNCTUAL:
             at = planner.local(row, due)
             text = M("Schedule '{name}' owes a backup that was due {at}.", name=row.name, at=at)
-            yield Alert(text, schedule=row.name)
+            yield Alert(text, Topic.BACKUP, schedule=row.name)
 
 
 def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator[Alert]:
@@ -240,7 +264,7 @@ def _silent(session: Session, is_silent: Callable[[datetime], bool]) -> Iterator
                 drive=drive.name,
                 host=drive.host,
             )
-            yield Alert(text, drive=drive.name)
+            yield Alert(text, Topic.DRIVE, drive=drive.name)
 
 
 def _doubtful_tapes(session: Session) -> Iterator[Alert]:
@@ -261,12 +285,12 @@ def _doubtful_tapes(session: Session) -> Iterator[Alert]:
                 tape=tape.tape_id,
             )
         )
-        yield Alert(text, tape=tape.id)
+        yield Alert(text, Topic.TAPE, tape=tape.id)
 
 
 def _conditions(session: Session) -> Iterator[Alert]:
     for warning, drive, tape in warned_of(session):
-        yield Alert(warning, is_urgent=False, drive=drive, tape=tape)
+        yield Alert(warning, Topic.DRIVE if drive else Topic.TAPE, is_urgent=False, drive=drive, tape=tape)
 
 
 def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | None]]:
@@ -291,24 +315,29 @@ def _damaged(session: Session) -> Iterator[Alert]:
             set=stored.id,
             count=stored.damaged,
         )
-        yield Alert(text, tape=stored.cartridge_id)
+        yield Alert(text, Topic.SET, tape=stored.cartridge_id)
 
 
 def _channels(session: Session) -> Iterator[Alert]:
     for name, trouble in outbox.troubles(session).items():
         why = trouble["said"] or trouble["error"]
-        yield Alert(M("Channel {name} does not take messages: {error}", name=name, error=why), channel=name)
+        text = M("Channel {name} does not take messages: {error}", name=name, error=why)
+        remedy = M(
+            "Send one to see whether it goes through: tapeline notify test --channel {name}", name=name
+        )
+        yield Alert(text, Topic.CHANNEL, remedy, channel=name)
 
 
 def _untold(session: Session) -> Iterator[Alert]:
     """The process that delivers knows no channel."""
     deliverers = processes.deliverers(session)
     if deliverers and not any(process.channels for process in deliverers):
-        yield Alert(idle.NO_CHANNEL[0], is_urgent=False)
+        yield Alert(idle.NO_CHANNEL[0], Topic.CHANNEL, idle.NO_CHANNEL[1], is_urgent=False)
 
 
 def _behind(session: Session) -> Iterator[Alert]:
-    yield from map(Alert, processes.behind(session))
+    remedy = M("Correct the file, or start the process anew.")
+    yield from (Alert(text, Topic.SETTINGS, remedy) for text in processes.behind(session))
 
 
 def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
@@ -319,6 +348,5 @@ def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
         is_soon = entry.planned.at - moment <= SOON
         if is_soon and drive not in seen and (entry.insert or entry.fits is False):
             seen.add(drive)
-            yield Alert(
-                needs.preparation(entry), is_urgent=False, schedule=entry.planned.schedule, drive=drive
-            )
+            text = needs.preparation(entry)
+            yield Alert(text, Topic.TAPE, is_urgent=False, schedule=entry.planned.schedule, drive=drive)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,19 @@ from typing import Any
 import typer
 
 from celery_app import settings, wiring
-from cli.commands.schedules import trouble
 from cli.host import drive_checks, stack, wire_checks
 from cli.host.drive_checks import Wrong
 from cli.render import output
 from cli.render.output import AsJson
-from cli.render.troubles import in_trouble
+from cli.render.troubles import in_hold, in_trouble
 from db import (
+    alerts,
     idle,
-    leaps,
     outbox,
     views,
 )
 from db.admin import processes, server
+from db.alerts import Alert, Topic
 from db.models import Process, now
 from db.schedules import schedules
 from db.tapes import drives
@@ -92,18 +93,40 @@ def _all() -> Iterator[Finding]:
     with ExitStack() as servers:
         yield checked(M("Servers"), lambda: _servers(servers))
         yield checked(M("Database"), _database)
-        yield checked(M("Clock"), _clock)
+        listed = cache(_listed)
+        yield checked(M("Clock"), lambda: _clock(listed()))
         yield checked(M("Broker"), _broker)
         yield checked(M("Way to the database"), wire_checks.database)
         yield checked(M("Way to the broker"), wire_checks.broker)
         yield checked(M("Workers"), _workers)
-        yield checked(M("Settings in use"), _settings_in_use)
-        yield checked(M("Schedules"), _schedules)
-        yield checked(M("Channels"), _channels)
+        yield checked(M("Settings in use"), lambda: _settings_in_use(listed()))
+        yield checked(M("Schedules"), lambda: _schedules(listed()))
+        yield checked(M("Channels"), lambda: _channels(listed()))
     yield checked(M("Dashboard"), _dashboard)
     for name in found.drive_names:
         for title, check in drive_checks.checks(name):
             yield checked(title, check)
+
+
+def _listed() -> list[Alert]:
+    """Everything that needs somebody, as ``tapeline status`` lists it.
+
+    A beat that has just started writes its record within a few seconds.
+    """
+    until = time.monotonic() + TIMEOUT
+    while True:
+        with wiring.database().transaction() as session:
+            if idle.no_beat(session, schedules.present(session)) is None or time.monotonic() > until:
+                return alerts.current(session, wiring.is_silent)
+        time.sleep(0.2)
+
+
+def _raise_for(listed: Iterable[Alert], topic: Topic) -> None:
+    """Raises Wrong for the first urgent alert of a topic, else Doubtful for the first other one."""
+    found = sorted((each for each in listed if each.topic is topic), key=lambda each: not each.is_urgent)
+    for each in found:
+        kind = Wrong if each.is_urgent else Doubtful
+        raise kind(each.message, each.remedy)
 
 
 def checked(name: Message, check: Callable[[], Message]) -> Finding:
@@ -146,11 +169,8 @@ def _database() -> Message:
     return M("PostgreSQL {version}, tables of this version", version=version)
 
 
-def _clock() -> Message:
-    with wiring.database().transaction() as session:
-        doubt = leaps.doubt(session, now())
-    if doubt is not None:
-        raise Wrong(doubt, M("Is that the time? Then: tapeline clock confirm --why TEXT"))
+def _clock(listed: list[Alert]) -> Message:
+    _raise_for(listed, Topic.CLOCK)
     return M("{now}, no leap since it was last seen", now=output.local(now().isoformat()))
 
 
@@ -201,35 +221,15 @@ def _needed_queues() -> set[str]:
     return {CONTROL, *(queue or configured.queue_of(name) for name, queue in named.items())}
 
 
-def _schedules() -> Message:
+def _schedules(listed: list[Alert]) -> Message:
     with wiring.database().transaction() as session:
-        held = views.held_json(session)
-        rows = schedules.present(session)
-        found = [schedules.as_json(row) for row in rows]
-        wrong = idle.all_off(rows)
-        doubts = [
-            *([] if rows else [idle.NOTHING_TIMED]),
-            *idle.not_by_itself(rows),
-            *((text, remedy) for _, text, remedy in idle.without_a_backup(session, rows, now())),
-        ]
-    if held["runs"] or held["schedules"]:
-        raise Wrong(
-            M(
-                "held since the database was restored: runs {runs}; schedules {schedules}",
-                runs=", ".join(map(str, held["runs"])) or "-",
-                schedules=", ".join(held["schedules"]) or "-",
-            ),
-            M("When every tape that was written since is imported: tapeline database release --all"),
-        )
-    for each in found:
-        late = trouble(each)
-        if late is not None:
-            raise Wrong(late, M("'tapeline schedule list' shows them; start beat with 'tapeline up'."))
-    wrong = wrong or _no_beat()
-    if wrong is not None:
-        raise Wrong(*wrong)
-    if doubts:
-        raise Doubtful(*doubts[0])
+        held = in_hold(views.held_json(session))
+        found = [schedules.as_json(row) for row in schedules.present(session)]
+    if held is not None:
+        raise Wrong(held)
+    _raise_for(listed, Topic.START)
+    if not found:
+        raise Doubtful(*idle.NOTHING_TIMED)
     due = min(
         ((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"]), default=None
     )
@@ -238,30 +238,16 @@ def _schedules() -> Message:
     return M("next run {at}", at=output.on_named_clock(*due))
 
 
-def _no_beat() -> idle.Said | None:
-    """A process that has just started writes its record within a few seconds."""
-    until = time.monotonic() + TIMEOUT
-    while True:
-        with wiring.database().transaction() as session:
-            found = idle.no_beat(session, schedules.present(session))
-        if found is None or time.monotonic() > until:
-            return found
-        time.sleep(0.2)
-
-
-def _channels() -> Message:
+def _channels(listed: list[Alert]) -> Message:
     for name in settings.load().channels:
         channel = wiring.channel(name)
         if isinstance(channel, Broken):
             raise channel.error
     with wiring.database().transaction() as session:
         held_up, deliverers = outbox.troubles(session), processes.deliverers(session)
-    if held_up:
-        name = next(iter(held_up))
-        raise Wrong(
-            in_trouble(name, held_up[name]),
-            M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=name),
-        )
+    for each in listed:
+        if each.channel is not None:
+            raise Wrong(in_trouble(each.channel, held_up[each.channel]), each.remedy)
     return _delivered_by(settings.load().channels, deliverers)
 
 
@@ -304,14 +290,13 @@ def _dashboard() -> Message:
     return M("Flower {version} with our entries", version=installed)
 
 
-def _settings_in_use() -> Message:
+def _settings_in_use(listed: list[Alert]) -> Message:
+    _raise_for(listed, Topic.SETTINGS)
     with wiring.database().transaction() as session:
-        behind, present = processes.behind(session), processes.present(session)
+        present = processes.present(session)
         names = ", ".join(
             f"{each.name}: {each.file or '-'} ({output.local(each.read_at.isoformat())})" for each in present
         )
-    if behind:
-        raise Wrong(behind[0], M("Correct the file, or start the process anew."))
     return M("{names}", names=names) if names else M("no process has entered any yet")
 
 

@@ -21,18 +21,22 @@ def in_trouble(name: str, trouble: dict[str, Any]) -> Message:
 
 
 def say_held(held: dict[str, list[Any]]) -> None:
-    """Name what does not start automatically, and the command that releases it; nothing if everything
-    starts."""
+    """Print ``in_hold``, if something is held."""
+    text = in_hold(held)
+    if text is not None:
+        output.say(text, style="yellow")
+
+
+def in_hold(held: dict[str, list[Any]]) -> Message | None:
+    """What does not start automatically, and the command that releases it; None: everything starts."""
     names = [
         *(M("run {run}", run=number) for number in held["runs"]),
         *(M("schedule '{schedule}'", schedule=name) for name in held["schedules"]),
     ]
-    if names:
-        output.say(
-            M(
-                "Held since the database was restored: {names}. When every tape that was written since is"
-                " imported: tapeline database release --all",
-                names=", ".join(output.in_words(each) for each in names),
-            ),
-            style="yellow",
-        )
+    if not names:
+        return None
+    return M(
+        "Held since the database was restored: {names}. When every tape that was written since is"
+        " imported: tapeline database release --all",
+        names=", ".join(output.in_words(each) for each in names),
+    )
