@@ -51,26 +51,23 @@ def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
     return found
 
 
-def _lost_parents(session: Session, ids: Sequence[str]) -> dict[str | None, str | None]:
+def _lost_parents(session: Session, ids: Sequence[str]) -> dict[str, str | None]:
     """For each set the destroyed set that it needs, directly or further back; None: all exist."""
     before = lineage.ancestry(select(BackupSet.id).where(BackupSet.id.in_(ids)))
     rows = session.execute(
         select(BackupSet.id, BackupSet.parent_id, BackupSet.state).join(before, before.c.id == BackupSet.id)
     )
     links = {set_id: (parent, state) for set_id, parent, state in rows}
-    found: dict[str | None, str | None] = {None: None}
-    for set_id in links:
-        path: list[str] = []
-        step: str | None = set_id
-        while step is not None and step not in found:
-            path.append(step)
-            found[step] = None
-            step = links[step][0]
-        for each in reversed(path):
-            parent, _ = links[each]
-            is_lost = parent is not None and links[parent][1] is SetState.DESTROYED
-            found[each] = parent if is_lost else found[parent]
-    return found
+
+    def step(set_id: str, lost_before: str | None) -> str | None:
+        parent = links[set_id][0]
+        is_lost = parent is not None and links[parent][1] is SetState.DESTROYED
+        return parent if is_lost else lost_before
+
+    lost = lineage.Along[str | None](
+        {set_id: parent for set_id, (parent, _) in links.items()}, first=None, in_circle=None
+    )
+    return {set_id: lost.of(set_id, step) for set_id in ids}
 
 
 def _as_json(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ARRAY, CTE, ColumnElement, Select, Text, and_, func, literal, select, text, true
 from sqlalchemy.orm import Session, selectinload
@@ -19,6 +19,8 @@ from db.tapes import risk
 from policy.message import M
 from policy.paths import order
 from policy.tapes.facts import SetState
+
+R = TypeVar("R")
 
 PIECE = "piece"
 """The type of a row that is a piece of a file; the row of the file itself follows."""
@@ -138,21 +140,34 @@ def _newest_whole(session: Session, newest_first: Select[str]) -> BackupSet | No
         select(BackupSet.id, BackupSet.parent_id, good).join(before, before.c.id == BackupSet.id)
     )
     links = {set_id: (parent, is_good) for set_id, parent, is_good in rows}
-    whole: dict[str | None, bool] = {None: True}
+    whole = Along({each: parent for each, (parent, _) in links.items()}, first=True, in_circle=False)
     for set_id in session.scalars(newest_first):
-        path: list[str] = []
-        step: str | None = set_id
-        while step is not None and step not in whole:
-            path.append(step)
-            # Until it is known: a set that follows itself is not whole.
-            whole[step] = False
-            step = links[step][0]
-        for each in reversed(path):
-            parent, is_good = links[each]
-            whole[each] = is_good and whole[parent]
-        if whole[set_id]:
+        if whole.of(set_id, lambda each, parent_is_whole: links[each][1] and parent_is_whole):
             return catalog.get(session, set_id)
     return None
+
+
+class Along(Generic[R]):
+    """A value of sets that depends on that of the set that each follows; computed once for each set, for
+    chains of any length."""
+
+    def __init__(self, parents: Mapping[str, str | None], *, first: R, in_circle: R) -> None:
+        """``first``: of what a set without a parent follows. ``in_circle``: of a set that follows itself."""
+        self._parents = parents
+        self._known: dict[str | None, R] = {None: first}
+        self._in_circle = in_circle
+
+    def of(self, set_id: str, step: Callable[[str, R], R]) -> R:
+        """The value of a set. ``step``: the value of a set from that of the one that it follows."""
+        path: list[str] = []
+        each: str | None = set_id
+        while each is not None and each not in self._known:
+            path.append(each)
+            self._known[each] = self._in_circle
+            each = self._parents[each]
+        for follower in reversed(path):
+            self._known[follower] = step(follower, self._known[self._parents[follower]])
+        return self._known[set_id]
 
 
 def at(session: Session, template_id: int, moment: datetime) -> BackupSet | None:
