@@ -34,7 +34,7 @@ from policy.tapes.facts import SetState
 from policy.units import GIB
 from tape.drive import Medium, MediumState
 from tape.volume import FolderVolume
-from tasks.writing.journal import rows
+from tasks.writing.journal import row_of, rows
 from tasks.writing.pace import readers_of_this_host
 
 MOMENT = datetime(2026, 11, 1, 2, tzinfo=UTC)
@@ -51,18 +51,7 @@ class Journal:
         """Nobody watches."""
 
     def sealed(self, archive: ArchiveRecord, entries: Iterable[Entry]) -> None:
-        row = BackupArchive(
-            set_id=self._set_id,
-            number=archive.number,
-            cartridge_id=1,
-            generation=1,
-            name=archive.name,
-            bytes=archive.bytes,
-            sha256=archive.sha256,
-            files=archive.files,
-            content_bytes=archive.size,
-            record=archive.to_json(),
-        )
+        row = row_of(archive, self._set_id, 1, 1)
         with self._database.transaction() as session:
             catalog.add_archive(session, row, rows(entries), deleted=archive.deleted)
 

@@ -16,7 +16,7 @@ from backup.format.manifest import Manifest
 from backup.format.sealed import numbers
 from backup.records import ArchiveRecord
 from db import events
-from db.models import BackupArchive, ChainRun, TapeCartridge
+from db.models import ChainRun, TapeCartridge
 from db.sets import imports
 from db.sets.imports import SetOnTape
 from db.states import BackupType, Step
@@ -28,7 +28,7 @@ from tasks.drive import lost
 from tasks.drive.mounting import mounted
 from tasks.step import Done, step
 from tasks.work import Work
-from tasks.writing.journal import Meter, rows
+from tasks.writing.journal import Meter, row_of, rows
 
 
 class ImportIncomplete(TapelineError):
@@ -138,18 +138,7 @@ def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool 
     def add(session: Session) -> bool:
         row = session.get(TapeCartridge, source.cartridge)
         assert row is not None
-        archive = BackupArchive(
-            set_id=set_id,
-            number=record.number,
-            cartridge_id=row.id,
-            generation=row.generation,
-            name=record.name,
-            bytes=record.bytes,
-            sha256=record.sha256,
-            files=record.files,
-            content_bytes=record.size,
-            record=record.to_json(),
-        )
+        archive = row_of(record, set_id, row.id, row.generation)
         entries = index.Again(partial(index.on_volume, source.volume, folder, record.number, source.keys))
         return imports.add_archive(session, archive, rows(entries), deleted=record.deleted)
 

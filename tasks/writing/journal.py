@@ -60,7 +60,11 @@ class Journal:
     def _enter(self, session: Session, run: ChainRun, archive: ArchiveRecord) -> None:
         if self._is_entered(session, archive):
             return
-        catalog.note_archive(session, self._row(archive), deleted=archive.deleted)
+        catalog.note_archive(
+            session,
+            row_of(archive, self._set_id, self._cartridge_id, self._generation),
+            deleted=archive.deleted,
+        )
         events.record(
             session,
             run,
@@ -72,20 +76,6 @@ class Journal:
                 sha=archive.sha256[:12],
             ),
             step=Step.RUN_BACKUP,
-        )
-
-    def _row(self, archive: ArchiveRecord) -> BackupArchive:
-        return BackupArchive(
-            set_id=self._set_id,
-            number=archive.number,
-            cartridge_id=self._cartridge_id,
-            generation=self._generation,
-            name=archive.name,
-            bytes=archive.bytes,
-            sha256=archive.sha256,
-            files=archive.files,
-            content_bytes=archive.size,
-            record=archive.to_json(),
         )
 
     def progress(self, files: int, size: int) -> None:
@@ -149,6 +139,22 @@ def in_words(now: dict[str, Any]) -> str:
     total = now["bytes_total"] or 0
     percent = 100 * now["bytes"] / total if total else 100.0
     return f"{percent:.1f}% of {units.size(total)}, {units.rate(now['bytes_per_second'])}"
+
+
+def row_of(record: ArchiveRecord, set_id: str, cartridge_id: int, generation: int) -> BackupArchive:
+    """The row of a sealed archive on a generation of a cartridge."""
+    return BackupArchive(
+        set_id=set_id,
+        number=record.number,
+        cartridge_id=cartridge_id,
+        generation=generation,
+        name=record.name,
+        bytes=record.bytes,
+        sha256=record.sha256,
+        files=record.files,
+        content_bytes=record.size,
+        record=record.to_json(),
+    )
 
 
 def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
