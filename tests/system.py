@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from db.engine import Database
-from db.models import ScheduledTask
+from db.models import Notification, ScheduledTask
 from db.runs import transitions
 from db.schedules.schedules import put
 from tape.errors import DriveBusy
@@ -26,6 +27,8 @@ from tape.virtual.volume import VOLUME
 from tests.preloaded import tapeline
 
 TIMEOUT = 40.0
+LABEL = f"TP{datetime.now(UTC):%Y%m}01"
+"""The label that the first tape of this month gets."""
 
 
 class System:
@@ -208,6 +211,13 @@ class System:
         """Ask the database something in one transaction."""
         with self.database.transaction() as session:
             return question(session)
+
+    def announced(self) -> list[str]:
+        """The events that were announced of runs, except starts and, on a month's last day, the next run's
+        tape."""
+        of_runs = Notification.event.not_in(["started", "reminder", "ready"])
+        said = select(Notification.event).where(of_runs).order_by(Notification.id)
+        return list(self.ask(lambda session: session.scalars(said).all()))
 
     def forget_everything(self) -> None:
         """An empty database, but for the drive whose worker runs."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drives.rig import RIGS, Rig
+from tests.drives.rig import Rig
+from tests.drives.rigs import RIGS
 
 
 @pytest.fixture(params=sorted(RIGS))

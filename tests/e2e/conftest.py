@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from cli import sample
 from tests.system import System
 
 
@@ -24,3 +25,11 @@ def broker_client(broker_url: str) -> Iterator[redis.Redis]:
     """A connection to the broker, to do harm with."""
     with redis.Redis(unix_socket_path=broker_url.removeprefix("redis+socket://").split("?")[0]) as client:
         yield client
+
+
+@pytest.fixture
+def source(short_path: Path) -> Path:
+    """Files of mixed sizes, names in Chinese, links, empty files, a sparse one."""
+    folder = short_path / "source"
+    sample.make(folder, large=2 << 20, small=60)
+    return folder

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
@@ -20,9 +19,7 @@ from cli import sample
 from db.models import ChainStep, Notification
 from db.states import Step, StepState
 from tape.virtual import shelf
-from tests.system import System
-
-LABEL = f"TP{datetime.now(UTC):%Y%m}01"
+from tests.system import LABEL, System
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drives.rig import RIGS, WindowsRig
+from tests.drives.rigs import RIGS
+from tests.drives.windows_rig import WindowsRig
 
 
 @pytest.fixture

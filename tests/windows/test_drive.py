@@ -23,7 +23,7 @@ from tape.ltfs_windows.drive import WindowsDrive
 from tape.ltfs_windows.label import Label, of_vol
 from tape.ltfs_windows.setup import Commands
 from tape.programs import command, command_line
-from tests.drives.rig import WindowsRig as Rig
+from tests.drives.windows_rig import WindowsRig as Rig
 from tests.windows import programs as windows_programs
 from tests.windows import wine
 

@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.errors import LostClaim, NotAllowed, NotFound
-from db.models import BackupSet, ChainRun, Notification, RunEvent, ScheduledTask
-from db.runs import admission, retrying, starting, steps, times, transitions
-from db.schedules import planner, schedules
-from db.sets import catalog
-from db.states import STEPS, TRANSITIONS, BackupType, Kind, RunState, Step, StepState, Trigger
+from db.errors import LostClaim
+from db.models import ChainRun, Notification
+from db.runs import admission, retrying, starting, steps, transitions
+from db.schedules import schedules
+from db.states import RunState, Step, StepState, Trigger
 from policy.message import M
-from policy.tapes.facts import SetState
-
-DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
-
-
-def schedule(session: Session, name: str = "monthly", drive: str = "tape0") -> ScheduledTask:
-    return schedules.put(session, name, drive=drive, sources=["/data"], time_zone="UTC")
-
-
-def start(session: Session, name: str = "monthly", due: datetime = DUE, **how: Any) -> ChainRun | None:
-    return starting.start(
-        session, schedule(session, name), due_at=due, trigger=how.get("trigger", Trigger.SCHEDULE)
-    )
-
-
-def running(database: Database, name: str = "monthly") -> ChainRun:
-    """A run that owns its drive."""
-    with database.transaction() as session:
-        start(session, name, trigger=Trigger.MANUAL, due=datetime.now(UTC))
-        run = admission.admit(session, "tape0")
-        assert run
-        return run
-
-
-def claimed(database: Database, run: ChainRun, step: Step = Step.PRECHECK) -> steps.Claim:
-    with database.transaction() as session:
-        held = steps.claim(session, run.id, run.dispatch, step, "worker")
-    assert held
-    return held
+from tests.integration.db.runs import DUE, claimed, running, schedule, start
 
 
 def test_a_start_is_announced_once(database: Database) -> None:
-    """When a run gets its drive for the first time, and not again when it goes on after a failure."""
+    """When a run gets its drive for the first time, and not again when it continues after a failure."""
     run = running(database)
     with database.transaction() as session:
         found = transitions.get(session, run.id)
@@ -143,7 +113,7 @@ def test_a_refusal_is_a_skipped_run_with_its_reason_and_a_message(database: Data
 
 
 def test_a_run_by_hand_is_exempt_from_the_period(database: Database) -> None:
-    """The period check holds for automatic runs only."""
+    """The period check applies only to automatic runs."""
     with database.transaction() as session:
         schedule(session).last_success_time = DUE
         run = start(session, trigger=Trigger.MANUAL, due=DUE + timedelta(hours=1))
@@ -167,7 +137,7 @@ def test_a_drive_is_given_in_the_order_of_arrival_to_one_run_at_a_time(database:
 
 
 def test_a_drive_is_given_to_no_run_of_another_drive(database: Database) -> None:
-    """However long that one has waited."""
+    """However long the other run has waited."""
     with database.transaction() as session:
         starting.start(session, schedule(session, "a", "tape1"), due_at=DUE, trigger=Trigger.SCHEDULE)
         assert admission.admit(session, "tape0") is None
@@ -213,7 +183,7 @@ def test_a_stale_or_forged_message_claims_nothing(database: Database, dispatch: 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_a_message_out_of_order_claims_nothing(database: Database, step: Step) -> None:
-    """A step opens when all before it have been passed, whoever forges its message."""
+    """A step can be claimed only when all steps before it have passed; a forged message changes nothing."""
     run = running(database)
     with database.transaction() as session:
         held = steps.claim(session, run.id, run.dispatch, step, "w")
@@ -221,7 +191,7 @@ def test_a_message_out_of_order_claims_nothing(database: Database, step: Step) -
 
 
 def test_who_lost_the_claim_changes_nothing_more(database: Database) -> None:
-    """A worker that comes back from the dead can neither beat nor finish nor touch the run."""
+    """A worker that returns after it was declared dead cannot beat, finish or change the run."""
     run = running(database)
     lost = claimed(database, run)
     with database.transaction() as session:
@@ -240,188 +210,6 @@ def test_who_lost_the_claim_changes_nothing_more(database: Database) -> None:
     with database.transaction() as session:
         steps.finish(session, mine, StepState.SUCCEEDED)
         steps.finish(session, mine, StepState.SUCCEEDED)
-
-
-def fail(database: Database, run: ChainRun, at: Step) -> None:
-    """Pass all steps before ``at`` and fail there."""
-    with database.transaction() as session:
-        for step in STEPS[Kind.BACKUP]:
-            held = steps.claim(session, run.id, run.dispatch, step, "w")
-            assert held
-            if step is at:
-                steps.finish(session, held, StepState.FAILED)
-                break
-            steps.finish(session, held, StepState.SUCCEEDED)
-        transitions.transition(session, transitions.get(session, run.id), RunState.FAILED)
-
-
-@pytest.mark.parametrize(("step", "allowed"), [
-    (None, True), (Step.PRECHECK, True), (Step.FORMAT_TAPE, True), (Step.RUN_BACKUP, True),
-    (Step.NOTIFY, False), (Step.RESTORE, False),
-])  # fmt: skip
-def test_a_failed_run_goes_on_from_its_failed_step_or_an_earlier_one(
-    database: Database, step: Step | None, allowed: bool
-) -> None:
-    """A later step, or one that the run does not have, is refused."""
-    run = running(database)
-    fail(database, run, Step.RUN_BACKUP)
-    with database.transaction() as session:
-        if not allowed:
-            with pytest.raises(NotAllowed, match="run_backup"):
-                retrying.retry(session, run.id, step, "me", None)
-            return
-        retried = retrying.retry(session, run.id, step, "me", "because")
-        assert retried.state is RunState.QUEUED
-        opened = admission.first_open_step(session, retried)
-        assert opened
-        assert opened.step is (step or Step.RUN_BACKUP)
-        story = session.scalars(select(RunEvent.message).where(RunEvent.run_id == run.id)).all()
-        assert "because" in str(story[-1])
-
-
-def test_only_a_failed_run_is_retried(database: Database) -> None:
-    """A run that is under way, and one that does not exist, are refused with a remedy."""
-    run = running(database)
-    with database.transaction() as session:
-        with pytest.raises(NotAllowed, match="RUNNING"):
-            retrying.retry(session, run.id, None, "me", None)
-        with pytest.raises(NotFound, match="tapeline runs"):
-            retrying.retry(session, 999, None, "me", None)
-
-
-def test_a_retry_beside_an_active_run_of_the_schedule_is_refused(database: Database) -> None:
-    """One active run of a schedule: the other one is named."""
-    run = running(database)
-    fail(database, run, Step.PRECHECK)
-    other = running(database)
-    with database.transaction() as session, pytest.raises(NotAllowed, match=f"Run {other.id}"):
-        retrying.retry(session, run.id, None, "me", None)
-
-
-def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
-    """Without a running step the run ends now; with one, the step is asked to stop."""
-    run = running(database)
-    held = claimed(database, run)
-    with database.transaction() as session:
-        assert retrying.cancel(session, run.id, "me").state is RunState.RUNNING
-    with database.transaction() as session:
-        assert steps.beat(session, held) is True
-        steps.finish(session, held, StepState.SUCCEEDED)
-        assert retrying.cancel(session, run.id, "me").state is RunState.CANCELLED
-        with pytest.raises(NotAllowed, match="CANCELLED"):
-            retrying.cancel(session, run.id, "me")
-
-
-@pytest.mark.parametrize("before", RunState)
-@pytest.mark.parametrize("after", RunState)
-def test_only_the_transitions_of_the_table_happen(
-    database: Database, before: RunState, after: RunState
-) -> None:
-    """Every other change is an error and leaves the state; an allowed one writes its event."""
-    with database.transaction() as session:
-        run = start(session)
-        assert run
-        run.state = before
-    if after not in TRANSITIONS[before]:
-        with pytest.raises(NotAllowed), database.transaction() as session:
-            transitions.transition(session, transitions.get(session, run.id), after)
-        after = before
-    else:
-        with database.transaction() as session:
-            assert transitions.transition(session, transitions.get(session, run.id), after)
-    with database.transaction() as session:
-        assert transitions.get(session, run.id).state is after
-
-
-def test_a_transition_from_a_state_that_has_changed_does_nothing(database: Database) -> None:
-    """Compare-and-set: who looks at an old state changes nothing and is told so."""
-    run = running(database)
-    with database.transaction() as session:
-        stale = transitions.get(session, run.id)
-        with database.transaction() as other:
-            transitions.transition(other, transitions.get(other, run.id), RunState.FAILED)
-        assert transitions.transition(session, stale, RunState.SUCCEEDED) is False
-    with database.transaction() as session:
-        assert transitions.get(session, run.id).state is RunState.FAILED
-
-
-def test_a_run_took_as_long_as_it_worked(database: Database) -> None:
-    """Hours of waiting for a tape, and a night in which it stood failed, are no part of it."""
-    run = running(database)
-    hour = timedelta(hours=1)
-    with database.transaction() as session:
-        found = transitions.get(session, run.id)
-        for state in (RunState.WAITING_FOR_TAPE, RunState.FAILED):
-            assert times.worked_seconds(found) == pytest.approx(0, abs=60)
-            found.started_at -= hour  # type: ignore[operator]
-            transitions.transition(session, found, state)
-            assert found.idle_since
-            found.idle_since -= hour
-            found.started_at -= hour  # type: ignore[operator]
-            if state is RunState.FAILED:
-                retrying.retry(session, found.id, None, "li", None)
-            else:
-                transitions.transition(session, found, RunState.QUEUED)
-            admission.admit(session, "tape0")
-            assert times.worked_seconds(found) == pytest.approx(3600, abs=60)
-            found.started_at += hour
-        found.started_at -= hour
-        transitions.transition(session, found, RunState.SUCCEEDED)
-        said = session.scalars(select(Notification.facts).where(Notification.event == "success")).one()
-    assert said["seconds"] == pytest.approx(3600, abs=60)
-
-
-def test_a_success_counts_for_the_period_in_which_it_was_due(database: Database) -> None:
-    """A run of October that ends in November leaves November open."""
-    due = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
-    with database.transaction() as session:
-        run = start(session, due=due)
-        assert run
-        admitted = admission.admit(session, "tape0")
-        assert admitted
-        transitions.transition(session, admitted, RunState.SUCCEEDED)
-        assert schedule(session).last_success_time == due
-        following = start(session)
-        assert following
-        assert following.state is RunState.QUEUED
-
-
-@pytest.mark.parametrize(
-    ("template", "made", "settles"),
-    [
-        (BackupType.FULL, BackupType.FULL, True),
-        (BackupType.FULL, BackupType.INCREMENTAL, False),
-        (BackupType.FULL, BackupType.DIFFERENTIAL, False),
-        (BackupType.DIFFERENTIAL, BackupType.INCREMENTAL, False),
-        (BackupType.INCREMENTAL, BackupType.INCREMENTAL, True),
-        (BackupType.INCREMENTAL, BackupType.FULL, True),
-    ],
-)
-def test_a_period_is_settled_by_a_set_of_its_type(
-    database: Database, template: BackupType, made: BackupType, settles: bool
-) -> None:
-    """An increment by hand on the 1st costs the month no full backup; whatever was asked for, the set that
-    came of it counts."""
-    with database.transaction() as session:
-        row = schedule(session)
-        row.template.type, row.schedule_config = template, {"day": 1, "at": "02:00"}
-        run = start(session, due=DUE - timedelta(hours=1), trigger=Trigger.MANUAL)
-        assert run
-        admitted = admission.admit(session, "tape0")
-        assert admitted
-        stored = BackupSet(
-            id="20261101T010000Z-0001", type=made, state=SetState.COMPLETE, sources=["/"],
-            started_at=DUE,
-        )  # fmt: skip
-        catalog.add_set(session, stored)
-        admitted.set_id = stored.id
-        transitions.transition(session, admitted, RunState.SUCCEEDED)
-        row = schedules.get(session, "monthly")
-        assert (row.last_success_time is not None) is settles
-        assert (planner.next_to_write(row, DUE - timedelta(minutes=1)) == DUE) is not settles
-        scheduled = start(session)
-        assert scheduled
-        assert scheduled.state is (RunState.SKIPPED if settles else RunState.QUEUED)
 
 
 def test_times_and_counters_are_those_of_every_run(database: Database) -> None:
@@ -467,19 +255,3 @@ def test_what_follows_a_run_of_a_schedule_was_not_started_by_hand(database: Data
         by_itself = starting.start_import(session, drive="tape0", requested_by=None)
         by_hand = starting.start_import(session, drive="tape0", requested_by="li")
         assert (by_itself.trigger, by_hand.trigger) == (Trigger.SCHEDULE, Trigger.MANUAL)
-
-
-def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
-    """It goes on by itself, also where no schedule asked for it; its clock is the one of the setting."""
-    with database.transaction() as session:
-        run = starting.start_import(session, drive="tape0", requested_by="li")
-        admission.admit(session, "tape0")
-        run.wait_until = datetime(2026, 12, 1, 8, tzinfo=UTC)
-        remedy = M("Insert {tapes}, then: tapeline runs retry {run}", tapes="A", run=run.id)
-        transitions.transition(session, run, RunState.WAITING_FOR_TAPE, M("the reason"), remedy)
-        facts = session.scalars(
-            select(Notification.facts).where(Notification.event == "waiting_for_tape")
-        ).one()
-    assert facts["remedy"]["id"].startswith("Change the tape: the run goes on by itself.")
-    assert facts["remedy"]["params"] == {"until": "2026-12-01 08:00 (UTC)"}
-    assert facts["time_zone"] is None
