@@ -139,7 +139,11 @@ def _newest_tape(session: Session) -> TapeCartridge:
 
 def _facts(session: Session) -> object:
     tape = _newest_tape(session)
-    medium = {"state": "formatted", "label": tape.label, "medium_serial": tape.medium_serial}
+    medium: cartridges.Medium = {
+        "state": "formatted",
+        "label": tape.label,
+        "medium_serial": tape.medium_serial,
+    }
     return cartridges.tape_facts(session, medium)
 
 

@@ -43,7 +43,7 @@ class Stage:
         database = Database(self.server.url)
         database.upgrade()
         with database.transaction() as session:
-            blank = {"state": "blank", "volume_uuid": None, "medium_serial": "BENCH1"}
+            blank: cartridges.Medium = {"state": "blank", "volume_uuid": None, "medium_serial": "BENCH1"}
             cartridges.formatted(session, None, blank, {**blank, "state": "formatted", "label": "TP20261101"})
         database.close()
         return self

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from policy.message import M, Message
 from policy.tapes.facts import described
+from policy.tapes.medium import MediumReport, identity_of
 from tape.errors import TapeChanged
 
 
@@ -76,16 +77,9 @@ class Medium:
     """Bytes that can still be written."""
 
     @property
-    def identity(self) -> dict[str, str | None]:
+    def identity(self) -> MediumReport:
         """What distinguishes this cartridge with this volume from every other; compared as a whole."""
-        return {
-            "state": self.state.value,
-            "label": self.label,
-            "volume_uuid": self.volume_uuid,
-            "serial": self.serial,
-            "medium_serial": self.medium_serial,
-            "barcode": self.barcode,
-        }
+        return identity_of(self.to_json())
 
     def is_same_as(self, other: Medium) -> bool:
         """No fact that both report about the tape differs; a drive may report more once the tape is
@@ -101,8 +95,21 @@ class Medium:
         if not self.is_same_as(found):
             raise changed(found)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self) -> MediumReport:
+        return {
+            "state": self.state.value,
+            "label": self.label,
+            "volume_uuid": self.volume_uuid,
+            "serial": self.serial,
+            "medium_serial": self.medium_serial,
+            "barcode": self.barcode,
+            "write_protected": self.write_protected,
+            "lock": self.lock.value,
+            "drive": self.drive,
+            "empty": self.empty,
+            "capacity": self.capacity,
+            "free": self.free,
+        }
 
 
 def changed(found: Medium) -> TapeChanged:

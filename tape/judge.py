@@ -32,7 +32,7 @@ def format_cartridge(
     drive: Drive,
     label: str,
     *,
-    expected: Mapping[str, str | None] | None = None,
+    expected: Mapping[str, object] | None = None,
     serial: str | None = None,
     read_back: Callable[[], Medium] | None = None,
     on_output: Callable[[str], None] | None = None,

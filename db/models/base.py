@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
 from db import clock
+from policy.tapes.medium import MediumReport
 
 
 def now() -> datetime:
@@ -42,6 +43,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         list[Any]: JSONB,
+        MediumReport: JSONB,
         int: BigInteger,
         str: Text,
     }

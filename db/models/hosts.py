@@ -13,6 +13,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
+from policy.tapes.medium import MediumReport
 
 
 class Drive(Base):
@@ -27,7 +28,7 @@ class Drive(Base):
     queue: Mapped[str]
     registered_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
-    medium: Mapped[dict[str, Any] | None]
+    medium: Mapped[MediumReport | None]
     """Its contents at the last inspection by a step or a poll."""
     medium_at: Mapped[datetime | None]
     alerts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))

@@ -21,6 +21,7 @@ from db.models.base import Base, Typed, enum, is_elsewhere, now
 from db.models.options import Notes, Options
 from db.models.schedules import ScheduledTask
 from db.states import Kind, RunState, Step, StepState, Trigger
+from policy.tapes.medium import MediumReport
 
 
 class ChainRun(Base):
@@ -53,7 +54,7 @@ class ChainRun(Base):
     """Where and why it ended before it was last resumed, and how often it made no progress since then."""
     set_id: Mapped[str | None]
     progress: Mapped[dict[str, Any] | None]
-    tape_seen: Mapped[dict[str, Any] | None]
+    tape_seen: Mapped[MediumReport | None]
     """The identity of the tape that precheck saw in this part."""
     tape_failed: Mapped[dict[str, Any] | None]
     """The tape that the drive could not use, how often, and when it is tried again: see

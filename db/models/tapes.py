@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, enum, now
 from policy.tapes.facts import CartridgeState
+from policy.tapes.medium import MediumReport
 
 
 class TapePool(Base):
@@ -104,7 +105,7 @@ class FormatPermit(Base):
     part: Mapped[int] = mapped_column(Integer)
     cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"))
     drive: Mapped[str]
-    identity: Mapped[dict[str, Any]]
+    identity: Mapped[MediumReport]
     label: Mapped[str]
     """The requested label."""
     allowed: Mapped[bool]

@@ -19,8 +19,12 @@ from policy.tapes.facts import (
     SetFacts,
     TapeFacts,
 )
+from policy.tapes.medium import Mark, identity_of
 
 Medium = volumes.Medium
+
+MARKS: tuple[Mark, ...] = ("medium_serial", "volume_uuid", "barcode")
+"""Marks that identify a cartridge, the most reliable first."""
 
 
 def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
@@ -32,24 +36,24 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     another cartridge.
     """
     rows = _that_may_be(session, medium, _marked(medium))
-    for name in ("medium_serial", "volume_uuid", "barcode"):
+    for name in MARKS:
         told = medium.get(name)
         found = next((row for row in rows if told and getattr(row, name) == told), None)
         if found:
             return found
-    if medium.get("volume_uuid") or medium.get("medium_serial") or not medium.get("label"):
+    label = medium.get("label")
+    if medium.get("volume_uuid") or medium.get("medium_serial") or not label:
         return None
-    found = _of_label(rows, medium["label"])
+    found = _of_label(rows, label)
     is_another = found is not None and medium.get("empty") and _has_archives(session, found)
     return None if is_another else found
 
 
 def _marked(medium: Medium) -> ColumnElement[bool]:
     """The condition that a row has one of the marks that a drive shows, or its label."""
-    marks = {name: medium[name] for name in ("medium_serial", "volume_uuid", "barcode") if medium.get(name)}
-    conditions = [getattr(TapeCartridge, name) == told for name, told in marks.items()]
-    if medium.get("label"):
-        conditions.append(_labelled(medium["label"]))
+    conditions = [getattr(TapeCartridge, name) == mark for name in MARKS if (mark := medium.get(name))]
+    if label := medium.get("label"):
+        conditions.append(_labelled(label))
     return or_(false(), *conditions)
 
 
@@ -121,8 +125,7 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
 
 def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
     """What distinguishes this tape from every other, comparable as a whole."""
-    names = ("state", "label", "volume_uuid", "serial", "medium_serial", "barcode")
-    return tuple((name, medium.get(name)) for name in names)
+    return tuple(identity_of(medium).items())  # type: ignore[arg-type]  # each is a text or None
 
 
 def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
@@ -194,11 +197,13 @@ def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None)
 
 def _new(session: Session, medium: Medium) -> TapeCartridge:
     """A row for a tape whose label was read back from it."""
-    name = medium["label"]
+    label = medium["label"]
+    assert label is not None, "it was read back"
+    name = label
     if session.scalar(select(TapeCartridge.id).where(TapeCartridge.tape_id == name)):
         name = _free_name(session, name, medium.get("barcode") or medium.get("volume_uuid"))
     cartridge = TapeCartridge(
-        tape_id=name, label=medium["label"], state=CartridgeState.ACTIVE, generation=0, bytes_used=0
+        tape_id=name, label=label, state=CartridgeState.ACTIVE, generation=0, bytes_used=0
     )
     session.add(cartridge)
     session.flush()
@@ -236,6 +241,7 @@ def update_label(
         cartridge = _new(session, medium)
         cartridge.generation = 1
     label = medium["label"]
+    assert label is not None, "it was read back"
     taken = session.scalar(
         select(TapeCartridge.id).where(TapeCartridge.tape_id == label, TapeCartridge.id != cartridge.id)
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -15,6 +14,7 @@ from db import leaps
 from db.models import ChainRun, Drive, now
 from db.states import RunState
 from db.tapes import erasable
+from policy.tapes.medium import MediumReport
 
 LATELY = timedelta(minutes=1)
 """A worker counts as living if it was heard of no longer ago: it reports several times in that time."""
@@ -77,10 +77,12 @@ def registered_at(session: Session, name: str) -> datetime | None:
 
 def written(session: Session, name: str, capacity: int | None, free: int) -> None:
     """Store how much space is left on the tape in a drive, after something was written to it."""
-    room = {"empty": False, "free": free} | ({} if capacity is None else {"capacity": capacity})
     drive = session.get(Drive, name, with_for_update=True)
     if drive is not None and drive.medium is not None:
-        drive.medium, drive.medium_at = {**drive.medium, **room}, now()
+        medium: MediumReport = {**drive.medium, "empty": False, "free": free}
+        if capacity is not None:
+            medium["capacity"] = capacity
+        drive.medium, drive.medium_at = medium, now()
 
 
 def every(session: Session) -> Sequence[Drive]:
@@ -113,7 +115,7 @@ def eject_after(session: Session, name: str, run_id: int | None) -> None:
     session.execute(update(Drive).where(Drive.name == name).values(eject_after=run_id))
 
 
-def looked(session: Session, name: str, medium: Mapping[str, Any]) -> None:
+def looked(session: Session, name: str, medium: MediumReport) -> None:
     """Store what was in a drive at an inspection."""
-    session.execute(update(Drive).where(Drive.name == name).values(medium=dict(medium), medium_at=now()))
+    session.execute(update(Drive).where(Drive.name == name).values(medium=medium, medium_at=now()))
     erasable.looked(session, name, medium)

@@ -3,28 +3,27 @@ once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import ErasableTape, FormatPermit, now
+from policy.tapes.medium import Mark, MediumReport, first_mark
 
 UNNAMED_HOLDS = timedelta(hours=24)
 """How long the confirmation is valid if only its drive identifies the cartridge."""
 
-MARKS = ("medium_serial", "barcode")
+MARKS: tuple[Mark, ...] = ("medium_serial", "barcode")
 """Marks of a cartridge without a volume, the most reliable first."""
 
 
-def mark_of(medium: Mapping[str, Any]) -> str | None:
+def mark_of(medium: MediumReport) -> str | None:
     """The mark of this cartridge; None: the drive reports none."""
-    return next((medium[name] for name in MARKS if medium.get(name)), None)
+    return first_mark(medium, MARKS)
 
 
-def confirm(session: Session, drive: str, medium: Mapping[str, Any], by: str) -> ErasableTape:
+def confirm(session: Session, drive: str, medium: MediumReport, by: str) -> ErasableTape:
     """Store that the tape in a drive may be erased, by the next format only."""
     _withdraw(session, drive, mark_of(medium))
     confirmed = ErasableTape(drive=drive, mark=mark_of(medium), confirmed_by=by)
@@ -33,7 +32,7 @@ def confirm(session: Session, drive: str, medium: Mapping[str, Any], by: str) ->
     return confirmed
 
 
-def is_confirmed(session: Session, medium: Mapping[str, Any]) -> bool:
+def is_confirmed(session: Session, medium: MediumReport) -> bool:
     """Whether the confirmation exists for this tape, and is not used yet."""
     if medium["state"] != "foreign":
         return False
@@ -48,7 +47,7 @@ def use(session: Session, permit: FormatPermit) -> None:
         session.execute(update(ErasableTape).where(holds).values(ended_at=now(), permit_id=permit.id))
 
 
-def looked(session: Session, drive: str, medium: Mapping[str, Any]) -> None:
+def looked(session: Session, drive: str, medium: MediumReport) -> None:
     """Another tape was seen in a drive than the unidentified one: the confirmation for that one ends."""
     if medium["state"] != "foreign" or mark_of(medium) is not None:
         _withdraw(session, drive, None)

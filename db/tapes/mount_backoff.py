@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db.models import ChainRun, Drive, now
 from db.states import RunState
 from db.tapes import cartridges
+from policy.tapes.medium import identity_of
 from policy.times import backoff
 
 FIRST_PAUSE = timedelta(minutes=10)
@@ -59,4 +60,4 @@ def forget(session: Session, drive: str) -> None:
 
 def _facts(medium: cartridges.Medium) -> dict[str, Any]:
     """The facts that do not change while a tape stays in."""
-    return {**dict(cartridges.identity(medium)), "write_protected": bool(medium.get("write_protected"))}
+    return {**identity_of(medium), "write_protected": bool(medium.get("write_protected"))}

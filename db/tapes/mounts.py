@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -11,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from db.models import MountFailure, TapeCartridge, now
 from policy.message import Message
+from policy.tapes.medium import Mark, MediumReport, first_mark
 
-MARKS = ("volume_uuid", "medium_serial", "barcode", "label")
+MARKS: tuple[Mark, ...] = ("volume_uuid", "medium_serial", "barcode", "label")
 """Marks of the volume, else of the cartridge, the most reliable first."""
 
 
-def failed(session: Session, medium: Mapping[str, Any], error: Message) -> None:
+def failed(session: Session, medium: MediumReport, error: Message) -> None:
     """Store why a volume could not be mounted. Without a mark, nothing can be stored."""
     mark = _mark(medium)
     if mark is None:
@@ -29,13 +29,13 @@ def failed(session: Session, medium: Mapping[str, Any], error: Message) -> None:
     )
 
 
-def worked(session: Session, medium: Mapping[str, Any]) -> None:
+def worked(session: Session, medium: MediumReport) -> None:
     """The volume was mounted, checked or made anew: earlier failures are over."""
-    marks = [medium[name] for name in MARKS if medium.get(name)]
+    marks = [mark for name in MARKS if (mark := medium.get(name))]
     session.execute(delete(MountFailure).where(MountFailure.mark.in_(marks)))
 
 
-def last_failure(session: Session, medium: Mapping[str, Any]) -> Message | None:
+def last_failure(session: Session, medium: MediumReport) -> Message | None:
     """Why the last attempt to mount the volume failed; None: it succeeded, or nobody tried."""
     mark = _mark(medium)
     found = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
@@ -49,9 +49,16 @@ def failures(session: Session) -> dict[str, Message]:
 
 def of_row(cartridge: TapeCartridge, failures: Mapping[str, Message]) -> Message | None:
     """The last failure of the volume that is on a cartridge according to its row."""
-    mark = _mark({name: getattr(cartridge, name) for name in MARKS})
+    mark = _mark(
+        {
+            "volume_uuid": cartridge.volume_uuid,
+            "medium_serial": cartridge.medium_serial,
+            "barcode": cartridge.barcode,
+            "label": cartridge.label,
+        }
+    )
     return failures.get(mark) if mark else None
 
 
-def _mark(medium: Mapping[str, Any]) -> str | None:
-    return next((medium[name] for name in MARKS if medium.get(name)), None)
+def _mark(medium: MediumReport) -> str | None:
+    return first_mark(medium, MARKS)

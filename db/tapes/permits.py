@@ -24,6 +24,7 @@ from db.tapes import (
 from policy.message import M, Message
 from policy.tapes import label as label_rule
 from policy.tapes.facts import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes.medium import Mark, identity_of
 from policy.tapes.permit import Decision, FormatFacts, decide
 from policy.times import period
 
@@ -130,8 +131,9 @@ def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_lo
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('tapeline labels'))"))
     taken = labels.taken(session, medium, run)
-    if run.options.keep_label and medium.get("label") and medium["label"] not in taken:
-        return label_rule.check(medium["label"])
+    own = medium.get("label")
+    if run.options.keep_label and own and own not in taken:
+        return label_rule.check(own)
     return label_rule.to_ask_for(now_local, taken)
 
 
@@ -145,7 +147,7 @@ def store(
         part=run.part,
         cartridge_id=cartridge.id if cartridge else None,
         drive=run.drive,
-        identity=dict(cartridges.identity(medium)),
+        identity=identity_of(medium),
         label=label,
         allowed=decision.allowed,
         denials=[denial.value for denial in decision.denials],
@@ -160,7 +162,8 @@ def store(
 def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool | None:
     """Whether a medium is the cartridge that a permit was for, by marks that survive a format: the chip's
     serial; else the barcode, which some format programs rewrite. None: no mark decides."""
-    for name in ("medium_serial", "barcode"):
+    marks: tuple[Mark, ...] = ("medium_serial", "barcode")
+    for name in marks:
         before, after = permit.identity.get(name), medium.get(name)
         if before and after:
             return bool(before == after)

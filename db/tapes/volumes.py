@@ -3,18 +3,17 @@ another."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, TapeCartridge, now
 from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.medium import MediumReport
 
-Medium = Mapping[str, Any]
-"""A drive's report of its medium, from ``tape.drive.Medium.to_json``."""
+Medium = MediumReport
 
 
 def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
@@ -50,18 +49,19 @@ def take_over(session: Session, cartridge: TapeCartridge, medium: Medium) -> Seq
         if cartridge.state is CartridgeState.FULL:
             cartridge.state = CartridgeState.ACTIVE
     _identify(session, cartridge, medium)
-    if medium.get("capacity") is not None:
-        cartridge.capacity = medium["capacity"]
-        if medium.get("free") is not None:
-            cartridge.bytes_used = medium["capacity"] - medium["free"]
+    if (capacity := medium.get("capacity")) is not None:
+        cartridge.capacity = capacity
+        if (free := medium.get("free")) is not None:
+            cartridge.bytes_used = capacity - free
     session.flush()
     return destroy_earlier(session, cartridge, now()) if replaced else ()
 
 
 def _identify(session: Session, cartridge: TapeCartridge, medium: Medium) -> None:
-    for name in ("serial", "barcode"):
-        if medium.get(name) is not None:
-            setattr(cartridge, name, medium[name])
+    if (serial := medium.get("serial")) is not None:
+        cartridge.serial = serial
+    if (barcode := medium.get("barcode")) is not None:
+        cartridge.barcode = barcode
     shown = medium.get("volume_uuid")
     if shown and shown != cartridge.volume_uuid:
         cartridge.volume_uuid = shown if _is_free(session, cartridge, shown) else None

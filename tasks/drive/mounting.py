@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.models import ChainRun, Drive
 from db.tapes import mounts
+from policy.tapes.medium import MediumReport
 from tape.drive import Volume
 from tape.errors import NotMountable
 from tasks.work import Work
@@ -31,7 +31,7 @@ def mounted(work: Work, *, read_only: bool = False) -> Iterator[Volume]:
         yield volume
 
 
-def _in_drive(session: Session, run: ChainRun) -> dict[str, Any]:
+def _in_drive(session: Session, run: ChainRun) -> MediumReport:
     """The last inspection of the drive, which shows what could not be mounted."""
     row = session.get(Drive, run.drive, populate_existing=True)
     return (row.medium if row else None) or run.tape_seen or {}

@@ -21,6 +21,7 @@ from policy import units
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import TapePolicy, described
+from policy.tapes.medium import MediumReport
 from policy.times import period, reminder
 from policy.times.local_time import zone_named
 from tasks import chain
@@ -160,7 +161,7 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
     )
 
 
-def _why(drive: str, medium: dict[str, Any] | None) -> Message:
+def _why(drive: str, medium: MediumReport | None) -> Message:
     if medium is None:
         return M("What is in drive {drive} is not known.", drive=drive)
     if medium["state"] == "no_medium":
@@ -179,7 +180,7 @@ def _seen(drive: Drive, time_zone: str) -> Message | None:
 
 
 def _suitable(
-    session: Session, schedule: ScheduledTask, medium: dict[str, Any] | None, moment: datetime
+    session: Session, schedule: ScheduledTask, medium: MediumReport | None, moment: datetime
 ) -> tuple[Message, ...]:
     found = candidates(session, schedule, moment, instead_of=medium)
     return tuple(_would_do(session, tape, each, moment) for tape, each in found)

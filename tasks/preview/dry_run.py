@@ -19,6 +19,7 @@ from db.tapes import cartridges, drives
 from policy.errors import TapelineError, UsageError
 from policy.message import M, Message
 from policy.tapes import verdict
+from policy.tapes.medium import MediumReport
 from policy.tapes.permit import Denial, decide
 from policy.tapes.verdict import Answer, Question, Verdict
 from policy.times.local_time import zone_named
@@ -37,7 +38,7 @@ class DryRun:
 
     schedule: str
     drive: str
-    medium: dict[str, Any]
+    medium: MediumReport
     allowed: bool
     append: bool
     """It would append instead of formatting."""
@@ -97,7 +98,7 @@ def _refuse_busy(session: Session, drive: str) -> None:
         )
 
 
-def _look(name: str, drive: Drive | None) -> dict[str, Any]:
+def _look(name: str, drive: Drive | None) -> MediumReport:
     """By the drive's worker, on any host; without one by this host, if the drive is here."""
     if drive is not None and not wiring.is_silent(drive.last_seen_at):
         return _asked(drive)
@@ -107,7 +108,7 @@ def _look(name: str, drive: Drive | None) -> dict[str, Any]:
     raise NoAnswer(trouble.detail, trouble.remedy)
 
 
-def _asked(drive: Drive) -> dict[str, Any]:
+def _asked(drive: Drive) -> MediumReport:
     answer = check_drive.ask(drive, [])
     if answer is None:
         trouble = prechecks.no_answer(drive)
@@ -115,11 +116,11 @@ def _asked(drive: Drive) -> dict[str, Any]:
     error = check_drive.said(answer["error"])
     if error is not None:
         raise NoAnswer(error, M("See to the drive: tapeline doctor, on {host}", host=drive.host))
-    medium: dict[str, Any] = answer["medium"]
+    medium: MediumReport = answer["medium"]
     return medium
 
 
-def _judge(session: Session, schedule: ScheduledTask, medium: dict[str, Any], named: str | None) -> DryRun:
+def _judge(session: Session, schedule: ScheduledTask, medium: MediumReport, named: str | None) -> DryRun:
     moment = now().astimezone(zone_named(schedule.time_zone))
     tape = cartridges.tape_facts(session, medium)
     question = question_for(session, schedule, tape, moment, named)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,13 @@ from db import events
 from db.models import ChainRun, FormatPermit, now
 from db.runs import lookup
 from db.states import BackupType, Step
-from db.tapes import (
-    cartridges,
-    drives,
-    mount_backoff,
-    permits,
-)
+from db.tapes import cartridges, drives, mount_backoff, permits
 from db.tapes.permits import Shown
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.tapes import label as labels
 from policy.tapes.facts import described
+from policy.tapes.medium import MediumReport
 from policy.tapes.permit import Decision, Denial, decide
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
@@ -57,7 +53,7 @@ class Order:
 
     permit_id: int
     label: str
-    identity: dict[str, str | None]
+    identity: MediumReport
 
 
 @step(Step.FORMAT_TAPE)
@@ -343,7 +339,7 @@ def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium:
     )
 
 
-def _is_told(identity: Mapping[str, str | None]) -> bool:
+def _is_told(identity: MediumReport) -> bool:
     return bool(identity.get("volume_uuid") or identity.get("medium_serial"))
 
 

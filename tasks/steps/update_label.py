@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from sqlalchemy.orm import Session
 
 from db import events
@@ -55,7 +57,7 @@ def _medium_now(session: Session, run: ChainRun) -> cartridges.Medium | None:
     """
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome:
-        after: cartridges.Medium = permit.outcome.get("after") or {}
+        after = cast("cartridges.Medium", permit.outcome.get("after") or {})
         return after if permit.outcome["ok"] or after == run.tape_seen else None
     drive = session.get(Drive, run.drive)
     return run.tape_seen or (drive.medium if drive else None)
