@@ -189,7 +189,7 @@ def test_a_channel_that_is_added_while_everything_runs_is_told(
     system.start("control", "tape")
     nobody = system.run_schedule("manual")
     assert system.wait_for_state(nobody, "SUCCEEDED")["steps"][-1]["told"] == "nobody"
-    assert "SUCCEEDED, nobody was told" in system.cli("runs", "show", str(nobody)).stdout
+    assert "SUCCEEDED, nobody was informed" in system.cli("runs", "show", str(nobody)).stdout
 
     configure(system, catcher, language="en")
     told = system.run_schedule("manual")
@@ -261,7 +261,7 @@ def test_ctrl_c_ends_the_command_and_not_the_run(system: System, short_path: Pat
     assert watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
     rest, complaint = watching.communicate(timeout=40)
-    assert f"Run {run_id} goes on. To end it: tapeline runs cancel {run_id}" in rest
+    assert f"Run {run_id} continues. To end it: tapeline runs cancel {run_id}" in rest
     assert "Traceback" not in complaint
     assert watching.returncode == 130
     assert system.json("runs", "show", str(run_id))["state"] == "RUNNING"

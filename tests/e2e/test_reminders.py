@@ -110,7 +110,7 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     )
     assert message["title"].endswith(": monthly")
     assert "Insert: a blank tape, one labelled TP" in message["message"]
-    assert "Would do: TP20190101 (erases set old-one, full, 1.0 MB, expired 2020-01-01)" in message["message"]
+    assert "Suitable: TP20190101 (erases set old-one, full, 1.0 MB, expired 2020-01-01)" in message["message"]
     assert "In drive tape0: TP20200101, as of " in message["message"]
     assert "tapeline precheck monthly" in message["message"]
     assert [row.event for row in said(system)] == ["reminder"]

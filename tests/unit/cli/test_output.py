@@ -34,7 +34,7 @@ def test_columns_begin_below_each_other_and_no_line_ends_in_blanks(
 def test_an_empty_table_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     """One line instead of a heading over nothing."""
     output.print_table([M("Schedule")], [], M("Nothing is due by itself."))
-    assert printed(capsys) == ["Nothing is due by itself."]
+    assert printed(capsys) == ["Nothing is due automatically."]
 
 
 def test_names_of_checks_are_padded_by_cells(capsys: pytest.CaptureFixture[str]) -> None:
