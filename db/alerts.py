@@ -145,12 +145,12 @@ def _frozen(session: Session) -> Iterator[Alert]:
 
 def standing_still(session: Session) -> list[dict[str, Any]]:
     """The runs that were announced as stalled and have made no progress since, each with its reason."""
-    found = []
+    stalled = []
     for run in _runs(session, ChainRun.state == RunState.RUNNING):
         said = events.last_of(session, run, "stalled")
         if said is not None and (run.moved_at is None or said.created_at >= run.moved_at):
-            found.append({"run": run.id, "reason": said.facts["reason"]})
-    return found
+            stalled.append({"run": run.id, "reason": said.facts["reason"]})
+    return stalled
 
 
 def _standing_still(session: Session) -> Iterator[Alert]:

@@ -68,8 +68,8 @@ def announce_once(session: Session, about: str, event: str, facts: dict[str, Any
 
 def _frozen(session: Session) -> dict[str, Any] | None:
     """Every message mentions that formats are frozen, or it would be forgotten."""
-    found = freezes.why(session)
-    return found.to_json() if found else None
+    reason = freezes.why(session)
+    return reason.to_json() if reason else None
 
 
 def newest_at(session: Session, *, other_than: int | None = None) -> datetime | None:

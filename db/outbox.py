@@ -130,27 +130,27 @@ def troubles(session: Session) -> dict[str, dict[str, Any]]:
     A channel that has accepted a message since works again: earlier losses are past, and rejected messages
     are tried again automatically.
     """
-    found: dict[str, dict[str, Any]] = {}
+    by_channel: dict[str, dict[str, Any]] = {}
     rows = _lately(session)
     worked = {channel: max(moments) for channel, moments in _sent(rows).items()}
     for notification in rows:
         for channel, entry in notification.deliveries.items():
             if "error" in entry and not _is_past(entry, worked.get(channel)):
-                _count(found, channel, entry)
-    return found
+                _count(by_channel, channel, entry)
+    return by_channel
 
 
 def paces(session: Session, within: timedelta) -> dict[str, Pace]:
     """How much each channel has accepted recently, and whether it accepts nothing for a while."""
     rows, moment = _lately(session), now()
-    found: dict[str, Pace] = {}
+    by_channel: dict[str, Pace] = {}
     for channel, moments in _sent(rows).items():
         ages = [(moment - sent).total_seconds() for sent in moments if moment - sent < within]
-        found[channel] = Pace(sorted(ages, reverse=True))
+        by_channel[channel] = Pace(sorted(ages, reverse=True))
     for channel, until in _closed(rows).items():
-        pace = found.setdefault(channel, Pace([]))
-        found[channel] = replace(pace, closed_for=max(0.0, (until - moment).total_seconds()))
-    return found
+        pace = by_channel.setdefault(channel, Pace([]))
+        by_channel[channel] = replace(pace, closed_for=max(0.0, (until - moment).total_seconds()))
+    return by_channel
 
 
 def _lately(session: Session) -> Sequence[Notification]:
@@ -160,22 +160,22 @@ def _lately(session: Session) -> Sequence[Notification]:
 
 
 def _sent(rows: Iterable[Notification]) -> dict[str, list[datetime]]:
-    found: dict[str, list[datetime]] = {}
+    moments: dict[str, list[datetime]] = {}
     for notification in rows:
         for channel, entry in notification.deliveries.items():
             if "sent_at" in entry:
-                found.setdefault(channel, []).append(datetime.fromisoformat(entry["sent_at"]))
-    return found
+                moments.setdefault(channel, []).append(datetime.fromisoformat(entry["sent_at"]))
+    return moments
 
 
 def _closed(rows: Iterable[Notification]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
+    until_of: dict[str, datetime] = {}
     for notification in rows:
         for channel, entry in notification.deliveries.items():
             if "closed_until" in entry:
                 until = datetime.fromisoformat(entry["closed_until"])
-                found[channel] = max(until, found.get(channel, until))
-    return found
+                until_of[channel] = max(until, until_of.get(channel, until))
+    return until_of
 
 
 def _is_past(entry: dict[str, Any], worked: datetime | None) -> bool:

@@ -50,15 +50,15 @@ def newest_runs(session: Session, rows: Sequence[ScheduledTask]) -> dict[str, di
         .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
         .group_by(ChainRun.schedule_id)
     )
-    found = _runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
-    return {run["schedule"]: run for run in found}
+    runs = _runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
+    return {run["schedule"]: run for run in runs}
 
 
 def _runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]]:
     query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
-    found = session.scalars(query.order_by(ChainRun.id.desc())).all()
-    warned = _warnings(session, [run.id for run in found])
-    return [{**run_json(run), "warnings": warned.get(run.id, 0) + _of_condition(run)} for run in found]
+    runs = session.scalars(query.order_by(ChainRun.id.desc())).all()
+    warned = _warnings(session, [run.id for run in runs])
+    return [{**run_json(run), "warnings": warned.get(run.id, 0) + _of_condition(run)} for run in runs]
 
 
 def _of_condition(run: ChainRun) -> int:
@@ -273,15 +273,15 @@ def tapes_json(session: Session, cartridges: Sequence[TapeCartridge]) -> list[di
     wanted = {set_id for ids in on.values() for set_id in ids}
     query = select(BackupSet).where(BackupSet.id.in_(wanted)).order_by(BackupSet.started_at.desc())
     sets = sets_json(session, session.scalars(query).all())
-    found: dict[int | None, list[dict[str, Any]]] = {cartridge_id: [] for cartridge_id in on}
+    sets_of: dict[int | None, list[dict[str, Any]]] = {cartridge_id: [] for cartridge_id in on}
     places: dict[str, list[int | None]] = {}
     for cartridge_id, ids in on.items():
         for set_id in ids:
             places.setdefault(set_id, []).append(cartridge_id)
     for stored in sets:
         for cartridge_id in places[stored["id"]]:
-            found[cartridge_id].append(stored)
-    return [{**_tape(cartridge), "sets": found[cartridge.id]} for cartridge in cartridges]
+            sets_of[cartridge_id].append(stored)
+    return [{**_tape(cartridge), "sets": sets_of[cartridge.id]} for cartridge in cartridges]
 
 
 def tapes_counted(session: Session) -> list[dict[str, Any]]:

@@ -159,12 +159,12 @@ def open_doubts(found: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doub
 def before(limits: Limits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:
     """The doubts of a first inspection of the sources. ``surveys``: the norm, newest first; a source that is
     not in it raises no doubt."""
-    found: list[Doubt] = []
+    doubts: list[Doubt] = []
     for source in seen:
         was = surveys[0].of(source.path) if surveys else None
         if was is not None and was.is_there:
-            found += _at_a_look(limits, was, source)
-    return tuple(found)
+            doubts += _at_a_look(limits, was, source)
+    return tuple(doubts)
 
 
 def _at_a_look(limits: Limits, was: Source, source: Source) -> Iterator[Doubt]:
@@ -212,14 +212,14 @@ def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iter
 def after(limits: Limits, surveys: Sequence[Survey], planned: Iterable[Planned]) -> tuple[Doubt, ...]:
     """The doubts of a plan about the sources, compared with the median of the norm; and, for an increment,
     with the sets that it follows. A source that is not in the norm, or was empty, raises no doubt."""
-    found: list[Doubt] = []
+    doubts: list[Doubt] = []
     for source in planned:
         kept = [was for each in surveys if (was := each.of(source.path)) is not None]
         if kept:
-            found += _of_files(limits, source, _usual([was.files for was in kept]))
-            found += _of_bytes(limits, source, _usual([was.bytes for was in kept]))
-            found += _of_an_increment(limits, source)
-    return tuple(found)
+            doubts += _of_files(limits, source, _usual([was.files for was in kept]))
+            doubts += _of_bytes(limits, source, _usual([was.bytes for was in kept]))
+            doubts += _of_an_increment(limits, source)
+    return tuple(doubts)
 
 
 def _usual(kept: Sequence[int | None]) -> int:

@@ -87,9 +87,9 @@ def report(findings: list[Finding], *, as_json: bool) -> None:
 def _all() -> Iterator[Finding]:
     yield Finding(M("Python"), M("{version}", version=sys.version.split()[0]))
     file = settings.config_file()
-    found = settings.load()
+    configured = settings.load()
     yield Finding(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
-    yield checked(M("State folder"), lambda: _state_folder(found.state_dir))
+    yield checked(M("State folder"), lambda: _state_folder(configured.state_dir))
     with ExitStack() as servers:
         yield checked(M("Servers"), lambda: _servers(servers))
         yield checked(M("Database"), _database)
@@ -103,7 +103,7 @@ def _all() -> Iterator[Finding]:
         yield checked(M("Schedules"), lambda: _schedules(listed()))
         yield checked(M("Channels"), lambda: _channels(listed()))
     yield checked(M("Dashboard"), _dashboard)
-    for name in found.drive_names:
+    for name in configured.drive_names:
         for title, check in drive_checks.checks(name):
             yield checked(title, check)
 
@@ -123,8 +123,8 @@ def _listed() -> list[Alert]:
 
 def _raise_for(listed: Iterable[Alert], topic: Topic) -> None:
     """Raises Wrong for the first urgent alert of a topic, else Doubtful for the first other one."""
-    found = sorted((each for each in listed if each.topic is topic), key=lambda each: not each.is_urgent)
-    for each in found:
+    of_topic = sorted((each for each in listed if each.topic is topic), key=lambda each: not each.is_urgent)
+    for each in of_topic:
         kind = Wrong if each.is_urgent else Doubtful
         raise kind(each.message, each.remedy)
 
@@ -195,19 +195,19 @@ def _workers() -> Message:
     from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
 
     needed = _needed_queues()
-    found = health.queues()
-    if not needed <= found.keys():
+    answering = health.queues()
+    if not needed <= answering.keys():
         # A busy worker is asked once more.
-        found = health.queues(timeout=TIMEOUT)
-    if not found:
+        answering = health.queues(timeout=TIMEOUT)
+    if not answering:
         raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
-    missing = sorted(needed - found.keys())
+    missing = sorted(needed - answering.keys())
     if missing:
         raise Wrong(
             M("No worker answers for: {queues}.", queues=", ".join(missing)),
             M("Start it on its host: tapeline worker {queue}", queue=missing[0]),
         )
-    return M("{names}", names=", ".join(sorted({name for names in found.values() for name in names})))
+    return M("{names}", names=", ".join(sorted({name for names in answering.values() for name in names})))
 
 
 def _needed_queues() -> set[str]:
@@ -224,14 +224,15 @@ def _needed_queues() -> set[str]:
 def _schedules(listed: list[Alert]) -> Message:
     with wiring.database().transaction() as session:
         held = in_hold(views.held_json(session))
-        found = [schedules.as_json(row) for row in schedules.present(session)]
+        planned = [schedules.as_json(row) for row in schedules.present(session)]
     if held is not None:
         raise Wrong(held)
     _raise_for(listed, Topic.START)
-    if not found:
+    if not planned:
         raise Doubtful(*idle.NOTHING_TIMED)
     due = min(
-        ((each["next_run_time"], each["time_zone"]) for each in found if each["next_run_time"]), default=None
+        ((each["next_run_time"], each["time_zone"]) for each in planned if each["next_run_time"]),
+        default=None,
     )
     if due is None:
         return M("nothing is due by itself")

@@ -28,9 +28,9 @@ def freeze(
     reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
         made = freezes.freeze(session, name, person.name(), reason)
-        found = freezes.as_json(made)
+        frozen = freezes.as_json(made)
     if as_json:
-        output.print_json(found)
+        output.print_json(frozen)
     else:
         output.say(
             M(

@@ -207,17 +207,17 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
 
 def _start(database: Database, folder: Path) -> int:
     """Start a run of this very folder, even if another start changes the schedule meanwhile."""
-    found = settings.load()
+    configured = settings.load()
     sources = [str(folder)]
     with database.transaction() as session:
         put(
             session,
             NAME,
-            drive=found.default_drive,
+            drive=configured.default_drive,
             sources=sources,
             # Nobody expects this trial to fire automatically next month.
             schedule_type=ScheduleType.MANUAL,
-            time_zone=found.time_zone,
+            time_zone=configured.time_zone,
         )
     run_id, *_ = schedules.start(database, NAME, Options(sources=tuple(sources)))
     return run_id

@@ -50,9 +50,9 @@ def list_runs(
     wanted = _state(state) if state else None
     listed = RunFilter(states=[wanted] if wanted else None, limit=limit)
     with stack.database() as database, database.transaction() as session:
-        found = views.runs_json(session, listed)
+        runs = views.runs_json(session, listed)
     if as_json:
-        output.print_json(found)
+        output.print_json(runs)
         return
     output.print_table(
         [M("Run"), M("Schedule"), M("Kind"), M("State"), M("Started"), M("Took"), M("Reason")],
@@ -66,7 +66,7 @@ def list_runs(
                 None if run["seconds"] is None else wiring.words().duration(run["seconds"]),
                 output.message(run["reason"]),
             ]
-            for run in found
+            for run in runs
         ),
         M("No run is {state}.", state=wanted.value)
         if wanted

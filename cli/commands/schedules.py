@@ -29,12 +29,12 @@ app = typer.Typer(no_args_is_help=True)
 def list_schedules(as_json: AsJson = False) -> None:
     """List the schedules. Exit code 1 if one of them cannot be planned."""
     with stack.database() as database, database.transaction() as session:
-        found = [schedules.as_json(row) for row in schedules.present(session)]
+        listed = [schedules.as_json(row) for row in schedules.present(session)]
     if as_json:
-        output.print_json(found)
+        output.print_json(listed)
     else:
-        _print_list(found)
-    raise typer.Exit(1 if any(each["problem"] for each in found) else 0)
+        _print_list(listed)
+    raise typer.Exit(1 if any(each["problem"] for each in listed) else 0)
 
 
 def _print_list(found: list[dict[str, Any]]) -> None:
@@ -72,9 +72,9 @@ def _print_list(found: list[dict[str, Any]]) -> None:
 
 def warn(schedule: dict[str, Any]) -> None:
     """Show in red what keeps a schedule from firing, if anything does."""
-    found = trouble(schedule)
-    if found is not None:
-        output.say(found, style="red")
+    problem = trouble(schedule)
+    if problem is not None:
+        output.say(problem, style="red")
 
 
 def trouble(schedule: dict[str, Any]) -> Message | None:
@@ -99,21 +99,21 @@ def show(name: Name, as_json: AsJson = False) -> None:
     """Show a schedule in the form of a file, its times and how its runs ended."""
     with stack.database() as database, database.transaction() as session:
         row = schedules.get(session, name)
-        found = {**schedules.as_json(row), "counts": schedules.counts(session, row)}
+        shown = {**schedules.as_json(row), "counts": schedules.counts(session, row)}
         fields = dict(sync.shown(row))
     if as_json:
-        output.print_json({**found, "fields": fields})
+        output.print_json({**shown, "fields": fields})
         return
     output.say(M("Schedule {name}", name=name), style="bold")
     times = ("next_run_time", "last_run_time", "last_success_time", "last_failure_time")
     output.print_facts(
         [
             *((field, written(value)) for field, value in fields.items()),
-            *((_TIMES[each], _time(found[each], row.time_zone)) for each in times),
-            *((_COUNTS[each], count) for each, count in found["counts"].items()),
+            *((_TIMES[each], _time(shown[each], row.time_zone)) for each in times),
+            *((_COUNTS[each], count) for each, count in shown["counts"].items()),
         ]
     )
-    warn(found)
+    warn(shown)
 
 
 def _time(iso: str | None, time_zone: str) -> str:
@@ -190,12 +190,12 @@ def next_times(
     """Show when schedules run next, by the clock of each and by that of the setting time_zone."""
     with stack.database() as database, database.transaction() as session:
         rows = [schedules.get(session, name)] if name else schedules.present(session)
-        found = planner.upcoming(rows, now(), count)
+        upcoming = planner.upcoming(rows, now(), count)
     if as_json:
         output.print_json(
             [
                 {"schedule": row.name, "at": at.isoformat(), "local": _on_its_clock(row, at).isoformat()}
-                for at, row in found
+                for at, row in upcoming
             ]
         )
         return
@@ -208,7 +208,7 @@ def next_times(
                 row.time_zone,
                 output.local(at.isoformat()),
             ]
-            for at, row in found
+            for at, row in upcoming
         ),
         M("Nothing is due by itself."),
     )

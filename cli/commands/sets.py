@@ -48,9 +48,9 @@ def list_sets(
 ) -> None:
     """List backup sets, newest first; destroyed ones too."""
     with stack.database() as database, database.transaction() as session:
-        found = sets_json(session, catalog.newest(session, limit))
+        listed = sets_json(session, catalog.newest(session, limit))
     if as_json:
-        output.print_json(found)
+        output.print_json(listed)
         return
     output.print_table(
         [
@@ -78,7 +78,7 @@ def list_sets(
                 output.local(stored["finished_at"]),
                 output.local(stored["retention_until"]) or "∞",
             ]
-            for stored in found
+            for stored in listed
         ),
         M("No backup sets yet."),
     )
@@ -97,15 +97,15 @@ def find(
     """Find versions of files in the catalogue, the newest first, with the tapes of each. Case is ignored.
     Exit code 1 if there is none."""
     with stack.database() as database, database.transaction() as session:
-        found = versions.find(session, set_id, pattern, limit)
+        matches = versions.find(session, set_id, pattern, limit)
     if as_json:
-        output.print_json(found.versions)
+        output.print_json(matches.versions)
     else:
-        _show_found(found, pattern)
-    if found.more:
-        shown = f"{found.more:,}" if found.is_counted else f"{found.more:,}+"
+        _show_found(matches, pattern)
+    if matches.more:
+        shown = f"{matches.more:,}" if matches.is_counted else f"{matches.more:,}+"
         output.add(M("… and {count} more: -n shows more, a longer name fewer.", count=shown))
-    raise typer.Exit(0 if found.versions else 1)
+    raise typer.Exit(0 if matches.versions else 1)
 
 
 def _show_found(found: versions.Found, pattern: str) -> None:
@@ -223,15 +223,15 @@ def _named(session: Session, name: str, at: str | None) -> str:
             M("There is no backup set and no schedule '{name}'.", name=name),
             M("'tapeline sets list' and 'tapeline schedule list' list them."),
         ) from error
-    found = lineage.at(session, schedule.template_id, as_of)
-    if found is None:
+    stored = lineage.at(session, schedule.template_id, as_of)
+    if stored is None:
         raise NotFound(
             M("Schedule '{schedule}' has no backup of {at} or before.", schedule=name, at=at)
             if at
             else M("Schedule '{schedule}' has no whole backup yet.", schedule=name),
             M("'tapeline sets list' shows what there is."),
         )
-    return found.id
+    return stored.id
 
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> None:

@@ -34,15 +34,15 @@ def status(as_json: AsJson = False) -> None:
     """
     with stack.database() as database:
         with database.transaction() as session:
-            found = _collect(session)
-        found |= _answering()
+            overview = _collect(session)
+        overview |= _answering()
     if as_json:
-        output.print_json(found)
+        output.print_json(overview)
     else:
-        _print(found)
-    if not found["workers"]:
+        _print(overview)
+    if not overview["workers"]:
         raise typer.Exit(1)
-    waiting = any(run["state"] in {"WAITING_FOR_TAPE", "HELD"} for run in found["active"])
+    waiting = any(run["state"] in {"WAITING_FOR_TAPE", "HELD"} for run in overview["active"])
     raise typer.Exit(4 if waiting else 0)
 
 
@@ -83,26 +83,26 @@ def _due(schedule: dict[str, Any]) -> str:
     return str(schedule["next_run_time"])
 
 
-def _print_alerts(found: dict[str, Any]) -> None:
-    for each in found["alerts"]:
-        held_up = found["channels"].get(each["channel"])
+def _print_alerts(overview: dict[str, Any]) -> None:
+    for each in overview["alerts"]:
+        held_up = overview["channels"].get(each["channel"])
         text = in_trouble(each["channel"], held_up) if held_up else Message.from_json(each["message"])
         output.say(text, style="red" if each["urgent"] else "yellow")
 
 
-def _print_workers(found: dict[str, Any]) -> None:
-    if found["broker"]:
-        output.say(Message.from_json(found["broker"]), style="red")
-    if not found["workers"]:
+def _print_workers(overview: dict[str, Any]) -> None:
+    if overview["broker"]:
+        output.say(Message.from_json(overview["broker"]), style="red")
+    if not overview["workers"]:
         output.say(
             M("Nothing runs: no worker answers. Start them with 'tapeline up', or as services."), style="red"
         )
 
 
-def _print(found: dict[str, Any]) -> None:
-    _print_workers(found)
-    _print_alerts(found)
-    for run in found["active"]:
+def _print(overview: dict[str, Any]) -> None:
+    _print_workers(overview)
+    _print_alerts(overview)
+    for run in overview["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
         # A waiting run has no active step: what it waits for is what somebody must know.
         waits = run["state"] in {"WAITING_FOR_TAPE", "HELD"} and run["reason"]
@@ -116,10 +116,10 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style=states.style(run["state"]),
         )
-    if not found["active"]:
+    if not overview["active"]:
         output.say(M("No run is under way."))
-    if found["last"]:
-        last = found["last"]
+    if overview["last"]:
+        last = overview["last"]
         output.say(
             M(
                 "Last run: {id} ({schedule}), {state}, {at}",
@@ -130,7 +130,7 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style=ending.style(last),
         )
-    for drive in found["drives"]:
+    for drive in overview["drives"]:
         medium = drive["medium"]
         output.say(
             M(
@@ -144,13 +144,14 @@ def _print(found: dict[str, Any]) -> None:
             ),
             style="red" if drive["silent"] else None,
         )
-    output.say(M("Enabled schedules: {count}", count=found["schedules"]))
-    if found["next"]:
-        following = found["next"]
+    output.say(M("Enabled schedules: {count}", count=overview["schedules"]))
+    if overview["next"]:
+        following = overview["next"]
         at = output.on_named_clock(_due(following), following["time_zone"])
         output.say(M("{name}: next run {at}", name=following["name"], at=at))
-    say_held(found["held"])
-    if found["unsent_messages"]:
+    say_held(overview["held"])
+    if overview["unsent_messages"]:
         output.say(
-            M("Messages that could not be sent yet: {count}", count=found["unsent_messages"]), style="yellow"
+            M("Messages that could not be sent yet: {count}", count=overview["unsent_messages"]),
+            style="yellow",
         )

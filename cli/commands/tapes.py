@@ -38,7 +38,7 @@ def list_tapes(as_json: AsJson = False) -> None:
         if as_json:
             output.print_json(views.tapes_json(session, cartridges.every(session)))
             return
-        found = views.tapes_counted(session)
+        tapes = views.tapes_counted(session)
     output.print_table(
         [M("Tape"), M("Label"), M("Generation"), M("State"), M("Pool"), M("Used"), M("Capacity"), M("Sets")],
         (
@@ -52,7 +52,7 @@ def list_tapes(as_json: AsJson = False) -> None:
                 units.size(tape["capacity"]) if tape["capacity"] else None,
                 tape["sets"],
             ]
-            for tape in found
+            for tape in tapes
         ),
         M("No tapes are known yet."),
     )
@@ -219,9 +219,9 @@ def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
 def list_drives(as_json: AsJson = False) -> None:
     """List the drives with their workers, their contents and their activity."""
     with stack.database() as database, database.transaction() as session:
-        found = [drive_json(session, row) for row in drive_rows.every(session)]
+        listed = [drive_json(session, row) for row in drive_rows.every(session)]
     if as_json:
-        output.print_json(found)
+        output.print_json(listed)
         return
     output.print_table(
         [M("Drive"), M("Host"), M("Worker seen"), M("Tape"), M("Looked at"), M("Run"), M("Waiting")],
@@ -235,7 +235,7 @@ def list_drives(as_json: AsJson = False) -> None:
                 drive["run"],
                 ", ".join(map(str, drive["waiting"])) or None,
             ]
-            for drive in found
+            for drive in listed
         ),
         M("No drive has registered yet: its worker does so when it starts."),
     )
@@ -283,13 +283,13 @@ def status(
             raise NotFound(
                 M("There is no drive '{name}'.", name=name), M("'tapeline drive list' lists them.")
             )
-        found = [_status_json(session, row) for row in rows if name in {None, row.name}]
+        shown = [_status_json(session, row) for row in rows if name in {None, row.name}]
     if as_json:
-        output.print_json(found)
+        output.print_json(shown)
     else:
-        for drive in found:
+        for drive in shown:
             _print_status(drive)
-    waits = any(run["state"] == RunState.WAITING_FOR_TAPE for drive in found for run in drive["runs"])
+    waits = any(run["state"] == RunState.WAITING_FOR_TAPE for drive in shown for run in drive["runs"])
     raise typer.Exit(4 if waits else 0)
 
 

@@ -37,21 +37,21 @@ def confirm(
     reason = person.reason(why)
     with stack.database() as database, database.transaction() as session:
         mark = leaps.confirm(session, now(), person.name(), reason)
-        found = {
+        confirmed = {
             "now": mark.begun_at.isoformat(),
             "last_seen": None,
             "by": mark.confirmed_by,
             "why": mark.why,
         }
         if mark.leapt_from is not None:
-            found["last_seen"] = mark.leapt_from.isoformat()
+            confirmed["last_seen"] = mark.leapt_from.isoformat()
     if as_json:
-        output.print_json(found)
+        output.print_json(confirmed)
         return
     output.say(
         M(
             "Confirmed by {who}: it is {now}. Runs that wait for it go on by themselves.",
-            who=found["by"],
-            now=output.local(found["now"]),
+            who=confirmed["by"],
+            now=output.local(confirmed["now"]),
         )
     )

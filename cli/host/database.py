@@ -116,9 +116,9 @@ def release(
             drives = {holds.release_run(session, number, person.name()).drive for number in numbers}
         for drive in sorted(drives):
             chain.release(drive, brief=True)
-    found = {"runs": numbers, "schedules": names}
+    released = {"runs": numbers, "schedules": names}
     if as_json:
-        output.print_json(found)
+        output.print_json(released)
         return
     for number in numbers:
         output.say(M("Run {run} is released: tapeline runs watch {run}", run=number))

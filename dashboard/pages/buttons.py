@@ -154,11 +154,11 @@ class Cancel(Button):
 
     @authenticated
     async def get(self, run_id: str) -> None:
-        found = await self.ask(lambda session: transitions.get_active(session, _id(run_id)))
+        run = await self.ask(lambda session: transitions.get_active(session, _id(run_id)))
         self.question(
-            M("Cancel run {id}? It stops at its next safe point; the tape stays consistent.", id=found.id),
+            M("Cancel run {id}? It stops at its next safe point; the tape stays consistent.", id=run.id),
             M("Cancel the run"),
-            self.link("runs", found.id),
+            self.link("runs", run.id),
             danger=True,
         )
 

@@ -48,14 +48,16 @@ class Unfreeze(Button):
 
     @authenticated
     async def get(self, name: str) -> None:
-        found = await self.ask(lambda session: {each.name: each.reason for each in freezes.standing(session)})
-        if name not in found:
+        standing = await self.ask(
+            lambda session: {each.name: each.reason for each in freezes.standing(session)}
+        )
+        if name not in standing:
             raise NotAllowed(M("Freeze '{name}' is lifted already.", name=name))
         self.question(
             M(
                 "Lift freeze {name}? Tapes past their retention can be formatted again. {reason}",
                 name=name,
-                reason=found[name],
+                reason=standing[name],
             ),
             M("Lift the freeze"),
             self.link("today"),

@@ -100,15 +100,15 @@ def _load(cursor: Any, lines: Iterator[str]) -> datetime:
 
 
 def _moment(head: str) -> datetime:
-    found = _HEAD.fullmatch(head)
-    if found is None:
+    first_line = _HEAD.fullmatch(head)
+    if first_line is None:
         raise _not_whole("it does not begin as one")
-    if found[2] > newest_version():
+    if first_line[2] > newest_version():
         raise DumpFailed(
-            M("The dump was made by a newer version of Tapeline (tables {version}).", version=found[2]),
+            M("The dump was made by a newer version of Tapeline (tables {version}).", version=first_line[2]),
             M("Install that version or a newer one."),
         )
-    return datetime.fromisoformat(found[1])
+    return datetime.fromisoformat(first_line[1])
 
 
 def _clearing() -> str:

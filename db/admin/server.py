@@ -28,7 +28,7 @@ def version(session: Session) -> str:
 
 def encryption(session: Session) -> str | None:
     """The version of TLS of this connection; None: it is not encrypted."""
-    found: Any = session.execute(
+    connection: Any = session.execute(
         text("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     ).one()
-    return found.version if found.ssl else None
+    return connection.version if connection.ssl else None

@@ -133,26 +133,26 @@ def newest(session: Session, run: ChainRun, event: str) -> Message | None:
 def command(session: Session, run: ChainRun, event: str) -> str | None:
     """The command to continue with after an event."""
     schedule = run.schedule
-    found: str | None = None
+    following: str | None = None
     match event:
         case "failed":
-            found = f"tapeline runs retry {run.id}"
+            following = f"tapeline runs retry {run.id}"
         case "tape_error":
             # A set continues where it was begun: one that was begun on a bad tape cannot.
-            found = _anew(schedule.name) if schedule else f"tapeline runs retry {run.id}"
+            following = _anew(schedule.name) if schedule else f"tapeline runs retry {run.id}"
         case "missed" if schedule:
-            found = _anew(schedule.name)
+            following = _anew(schedule.name)
         case "skipped" if schedule:
-            found = _unblock(session, schedule)
+            following = _unblock(session, schedule)
         case "waiting_for_tape":
-            found = _for_a_tape(session, run)
+            following = _for_a_tape(session, run)
         case "held":
-            found = f"tapeline runs accept {run.id} --why TEXT"
+            following = f"tapeline runs accept {run.id} --why TEXT"
         case "sets_lost":
-            found = "tapeline sets list"
+            following = "tapeline sets list"
         case "warnings" | "format_warning" | "stalled":
-            found = f"tapeline runs show {run.id}"
-    return found
+            following = f"tapeline runs show {run.id}"
+    return following
 
 
 def _for_a_tape(session: Session, run: ChainRun) -> str:

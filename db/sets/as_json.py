@@ -34,21 +34,21 @@ def sets_json(session: Session, sets: Sequence[BackupSet]) -> list[dict[str, Any
 
 def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
     """How many archives each has, and the cartridges that it needs in their order."""
-    found = {stored.id: _Place() for stored in sets}
+    places = {stored.id: _Place() for stored in sets}
     names = dict(session.execute(select(TapeCartridge.id, TapeCartridge.tape_id)).all())
     archives = (
         select(BackupArchive.set_id, BackupArchive.cartridge_id, func.count())
-        .where(BackupArchive.set_id.in_(found))
+        .where(BackupArchive.set_id.in_(places))
         .group_by(BackupArchive.set_id, BackupArchive.cartridge_id)
         .order_by(func.min(BackupArchive.number))
     )
     for set_id, cartridge_id, count in session.execute(archives):
-        found[set_id].archives += count
-        found[set_id].tapes.append(names[cartridge_id])
+        places[set_id].archives += count
+        places[set_id].tapes.append(names[cartridge_id])
     for stored in sets:
-        if not found[stored.id].archives and stored.cartridge_id in names:
-            found[stored.id].tapes = [names[stored.cartridge_id]]
-    return found
+        if not places[stored.id].archives and stored.cartridge_id in names:
+            places[stored.id].tapes = [names[stored.cartridge_id]]
+    return places
 
 
 def _lost_parents(session: Session, ids: Sequence[str]) -> dict[str, str | None]:

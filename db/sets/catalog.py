@@ -75,9 +75,11 @@ def keys_in_use(session: Session, is_key: Callable[[str], bool]) -> tuple[str, .
     """
     for of_template in (True, False):
         query = select(BackupTask.encrypt_to).where(BackupTask.is_template.is_(of_template))
-        found = sorted({key for keys in session.scalars(query.distinct()) for key in keys if is_key(key)})
-        if found:
-            return tuple(found)
+        keys_found = sorted(
+            {key for keys in session.scalars(query.distinct()) for key in keys if is_key(key)}
+        )
+        if keys_found:
+            return tuple(keys_found)
     return ()
 
 
@@ -223,12 +225,12 @@ def last_file(session: Session, set_id: str) -> BackupFile | None:
 def last_pieces(session: Session, set_id: str) -> list[BackupFile]:
     """The pieces after that file: the part on tape, of one state, of the file in whose middle the backup was
     interrupted."""
-    found: list[BackupFile] = []
+    pieces: list[BackupFile] = []
     for row in session.scalars(_backwards(set_id).execution_options(yield_per=100)):
-        if row.type != "piece" or (found and _state(row) != _state(found[0])):
+        if row.type != "piece" or (pieces and _state(row) != _state(pieces[0])):
             break
-        found.append(row)
-    return found[::-1]
+        pieces.append(row)
+    return pieces[::-1]
 
 
 def _state(row: BackupFile) -> tuple[Any, ...]:
@@ -243,11 +245,11 @@ def _backwards(set_id: str) -> Select[BackupFile]:
 def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
     """The cartridges that a set needs, in the order of its archives."""
     stored = get(session, set_id)
-    found = {archive.cartridge_id: archive.cartridge for archive in stored.archives}
-    if not found and stored.cartridge_id:
+    by_id = {archive.cartridge_id: archive.cartridge for archive in stored.archives}
+    if not by_id and stored.cartridge_id:
         began = session.get(TapeCartridge, stored.cartridge_id)
         return [began] if began else []
-    return list(found.values())
+    return list(by_id.values())
 
 
 def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:

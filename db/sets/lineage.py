@@ -101,15 +101,15 @@ def expected_on(
 
 def _archives(session: Session, sets: Iterable[BackupSet]) -> dict[str, list[BackupArchive]]:
     """The archives of each of some sets, in their order, as the database has them now."""
-    found: dict[str, list[BackupArchive]] = {}
+    by_set: dict[str, list[BackupArchive]] = {}
     query = select(BackupArchive).where(BackupArchive.set_id.in_([stored.id for stored in sets]))
     rows = session.scalars(
         query.order_by(BackupArchive.number).options(selectinload(BackupArchive.cartridge)),
         execution_options={"populate_existing": True},
     )
     for archive in rows:
-        found.setdefault(archive.set_id, []).append(archive)
-    return found
+        by_set.setdefault(archive.set_id, []).append(archive)
+    return by_set
 
 
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
@@ -199,14 +199,14 @@ def tapes(session: Session, set_id: str, only: Collection[int] | None = None) ->
     begun = {stored.id: stored.cartridge_id for stored in sets if stored.id not in archives}
     query = select(TapeCartridge).where(TapeCartridge.id.in_({each for each in begun.values() if each}))
     rows = {row.id: row for row in session.scalars(query)}
-    found: dict[int, TapeCartridge] = {}
+    by_id: dict[int, TapeCartridge] = {}
     for stored in sets:
         for archive in archives.get(stored.id, []):
-            found.setdefault(archive.cartridge_id, archive.cartridge)
+            by_id.setdefault(archive.cartridge_id, archive.cartridge)
         began = rows.get(begun.get(stored.id) or 0)
         if began is not None:
-            found.setdefault(began.id, began)
-    return [each for each in found.values() if only is None or each.id in only]
+            by_id.setdefault(began.id, began)
+    return [each for each in by_id.values() if only is None or each.id in only]
 
 
 def tree(

@@ -74,8 +74,8 @@ def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | Non
 
 
 def _of_label(rows: Iterable[TapeCartridge], name: str) -> TapeCartridge | None:
-    found = [row for row in rows if name in (row.tape_id, row.label)]
-    return next((row for row in found if row.tape_id == name), next(iter(found), None))
+    matching = [row for row in rows if name in (row.tape_id, row.label)]
+    return next((row for row in matching if row.tape_id == name), next(iter(matching), None))
 
 
 def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
@@ -330,11 +330,11 @@ def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
 
 
 def _pool(session: Session, name: str) -> TapePool:
-    found = session.scalar(select(TapePool).where(TapePool.name == name))
-    if found is None:
-        found = TapePool(name=name)
-        session.add(found)
-    return found
+    pool = session.scalar(select(TapePool).where(TapePool.name == name))
+    if pool is None:
+        pool = TapePool(name=name)
+        session.add(pool)
+    return pool
 
 
 def used(session: Session, cartridge_id: int, capacity: int | None, free: int) -> None:

@@ -271,10 +271,10 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
     permit = permits.used(session, run.id, run.part) if question.asks_permit else None
     if permit is not None and permits.is_spent_on(run, permit, medium):
         return permits.failure(permit) or tried(tape.describe())
-    found = verdict.judge(question)
-    if permit is not None and not found.objections:
+    judged = verdict.judge(question)
+    if permit is not None and not judged.objections:
         return None
-    return _refused(session, _asked_by(session, run), tape, found)
+    return _refused(session, _asked_by(session, run), tape, judged)
 
 
 def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:

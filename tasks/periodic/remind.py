@@ -141,8 +141,8 @@ def _should_be_looked_at(session: Session, drive: Drive) -> bool:
 def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: datetime) -> Facts:
     local_due = due.astimezone(zone_named(schedule.time_zone))
     medium = drive.medium if drive else None
-    found = outlook(session, schedule, medium, local_due) if medium else None
-    is_ready = found is not None and found.wrong is None
+    expected = outlook(session, schedule, medium, local_due) if medium else None
+    is_ready = expected is not None and expected.wrong is None
     begins = is_full(session, schedule, schedule.template.type)
     return Facts(
         event=Event.READY if is_ready else Event.REMINDER,
@@ -155,8 +155,8 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
         expected=TapePolicy.parse(schedule.tape_policy).expects(local_due, begins=begins),
         suitable=() if is_ready else _suitable(session, schedule, medium, local_due),
         found=_seen(drive, schedule.time_zone) if drive else None,
-        on_tape=_named(session, found.on_tape if found else (), local_due),
-        erased=_named(session, found.erased if found else (), local_due),
+        on_tape=_named(session, expected.on_tape if expected else (), local_due),
+        erased=_named(session, expected.erased if expected else (), local_due),
         next_command=f"tapeline precheck {schedule.name}",
     )
 
@@ -182,8 +182,8 @@ def _seen(drive: Drive, time_zone: str) -> Message | None:
 def _suitable(
     session: Session, schedule: ScheduledTask, medium: MediumReport | None, moment: datetime
 ) -> tuple[Message, ...]:
-    found = candidates(session, schedule, moment, instead_of=medium)
-    return tuple(_would_do(session, tape, each, moment) for tape, each in found)
+    tapes = candidates(session, schedule, moment, instead_of=medium)
+    return tuple(_would_do(session, tape, each, moment) for tape, each in tapes)
 
 
 def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:

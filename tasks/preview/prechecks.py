@@ -70,21 +70,21 @@ def findings(name: str, when: When) -> Judged:
         schedule = schedules.get(session, name)
         due = planner.next_start(schedule, now()) if when is When.DUE else None
         as_of = (due or now()).astimezone(zone_named(schedule.time_zone))
-        found = list(_of_the_schedule(session, schedule, when, due))
+        of_schedule = list(_of_the_schedule(session, schedule, when, due))
         drive = session.get(Drive, schedule.drive)
         busy = _busy(session, schedule)
         sources = list(schedule.template.sources)
     if drive is None or busy or wiring.is_silent(drive.last_seen_at):
-        return Judged(as_of, [*found, busy or no_worker(schedule.drive, drive)])
+        return Judged(as_of, [*of_schedule, busy or no_worker(schedule.drive, drive)])
     try:
         answer = check_drive.ask(drive, sources)
     except BrokerUnavailable as error:
-        return Judged(as_of, [*found, Finding("drive", error.message, Verdict.REFUSED, error.remedy)])
+        return Judged(as_of, [*of_schedule, Finding("drive", error.message, Verdict.REFUSED, error.remedy)])
     if answer is None:
-        return Judged(as_of, [*found, no_answer(drive)])
+        return Judged(as_of, [*of_schedule, no_answer(drive)])
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
-        return Judged(as_of, [*found, *_at_the_drive(session, schedule, drive, answer, as_of)])
+        return Judged(as_of, [*of_schedule, *_at_the_drive(session, schedule, drive, answer, as_of)])
 
 
 def _of_the_schedule(

@@ -41,12 +41,12 @@ def outlook(
     """Judge a tape for a run at a local time, by the rules of the run itself. Stores nothing."""
     tape = cartridges.tape_facts(session, medium)
     question = question_for(session, schedule, tape, moment)
-    found = verdict.judge(question)
+    judged = verdict.judge(question)
     return Outlook(
-        wrong=refused(session, schedule, question, found),
+        wrong=refused(session, schedule, question, judged),
         on_tape=tuple(stored.id for stored in tape.known.sets) if tape.known else (),
-        erased=found.sets_lost,
-        is_formatted=found.answer is Answer.FORMAT,
+        erased=judged.sets_lost,
+        is_formatted=judged.answer is Answer.FORMAT,
     )
 
 
@@ -61,9 +61,9 @@ def room_doubt(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Message | None:
     """Why the backup may not fit on the tape in the drive, by the size of the last one; None: it does."""
-    found = outlook(session, schedule, medium, moment)
+    judged = outlook(session, schedule, medium, moment)
     expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
-    free = medium.get("capacity") if found.is_formatted else medium.get("free")
+    free = medium.get("capacity") if judged.is_formatted else medium.get("free")
     return room.doubt(expected, free, medium.get("label") or "-")
 
 
