@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import freezes, leaps
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import ChainRun, ClockMark, Notes, Options, RunEvent, now
+from db.models import ChainRun, ClockMark, FormatPermit, Notes, Options, RunEvent, now
 from db.schedules import schedules
 from db.tapes import cartridges, erasable, permits
 from policy.errors import UsageError
@@ -164,6 +164,7 @@ def test_a_name_of_a_tape_that_is_none(database: Database) -> None:
     with database.transaction() as session:
         cartridges.register(session, {"state": "blank", "label": None, "medium_serial": "m7"}, "NEW", None)
         assert permits.named_sets(session, "") is None
+        assert permits.named_sets(session, None) is None
 
 
 def test_a_stored_permit_says_everything(database: Database) -> None:
@@ -203,6 +204,20 @@ def test_a_permit_is_consumed_by_one_step_alone(database: Database) -> None:
         second = permits.store(session, run, TAPE, "TP20251102", ALLOWED)
         with pytest.raises(NotAllowed, match="formats once"):
             permits.consume(session, second.id, now())
+
+
+def test_the_step_whose_connection_broke_after_the_commit_goes_on(database: Database) -> None:
+    """It has read the permit before, and sees now that it was itself who consumed it."""
+    moment = now()
+    with database.transaction() as session:
+        run = about_to_format(session)
+        number = permits.store(session, run, TAPE, "TP20251101", ALLOWED).id
+    with database.transaction() as session:
+        seen = session.get_one(FormatPermit, number)
+        with database.transaction() as other:
+            permits.consume(other, number, moment)
+        permits.consume(session, number, moment)
+        assert seen.consumed_at == moment
 
 
 def test_the_word_of_somebody_at_the_drive_is_used_up_with_the_permit(database: Database) -> None:

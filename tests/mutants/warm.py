@@ -88,7 +88,9 @@ class Warm:
         self.most = most
         self.broken: list[str] = []
         self.memory = Path("tests-passed.json").absolute()
-        self.killers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.deeds = Path("tests-killed.json").absolute()
+        found = json.loads(self.deeds.read_text()) if self.deeds.exists() else {}
+        self.killers = defaultdict(Counter, {name: Counter(tests) for name, tests in found.items()})
 
     def pytest_collection(self) -> None:
         """Before the tests are loaded: a failure is enough, nobody reads the shortest example of it."""
@@ -162,6 +164,7 @@ class Warm:
                 ended = self._try(function, mutant)
                 codes[mutant] = ended.code
                 file.write_text(json.dumps(meta, indent=4))
+                self.deeds.write_text(json.dumps(self.killers))
                 _say(f"{mutant} {ended.code} {time.monotonic() - began:.1f} {ended.by}")
 
     def _try(self, function: str, mutant: str) -> Ended:

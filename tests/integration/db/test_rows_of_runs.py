@@ -400,6 +400,15 @@ def test_a_transition_changes_its_own_run_alone(database: Database) -> None:
         assert of_run(session, other) == before
 
 
+def test_a_run_that_never_had_its_drive_was_never_started(database: Database) -> None:
+    with database.transaction() as session:
+        schedule(session)
+        run = started(session)
+        transitions.transition(session, run, RunState.CANCELLED, M("Not wanted."))
+        has(run, started_at=None, idle_since=None, finished_at=run.moved_at)
+        assert said(session, run) == ["cancelled"]
+
+
 def test_who_was_slower_changes_nothing(database: Database) -> None:
     with database.transaction() as session:
         schedule(session)

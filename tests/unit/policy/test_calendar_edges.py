@@ -203,3 +203,15 @@ def test_each_later_set_counts_once_however_often_a_tape_is_looked_at() -> None:
     """Three are kept: the first tape comes round with the fifth month."""
     monthly = [run(f"2026-{month:02}-01", policy="rotate", days=None, keep=3) for month in range(5, 11)]
     assert tapes(stock(), *monthly) == [None, None, None, None, "TP20260501", "TP20260601"]
+
+
+def test_a_tape_that_nobody_knows_stays_what_it_is() -> None:
+    """Whatever other drives write meanwhile: it is swapped for a blank one."""
+    stranger = tape("STRANGER")
+    facts = replace(stranger.facts, known=None, label="ELSEWHERE", empty=False)
+    given = stock()
+    given.loaded["tape1"] = replace(stranger, facts=facts)
+    found = play(given, [run("2026-12-01"), of_another(run("2026-12-02"), drive="tape1")])
+    assert [(entry.tape_id, entry.label, entry.insert) for entry in found] == [
+        (None, "TP20261201", True), (None, "TP20261202", True),
+    ]  # fmt: skip
