@@ -62,10 +62,10 @@ def freeze(session: Session, name: str | None, who: str, reason: str) -> Freeze:
 
 def by_the_guard(session: Session, run: ChainRun, reason: Message) -> Freeze:
     """Deny every format because somebody seems to encrypt the sources of a run; once for a run."""
-    name = f"run-{run.id}"
-    found = session.scalar(select(Freeze).where(Freeze.name == name, Freeze.lifted_at.is_(None)))
+    found = session.scalar(select(Freeze).where(Freeze.run_id == run.id, Freeze.lifted_at.is_(None)))
     if found is not None:
         return found
+    name = f"run-{run.id}"
     taken = session.scalar(select(func.count()).where(Freeze.run_id == run.id)) or 0
     return _add(session, f"{name}-{taken + 1}" if taken else name, reason, run_id=run.id)
 
