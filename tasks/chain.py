@@ -15,11 +15,11 @@ from celery_app.config import BRIEF, STEADY
 from celery_app.queues import CONTROL
 from db import doubts
 from db.admin import holds
-from db.models import ChainRun, Notes, Options, now
+from db.models import ChainRun, Options, now
 from db.runs import admission, retrying, starting
 from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
-from db.tapes import drives, permits
+from db.tapes import drives
 
 log = structlog.get_logger("tapeline.chain")
 
@@ -119,7 +119,6 @@ def start(
             trigger=Trigger.MANUAL,
             requested_by=requested_by,
             options=options,
-            notes=Notes(erase_sets=permits.named_sets(session, options.erase_label if options else None)),
         )
         if run is None:
             return starting.of_moment(session, row, moment)

@@ -20,6 +20,7 @@ from db.states import (
     RunState,
     Trigger,
 )
+from db.tapes import permits
 from policy.message import M, Message
 from policy.times import period
 
@@ -32,16 +33,16 @@ def start(
     trigger: Trigger,
     requested_by: str | None = None,
     options: Options | None = None,
-    notes: Notes | None = None,
 ) -> ChainRun | None:
     """Decide whether a run of a schedule exists; the decision is a row in either case.
 
     A refusal is a run in state SKIPPED with its reason. Returns None if this ``due_at`` was seen before: the
-    decision was made then.
+    decision was made then. ``options``: given by hand; the sets that it gives up are those on the tape now.
     """
     seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
     if session.scalar(seen):
         return None
+    options = options or Options()
     run = ChainRun(
         kind=Kind.BACKUP,
         schedule_id=schedule.id,
@@ -50,8 +51,8 @@ def start(
         drive=schedule.drive,
         due_at=due_at,
         period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
-        options=options or Options(),
-        notes=notes or Notes(),
+        options=options,
+        notes=Notes(erase_sets=permits.named_sets(session, options.erase_label)),
     )
     refusal = _refusal(session, schedule, due_at, trigger)
     if refusal is None:
