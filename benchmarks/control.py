@@ -28,6 +28,7 @@ from db.states import BackupType
 from db.tapes import cartridges
 from db.tapes.facts import Shelf
 from embedded.servers import Servers
+from policy.times.period import ScheduleType
 
 _HISTORY = """
 INSERT INTO tape_cartridges (tape_id, label, generation, state, volume_uuid, medium_serial, capacity,
@@ -102,6 +103,7 @@ def fill(database: Database, size: Size) -> None:
         for number in range(size.schedules):
             schedules.put(
                 session, f"job{number:03}", drive="tape0", sources=["/data"], tape_policy="rotate",
+                schedule_type=ScheduleType.DAILY,
                 schedule_config={"at": "02:00"}, template={"type": BackupType.INCREMENTAL},
             )  # fmt: skip
         values = {"runs": size.runs, "sets": size.sets, "schedules": size.schedules, "tapes": size.tapes}
@@ -164,7 +166,7 @@ ANSWERS: dict[str, Answer] = {
     "calendar of 30 days": _calendar,
     "what needs somebody": lambda session: alerts.alerts(session, now(), (), lambda _seen: False),
     "channels in trouble": outbox.troubles,
-    "failures that stand": lambda session: failures.newest(session, schedules.present(session)),
+    "failures that stand": failures.newest,
     "failures of no schedule": lambda session: failures.of_no_schedule(session, now() - timedelta(days=7)),
     "counts of a schedule": lambda session: schedules.counts(session, schedules.present(session)[0]),
     "sets list": lambda session: session.scalars(

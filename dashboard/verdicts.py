@@ -8,27 +8,27 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import ScheduledTask, now
+from db.sets import parents
+from db.states import BackupType
 from db.tapes import permits
 from policy.errors import UsageError
 from policy.message import M
 from policy.tapes.facts import TapeFacts
+from policy.tapes.permit import FormatFacts
 from policy.tapes.verdict import Answer, Question, judge
 from policy.times.local_time import zone_named
-from tasks.drive.tape_rules import is_full
 
 NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identity=(), known=None)
 """An empty drive."""
 
 
 class Asker:
-    """A schedule that asks about one tape after the other; its own facts are loaded once."""
+    """A schedule that asks about one tape after the other."""
 
-    def __init__(self, session: Session, schedule: ScheduledTask) -> None:
-        self.name, self.drive = schedule.name, schedule.drive
+    def __init__(self, schedule: ScheduledTask, facts: FormatFacts, *, begins: bool) -> None:
+        self.name, self.drive, self.period = schedule.name, schedule.drive, facts.period
         self._type = schedule.template.type
-        self._begins = is_full(session, schedule, self._type)
-        moment = now().astimezone(zone_named(schedule.time_zone))
-        self._facts = permits.facts_for(session, schedule, NOTHING, moment)
+        self._facts, self._begins = facts, begins
 
     def ask(self, tape: TapeFacts) -> dict[str, Any]:
         """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit
@@ -43,12 +43,22 @@ class Asker:
 
 
 def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
-    """The schedules that are enabled and can be planned at all."""
-    found = []
-    for row in rows:
+    """The schedules that are enabled and can be planned at all. With the same number of statements for any
+    number of them."""
+    enabled = [row for row in rows if row.enabled]
+    if not enabled:
+        return []
+    newest = parents.newest_whole(session, {row.template_id for row in enabled})
+    moment, found = now(), []
+    shared: FormatFacts | None = None
+    for row in enabled:
         try:
-            if row.enabled:
-                found.append(Asker(session, row))
+            local = moment.astimezone(zone_named(row.time_zone))
+            shared = shared or permits.facts_for(session, row, NOTHING, local)
+            facts = permits.facts_like(shared, row, local)
         except UsageError:
             continue
+        kind = row.template.type
+        begins = kind is BackupType.FULL or (row.template_id, kind) not in newest
+        found.append(Asker(row, facts, begins=begins))
     return found

@@ -98,7 +98,7 @@ def alerts(
     time, has been silent for too long.
     """
     rows = schedules.present(session)
-    failed = failures.newest(session, rows)
+    failed = failures.newest(session)
     dismissed = failures.dismissed_until(session)
     owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
     return [
@@ -298,7 +298,7 @@ def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | Non
     for drive in drives.every(session):
         yield from ((Message.from_json(alert), drive.name, None) for alert in drive.alerts)
     in_use = select(TapeCartridge).where(
-        TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL])
+        TapeCartridge.state.in_([CartridgeState.ACTIVE, CartridgeState.FULL]), TapeCartridge.wear != []
     )
     for tape in session.scalars(in_use.order_by(TapeCartridge.tape_id)):
         yield from ((Message.from_json(each), None, tape.id) for each in tape.wear)

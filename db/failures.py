@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,20 +50,34 @@ def standing(session: Session) -> list[Failure]:
     return [Failure(run_id, newer) for run_id, newer in rows]
 
 
-def newest(session: Session, rows: Iterable[ScheduledTask]) -> list[ChainRun]:
-    """The newest failure of each schedule, if it is open: a newer one replaces it, dismissed or not."""
-    later = aliased(ChainRun)
-    replaced = exists().where(
-        later.schedule_id == ChainRun.schedule_id, later.id > ChainRun.id, later.state == RunState.FAILED
+def newest(session: Session) -> list[ChainRun]:
+    """The newest failure of each schedule that was not removed, if it is open: a newer one replaces it,
+    dismissed or not. An index finds it, however many runs there were."""
+    failed, succeeded = (
+        select(func.max(ChainRun.id))
+        .where(ChainRun.schedule_id == ScheduledTask.id, ChainRun.state == state)
+        .scalar_subquery()
+        for state in (RunState.FAILED, RunState.SUCCEEDED)
     )
-    query = select(ChainRun).where(_stands(), ChainRun.schedule_id.in_([row.id for row in rows]), ~replaced)
+    # OFFSET: the two are asked for before anything is joined.
+    of_each = (
+        select(failed.label("failed"), succeeded.label("succeeded"))
+        .where(ScheduledTask.archived_at.is_(None))
+        .offset(0)
+        .subquery()
+    )
+    query = (
+        select(ChainRun)
+        .join(of_each, ChainRun.id == of_each.c.failed)
+        .where(of_each.c.failed > func.coalesce(of_each.c.succeeded, 0), ChainRun.dismissed_at.is_(None))
+    )
     return list(session.scalars(query.options(joinedload(ChainRun.schedule)).order_by(ChainRun.id)))
 
 
 def dismissed_until(session: Session) -> dict[int | None, datetime]:
     """By schedule, when its newest dismissed failure was due: nobody wants what was due until then."""
     query = select(ChainRun.schedule_id, func.max(ChainRun.due_at)).where(
-        ChainRun.state == RunState.FAILED, ChainRun.dismissed_at.is_not(None), ChainRun.due_at.is_not(None)
+        ChainRun.state == RunState.FAILED, ChainRun.dismissed_at.is_not(None)
     )
     return {schedule: due for schedule, due in session.execute(query.group_by(ChainRun.schedule_id))}  # noqa: C416
 

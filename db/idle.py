@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.admin import processes
-from db.models import ChainRun, ScheduledTask
+from db.models import ScheduledTask
+from db.runs import lookup
 from db.schedules import planner
-from db.states import RunState
 from policy.message import M, Message
 from policy.times.period import ScheduleType
 
@@ -83,8 +82,13 @@ def without_a_backup(
     session: Session, rows: list[ScheduledTask], moment: datetime
 ) -> Iterator[tuple[str, Message, Message]]:
     """Schedules that are on and have never made a backup, each with its name; a run may be active."""
-    for row in _with_times(rows):
-        if not row.enabled or row.is_held or row.last_success_time is not None or _has_begun(session, row):
+    without = [
+        row for row in _with_times(rows) if row.enabled and not row.is_held and row.last_success_time is None
+    ]
+    # A run of one is named with its state: running, waiting, or failed.
+    begun = {*lookup.newest(session, [row.id for row in without])} if without else set()
+    for row in without:
+        if row.id in begun:
             continue
         due = planner.next_start(row, moment)
         if due is not None:
@@ -97,9 +101,3 @@ def without_a_backup(
                 ),
                 M("To see whether it will go ahead: tapeline precheck {name}", name=row.name),
             )
-
-
-def _has_begun(session: Session, row: ScheduledTask) -> bool:
-    """A run of it is named with its state: running, waiting, or failed."""
-    runs = select(ChainRun.id).where(ChainRun.schedule_id == row.id, ChainRun.state != RunState.SKIPPED)
-    return session.scalar(runs.limit(1)) is not None

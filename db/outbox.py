@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, DateTime, cast, func, literal, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.orm import Session
 
 from db.models import Notification, now
@@ -131,13 +132,33 @@ def troubles(session: Session) -> dict[str, dict[str, Any]]:
     are tried again automatically.
     """
     by_channel: dict[str, dict[str, Any]] = {}
-    rows = _lately(session)
-    worked = {channel: max(moments) for channel, moments in _sent(rows).items()}
+    rows = [each for each in _lately(session, with_errors=True) if _errors(each)]
+    if not rows:
+        return by_channel
+    worked = _worked(session, {channel for row in rows for channel in _errors(row)})
     for notification in rows:
-        for channel, entry in notification.deliveries.items():
-            if "error" in entry and not _is_past(entry, worked.get(channel)):
+        for channel, entry in _errors(notification).items():
+            if not _is_past(entry, worked.get(channel)):
                 _count(by_channel, channel, entry)
     return by_channel
+
+
+def _errors(notification: Notification) -> dict[str, dict[str, Any]]:
+    return {channel: entry for channel, entry in notification.deliveries.items() if "error" in entry}
+
+
+def _worked(session: Session, channels: Collection[str]) -> dict[str, datetime]:
+    """When each channel last accepted one of the messages of these days."""
+    entry = func.jsonb_each(Notification.deliveries).table_valued("key", "value", name="entry")
+    sent_at = func.max(cast(cast(entry.c.value, JSONB)["sent_at"].astext, DateTime(timezone=True)))
+    rows = session.execute(
+        select(entry.c.key, sent_at)
+        .select_from(Notification)
+        .join(entry, true())
+        .where(_is_recent(), entry.c.key.in_(channels))
+        .group_by(entry.c.key)
+    )
+    return {channel: moment for channel, moment in rows if moment is not None}
 
 
 def paces(session: Session, within: timedelta) -> dict[str, Pace]:
@@ -153,9 +174,15 @@ def paces(session: Session, within: timedelta) -> dict[str, Pace]:
     return by_channel
 
 
-def _lately(session: Session) -> Sequence[Notification]:
-    lately = Notification.created_at > now() - LATELY
-    rows = select(Notification).where(Notification.next_attempt_at.is_not(None) | lately)
+def _is_recent() -> ColumnElement[bool]:
+    return Notification.next_attempt_at.is_not(None) | (Notification.created_at > now() - LATELY)
+
+
+def _lately(session: Session, *, with_errors: bool = False) -> Sequence[Notification]:
+    """The messages that are under way, and those of these days; or only those that a channel refused."""
+    rows = select(Notification).where(_is_recent())
+    if with_errors:
+        rows = rows.where(Notification.deliveries.path_exists(literal("$.*.error", JSONPATH)))
     return session.scalars(rows.order_by(Notification.id)).all()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, func, select
+from sqlalchemy import CompoundSelect, Select, distinct, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import events
@@ -45,12 +46,8 @@ def runs_json(session: Session, wanted: lookup.RunFilter) -> list[dict[str, Any]
 
 def newest_runs(session: Session, rows: Sequence[ScheduledTask]) -> dict[str, dict[str, Any]]:
     """The newest run of each of some schedules that was not merely skipped, by the schedule's name."""
-    newest = (
-        select(func.max(ChainRun.id))
-        .where(ChainRun.schedule_id.in_([row.id for row in rows]), ChainRun.state != RunState.SKIPPED)
-        .group_by(ChainRun.schedule_id)
-    )
-    runs = _runs_json(session, select(ChainRun).where(ChainRun.id.in_(newest)))
+    newest = lookup.newest(session, [row.id for row in rows])
+    runs = runs_json(session, lookup.RunFilter(ids=newest.values()))
     return {run["schedule"]: run for run in runs}
 
 
@@ -286,26 +283,28 @@ def tapes_json(session: Session, cartridges: Sequence[TapeCartridge]) -> list[di
 
 def tapes_counted(session: Session) -> list[dict[str, Any]]:
     """All cartridges, each with the number of its sets that are not destroyed."""
-    on = _ever_on().subquery()
-    count = (
-        select(on.c[0], func.count())
-        .join(BackupSet, BackupSet.id == on.c[1])
-        .where(BackupSet.state != SetState.DESTROYED)
-        .group_by(on.c[0])
+    is_there = BackupSet.state != SetState.DESTROYED
+    begun = select(BackupSet.cartridge_id, func.count()).where(is_there).group_by(BackupSet.cartridge_id)
+    # Most sets lie on the tape on which they were begun: only those of others are counted one by one.
+    gone_on = (
+        select(BackupArchive.cartridge_id, func.count(distinct(BackupArchive.set_id)))
+        .join(BackupSet, BackupSet.id == BackupArchive.set_id)
+        .where(is_there, BackupSet.cartridge_id.is_distinct_from(BackupArchive.cartridge_id))
+        .group_by(BackupArchive.cartridge_id)
     )
-    counts = {cartridge_id: number for cartridge_id, number in session.execute(count)}  # noqa: C416 - mypy
+    counts: Counter[int | None] = Counter()
+    for query in (begun, gone_on):
+        for cartridge_id, number in session.execute(query):
+            counts[cartridge_id] += number
     rows = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).order_by(TapeCartridge.tape_id)
-    return [{**_tape(row), "sets": counts.get(row.id, 0)} for row in session.scalars(rows)]
+    return [{**_tape(row), "sets": counts[row.id]} for row in session.scalars(rows)]
 
 
-def _ever_on(cartridges: Sequence[int] | None = None) -> CompoundSelect[int | None, str]:
+def _ever_on(cartridges: Sequence[int]) -> CompoundSelect[int | None, str]:
     """A query for cartridges and the sets that were ever on them."""
-    begun = select(BackupSet.cartridge_id, BackupSet.id).where(BackupSet.cartridge_id.is_not(None))
+    begun = select(BackupSet.cartridge_id, BackupSet.id).where(BackupSet.cartridge_id.in_(cartridges))
     archived = select(BackupArchive.cartridge_id, BackupArchive.set_id)
-    if cartridges is not None:
-        begun = begun.where(BackupSet.cartridge_id.in_(cartridges))
-        archived = archived.where(BackupArchive.cartridge_id.in_(cartridges))
-    return begun.union(archived)
+    return begun.union(archived.where(BackupArchive.cartridge_id.in_(cartridges)))
 
 
 def _tape(cartridge: TapeCartridge) -> dict[str, Any]:

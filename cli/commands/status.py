@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from celery_app import wiring
-from cli.commands.tapes import drive_json, seen
+from cli.commands.tapes import drives_json, seen
 from cli.host import stack
 from cli.render import ending, output
 from cli.render.output import AsJson
@@ -21,7 +21,6 @@ from db import (
 from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import ACTIVE, ENDED
-from db.tapes import drives
 from notify import states
 from policy.message import M, Message
 from policy.tapes.facts import described
@@ -53,7 +52,7 @@ def _collect(session: Any) -> dict[str, Any]:
     return {
         "active": active[::-1],
         "last": ended[0] if ended else None,
-        "drives": [drive_json(session, drive) for drive in drives.every(session)],
+        "drives": drives_json(session),
         "schedules": sum(each["enabled"] for each in planned),
         "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
         "alerts": [

@@ -219,7 +219,7 @@ def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
 def list_drives(as_json: AsJson = False) -> None:
     """List the drives with their workers, their contents and their activity."""
     with stack.database() as database, database.transaction() as session:
-        listed = [drive_json(session, row) for row in drive_rows.every(session)]
+        listed = drives_json(session)
     if as_json:
         output.print_json(listed)
         return
@@ -247,9 +247,14 @@ def seen(drive: dict[str, Any]) -> str | None:
     return wiring.words().text(M("{moment} SILENT", moment=moment)) if drive["silent"] else moment
 
 
-def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
-    """A drive in the form for scripts."""
-    waiting = RunFilter(drive=drive.name, states=[RunState.QUEUED, RunState.WAITING_FOR_TAPE])
+def drives_json(session: Session) -> list[dict[str, Any]]:
+    """All drives in the form for scripts."""
+    runs = drive_rows.runs_at(session)
+    return [drive_json(row, runs[row.name]) for row in drive_rows.every(session)]
+
+
+def drive_json(drive: Drive, runs: dict[RunState, list[int]]) -> dict[str, Any]:
+    """A drive in the form for scripts, with the runs at it by their state."""
     return {
         "name": drive.name,
         "driver": drive.driver,
@@ -260,8 +265,8 @@ def drive_json(session: Any, drive: Drive) -> dict[str, Any]:
         "silent": wiring.is_silent(drive.last_seen_at),
         "medium": drive.medium,
         "medium_at": views.iso(drive.medium_at),
-        "run": drive_rows.running(session, drive.name),
-        "waiting": lookup.ids(session, waiting),
+        "run": next(iter(runs[RunState.RUNNING]), None),
+        "waiting": sorted(runs[RunState.QUEUED] + runs[RunState.WAITING_FOR_TAPE]),
     }
 
 
@@ -297,7 +302,7 @@ def _status_json(session: Any, drive: Drive) -> dict[str, Any]:
     active = lookup.find(session, RunFilter(drive=drive.name, states=ACTIVE))
     cartridge = cartridges.recognise(session, drive.medium) if drive.medium else None
     return {
-        **drive_json(session, drive),
+        **drive_json(drive, drive_rows.runs_at(session)[drive.name]),
         "health": views.health_json(cartridge) if cartridge else None,
         "runs": [views.run_json(run) for run in active],
     }

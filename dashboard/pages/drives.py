@@ -8,14 +8,15 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import wiring
-from dashboard import inside, verdicts
+from dashboard import verdicts
 from dashboard.page import Page
 from db import views
 from db.models import Drive
 from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import ACTIVE
-from db.tapes import cartridges, drives
+from db.tapes import drives
+from db.tapes.facts import Inside, Shelf
 
 
 class Drives(Page):
@@ -29,29 +30,30 @@ class Drives(Page):
 
 
 def _found(session: Session) -> list[dict[str, Any]]:
-    loaded = inside.by_drive(session)
+    loaded = Inside(session, Shelf(session, look=False))
     asking = verdicts.askers(session, schedules.present(session))
     runs = views.runs_json(session, RunFilter(states=ACTIVE))[::-1]
     return [
         {
-            **_shown(session, row),
+            **_shown(row, loaded),
             "runs": [run for run in runs if run["drive"] == row.name],
-            "answers": _answers(row.name, loaded.get(row.name), asking),
+            "answers": _answers(row.name, loaded, asking),
         }
         for row in drives.every(session)
     ]
 
 
-def _answers(drive: str, loaded: inside.Inside | None, asking: list[verdicts.Asker]) -> list[dict[str, Any]]:
+def _answers(drive: str, loaded: Inside, asking: list[verdicts.Asker]) -> list[dict[str, Any]]:
     """What each schedule of a drive would do with the tape in it."""
-    if loaded is None:
+    if drive not in loaded.tapes:
         return []
-    return [{"schedule": each.name, **each.ask(loaded.facts)} for each in asking if each.drive == drive]
+    _, facts, _ = loaded.tapes[drive]
+    return [{"schedule": each.name, **each.ask(facts)} for each in asking if each.drive == drive]
 
 
-def _shown(session: Session, drive: Drive) -> dict[str, Any]:
+def _shown(drive: Drive, loaded: Inside) -> dict[str, Any]:
     medium = drive.medium or {}
-    known = cartridges.recognise(session, medium) if medium else None
+    known = loaded.rows.get(drive.name)
     return {
         "name": drive.name,
         "driver": drive.driver,

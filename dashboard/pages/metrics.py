@@ -19,10 +19,9 @@ from celery_app.sections import LOOPBACK
 from dashboard.page import Page
 from db import alerts, failures, freezes, outbox
 from db.errors import DatabaseUnavailable
-from db.models import BackupSet, ChainRun, now
+from db.models import now
 from db.runs import lookup, times
 from db.schedules import planner, schedules
-from db.sets import catalog
 from db.states import RunState
 from db.tapes import cartridges, drives
 from policy.tapes.facts import CartridgeState
@@ -164,7 +163,8 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         "tapeline_next_run_timestamp_seconds", "When it is due next.", labels=labels
     )
     moment = now()
-    in_failure = {run.schedule_id for run in failures.newest(session, schedules.present(session))}
+    in_failure = {run.schedule_id for run in failures.newest(session)}
+    newest = times.newest_backups(session)
     for row in schedules.present(session):
         due = planner.owed_since(row, moment)
         owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)
@@ -176,20 +176,11 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
         if row.last_success_time:
             success.add_metric([row.name], row.last_success_time.timestamp())
             since.add_metric([row.name], (moment - row.last_success_time).total_seconds())
-        newest = catalog.newest_finished(session, row.template_id)
-        if newest and newest.finished_at:
-            size.add_metric([row.name], newest.bytes)
-            seconds = _seconds_of(session, newest)
-            rate.add_metric([row.name], newest.bytes / seconds if seconds > 0 else 0)
+        if row.id in newest:
+            written, seconds = newest[row.id]
+            size.add_metric([row.name], written)
+            rate.add_metric([row.name], written / seconds if seconds > 0 else 0)
     yield from (success, since, owed, failed, following, enabled, size, rate)
-
-
-def _seconds_of(session: Session, stored: BackupSet) -> float:
-    """How long a set was written, without the time in which its run waited for a tape in the middle of it."""
-    run = session.get(ChainRun, stored.run_id) if stored.run_id else None
-    whole = (stored.finished_at - stored.started_at).total_seconds() if stored.finished_at else 0.0
-    worked = times.worked_seconds(run) if run else None
-    return whole if worked is None else min(whole, worked)
 
 
 def _of_tapes(session: Session) -> Iterator[GaugeMetricFamily]:

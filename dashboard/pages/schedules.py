@@ -11,35 +11,42 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
-from dashboard.page import Page
+from dashboard.page import Page, number
 from db import views
 from db.models import ScheduledTask, now
 from db.schedules import calendar, needs, planner, schedules
 from policy.times.calendar import Entry
 from policy.times.local_time import zone_named
 
+A_PAGE = 50
 WEEKS = 5
 TIMES = 3
 """Next times of each schedule at which it writes."""
 
 
 class Schedules(Page):
-    """``/schedules``."""
+    """``/schedules?name=&page=``."""
 
     active = "schedules"
 
     @authenticated
     async def get(self) -> None:
-        self.page("schedules.html", **await self.ask(_found), horizon=WEEKS)
+        asked = {name: self.get_query_argument(name, "") for name in ("name", "page")}
+        found = await self.ask(lambda session: _found(session, asked))
+        self.page("schedules.html", asked=asked, **found, horizon=WEEKS)
 
 
-def _found(session: Session) -> dict[str, Any]:
+def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
     moment = now()
-    rows = schedules.present(session)
+    page = number("page", asked["page"] or "1")
+    rows, count = schedules.page(session, asked["name"], number=page, size=A_PAGE)
     ahead = list(calendar.entries(session, moment, moment + timedelta(weeks=WEEKS)))
     newest = views.newest_runs(session, rows)
     return {
         "schedules": [_shown(row, moment, newest.get(row.name)) for row in rows],
+        "count": count,
+        "number": page,
+        "pages": max(-(-count // A_PAGE), 1),
         "weeks": _weeks(ahead, moment.astimezone(settings.load().zone).date()),
         "changes": _changes(ahead),
     }

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
-from dashboard import charts, inside, verdicts
+from dashboard import charts, verdicts
 from dashboard.page import Page
 from dashboard.pages.tapes import tape_facts
 from db import views
@@ -17,7 +17,7 @@ from db.errors import NotFound
 from db.models import BackupSet, TapeCartridge
 from db.schedules import schedules
 from db.sets import amounts
-from db.tapes.facts import Shelf
+from db.tapes.facts import Inside, Shelf
 from policy.message import M
 
 MAX_SETS = 500
@@ -40,16 +40,17 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
     tape = session.get(TapeCartridge, tape_id)
     if tape is None:
         raise NotFound(M("There is no tape {id}.", id=tape_id), M("The page of the tapes lists them."))
-    loaded = inside.by_cartridge(session).get(tape.id)
-    facts = loaded.facts if loaded else Shelf(session, TapeCartridge.id == tape.id).facts(tape.id)
+    inside = Inside(session, Shelf(session, look=False))
+    drive = inside.cartridges.get(tape.id)
+    facts = inside.tapes[drive][1] if drive else Shelf(session, TapeCartridge.id == tape.id).facts(tape.id)
     return {
         "tape": tape_facts(tape),
-        "drive": loaded.drive if loaded else None,
+        "drive": drive,
         "sets": _sets(session, tape),
         "answers": [
             {"schedule": each.name, **each.ask(facts)}
             for each in verdicts.askers(session, schedules.present(session))
-            if loaded is None or each.drive == loaded.drive
+            if drive is None or each.drive == drive
         ],
         "months": _months(session, tape),
     }

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
-from dashboard import charts, inside, verdicts
+from dashboard import charts, verdicts
 from dashboard.page import Page, number
 from db import views
-from db.models import ScheduledTask, TapeCartridge
+from db.models import ScheduledTask, TapeCartridge, now
 from db.schedules import schedules
 from db.sets import amounts
-from db.tapes import cartridges
-from db.tapes.facts import Shelf
-from db.tapes.kin import StoredSet
-from policy.tapes.facts import CartridgeState, SetState
+from db.tapes import listing
+from db.tapes.facts import Inside, Shelf
+from policy.tapes.facts import CartridgeState
 
 MONTHS = 24
 """How many months the chart has."""
-A_PAGE = 50
+A_PAGE = 25
+ASKERS = 100
+"""How many schedules may be chosen, those that run next; another one by its name in the address."""
+REASONS = 3
+"""How many reasons for its answer a tape has here; its own page has all of them."""
 
 
 class Tapes(Page):
@@ -38,59 +40,55 @@ class Tapes(Page):
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
-    loaded = inside.by_cartridge(session)
-    known = cartridges.every(session)
-    chosen = [tape for tape in known if _is_wanted(tape, asked)]
-    chosen.sort(key=lambda tape: (tape.id not in loaded, _newest_first(tape), tape.id))
+    moment = now()
+    shelf = Shelf(session, look=False)
+    inside = Inside(session, shelf)
     page = number("page", asked["page"] or "1")
-    asking = verdicts.askers(session, _next_first(schedules.present(session)))
-    asker = next((each for each in asking if each.name == asked["for"]), asking[0] if asking else None)
-    shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
-    # Of a thousand tapes, only the sets of the shown ones are loaded.
-    shelf = Shelf(session, TapeCartridge.id.in_([tape.id for tape in shown]))
+    shown, count = listing.page(
+        session, asked["state"], asked["pool"], asked["name"],
+        first=inside.cartridges, number=page, size=A_PAGE,
+    )  # fmt: skip
+    names = _askers(session, asked["for"])
+    asker = next(iter(verdicts.askers(session, names[:1])), None)
+    ids = [tape.id for tape in shown if tape.id not in inside.cartridges]
+    if ids:
+        shelf.look_briefly(session, ids, moment, asker.period if asker else None)
+    kept = listing.kept(session, [tape.id for tape in shown])
     return {
-        "tapes": [_shown(shelf, tape, loaded.get(tape.id), asker) for tape in shown],
-        "count": len(chosen),
+        "tapes": [_shown(shelf, inside, tape, kept.get(tape.id, listing.Kept()), asker) for tape in shown],
+        "count": count,
         "number": page,
-        "pages": max(-(-len(chosen) // A_PAGE), 1),
+        "pages": max(-(-count // A_PAGE), 1),
         "states": list(CartridgeState),
-        "pools": sorted({tape.pool.name for tape in known if tape.pool}),
+        "pools": listing.pools(session),
         "asker": asker.name if asker else None,
-        "askers": [each.name for each in asking],
+        "askers": [row.name for row in names],
         "months": amounts.by_month(session, settings.load().zone, MONTHS),
     }
 
 
-def _next_first(rows: list[ScheduledTask]) -> list[ScheduledTask]:
-    """The schedule that runs next, unless another one is chosen."""
-    return sorted(rows, key=lambda row: row.next_run_time.timestamp() if row.next_run_time else inf)
-
-
-def _is_wanted(tape: TapeCartridge, asked: dict[str, str]) -> bool:
-    names = (tape.tape_id, tape.label, tape.barcode)
-    return (
-        asked["state"] in {"", tape.state.value}
-        and asked["pool"] in {"", tape.pool.name if tape.pool else None}
-        and any(asked["name"].lower() in (name or "").lower() for name in names)
-    )
-
-
-def _newest_first(tape: TapeCartridge) -> float:
-    return -tape.formatted_at.timestamp() if tape.formatted_at else 0
+def _askers(session: Session, chosen: str) -> list[ScheduledTask]:
+    """The schedules whose run may be asked about: the chosen one, then those that run next."""
+    rows = schedules.next_first(session, ASKERS)
+    found = [row for row in rows if row.name == chosen]
+    if chosen and not found:
+        found = [row for row in schedules.named(session, chosen) if row.enabled]
+    return [*found, *(row for row in rows if row.name != chosen)]
 
 
 def _shown(
-    shelf: Shelf, tape: TapeCartridge, loaded: inside.Inside | None, asker: verdicts.Asker | None
+    shelf: Shelf, inside: Inside, tape: TapeCartridge, kept: listing.Kept, asker: verdicts.Asker | None
 ) -> dict[str, Any]:
-    kept = [stored for stored in shelf.sets(tape.id) if stored.state is not SetState.DESTROYED]
-    facts = loaded.facts if loaded else shelf.facts(tape.id)
+    drive = inside.cartridges.get(tape.id)
+    facts = inside.tapes[drive][1] if drive else shelf.facts(tape.id)
+    answer = asker.ask(facts) if asker else None
     return {
         **tape_facts(tape),
-        "drive": loaded.drive if loaded else None,
-        "sets": len(kept),
-        "kept": _kept(kept),
-        "damaged": sum(stored.damaged or 0 for stored in kept),
-        "answer": asker.ask(facts) if asker else None,
+        "drive": drive,
+        "sets": kept.sets,
+        "kept": {"ever": kept.ever, "newest": kept.newest, "until": views.iso(kept.until)},
+        "damaged": kept.damaged,
+        "answer": {**answer, "reasons": answer["reasons"][:REASONS]} if answer else None,
     }
 
 
@@ -108,14 +106,4 @@ def tape_facts(tape: TapeCartridge) -> dict[str, Any]:
         "capacity": tape.capacity,
         "formatted_at": views.iso(tape.formatted_at),
         "health": views.health_json(tape),
-    }
-
-
-def _kept(sets: list[StoredSet]) -> dict[str, Any]:
-    """How long the sets keep their tape: one of them for ever, or as one of the newest, or until a time."""
-    ends = [stored.retention_until for stored in sets if stored.retention_until]
-    return {
-        "ever": any(stored.retention_until is None and stored.keep_sets is None for stored in sets),
-        "newest": any(stored.keep_sets is not None for stored in sets),
-        "until": views.iso(max(ends)) if ends else None,
     }

@@ -20,6 +20,9 @@ from policy.times.calendar import Entry
 AHEAD = timedelta(weeks=5)
 """How far ahead Tapeline knows which tape a run needs."""
 
+MOST = 100
+"""How many schedules, alerts and runs under way are listed at most."""
+
 UNDER_WAY = (RunState.RUNNING, RunState.QUEUED)
 
 
@@ -45,13 +48,21 @@ def _found(session: Session) -> dict[str, Any]:
     reading.enter("flower")
     moment = now()
     ahead = calendar.entries(session, moment, moment + AHEAD)
-    rows = schedules.present(session)
+    rows, count = _listed(session)
     newest = views.newest_runs(session, rows)
     return {
         "alerts": alerts.alerts(session, moment, ahead, wiring.is_silent),
-        "under_way": views.runs_json(session, RunFilter(states=UNDER_WAY)),
+        "most": MOST,
+        "under_way": views.runs_json(session, RunFilter(states=UNDER_WAY, limit=MOST)),
         "schedules": [shown(row, moment, newest.get(row.name), ahead) for row in rows],
+        "schedules_count": count,
     }
+
+
+def _listed(session: Session) -> tuple[list[ScheduledTask], int]:
+    """All schedules by name; of very many, those that run next."""
+    rows, count = schedules.page(session, "", number=1, size=MOST)
+    return (rows if count <= MOST else schedules.next_first(session, MOST)), count
 
 
 def shown(

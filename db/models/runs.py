@@ -107,6 +107,14 @@ class ChainRun(Base):
             unique=True,
             postgresql_where=text("state = 'RUNNING'"),
         ),
+        # The newest run of a schedule in a state, and how many there are of each.
+        Index("ix_chain_runs_schedule_id", "schedule_id", "state", "id"),
+        Index(
+            "ix_chain_runs_dismissed",
+            "schedule_id",
+            "due_at",
+            postgresql_where=text("dismissed_at is not null"),
+        ),
         Index("ix_chain_runs_queue", "drive", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     )
 

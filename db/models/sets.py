@@ -34,7 +34,7 @@ class BackupSet(Base):
     template_id: Mapped[int | None] = mapped_column(ForeignKey("backup_tasks.id"))
     template_name: Mapped[str | None]
     """The name on its tape: for an imported set, the template may be created later."""
-    cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
+    cartridge_id: Mapped[int | None] = mapped_column(ForeignKey("tape_cartridges.id"))
     """Where it begins, with ``generation``; the archives record where each part of it is."""
     generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     type: Mapped[BackupType] = mapped_column(enum(BackupType, "set_type"))
@@ -75,6 +75,12 @@ class BackupSet(Base):
     __table_args__ = (
         # For the newest set of a template, and the number after one: reads no others of years of sets.
         Index("ix_backup_sets_template_id", "template_id", "started_at"),
+        # For the newest set on a tape, and for the one that keeps it longest.
+        Index("ix_backup_sets_cartridge_id", "cartridge_id", "generation", "started_at"),
+        Index("ix_backup_sets_kept_on", "cartridge_id", "generation", "retention_until"),
+        Index("ix_backup_sets_damaged", "id", postgresql_where=text("damaged > 0")),
+        # Increments of which nobody knows what they follow: a few, asked for with each tape.
+        Index("ix_backup_sets_astray", "id", postgresql_where=text("parent_id is null and type <> 'full'")),
     )
 
 
@@ -85,7 +91,7 @@ class BackupArchive(Base):
 
     set_id: Mapped[str] = mapped_column(ForeignKey("backup_sets.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    cartridge_id: Mapped[int] = mapped_column(ForeignKey("tape_cartridges.id"), index=True)
+    cartridge_id: Mapped[int] = mapped_column(ForeignKey("tape_cartridges.id"))
     generation: Mapped[int] = mapped_column(Integer)
     name: Mapped[str]
     bytes: Mapped[int]
@@ -97,6 +103,12 @@ class BackupArchive(Base):
     sealed_at: Mapped[datetime] = mapped_column(default=now)
 
     cartridge: Mapped[TapeCartridge] = relationship()
+
+    __table_args__ = (
+        Index("ix_backup_archives_cartridge_id", "cartridge_id", "generation", "sealed_at"),
+        # What was written in a month, without reading the rows.
+        Index("ix_backup_archives_sealed_at", "sealed_at", postgresql_include=["bytes"]),
+    )
 
 
 PATH_INDEXED = 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ARRAY, BigInteger, Select, func, literal, select
 from sqlalchemy.orm import Session
 
 from db.models import BackupTask, ChainRun, ScheduledTask
@@ -80,6 +80,22 @@ def counts(session: Session) -> dict[RunState, int]:
     """How many runs are in each state; a state without runs is missing."""
     rows = session.execute(select(ChainRun.state, func.count()).group_by(ChainRun.state))
     return {state: count for state, count in rows}  # noqa: C416 - rows are no dictionary's items to mypy
+
+
+def newest(session: Session, schedule_ids: list[int]) -> dict[int, int]:
+    """By schedule, the newest run of each of some that was not merely skipped."""
+    asked = (
+        func.unnest(literal(schedule_ids, ARRAY(BigInteger))).table_valued("id").render_derived(name="asked")
+    )
+    of_state = (
+        select(func.max(ChainRun.id)).where(ChainRun.schedule_id == asked.c.id, ChainRun.state == state)
+        for state in RunState
+        if state is not RunState.SKIPPED
+    )
+    # By state, because an index finds the newest one of each; GREATEST leaves out what there is not.
+    found = func.greatest(*(each.scalar_subquery() for each in of_state))
+    rows = session.execute(select(asked.c.id, found))
+    return {schedule: number for schedule, number in rows if number is not None}
 
 
 def record_of(session: Session, run: ChainRun) -> BackupTask | None:

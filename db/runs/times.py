@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, select, true
 from sqlalchemy.orm import Session
 
-from db.models import BackupSet, ChainRun, now
+from db.models import BackupSet, ChainRun, ScheduledTask, now
 from db.runs.lookup import RunFilter
 
 
@@ -35,3 +35,26 @@ def written(session: Session, wanted: RunFilter, newest: int) -> list[dict[str, 
         .order_by(ChainRun.id.desc())
     ).all()
     return [{"run": run, "bytes": size, "seconds": float(seconds)} for run, size, seconds in reversed(rows)]
+
+
+def newest_backups(session: Session) -> dict[int, tuple[int, float]]:
+    """By schedule: the bytes of its newest set, and the seconds in which that was written, without the time
+    in which its run waited for a tape in the middle of it."""
+    newest = (
+        select(BackupSet.run_id, BackupSet.bytes, BackupSet.started_at, BackupSet.finished_at)
+        .where(BackupSet.template_id == ScheduledTask.template_id, BackupSet.finished_at.is_not(None))
+        .order_by(BackupSet.started_at.desc())
+        .limit(1)
+        .lateral()
+    )
+    whole = func.extract("epoch", newest.c.finished_at - newest.c.started_at)
+    worked = func.extract("epoch", ChainRun.idle_since - ChainRun.started_at) - ChainRun.idle_seconds
+    rows = session.execute(
+        # LEAST leaves out what is not known.
+        select(ScheduledTask.id, newest.c.bytes, func.least(whole, worked))
+        .select_from(ScheduledTask)
+        .join(newest, true())
+        .outerjoin(ChainRun, ChainRun.id == newest.c.run_id)
+        .where(ScheduledTask.archived_at.is_(None))
+    )
+    return {schedule: (size, float(seconds)) for schedule, size, seconds in rows}

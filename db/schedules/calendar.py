@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
 from statistics import median
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, BigInteger, Text, cast, func, literal, select, true
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, Drive, ScheduledTask, TapeCartridge
+from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.runs.starting import period_refusal
 from db.schedules import planner, schedules
-from db.sets import lineage
+from db.sets import parents
 from db.states import BackupType
-from db.tapes import cartridges, labels
-from db.tapes.facts import Shelf
-from policy.tapes.facts import SetState, TapePolicy
-from policy.times.calendar import (
-    Entry,
-    Planned,
-    Stock,
-    Tape,
-    play,
-)
+from db.tapes import labels
+from db.tapes.facts import Inside, Shelf
+from db.tapes.volumes import Medium
+from policy.tapes.facts import SetFacts, SetState, TapeFacts, TapePolicy
+from policy.times.calendar import Entry, Stock, play
+from policy.times.shelf import Planned, Tape
 
 MAX = 1000
 """How many runs are simulated at most."""
@@ -36,9 +34,13 @@ def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     already has its backup."""
     rows = schedules.present(session)
     upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX)
-    sizes = {row.id: _size(session, row) for row in rows}
-    runs = [_planned(row, at, sizes[row.id]) for at, row in upcoming if period_refusal(row, at) is None]
-    return list(play(_stock(session, rows), runs))
+    due = [(at, row) for at, row in upcoming if period_refusal(row, at) is None]
+    if not due:
+        return []
+    concerned = {row.id: row for _, row in due}
+    sizes = _sizes(session, concerned.values())
+    runs = [_planned(row, at, sizes.get(row.template_id)) for at, row in due]
+    return list(play(_stock(session, concerned.values()), runs))
 
 
 def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
@@ -57,67 +59,83 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
     )
 
 
-def _size(session: Session, row: ScheduledTask) -> int | None:
-    """The size of a schedule's run on tape: the median of its last sets."""
+def _sizes(session: Session, rows: Iterable[ScheduledTask]) -> dict[int, int]:
+    """The size on tape of the next set of each template: the median of its last ones of this type."""
+    listed = sorted({(row.template_id, row.template.type.value) for row in rows})
+    asked = (
+        func.unnest(
+            literal([template for template, _ in listed], ARRAY(BigInteger)),
+            literal([kind for _, kind in listed], ARRAY(Text)),
+        )
+        .table_valued("template", "kind")
+        .render_derived(name="asked")
+    )
     last = (
         select(BackupSet.id)
         .where(
-            BackupSet.template_id == row.template_id,
-            BackupSet.type == row.template.type,
+            BackupSet.template_id == asked.c.template,
+            cast(BackupSet.type, Text) == asked.c.kind,
             BackupSet.state.in_([SetState.COMPLETE, SetState.DESTROYED]),
             BackupSet.finished_at.is_not(None),
         )
-        .order_by(BackupSet.finished_at.desc())
+        .order_by(BackupSet.started_at.desc())
         .limit(LOOKED_AT)
+        .lateral()
     )
-    found = session.scalars(
-        select(func.sum(BackupArchive.bytes))
-        .where(BackupArchive.set_id.in_(last))
-        .group_by(BackupArchive.set_id)
-    ).all()
-    return int(median(found)) if found else None
+    size = (
+        select(func.sum(BackupArchive.bytes).label("bytes"))
+        .where(BackupArchive.set_id == last.c.id)
+        .lateral()
+    )
+    found: dict[int, list[int]] = defaultdict(list)
+    joined = asked.join(last, true()).join(size, true())
+    query = select(asked.c.template, size.c.bytes).select_from(joined)
+    for template, count in session.execute(query.where(size.c.bytes.is_not(None))):
+        found[template].append(count)
+    return {template: int(median(counts)) for template, counts in found.items()}
 
 
-def _stock(session: Session, rows: list[ScheduledTask]) -> Stock:
-    shelf, holders = Shelf(session), labels.Holders(session)
+def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:
+    shelf, holders = Shelf(session, look=False), labels.Holders(session)
+    inside = Inside(session, shelf)
+    bounds = shelf.bounds(session)
+    newest = parents.newest_whole(session, {row.template_id for row in rows})
     tapes = sorted(shelf.cartridges.values(), key=_longest_ago)
-    loaded, inside = {}, set()
-    for drive in session.scalars(select(Drive)):
-        medium = drive.medium
-        if medium and medium["state"] != "no_medium":
-            found = cartridges.recognise(session, medium)
-            number = found.id if found else None
-            loaded[drive.name] = _loaded(session, medium, holders.own(number, medium.get("medium_serial")))
-            inside.add(number)
+
+    def look(ids: Sequence[int]) -> dict[int, tuple[SetFacts, ...]]:
+        shelf.look(session, TapeCartridge.id.in_(ids))
+        return {number: shelf.known(number).sets for number in ids}
+
+    def on_shelf(tape: TapeCartridge) -> Tape:
+        bound = bounds[tape.id]
+        return Tape(
+            shelf.facts(tape.id),
+            tape.bytes_used,
+            tape.capacity,
+            holders.own(tape.id, tape.medium_serial),
+            kept_until=bound.kept_until,
+            begun=bound.begun,
+            is_known=False,
+        )
+
     return Stock(
-        loaded=loaded,
-        shelf=[
-            Tape(
-                shelf.facts(tape.id),
-                tape.bytes_used,
-                tape.capacity,
-                holders.own(tape.id, tape.medium_serial),
-            )
-            for tape in tapes
-            if tape.id not in inside
-        ],
-        newest_full={row.template_id: _newest(session, row, BackupType.DIFFERENTIAL) for row in rows},
-        newest={row.template_id: _newest(session, row, BackupType.INCREMENTAL) for row in rows},
+        loaded={
+            drive: _loaded(medium, facts, holders.own(number, medium.get("medium_serial")))
+            for drive, (medium, facts, number) in inside.tapes.items()
+        },
+        shelf=[on_shelf(tape) for tape in tapes if tape.id not in inside.cartridges],
+        newest_full={row.template_id: newest.get((row.template_id, BackupType.DIFFERENTIAL)) for row in rows},
+        newest={row.template_id: newest.get((row.template_id, BackupType.INCREMENTAL)) for row in rows},
         capacity=max((tape.capacity for tape in tapes if tape.capacity), default=None),
         labels=set(holders.labels),
+        look=look,
     )
 
 
-def _newest(session: Session, row: ScheduledTask, kind: BackupType) -> str | None:
-    """The set that the next increment would follow."""
-    found = lineage.parent_for(session, row.template_id, kind)
-    return found.id if found else None
-
-
-def _loaded(session: Session, medium: cartridges.Medium, own: frozenset[str]) -> Tape:
+def _loaded(medium: Medium, facts: TapeFacts, own: frozenset[str]) -> Tape:
     capacity, free = medium.get("capacity"), medium.get("free")
     used = capacity - free if capacity is not None and free is not None else 0
-    return Tape(cartridges.tape_facts(session, medium), used, capacity, own)
+    return Tape(facts, used, capacity, own)
 
 
 def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:

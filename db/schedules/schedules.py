@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload
 
 from db.errors import NotFound
 from db.models import BackupTask, ChainRun, Notification, ScheduledTask
@@ -32,11 +32,32 @@ def get(session: Session, name: str) -> ScheduledTask:
 
 def present(session: Session) -> list[ScheduledTask]:
     """Every schedule that was not removed, by name."""
-    return list(
-        session.scalars(
-            select(ScheduledTask).where(ScheduledTask.archived_at.is_(None)).order_by(ScheduledTask.name)
-        )
-    )
+    return list(session.scalars(_present().order_by(ScheduledTask.name)))
+
+
+def next_first(session: Session, count: int) -> list[ScheduledTask]:
+    """So many enabled schedules, the one that runs next first."""
+    query = _present().where(ScheduledTask.enabled).limit(count)
+    return list(session.scalars(query.order_by(ScheduledTask.next_run_time.nulls_last(), ScheduledTask.name)))
+
+
+def page(session: Session, name: str, *, number: int, size: int) -> tuple[list[ScheduledTask], int]:
+    """A page of the schedules whose name contains a text, by name; and how many there are of all pages."""
+    found = _present().where(ScheduledTask.name.icontains(name, autoescape=True))
+    count = session.scalars(select(func.count()).select_from(found.subquery())).one()
+    rows = session.scalars(found.order_by(ScheduledTask.name).offset((number - 1) * size).limit(size))
+    return list(rows), count
+
+
+def named(session: Session, *names: str) -> list[ScheduledTask]:
+    """Those of some schedules that were not removed, by name."""
+    query = _present().where(ScheduledTask.name.in_(names))
+    return list(session.scalars(query.order_by(ScheduledTask.name)))
+
+
+def _present() -> Select[ScheduledTask]:
+    query = select(ScheduledTask).where(ScheduledTask.archived_at.is_(None))
+    return query.options(joinedload(ScheduledTask.template))
 
 
 def put(

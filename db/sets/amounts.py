@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import dropwhile, pairwise
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ARRAY, ColumnElement, func, literal, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.models import BackupArchive, BackupSet, TapeCartridge, now
 
 
 def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, int]]:
-    """The bytes that were written in each of the newest so many months (``2026-12``), oldest first."""
-    month = _month(zone)
-    rows = session.execute(
-        select(month, func.sum(BackupArchive.bytes)).group_by(month).order_by(month.desc()).limit(newest)
+    """The bytes that were written in each of the newest so many months (``2026-12``), oldest first, from the
+    first one with any. Reads an index, not the rows."""
+    local = now().astimezone(zone)
+    numbers = [local.year * 12 + local.month - 1 - back for back in reversed(range(-1, newest))]
+    firsts = [datetime(each // 12, each % 12 + 1, 1, tzinfo=zone) for each in numbers]
+    months = list(pairwise(firsts))
+    asked = (
+        func.unnest(
+            literal([begin for begin, _ in months], ARRAY(BackupArchive.sealed_at.type)),
+            literal([end for _, end in months], ARRAY(BackupArchive.sealed_at.type)),
+        )
+        .table_valued("begin", "end")
+        .render_derived(name="months")
     )
-    return [(name, int(size)) for name, size in reversed(list(rows))]
+    written = (
+        select(func.coalesce(func.sum(BackupArchive.bytes), 0))
+        .where(BackupArchive.sealed_at >= asked.c.begin, BackupArchive.sealed_at < asked.c.end)
+        .scalar_subquery()
+    )
+    rows = session.execute(select(asked.c.begin, written).order_by(asked.c.begin))
+    found = [(f"{first.astimezone(zone):%Y-%m}", int(size)) for first, size in rows]
+    return list(dropwhile(lambda month: not month[1], found))
 
 
 def on_tape_by_month(session: Session, tape: TapeCartridge, zone: ZoneInfo) -> list[tuple[str, int]]:

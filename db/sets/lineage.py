@@ -112,39 +112,53 @@ def _archives(session: Session, sets: Iterable[BackupSet]) -> dict[str, list[Bac
     return by_set
 
 
+FOLLOWED: tuple[ColumnElement[bool], ...] = (
+    BackupSet.state == SetState.COMPLETE,
+    BackupSet.expired_at.is_(None),
+)
+"""The conditions of a set that a new one may follow, if its chain is whole."""
+
+NEWEST_FIRST = (BackupSet.started_at.desc(), BackupSet.id.desc())
+
+
+def is_good() -> ColumnElement[bool]:
+    """The condition that a set, as a part of a chain, does not break it."""
+    return and_(
+        BackupSet.state == SetState.COMPLETE, func.coalesce(BackupSet.damaged, 0) == 0, ~risk.at_risk()
+    )
+
+
 def parent_for(session: Session, template_id: int, wanted: BackupType) -> BackupSet | None:
     """The set that a new set of a type follows, or None: the newest set of the template, or its newest full
     one, whose whole chain is on tape and that is not marked as expired."""
-    query = select(BackupSet.id).where(
-        BackupSet.template_id == template_id,
-        BackupSet.state == SetState.COMPLETE,
-        BackupSet.expired_at.is_(None),
-    )
+    query = select(BackupSet.id).where(BackupSet.template_id == template_id, *FOLLOWED)
     if wanted is BackupType.DIFFERENTIAL:
         query = query.where(BackupSet.type == BackupType.FULL)
-    query = query.order_by(BackupSet.started_at.desc())
-    newest = session.scalar(query.limit(1))
+    newest_first = query.order_by(*NEWEST_FIRST)
+    newest = session.scalar(newest_first.limit(1))
     if newest is None:
         return None
     sets = chain(session, newest)
-    return sets[-1] if is_whole(session, sets) else _newest_whole(session, query)
+    if is_whole(session, sets):
+        return sets[-1]
+    whole = whole_of(session, query)
+    found = next((set_id for set_id in session.scalars(newest_first) if whole[set_id]), None)
+    return catalog.get(session, found) if found is not None else None
 
 
-def _newest_whole(session: Session, newest_first: Select[str]) -> BackupSet | None:
-    """The first of some sets whose whole chain is good. Loads no more of each than that needs."""
-    before = ancestry(newest_first.order_by(None))
-    good = and_(
-        BackupSet.state == SetState.COMPLETE, func.coalesce(BackupSet.damaged, 0) == 0, ~risk.at_risk()
-    )
+def whole_of(session: Session, ids: Select[str]) -> dict[str, bool]:
+    """For some sets, and all that they follow, whether the whole chain is good. Loads no more of each than
+    that needs."""
+    before = ancestry(ids)
     rows = session.execute(
-        select(BackupSet.id, BackupSet.parent_id, good).join(before, before.c.id == BackupSet.id)
+        select(BackupSet.id, BackupSet.parent_id, is_good()).join(before, before.c.id == BackupSet.id)
     )
-    links = {set_id: (parent, is_good) for set_id, parent, is_good in rows}
+    links = {set_id: (parent, good) for set_id, parent, good in rows}
     whole = Along({each: parent for each, (parent, _) in links.items()}, first=True, in_circle=False)
-    for set_id in session.scalars(newest_first):
-        if whole.of(set_id, lambda each, parent_is_whole: links[each][1] and parent_is_whole):
-            return catalog.get(session, set_id)
-    return None
+    return {
+        each: whole.of(each, lambda set_id, parent_is_whole: links[set_id][1] and parent_is_whole)
+        for each in links
+    }
 
 
 class Along(Generic[R]):

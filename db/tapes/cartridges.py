@@ -35,7 +35,14 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
     UUID, and not for an empty tape if the row has data on it. A row that a stronger mark contradicts is
     another cartridge.
     """
-    rows = _that_may_be(session, medium, _marked(medium))
+    return recognised(session, _loaded(session, _marked(medium)), medium)
+
+
+def recognised(
+    session: Session, latest_first: Iterable[TapeCartridge], medium: Medium
+) -> TapeCartridge | None:
+    """As ``recognise``, among rows that are loaded already, the one that changed last first."""
+    rows = [row for row in latest_first if not volumes.is_another_cartridge(row, medium)]
     for name in MARKS:
         told = medium.get(name)
         found = next((row for row in rows if told and getattr(row, name) == told), None)
@@ -61,16 +68,16 @@ def _labelled(name: str) -> ColumnElement[bool]:
     return or_(TapeCartridge.tape_id == name, TapeCartridge.label == name)
 
 
-def _that_may_be(session: Session, medium: Medium, condition: ColumnElement[bool]) -> list[TapeCartridge]:
-    """The rows that may describe the tape in the drive, with their pools, the latest first."""
+def _loaded(session: Session, condition: ColumnElement[bool]) -> Iterable[TapeCartridge]:
+    """Rows with their pools, the latest first."""
     query = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).where(condition)
-    rows = session.scalars(query.order_by(TapeCartridge.updated_at.desc()))
-    return [row for row in rows if not volumes.is_another_cartridge(row, medium)]
+    return session.scalars(query.order_by(TapeCartridge.updated_at.desc()))
 
 
 def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
     """The row of this tape_id, else of this label, that may describe the tape in the drive."""
-    return _of_label(_that_may_be(session, medium, _labelled(name)), name)
+    rows = _loaded(session, _labelled(name))
+    return _of_label((row for row in rows if not volumes.is_another_cartridge(row, medium)), name)
 
 
 def _of_label(rows: Iterable[TapeCartridge], name: str) -> TapeCartridge | None:
@@ -109,17 +116,29 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
     we did not make. For a blank tape they are kept: the two contradict each other.
     """
     cartridge = recognise(session, medium)
+    return reported(
+        medium,
+        _facts(session, cartridge, medium) if cartridge else None,
+        erasable=erasable.is_confirmed(session, medium),
+        mount_failed=mounts.last_failure(session, medium),
+    )
+
+
+def reported(
+    medium: Medium, known: CartridgeFacts | None, *, erasable: bool, mount_failed: Message | None
+) -> TapeFacts:
+    """The tape that a drive reports."""
     return TapeFacts(
         state=str(medium["state"]),
         label=medium.get("label"),
         empty=medium.get("empty"),
         write_protected=bool(medium.get("write_protected")),
         identity=identity(medium),
-        known=_facts(session, cartridge, medium) if cartridge else None,
+        known=known,
         lock=str(medium.get("lock") or "none"),
         drive=medium.get("drive"),
-        erasable=erasable.is_confirmed(session, medium),
-        mount_failed=mounts.last_failure(session, medium),
+        erasable=erasable,
+        mount_failed=mount_failed,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -99,6 +100,16 @@ def running(session: Session, name: str) -> int | None:
     """The run that works at a drive now; None if there is none."""
     at_it = select(ChainRun.id).where(ChainRun.drive == name, ChainRun.state == RunState.RUNNING)
     return session.scalar(at_it)
+
+
+def runs_at(session: Session) -> dict[str, dict[RunState, list[int]]]:
+    """By drive, the runs that work at it now, are queued for it or wait for a tape in it, by their state."""
+    states = (RunState.RUNNING, RunState.QUEUED, RunState.WAITING_FOR_TAPE)
+    found: dict[str, dict[RunState, list[int]]] = defaultdict(lambda: {state: [] for state in states})
+    at_it = select(ChainRun.drive, ChainRun.state, ChainRun.id).where(ChainRun.state.in_(states))
+    for drive, state, number in session.execute(at_it.order_by(ChainRun.id)):
+        found[drive][state].append(number)
+    return found
 
 
 def eject_owed(session: Session, name: str) -> int | None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Select,
+    Text,
     and_,
+    cast,
     exists,
     func,
+    literal,
     select,
     true,
 )
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.models.base import is_elsewhere
 from db.states import BackupType
 from db.tapes import risk
 from policy.tapes import kin
@@ -44,7 +50,7 @@ _COLUMNS = (
     BackupSet.keep_sets,
     BackupSet.expired_at,
     BackupSet.damaged,
-    BackupSet.is_restored,
+    is_elsewhere(BackupSet.home).label("is_restored"),
 )
 
 
@@ -115,12 +121,18 @@ def _query(wanted: Ids) -> Any:
     follower = select(BackupSet.id).where(BackupSet.parent_id == family.c.id).offset(0).lateral()
     family = family.union(select(follower.c.id).select_from(family.join(follower, true())))
     removed = select(ScheduledTask.template_id).where(ScheduledTask.archived_at.is_not(None))
-    return select(
-        *_COLUMNS,
-        BackupSet.template_id.in_(removed).label("is_removed"),
-        exists().where(BackupArchive.set_id == BackupSet.id).label("is_archived"),
-        BackupSet.id.in_(select(asked.c[0])).label("is_wanted"),
-    ).join(family, family.c.id == BackupSet.id)
+    row = (
+        select(
+            *_COLUMNS,
+            BackupSet.template_id.in_(removed).label("is_removed"),
+            exists().where(BackupArchive.set_id == BackupSet.id).label("is_archived"),
+            BackupSet.id.in_(select(asked.c[0])).label("is_wanted"),
+        )
+        .where(BackupSet.id == family.c.id)
+        .offset(0)
+        .lateral("row")
+    )
+    return select(*row.c).select_from(family.join(row, true()))
 
 
 def _astray() -> Select[str]:
@@ -130,25 +142,51 @@ def _astray() -> Select[str]:
 
 class _Newer:
     """How many complete sets of its template and type were begun after a set and are neither damaged nor at
-    risk. Computed only for sets for which it matters."""
+    risk, as far as its retention counts them. Computed only for sets for which it matters."""
 
     def __init__(self, session: Session, rows: Iterable[StoredSet]) -> None:
         self._begun: dict[Any, list[datetime]] = defaultdict(list)
         series = {_series(row) for row in rows if _is_counted(row)}
         if not series:
             return
-        good = select(BackupSet.template_id, BackupSet.type, BackupSet.started_at).where(
-            BackupSet.template_id.in_({template for template, _ in series}),
+        most = max((row.keep_sets or 1 for row in rows if _is_counted(row)), default=1)
+        for template, kind, moment in session.execute(_newest(series, most)):
+            self._begun[template, BackupType(kind)].append(moment)
+        for begun in self._begun.values():
+            begun.sort()
+
+    def than(self, row: StoredSet) -> int:
+        """The number of newer ones, counted up to the number that its template keeps."""
+        begun = self._begun[_series(row)] if _is_counted(row) else []
+        return min(len(begun) - bisect_right(begun, row.started_at), row.keep_sets or 1)
+
+
+def _newest(series: Collection[tuple[int, BackupType]], most: int) -> Any:
+    """When the newest good sets of each series were begun, so many of each: an index finds them, however many
+    there are."""
+    listed = sorted(series)
+    asked = (
+        func.unnest(
+            literal([template for template, _ in listed], ARRAY(BigInteger)),
+            literal([kind.value for _, kind in listed], ARRAY(Text)),
+        )
+        .table_valued("template", "kind")
+        .render_derived(name="series")
+    )
+    good = (
+        select(BackupSet.started_at)
+        .where(
+            BackupSet.template_id == asked.c.template,
+            cast(BackupSet.type, Text) == asked.c.kind,
             BackupSet.state == SetState.COMPLETE,
             func.coalesce(BackupSet.damaged, 0) == 0,
             ~risk.at_risk(),
         )
-        for template, kind, moment in session.execute(good.order_by(BackupSet.started_at)):
-            self._begun[template, kind].append(moment)
-
-    def than(self, row: StoredSet) -> int:
-        begun = self._begun[_series(row)] if _is_counted(row) else []
-        return len(begun) - bisect_right(begun, row.started_at)
+        .order_by(BackupSet.started_at.desc())
+        .limit(most)
+        .lateral()
+    )
+    return select(asked.c.template, asked.c.kind, good.c.started_at).join(good, true())
 
 
 def _is_counted(row: StoredSet) -> bool:

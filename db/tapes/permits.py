@@ -101,10 +101,18 @@ def facts_for(
 ) -> FormatFacts:
     """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that an
     operator allowed to be erased."""
+    found = _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment)
+    return replace(facts_like(found, schedule, moment), named_label=named)
+
+
+def facts_like(others: FormatFacts, schedule: ScheduledTask, moment: datetime) -> FormatFacts:
+    """The facts for a run of a schedule that starts at a local time, from those of another schedule for the
+    same tape. Raises UsageError if the schedule cannot be planned."""
     return replace(
-        _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment),
+        others,
+        policy=TapePolicy.parse(schedule.tape_policy),
+        now_local=moment,
         period=period.key(schedule.schedule_type, moment, schedule.time_zone),
-        named_label=named,
     )
 
 

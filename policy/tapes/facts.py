@@ -55,7 +55,8 @@ class SetFacts:
     keep_sets: int | None = None
     """It is kept while fewer sets than this are newer."""
     newer: int = 0
-    """Complete sets of the same template and type that were begun later and are not known to be damaged."""
+    """Complete sets of the same template and type that were begun later and are not known to be damaged,
+    counted up to ``keep_sets``."""
     expired: bool = False
     """An operator marked it as no longer needed."""
     followed_by: tuple[SetFacts, ...] = field(default=(), repr=False)
@@ -95,6 +96,17 @@ class SetFacts:
         if self.state is SetState.DESTROYED:
             return self.needed_until
         return max(self.past_from, self.needed_until)
+
+    @property
+    def kept_at_least(self) -> datetime:
+        """Until when it is certain to be kept, however many sets are newer."""
+        if self.state is SetState.DESTROYED or self.expired:
+            return retention.ALWAYS
+        if self.template_id is None or self.is_imported:
+            return retention.NEVER
+        return retention.past_from(
+            self.retention_until, keep_sets=self.keep_sets, newer=self.keep_sets or self.newer
+        )
 
     def may_be_lost(self, now: datetime) -> bool:
         """Whether nobody needs it any more: destroyed already; or past retention, like all sets that follow

@@ -7,7 +7,7 @@ median of earlier ones.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -19,7 +19,6 @@ from policy.tapes.facts import (
     SetFacts,
     SetState,
     TapeFacts,
-    TapePolicy,
 )
 from policy.tapes.permit import FormatFacts
 from policy.tapes.verdict import (
@@ -29,43 +28,9 @@ from policy.tapes.verdict import (
     judge,
 )
 from policy.times import period
-from policy.times.period import ScheduleType
+from policy.times.shelf import LOOKED_AT, Planned, Shelf, Tape, Written
 
 _FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A future run."""
-
-    at: datetime
-    schedule: str
-    schedule_type: ScheduleType
-    time_zone: str
-    drive: str
-    policy: TapePolicy
-    template_id: int
-    retention_days: int | None
-    keep_sets: int | None
-    type: str
-    """``full``, or ``incremental`` or ``differential``, which become full if there is nothing to follow."""
-    size: int | None
-    """Its size on tape, in bytes, estimated from earlier runs; None: there was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tape:
-    """A known tape, or a future blank one."""
-
-    facts: TapeFacts
-    used: int
-    capacity: int | None
-    own: frozenset[str] = frozenset()
-    """The labels that only this tape has: it may get them again."""
-    is_played: bool = False
-    """Whether an earlier simulated run has put it where it is or given it its label."""
-    as_of: int = 0
-    """How many of the simulated sets its facts take into account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +59,6 @@ class Entry:
         return self.used_after <= self.capacity
 
 
-Written = tuple[SetFacts, str | None]
-"""A simulated set, and what it follows."""
-
-
 @dataclass(slots=True)
 class Stock:
     """All tapes: in the drives, by name, and on the shelf. The simulation changes it."""
@@ -112,20 +73,28 @@ class Stock:
     """Of a new tape, in bytes."""
     labels: set[str] = field(default_factory=set)
     """Every label in use."""
+    look: Callable[[Sequence[int]], Mapping[int, tuple[SetFacts, ...]]] = field(default=lambda _ids: {})
+    """The sets on some cartridges: the few whose sets matter are asked for together."""
     written: list[Written] = field(default_factory=list)
     """The simulated sets."""
 
 
 def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
     """One entry for each run; ``runs`` ascend in time."""
+    shelf = Shelf(stock.shelf)
     for run in runs:
         local = run.at.astimezone(ZoneInfo(run.time_zone))
-        inside = _loaded(stock, run)
-        chosen = inside if inside and _usable(stock, run, inside, local) else _fetch(stock, run, local)
-        if chosen is None:
+        inside = stock.loaded.get(run.drive)
+        verdict = _verdict(stock, run, inside, local) if inside else None
+        if inside is None or verdict is None or verdict.answer is Answer.REFUSE:
+            inside, verdict = _fetch(stock, shelf, run, local)
+        if inside is None or verdict is None:
             yield Entry(run, None, None, insert=True, format=False, erases=(), used_before=0)
             continue
-        yield _entry(stock, run, chosen, local)
+        before = stock.loaded.get(run.drive)
+        yield _entry(stock, run, inside, verdict, local)
+        if before is not None and before is not inside:
+            shelf.put(before, stock.written)
 
 
 def _parent(stock: Stock, run: Planned) -> str | None:
@@ -140,9 +109,8 @@ def _is_full(stock: Stock, run: Planned) -> bool:
     return _parent(stock, run) is None
 
 
-def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
+def _entry(stock: Stock, run: Planned, tape: Tape, verdict: Verdict, local: datetime) -> Entry:
     """Simulate the run on this tape; afterwards the tape is in the drive, with the set on it."""
-    verdict = _verdict(stock, run, tape, local)
     formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
@@ -158,50 +126,82 @@ def _entry(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Entry:
         capacity=tape.capacity,
         is_left=tape.is_played,
     )
+    tape.is_played = tape.is_played or formats or found.insert
+    stock.loaded[run.drive] = tape
     _write(stock, run, tape, name, before, formatted=formats)
     return found
 
 
 def _verdict(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Verdict:
+    begins = _is_full(stock, run)
     facts = FormatFacts(
-        tape=tape.facts,
+        tape=_facts(stock, tape, local) if begins else tape.facts,
         seen_by_precheck=tape.facts.identity,
         policy=run.policy,
         now_local=local,
         run_id=None,
         period=period.key(run.schedule_type, run.at, run.time_zone),
     )
-    return judge(Question(facts, begins=_is_full(stock, run)))
+    return judge(Question(facts, begins=begins))
 
 
-def _usable(stock: Stock, run: Planned, tape: Tape, local: datetime) -> bool:
-    return _verdict(stock, run, tape, local).answer is not Answer.REFUSE
+def _facts(stock: Stock, tape: Tape, local: datetime) -> TapeFacts:
+    """A tape as a run sees it that may format it. A set of this month that is kept decides by itself: the
+    run appends, or refuses the tape, whatever else is on it."""
+    known = tape.facts.known
+    if known is not None and tape.added and tape.facts.state == "formatted" and tape.facts.empty is False:
+        last = tape.added[-1]
+        [newest] = _older([stock.written[last][0]], stock.written[last + 1 :])
+        began = newest.started_at.astimezone(local.tzinfo)
+        if newest.kept_until > local and (began.year, began.month) == (local.year, local.month):
+            return replace(tape.facts, known=replace(known, sets=(newest,)))
+    _age(stock, tape)
+    return tape.facts
 
 
-def _loaded(stock: Stock, run: Planned) -> Tape | None:
-    inside = stock.loaded.get(run.drive)
-    if inside is not None:
-        inside = stock.loaded[run.drive] = _aged(stock, inside)
-    return inside
-
-
-def _fetch(stock: Stock, run: Planned, local: datetime) -> Tape | None:
+def _fetch(
+    stock: Stock, shelf: Shelf, run: Planned, local: datetime
+) -> tuple[Tape, Verdict] | tuple[None, None]:
     """The tape that somebody must insert: one from the shelf that the rules permit, else a blank one."""
-    for place, tape in enumerate(stock.shelf):
-        stock.shelf[place] = _aged(stock, tape)
-        if _usable(stock, run, stock.shelf[place], local):
-            return stock.shelf.pop(place)
-    if not _is_full(stock, run):
-        return None
+    begins, size = _is_full(stock, run), LOOKED_AT
+    places = shelf.for_run(run, local, begins=begins)
+    for number, place in enumerate(places):
+        tape = shelf.tapes[place]
+        if begins and not tape.is_known:
+            _know(stock, [shelf.tapes[each] for each in places[number : number + size]])
+            size *= 2
+        verdict = _verdict(stock, run, tape, local)
+        if verdict.answer is not Answer.REFUSE:
+            shelf.take(place)
+            return tape, verdict
+    if not begins:
+        return None, None
     # A pool has none until the operator puts one in, which must happen before the run.
     pool = run.policy.pool
     known = CartridgeFacts(0, "", None, CartridgeState.ACTIVE, pool, None) if pool else None
-    blank = TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=known)
-    return Tape(blank, 0, stock.capacity)
+    blank = Tape(
+        TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=known),
+        0,
+        stock.capacity,
+    )
+    return blank, _verdict(stock, run, blank, local)
+
+
+def _know(stock: Stock, tapes: Iterable[Tape]) -> None:
+    """Have the sets of some tapes loaded, with one question for all."""
+    known = {each.facts.known.id: each for each in tapes if not each.is_known and each.facts.known}
+    found = stock.look([*known]) if known else {}
+    for number, tape in known.items():
+        assert tape.facts.known is not None, "it was asked about"
+        sets = found.get(number, ())
+        # What was written to it since is there, in any case.
+        empty = not sets and not tape.added
+        tape.facts = replace(tape.facts, empty=empty, known=replace(tape.facts.known, sets=sets))
+        tape.is_known = True
 
 
 def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
-    """The world after the run: its set is on the tape, the tape in its drive, and earlier sets are older."""
+    """The world after the run: its set is on the tape, and earlier sets are older."""
     parent = _parent(stock, run)
     written = SetFacts(
         id=f"({run.schedule} {run.at:%Y-%m-%d %H:%M})",
@@ -219,42 +219,33 @@ def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, fo
         stock.newest_full[run.template_id] = written.id
     stock.newest[run.template_id] = written.id
     known = tape.facts.known or CartridgeFacts(0, name, name, CartridgeState.ACTIVE, run.policy.pool, None)
-    kept = () if formatted else _older(known.sets, [(written, parent)])
-    facts = replace(
-        tape.facts,
-        state="formatted",
-        label=name,
-        empty=False,
-        known=replace(known, tape_id=name if formatted else known.tape_id, label=name, sets=(*kept, written)),
+    if formatted:
+        known, tape.is_known, tape.added = replace(known, tape_id=name, sets=()), True, ()
+        tape.kept_until = retention.ALWAYS
+    tape.facts = replace(
+        tape.facts, state="formatted", label=name, empty=False, known=replace(known, label=name)
     )
+    tape.added = (*tape.added, len(stock.written))
     stock.written.append((written, parent))
-    stock.labels = stock.labels | {name}
-    before_it = stock.loaded.get(run.drive)
-    is_played = tape.is_played or formatted or tape is not before_it
-    if before_it is not None and before_it is not tape:
-        stock.shelf.append(before_it)
-    stock.loaded[run.drive] = Tape(
-        facts,
-        before + (run.size or 0),
-        tape.capacity,
-        tape.own | {name},
-        is_played=is_played,
-        as_of=len(stock.written),
-    )
+    stock.labels.add(name)
+    tape.used, tape.own, tape.begun = before + (run.size or 0), tape.own | {name}, retention.NEVER
 
 
-def _aged(stock: Stock, tape: Tape) -> Tape:
-    """A tape after everything that was simulated, here or elsewhere: its sets have newer ones, or are
-    followed by one. It is updated only when somebody asks about it."""
+def _age(stock: Stock, tape: Tape) -> None:
+    """Bring a tape up to date with everything that was simulated, here or elsewhere: its sets have newer
+    ones, or are followed by one. That is done only when somebody asks about them."""
+    _know(stock, [tape])
     since, known = stock.written[tape.as_of :], tape.facts.known
-    if not since or known is None:
-        return tape
-    older = replace(known, sets=_older(known.sets, since))
-    return replace(tape, facts=replace(tape.facts, known=older), as_of=len(stock.written))
+    if since and known is not None:
+        here = frozenset(place - tape.as_of for place in tape.added)
+        tape.facts = replace(tape.facts, known=replace(known, sets=_older(known.sets, since, here)))
+    tape.as_of, tape.added = len(stock.written), ()
 
 
-def _older(sets: Iterable[SetFacts], since: Sequence[Written]) -> tuple[SetFacts, ...]:
-    """Sets after others were written."""
+def _older(
+    sets: Iterable[SetFacts], since: Sequence[Written], here: Collection[int] = ()
+) -> tuple[SetFacts, ...]:
+    """Sets after others were written; with those of the others that are ``here``, too, by their places."""
     newer: Counter[tuple[int | None, str]] = Counter()
     followers: dict[str, list[SetFacts]] = defaultdict(list)
 
@@ -267,9 +258,13 @@ def _older(sets: Iterable[SetFacts], since: Sequence[Written]) -> tuple[SetFacts
             return stored
         return replace(stored, newer=stored.newer + count, followed_by=follow, is_newest_full=is_newest)
 
-    for written, parent in reversed(since):
+    joined: list[SetFacts] = []
+    for place in reversed(range(len(since))):
+        written, parent = since[place]
         older = after(written)
+        if place in here:
+            joined.append(older)
         newer[written.template_id, written.type] += 1
         if parent is not None:
             followers[parent].append(older)
-    return kin.changed(sets, after)
+    return (*kin.changed(sets, after), *reversed(joined))

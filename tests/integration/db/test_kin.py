@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,12 +15,17 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import Database
+from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, ScheduledTask, TapeCartridge
 from db.schedules import schedules
+from db.sets import lineage, parents
 from db.states import BackupType, Kind, RunState, Trigger
-from db.tapes import cartridges, kin, risk
+from db.tapes import cartridges, drives, kin, risk
+from db.tapes.facts import Inside, Shelf
 from policy.tapes import retention
-from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.facts import CartridgeState, SetState, TapeFacts, TapePolicy
+from policy.tapes.permit import FormatFacts
+from policy.tapes.verdict import Answer, Question, judge
 from tests import many_sets, statements
 from tests.many_sets import BEGAN, MEDIUM
 
@@ -109,6 +115,7 @@ SETS = st.fixed_dictionaries(
         "damaged": st.sampled_from([None, None, 0, 1]),
         "home": st.sampled_from([None, None, None, "another"]),
         "has_run": st.sampled_from([True, True, True, False]),
+        "period": st.sampled_from([None, None, "2025"]),
     }
 )
 
@@ -195,7 +202,7 @@ def test_the_facts_are_those_that_the_rows_give_one_by_one(
             assert facts.is_newest_full == slowly.is_newest_full(stored), stored.id
             assert facts.is_sealed == slowly.is_sealed(stored), stored.id
             if stored.keep_sets is not None and stored.template_id is not None:
-                assert facts.newer == slowly.newer(stored), stored.id
+                assert facts.newer == min(slowly.newer(stored), stored.keep_sets), stored.id
             needing = facts.needed_by(NOW)
             assert (needing is not None) == (slowly.is_needed(stored) or needing is facts), stored.id
         known = cartridges.tape_facts(session, MEDIUM).known
@@ -206,6 +213,53 @@ def test_the_facts_are_those_that_the_rows_give_one_by_one(
             if 0 in (each["tape"], each["archived"])
         }
         session.rollback()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(world=st.lists(SETS, min_size=1, max_size=6), at_risk=st.booleans())
+def test_many_tapes_and_templates_are_asked_about_as_one_by_one(
+    shelf: Database, world: list[dict[str, Any]], at_risk: bool
+) -> None:
+    """What the next sets follow, the tapes in the drives, and the few sets that decide about a tape."""
+    with shelf.transaction() as session:
+        build(session, world)
+        tapes = session.scalars(select(TapeCartridge).order_by(TapeCartridge.id)).all()
+        if at_risk:
+            cartridges.mark(session, tapes[1].id, CartridgeState.UNKNOWN)
+        media = {
+            "one": MEDIUM,
+            "two": {**MEDIUM, "label": "TP20250102", "volume_uuid": "u2", "medium_serial": "m2"},
+        }
+        for name, medium in media.items():
+            drives.register(session, name=name, driver="virtual", host="h", worker="w", queue=name)
+            drives.looked(session, name, medium)
+        session.flush()
+        rows = schedules.present(session)
+        together = parents.newest_whole(session, {row.template_id for row in rows})
+        for row in rows:
+            for kind in (BackupType.INCREMENTAL, BackupType.DIFFERENTIAL):
+                with suppress(NotFound):  # A chain that follows itself.
+                    alone = lineage.parent_for(session, row.template_id, kind)
+                    assert together.get((row.template_id, kind)) == (alone.id if alone else None)
+        inside = Inside(session, Shelf(session, look=False))
+        for name, medium in media.items():
+            assert inside.tapes[name][1] == cartridges.tape_facts(session, medium), name
+        whole, brief = Shelf(session), Shelf(session, look=False)
+        brief.look_briefly(session, [tape.id for tape in tapes], NOW, "2025")
+        for tape in tapes:
+            bound = brief.bounds(session)[tape.id]
+            sets = whole.known(tape.id).sets
+            assert max([each.kept_until for each in sets], default=bound.kept_until) >= bound.kept_until
+            assert all(each.started_at <= bound.begun or each.is_sealed for each in sets)
+            assert _answer(whole.facts(tape.id)) == _answer(brief.facts(tape.id))
+        session.rollback()
+
+
+def _answer(tape: TapeFacts) -> Answer:
+    facts = FormatFacts(
+        tape, tape.identity, TapePolicy.parse("rotate"), now_local=NOW, run_id=None, period="2025"
+    )
+    return judge(Question(facts, begins=True)).answer
 
 
 @pytest.mark.parametrize("kind", ["increments", "full sets", "sets of which nobody knows what they follow"])

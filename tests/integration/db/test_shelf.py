@@ -81,7 +81,7 @@ def test_the_shelf_says_of_each_tape_what_the_drive_would(database: Database, ta
             )
             assert (found.tape_id, found.state, found.pool) == (expected.tape_id, expected.state, None)
         assert [each.newer for each in shelf.known(tapes[0]).sets] == [2, 1]
-        assert [len(shelf.sets(tape)) for tape in tapes] == [2, 4, 0]
+        assert [len(shelf.known(tape).sets) for tape in tapes] == [2, 4, 0]
 
 
 def test_the_shelf_asks_as_much_for_many_tapes_as_for_one(database: Database, tapes: list[int]) -> None:

@@ -14,14 +14,9 @@ from policy.tapes.facts import (
     TapeFacts,
     TapePolicy,
 )
-from policy.times.calendar import (
-    Entry,
-    Planned,
-    Stock,
-    Tape,
-    play,
-)
+from policy.times.calendar import Entry, Stock, play
 from policy.times.period import ScheduleType
+from policy.times.shelf import Planned, Tape
 
 TB = 10**12
 

@@ -9,14 +9,9 @@ from typing import Any
 import pytest
 
 from policy.tapes.facts import SetFacts, SetState
-from policy.times.calendar import (
-    Entry,
-    Planned,
-    Stock,
-    Tape,
-    play,
-)
+from policy.times.calendar import Entry, Stock, play
 from policy.times.period import ScheduleType
+from policy.times.shelf import Planned, Tape
 from tests.unit.policy.test_calendar import TB, run, stock, tape
 
 KEPT_LONG = datetime(2028, 1, 1, tzinfo=UTC)

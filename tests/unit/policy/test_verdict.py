@@ -19,13 +19,9 @@ from policy.tapes.facts import (
 )
 from policy.tapes.permit import FormatFacts, decide
 from policy.tapes.verdict import Answer, Objection, Question
-from policy.times.calendar import (
-    Planned,
-    Stock,
-    Tape,
-    play,
-)
+from policy.times.calendar import Stock, play
 from policy.times.period import ScheduleType
+from policy.times.shelf import Planned, Tape
 from tests.random_tapes import EXPIRED, NOW, OLD, RUN, questions
 
 EXPIRED_SET = SetFacts("S1", 1, 5, "full", SetState.COMPLETE, "2024-10", OLD, EXPIRED)
