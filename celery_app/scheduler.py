@@ -27,6 +27,10 @@ from policy.errors import TapelineError
 
 log = structlog.get_logger("tapeline.beat")
 
+AT_ONCE = 500
+"""How many new or edited schedules are planned before the next look at what is due: some tenths of a
+second."""
+
 LOOK_SECONDS = 2.0
 """How often the table is read: an operator's edit takes effect after this time."""
 
@@ -71,16 +75,31 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
         try:
             with self._database.transaction() as session:
                 moment = self._clock(session)
-                numbers = planner.needing_attention(session, moment)
+                due = planner.due(session, moment)
+                edited = planner.edited(session, AT_ONCE)
                 following = planner.next_time(session, moment)
         except (TapelineError, SQLAlchemyError) as error:
             self._note(None, error)
             return LOOK_SECONDS
         self._note(None, None)
         reading.enter("beat", self._database)
-        for number in numbers:
+        for number in due:
             self._attend(number, moment)
+        left = self._plan([number for number in edited if number not in due], moment)
+        for number in left:
+            self._attend(number, moment)
+        if len(edited) == AT_ONCE and len(left) < AT_ONCE:
+            return 0.0  # There are more; first comes what has become due.
         return min(LOOK_SECONDS, (following - moment).total_seconds()) if following else LOOK_SECONDS
+
+    def _plan(self, numbers: list[int], moment: datetime) -> list[int]:
+        """Plan new and edited schedules together; returns those that must be attended to one by one."""
+        try:
+            with self._database.transaction() as session:
+                return planner.plan_edited(session, numbers, moment) if numbers else []
+        except Exception as error:  # noqa: BLE001 - one of them is the trouble: the others do not wait for it
+            log.warning("schedules cannot be planned together", error=f"{type(error).__name__}: {error}")
+            return numbers
 
     def _attend(self, number: int, moment: datetime) -> None:
         """A schedule that cannot be planned does not keep the others from firing."""

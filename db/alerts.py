@@ -5,7 +5,7 @@ This is the only such list: the page Today, the commands ``status`` and ``doctor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,7 @@ from db.admin import holds, processes
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
 from db.schedules import calendar, needs, planner, schedules
+from db.schedules.schedules import Listed
 from db.states import ACTIVE, Kind, RunState
 from db.tapes import drives
 from policy.message import M, Message
@@ -97,7 +98,8 @@ def alerts(
     ``ahead``: the calendar from ``moment`` on. ``is_silent``: whether a drive's worker, last seen at that
     time, has been silent for too long.
     """
-    rows = schedules.present(session)
+    listed = schedules.listed(session)
+    rows = planner.in_doubt(session, moment)
     failed = failures.newest(session)
     dismissed = failures.dismissed_until(session)
     owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
@@ -109,7 +111,7 @@ def alerts(
         *_doubted(session),
         *_waiting(session),
         *_failed(session, moment, failed),
-        *_not_by_itself(session, rows),
+        *_not_by_itself(session, listed),
         *_unplanned(rows, moment),
         *owed,
         *_silent(session, is_silent),
@@ -119,7 +121,7 @@ def alerts(
         *_channels(session),
         *_behind(session),
         *_untold(session),
-        *_without_a_backup(session, rows, moment, {each.schedule for each in owed}),
+        *_without_a_backup(session, moment, {each.schedule for each in owed}),
         *_to_prepare(ahead, moment),
     ]
 
@@ -207,7 +209,7 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
-def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Alert]:
+def _not_by_itself(session: Session, rows: Sequence[Listed]) -> Iterator[Alert]:
     """The state after a restore from a dump, or on a host where nobody started beat."""
     wrong = idle.all_off(rows) or idle.no_beat(session, rows)
     if wrong is not None:
@@ -216,10 +218,8 @@ def _not_by_itself(session: Session, rows: list[ScheduledTask]) -> Iterator[Aler
         yield Alert(text, Topic.START, remedy, is_urgent=False, schedule=rows[0].name)
 
 
-def _without_a_backup(
-    session: Session, rows: list[ScheduledTask], moment: datetime, named: set[str | None]
-) -> Iterator[Alert]:
-    for name, text, remedy in idle.without_a_backup(session, rows, moment):
+def _without_a_backup(session: Session, moment: datetime, named: set[str | None]) -> Iterator[Alert]:
+    for name, text, remedy in idle.without_a_backup(session, moment):
         if name not in named:
             yield Alert(text, Topic.START, remedy, is_urgent=False, schedule=name)
 

@@ -53,23 +53,24 @@ def standing(session: Session) -> list[Failure]:
 def newest(session: Session) -> list[ChainRun]:
     """The newest failure of each schedule that was not removed, if it is open: a newer one replaces it,
     dismissed or not. An index finds it, however many runs there were."""
-    failed, succeeded = (
-        select(func.max(ChainRun.id))
-        .where(ChainRun.schedule_id == ScheduledTask.id, ChainRun.state == state)
-        .scalar_subquery()
-        for state in (RunState.FAILED, RunState.SUCCEEDED)
+    failed = select(func.max(ChainRun.id)).where(
+        ChainRun.state == RunState.FAILED, ChainRun.schedule_id.is_not(None)
     )
-    # OFFSET: the two are asked for before anything is joined.
-    of_each = (
-        select(failed.label("failed"), succeeded.label("succeeded"))
-        .where(ScheduledTask.archived_at.is_(None))
-        .offset(0)
-        .subquery()
+    later = aliased(ChainRun)
+    made_up_for = exists().where(
+        later.schedule_id == ChainRun.schedule_id,
+        later.state == RunState.SUCCEEDED,
+        later.id > ChainRun.id,
     )
     query = (
         select(ChainRun)
-        .join(of_each, ChainRun.id == of_each.c.failed)
-        .where(of_each.c.failed > func.coalesce(of_each.c.succeeded, 0), ChainRun.dismissed_at.is_(None))
+        .join(ScheduledTask, ScheduledTask.id == ChainRun.schedule_id)
+        .where(
+            ChainRun.id.in_(failed.group_by(ChainRun.schedule_id)),
+            ChainRun.dismissed_at.is_(None),
+            ScheduledTask.archived_at.is_(None),
+            ~made_up_for,
+        )
     )
     return list(session.scalars(query.options(joinedload(ChainRun.schedule)).order_by(ChainRun.id)))
 

@@ -5,19 +5,21 @@ Doctor and the first page both ask here. Each answer has a warning and a remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from db.admin import processes
-from db.models import ScheduledTask
-from db.runs import lookup
-from db.schedules import planner
+from db.schedules import planner, schedules
+from db.schedules.schedules import Listed
 from policy.message import M, Message
 from policy.times.period import ScheduleType
 
 Said = tuple[Message, Message]
+
+NAMED = 20
+"""How many schedules are named at most."""
 
 NO_CHANNEL: Said = (
     M("No channel is set up: nobody learns how a run went."),
@@ -25,13 +27,13 @@ NO_CHANNEL: Said = (
 )
 
 
-def _with_times(rows: list[ScheduledTask]) -> list[ScheduledTask]:
+def _with_times(rows: Sequence[Listed]) -> Sequence[Listed]:
     """The schedules that should run automatically: that of 'tapeline run', and all of type manual, never
     do."""
     return [row for row in rows if row.schedule_type is not ScheduleType.MANUAL]
 
 
-def all_off(rows: list[ScheduledTask]) -> Said | None:
+def all_off(rows: Sequence[Listed]) -> Said | None:
     """A warning if every schedule with times is switched off; None: one is on, or there is none."""
     timed = _with_times(rows)
     if not timed or any(row.enabled for row in timed):
@@ -40,13 +42,13 @@ def all_off(rows: list[ScheduledTask]) -> Said | None:
         M(
             "Every schedule is switched off: nothing is backed up by itself. Enable those that shall run:"
             " {names}",
-            names=", ".join(row.name for row in timed),
+            names=_names(timed),
         ),
         M("Switch one on: tapeline schedule enable NAME"),
     )
 
 
-def no_beat(session: Session, rows: list[ScheduledTask]) -> Said | None:
+def no_beat(session: Session, rows: Sequence[Listed]) -> Said | None:
     """A warning if nothing would start due runs."""
     if not any(row.enabled for row in _with_times(rows)) or processes.is_beat_there(session):
         return None
@@ -56,13 +58,13 @@ def no_beat(session: Session, rows: list[ScheduledTask]) -> Said | None:
     )
 
 
-def not_by_itself(rows: list[ScheduledTask]) -> Iterator[Said]:
+def not_by_itself(rows: Sequence[Listed]) -> Iterator[Said]:
     """Schedules that are off beside others that are on, and a warning if none has times."""
     timed = _with_times(rows)
-    off = [row.name for row in timed if not row.enabled]
+    off = [row for row in timed if not row.enabled]
     if off and len(off) < len(timed):
         yield (
-            M("Switched off, and not backed up by itself: {names}", names=", ".join(off)),
+            M("Switched off, and not backed up by itself: {names}", names=_names(off)),
             M(
                 "Switch it on: tapeline schedule enable NAME; if nobody needs it, remove it:"
                 " tapeline schedule apply FILE --prune"
@@ -78,18 +80,10 @@ NOTHING_TIMED: Said = (
 )
 
 
-def without_a_backup(
-    session: Session, rows: list[ScheduledTask], moment: datetime
-) -> Iterator[tuple[str, Message, Message]]:
-    """Schedules that are on and have never made a backup, each with its name; a run may be active."""
-    without = [
-        row for row in _with_times(rows) if row.enabled and not row.is_held and row.last_success_time is None
-    ]
-    # A run of one is named with its state: running, waiting, or failed.
-    begun = {*lookup.newest(session, [row.id for row in without])} if without else set()
-    for row in without:
-        if row.id in begun:
-            continue
+def without_a_backup(session: Session, moment: datetime) -> Iterator[tuple[str, Message, Message]]:
+    """Schedules that are on and have never made a backup, each with its name; a run may be active. Of very
+    many, those that are due first."""
+    for row in schedules.never_run(session, NAMED):
         due = planner.next_start(row, moment)
         if due is not None:
             yield (
@@ -101,3 +95,8 @@ def without_a_backup(
                 ),
                 M("To see whether it will go ahead: tapeline precheck {name}", name=row.name),
             )
+
+
+def _names(rows: Sequence[Listed]) -> str:
+    shown = ", ".join(row.name for row in rows[:NAMED])
+    return shown if len(rows) <= NAMED else f"{shown}, … ({len(rows)})"

@@ -19,7 +19,7 @@ from db import (
     views,
 )
 from db.runs.lookup import RunFilter
-from db.schedules import schedules
+from db.schedules import planner, schedules
 from db.states import ACTIVE, ENDED
 from notify import states
 from policy.message import M, Message
@@ -48,13 +48,13 @@ def status(as_json: AsJson = False) -> None:
 def _collect(session: Any) -> dict[str, Any]:
     active = views.runs_json(session, RunFilter(states=ACTIVE))
     ended = views.runs_json(session, RunFilter(states=ENDED, limit=1))
-    planned = [schedules.as_json(row) for row in schedules.present(session)]
+    following = planner.next_planned(session)
     return {
         "active": active[::-1],
         "last": ended[0] if ended else None,
         "drives": drives_json(session),
-        "schedules": sum(each["enabled"] for each in planned),
-        "next": min((each for each in planned if each["next_run_time"]), key=_due, default=None),
+        "schedules": sum(row.enabled for row in schedules.listed(session)),
+        "next": schedules.as_json(following) if following else None,
         "alerts": [
             each.to_json()
             for each in alerts.current(session, wiring.is_silent)

@@ -165,8 +165,9 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
     moment = now()
     in_failure = {run.schedule_id for run in failures.newest(session)}
     newest = times.newest_backups(session)
-    for row in schedules.present(session):
-        due = planner.owed_since(row, moment)
+    since_due = {row.id: planner.owed_since(row, moment) for row in planner.in_doubt(session, moment)}
+    for row in schedules.listed(session):
+        due = since_due.get(row.id)
         owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)
         failed.add_metric([row.name], int(row.id in in_failure))
         following_time = planner.planned_time(row)

@@ -26,7 +26,7 @@ def held_runs(session: Session) -> list[ChainRun]:
 
 def held_schedules(session: Session) -> list[ScheduledTask]:
     """The schedules that are enabled and held, by name."""
-    return [row for row in schedules.present(session) if row.enabled and row.is_held]
+    return schedules.held(session)
 
 
 def hold_back(session: Session, drive: str | None = None) -> None:

@@ -109,6 +109,7 @@ class ChainRun(Base):
         ),
         # The newest run of a schedule in a state, and how many there are of each.
         Index("ix_chain_runs_schedule_id", "schedule_id", "state", "id"),
+        Index("ix_chain_runs_failed", "schedule_id", "id", postgresql_where=text("state = 'FAILED'")),
         Index(
             "ix_chain_runs_dismissed",
             "schedule_id",

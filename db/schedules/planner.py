@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from heapq import merge
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, and_, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session, joinedload
 
 from db import events
 from db.models import ChainRun, ScheduledTask
@@ -41,7 +43,7 @@ def rule_of(schedule: ScheduledTask) -> Rule:
 
 
 # Beat asks for every rule every two seconds.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Rule:
     return when.rule(schedule_type, json.loads(config), time_zone, where="schedule_config")
 
@@ -62,16 +64,18 @@ def problem_of(schedule: ScheduledTask) -> Message | None:
     return None
 
 
-def plan(schedule: ScheduledTask, moment: datetime) -> None:
-    """Compute ``next_run_time`` as of ``moment``, or record why that is impossible."""
+def plan(schedule: ScheduledTask, moment: datetime, since: datetime | None = None) -> None:
+    """Compute ``next_run_time`` as of ``moment``, or record why that is impossible. ``since``: the last time
+    at which it was due, if that is known."""
     problem = problem_of(schedule)
     schedule.planned_from = _fingerprint(schedule)
     schedule.plan_error = problem.to_json() if problem and not schedule.is_held else None
     fires = problem is None and schedule.enabled and schedule.archived_at is None
     schedule.next_run_time = rule_of(schedule).after(moment) if fires else None
+    schedule.planned_after = since or moment
 
 
-def planned_time(schedule: ScheduledTask) -> datetime | None:
+def planned_time(schedule: ScheduledTask | Row[Any]) -> datetime | None:
     """When a schedule fires next, as planned; None if it is switched off, even if beat is not
     running and has not cleared the planned time."""
     is_on = schedule.enabled and schedule.archived_at is None and not schedule.is_held
@@ -102,12 +106,88 @@ def _fingerprint(schedule: ScheduledTask) -> str:
 
 def needing_attention(session: Session, moment: datetime) -> list[int]:
     """The schedules that are due, were edited, or whose plan no longer fits the clock; none that is held."""
-    free = select(ScheduledTask).join(ScheduledTask.template).where(~ScheduledTask.is_held)
+    found = due(session, moment)
+    return [*found, *(number for number in edited(session) if number not in found)]
+
+
+def due(session: Session, moment: datetime) -> list[int]:
+    """The schedules that are due, or planned for a later time than their rule's next one; none that is held.
+    Indexes find them."""
+    # If the clock has not gone back since it was planned, the plan is right.
+    may_be_late = ScheduledTask.next_run_time.is_not(None) & (
+        ScheduledTask.planned_after.is_(None) | (ScheduledTask.planned_after > moment)
+    )
+    found = or_(ScheduledTask.next_run_time <= moment, may_be_late)
+    free = select(ScheduledTask).join(ScheduledTask.template).where(~ScheduledTask.is_held, found)
     order = (ScheduledTask.next_run_time, *precedence.of_schedules(), ScheduledTask.id)
     rows = session.scalars(free.order_by(*order))
-    return [
-        row.id for row in rows if _is_edited(row) or _is_due(row, moment) or _is_planned_late(row, moment)
-    ]
+    return [row.id for row in rows if _is_due(row, moment) or _is_planned_late(row, moment)]
+
+
+def edited(session: Session, most: int | None = None) -> list[int]:
+    """The schedules that are new, or were edited since they were planned; none that is held. At most so many
+    of them."""
+    query = select(ScheduledTask.id).where(is_edited(), ~ScheduledTask.is_held)
+    return list(session.scalars(query.order_by(ScheduledTask.id).limit(most)))
+
+
+def firing(session: Session, moment: datetime, most: int) -> list[ScheduledTask]:
+    """Enough enabled schedules for the first so many moments after ``moment`` at which any of them fires."""
+    query = select(ScheduledTask).where(ScheduledTask.enabled, ScheduledTask.archived_at.is_(None))
+    query = query.options(joinedload(ScheduledTask.template))
+    due = select(ScheduledTask.id).where(ScheduledTask.next_run_time <= moment)
+    # Asked apart: an index answers each.
+    is_open = ScheduledTask.id.in_(_edited_ids().union(due))
+    rows = list(session.scalars(query.where(is_open)))
+    planned = query.where(ScheduledTask.next_run_time > moment)
+    first = planned.order_by(ScheduledTask.next_run_time, ScheduledTask.id).limit(most + len(rows))
+    found = {row.id: row for row in (*rows, *session.scalars(first))}
+    return sorted(found.values(), key=lambda row: row.name)
+
+
+def in_doubt(session: Session, moment: datetime) -> list[ScheduledTask]:
+    """The schedules that may be broken, late, or owe a backup: all others certainly are and do not."""
+    settled = func.coalesce(ScheduledTask.last_success_time, ScheduledTask.created_at)
+    is_on = ScheduledTask.enabled & (ScheduledTask.schedule_type != ScheduleType.MANUAL)
+    # Since it was settled it has not fired, and it will not before next_run_time.
+    is_settled = settled >= func.coalesce(ScheduledTask.planned_after, "infinity")
+    is_late = ScheduledTask.next_run_time < moment
+    is_wrong = ScheduledTask.plan_error.is_not(None) | ScheduledTask.is_held
+    others = select(ScheduledTask.id).where(is_wrong | (is_on & (is_late | ~is_settled)))
+    query = select(ScheduledTask).where(
+        ScheduledTask.archived_at.is_(None), ScheduledTask.id.in_(_edited_ids().union(others))
+    )
+    return list(
+        session.scalars(query.options(joinedload(ScheduledTask.template)).order_by(ScheduledTask.name))
+    )
+
+
+def next_planned(session: Session) -> ScheduledTask | None:
+    """The schedule that fires next, as planned."""
+    query = select(ScheduledTask).where(
+        ScheduledTask.enabled,
+        ScheduledTask.archived_at.is_(None),
+        ~ScheduledTask.is_held,
+        ScheduledTask.next_run_time.is_not(None),
+    )
+    return session.scalar(query.order_by(ScheduledTask.next_run_time, ScheduledTask.name).limit(1))
+
+
+def _edited_ids() -> Select[int]:
+    return select(ScheduledTask.id).where(is_edited())
+
+
+def is_edited() -> ColumnElement[bool]:
+    """The condition that a row no longer has the values that it was planned from: that of an index."""
+    is_on = and_(ScheduledTask.enabled, ScheduledTask.archived_at.is_(None))
+    now = func.plan_of(
+        ScheduledTask.schedule_type,
+        ScheduledTask.schedule_config,
+        ScheduledTask.time_zone,
+        ScheduledTask.tape_policy,
+        is_on,
+    )
+    return cast(ScheduledTask.planned_from, JSONB).is_distinct_from(now)
 
 
 def _is_edited(schedule: ScheduledTask) -> bool:
@@ -233,11 +313,34 @@ def attend(session: Session, schedule_id: int, moment: datetime) -> list[ChainRu
         plan(schedule, min(schedule.created_at, moment))
         if schedule.plan_error is not None:
             return _report_broken(session, schedule, moment)
+        if not _is_due(schedule, moment):
+            return []
     elif _is_edited(schedule):
         return _replan(session, schedule, moment)
-    decided = _decide(session, schedule, moment) if _is_due(schedule, moment) else []
-    plan(schedule, moment)
+    if schedule.next_run_time is None or not _is_due(schedule, moment):
+        plan(schedule, moment)
+        return []
+    last = overdue(rule_of(schedule), schedule.next_run_time, moment).latest
+    decided = _decide(session, schedule, moment)
+    plan(schedule, moment, since=last)
     return decided
+
+
+def plan_edited(session: Session, numbers: Collection[int], moment: datetime) -> list[int]:
+    """Plan many schedules that are new or edited, in one transaction; returns those that ``attend`` has to
+    handle one by one, because something is due of them or has to be reported."""
+    query = select(ScheduledTask).where(ScheduledTask.id.in_(numbers), ~ScheduledTask.is_held)
+    left = []
+    for schedule in session.scalars(query.with_for_update(skip_locked=True)).all():
+        number, was_due = schedule.id, schedule.next_run_time
+        is_new = schedule.planned_from is None
+        if is_new or (_is_edited(schedule) and (was_due is None or was_due > moment)):
+            plan(schedule, min(schedule.created_at, moment) if is_new else moment)
+            if schedule.plan_error is None and not _is_due(schedule, moment):
+                continue
+            session.expire(schedule)
+        left.append(number)
+    return left
 
 
 def _replan(session: Session, schedule: ScheduledTask, moment: datetime) -> list[ChainRun]:

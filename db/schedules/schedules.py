@@ -9,11 +9,15 @@ from sqlalchemy.orm import Session, joinedload
 
 from db.errors import NotFound
 from db.models import BackupTask, ChainRun, Notification, ScheduledTask
+from db.models.base import is_elsewhere
 from db.schedules import planner
 from db.sets import templates
 from db.states import BackupType, RunState
 from policy.message import M
 from policy.times.period import ScheduleType
+
+Listed = Any
+"""A schedule with some of its columns."""
 
 
 def get(session: Session, name: str) -> ScheduledTask:
@@ -33,6 +37,45 @@ def get(session: Session, name: str) -> ScheduledTask:
 def present(session: Session) -> list[ScheduledTask]:
     """Every schedule that was not removed, by name."""
     return list(session.scalars(_present().order_by(ScheduledTask.name)))
+
+
+def listed(session: Session) -> list[Listed]:
+    """Every schedule that was not removed, by name, with the few facts that are shown of all of them."""
+    columns = (
+        ScheduledTask.id,
+        ScheduledTask.name,
+        ScheduledTask.enabled,
+        ScheduledTask.schedule_type,
+        is_elsewhere(ScheduledTask.home).label("is_held"),
+        ScheduledTask.last_success_time,
+        ScheduledTask.next_run_time,
+        ScheduledTask.archived_at,
+    )
+    query = select(*columns).where(ScheduledTask.archived_at.is_(None))
+    return list(session.execute(query.order_by(ScheduledTask.name)))
+
+
+def never_run(session: Session, most: int) -> list[ScheduledTask]:
+    """Enabled schedules with times that have made no backup and have no run that was not merely skipped; the
+    one that is due first, first; at most so many of them."""
+    begun = select(ChainRun.id).where(
+        ChainRun.schedule_id == ScheduledTask.id, ChainRun.state != RunState.SKIPPED
+    )
+    query = _present().where(
+        ScheduledTask.enabled,
+        ~ScheduledTask.is_held,
+        ScheduledTask.schedule_type != ScheduleType.MANUAL,
+        ScheduledTask.last_success_time.is_(None),
+        ~begun.exists(),
+    )
+    order = (ScheduledTask.next_run_time.nulls_last(), ScheduledTask.name)
+    return list(session.scalars(query.order_by(*order).limit(most)))
+
+
+def held(session: Session) -> list[ScheduledTask]:
+    """The enabled schedules that are held since the database was restored, by name."""
+    query = _present().where(ScheduledTask.enabled, ScheduledTask.is_held)
+    return list(session.scalars(query.order_by(ScheduledTask.name)))
 
 
 def next_first(session: Session, count: int) -> list[ScheduledTask]:

@@ -9,13 +9,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ARRAY, ColumnElement, func, literal, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from db.models import BackupArchive, BackupSet, TapeCartridge
 
 
 def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, int]]:
-    """The bytes that were written in each of the newest so many months (``2026-12``), oldest first, from the
-    first one with any. Reads an index, not the rows."""
-    local = now().astimezone(zone)
+    """The bytes that were written in each of so many months (``2026-12``) up to the newest with any, oldest
+    first, from the first one with any. Reads an index, not the rows."""
+    last = session.scalar(select(func.max(BackupArchive.sealed_at)))
+    if last is None:
+        return []
+    local = last.astimezone(zone)
     numbers = [local.year * 12 + local.month - 1 - back for back in reversed(range(-1, newest))]
     firsts = [datetime(each // 12, each % 12 + 1, 1, tzinfo=zone) for each in numbers]
     months = list(pairwise(firsts))

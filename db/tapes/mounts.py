@@ -47,7 +47,7 @@ def failures(session: Session) -> dict[str, Message]:
     return {found.mark: Message.from_json(found.error) for found in session.scalars(select(MountFailure))}
 
 
-def of_medium(medium: Mapping[str, Any], failures: Mapping[str, Message]) -> Message | None:
+def of_medium(medium: MediumReport, failures: Mapping[str, Message]) -> Message | None:
     """As ``last_failure``, from failures that are loaded already."""
     mark = _mark(medium)
     return failures.get(mark) if mark and medium["state"] == "formatted" else None

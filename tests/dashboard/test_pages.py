@@ -278,10 +278,10 @@ def test_the_first_page_says_what_needs_somebody(shared: Site) -> None:
 
 
 def test_tapes_are_listed_filtered_and_asked_about(shared: Site) -> None:
-    """A page has fifty; what a run would do with a tape is said with the permit's own reasons."""
+    """A page has 25; what a run would do with a tape is said with the permit's own reasons."""
     first, second = shared.get("/tapes"), shared.get("/tapes?page=2")
     assert [page.count("data-tape=") for page in (first, second)] == [25, 25]
-    assert "page 1 of 2" in first
+    assert "page 1 of 3" in first
     assert shared.get("/tapes?state=unknown").count("data-tape=") == 1
     assert shared.get("/tapes?pool=vault").count("data-tape=") == 1
     assert "No tape is like that" in shared.get("/tapes?name=nothing")

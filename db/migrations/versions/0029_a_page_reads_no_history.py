@@ -17,6 +17,7 @@ NAMES = {
     "ix_backup_sets_astray": ("backup_sets", ["id"], "parent_id is null and type <> 'full'"),
     "ix_backup_archives_cartridge_id": ("backup_archives", ["cartridge_id", "generation", "sealed_at"], None),
     "ix_chain_runs_schedule_id": ("chain_runs", ["schedule_id", "state", "id"], None),
+    "ix_chain_runs_failed": ("chain_runs", ["schedule_id", "id"], "state = 'FAILED'"),
     "ix_chain_runs_dismissed": ("chain_runs", ["schedule_id", "due_at"], "dismissed_at is not null"),
 }
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from db.engine import Database
@@ -16,6 +18,7 @@ from db.schedules import planner, schedules
 from db.states import RunState, Trigger
 from policy.message import Message
 from policy.times.period import ScheduleType
+from tests import statements
 
 BEFORE = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 DUE = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -288,3 +291,92 @@ def test_when_the_next_run_that_writes_starts(database: Database) -> None:
     with database.transaction() as session:
         session.scalars(select(ScheduledTask)).one().enabled = False
     assert start(late) is None
+
+
+ROWS = st.fixed_dictionaries(
+    {
+        "how": st.sampled_from(
+            [
+                (ScheduleType.DAILY, {"at": "02:00"}),
+                (ScheduleType.WEEKLY, {"at": "02:00", "day": "tuesday"}),
+                (ScheduleType.MONTHLY, {"at": "02:00", "day": 24}),
+                (ScheduleType.INTERVAL, {"every": "6h"}),
+                (ScheduleType.ONCE, {"at": "2026-11-23T02:00"}),
+                (ScheduleType.MANUAL, {}),
+                (ScheduleType.DAILY, {"at": "never"}),
+            ]
+        ),
+        "created": st.integers(0, 40),
+        "success": st.sampled_from([None, 0, 6, 24, 30, 24 * 8, -3]),
+        "planned": st.sampled_from([None, 0, 1, 20, 30, 24 * 8, -2, -30]),
+        "edit": st.sampled_from([None, None, None, {"enabled": False}, {"tape_policy": "rotate"}]),
+        "enabled": st.sampled_from([True, True, True, False]),
+    }
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(world=st.lists(ROWS, min_size=1, max_size=5))
+def test_indexes_find_every_schedule_that_needs_something(
+    database: Database, world: list[dict[str, Any]]
+) -> None:
+    """Those that are due, edited or planned too late; and none that may owe a backup is left out."""
+    with database.transaction() as session:
+        session.execute(text("DELETE FROM scheduled_tasks; DELETE FROM backup_tasks"))
+        for number, given_ in enumerate(world):
+            kind, config = given_["how"]
+            row = schedules.put(
+                session, f"s{number}", drive="tape0", sources=["/data"], schedule_type=kind,
+                schedule_config=config, enabled=given_["enabled"],
+            )  # fmt: skip
+            row.created_at = DUE - timedelta(days=given_["created"])
+            if given_["success"] is not None:
+                row.last_success_time = DUE - timedelta(hours=given_["success"])
+            if given_["planned"] is not None:
+                planner.plan(row, DUE - timedelta(hours=given_["planned"]))
+            for name, value in (given_["edit"] or {}).items():
+                setattr(row, name, value)
+        session.flush()
+        session.expire_all()
+        rows = session.scalars(select(ScheduledTask)).all()
+        moment = DUE + timedelta(minutes=5)
+        wanted = {
+            row.id
+            for row in rows
+            if planner._is_edited(row)
+            or planner._is_due(row, moment)
+            or planner._is_planned_late(row, moment)
+        }
+        assert set(planner.needing_attention(session, moment)) == wanted
+        in_doubt = {row.id for row in planner.in_doubt(session, moment)}
+        for row in rows:
+            due = planner.planned_time(row)
+            is_late = due is not None and moment - due > planner.PUNCTUAL
+            if planner.problem_of(row) or planner.owed_since(row, moment) or is_late:
+                assert row.id in in_doubt, row.schedule_config
+        firing = {row.id for row in planner.firing(session, moment, 100)}
+        assert {row.id for _, row in planner.upcoming(list(rows), moment, 100)} <= firing
+        session.rollback()
+
+
+def test_many_new_schedules_are_planned_together(database: Database) -> None:
+    """As many statements for twenty as for two; what has been due of one already is left to be decided."""
+    asked = {}
+    for size in (2, 20):
+        with database.transaction() as session:
+            for number in range(size):
+                row = schedules.put(
+                    session, f"s{number}", drive="tape0", sources=["/data"], schedule_type=ScheduleType.DAILY,
+                    schedule_config={"at": "02:00"},
+                )  # fmt: skip
+                row.created_at = DUE - timedelta(hours=1 if number else 25)
+            session.flush()
+            numbers = planner.edited(session)
+            with statements.counted(session) as sent:
+                left = planner.plan_edited(session, numbers, DUE - timedelta(minutes=1))
+                session.flush()
+            asked[size] = len(sent)
+            assert [session.get_one(ScheduledTask, number).name for number in left] == ["s0"]
+            assert planner.edited(session) == left
+            session.rollback()
+    assert asked[2] == asked[20]
