@@ -22,7 +22,7 @@ from db import (
     leaps,
     outbox,
 )
-from db.admin import holds, processes
+from db.admin import holds, processes, server
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
 from db.schedules import calendar, needs, planner, schedules
@@ -35,6 +35,8 @@ from policy.times.calendar import Entry
 
 LATELY = timedelta(days=7)
 """How long a failure of a run without a schedule is shown."""
+FULL = 0.9
+"""From which part of the database's connections on their number is shown."""
 SOON = timedelta(days=2)
 """How long before a run the tape that it needs is requested."""
 
@@ -119,6 +121,7 @@ def alerts(
         *_conditions(session),
         *_damaged(session),
         *_channels(session),
+        *_connections(session),
         *_behind(session),
         *_untold(session),
         *_without_a_backup(session, moment, {each.schedule for each in owed}),
@@ -333,6 +336,19 @@ def _untold(session: Session) -> Iterator[Alert]:
     deliverers = processes.deliverers(session)
     if deliverers and not any(process.channels for process in deliverers):
         yield Alert(idle.NO_CHANNEL[0], Topic.CHANNEL, idle.NO_CHANNEL[1], is_urgent=False)
+
+
+def _connections(session: Session) -> Iterator[Alert]:
+    """When none is left, runs stay queued, and nobody can ask why."""
+    used, most = server.connections(session)
+    if used > FULL * most:
+        text = M(
+            "The database has {used} of {most} connections in use: when none is left, runs wait. Raise"
+            " max_connections of its server.",
+            used=used,
+            most=most,
+        )
+        yield Alert(text)
 
 
 def _behind(session: Session) -> Iterator[Alert]:

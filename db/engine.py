@@ -168,11 +168,16 @@ class Database:
         )
 
     def _refusal(self, reason: str) -> DatabaseUnavailable | None:
-        """The server exists, but this host's connection settings are wrong."""
+        """The server exists, but has no connection left, or this host's settings for it are wrong."""
         if any(word in reason for word in ("SSL", "certificate", "private key")):
             return DatabaseUnavailable(
                 M("The encrypted connection to the database fails: {reason}", reason=reason),
                 M("Check the files of database_tls, and the name in the server's certificate."),
+            )
+        if any(words in reason for words in ("too many clients", "remaining connection slots")):
+            return DatabaseUnavailable(
+                M("The database takes no more connections: {reason}", reason=reason),
+                M("Raise max_connections of its server; what waits for it goes on by itself."),
             )
         if "authentication failed" in reason:
             return DatabaseUnavailable(

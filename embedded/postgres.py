@@ -24,11 +24,13 @@ PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 PROBE_LIMIT = 5
 
+OTHERS, A_DRIVE = 100, 5
+"""Connections: of a drive's worker at most, while it works; and of everybody else."""
+
 _COMMON = {
     "listen_addresses": "''",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
     # A chain of increments is read in one query: three locks for each set of it.
     "max_locks_per_transaction": "1024",
     "timezone": "'UTC'",
@@ -46,12 +48,14 @@ class Postgres:
     """A PostgreSQL in ``<state>/pg``; other users of the machine cannot enter it.
 
     Several objects, in several processes, may represent the same server. Nothing here guards starting and
-    stopping: Servers does that. ``durable=False``: a power failure may lose committed data.
+    stopping: Servers does that. ``durable=False``: a power failure may lose committed data. ``drives``: how
+    many drives it has connections for.
     """
 
-    def __init__(self, state: Path, *, durable: bool = True) -> None:
+    def __init__(self, state: Path, *, durable: bool = True, drives: int = 1) -> None:
         self.state = state = state.resolve()
         self.durable = durable
+        self.connections = OTHERS + A_DRIVE * drives
         self.data = state / "pg" / "data"
         self.sockets = state / "pg" / "run"
         self.log = self.sockets / "postgres.log"
@@ -151,6 +155,7 @@ class Postgres:
         settings = {
             **_COMMON,
             **({} if self.durable else _FAST),
+            "max_connections": str(self.connections),
             "unix_socket_directories": _quoted(self.sockets),
             "data_directory": _quoted(self.data),
             "hba_file": _quoted(self.data / "pg_hba.conf"),

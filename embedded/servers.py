@@ -18,15 +18,15 @@ class Servers:
 
     Every user shares the lock ``<state>/servers.lock``; the last one can lock it exclusively and stops them.
     A user that was killed leaves them running for the next one. ``durable=False``, for tests: sent and
-    committed data does not survive the machine.
+    committed data does not survive the machine. ``drives``: how many have workers here.
 
     Raises NotOnThisPlatform if there are no embedded servers.
     """
 
-    def __init__(self, state: Path, *, durable: bool = True) -> None:
+    def __init__(self, state: Path, *, durable: bool = True, drives: int = 1) -> None:
         require_posix()
         self.state = state.resolve()
-        self.postgres = Postgres(state, durable=durable)
+        self.postgres = Postgres(state, durable=durable, drives=drives)
         self.redis = Redis(state, durable=durable)
 
     @property

@@ -82,6 +82,9 @@ def _note_a_task(**_: Any) -> None:
 @task_postrun.connect
 def _note_no_task(**_: Any) -> None:
     _busy[:] = bytes(PID_BYTES)
+    if _held is not None:
+        # There may be a hundred drives: an idle one keeps no connection but that of its lock.
+        wiring.database().close()
 
 
 def is_ending() -> bool:
@@ -310,6 +313,7 @@ class Keeper(threading.Thread):
         with wiring.database().transaction() as session:
             drives.seen(session, self._holding.drive)
         reading.enter(self._queue)
+        wiring.database().close()
 
     def _lock_again(self) -> None:
         try:

@@ -22,7 +22,8 @@ def servers() -> Iterator[None]:
         if uses_embedded():
             from embedded.servers import Servers  # noqa: PLC0415 - loaded where the servers are ours
 
-            stack.enter_context(Servers(settings.load().state_dir).use())
+            found = settings.load()
+            stack.enter_context(Servers(found.state_dir, drives=max(len(found.drives), 1)).use())
         stack.callback(lambda: wiring.database().close())
         yield
 

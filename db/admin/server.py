@@ -21,6 +21,18 @@ def started_at(session: Session) -> datetime:
     return moment
 
 
+def connections(session: Session) -> tuple[int, int]:
+    """How many connections clients have, and how many they may have."""
+    used, most = session.execute(
+        text(
+            "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),"
+            " current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int"
+        )
+    ).one()
+    return int(used), int(most)
+
+
 def version(session: Session) -> str:
     """Its version, as it names it."""
     return str(session.scalars(text("SHOW server_version")).one())
