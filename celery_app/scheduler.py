@@ -22,7 +22,7 @@ from celery_app.queues import CONTROL
 from db.admin import server
 from db.engine import Database
 from db.models import ChainRun
-from db.schedules import planner
+from db.schedules import planner, plans
 from policy.errors import TapelineError
 
 log = structlog.get_logger("tapeline.beat")
@@ -76,7 +76,7 @@ class DatabaseScheduler(beat.Scheduler):  # type: ignore[misc]
             with self._database.transaction() as session:
                 moment = self._clock(session)
                 due = planner.due(session, moment)
-                edited = planner.edited(session, AT_ONCE)
+                edited = plans.edited(session, AT_ONCE)
                 following = planner.next_time(session, moment)
         except (TapelineError, SQLAlchemyError) as error:
             self._note(None, error)

@@ -25,7 +25,7 @@ from db import (
 from db.admin import holds, processes, server
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
-from db.schedules import calendar, needs, planner, schedules
+from db.schedules import calendar, needs, planner, plans, schedules
 from db.schedules.schedules import Listed
 from db.states import ACTIVE, Kind, RunState
 from db.tapes import drives
@@ -55,6 +55,7 @@ class Topic(StrEnum):
     TAPE = "tape"
     SET = "set"
     CHANNEL = "channel"
+    DATABASE = "database"
     SETTINGS = "settings"
     """Those that a process uses."""
 
@@ -101,7 +102,7 @@ def alerts(
     time, has been silent for too long.
     """
     listed = schedules.listed(session)
-    rows = planner.in_doubt(session, moment)
+    rows = plans.in_doubt(session, moment)
     failed = failures.newest(session)
     dismissed = failures.dismissed_until(session)
     owed = list(_owed(session, rows, moment, {run.schedule_id for run in failed}, dismissed))
@@ -343,12 +344,11 @@ def _connections(session: Session) -> Iterator[Alert]:
     used, most = server.connections(session)
     if used > FULL * most:
         text = M(
-            "The database has {used} of {most} connections in use: when none is left, runs wait. Raise"
-            " max_connections of its server.",
+            "The database has {used} of {most} connections in use: when none is left, runs wait.",
             used=used,
             most=most,
         )
-        yield Alert(text)
+        yield Alert(text, Topic.DATABASE, M("Raise max_connections of its server."))
 
 
 def _behind(session: Session) -> Iterator[Alert]:

@@ -19,7 +19,7 @@ from db import (
     views,
 )
 from db.runs.lookup import RunFilter
-from db.schedules import planner, schedules
+from db.schedules import plans, schedules
 from db.states import ACTIVE, ENDED
 from notify import states
 from policy.message import M, Message
@@ -48,7 +48,7 @@ def status(as_json: AsJson = False) -> None:
 def _collect(session: Any) -> dict[str, Any]:
     active = views.runs_json(session, RunFilter(states=ACTIVE))
     ended = views.runs_json(session, RunFilter(states=ENDED, limit=1))
-    following = planner.next_planned(session)
+    following = plans.next_planned(session)
     return {
         "active": active[::-1],
         "last": ended[0] if ended else None,

@@ -21,7 +21,7 @@ from db import alerts, failures, freezes, outbox
 from db.errors import DatabaseUnavailable
 from db.models import now
 from db.runs import lookup, times
-from db.schedules import planner, schedules
+from db.schedules import planner, plans, schedules
 from db.states import RunState
 from db.tapes import cartridges, drives
 from policy.tapes.facts import CartridgeState
@@ -165,7 +165,7 @@ def _of_schedules(session: Session) -> Iterator[GaugeMetricFamily]:
     moment = now()
     in_failure = {run.schedule_id for run in failures.newest(session)}
     newest = times.newest_backups(session)
-    since_due = {row.id: planner.owed_since(row, moment) for row in planner.in_doubt(session, moment)}
+    since_due = {row.id: planner.owed_since(row, moment) for row in plans.in_doubt(session, moment)}
     for row in schedules.listed(session):
         due = since_due.get(row.id)
         owed.add_metric([row.name], (moment - due).total_seconds() if due else 0)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.runs.starting import period_refusal
-from db.schedules import planner
+from db.schedules import planner, plans
 from db.sets import parents
 from db.states import BackupType
 from db.tapes import labels
@@ -32,7 +32,7 @@ LOOKED_AT = 12
 def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
     already has its backup."""
-    rows = planner.firing(session, moment, MAX)
+    rows = plans.firing(session, moment, MAX)
     upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX)
     due = [(at, row) for at, row in upcoming if period_refusal(row, at) is None]
     if not due:

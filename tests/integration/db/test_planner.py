@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from db.engine import Database
 from db.models import ChainRun, Notification, RunEvent, ScheduledTask
 from db.runs import admission, starting, transitions
-from db.schedules import planner, schedules
+from db.schedules import planner, plans, schedules
 from db.states import RunState, Trigger
 from policy.message import Message
 from policy.times.period import ScheduleType
@@ -348,13 +348,13 @@ def test_indexes_find_every_schedule_that_needs_something(
             or planner._is_planned_late(row, moment)
         }
         assert set(planner.needing_attention(session, moment)) == wanted
-        in_doubt = {row.id for row in planner.in_doubt(session, moment)}
+        in_doubt = {row.id for row in plans.in_doubt(session, moment)}
         for row in rows:
             due = planner.planned_time(row)
             is_late = due is not None and moment - due > planner.PUNCTUAL
             if planner.problem_of(row) or planner.owed_since(row, moment) or is_late:
                 assert row.id in in_doubt, row.schedule_config
-        firing = {row.id for row in planner.firing(session, moment, 100)}
+        firing = {row.id for row in plans.firing(session, moment, 100)}
         assert {row.id for _, row in planner.upcoming(list(rows), moment, 100)} <= firing
         session.rollback()
 
@@ -371,12 +371,12 @@ def test_many_new_schedules_are_planned_together(database: Database) -> None:
                 )  # fmt: skip
                 row.created_at = DUE - timedelta(hours=1 if number else 25)
             session.flush()
-            numbers = planner.edited(session)
+            numbers = plans.edited(session)
             with statements.counted(session) as sent:
                 left = planner.plan_edited(session, numbers, DUE - timedelta(minutes=1))
                 session.flush()
             asked[size] = len(sent)
             assert [session.get_one(ScheduledTask, number).name for number in left] == ["s0"]
-            assert planner.edited(session) == left
+            assert plans.edited(session) == left
             session.rollback()
     assert asked[2] == asked[20]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policy.tapes.facts import SetFacts, SetState
 from policy.times.calendar import Entry, Stock, play
 from policy.times.period import ScheduleType
 from policy.times.shelf import Planned, Tape
-from tests.unit.policy.test_calendar import TB, run, stock, tape
+from tests.unit.policy.test_calendar import TB, brief, run, stock, tape
 
 KEPT_LONG = datetime(2028, 1, 1, tzinfo=UTC)
 
@@ -210,3 +212,62 @@ def test_a_tape_that_nobody_knows_stays_what_it_is() -> None:
     assert [(entry.tape_id, entry.label, entry.insert) for entry in found] == [
         (None, "TP20261201", True), (None, "TP20261202", True),
     ]  # fmt: skip
+
+
+TAPES = st.lists(
+    st.tuples(
+        st.sampled_from(["TP202611", "TP202612", "TP202510", "X"]),
+        st.lists(st.sampled_from(["2026-11-01", "2026-12-10", "2027-01-20", "2028-01-01"]), max_size=3),
+        st.sampled_from([None, None, "vault"]),
+    ),
+    max_size=12,
+)
+RUNS = st.lists(
+    st.tuples(
+        st.integers(0, 70), st.sampled_from(["rotate", "current_month", "pool:vault"]),
+        st.sampled_from(["full", "incremental"]), st.sampled_from([None, 2]), st.sampled_from([None, 5, 90]),
+    ),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@given(tapes=TAPES, runs=RUNS)
+def test_tapes_whose_sets_are_loaded_when_they_matter_give_the_same_calendar(
+    tapes: list[tuple[str, list[str], str | None]], runs: list[tuple[int, str, str, int | None, int | None]]
+) -> None:
+    """Until when something on a tape is certainly kept, and its label, decide about most of them."""
+    planned = [
+        run(f"{BEGIN + timedelta(days=day):%Y-%m-%d}", policy=policy, kind=kind, keep=keep, days=days)
+        for day, policy, kind, keep, days in sorted(runs, key=lambda each: each[0])
+    ]
+    known = [
+        numbered(tape(f"{name}{number:02}", *until, pool=pool), number)
+        for number, (name, until, pool) in enumerate(tapes, 1)
+    ]
+    sets = {each.facts.known.id: each.facts.known.sets for each in known if each.facts.known}
+    later = stock(*(unloaded(each) for each in known))
+    later.look = lambda ids: {number: sets[number] for number in ids}
+    assert [brief(each) for each in play(later, planned)] == [
+        brief(each) for each in play(stock(*known), planned)
+    ]
+
+
+BEGIN = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def numbered(of: Tape, number: int) -> Tape:
+    assert of.facts.known is not None
+    return replace(of, facts=replace(of.facts, known=replace(of.facts.known, id=number)))
+
+
+def unloaded(of: Tape) -> Tape:
+    """The tape with what is certain of its sets, as an index gives it, instead of the sets."""
+    known = of.facts.known
+    assert known is not None
+    return replace(
+        of,
+        facts=replace(of.facts, empty=False, known=replace(known, sets=())),
+        kept_until=max((each.kept_at_least for each in known.sets), default=of.kept_until),
+        begun=max((each.started_at for each in known.sets), default=of.kept_until),
+        is_known=False,
+    )
