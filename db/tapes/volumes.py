@@ -107,6 +107,11 @@ def destroy(session: Session, gone: ColumnElement[bool], moment: datetime) -> Se
     return session.scalars(marked, execution_options={"populate_existing": True}).all()
 
 
+def destroy_these(session: Session, ids: Collection[str], moment: datetime) -> Sequence[BackupSet]:
+    """Sets by their ids become DESTROYED; returns those that were not so before."""
+    return destroy(session, BackupSet.id.in_(ids), moment)
+
+
 def _on_earlier(cartridge: TapeCartridge) -> ColumnElement[bool]:
     archived = exists().where(
         BackupArchive.set_id == BackupSet.id,

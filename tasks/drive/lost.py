@@ -83,7 +83,7 @@ def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing |
 
 def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
     """Missing sets become destroyed, sets that have lost some archives damaged; both are reported."""
-    destroyed = volumes.destroy(session, BackupSet.id.in_(found.gone), now())
+    destroyed = volumes.destroy_these(session, found.gone, now())
     for set_id, count in found.archives.items():
         stored = catalog.get(session, set_id)
         stored.damaged = max(stored.damaged or 0, count)
