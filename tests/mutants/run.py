@@ -70,6 +70,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--tests", type=int, default=1000, help="the nearest ones that a mutant is tried with"
     )
+    parser.add_argument("--functions", nargs="*", default=[], help="only those of these names")
     parser.add_argument("--again", action="store_true", help="also what has survived before, for new tests")
     parser.add_argument("--report", action="store_true", help="only what is known from before")
     return parser.parse_args()
@@ -145,6 +146,7 @@ def _configure(folder: Path, group: Group) -> None:
 def _run(folder: Path, asked: argparse.Namespace, group: Group, files: list[str]) -> None:
     tried = TRIED_AGAIN if asked.again else NOT_TRIED
     order = {"files": files, "tests": list(group.tests), "tried": tried, "most": asked.tests}
+    order["functions"] = asked.functions
     log = folder / "log"
     with log.open("ab") as output, _memory() as quick:
         process = subprocess.Popen(

@@ -82,8 +82,9 @@ def generate() -> None:
 class Warm:
     """A plugin that tries mutants instead of running the tests once."""
 
-    def __init__(self, files: list[str], tried: list[int | None], most: int) -> None:
+    def __init__(self, files: list[str], tried: list[int | None], most: int, wanted: list[str]) -> None:
         self.files = files
+        self.wanted = wanted
         self.tried = tried
         self.most = most
         self.broken: list[str] = []
@@ -157,6 +158,8 @@ class Warm:
         meta = json.loads(file.read_text())
         codes: dict[str, int | None] = meta["exit_code_by_key"]
         for function, mutants in groupby(codes, key=lambda name: name.partition("__mutmut_")[0]):
+            if self.wanted and _named(function) not in self.wanted:
+                continue
             for mutant in list(mutants):
                 if codes[mutant] not in self.tried:
                     continue
@@ -241,12 +244,16 @@ def _functions(meta: Path) -> set[str]:
     return {name.partition("__mutmut_")[0] for name in json.loads(meta.read_text())["exit_code_by_key"]}
 
 
+def _named(function: str) -> str:
+    """``start`` of ``db.runs.starting.x_start``."""
+    return function.rpartition(".")[2].removeprefix("x_").split("ǁ")[-1]
+
+
 @cache
 def _distance(item: pytest.Item, function: str) -> int:
     """How near a test is to a function such as ``db.runs.starting.x_start``: it names it, its module, or
     neither."""
-    path, _, name = function.rpartition(".")
-    words = name.removeprefix("x_").split("ǁ")[-1], path.rpartition(".")[2]
+    words = _named(function), function.split(".")[-2]
     text = inspect.getsource(item.function)  # type: ignore[attr-defined]
     named = (place for place, word in enumerate(words) if re.search(rf"\b{word}\b", text))
     return next(named, len(words))
@@ -288,7 +295,7 @@ def main(asked: dict[str, Any]) -> int:
     os.chdir("mutants")
     words = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", "--rootdir=.", "--tb=short"]
     metas = [file for file in asked["files"] if Path(f"{file}.meta").exists()]
-    plugin = Warm(metas, asked["tried"], asked["most"])
+    plugin = Warm(metas, asked["tried"], asked["most"], asked["functions"])
     return int(pytest.main([*words, *asked["tests"]], plugins=[plugin]))
 
 
