@@ -103,10 +103,11 @@ def test_a_started_run_says_all_about_itself(database: Database) -> None:
     with database.transaction() as session:
         row = schedule(session, drive="tape7", time_zone="Asia/Shanghai")
         due = datetime(2026, 10, 31, 20, 0, tzinfo=UTC)
-        run = started(session, due=due, requested_by="li", options=Options(type=BackupType.FULL))
+        given = Notes(erase_sets=("20261001T020000Z-ab",))
+        run = started(session, due=due, requested_by="li", options=Options(type=BackupType.FULL), notes=given)
         assert (run.kind, run.schedule_id, run.trigger) == (Kind.BACKUP, row.id, Trigger.MANUAL)
         assert (run.requested_by, run.drive, run.due_at, run.period) == ("li", "tape7", due, "2026-11")
-        assert (run.options, run.notes) == (Options(type=BackupType.FULL), Notes())
+        assert (run.options, run.notes) == (Options(type=BackupType.FULL), given)
         assert (run.state, run.reason) == (RunState.QUEUED, None)
         assert (run.finished_at, run.part, run.dispatch, run.dispatched_at) == (None, 1, 0, None)
         session.flush()
@@ -122,7 +123,8 @@ def test_a_run_by_itself_has_nobody_who_asked(database: Database) -> None:
     with database.transaction() as session:
         schedule(session)
         run = started(session, trigger=Trigger.SCHEDULE)
-        assert (run.options, run.requested_by, run.trigger) == (Options(), None, Trigger.SCHEDULE)
+        assert (run.options, run.notes) == (Options(), Notes())
+        assert (run.requested_by, run.trigger) == (None, Trigger.SCHEDULE)
         assert story(session, run) == ["info 1: Queued for drive tape0."]
 
 
@@ -139,6 +141,7 @@ def test_a_moment_is_taken_by_a_run_of_the_same_schedule_alone(database: Databas
             assert starting.record_missed(session, row, DUE, M("late")) is None
         third = starting.record_missed(session, schedules.get(session, "a"), DUE + HOUR, M("late"))
         assert third
+        assert starting.record_missed(session, schedules.get(session, "b"), DUE + HOUR, M("late"))
         assert starting.of_moment(session, schedules.get(session, "a"), DUE).id == first.id
         assert starting.of_moment(session, schedules.get(session, "b"), DUE).id == second.id
         assert starting.of_moment(session, schedules.get(session, "a"), DUE + HOUR).id == third.id
