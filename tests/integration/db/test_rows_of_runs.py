@@ -763,6 +763,17 @@ def values_of(session: Session, run: ChainRun) -> dict[str, Any]:
     return values(run)
 
 
+def test_who_claims_a_step_keeps_everybody_from_the_run(database: Database) -> None:
+    """Until it is committed: nobody cancels or ends the run between the look at it and the claim."""
+    with database.transaction() as session:
+        schedule(session)
+        run = running(session)
+    with database.transaction() as session:
+        claimed(session, run)
+        with database.transaction() as other:
+            assert transitions.get_unless_locked(other, run.id) is None
+
+
 def test_who_holds_a_claim_has_the_run_to_himself(database: Database) -> None:
     with database.transaction() as session:
         schedule(session)
