@@ -39,6 +39,8 @@ def _make() -> Celery:
             "tasks.periodic.recover",
             "tasks.periodic.poll_waiting",
             "tasks.requests.check_drive",
+            "tasks.requests.clean",
+            "tasks.requests.library_move",
             "tasks.periodic.drive_liveness",
             "tasks.periodic.remind",
             "tasks.requests.eject",

@@ -1,9 +1,10 @@
-"""The settings of a drive, for each driver."""
+"""The settings of a drive and of a changer, for each driver."""
 
 from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -181,3 +182,111 @@ class LtfsWindowsDriveSettings(DriveSettings):
 AnyDriveSettings = Annotated[
     VirtualDriveSettings | LtfsDriveSettings | LtfsWindowsDriveSettings, Field(discriminator="driver")
 ]
+
+
+class ChangerSettings(Section):
+    """The settings that every changer has."""
+
+    drives: dict[Annotated[int, Field(ge=0)], str] = Field(min_length=1)
+    """The drives of this host that its robot serves, by their number in the changer: ``{ 0 = "tape0" }``.
+    The number is not the order of the devices; ``tapeline doctor`` compares the serial numbers."""
+    unload_first: bool = True
+    """The drive ejects its cartridge before the robot takes it. Off: the library does that by itself."""
+    clean_with: str = Field(default="CLN*", min_length=1)
+    """The barcodes of cleaning cartridges, ``*`` for any letters."""
+    clean_seconds: Seconds = 300
+    """How long a cleaning cartridge stays in a drive, unless the drive ejects it before."""
+    pools: dict[str, str] = {}
+    """The pool of a new cartridge by its barcode: ``{ "Y*" = "yearly" }``; one that matches nothing is in
+    none."""
+    ready_limit_seconds: Seconds = 300
+    """How long a drive may take until a cartridge that was loaded is ready."""
+
+    @property
+    def place(self) -> str:
+        """Where the changer is on its host: two cannot be in one place."""
+        raise NotImplementedError
+
+    @field_validator("drives")
+    @classmethod
+    def _are_apart(cls, drives: dict[int, str]) -> dict[int, str]:
+        for name in drives.values():
+            if list(drives.values()).count(name) > 1:
+                raise ValueError(f"'{name}' has two numbers; a drive has one")
+        return drives
+
+
+class MtxChangerSettings(ChangerSettings):
+    """A changer on Linux, through the program mtx."""
+
+    driver: Literal["mtx"]
+    device: str = Field(pattern=r"^/[^,\s]*$")
+    """``/dev/sgN`` of the changer: ``lsscsi -g`` lists it as ``mediumx``."""
+    programs: dict[Literal["mtx", "sg_raw"], str] = {}
+    """The path of each program that is not on the PATH."""
+    mail_slots: list[Annotated[int, Field(ge=1)]] = []
+    """The numbers of mail slots that the changer reports as ordinary slots."""
+    status_limit_seconds: Seconds = 60
+    """How long a question to the changer may take."""
+    move_limit_seconds: Seconds = 300
+    """How long a move may take."""
+    inventory_limit_seconds: Seconds = 1800
+    """How long the robot may take to read all barcodes."""
+
+    @property
+    def place(self) -> str:
+        return os.path.realpath(self.device)
+
+
+class VirtualChangerSettings(ChangerSettings):
+    """A changer that is a folder, for experiments and tests. Its drives are virtual ones."""
+
+    driver: Literal["virtual"]
+    path: Path
+    """The folder."""
+    slots: int = Field(default=8, ge=1, le=1000)
+    """How many slots a new library has."""
+    mail_slots: int = Field(default=1, ge=0, le=100)
+    """How many mail slots it has besides."""
+    move_seconds: float = Field(default=0, ge=0)
+    """How long a move takes."""
+
+    @property
+    def place(self) -> str:
+        return os.path.realpath(self.path)
+
+
+AnyChangerSettings = Annotated[MtxChangerSettings | VirtualChangerSettings, Field(discriminator="driver")]
+
+
+def check_feeding(changers: Mapping[str, AnyChangerSettings], drives: Mapping[str, AnyDriveSettings]) -> None:
+    """Raises ValueError unless each changer feeds drives of this host, and no drive has two changers: a
+    robot that reaches for another drive than was meant takes a tape from under a run."""
+    places: dict[str, str] = {}
+    feeders: dict[str, str] = {}
+    for name, changer in changers.items():
+        other = places.setdefault(changer.place, name)
+        if other != name:
+            raise ValueError(f"'{name}' and '{other}' are the same changer, {changer.place}; name it once")
+        for drive in changer.drives.values():
+            if drive not in drives:
+                raise ValueError(f"'{name}' feeds the drive '{drive}'; add it as [drives.{drive}]")
+            other = feeders.setdefault(drive, name)
+            if other != name:
+                raise ValueError(f"'{name}' and '{other}' both feed the drive '{drive}'; name it in one")
+            if (changer.driver == "virtual") != (drives[drive].driver == "virtual"):
+                raise ValueError(f"'{name}' and the drive '{drive}': either both are virtual, or none is")
+
+
+def feeder_of(
+    changers: Mapping[str, AnyChangerSettings], drive: str
+) -> tuple[str, AnyChangerSettings, int] | None:
+    """The changer that feeds a drive: its name, its settings, and the drive's number in it; None: none
+    does."""
+    found = (
+        (name, each, number)
+        for name, each in changers.items()
+        for number, fed in each.drives.items()
+        if fed == drive
+    )
+    return next(found, None)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-from celery_app import settings
+from celery_app import settings, settings_file
 from celery_app.settings import HOST_FILE, PREFIX
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -31,7 +31,7 @@ def _settings_of(process: psutil.Process) -> Mapping[str, Any]:
     named = environment.get(f"{PREFIX}CONFIG")
     files = [folder / named] if named else [folder / "tapeline.toml", HOST_FILE]
     file = next((file for file in files if file.is_file()), None)
-    written = settings.read_toml(file) if file else {}
+    written = settings_file.read_toml(file) if file else {}
     found = {name: environment.get(f"{PREFIX}{name.upper()}", written.get(name)) for name in _TELLING}
     if found["state_dir"]:
         found["state_dir"] = (folder / Path(found["state_dir"]).expanduser()).resolve()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -24,13 +22,24 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from tzlocal import get_localzone_name
 
-from celery_app.drive_settings import AnyDriveSettings, VirtualDriveSettings
-from celery_app.sections import ChannelSettings, FlowerSettings, SigningSettings, TlsSettings, is_encrypted
-from celery_app.settings_file import SettingsFile, place_of, problem_of
+from celery_app.drive_settings import (
+    AnyChangerSettings,
+    AnyDriveSettings,
+    VirtualDriveSettings,
+    check_feeding,
+)
+from celery_app.sections import (
+    ChannelSettings,
+    FlowerSettings,
+    SigningSettings,
+    TlsSettings,
+    check_address,
+    is_encrypted,
+)
+from celery_app.settings_file import SettingsFile, TomlFile, place_of, problem_of
 from policy.errors import UsageError
 from policy.message import M
 
@@ -72,36 +81,6 @@ def zone_of_host() -> str:
     return named
 
 
-_QUOTED = "write # in the password as %23, / as %2F, ? as %3F, @ as %40, [ as %5B, ] as %5D"
-
-
-def _check_address(url: str) -> None:
-    """Raises ValueError, without any part of the address, if a password would be read as something else."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - it raises for a port that is none
-    except ValueError:
-        raise ValueError(f"not an address; {_QUOTED}") from None
-    behind = parts.path + parts.fragment if parts.netloc else ""
-    is_cut_off = "@" in parts.query and "@" not in parts.netloc and bool(parts.netloc)
-    if parts.fragment or "@" in behind or parts.netloc.count("@") > 1 or is_cut_off:
-        raise ValueError(_QUOTED)
-
-
-class TomlFile(TomlConfigSettingsSource):
-    """``tapeline.toml``, as editors save it."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return read_toml(file_path)
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    """The contents of a TOML file, with a byte order mark or without. Raises OSError, ValueError."""
-    raw = file.read_bytes()
-    is_utf_16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return tomllib.loads(raw.decode("utf-16" if is_utf_16 else "utf-8-sig"))
-
-
 class Settings(BaseSettings):
     """All settings. A name in the file is the same in lower case in the environment."""
 
@@ -137,6 +116,9 @@ class Settings(BaseSettings):
     """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}
     """The drives of this host. Not set: a virtual drive of the default name."""
+    changers: dict[DriveName, AnyChangerSettings] = {}
+    """The media changers (autoloaders, libraries) that feed this host's drives. Not set: tapes are changed
+    by hand."""
     channels: dict[str, ChannelSettings] = {}
     """Where messages go. Not set: nowhere."""
     templates_dir: Path | None = None
@@ -200,7 +182,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            _check_address(url.get_secret_value())
+            check_address(url.get_secret_value())
         return url
 
     @field_validator("broker_tls")
@@ -235,6 +217,14 @@ class Settings(BaseSettings):
             if other != name:
                 raise ValueError(f"'{name}' and '{other}' are the same drive, {drive.place}; name it once")
         return drives
+
+    @field_validator("changers")
+    @classmethod
+    def _feed_known_drives(
+        cls, changers: dict[str, AnyChangerSettings], info: ValidationInfo
+    ) -> dict[str, AnyChangerSettings]:
+        check_feeding(changers, info.data.get("drives", {}))
+        return changers
 
     @field_validator("dashboard_url")
     @classmethod
@@ -326,6 +316,13 @@ def config_file() -> Path | None:
             M("{file} cannot be read: {detail}.", file=str(of_host), detail=str(error.strerror)),
             M("Correct the file or its permissions."),
         ) from error
+
+
+def use(file: Path) -> None:
+    """Let this process, and those that it starts, take their settings from a file."""
+    os.environ[f"{PREFIX}CONFIG"] = str(file)
+    os.environ.pop(f"{PREFIX}STATE_DIR", None)
+    SOURCE.forget()
 
 
 def load() -> Settings:

@@ -3,13 +3,15 @@ ends."""
 
 from __future__ import annotations
 
+import codecs
 import time
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, TomlConfigSettingsSource
 
 from policy.errors import TapelineError
 from policy.message import Message
@@ -27,6 +29,7 @@ FIXED = frozenset(
         "signing",
         "default_drive",
         "drives",
+        "changers",
         "flower",
         "recover_seconds",
         "pool_patience_seconds",
@@ -106,13 +109,27 @@ def _stamp(file: Path | None) -> object:
     return (str(file), found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+class TomlFile(TomlConfigSettingsSource):
+    """``tapeline.toml``, as editors save it."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_toml(file_path)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The contents of a TOML file, with a byte order mark or without. Raises OSError, ValueError."""
+    raw = file.read_bytes()
+    is_utf_16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return tomllib.loads(raw.decode("utf-16" if is_utf_16 else "utf-8-sig"))
+
+
 def place_of(error: Any) -> list[str]:
     """Where a wrong value is in the file; pydantic's path also contains the driver or type that it chose."""
     place = [str(part) for part in error["loc"]]
     if not place:
         # Two values that contradict each other: the problem names both.
         return ["settings"]
-    if place[0] in {"drives", "channels"} and len(place) > 2:
+    if place[0] in {"drives", "changers", "channels"} and len(place) > 2:
         del place[2]
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         place.append(error["ctx"]["discriminator"].strip("'"))

@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from celery_app import settings
-from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings
+from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings, MtxChangerSettings
 from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
 from db.engine import Database
 from db.models import now
@@ -21,10 +21,12 @@ from policy.message import M
 
 # Every process imports this module: drivers, channels and templates are loaded where they are made.
 if TYPE_CHECKING:
+    from celery_app.drive_settings import AnyChangerSettings
     from db import outbox
     from notify.channel import Channel
     from notify.notice import Composer
     from notify.outlet import Outlet
+    from tape.changer import Changer
     from tape.drive import Drive
 
 
@@ -120,6 +122,49 @@ def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
         encoding=found.code_page,
     )
     return WindowsDrive(name, setup)
+
+
+def changer_settings(name: str) -> AnyChangerSettings:
+    """The settings of a changer of this host. Raises BadConfiguration."""
+    found = settings.load().changers.get(name)
+    if found is None:
+        raise settings.BadConfiguration(
+            M("No changer '{name}' is configured on this host.", name=name),
+            M(
+                "Add [changers.{name}] to tapeline.toml, or run the command on the host that has it.",
+                name=name,
+            ),
+        )
+    return found
+
+
+def changer(name: str) -> Changer:
+    """A changer of this host by its name. Raises BadConfiguration."""
+    found = changer_settings(name)
+    if isinstance(found, MtxChangerSettings):
+        from tape.mtx.changer import MtxChanger, MtxSetup  # noqa: PLC0415 - see above
+
+        setup = MtxSetup(
+            device=found.device,
+            folder=settings.load().state_dir / "changers" / name,
+            programs={str(program): path for program, path in found.programs.items()},
+            mail_slots=found.mail_slots,
+            status_limit=found.status_limit_seconds,
+            move_limit=found.move_limit_seconds,
+            inventory_limit=found.inventory_limit_seconds,
+        )
+        return MtxChanger(name, setup)
+    from tape.virtual import library  # noqa: PLC0415 - see above
+    from tape.virtual.changer import VirtualChanger  # noqa: PLC0415 - see above
+
+    library.make(
+        found.path,
+        {number: settings.load().drive_folder(drive) for number, drive in found.drives.items()},
+        slots=found.slots,
+        mail_slots=found.mail_slots,
+        move_seconds=found.move_seconds,
+    )
+    return VirtualChanger(name, found.path)
 
 
 def is_silent(last_seen_at: datetime) -> bool:

@@ -228,8 +228,9 @@ class Drive(Protocol):
     def load(self, cartridge: str | None = None) -> Medium:
         """Load a cartridge and inspect it: by barcode, label or serial. Raises NoMedium."""
 
-    def eject(self) -> None:
-        """Eject the cartridge. Raises DriveBusy while it is mounted."""
+    def eject(self, *, unload: bool = True) -> None:
+        """Eject the cartridge. Raises DriveBusy while it is mounted. ``unload``: off where a library's robot
+        unloads the drive by itself, which then only has to be unmounted."""
 
     def check(self, *, deep: bool = False, on_output: Callable[[str], None] | None = None) -> ProgramRun:
         """Check the volume, and repair it if it was not unmounted: sealed data stays, the rest is removed.

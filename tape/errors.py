@@ -120,3 +120,42 @@ class DriveMisconfigured(DriveError):
     """The drive's settings are wrong."""
 
     exit_code = 2
+
+
+class ChangerError(DriveError):
+    """The library, or the program that moves its robot, refused or failed; the tape itself was not
+    written."""
+
+
+class RobotBusy(ChangerError):
+    """The robot works for somebody else, or is getting ready. Nothing was moved."""
+
+    consequence = Consequence.RETRY
+
+
+class SlotEmpty(ChangerError):
+    """There is no cartridge in the slot to take one from. Nothing was moved."""
+
+
+class SlotFull(ChangerError):
+    """There is a cartridge in the slot to put one into. Nothing was moved."""
+
+
+class DriveEmpty(ChangerError):
+    """There is no cartridge in the drive to unload. Nothing was moved."""
+
+
+class DriveFull(ChangerError):
+    """There is a cartridge in the drive to load. Nothing was moved."""
+
+
+class DoorOpen(ChangerError):
+    """The library's door or magazine is open, or somebody works at its panel. Nothing was moved, and
+    cartridges may have been exchanged."""
+
+    consequence = Consequence.WAIT_FOR_OPERATOR
+    exit_code = 4
+
+
+class MoveFailed(ChangerError):
+    """A move did not end well: where the cartridge is now, only a new inventory shows."""

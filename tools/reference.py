@@ -19,7 +19,14 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from celery_app.drive_settings import AnyDriveSettings, DriveSettings, Health, WindowsCommands
+from celery_app.drive_settings import (
+    AnyChangerSettings,
+    AnyDriveSettings,
+    ChangerSettings,
+    DriveSettings,
+    Health,
+    WindowsCommands,
+)
 from celery_app.sections import ChannelSettings, FlowerSettings
 from celery_app.settings import PREFIX, Settings
 from celery_app.settings_file import FIXED
@@ -104,6 +111,11 @@ def settings_page() -> str:
             for each in _members(AnyDriveSettings)
         ),
         _table("`[drives.<name>.commands]` of Windows", WindowsCommands),
+        _table("`[changers.<name>]` of every driver", ChangerSettings),
+        *(
+            _table(_title("changers", "driver", each), each, ChangerSettings)
+            for each in _members(AnyChangerSettings)
+        ),
     ]
     return _SETTINGS_HEAD + "".join(sections)
 

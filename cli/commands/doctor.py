@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from celery_app import settings, wiring
-from cli.host import drive_checks, stack, wire_checks
+from cli.host import changer_checks, drive_checks, stack, wire_checks
 from cli.host.drive_checks import Wrong
 from cli.render import output
 from cli.render.output import AsJson
@@ -106,6 +106,8 @@ def _all() -> Iterator[Finding]:
     for name in configured.drive_names:
         for title, check in drive_checks.checks(name):
             yield checked(title, check)
+    for title, check in changer_checks.checks():
+        yield checked(title, check)
 
 
 def _listed() -> list[Alert]:
@@ -133,7 +135,7 @@ def checked(name: Message, check: Callable[[], Message]) -> Finding:
     """The result of a check, or the error it ends with."""
     try:
         return Finding(name, check())
-    except Doubtful as doubt:
+    except (Doubtful, changer_checks.Unproved) as doubt:
         return Finding(name, doubt.message, doubt.remedy, is_warning=True)
     except TapelineError as error:
         return Finding(name, error.message, error.remedy, ok=False)

@@ -132,12 +132,12 @@ class LtfsDrive:
             )
         return medium
 
-    def eject(self) -> None:
+    def eject(self, *, unload: bool = True) -> None:
         """Unload and eject the cartridge; an empty drive stays empty. Raises DriveBusy while mounted."""
         with self._lock():
             self._mounting.clear()
             self._check_moves()
-            if self._scsi.look().is_loaded():
+            if unload and self._scsi.look().is_loaded():
                 self._scsi.move(UNLOAD, self._setup.limits.move)
 
     def health(self) -> Health:

@@ -26,6 +26,7 @@ TAPE_ALERT, VOLUME_STATISTICS = "0x2e", "0x17"
 
 _SPECIFIC = re.compile(r"specific param=(0x[0-9a-f]+)")
 _ALERT = re.compile(r"^  (\S.*): 1$", re.MULTILINE)
+_SERIAL = re.compile(r"Unit serial number: *(\S+)")
 _STATISTIC = re.compile(r"^  (\S.*): (\d+)$", re.MULTILINE)
 
 
@@ -61,6 +62,11 @@ class Scsi:
             read_errors=_number(counted.get("Total unrecovered read errors")),
             tape_alerts=_ALERT.findall(look.ask("sg_logs", "-b", "-p", TAPE_ALERT).output),
         )
+
+    def serial(self) -> str | None:
+        """The drive's own serial number; None: it does not tell it. Raises DriveError."""
+        found = _SERIAL.search(self.look().ask("sg_inq", "-p", "0x80").output)
+        return found[1] if found else None
 
     def run(self, program: str, arguments: Sequence[str], limit: float) -> Completed:
         """Run one program of sg3_utils. Raises CommandNotFound, CommandTimeout."""

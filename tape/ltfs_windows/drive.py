@@ -151,7 +151,7 @@ class WindowsDrive:
             )
         return medium
 
-    def eject(self) -> None:
+    def eject(self, *, unload: bool = True) -> None:  # noqa: ARG002 - no changer serves it
         """Unmount, which writes the index, and eject the cartridge; an empty drive stays empty."""
         with self._lock():
             if self._state() in EMPTY:

@@ -23,6 +23,8 @@ def medium(folder: Path) -> Medium:
         record = virtual_record.read(folder)
     except Damaged:
         return Medium(MediumState.UNREADABLE, barcode=folder.name)
+    if record.cleaning is not None:
+        return Medium(MediumState.CLEANING)
     if contradiction(folder, record):
         return _of(record, MediumState.UNREADABLE)
     if record.volume is None:

@@ -134,9 +134,13 @@ class VirtualDrive:
             insert(self.path, barcode)
         return self.look()
 
-    def eject(self) -> None:
+    def eject(self, *, unload: bool = True) -> None:
         """Eject the cartridge; an empty drive stays empty. Raises DriveBusy while it is mounted."""
-        remove(self.path)
+        if unload:
+            remove(self.path)
+        elif self.path.exists():
+            with self._lock():
+                pass
 
     def health(self) -> Health:
         """The counters of the cartridge; nothing is known of an empty drive or a damaged cartridge."""
@@ -145,7 +149,13 @@ class VirtualDrive:
             record = virtual_record.read(self._folder(barcode)) if barcode else None
         except Damaged:
             record = None
-        return _health(record) if record else Health()
+        found = _health(record) if record else Health()
+        return replace(found, tape_alerts=(*found.tape_alerts, *self._cleaning(record)))
+
+    def _cleaning(self, record: Record | None) -> list[str]:
+        if record is not None and record.cleaning == 0:
+            return ["Expired cleaning media"]
+        return ["Cleaning required"] if (self.path / shelf.DIRTY).exists() else []
 
     def check(
         self,

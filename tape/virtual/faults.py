@@ -1,4 +1,4 @@
-"""A fault plan: data that defines which operation of a virtual drive fails, when and how.
+"""A fault plan: data that defines which operation of a virtual drive or library fails, when and how.
 
 Standard library only, since the format program reads it too.
 """
@@ -17,10 +17,17 @@ POSSIBLE = {
     "close": {"full", "eio", "erofs", "hang", "slow"},
     "seal": {"full", "eio", "erofs", "hang", "slow"},
     "format": {"eio", "lie_ok", "lie_error", "half", "wrong_label", "hang", "hang_after", "slow"},
+    "status": {"busy", "door", "slow"},
+    "inventory": {"busy", "door", "slow"},
+    "load": {"busy", "door", "before", "after", "lost", "slow"},
+    "unload": {"busy", "door", "before", "after", "lost", "slow"},
+    "move": {"busy", "door", "before", "after", "lost", "slow"},
 }
 """What can fail where. Of a format: ``eio`` fails and reports it; ``lie_ok`` returns 0 and does nothing;
 ``lie_error`` formats and returns 1; ``half`` wipes and dies before the label is written; ``wrong_label``
-writes another label; ``hang`` does nothing for ``seconds`` and fails; ``hang_after`` formats, then hangs."""
+writes another label; ``hang`` does nothing for ``seconds`` and fails; ``hang_after`` formats, then hangs.
+Of a robot's move: ``before`` fails and moves nothing, ``after`` moves and fails, ``lost`` keeps the
+cartridge."""
 WAITS = {"hang", "hang_after", "slow"}
 
 

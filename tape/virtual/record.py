@@ -65,6 +65,8 @@ class Record:
     """Another program has written it."""
     formatting: bool = False
     """A format began and did not end: neither blank nor formatted."""
+    cleaning: int | None = None
+    """A cleaning cartridge: how often it cleans yet. None: it is a tape."""
     formats: int = 0
     """How many times it was formatted."""
     volume: VolumeRecord | None = None
@@ -134,6 +136,7 @@ def _check(record: Record) -> None:
         isinstance(record.write_protected, bool),
         isinstance(record.foreign, bool),
         isinstance(record.formatting, bool),
+        record.cleaning is None or _is_size(record.cleaning),
         all(_is_size(number) for number in (record.formats, record.loads, record.written_bytes)),
         all(_is_size(number) for number in (record.write_errors, record.read_errors)),
     ]

@@ -22,6 +22,8 @@ from tape.virtual.record import Damaged, Record
 DRIVE_FILE = "drive.json"
 MOUNT_LOCK = "mount.lock"
 CARTRIDGES = "cartridges"
+DIRTY = "dirty"
+"""Its file is there while the drive asks to be cleaned."""
 VERSION = 1
 # A barcode is a folder's name here; LTO's own are eight letters and digits.
 _BARCODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -37,12 +39,13 @@ def new_cartridge(
     write_protected: bool = False,
     foreign: bool = False,
     medium_serial: str | None = None,
+    cleaning: int | None = None,
 ) -> None:
     """Put a new, blank cartridge on the shelf of the drive in ``path``; it is not inserted.
 
     ``capacity`` in bytes, ``speed`` in bytes a second (None: as fast as the disk). ``medium_serial``:
-    invented if not given. ``foreign``: another program has written it. Raises UsageError for a barcode that
-    is taken or breaks the rule, or a size of zero.
+    invented if not given. ``foreign``: another program has written it. ``cleaning``: it cleans so often.
+    Raises UsageError for a barcode that is taken or breaks the rule, or a size of zero.
     """
     _check(barcode, capacity, speed, format_seconds)
     record = Record(
@@ -53,6 +56,7 @@ def new_cartridge(
         format_seconds=format_seconds,
         write_protected=write_protected,
         foreign=foreign,
+        cleaning=cleaning,
     )
     folder = folder_of(path, barcode)
     with _shelf_errors(path):
@@ -116,7 +120,7 @@ def insert(path: Path, barcode: str) -> None:
             M("Cartridges of this drive: {known}.", known=", ".join(barcodes(path)) or "-"),
         )
     with HostLock(path / MOUNT_LOCK):
-        _count_load(folder)
+        _count_load(path, folder)
         _put(path, barcode)
 
 
@@ -203,10 +207,19 @@ def _put(path: Path, barcode: str | None) -> None:
         write_json(path / DRIVE_FILE, {"version": VERSION, "loaded": barcode})
 
 
-def _count_load(folder: Path) -> None:
+def _count_load(path: Path, folder: Path) -> None:
     # A damaged cartridge can be inserted too; an inspection reports its state.
     with _shelf_errors(folder), suppress(Damaged), virtual_record.editing(folder) as record:
         record.loads += 1
+        if record.cleaning:
+            record.cleaning -= 1
+            (path / DIRTY).unlink(missing_ok=True)
+
+
+def set_dirty(path: Path) -> None:
+    """From now on the drive asks to be cleaned, until a cleaning cartridge is loaded."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / DIRTY).touch()
 
 
 @contextmanager

@@ -44,6 +44,12 @@ def test_what_does_not_exist_is_named(system: System, arguments: list[str], says
     assert system.ask(lambda s: s.scalar(select(func.count()).select_from(ChainRun))) == 0
 
 
+def changer(drives: str, driver: str = "mtx") -> str:
+    """A file with a virtual drive and a changer for it."""
+    drive = "[drives.tape0]\ndriver = 'virtual'\npath = '/x'\n"
+    return f"{drive}[changers.lib0]\ndriver = '{driver}'\ndevice = '/dev/sg7'\ndrives = {drives}\n"
+
+
 @pytest.mark.parametrize(
     ("file", "says"),
     [
@@ -52,6 +58,13 @@ def test_what_does_not_exist_is_named(system: System, arguments: list[str], says
         ("language = ", "not valid TOML"),
         ("[drives.tape0]\ndriver = 'virtual'", "drives.tape0.path"),
         ("[drives.tape0]\ndriver = 'magic'\npath = '/x'", "drives.tape0.driver"),
+        ("[changers.lib0]\ndriver = 'mtx'\ndevice = '/dev/sg7'", "changers.lib0.drives"),
+        ("[changers.lib0]\ndriver = 'mtx'\ndevice = 'sg7'\ndrives = {0 = 'a'}", "changers.lib0.device"),
+        (changer("{0 = 'tape9'}"), "[drives.tape9]"),
+        (changer("{zero = 'tape0'}"), "changers.lib0.drives.zero"),
+        (changer("{0 = 'tape0', 1 = 'tape0'}"), "'tape0' has two numbers"),
+        (changer("{0 = 'tape0'}"), "either both are virtual, or none is"),
+        (changer("{0 = 'tape0'}", driver="robot"), "changers.lib0.driver"),
         ("[channels.ops]\ntype = 'pigeon'", "channels.ops"),
         ("[channels.ops]\ntype = 'dingtalk'\ntoken = 'x'\nat_mobiles = ['me']", "at_mobiles: 'me'"),
         ("[flower]\naddress = '0.0.0.0'", "basic_auth"),

@@ -1,0 +1,98 @@
+"""The changer checks of ``tapeline doctor``: its program, its device, and which drive has which number."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+from celery_app import settings, wiring
+from celery_app.drive_settings import LtfsDriveSettings, VirtualDriveSettings
+from cli.host.drive_checks import Check, Wrong
+from policy.errors import TapelineError
+from policy.message import M, Message
+from tape.ltfs.scsi import Scsi
+
+
+class Unproved(TapelineError):
+    """Nothing is wrong, but nobody has proved that it is right."""
+
+
+def checks() -> Iterator[Check]:
+    """The checks of this host's changers."""
+    for name in settings.load().changers:
+        yield M("Library {name}", name=name), partial(_library, name)
+        for number, drive in wiring.changer_settings(name).drives.items():
+            yield (
+                M("Drive {number} of {name}", number=number, name=name),
+                partial(_number, name, number, drive),
+            )
+
+
+def _library(name: str) -> Message:
+    if sys.platform == "win32":
+        raise Wrong(
+            M("Windows has no changer: no program there moves a library's robot."),
+            M(
+                "Take [changers.{name}] out, and change tapes by hand; or serve the drive from a Linux host.",
+                name=name,
+            ),
+        )
+    found = wiring.changer(name).status()
+    missing = sorted(set(wiring.changer_settings(name).drives) - {bay.number for bay in found.bays})
+    if missing:
+        raise Wrong(
+            M("Library {name} has no drive {number}.", name=name, number=missing[0]),
+            M("Drives count from 0: correct 'drives' in [changers.{name}].", name=name),
+        )
+    return M(
+        "{slots} slots, {mail} mail slots, {drives} drives; {full} cartridges",
+        slots=sum(not slot.is_mail for slot in found.slots),
+        mail=sum(slot.is_mail for slot in found.slots),
+        drives=len(found.bays),
+        full=sum(slot.full for slot in found.slots) + sum(bay.full for bay in found.bays),
+    )
+
+
+def _number(name: str, number: int, drive: str) -> Message:
+    """The robot's number of a drive is not its order among the devices: proved by the drive's serial
+    number."""
+    told = wiring.changer(name).identities().get(number)
+    serial = _serial(drive)
+    if told is None or serial is None:
+        raise Unproved(
+            M(
+                "Nothing proves that drive {number} of {name} is {drive}.",
+                number=number,
+                name=name,
+                drive=drive,
+            ),
+            M(
+                "Prove it once: tapeline library load SLOT --drive {drive}, then see that"
+                " 'tapeline drive status {drive}' shows that tape",
+                drive=drive,
+            ),
+        )
+    if serial not in told:
+        raise Wrong(
+            M(
+                "Drive {number} of {name} is '{told}'; {drive} has the serial number {serial}.",
+                number=number,
+                name=name,
+                told=told,
+                drive=drive,
+                serial=serial,
+            ),
+            M("Correct 'drives' in [changers.{name}]: another drive has this number.", name=name),
+        )
+    return M("{drive}, serial number {serial}", drive=drive, serial=serial)
+
+
+def _serial(drive: str) -> str | None:
+    found = settings.load().drive(drive)
+    if isinstance(found, VirtualDriveSettings):
+        return str(found.path.resolve())
+    if isinstance(found, LtfsDriveSettings) and found.backend == "sg":
+        programs = {str(program): path for program, path in found.programs.items()}
+        return Scsi(found.device, programs, found.label_limit_seconds).serial()
+    return None

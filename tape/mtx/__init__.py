@@ -1,0 +1,1 @@
+"""The driver of real changers on Linux, through the program mtx."""
