@@ -23,6 +23,7 @@ from db import (
     outbox,
 )
 from db.admin import holds, processes, server
+from db.libraries import inventory, robot
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
 from db.schedules import calendar, needs, planner, plans, schedules
@@ -120,6 +121,7 @@ def alerts(
         *_silent(session, is_silent),
         *_doubtful_tapes(session),
         *_conditions(session),
+        *_libraries(session, moment),
         *_damaged(session),
         *_channels(session),
         *_connections(session),
@@ -308,6 +310,27 @@ def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | Non
         yield from ((Message.from_json(each), None, tape.id) for each in tape.wear)
 
 
+def _libraries(session: Session, moment: datetime) -> Iterator[Alert]:
+    """A library whose inventory is not believed, or whose last move nobody has finished."""
+    for row in inventory.every(session):
+        cut_off = robot.unfinished(session, row.name)
+        if cut_off is not None and moment - cut_off.begun_at > robot.ABANDONED:
+            text = M(
+                "A move of library {library} was cut off ({barcode}). To see where it is: tapeline library"
+                " inventory",
+                library=row.name,
+                barcode=cut_off.barcode or "-",
+            )
+            yield Alert(text, Topic.DRIVE)
+        elif row.old is not None:
+            text = M("Library {library} needs a look inside: {reason}", library=row.name, reason=row.old)
+            yield Alert(text, Topic.DRIVE, M("Read a new inventory: tapeline library inventory"))
+        for barcode, known in sorted(row.cleaners.items()):
+            if known["worn"] and barcode in inventory.barcodes(row.inventory):
+                worn = M("Cleaning cartridge {barcode} is worn out.", barcode=barcode)
+                yield Alert(worn, Topic.DRIVE, M("Put a new one into the library."), is_urgent=False)
+
+
 def _damaged(session: Session) -> Iterator[Alert]:
     query = select(BackupSet).where(
         BackupSet.damaged > 0, BackupSet.state != SetState.DESTROYED, BackupSet.expired_at.is_(None)
@@ -362,7 +385,7 @@ def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
     for entry in ahead:
         drive = entry.planned.drive
         is_soon = entry.planned.at - moment <= SOON
-        if is_soon and drive not in seen and (entry.insert or entry.fits is False):
+        if is_soon and drive not in seen and entry.needs_hands:
             seen.add(drive)
             text = needs.preparation(entry)
             yield Alert(text, Topic.TAPE, is_urgent=False, schedule=entry.planned.schedule, drive=drive)

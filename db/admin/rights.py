@@ -28,6 +28,10 @@ GRANTS = {
     "format_permits": "SELECT, INSERT, UPDATE (consumed_at, outcome, outcome_at)",
     "notifications": "SELECT, INSERT",
     "drives": "SELECT, INSERT, UPDATE",
+    "libraries": "SELECT, INSERT, UPDATE",
+    # What a robot did is entered once, and closed once. A row that a barcode made gives way to the tape's
+    # own.
+    "library_moves": "SELECT, INSERT, UPDATE (ended_at, outcome)",
     "processes": "SELECT, INSERT, UPDATE, DELETE",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",

@@ -2,6 +2,7 @@
 
 from db.models.base import Base, now
 from db.models.hosts import ClockMark, Drive, DriveCheck, Freeze, Process
+from db.models.libraries import RobotMove, TapeLibrary
 from db.models.options import Notes, Options
 from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
 from db.models.schedules import BackupTask, ScheduledTask
@@ -28,9 +29,11 @@ __all__ = [
     "Notification",
     "Options",
     "Process",
+    "RobotMove",
     "RunEvent",
     "ScheduledTask",
     "TapeCartridge",
+    "TapeLibrary",
     "TapePool",
     "now",
 ]

@@ -35,6 +35,8 @@ class Drive(Base):
     """Its warnings after its last run (a cleaning that is due), as messages."""
     eject_after: Mapped[int | None]
     """The run whose tape is ejected as soon as no run has the drive or is queued for it."""
+    clean_after: Mapped[int | None]
+    """The run after which the drive asked to be cleaned, until its library has tried to."""
 
 
 class DriveCheck(Base):

@@ -59,6 +59,8 @@ class ChainRun(Base):
     tape_failed: Mapped[dict[str, Any] | None]
     """The tape that the drive could not use, how often, and when it is tried again: see
     ``db.tapes.mount_backoff``."""
+    fetched: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """The barcodes that the library has brought for it: each at most once, until an operator retries it."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """Warnings of drive and tapes after the run had used them, as messages."""
     doubts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))

@@ -73,7 +73,7 @@ class ScheduledTask(Base):
         CheckConstraint("on_format_failure in ('continue', 'fail')", name="on_format_failure_known"),
         CheckConstraint("grace_seconds >= 60", name="grace_is_a_minute"),
         CheckConstraint("priority in ('high', 'normal', 'low')", name="priority_known"),
-        CheckConstraint("after_run in ('keep', 'eject')", name="after_run_known"),
+        CheckConstraint("after_run in ('keep', 'eject', 'export')", name="after_run_known"),
         # What beat looks for every two seconds, among ten thousand schedules.
         Index("ix_scheduled_tasks_next_run_time", "next_run_time"),
         Index("ix_scheduled_tasks_planned_after", "planned_after"),

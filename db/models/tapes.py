@@ -58,6 +58,8 @@ class TapeCartridge(Base):
     health_at: Mapped[datetime | None]
     wear: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """Which of these values were past their limits, as messages."""
+    seen: Mapped[dict[str, Any] | None]
+    """What a library's drive showed of it last, and when; None: nothing since somebody had it in hand."""
     formatted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now, onupdate=now)

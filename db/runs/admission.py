@@ -8,6 +8,8 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from db import events
+from db.errors import NotAllowed
+from db.libraries import robot
 from db.models import BackupTask, ChainRun, ChainStep, ScheduledTask, now
 from db.runs import precedence, starting, transitions
 from db.states import (
@@ -26,8 +28,8 @@ def admit(session: Session, drive: str) -> ChainRun | None:
 
     The caller commits and then sends the run's chain. One admission at a time for each drive.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
-    if drives.running(session, drive) is not None:
+    _lock(session, drive)
+    if drives.running(session, drive) is not None or robot.is_served_by_hand(session, drive):
         return None
     run = session.scalar(
         select(ChainRun)
@@ -42,6 +44,21 @@ def admit(session: Session, drive: str) -> ChainRun | None:
         return None
     new_dispatch(run)
     return run
+
+
+def _lock(session: Session, drive: str) -> None:
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _admission_key(drive)})
+
+
+def check_free(session: Session, drive: str) -> None:
+    """Until the transaction ends, no run gets the drive. Raises NotAllowed if one has it: its tape stays
+    in."""
+    _lock(session, drive)
+    if drives.running(session, drive) is not None:
+        raise NotAllowed(
+            M("A run works at drive {drive} now: its tape stays in.", drive=drive),
+            M("Wait for it or cancel it: tapeline runs --state RUNNING"),
+        )
 
 
 def _admission_key(drive: str) -> int:

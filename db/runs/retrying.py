@@ -74,6 +74,7 @@ def retry(
     run.recoveries = 0
     run.resumed = None
     run.tape_failed = None
+    run.fetched = []
     run.wait_until = None
     run.queued_at = now()
     if not transitions.transition(session, run, RunState.QUEUED, reason):

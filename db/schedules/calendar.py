@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice, takewhile
 from statistics import median
@@ -11,6 +12,7 @@ from statistics import median
 from sqlalchemy import ARRAY, BigInteger, Text, cast, func, literal, select, true
 from sqlalchemy.orm import Session
 
+from db.libraries import inventory
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.runs.starting import period_refusal
 from db.schedules import planner, plans
@@ -40,7 +42,25 @@ def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     concerned = {row.id: row for _, row in due}
     sizes = _sizes(session, concerned.values())
     runs = [_planned(row, at, sizes.get(row.template_id)) for at, row in due]
-    return list(play(_stock(session, concerned.values()), runs))
+    return _from_libraries(session, play(_stock(session, concerned.values()), runs))
+
+
+def _from_libraries(session: Session, played: Iterator[Entry]) -> list[Entry]:
+    """The entries with the slots that libraries bring their tapes from. A blank tape comes once."""
+    supplies = {
+        drive: inventory.supply(session, row)
+        for row in inventory.every(session)
+        for drive in row.drives.values()
+    }
+    found = []
+    for entry in played:
+        supply = supplies.get(entry.planned.drive)
+        slot = None
+        if supply is not None and entry.needs_hands and entry.label is not None:
+            known = entry.tape_id if entry.insert else None
+            slot = supply.slots.get(known) if known else next(supply.blanks, None)
+        found.append(replace(entry, slot=slot))
+    return found
 
 
 def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:

@@ -13,6 +13,9 @@ def needed(entry: Entry) -> Message:
         return M("no tape is known that it could write on")
     if not entry.insert:
         return _in_the_drive(entry, entry.label)
+    if entry.slot is not None:
+        tape = entry.tape_id or M("a blank tape").to_json()
+        return M("{tape}, which the library brings from slot {slot}", tape=tape, slot=entry.slot)
     if entry.tape_id is None:
         return M("insert a blank tape")
     return M("insert {tape}", tape=entry.tape_id)

@@ -335,6 +335,18 @@ def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -
     return cartridge
 
 
+def enter(session: Session, barcode: str, pool: str | None) -> TapeCartridge:
+    """Make the row of a cartridge of which only the barcode is known."""
+    row = TapeCartridge(
+        tape_id=barcode, barcode=barcode, state=CartridgeState.ACTIVE, generation=0, bytes_used=0
+    )
+    if pool is not None:
+        row.pool = _pool(session, pool)
+    session.add(row)
+    session.flush()
+    return row
+
+
 def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
     if find(session, tape_id):
         raise NotAllowed(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import ColumnElement, Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -115,10 +116,29 @@ def runs_at(session: Session) -> dict[str, dict[RunState, list[int]]]:
 def eject_owed(session: Session, name: str) -> int | None:
     """The run whose tape should be ejected from a drive now: nothing works there, and nothing is queued for
     it."""
+    return session.scalar(select(Drive.eject_after).where(Drive.name == name, ~_busy(name)))
+
+
+def clean_owed(session: Session, name: str) -> int | None:
+    """The run after which a drive asked to be cleaned, if that can be done now, as ``eject_owed``."""
+    return session.scalar(select(Drive.clean_after).where(Drive.name == name, ~_busy(name)))
+
+
+def _busy(name: str) -> ColumnElement[bool]:
+    """The condition that a run works at a drive, or is queued for it."""
     busy = select(ChainRun.id).where(
         ChainRun.drive == name, ChainRun.state.in_((RunState.RUNNING, RunState.QUEUED)), ~ChainRun.is_held
     )
-    return session.scalar(select(Drive.eject_after).where(Drive.name == name, ~busy.exists()))
+    return busy.exists()
+
+
+def cleaned(session: Session, name: str, *, alerts: Sequence[Mapping[str, Any]] | None) -> None:
+    """The library has tried to clean a drive. ``alerts``: what the drive warns of since; None: it was not
+    cleaned, and its warnings stay."""
+    values: dict[str, Any] = {"clean_after": None}
+    if alerts is not None:
+        values["alerts"] = list(alerts)
+    session.execute(update(Drive).where(Drive.name == name).values(**values))
 
 
 def eject_after(session: Session, name: str, run_id: int | None) -> None:

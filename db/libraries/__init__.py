@@ -1,0 +1,1 @@
+"""Libraries: what is where, which cartridge a barcode promises, and one move at a time."""

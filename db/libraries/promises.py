@@ -1,0 +1,96 @@
+"""What a barcode promises, and whether the tape keeps it: sticker, chip and row have to describe one
+cartridge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db.libraries import inventory
+from db.models import TapeCartridge
+from db.tapes import cartridges
+from policy.message import M, Message
+from policy.tapes.facts import CartridgeState, described
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A barcode that does not describe the tape in the drive."""
+
+    reason: Message
+    rows: tuple[TapeCartridge, ...]
+    """The cartridges that nobody may write to until a person has looked at them."""
+
+
+def keep(
+    session: Session, barcode: str, medium: cartridges.Medium, pools: Mapping[str, str]
+) -> Broken | None:
+    """Compare the barcode that the robot has read with the tape in the drive; None: they agree.
+
+    A row and a barcode that meet for the first time are joined: the row of a known tape gets the barcode, and
+    an unknown tape gets a row, in the pool that ``pools`` names for its barcode.
+    """
+    found = cartridges.recognise(session, medium)
+    promised = inventory.by_barcode(session, [barcode]).get(barcode)
+    own = medium.get("barcode")
+    rows = tuple(row for row in (found, promised) if row is not None)
+    if own and own != barcode:
+        return Broken(_reason(barcode, medium, own), rows)
+    if promised is not None and found is not None and found.id != promised.id:
+        return Broken(_reason(barcode, medium, found.tape_id), rows)
+    if found is not None and found.barcode and found.barcode != barcode:
+        return Broken(_reason(barcode, medium, found.barcode), rows)
+    if promised is not None and found is None and _is_another(promised, medium):
+        return Broken(_reason(barcode, medium, medium.get("medium_serial") or "-"), rows)
+    _join(session, barcode, found or promised, medium, pools)
+    return None
+
+
+def _is_another(row: TapeCartridge, medium: cartridges.Medium) -> bool:
+    """Whether a mark that both have differs. Missing marks decide nothing."""
+    pairs = [(getattr(row, name), medium.get(name)) for name in ("medium_serial", "volume_uuid")]
+    return any(mine and shown and mine != shown for mine, shown in pairs)
+
+
+def _join(
+    session: Session,
+    barcode: str,
+    row: TapeCartridge | None,
+    medium: cartridges.Medium,
+    pools: Mapping[str, str],
+) -> None:
+    if row is None and medium.get("medium_serial"):
+        if cartridges.find(session, barcode) is not None:
+            return  # Another tape has this name; the rules judge this one as unknown.
+        pool = next((name for pattern, name in pools.items() if inventory.matches(barcode, pattern)), None)
+        row = cartridges.enter(session, barcode, pool)
+    if row is None:
+        return
+    row.barcode = barcode
+    if row.medium_serial is None:
+        row.medium_serial = medium.get("medium_serial")
+    session.flush()
+
+
+def doubt(session: Session, broken: Broken, barcode: str, medium: cartridges.Medium) -> None:
+    """Nothing writes to these cartridges until a person has decided. One that no row describes gets a row, so
+    that no run fetches it again."""
+    rows = broken.rows
+    if not rows and medium.get("medium_serial") and cartridges.find(session, barcode) is None:
+        row = cartridges.enter(session, barcode, None)
+        row.medium_serial = medium["medium_serial"]
+        rows = (row,)
+    for row in rows:
+        if row.state not in {CartridgeState.RETIRED, CartridgeState.ERROR}:
+            cartridges.mark(session, row.id, CartridgeState.UNKNOWN)
+
+
+def _reason(barcode: str, medium: cartridges.Medium, shown: str) -> Message:
+    return M(
+        "The barcode {barcode} does not belong to the tape in the drive, which shows {tape} ({shown}).",
+        barcode=barcode,
+        tape=described(str(medium["state"]), medium.get("label")),
+        shown=shown,
+    )
