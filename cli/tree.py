@@ -84,7 +84,7 @@ COMMANDS = {
     "run": Command(
         "cli.commands.run:run",
         "Try Tapeline on a virtual tape.",
-        ("tapeline run", "tapeline run /home/me/documents"),
+        ("tapeline run", "tapeline run /home/me/documents", "tapeline run --library"),
     ),
     "precheck": Command(
         "cli.commands.precheck:precheck",
@@ -121,6 +121,7 @@ COMMANDS = {
     "sets": Command("cli.commands.sets:app", "Backup sets: what is on tape, finding files, restoring."),
     "tape": Command("cli.commands.tapes:app", "Tapes: the known cartridges.", more=_TAPE),
     "drive": Command("cli.commands.tapes:drives", "Drives: what is in each and what it does.", more=_DRIVE),
+    "library": Command("cli.commands.library:app", "Libraries: what is in each, and moving it by hand."),
     "schedule": Command(
         "cli.commands.schedules:app", "Schedules: what runs when, and running it now.", more=_SCHEDULE
     ),

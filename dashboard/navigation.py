@@ -16,6 +16,7 @@ PLACES = {
     "tapes": M("Tapes"),
     "schedules": M("Schedules"),
     "drives": M("Drives"),
+    "library": M("Library"),
 }
 THEIRS = {"Workers": M("Workers"), "Tasks": M("Tasks"), "Broker": M("Broker")}
 """Entries of Flower's own."""

@@ -21,6 +21,8 @@ ROUTES: list[tuple[str, str]] = [
     (r"/schedules/([^/]+)/(enable|disable)", "dashboard.pages.buttons.Switch"),
     (r"/schedules/([^/]+)/release", "dashboard.pages.buttons.ReleaseSchedule"),
     (r"/drives", "dashboard.pages.drives.Drives"),
+    (r"/library", "dashboard.pages.library.Libraries"),
+    (r"/library/([^/]+)/([^/]+)", "dashboard.pages.library.Move"),
     (r"/metrics", "dashboard.pages.metrics.Metrics"),
     (r"/tapeline/static/(.*)", "dashboard.page.Static"),
 ]

@@ -40,6 +40,8 @@ class Event(StrEnum):
     """A tape is nearly full, or the next backup may not fit on it."""
     SETS_LOST = "sets_lost"
     """Backup sets are not on their tape any more: somebody else has formatted or changed it."""
+    LIBRARY = "library"
+    """A library needs somebody: a barcode is on the wrong cartridge, a tape is to be taken out."""
     DRIVE_SILENT = "drive_silent"
     """The worker of a drive was silent for minutes."""
     DRIVE_BACK = "drive_back"
@@ -58,6 +60,7 @@ CALLS = frozenset(
         Event.REMINDER,
         Event.FORMAT_WARNING,
         Event.SETS_LOST,
+        Event.LIBRARY,
         Event.DRIVE_SILENT,
         Event.CHANNEL_DOWN,
     }

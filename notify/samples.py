@@ -247,6 +247,22 @@ def _of_runs() -> list[Facts]:
             remedy=M("Find out who has changed the tape. The next backup that needs them is a full one."),
             next_command="tapeline sets list",
         ),
+        replace(
+            _RUN,
+            event=Event.LIBRARY,
+            reason=M(
+                "The barcode {barcode} does not belong to the tape in the drive, which shows {tape}"
+                " ({shown}).",
+                barcode="TP0009L9",
+                tape="TP20261201",
+                shown="TP0001L9",
+            ),
+            remedy=M(
+                "See which cartridge has the barcode {barcode}, and stick the right one on. The cartridges in"
+                " question are marked 'unknown' until you decide: tapeline tape list",
+                barcode="TP0009L9",
+            ),
+        ),
     ]
 
 

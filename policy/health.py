@@ -22,6 +22,18 @@ class Limits:
     read_errors: int | None = None
 
 
+WANTS_CLEANING = frozenset({"Cleaning required", "Cleaning requested"})
+WORN_OUT = frozenset({"Cleaning media", "Expired cleaning media"})
+"""TapeAlert flags 20 and 21, and 11 and 22, as sg_logs and LTFS name them."""
+MAX_CLEANINGS = 50
+"""How often a cleaning cartridge cleans (its makers)."""
+
+
+def wants_cleaning(health: Mapping[str, Any]) -> bool:
+    """Whether the drive asks for its cleaning cartridge."""
+    return bool(WANTS_CLEANING & set(health.get("tape_alerts") or ()))
+
+
 def alerts(tape_id: str, health: Mapping[str, Any]) -> Iterator[Message]:
     """The drive's own warnings; the cause may be the drive or the tape."""
     for alert in health.get("tape_alerts") or ():

@@ -87,8 +87,11 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
         run = admission.admit(session, drive)
         opened = admission.first_open_step(session, run) if run else None
         to_eject = drives.eject_owed(session, drive)
+        to_clean = drives.clean_owed(session, drive)
     if to_eject is not None:
         ask("tapeline.eject", queue=queue_of(drive), brief=brief, run_id=to_eject)
+    if to_clean is not None:
+        ask("tapeline.clean", queue=queue_of(drive), brief=brief, run_id=to_clean)
     if run is not None and opened is not None:
         send(run, opened.step, brief=brief)
     return run

@@ -30,6 +30,7 @@ from tape.errors import NotMountable, VolumeGone, WriteProtected
 from tasks import chain
 from tasks.drive import condition
 from tasks.drive.patience import wait_out
+from tasks.library import fetch
 from tasks.periodic import recover
 from tasks.work import Cancelled, SourcesDoubted, Work
 
@@ -78,7 +79,12 @@ class NextPart:
     """The result of the step with this cartridge; None: nothing."""
 
 
-Ending = Done | NotNeeded | SkipRun | NextPart
+@dataclass(frozen=True, slots=True)
+class TapeFetched:
+    """The library has put another tape into the drive: the run passes this part again, from its precheck."""
+
+
+Ending = Done | NotNeeded | SkipRun | NextPart | TapeFetched
 Body = Callable[[Work], Ending]
 
 
@@ -132,9 +138,7 @@ def _done(work: Work, body: Body) -> str:
     """Do the step's work, and record how it ended. Raises DatabaseUnavailable, LostClaim."""
     try:
         work.check()
-        ending = wait_out(
-            work, lambda: _and_once_more(work, body), limit=work.settings.drive_patience_seconds
-        )
+        ending = _or_with_another_tape(work, body)
     except (DatabaseUnavailable, LostClaim):
         raise
     except Ended as error:
@@ -173,6 +177,19 @@ def _is_told(held: Claim, reason: Message) -> bool:
     return True
 
 
+def _or_with_another_tape(work: Work, body: Body) -> Ending:
+    """Where the run would wait for an operator, the library of its drive is asked for another tape first."""
+    try:
+        return wait_out(work, lambda: _and_once_more(work, body), limit=work.settings.drive_patience_seconds)
+    except TapelineError as error:
+        if error.consequence is not Consequence.WAIT_FOR_OPERATOR:
+            raise
+        left = fetch.instead_of_waiting(work, error)
+        if left is not None:
+            raise left from error
+    return TapeFetched()
+
+
 def _and_once_more(work: Work, body: Body) -> Ending:
     """A volume whose process ended unexpectedly is no evidence against the tape: sealed data is there, and
     each body continues from it. Only once: a second time it is no accident."""
@@ -207,6 +224,8 @@ def _conclude(work: Work, ending: Ending) -> str:
         return _skip_run(work, ending.reason)
     if isinstance(ending, NextPart):
         return _begin_part(work, ending)
+    if isinstance(ending, TapeFetched):
+        return _pass_again(work)
     if isinstance(ending, NotNeeded):
         work.database.attempt(
             lambda session: _finish_not_needed(session, work, ending.reason),
@@ -252,6 +271,18 @@ def _begin_part(work: Work, ending: NextPart) -> NoReturn:
 
     run = work.db(begin)
     chain.send(run, Step.PRECHECK)
+    raise Ignore
+
+
+def _pass_again(work: Work) -> NoReturn:
+    """This chain ends here; another one of the same part begins with its precheck, at the same drive."""
+
+    def again(session: Session, run: ChainRun) -> ChainRun:
+        admission.reopen(session, run, Step.PRECHECK)
+        admission.new_dispatch(run)
+        return run
+
+    chain.send(work.db(again), Step.PRECHECK)
     raise Ignore
 
 

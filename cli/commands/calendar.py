@@ -15,6 +15,7 @@ from cli.render import output
 from cli.render.output import AsJson
 from db.models import now
 from db.schedules import calendar as tapes_ahead
+from db.schedules import needs as needs_of
 from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import PolicyKind
@@ -84,6 +85,8 @@ def state(entry: Entry) -> str:
 
 
 def _needs(entry: Entry) -> Message:
+    if entry.insert and entry.slot is not None:
+        return needs_of.needed(entry)
     if entry.tape_id is None:
         return _needs_blank(entry)
     tape, count = entry.tape_id, len(entry.erases)
@@ -148,6 +151,7 @@ def _json(entry: Entry) -> dict[str, Any]:
         "label": entry.label,
         "state": state(entry),
         "insert": entry.insert,
+        "slot": entry.slot,
         "format": entry.format,
         "erases": list(entry.erases),
         "bytes": entry.planned.size,

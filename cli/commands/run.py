@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ from backup.compare import compare_trees
 from backup.entry import shown
 from celery_app import settings, wiring
 from celery_app.worker import messenger
-from cli import sample
+from cli import sample, sample_library
 from cli.commands import schedules
 from cli.host import processes, programs, stack
 from cli.render import ending, output, watch
@@ -57,22 +58,32 @@ def run(
     source: Annotated[
         Path | None, typer.Argument(help="A folder to back up; a generated one if none is named.")
     ] = None,
+    in_library: Annotated[
+        bool,
+        typer.Option("--library", help="With a virtual library: small tapes that change themselves."),
+    ] = False,
 ) -> None:
     """Try Tapeline: back up a folder to a virtual tape through the real pipeline, restore it, compare it.
 
     Nothing needs to be installed and no real drive is used. Run it again this month and it appends to the
-    same tape.
+    same tape. With --library, the backup and the restore fill and change several small tapes by themselves;
+    it has a state folder and servers of its own.
     """
+    if in_library:
+        sample_library.use()
     drive = _virtual_drive()
     asked = _check(source)
     output.say(M("Starting servers and workers in {folder} …", folder=str(settings.load().state_dir)))
     with stack.database() as database, _processes(database):
         folder = asked or _sample()
         _check_room(folder)
-        _insert_tape(drive, folder)
+        if in_library:
+            _fill_library(folder)
+        else:
+            _insert_tape(drive, folder)
         backup, folder = _backup(database, folder)
         restored = _restore_and_compare(database, backup, folder)
-    _next_steps(backup)
+    _next_steps(backup, sample_library.file() if in_library else None)
     raise typer.Exit(0 if restored else 1)
 
 
@@ -185,6 +196,18 @@ def _insert_tape(drive: VirtualDrive, folder: Path) -> None:
     output.say(M("A blank virtual tape ({barcode}) is in the drive.", barcode=barcode))
 
 
+def _fill_library(folder: Path) -> None:
+    size = _size(folder)
+    blanks = sample_library.fill(size)
+    output.say(
+        M(
+            "{count} blank tapes of {capacity} are in the virtual library; nobody changes them from here on.",
+            count=len(blanks),
+            capacity=units.size(sample_library.capacity(size)),
+        )
+    )
+
+
 def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
     """The run, and the folder that it backed up: that of an interrupted run if there is one."""
     run_id = _under_way(database)
@@ -218,9 +241,16 @@ def _start(database: Database, folder: Path) -> int:
             # Nobody expects this trial to fire automatically next month.
             schedule_type=ScheduleType.MANUAL,
             time_zone=configured.time_zone,
+            template=_small_tapes(folder) if configured.changers else None,
         )
     run_id, *_ = schedules.start(database, NAME, Options(sources=tuple(sources)))
     return run_id
+
+
+def _small_tapes(folder: Path) -> dict[str, Any]:
+    """Archives of which several fit on a small tape, as large as the sources: the tapes are to become
+    full."""
+    return {"compression": "none", "archive_bytes": sample_library.capacity(_size(folder)) // 6}
 
 
 def _source_of(database: Database, run_id: int) -> Path:
@@ -238,14 +268,14 @@ def _under_way(database: Database) -> int | None:
 def _print_result(database: Database, run: dict[str, Any]) -> None:
     with database.transaction() as session:
         stored = sets_json(session, [catalog.get(session, run["set_id"])])[0]
-        label = catalog.tapes(session, run["set_id"])[0].label
+        labels = [tape.label or tape.tape_id for tape in catalog.tapes(session, run["set_id"])]
     step = next(step for step in run["steps"] if step["name"] == "run_backup")
     seconds = views.seconds_between(step["started_at"], step["finished_at"])
     output.say(M("Result"), style="bold")
     output.print_facts(
         [
             (M("Set"), stored["id"]),
-            (M("Tape"), label),
+            (M("Tape"), ", ".join(labels)),
             (M("Files"), wiring.words().number(stored["files"])),
             (M("Size"), units.size(stored["bytes"])),
             (M("Warnings"), stored["warnings"]),
@@ -317,11 +347,13 @@ def _command() -> str:
     return str(Path(sys.argv[0]))
 
 
-def _next_steps(backup: dict[str, Any]) -> None:
+def _next_steps(backup: dict[str, Any], file: Path | None) -> None:
+    """``file``: the settings of the virtual library, if it was used."""
     output.say(M("Try next:"), style="bold")
+    named = f"TAPELINE_CONFIG={shlex.quote(str(file))} " if file else ""
     for command in (
-        f"{_command()} runs show {backup['id']}",
-        f"{_command()} sets list",
-        f"{_command()} up",
+        f"{named}{_command()} runs show {backup['id']}",
+        f"{named}{_command()} {'library list' if file else 'sets list'}",
+        f"{named}{_command()} up",
     ):
         output.console.print(f"  {command}", markup=False)

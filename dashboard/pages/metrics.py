@@ -19,6 +19,7 @@ from celery_app.sections import LOOPBACK
 from dashboard.page import Page
 from db import alerts, failures, freezes, outbox
 from db.errors import DatabaseUnavailable
+from db.libraries import inventory
 from db.models import now
 from db.runs import lookup, times
 from db.schedules import planner, plans, schedules
@@ -96,6 +97,7 @@ def families(session: Session) -> Iterator[GaugeMetricFamily]:
         up.add_metric([drive.name], int(not wiring.is_silent(drive.last_seen_at)))
     yield up
     yield from _of_condition(session)
+    yield from _of_libraries(session)
     yield _of_alerts(session)
     count = outbox.unsent(session, overdue=UNSENT_AFTER)
     yield _one("tapeline_messages_unsent", "Messages that no channel or not each has taken yet.", count)
@@ -122,6 +124,21 @@ def _of_condition(session: Session) -> Iterator[GaugeMetricFamily]:
     for tape in cartridges.every(session):
         wear.add_metric([tape.tape_id], len(tape.wear))
     yield wear
+
+
+def _of_libraries(session: Session) -> Iterator[GaugeMetricFamily]:
+    labels = ["library"]
+    blanks = GaugeMetricFamily(
+        "tapeline_library_blanks", "Tapes in its slots that count as blank.", labels=labels
+    )
+    old = GaugeMetricFamily(
+        "tapeline_library_old", "Whether its inventory is not believed until it is read again.", labels=labels
+    )
+    for row in inventory.every(session):
+        blanks.add_metric([row.name], len(list(inventory.supply(session, row).blanks)))
+        old.add_metric([row.name], int(row.old is not None))
+    yield blanks
+    yield old
 
 
 def _of_runs(session: Session) -> Iterator[GaugeMetricFamily]:

@@ -87,7 +87,7 @@ def _changes(ahead: list[Entry]) -> list[dict[str, Any]]:
     for entry in ahead:
         change = _change(entry)
         same = (change["needs"], change["erases"], change["fits"])
-        if said.get(entry.planned.schedule) != same and (entry.insert or entry.erases or entry.fits is False):
+        if said.get(entry.planned.schedule) != same and (entry.needs_hands or entry.erases):
             found.append(change)
         said[entry.planned.schedule] = same
     return found

@@ -49,8 +49,9 @@ class Columns(Table):
     """Whether a run continues when the tape cannot be formatted."""
     priority: Annotated[str, values.choice(("high", "normal", "low"))] = "normal"
     """Which of several queued runs gets the drive first; at the same priority full backups go first."""
-    after_run: Annotated[str, values.choice(("keep", "eject"))] = "keep"
-    """Whether the tape is ejected after a run."""
+    after_run: Annotated[str, values.choice(("keep", "eject", "export"))] = "keep"
+    """What happens to the tape after a run: it stays in the drive, is ejected (a library puts it into its
+    slot), or is exported into the library's mail slot."""
 
 
 class Guard(Table):

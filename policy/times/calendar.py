@@ -51,6 +51,14 @@ class Entry:
     capacity: int | None = None
     is_left: bool = False
     """Whether an earlier run must first leave the tape in the drive, or give it its label."""
+    slot: int | None = None
+    """The slot of its drive's library that the tape, or the one that follows it when it is full, comes from
+    by itself."""
+
+    @property
+    def needs_hands(self) -> bool:
+        """Whether somebody must have another tape ready before: nothing brings it."""
+        return self.slot is None and (self.insert or self.fits is False)
 
     @property
     def fits(self) -> bool | None:

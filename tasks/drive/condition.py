@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings
 from db import events
+from db.libraries import inventory
 from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
 from db.tapes import cartridges
@@ -62,13 +63,15 @@ def _record(session: Session, run: ChainRun, step: Step, said: dict[str, Any], l
     row = session.get(Drive, run.drive)
     medium = (row.medium if row else None) or run.tape_seen
     cartridge = cartridges.recognise(session, medium) if medium else None
-    if cartridge is None:
-        return
-    alerts = list(health.alerts(cartridge.tape_id, said))
-    wear = list(health.wear(cartridge.tape_id, said, limits))
-    cartridges.condition(session, cartridge, said, wear)
+    name = cartridge.tape_id if cartridge else str((medium or {}).get("label") or "-")
+    alerts = list(health.alerts(name, said))
+    wear = list(health.wear(name, said, limits)) if cartridge else []
+    if cartridge is not None:
+        cartridges.condition(session, cartridge, said, wear)
     if row is not None:
         row.alerts = [each.to_json() for each in alerts]
+        if health.wants_cleaning(said) and inventory.of_drive(session, run.drive) is not None:
+            row.clean_after = run.id
     for warning in alerts + wear:
         events.record(session, run, warning, step=step, level="warning")
         if warning.to_json() not in run.condition:

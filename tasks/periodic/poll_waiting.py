@@ -14,8 +14,10 @@ from db.runs import announcing, transitions
 from db.states import RunState
 from db.tapes import cartridges, drives, mount_backoff
 from policy.message import M
+from tape.changer import Inventory
 from tasks import chain
 from tasks.drive.tape_rules import refusal_of_all
+from tasks.library import supply
 
 GOOD_FOR = 10
 """A question to inspect the tape is waited for so many times as long as checking all runs takes; a later
@@ -41,11 +43,12 @@ def look(run_id: int) -> str:
     if run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
         return run.state.value
     medium = wiring.drive(run.drive).look().to_json()
+    found = supply.look(run.drive)
     with database.transaction() as session:
         run = transitions.get(session, run_id, lock=True)
         drives.looked(session, run.drive, medium)
         if run.state is RunState.WAITING_FOR_TAPE:
-            _consider(session, run, medium)
+            _consider(session, run, medium, found)
     if run.state is RunState.QUEUED:
         chain.release(run.drive)
     else:
@@ -53,14 +56,24 @@ def look(run_id: int) -> str:
     return run.state.value
 
 
-def _consider(session: Session, run: ChainRun, medium: cartridges.Medium) -> None:
-    """Queue the run if it can use this tape; report it if it is another wrong one than before.
+def _consider(session: Session, run: ChainRun, medium: cartridges.Medium, found: Inventory | None) -> None:
+    """Queue the run if it can use this tape, or fetch another one; report it if it is another wrong one than
+    before.
 
     If the run could use it, but the drive could not, it is not tried for a while.
     """
     may_try = mount_backoff.may_try(run, medium)
     reason = refusal_of_all(session, run, medium)
     if reason is None and not may_try:
+        return
+    offered = supply.best(session, run, found) if found and reason and may_try else None
+    if offered is not None:
+        told = M(
+            "The library has a tape for it: {barcode} in slot {slot}.",
+            barcode=offered.stored.barcode,
+            slot=offered.stored.slot,
+        )
+        transitions.transition(session, run, RunState.QUEUED, told)
         return
     if reason is None:
         tape = cartridges.tape_facts(session, medium)

@@ -122,13 +122,14 @@ def _has_nothing_to_do(schedule: ScheduledTask, due: datetime) -> bool:
 
 
 def _is_brought_by_another(session: Session, schedule: ScheduledTask, due: datetime) -> bool:
-    """Whether a run that is due earlier leaves the tape in the drive, as the calendar plays it.
+    """Whether a run that is due earlier leaves the tape in the drive, as the calendar plays it, or a library
+    brings it.
 
     When that run fails, the calendar changes, and the reminder still comes before ``due``.
     """
     ahead = calendar.entries(session, now(), due)
     mine = [each for each in ahead if each.planned.schedule == schedule.name and each.planned.at == due]
-    return any(each.is_left and not each.insert for each in mine)
+    return any(each.slot is not None or (each.is_left and not each.insert) for each in mine)
 
 
 def _should_be_looked_at(session: Session, drive: Drive) -> bool:

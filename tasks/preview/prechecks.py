@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -28,6 +28,7 @@ from policy.tapes.facts import TapePolicy
 from policy.times.local_time import zone_named
 from policy.times.period import ScheduleType
 from tasks.drive.tape_rules import is_full
+from tasks.library import supply
 from tasks.preview.preview import (
     Outlook,
     candidates,
@@ -282,6 +283,17 @@ def of_the_tape(
         yield Finding("tape", _good(session, schedule, medium, found))
         yield _erased(found)
         yield _room(session, schedule, medium, moment)
+    elif (brought := supply.for_schedule(session, schedule, moment)) is not None:
+        yield Finding(
+            "tape",
+            M(
+                "{problem} The library brings {barcode} from slot {slot}.",
+                problem=found.wrong.to_json(),
+                barcode=brought.stored.barcode,
+                slot=brought.stored.slot,
+            ),
+        )
+        yield _erased_of(brought.verdict.sets_lost if brought.verdict else ())
     elif medium["state"] == "no_medium":
         yield Finding(
             "tape",
@@ -311,14 +323,18 @@ def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, 
 
 
 def _erased(found: Outlook) -> Finding:
-    if not found.erased:
+    return _erased_of(found.erased)
+
+
+def _erased_of(lost: Sequence[str]) -> Finding:
+    if not lost:
         return Finding("erased", M("Nothing would be erased."))
     return Finding(
         "erased",
         M(
             "{count} expired sets would be erased: {sets}.",
-            count=len(found.erased),
-            sets=", ".join(found.erased),
+            count=len(lost),
+            sets=", ".join(lost),
         ),
         Verdict.WARNING,
     )

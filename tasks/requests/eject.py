@@ -1,13 +1,15 @@
-"""``tapeline.eject``: ejects the cartridge after a run whose schedule wants that."""
+"""``tapeline.eject``: ejects the cartridge after a run whose schedule wants that; a library puts it away."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from celery_app import wiring
+from celery_app import settings, wiring
 from celery_app.celery import app
+from celery_app.drive_settings import feeder_of
 from celery_app.worker import guards
 from db import events
+from db.errors import NotAllowed
 from db.models import ChainRun
 from db.runs import transitions
 from db.sets import catalog
@@ -15,6 +17,7 @@ from db.tapes import cartridges, drives
 from policy.message import M, Message
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError
+from tasks.library import outward
 
 
 @app.task(name="tapeline.eject", acks_late=False, ignore_result=True)
@@ -29,7 +32,7 @@ def eject(run_id: int) -> str:
             return "left in the drive"
     try:
         return _take_out(run)
-    except DriveError as error:
+    except (DriveError, NotAllowed) as error:
         _tell(run, M("The tape was not ejected: {error}", error=error.message.to_json()), level="warning")
         return "not ejected"
 
@@ -39,10 +42,16 @@ def _take_out(run: ChainRun) -> str:
     medium = drive.look().to_json()
     with wiring.database().transaction() as session:
         is_there = _is_of(session, run, medium)
+        schedule = transitions.get(session, run.id).schedule
+        export = schedule is not None and schedule.after_run == "export"
     if not is_there:
         _tell(run, M("The tape was not ejected: it is not in the drive any more."))
         return "another tape is in the drive"
-    drive.eject()
+    feeder = feeder_of(settings.load().changers, run.drive)
+    if feeder is None:
+        drive.eject()
+    else:
+        outward.put_away(run, feeder[0], feeder[2], export=export)
     with wiring.database().transaction() as session:
         drives.looked(session, run.drive, Medium(MediumState.NO_MEDIUM).to_json())
     _tell(run, M("The tape was ejected, as the schedule says."))

@@ -44,7 +44,7 @@ def _succeed(session: Session, run: ChainRun, held: Claim, done: Done) -> None:
     if run.state is RunState.RUNNING:
         transitions.transition(session, run, RunState.SUCCEEDED)
         _read_back(session, run)
-        if run.schedule is not None and run.schedule.after_run == "eject":
+        if run.schedule is not None and run.schedule.after_run != "keep":
             drives.eject_after(session, run.drive, run.id)
 
 

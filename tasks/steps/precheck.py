@@ -25,6 +25,7 @@ from tasks.drive.tape_rules import (
     policy_of,
     refusal,
 )
+from tasks.library import arrival
 from tasks.preview.preview import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.work import Work, WrongTape
@@ -53,8 +54,9 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
         check(sources, watch(work), some_may_miss=True)
         guard.look(work, watch(work))
+    barcode = arrival.barcode(work)
     medium = work.drive().look()
-    wrong = work.db(lambda session, run: _tape(session, run, medium))
+    wrong = work.db(lambda session, run: _tape(session, run, medium, barcode))
     if wrong:
         raise wrong
     return Done({"tape": medium.label or medium.state.value})
@@ -76,11 +78,17 @@ def _sources(run: ChainRun) -> list[str] | None:
     return list(run.options.sources or run.schedule.template.sources)
 
 
-def _tape(session: Session, run: ChainRun, medium: Medium) -> TapelineError | None:
-    """Store what is in the drive in any case; a refusal is returned, so that the record stays."""
+def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) -> TapelineError | None:
+    """Store what is in the drive in any case; a refusal is returned, so that the record stays.
+
+    ``barcode``: what the library's robot has read on it.
+    """
     said = medium.to_json()
     drives.looked(session, run.drive, said)
     run.tape_seen = said
+    misnamed = arrival.broken(session, run, barcode, said)
+    if misnamed is not None:
+        return misnamed
     lost.note_volume(session, run, said, Step.PRECHECK)
     facts = cartridges.tape_facts(session, said)
     events.record(

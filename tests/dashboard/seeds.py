@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.engine import Database
+from db.libraries import inventory
 from db.models import BackupArchive, BackupSet, FormatPermit, ScheduledTask, TapeCartridge, now
 from db.runs import starting, transitions
 from db.schedules import schedules
@@ -42,6 +43,20 @@ def sow(database: Database) -> None:
             _tape(session, f"TP2024{number // 5 + 1:02d}{number % 5 + 1:02d}")
         drives.register(session, name="tape0", driver="virtual", host=HOSTILE, worker="w", queue="tape")
         drives.looked(session, "tape0", {**_medium(first), "write_protected": True})
+        _library(session)
+
+
+def _library(session: Session) -> None:
+    """A library in which each kind of place is there, with a name that tries to be markup."""
+    codes = [OLD, HOSTILE, None, "CLNU01L1"]
+    slots = [
+        {"number": number, "full": True, "barcode": code, "is_mail": number == 4}
+        for number, code in enumerate(codes, 1)
+    ]
+    shown = {"slots": slots, "bays": [{"number": 0, "full": True, "barcode": HOSTILE, "home": 7}]}
+    facts: dict[str, Any] = {"driver": "mtx", "host": HOSTILE, "drives": {0: "tape0"}, "clean_with": "CLN*"}
+    inventory.store(session, HOSTILE, {**shown, "disturbed": False}, **facts)
+    inventory.is_old(session, HOSTILE, M("{name}", name=HOSTILE))
 
 
 def _medium(tape: TapeCartridge) -> dict[str, Any]:
