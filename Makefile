@@ -12,7 +12,7 @@ SEED   ?= $(shell date +%Y%m%d)
 export RUN_SOURCE := $(value SOURCE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test guide test-windows test-containers faults soak mutants bench lint reference format clean
+.PHONY: help install run up test test-all guide test-windows test-containers faults soak mutants bench lint reference format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ lint: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: lint ## Everything, against a real Redis and a real PostgreSQL that it starts by itself
-	@$(PYTEST) -m "not faults and not soak and not guide and not containers" $(ARGS)
+test: lint ## What guards a rule, in minutes, against a real Redis and a real PostgreSQL that it starts by itself
+	@$(PYTEST) -m "not long and not faults and not soak and not guide and not containers" --durations 10 $(ARGS)
+
+test-all: lint ## All tests but those below: also every command, page, fault and outage with real processes
+	@$(PYTEST) -m "not soak and not guide and not containers" --durations 10 $(ARGS)
 
 guide: install ## Every command of the guide, chapter by chapter, against a real installation (two minutes)
 	@$(PYTEST) -m guide tests/guide $(ARGS)

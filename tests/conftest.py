@@ -48,6 +48,20 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+LONG = ("dashboard", "e2e", "histories", "integration/embedded", "windows", "wire")
+"""The folders whose tests start installations, browsers or servers of their own: ``make test-all``."""
+FRONT_DOORS = ("e2e/test_pipeline.py", "e2e/test_restores.py")
+"""Files in them that belong to ``make test`` all the same: a backup and a restore by real processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that take long."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if path.startswith(tuple(f"{folder}/" for folder in LONG)) and path not in FRONT_DOORS:
+            item.add_marker("long")
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What this machine cannot test, and what shows the same histories and the same kills again."""
     missing = programs.missing()

@@ -31,7 +31,7 @@ THOROUGH = 1000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """``make test`` runs them with the others, ``make soak`` many more of them."""
+    """``make test-all`` runs them with the others, ``make soak`` many more of them."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("histories")

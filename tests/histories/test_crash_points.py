@@ -25,7 +25,7 @@ KILLS = (
 )
 
 STRIDE = 25
-"""``make test`` strikes each 25th point, each fate others; ``make soak`` strikes them all."""
+"""``make test-all`` strikes each 25th point, each fate others; ``make soak`` strikes them all."""
 
 
 def _worlds(parts: Parts) -> Iterator[World]:
