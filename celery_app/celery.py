@@ -43,6 +43,7 @@ def _make() -> Celery:
             "tasks.requests.library_move",
             "tasks.periodic.drive_liveness",
             "tasks.periodic.remind",
+            "tasks.periodic.alive",
             "tasks.requests.eject",
         ],
     )

@@ -113,6 +113,12 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "watch": {"task": "tapeline.watch", "schedule": schedule(settings.recover_seconds)},
             "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
+            "alive": {
+                "task": "tapeline.alive",
+                "schedule": schedule(settings.ping_alive_seconds),
+                # What waited through an outage is no sign of life any more.
+                "options": {"expires": settings.ping_alive_seconds},
+            },
         },
         # Beat answers a ping as workers do; it is silent when its scheduler hangs.
         "beat_enable_remote_control": True,

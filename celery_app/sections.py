@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import DirectoryPath, Field, FilePath, SecretStr, field_validator, model_validator
 
@@ -58,22 +57,6 @@ ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discrimina
 def is_encrypted(broker_url: str) -> bool:
     """Whether the address of a broker requires TLS."""
     return broker_url.startswith("rediss://")
-
-
-_QUOTED = "write # in the password as %23, / as %2F, ? as %3F, @ as %40, [ as %5B, ] as %5D"
-
-
-def check_address(url: str) -> None:
-    """Raises ValueError, without any part of the address, if a password would be read as something else."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - it raises for a port that is none
-    except ValueError:
-        raise ValueError(f"not an address; {_QUOTED}") from None
-    behind = parts.path + parts.fragment if parts.netloc else ""
-    is_cut_off = "@" in parts.query and "@" not in parts.netloc and bool(parts.netloc)
-    if parts.fragment or "@" in behind or parts.netloc.count("@") > 1 or is_cut_off:
-        raise ValueError(_QUOTED)
 
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -25,6 +24,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone_name
 
+from celery_app.addresses import PingUrl, ServerUrl
 from celery_app.drive_settings import (
     AnyChangerSettings,
     AnyDriveSettings,
@@ -36,7 +36,6 @@ from celery_app.sections import (
     FlowerSettings,
     SigningSettings,
     TlsSettings,
-    check_address,
     is_encrypted,
 )
 from celery_app.settings_file import SettingsFile, TomlFile, place_of, problem_of
@@ -101,11 +100,11 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=default_state_dir)
     """Tapeline's files on this host: the embedded servers, locks, logs, spool. Not set:
     ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
-    broker_url: SecretStr | None = None
+    broker_url: ServerUrl | None = None
     """``redis://:password@host:6379/0``; ``rediss://`` is encrypted. Not set: the embedded Redis."""
     broker_tls: TlsSettings | None = None
     """How to verify a ``rediss://`` broker. Not set: with the certificates that this host trusts."""
-    database_url: SecretStr | None = None
+    database_url: ServerUrl | None = None
     """``postgresql+psycopg2://user:password@host/database``, with the driver named. Not set: the embedded
     PostgreSQL."""
     database_tls: TlsSettings | None = None
@@ -121,6 +120,16 @@ class Settings(BaseSettings):
     by hand."""
     channels: dict[str, ChannelSettings] = {}
     """Where messages go. Not set: nowhere."""
+    ping_url: PingUrl | None = None
+    """The address of a check at healthchecks.io or of a push monitor of Uptime Kuma: each backup reports
+    there that it began, succeeded or failed. Not set: nowhere."""
+    ping_urls: dict[str, PingUrl] = {}
+    """The addresses for single schedules, by their names; they replace ``ping_url``."""
+    ping_alive_url: PingUrl | None = None
+    """As ``ping_url``, for a sign of life of Tapeline itself; it goes out while nothing urgent needs
+    somebody. Not set: nowhere."""
+    ping_alive_seconds: float = Field(default=300, gt=0)
+    """How often the sign of life is sent."""
     templates_dir: Path | None = None
     """The operator's own message templates, in a folder for each language. Not set: the shipped ones."""
     dashboard_url: str | None = None
@@ -178,13 +187,6 @@ class Settings(BaseSettings):
                 raise ValueError(f"{shorter} must be less than {longer}")
         return self
 
-    @field_validator("broker_url", "database_url")
-    @classmethod
-    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            check_address(url.get_secret_value())
-        return url
-
     @field_validator("broker_tls")
     @classmethod
     def _has_an_encrypted_broker(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
@@ -232,6 +234,15 @@ class Settings(BaseSettings):
         if address is not None and not address.startswith(("http://", "https://")):
             raise ValueError("write the whole address, with http:// or https://")
         return address
+
+    @field_validator("channels")
+    @classmethod
+    def _are_not_pings(cls, channels: dict[str, ChannelSettings]) -> dict[str, ChannelSettings]:
+        """A ping is listed among the channels by the name of its setting."""
+        for name in channels:
+            if name.startswith("ping_"):
+                raise ValueError(f"'{name}' is the name of a setting; give the channel another")
+        return channels
 
     @field_validator("templates_dir")
     @classmethod

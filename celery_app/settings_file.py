@@ -32,6 +32,7 @@ FIXED = frozenset(
         "changers",
         "flower",
         "recover_seconds",
+        "ping_alive_seconds",
         "pool_patience_seconds",
         "log_json",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
@@ -14,6 +14,7 @@ from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSetting
 from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
 from db.engine import Database
 from db.models import now
+from db.states import Kind
 from notify.events import Event
 from notify.words import Language, Words
 from policy.errors import TapelineError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from celery_app.drive_settings import AnyChangerSettings
     from db import outbox
     from notify.channel import Channel
+    from notify.facts import Facts
     from notify.notice import Composer
     from notify.outlet import Outlet
     from tape.changer import Changer
@@ -174,10 +176,12 @@ def is_silent(last_seen_at: datetime) -> bool:
 
 
 def wanted() -> dict[str, frozenset[Event]]:
-    """The channels by name, each with its events."""
-    from notify.outlet import switched  # noqa: PLC0415 - see above
+    """The channels and the pings by name, each with the events that it may get."""
+    from notify.outlet import monthly, switched  # noqa: PLC0415 - see above
 
-    return {name: switched(found.events) for name, found in settings.load().channels.items()}
+    channels = settings.load().channels
+    found = {name: switched(each.events) | monthly(each.events) for name, each in channels.items()}
+    return found | _pinged()
 
 
 def outlets() -> dict[str, Outlet]:
@@ -185,18 +189,62 @@ def outlets() -> dict[str, Outlet]:
     not affect the others."""
     from db import outbox  # noqa: PLC0415 - see above
     from notify.channels.dingtalk import MINUTE  # noqa: PLC0415 - see above
-    from notify.outlet import Outlet  # noqa: PLC0415 - see above
+    from notify.outlet import Outlet, monthly, switched  # noqa: PLC0415 - see above
 
     with database().transaction() as session:
         paces = outbox.paces(session, timedelta(seconds=MINUTE))
-    return {name: Outlet(channel(name, paces.get(name)), events) for name, events in wanted().items()}
+    made = {
+        name: Outlet(channel(name, paces.get(name)), switched(each.events), monthly(each.events))
+        for name, each in settings.load().channels.items()
+    }
+    for name, events in _pinged().items():
+        made[name] = Outlet(channel(name), events, frozenset(), partial(_is_pinged, name), has_one_state=True)
+    return made
+
+
+PING = "ping_url"
+ALIVE = "ping_alive_url"
+
+
+def pings() -> dict[str, str]:
+    """The addresses for pings about runs, by the name of the setting."""
+    found = settings.load()
+    every = {PING: found.ping_url} if found.ping_url else {}
+    single = {f"ping_urls.{schedule}": url for schedule, url in found.ping_urls.items()}
+    return {name: url.get_secret_value() for name, url in (every | single).items()}
+
+
+def _pinged() -> dict[str, frozenset[Event]]:
+    addresses = pings()
+    if not addresses:
+        return {}
+    from notify.channels.ping import events_of  # noqa: PLC0415 - see above
+
+    return {name: events_of(url) for name, url in addresses.items()}
+
+
+def _is_pinged(name: str, facts: Facts) -> bool:
+    """Whether a ping is about this run. Of runs only backups: a restore that succeeds makes no failed backup
+    good."""
+    has_own = facts.schedule in settings.load().ping_urls
+    return facts.kind is Kind.BACKUP and name == (f"ping_urls.{facts.schedule}" if has_own else PING)
+
+
+def ping(name: str) -> Channel:
+    """The ping of a setting, which must be set."""
+    from notify.channels.ping import Ping  # noqa: PLC0415 - see above
+
+    alive = settings.load().ping_alive_url
+    return Ping(name, (pings() | ({ALIVE: alive.get_secret_value()} if alive else {}))[name])
 
 
 def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
-    """A channel of the settings, or its replacement if they are wrong."""
+    """A channel of the settings, or its replacement if they are wrong; or the ping of a setting."""
     from db import outbox  # noqa: PLC0415 - see above
     from notify.channel import Broken  # noqa: PLC0415 - see above
 
+    if name.startswith("ping_"):
+        return ping(name)
     try:
         return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))
     except TapelineError as error:

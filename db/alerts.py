@@ -22,7 +22,7 @@ from db import (
     leaps,
     outbox,
 )
-from db.admin import holds, processes, server
+from db.admin import alive, holds, processes, server
 from db.libraries import inventory, robot
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
@@ -56,6 +56,8 @@ class Topic(StrEnum):
     TAPE = "tape"
     SET = "set"
     CHANNEL = "channel"
+    ALIVE = "alive"
+    """The sign of life that goes to a monitoring service."""
     DATABASE = "database"
     SETTINGS = "settings"
     """Those that a process uses."""
@@ -125,6 +127,7 @@ def alerts(
         *_damaged(session),
         *_channels(session),
         *_connections(session),
+        *_alive(session),
         *_behind(session),
         *_untold(session),
         *_without_a_backup(session, moment, {each.schedule for each in owed}),
@@ -353,6 +356,25 @@ def _channels(session: Session) -> Iterator[Alert]:
             "Send one to see whether it goes through: tapeline notify test --channel {name}", name=name
         )
         yield Alert(text, Topic.CHANNEL, remedy, channel=name)
+
+
+def _alive(session: Session) -> Iterator[Alert]:
+    found = alive.last(session)
+    if found is not None and found.error is not None:
+        text = M("The sign of life does not go out: {error}", error=found.error)
+        remedy = M(
+            "Send one to see whether it goes through: tapeline notify test --channel {name}", name=found.name
+        )
+        yield Alert(text, Topic.ALIVE, remedy)
+
+
+def against_a_sign_of_life(session: Session, is_silent: Callable[[datetime], bool]) -> Message | None:
+    """The most urgent thing that needs somebody; None: all is well, which a sign of life may report.
+
+    A sign of life that did not go out does not count, or the first failure would be the last attempt.
+    """
+    found = current(session, is_silent)
+    return next((each.message for each in found if each.is_urgent and each.topic is not Topic.ALIVE), None)
 
 
 def _untold(session: Session) -> Iterator[Alert]:

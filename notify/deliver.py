@@ -81,7 +81,7 @@ class Delivery:
             if facts is None:
                 notification.next_attempt_at = None
                 return 0
-            wanted = self._wanted(facts)
+            wanted = self._wanted(session, notification, facts)
             asked = [name for name in wanted if not outbox.is_settled(notification, name)]
         sent = self._ask(number, asked, facts)
         with self._database.transaction() as session:
@@ -92,10 +92,15 @@ class Delivery:
         notice = self._composer.compose(facts) if asked else None
         return sum(self._send(number, self._outlets[name].channel, notice) for name in asked if notice)
 
-    def _wanted(self, facts: Facts) -> list[str]:
+    def _wanted(self, session: Session, notification: Notification, facts: Facts) -> list[str]:
         """The other channels report that a channel is down."""
-        wanted = (name for name, outlet in self._outlets.items() if facts.event in outlet.events)
-        return [name for name in wanted if name != facts.channel]
+        return [
+            name
+            for name, outlet in self._outlets.items()
+            if outlet.wants(facts)
+            and name != facts.channel
+            and not (outlet.has_one_state and outbox.is_overtaken(session, notification, name))
+        ]
 
     def _send(self, number: int, channel: Channel, notice: Notice) -> bool:
         if channel.name in self._down:

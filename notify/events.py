@@ -68,4 +68,7 @@ CALLS = frozenset(
 """Somebody has to act: a robot of DingTalk calls the members whose numbers it has."""
 
 OFF_BY_DEFAULT = frozenset({Event.STARTED, Event.READY})
-"""All is well so far: only for channels that enable it."""
+"""All is well so far: each time only for channels that enable it."""
+
+MONTHLY = frozenset({Event.READY})
+"""Once a month for each schedule, unless a channel enables or disables it: a sign that reminders work."""

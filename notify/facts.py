@@ -83,6 +83,8 @@ class Facts:
     """The backup sets on the tape in the drive."""
     erased: tuple[Message, ...] = ()
     """Those sets that the run would erase."""
+    is_first_of_month: bool = False
+    """It is the first such message of its schedule in this month."""
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: _to_json(getattr(self, field.name)) for field in fields(self)}

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from notify import markdown
-from notify.events import CALLS
+from notify.events import CALLS, Event
 from notify.facts import Facts
 from notify.template import BrokenTemplate, Templates
 from notify.words import Words
@@ -31,6 +31,9 @@ class Notice:
     """One plain line that a channel puts where it cuts the text."""
     calls: bool = False
     """Somebody has to act: a channel that can call people does so."""
+    event: Event | None = None
+    """What it is about; None: it is a test."""
+    run_id: int | None = None
 
 
 class Composer:
@@ -65,7 +68,12 @@ class Composer:
         except BrokenTemplate as error:
             log.warning("a message is made without its template", about=facts.event.value, error=str(error))
             notice = self._bare(facts, self._words.text(rest))
-        return replace(notice, calls=facts.event in CALLS)
+        return replace(notice, calls=facts.event in CALLS, event=facts.event, run_id=facts.run_id)
+
+    def alive(self, host: str) -> Notice:
+        """The text of the sign of life that Tapeline itself sends."""
+        title = self._words.text(M("Tapeline · All is well on {host}", host=host))
+        return Notice(title, markdown.escape(title), title, "", event=Event.SUCCESS)
 
     def test(self, host: str, channel: str) -> Notice:
         """The message of ``tapeline notify test``."""

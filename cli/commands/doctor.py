@@ -248,9 +248,16 @@ def _channels(listed: list[Alert]) -> Message:
             raise channel.error
     with wiring.database().transaction() as session:
         held_up, deliverers = outbox.troubles(session), processes.deliverers(session)
+        known = {row.name for row in schedules.present(session)}
     for each in listed:
         if each.channel is not None:
             raise Wrong(in_trouble(each.channel, held_up[each.channel]), each.remedy)
+    _raise_for(listed, Topic.ALIVE)
+    for name in sorted(settings.load().ping_urls.keys() - known):
+        raise Wrong(
+            M("ping_urls.{name}: there is no schedule of this name.", name=name),
+            M("Correct the name in tapeline.toml; 'tapeline schedule list' lists them."),
+        )
     return _delivered_by(settings.load().channels, deliverers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -16,6 +17,7 @@ from notify import sending
 from notify.channel import Channel
 from notify.events import Event
 from notify.notice import Notice
+from notify.outlet import monthly
 from notify.samples import SAMPLES
 from notify.template import SHIPPED, SUFFIX
 from notify.words import Language
@@ -83,6 +85,8 @@ def send_test(
 ) -> None:
     """Send a test message through each channel now and show what the channel answered.
 
+    A ping to healthchecks.io is only logged there; Uptime Kuma has no such thing and shows its monitor as up.
+
     Exit code 1 if any channel did not accept it.
     """
     answers = {name: _send(found) for name, found in _channels(channel).items()}
@@ -97,7 +101,7 @@ def send_test(
 
 
 def _channels(name: str | None) -> dict[str, Channel]:
-    known = settings.load().channels
+    known = [*wiring.wanted(), *([wiring.ALIVE] if settings.load().ping_alive_url else [])]
     if not known:
         raise UsageError(
             M("No channel is set up."),
@@ -124,23 +128,37 @@ def _say(name: str, error: TapelineError | None) -> None:
 
 @app.command(short_help="List the channels and their events.", epilog=examples("tapeline notify channels"))
 def channels(as_json: AsJson = False) -> None:
-    """List the channels with the events that are on and off for each."""
-    found = [
-        {
-            "channel": name,
-            "on": [event for event in Event if event in events],
-            "off": [event for event in Event if event not in events],
-        }
-        for name, events in wiring.wanted().items()
-    ]
+    """List the channels with the events that are on and off for each, and the pings to monitoring services.
+
+    An event in brackets comes once a month for each schedule, as a sign that reminders work.
+    """
+    found = [_channel_json(name, events) for name, events in wiring.wanted().items()]
     if as_json:
         output.print_json(found)
         return
     output.print_table(
         [M("Channel"), M("On"), M("Off")],
-        ([each["channel"], ", ".join(each["on"]), ", ".join(each["off"]) or None] for each in found),
+        (
+            [
+                each["channel"],
+                ", ".join([*each["on"], *(f"({event})" for event in each["monthly"])]),
+                ", ".join(each["off"]) or None,
+            ]
+            for each in found
+        ),
         M("No channel is set up."),
     )
+
+
+def _channel_json(name: str, events: Collection[Event]) -> dict[str, Any]:
+    channel = settings.load().channels.get(name)
+    once = monthly(channel.events) if channel else frozenset()
+    return {
+        "channel": name,
+        "on": [event for event in Event if event in events and event not in once],
+        "monthly": [event for event in Event if event in once],
+        "off": [event for event in Event if event not in events],
+    }
 
 
 @app.command(

@@ -18,6 +18,7 @@ from db import (
     outbox,
     views,
 )
+from db.admin import alive
 from db.runs.lookup import RunFilter
 from db.schedules import plans, schedules
 from db.states import ACTIVE, ENDED
@@ -63,6 +64,7 @@ def _collect(session: Any) -> dict[str, Any]:
         ],
         "unsent_messages": outbox.unsent(session),
         "channels": outbox.troubles(session),
+        "alive": alive.as_json(pinged) if (pinged := alive.last(session)) else None,
         "held": views.held_json(session),
         "frozen": [freezes.as_json(each) for each in freezes.standing(session)],
     }
@@ -96,6 +98,18 @@ def _print_workers(overview: dict[str, Any]) -> None:
         output.say(
             M("Nothing runs: no worker answers. Start them with 'tapeline up', or as services."), style="red"
         )
+
+
+def _print_sign_of_life(found: dict[str, Any] | None) -> None:
+    """A failure to send it is among the alerts."""
+    if found is None or found["error"]:
+        return
+    at = output.local(found["sent_at"]) if found["sent_at"] else "-"
+    if found["withheld"]:
+        text = M("Sign of life: last sent {at}; none goes out while something urgent needs somebody.", at=at)
+        output.say(text, style="yellow")
+    else:
+        output.say(M("Sign of life: last sent {at}", at=at))
 
 
 def _print(overview: dict[str, Any]) -> None:
@@ -149,6 +163,7 @@ def _print(overview: dict[str, Any]) -> None:
         at = output.on_named_clock(_due(following), following["time_zone"])
         output.say(M("{name}: next run {at}", name=following["name"], at=at))
     say_held(overview["held"])
+    _print_sign_of_life(overview["alive"])
     if overview["unsent_messages"]:
         output.say(
             M("Messages that could not be sent yet: {count}", count=overview["unsent_messages"]),

@@ -33,6 +33,8 @@ GRANTS = {
     # own.
     "library_moves": "SELECT, INSERT, UPDATE (ended_at, outcome)",
     "processes": "SELECT, INSERT, UPDATE, DELETE",
+    # Only for the copy of the database on the tape.
+    "alive_pings": "SELECT",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "mount_failures": "SELECT, INSERT, UPDATE, DELETE",

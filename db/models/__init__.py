@@ -1,7 +1,7 @@
 """The tables; docs/glossary.md explains the words. Times are UTC with time zone; sizes are bytes."""
 
 from db.models.base import Base, now
-from db.models.hosts import ClockMark, Drive, DriveCheck, Freeze, Process
+from db.models.hosts import AlivePing, ClockMark, Drive, DriveCheck, Freeze, Process
 from db.models.libraries import RobotMove, TapeLibrary
 from db.models.options import Notes, Options
 from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
@@ -11,6 +11,7 @@ from db.models.tapes import ErasableTape, FormatPermit, MountFailure, TapeCartri
 
 __all__ = [
     "PATH_INDEXED",
+    "AlivePing",
     "BackupArchive",
     "BackupFile",
     "BackupSet",

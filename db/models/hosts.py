@@ -71,6 +71,23 @@ class Process(Base):
     """Why the file cannot be read now, as a message."""
 
 
+class AlivePing(Base):
+    """The sign of life that is sent to a monitoring service, once in some minutes: what became of it."""
+
+    __tablename__ = "alive_pings"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """The setting with its address."""
+    considered_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    """When the service accepted the last one."""
+    withheld: Mapped[dict[str, Any] | None]
+    """Why it was not sent, as a message: something urgent needs somebody."""
+    error: Mapped[dict[str, Any] | None]
+    """Why the service did not accept it, as a message."""
+    failing_since: Mapped[datetime | None]
+
+
 class ClockMark(Base):
     """A stretch of time without a leap; the newest row is the present one. A person began each other one but
     the first, by confirming that the clock was right."""

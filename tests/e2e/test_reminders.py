@@ -128,6 +128,11 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     assert catcher.messages[-1]["title"].endswith(": weekly")
     assert [row.event for row in said(system)] == ["reminder", "reminder", "ready"]
 
+    # The sign that a channel gets once a month by default.
+    due_in(system, "weekly", hours=3)
+    system.wait_for(lambda: len(said(system)) == 4, "word shortly before the run")
+    assert [row.facts["is_first_of_month"] for row in said(system)[2:]] == [True, False]
+
 
 def test_a_tape_that_an_earlier_run_leaves_is_not_asked_for(
     system: System, source: Path, catcher: Catcher

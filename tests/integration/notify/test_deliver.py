@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +17,7 @@ from notify.channel import Broken, ChannelRefused, ChannelUnavailable, RateLimit
 from notify.deliver import deliver_due, leave_out_unwanted
 from notify.events import Event
 from notify.notice import Composer, Notice
-from notify.outlet import Outlet, switched
+from notify.outlet import Outlet, monthly, switched
 from notify.samples import SAMPLES
 from notify.words import Words
 from policy.message import M
@@ -255,3 +255,50 @@ def test_the_next_process_knows_the_pace(database: Database, say: Callable[..., 
     with database.transaction() as session:
         assert outbox.paces(session, timedelta(minutes=1)) == {"ops": outbox.Pace([50], closed_for=570)}
         assert outbox.paces(session, timedelta(seconds=40))["ops"].ages == []
+
+
+def test_a_service_that_shows_one_state_gets_no_outdated_one(
+    database: Database, say: Callable[..., None], clock: Clock
+) -> None:
+    """A start that could not be sent in time is left out once the success is there, and is no failure; a
+    channel of messages still gets it."""
+    ping, ops = Post("ping_url", error=down()), Post("ops", error=down())
+    outlets = {
+        "ping_url": Outlet(ping, frozenset(Event), has_one_state=True),
+        "ops": Outlet(ops, frozenset(Event)),
+    }
+    say(Event.STARTED)
+    deliver_due(database, outlets, COMPOSER)
+    ping.error = ops.error = None
+    say(Event.SUCCESS)
+    clock.now += timedelta(seconds=1)
+    deliver_due(database, outlets, COMPOSER)
+    clock.now += timedelta(seconds=60)
+    deliver_due(database, outlets, COMPOSER)
+    assert ["started" in title for title in ops.taken] == [False, True]
+    assert ["started" in title for title in ping.taken] == [False]
+    assert [row.next_attempt_at for row in rows(database)] == [None, None]
+    with database.transaction() as session:
+        assert outbox.troubles(session) == {}
+
+
+def test_an_outlet_gets_only_what_concerns_it(database: Database, say: Callable[..., None]) -> None:
+    """The ping of a schedule learns of its runs only."""
+    ping = Post("ping_urls.nightly")
+    outlets = {"ping_urls.nightly": Outlet(ping, concerns=lambda facts: facts.schedule == "nightly")}
+    say(Event.FAILED)
+    assert deliver_due(database, outlets, COMPOSER) == 0
+    assert rows(database)[0].next_attempt_at is None
+
+
+def test_a_tape_that_is_ready_is_said_once_a_month_unless_a_channel_chose(database: Database) -> None:
+    """By default the first one of a schedule in a month; each where it is on; none where it is off."""
+    posts = {name: Post(name) for name in ("default", "each", "never")}
+    choices = {"default": {}, "each": {Event.READY: True}, "never": {Event.READY: False}}
+    outlets = {name: Outlet(posts[name], switched(made), monthly(made)) for name, made in choices.items()}
+    with database.transaction() as session:
+        for number, is_first in enumerate((True, False)):
+            facts = replace(SAMPLES[Event.READY], is_first_of_month=is_first).to_json()
+            events.announce_once(session, f"schedule:1:{number}", Event.READY, facts)
+    deliver_due(database, outlets, COMPOSER)
+    assert {name: len(post.taken) for name, post in posts.items()} == {"default": 1, "each": 2, "never": 0}

@@ -1,0 +1,70 @@
+"""The sign of life that goes out to a monitoring service: whether it is due, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import AlivePing, now
+from policy.message import Message
+
+
+def is_due(session: Session, name: str, every: timedelta) -> bool:
+    """Whether a sign of life has to be considered now. Several beats ask; one of them gets True.
+
+    ``name``: the setting with its address. The row of any other setting is removed.
+    """
+    moment = now()
+    session.execute(delete(AlivePing).where(AlivePing.name != name))
+    row = insert(AlivePing).values(name=name, considered_at=moment)
+    # Beat and this clock are not exactly in step: half the time has to be over.
+    due = row.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"considered_at": moment},
+        where=AlivePing.considered_at <= moment - every / 2,
+    )
+    return session.scalar(due.returning(AlivePing.name)) is not None
+
+
+def forget(session: Session) -> None:
+    """No sign of life is wanted any more."""
+    session.execute(delete(AlivePing))
+
+
+def withheld(session: Session, why: Message) -> None:
+    """Record that none was sent, because something urgent needs somebody."""
+    _get(session).withheld = why.to_json()
+
+
+def sent(session: Session, error: Message | None) -> None:
+    """Record whether the service accepted it. ``error``: why not."""
+    found, moment = _get(session), now()
+    found.withheld = None
+    found.error = error.to_json() if error else None
+    if error is None:
+        found.sent_at, found.failing_since = moment, None
+    else:
+        found.failing_since = found.failing_since or moment
+
+
+def last(session: Session) -> AlivePing | None:
+    """What became of the last one; None: none is wanted."""
+    return session.scalar(select(AlivePing).limit(1))
+
+
+def as_json(found: AlivePing) -> dict[str, Any]:
+    """The form for scripts."""
+    return {
+        "sent_at": found.sent_at.isoformat() if found.sent_at else None,
+        "withheld": found.withheld,
+        "error": found.error,
+        "failing_since": found.failing_since.isoformat() if found.failing_since else None,
+    }
+
+
+def _get(session: Session) -> AlivePing:
+    return session.scalars(select(AlivePing).limit(1)).one()
