@@ -113,6 +113,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "watch": {"task": "tapeline.watch", "schedule": schedule(settings.recover_seconds)},
             "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
+            "report": {"task": "tapeline.report", "schedule": schedule(settings.recover_seconds)},
             "alive": {
                 "task": "tapeline.alive",
                 "schedule": schedule(settings.ping_alive_seconds),

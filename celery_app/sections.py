@@ -9,6 +9,8 @@ from pydantic import DirectoryPath, Field, FilePath, SecretStr, field_validator,
 
 from celery_app.drive_settings import Section
 from notify.events import Event
+from policy.roles import Role
+from policy.times.report import Every
 
 _MOBILE = re.compile(r"(\+[0-9]{1,4}-)?[0-9]{5,15}")
 
@@ -18,6 +20,9 @@ class _ChannelSettings(Section):
 
     events: dict[Event, bool] = Field(default_factory=dict)
     """Events switched on or off for this channel; the others follow ``tapeline notify channels``."""
+    report: Every = Every.MONTH
+    """The event ``report``: ``month`` on the 1st about the month before, ``week`` on Monday about the week
+    before; at eight, by ``time_zone``."""
 
 
 class DingTalkSettings(_ChannelSettings):
@@ -101,6 +106,10 @@ class FlowerSettings(Section):
     basic_auth: list[SecretStr] = Field(default=[])
     """``user:password`` of those who may see it; required on any address but loopback. Not set on loopback:
     Tapeline makes a login, in the file ``dashboard.login`` of the state folder."""
+    roles: dict[str, Role] = Field(default={})
+    """Who may do what, by user (with OAuth: by mail address): ``viewer`` sees, ``operator`` also runs,
+    retries and cancels, ``admin`` does everything. Without any role every login is an admin; otherwise a
+    login that is not named is a viewer."""
     without_login: bool = False
     """Everybody on this host may see everything and press every button; only on loopback."""
     metrics_token: SecretStr | None = None
@@ -112,4 +121,6 @@ class FlowerSettings(Section):
             raise ValueError("an address other than loopback needs basic_auth")
         if self.without_login and (self.basic_auth or self.address not in LOOPBACK):
             raise ValueError("without_login is for loopback alone, and without basic_auth")
+        if self.without_login and self.roles:
+            raise ValueError("roles need logins: remove without_login")
         return self

@@ -39,6 +39,7 @@ from celery_app.sections import (
     is_encrypted,
 )
 from celery_app.settings_file import SettingsFile, TomlFile, place_of, problem_of
+from db.states import PING
 from policy.errors import UsageError
 from policy.message import M
 
@@ -240,7 +241,7 @@ class Settings(BaseSettings):
     def _are_not_pings(cls, channels: dict[str, ChannelSettings]) -> dict[str, ChannelSettings]:
         """A ping is listed among the channels by the name of its setting."""
         for name in channels:
-            if name.startswith("ping_"):
+            if name.startswith(PING):
                 raise ValueError(f"'{name}' is the name of a setting; give the channel another")
         return channels
 

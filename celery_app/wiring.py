@@ -14,11 +14,12 @@ from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSetting
 from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
 from db.engine import Database
 from db.models import now
-from db.states import Kind
+from db.states import PING, Kind
 from notify.events import Event
 from notify.words import Language, Words
 from policy.errors import TapelineError
 from policy.message import M
+from policy.times.report import Every
 
 # Every process imports this module: drivers, channels and templates are loaded where they are made.
 if TYPE_CHECKING:
@@ -184,6 +185,14 @@ def wanted() -> dict[str, frozenset[Event]]:
     return found | _pinged()
 
 
+def reports() -> set[Every]:
+    """The stretches of time that some channel wants a report of."""
+    from notify.outlet import switched  # noqa: PLC0415 - see above
+
+    channels = settings.load().channels.values()
+    return {each.report for each in channels if Event.REPORT in switched(each.events)}
+
+
 def outlets() -> dict[str, Outlet]:
     """The channels of the settings, made anew, by name. A channel with wrong settings is ``Broken`` and does
     not affect the others."""
@@ -194,22 +203,23 @@ def outlets() -> dict[str, Outlet]:
     with database().transaction() as session:
         paces = outbox.paces(session, timedelta(seconds=MINUTE))
     made = {
-        name: Outlet(channel(name, paces.get(name)), switched(each.events), monthly(each.events))
+        name: Outlet(channel(name, paces.get(name)), switched(each.events), monthly(each.events), each.report)
         for name, each in settings.load().channels.items()
     }
     for name, events in _pinged().items():
-        made[name] = Outlet(channel(name), events, frozenset(), partial(_is_pinged, name), has_one_state=True)
+        concerns = partial(_is_pinged, name)
+        made[name] = Outlet(channel(name), events, frozenset(), concerns=concerns, has_one_state=True)
     return made
 
 
-PING = "ping_url"
+PING_EACH = "ping_url"
 ALIVE = "ping_alive_url"
 
 
 def pings() -> dict[str, str]:
     """The addresses for pings about runs, by the name of the setting."""
     found = settings.load()
-    every = {PING: found.ping_url} if found.ping_url else {}
+    every = {PING_EACH: found.ping_url} if found.ping_url else {}
     single = {f"ping_urls.{schedule}": url for schedule, url in found.ping_urls.items()}
     return {name: url.get_secret_value() for name, url in (every | single).items()}
 
@@ -227,7 +237,7 @@ def _is_pinged(name: str, facts: Facts) -> bool:
     """Whether a ping is about this run. Of runs only backups: a restore that succeeds makes no failed backup
     good."""
     has_own = facts.schedule in settings.load().ping_urls
-    return facts.kind is Kind.BACKUP and name == (f"ping_urls.{facts.schedule}" if has_own else PING)
+    return facts.kind is Kind.BACKUP and name == (f"ping_urls.{facts.schedule}" if has_own else PING_EACH)
 
 
 def ping(name: str) -> Channel:
@@ -243,7 +253,7 @@ def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
     from db import outbox  # noqa: PLC0415 - see above
     from notify.channel import Broken  # noqa: PLC0415 - see above
 
-    if name.startswith("ping_"):
+    if name.startswith(PING):
         return ping(name)
     try:
         return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))

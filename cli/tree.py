@@ -102,6 +102,16 @@ COMMANDS = {
         ("tapeline calendar", "tapeline calendar --days 400 --json"),
     ),
     "status": Command("cli.commands.status:status", "Show an overview of everything."),
+    "report": Command(
+        "cli.commands.report:show_report",
+        "Show what is protected, what failed, and which tapes are needed.",
+        ("tapeline report", "tapeline report --every week --html report.html", "tapeline report --json"),
+    ),
+    "audit": Command(
+        "cli.host.audit:show_audit",
+        "Who did what, when and from where.",
+        ("tapeline audit --who ann", "tapeline audit --since 2026-11-20 --json"),
+    ),
     "doctor": Command("cli.commands.doctor:doctor", "Check this host, and name the remedies."),
     "settings": Command("cli.host.settings:settings", "Show the settings of this host."),
     "health": Command(

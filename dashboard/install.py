@@ -7,7 +7,7 @@ from flower.options import options
 from flower.views import BaseHandler
 
 from celery_app import settings
-from dashboard import login
+from dashboard import access, login
 from dashboard.headers import SafeHeaders
 from dashboard.routes import ROUTES
 from dashboard.templating import Loader
@@ -21,7 +21,7 @@ def install() -> None:
     # Regardless of the environment: no call of the API without a login.
     BaseHandler.unauthenticated_api = False
     # The first match wins; Flower's last route takes everything.
-    urls.handlers[:0] = ROUTES
+    urls.handlers[:] = [*ROUTES, *map(access.guarded, urls.handlers)]
     urls.settings.update(
         template_loader=Loader(),
         transforms=[SafeHeaders],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 from secrets import token_urlsafe
@@ -31,6 +32,16 @@ def _require(options: Any) -> None:
     found = settings.load().flower
     is_open = found.without_login and options.address in LOOPBACK
     options.basic_auth = [] if options.auth or is_open else logins()
+
+
+def user_of(handler: Any) -> str:
+    """Who asks, in the form of a run's story; Flower has checked the login already."""
+    if isinstance(handler.current_user, str):
+        return str(handler.current_user)
+    scheme, _, credentials = handler.request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic" and handler.application.options.basic_auth:
+        return b64decode(credentials).decode().partition(":")[0]
+    return f"dashboard ({handler.request.remote_ip})"
 
 
 @cache

@@ -17,6 +17,7 @@ PLACES = {
     "schedules": M("Schedules"),
     "drives": M("Drives"),
     "library": M("Library"),
+    "audit": M("Audit"),
 }
 THEIRS = {"Workers": M("Workers"), "Tasks": M("Tasks"), "Broker": M("Broker")}
 """Entries of Flower's own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from base64 import b64decode
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -17,18 +16,21 @@ from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from celery_app import wiring
 from celery_app.sections import LOOPBACK
+from dashboard.access import SHOWS, Forbidden, Guarded, forbidden
 from dashboard.headers import POLICY
 from dashboard.language import words_for
 from dashboard.show import Show
 from db.errors import DatabaseUnavailable, NotAllowed, NotFound
 from policy.errors import TapelineError, UsageError
 from policy.message import M
+from policy.roles import Role
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 STATUS: dict[type[TapelineError], HTTPStatus] = {
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     NotAllowed: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.BAD_REQUEST,
@@ -36,9 +38,10 @@ STATUS: dict[type[TapelineError], HTTPStatus] = {
 }
 
 
-class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
+class Page(Guarded, BaseHandler):  # type: ignore[misc]  # Flower has no types
     """A page of ours: every method is marked ``authenticated``, and a test enforces that."""
 
+    rule = SHOWS
     active = ""
     """The entry of the navigation that it belongs to."""
 
@@ -47,11 +50,20 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Cache-Control", "no-store")
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Without logins, a host name that another site points at this host opens nothing."""
         options = self.application.options
         if not (options.basic_auth or options.auth or self.is_asked_by_our_name()):
             raise HTTPError(HTTPStatus.FORBIDDEN, "without a login this dashboard answers as localhost alone")
+        await super().prepare()
+
+    def refuse(self, needed: Role) -> None:
+        """Raises Forbidden, which becomes a page."""
+        raise forbidden(self.role, needed)
+
+    def may(self, role: str) -> bool:
+        """Whether the login has a role: a button that it may not press is not shown."""
+        return self.role.may(Role(role))
 
     def is_asked_by_our_name(self) -> bool:
         """Whether the requested address is this host's own, and not a name that only resolves to it."""
@@ -68,17 +80,6 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
     @property
     def show(self) -> Show:
         return Show(words_for(self.request))
-
-    @property
-    def user(self) -> str:
-        """Who presses a button, in the form of the run's story."""
-        if isinstance(self.current_user, str):
-            return self.current_user
-        # Flower has checked it already.
-        scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "basic" and self.application.options.basic_auth:
-            return _user_of(credentials)
-        return f"dashboard ({self.request.remote_ip})"
 
     def link(self, *parts: str | int, **query: str | None) -> str:
         """The address of one of our pages or Flower's, with any prefix of Flower."""
@@ -99,7 +100,8 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
 
     def page(self, template: str, **values: Any) -> None:
         """Answer with a template of ours."""
-        self.render(template, show=self.show, M=M, link=self.link, active=self.active, **values)
+        common = {"show": self.show, "M": M, "link": self.link, "active": self.active, "may": self.may}
+        self.render(template, **common, **values)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if isinstance(value, TapelineError):
@@ -133,10 +135,6 @@ def address(handler: Any, *parts: str | int, **query: str | None) -> str:
     path = "/".join(quote(str(part), safe="") for part in parts)
     given = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if value)
     return (f"/{prefix}" if prefix else "") + f"/{path}" + (f"?{given}" if given else "")
-
-
-def _user_of(credentials: str) -> str:
-    return b64decode(credentials).decode().partition(":")[0]
 
 
 class Static(StaticFileHandler):

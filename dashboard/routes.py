@@ -23,6 +23,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/drives", "dashboard.pages.drives.Drives"),
     (r"/library", "dashboard.pages.library.Libraries"),
     (r"/library/([^/]+)/([^/]+)", "dashboard.pages.library.Move"),
+    (r"/audit", "dashboard.pages.audit.Audit"),
     (r"/metrics", "dashboard.pages.metrics.Metrics"),
     (r"/tapeline/static/(.*)", "dashboard.page.Static"),
 ]

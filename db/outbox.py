@@ -123,16 +123,6 @@ def is_overtaken(session: Session, notification: Notification, channel: str) -> 
     return session.scalar(select(Notification.id).where(later).limit(1)) is not None
 
 
-def is_announced(session: Session, about: str, event: str, *, since: datetime) -> bool:
-    """Whether an event was announced since a moment, about anything that begins so."""
-    said = select(Notification.id).where(
-        Notification.about.startswith(about, autoescape=True),
-        Notification.event == event,
-        Notification.created_at >= since,
-    )
-    return session.scalar(said.limit(1)) is not None
-
-
 def settle(notification: Notification, channels: Iterable[str]) -> None:
     """Plan the next attempt, with a pause that doubles; none if each of the channels is settled."""
     is_open = any(not is_settled(notification, name) for name in channels)

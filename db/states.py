@@ -138,3 +138,7 @@ class Trigger(StrEnum):
     """Beat; the period rules apply."""
     MANUAL = "manual"
     """An operator; exempt from the period check."""
+
+
+PING = "ping_"
+"""So begin the names of pings to a monitoring service among the channels of a message; they inform nobody."""

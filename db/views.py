@@ -25,7 +25,7 @@ from db.models import (
 )
 from db.runs import lookup, remedies, times
 from db.sets.as_json import sets_json
-from db.states import RunState, Step, StepState
+from db.states import PING, RunState, Step, StepState
 from policy.tapes.facts import SetState
 from policy.tapes.permit import appends
 
@@ -102,11 +102,12 @@ def told(session: Session, run_id: int) -> str | None:
     )
     if newest is None:
         return None
-    if any("sent_at" in each for each in newest.deliveries.values()):
+    told = [each for name, each in newest.deliveries.items() if not name.startswith(PING)]
+    if any("sent_at" in each for each in told):
         return "sent"
     if newest.next_attempt_at is not None:
         return "waits"
-    return "lost" if newest.deliveries else "nobody"
+    return "lost" if told else "nobody"
 
 
 def waits_at(state: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

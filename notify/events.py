@@ -46,6 +46,8 @@ class Event(StrEnum):
     """The worker of a drive was silent for minutes."""
     DRIVE_BACK = "drive_back"
     """The worker of a drive that was silent is back."""
+    REPORT = "report"
+    """What is protected since when, what went wrong and which tapes are needed; also when all is well."""
     CHANNEL_DOWN = "channel_down"
     """A channel does not accept messages; the others report this."""
 

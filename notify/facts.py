@@ -83,6 +83,8 @@ class Facts:
     """The backup sets on the tape in the drive."""
     erased: tuple[Message, ...] = ()
     """Those sets that the run would erase."""
+    report: dict[str, Any] | None = None
+    """What ``db.report.gather`` found."""
     is_first_of_month: bool = False
     """It is the first such message of its schedule in this month."""
 

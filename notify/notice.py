@@ -11,6 +11,7 @@ import structlog
 from notify import markdown
 from notify.events import CALLS, Event
 from notify.facts import Facts
+from notify.report.lines import Report
 from notify.template import BrokenTemplate, Templates
 from notify.words import Words
 from policy.message import M
@@ -18,6 +19,15 @@ from policy.message import M
 log = structlog.get_logger("tapeline.notify")
 
 WARNINGS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file beside a message."""
+
+    name: str
+    mime_type: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,10 @@ class Notice:
     event: Event | None = None
     """What it is about; None: it is a test."""
     run_id: int | None = None
+    html: str | None = None
+    """The text for a mail, if it has tables and charts."""
+    attached: Attached | None = None
+    """A file for channels that take one."""
 
 
 class Composer:
@@ -68,7 +82,19 @@ class Composer:
         except BrokenTemplate as error:
             log.warning("a message is made without its template", about=facts.event.value, error=str(error))
             notice = self._bare(facts, self._words.text(rest))
-        return replace(notice, calls=facts.event in CALLS, event=facts.event, run_id=facts.run_id)
+        notice = replace(notice, calls=facts.event in CALLS, event=facts.event, run_id=facts.run_id)
+        return self._with_report(notice, facts) if facts.report else notice
+
+    def _with_report(self, notice: Notice, facts: Facts) -> Notice:
+        from notify.report import csv, html  # noqa: PLC0415 - few messages are reports
+
+        assert facts.report is not None
+        report = self._report(facts)
+        table = Attached(f"{report.name}.csv", "text/csv", csv.text(report.data).encode())
+        return replace(notice, html=html.html(report), attached=table)
+
+    def _report(self, facts: Facts) -> Report:
+        return Report(facts.report or {}, self._words, facts.time_zone or self._time_zone)
 
     def alive(self, host: str) -> Notice:
         """The text of the sign of life that Tapeline itself sends."""
@@ -104,6 +130,7 @@ class Composer:
             "next_command": None if is_told else facts.next_command,
             "link": self._link(facts),
             "time_zone": facts.time_zone or self._time_zone,
+            "report": self._report(facts) if facts.report else None,
         }
 
     def _link(self, facts: Facts) -> str | None:

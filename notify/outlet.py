@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from notify.channel import Channel
 from notify.events import MONTHLY, OFF_BY_DEFAULT, Event
 from notify.facts import Facts
+from policy.times.report import Every
 
 
 def _anything(_facts: Facts) -> bool:
@@ -22,6 +23,8 @@ class Outlet:
     events: frozenset[Event] = frozenset(Event) - OFF_BY_DEFAULT
     monthly: frozenset[Event] = MONTHLY
     """Of these events it gets the first of each schedule in a month."""
+    every: Every = Every.MONTH
+    """Which reports it gets."""
     concerns: Callable[[Facts], bool] = _anything
     """Whether it is about this subject at all."""
     has_one_state: bool = False
@@ -31,7 +34,8 @@ class Outlet:
     def wants(self, facts: Facts) -> bool:
         """Whether the channel gets this message."""
         is_on = facts.event in self.events or (facts.event in self.monthly and facts.is_first_of_month)
-        return is_on and self.concerns(facts)
+        is_of_another_stretch = facts.report is not None and facts.report["every"] != self.every.value
+        return is_on and not is_of_another_stretch and self.concerns(facts)
 
 
 def switched(choices: Mapping[Event, bool]) -> frozenset[Event]:

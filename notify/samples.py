@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from db.states import Kind, Trigger
 from notify.events import Event
 from notify.facts import Facts
+from notify.report.sample import REPORT
 from policy.message import M, Message
 
 _AT = datetime(2026, 11, 30, 22, 5, tzinfo=UTC)
@@ -330,6 +331,11 @@ def _of_schedules() -> list[Facts]:
     ]
 
 
+def _of_reports() -> Facts:
+    return Facts(event=Event.REPORT, at=_AT, time_zone="Asia/Shanghai", report=REPORT)
+
+
 SAMPLES: dict[Event, Facts] = {
-    facts.event: facts for facts in [*_of_runs(), *_of_drives(), *_of_schedules(), _of_channels()]
+    facts.event: facts
+    for facts in [*_of_runs(), *_of_drives(), *_of_schedules(), _of_reports(), _of_channels()]
 }

@@ -157,8 +157,9 @@ def _kind(annotation: Any, metadata: Any = ()) -> str:
         return _kind(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
         return _kind(next(each for each in arguments if each is not NoneType), metadata)
-    if origin is Literal:
-        return " or ".join(f"`{each}`" for each in arguments)
+    is_enum = inspect.isclass(annotation) and issubclass(annotation, Enum)
+    if origin is Literal or is_enum:
+        return " or ".join(f"`{getattr(each, 'value', each)}`" for each in arguments or annotation)
     if origin is list:
         return f"list of {_kind(arguments[0])}"
     if origin is dict or (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
@@ -185,7 +186,7 @@ def _default(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, list):
         return "`" + " ".join(map(_portable, value)) + "`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{getattr(value, 'value', value)}`"
 
 
 def _portable(word: str) -> str:

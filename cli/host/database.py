@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backup.format import age
 from celery_app import wiring
 from cli import person
-from cli.host import stack
+from cli.host import audited, stack
 from cli.render import output
 from cli.render.output import AsJson, examples
 from cli.render.troubles import say_held
@@ -70,6 +70,7 @@ def restore(
         database = wiring.database()
         with age.decrypted(opened, file.name, keys) as plain:
             taken = load.restore(database, plain)
+        audited.note(database)
         counts, held = _counted(database), _held(database)
     if as_json:
         output.print_json({"taken_at": taken.isoformat(), **counts, "held": held})

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from celery_app import settings, wiring
-from cli.host import programs, stack
+from cli.host import audited, programs, stack
 from cli.render import output
 from dashboard import login
 from db.admin import rights
@@ -126,4 +126,5 @@ def migrate() -> None:
         wiring.database().upgrade()
         with wiring.database().transaction() as session:
             rights.refresh(session)
+        audited.note(wiring.database())
     output.say(M("The database has the tables of this version."))

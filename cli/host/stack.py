@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from celery_app import settings, wiring
+from cli.host import audited
 from db.engine import Database
 
 
@@ -40,4 +41,5 @@ def database() -> Iterator[Database]:
             found.upgrade()
         else:
             found.check_version()
-        yield found
+        with audited.entered(found):
+            yield found

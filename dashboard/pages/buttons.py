@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, authenticated
 
+from dashboard.access import Rule
 from dashboard.page import Page
 from dashboard.pages.run import retry_steps
 from db import doubts, failures
@@ -22,6 +23,7 @@ from db.runs import admission, retrying, transitions
 from db.schedules import planner, schedules
 from db.states import RunState
 from policy.message import M, Message
+from policy.roles import Role
 from tasks import chain
 from tasks.requests.retry import step_named
 
@@ -34,10 +36,11 @@ log = structlog.get_logger("tapeline.dashboard")
 class Button(Page):
     """GET asks, POST acts and redirects back."""
 
-    def prepare(self) -> None:
-        super().prepare()
+    async def prepare(self) -> None:
+        """Raises HTTPError on a dashboard that is read-only."""
         if self.application.options.read_only:
             raise HTTPError(HTTPStatus.FORBIDDEN, "this dashboard is read-only")
+        await super().prepare()
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
         """Ask. ``seen``: the state that the answer is about; if that has changed, the answer does nothing."""
@@ -65,6 +68,7 @@ def needed_reason(why: str | None) -> str:
 class Retry(Button):
     """Continue a failed run."""
 
+    rule = Rule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -94,6 +98,7 @@ class Retry(Button):
 class Dismiss(Button):
     """Dismiss a failed run."""
 
+    rule = Rule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -120,6 +125,7 @@ class Dismiss(Button):
 class Accept(Button):
     """Let a run continue whose sources are not as they were."""
 
+    rule = Rule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -150,6 +156,7 @@ class Accept(Button):
 class Cancel(Button):
     """Cancel a run at its next safe point."""
 
+    rule = Rule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -176,6 +183,7 @@ class Cancel(Button):
 class ReleaseRun(Button):
     """Let a run continue that is held since the database was restored."""
 
+    rule = Rule(Role.ADMIN)
     active = "runs"
 
     @authenticated
@@ -207,6 +215,7 @@ class ReleaseRun(Button):
 class ReleaseSchedule(Button):
     """Let a schedule fire again that is held since the database was restored."""
 
+    rule = Rule(Role.ADMIN)
     active = "schedules"
 
     @authenticated
@@ -232,6 +241,7 @@ class ReleaseSchedule(Button):
 class RunNow(Button):
     """Start a run of a schedule."""
 
+    rule = Rule(Role.OPERATOR)
     active = "schedules"
 
     @authenticated
@@ -255,6 +265,7 @@ class RunNow(Button):
 class Switch(Button):
     """Enable or disable a schedule."""
 
+    rule = Rule(Role.ADMIN)
     active = "schedules"
 
     @authenticated

@@ -8,10 +8,12 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
+from dashboard.access import Rule
 from dashboard.pages.buttons import Button, needed_reason
 from db import freezes
 from db.errors import NotAllowed
 from policy.message import M
+from policy.roles import Role
 
 log = structlog.get_logger("tapeline.dashboard")
 
@@ -19,6 +21,7 @@ log = structlog.get_logger("tapeline.dashboard")
 class Freeze(Button):
     """Freeze all formats."""
 
+    rule = Rule(Role.ADMIN)
     active = "tapes"
 
     @authenticated
@@ -44,6 +47,7 @@ class Freeze(Button):
 class Unfreeze(Button):
     """Lift a freeze by its name."""
 
+    rule = Rule(Role.ADMIN)
     active = "today"
 
     @authenticated

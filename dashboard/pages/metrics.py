@@ -16,6 +16,7 @@ from tornado.web import HTTPError
 
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK
+from dashboard.access import OPEN
 from dashboard.page import Page
 from db import alerts, failures, freezes, outbox
 from db.errors import DatabaseUnavailable
@@ -38,6 +39,8 @@ UNSENT_AFTER = timedelta(minutes=1)
 class Metrics(Page):
     """Not marked ``authenticated``: it decides itself who may ask."""
 
+    rule = OPEN
+
     async def get(self) -> None:
         if not (self._is_from_here() or self._has_token() or self._has_login()):
             raise HTTPError(HTTPStatus.UNAUTHORIZED)
@@ -50,7 +53,7 @@ class Metrics(Page):
         self.set_header("Content-Type", prometheus_client.CONTENT_TYPE_LATEST)
         self.write(_text(ours) + prometheus_client.generate_latest())
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """With the token, a request may use any host name."""
 
     def _is_from_here(self) -> bool:

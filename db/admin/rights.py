@@ -35,6 +35,8 @@ GRANTS = {
     "processes": "SELECT, INSERT, UPDATE, DELETE",
     # Only for the copy of the database on the tape.
     "alive_pings": "SELECT",
+    # What is done on its command line is entered, and nothing of it taken back.
+    "audit_entries": "SELECT, INSERT, UPDATE (outcome, outcome_at)",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "mount_failures": "SELECT, INSERT, UPDATE, DELETE",

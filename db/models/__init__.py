@@ -1,5 +1,6 @@
 """The tables; docs/glossary.md explains the words. Times are UTC with time zone; sizes are bytes."""
 
+from db.models.audit import AuditEntry
 from db.models.base import Base, now
 from db.models.hosts import AlivePing, ClockMark, Drive, DriveCheck, Freeze, Process
 from db.models.libraries import RobotMove, TapeLibrary
@@ -12,6 +13,7 @@ from db.models.tapes import ErasableTape, FormatPermit, MountFailure, TapeCartri
 __all__ = [
     "PATH_INDEXED",
     "AlivePing",
+    "AuditEntry",
     "BackupArchive",
     "BackupFile",
     "BackupSet",

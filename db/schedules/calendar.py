@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice, takewhile
@@ -31,9 +31,14 @@ LOOKED_AT = 12
 """The number of earlier sets of a schedule for the median."""
 
 
-def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
+def entries(
+    session: Session,
+    moment: datetime,
+    until: datetime,
+    size_at: Callable[[Planned], int | None] | None = None,
+) -> list[Entry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
-    already has its backup."""
+    already has its backup. ``size_at``: the size of a future run, if it is not the median of earlier ones."""
     rows = plans.firing(session, moment, MAX)
     upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX)
     due = [(at, row) for at, row in upcoming if period_refusal(row, at) is None]
@@ -42,6 +47,8 @@ def entries(session: Session, moment: datetime, until: datetime) -> list[Entry]:
     concerned = {row.id: row for _, row in due}
     sizes = _sizes(session, concerned.values())
     runs = [_planned(row, at, sizes.get(row.template_id)) for at, row in due]
+    if size_at is not None:
+        runs = [replace(run, size=size_at(run)) for run in runs]
     return _from_libraries(session, play(_stock(session, concerned.values()), runs))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import apprise
+from apprise.attachment.memory import AttachMemory
 
 from notify.channel import ChannelUnavailable
 from notify.notice import Notice
@@ -29,14 +31,23 @@ class AppriseChannel:
 
     def send(self, notice: Notice) -> None:
         """Deliver the notice. Raises ChannelUnavailable: Apprise does not report why it failed."""
-        delivered = self._service.notify(
-            title=notice.title, body=notice.plain, body_format=apprise.NotifyFormat.TEXT
-        )
+        delivered = self._service.notify(title=notice.title, **self._body(notice))
         if not delivered:
             raise ChannelUnavailable(
                 M("Apprise could not deliver to channel '{name}'.", name=self.name),
                 M("Check its URL and that the service answers."),
             )
+
+    def _body(self, notice: Notice) -> dict[str, Any]:
+        """HTML and a file for a mail; plain text for every other service."""
+        [server] = self._service
+        if notice.html is None or server.service_name != "E-Mail":
+            return {"body": notice.plain, "body_format": apprise.NotifyFormat.TEXT}
+        found: dict[str, Any] = {"body": notice.html, "body_format": apprise.NotifyFormat.HTML}
+        if notice.attached is not None:
+            file = notice.attached
+            found["attach"] = AttachMemory(content=file.content, name=file.name, mimetype=file.mime_type)
+        return found
 
 
 @contextmanager

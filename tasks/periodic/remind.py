@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from celery_app import settings, wiring
 from celery_app.celery import app
-from db import events, outbox
+from db import events
 from db.models import BackupSet, Drive, ScheduledTask, TapeCartridge, now
 from db.schedules import calendar, planner
 from db.tapes import drives
@@ -167,7 +167,7 @@ def _is_first_of_month(session: Session, schedule: ScheduledTask) -> bool:
     """Whether nobody got word in this month, by the schedule's clock, that its tape is ready."""
     local = now().astimezone(zone_named(schedule.time_zone))
     begin = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return not outbox.is_announced(session, f"schedule:{schedule.id}:", Event.READY, since=begin)
+    return not events.is_announced(session, f"schedule:{schedule.id}:", Event.READY, about="", since=begin)
 
 
 def _why(drive: str, medium: MediumReport | None) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,15 @@ def a_system(folder: Path, database_url: str, broker_url: str) -> System:
     return found
 
 
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """A new folder with a short name that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tl-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def system(short_path: Path, database_url: str, broker_url: str) -> Iterator[System]:
     """Tapeline in a folder of its own, with a schedule and no tape; every process ends with the test."""
@@ -43,13 +52,10 @@ def site(system: System) -> Site:
 @pytest.fixture(scope="module")
 def shared(servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Site]:
     """A dashboard for the tests that only look, with tapes, runs and names as nobody should give them."""
-    folder = Path(tempfile.mkdtemp(prefix="tl-"))
-    folder.chmod(0o755)
-    with fresh_database() as url:
+    with a_folder() as folder, fresh_database() as url:
         found = a_system(folder, url, servers.broker_url)
         seeds.sow(found.database)
         try:
             yield Site(found)
         finally:
             found.close()
-            shutil.rmtree(folder, ignore_errors=True)

@@ -8,8 +8,12 @@ import pytest
 
 from notify.channel import ChannelUnavailable
 from notify.channels.apprise_channel import AppriseChannel
-from notify.notice import Notice
+from notify.events import Event
+from notify.notice import Composer, Notice
+from notify.samples import SAMPLES
+from notify.words import Words
 from policy.errors import UsageError
+from tests.faults.postbox import Postbox
 
 # Apprise imports all its services when it first needs one, and with them what the machine has to offer.
 pytestmark = [
@@ -69,3 +73,28 @@ def test_a_wrong_url_is_logged_nowhere(caplog: pytest.LogCaptureFixture) -> None
     with pytest.raises(UsageError):
         AppriseChannel("ops", "mailtoz://user:passw0rd@example.com")
     assert "passw0rd" not in caplog.text
+
+
+def test_a_report_is_a_mail_with_tables_and_figures(url: str, robot: Any) -> None:
+    """HTML with its charts, plain text beside it, the figures attached; another service gets the text."""
+    report = Composer(Words("zh_CN")).compose(SAMPLES[Event.REPORT])
+    postbox = Postbox()
+    try:
+        AppriseChannel("mail", postbox.url).send(report)
+        AppriseChannel("mail", postbox.url).send(Composer(Words("en")).compose(SAMPLES[Event.FAILED]))
+    finally:
+        postbox.close()
+    mail, other = postbox.mails
+    assert "备份报告" in mail["Subject"]
+    page, text = mail.get_body(("html",)), mail.get_body(("plain",))
+    assert page is not None
+    assert 'bgcolor="#2f6fb0"' in page.get_content()
+    assert text is not None
+    assert "monthly-full" in text.get_content()
+    [figures] = mail.iter_attachments()
+    assert figures.get_filename() == "tapeline-month-2026-11-01.csv"
+    assert "monthly-full" in figures.get_payload(decode=True).decode("utf-8-sig")  # type: ignore[union-attr]
+    assert not list(other.iter_attachments())
+    robot.answers({})
+    AppriseChannel("ops", url).send(report)
+    assert robot.messages[0]["message"] == report.plain

@@ -18,9 +18,11 @@ from notify.deliver import deliver_due, leave_out_unwanted
 from notify.events import Event
 from notify.notice import Composer, Notice
 from notify.outlet import Outlet, monthly, switched
+from notify.report.sample import REPORT
 from notify.samples import SAMPLES
 from notify.words import Words
 from policy.message import M
+from policy.times.report import Every
 
 COMPOSER = Composer(Words("en"))
 NOW = datetime(2026, 11, 30, 22, 5, tzinfo=UTC)
@@ -302,3 +304,19 @@ def test_a_tape_that_is_ready_is_said_once_a_month_unless_a_channel_chose(databa
             events.announce_once(session, f"schedule:1:{number}", Event.READY, facts)
     deliver_due(database, outlets, COMPOSER)
     assert {name: len(post.taken) for name, post in posts.items()} == {"default": 1, "each": 2, "never": 0}
+
+
+def test_a_channel_gets_the_reports_of_its_own_stretch(database: Database) -> None:
+    """Of a week or of a month, and none where the event is off."""
+    posts = {name: Post(name) for name in ("weekly", "monthly", "none")}
+    outlets = {
+        "weekly": Outlet(posts["weekly"], every=Every.WEEK),
+        "monthly": Outlet(posts["monthly"]),
+        "none": Outlet(posts["none"], switched({Event.REPORT: False})),
+    }
+    with database.transaction() as session:
+        for every in Every:
+            facts = replace(SAMPLES[Event.REPORT], report={**REPORT, "every": every.value}).to_json()
+            events.announce_once(session, f"report:{every}:2026-11-30", Event.REPORT, facts)
+    deliver_due(database, outlets, COMPOSER)
+    assert {name: len(post.taken) for name, post in posts.items()} == {"weekly": 1, "monthly": 1, "none": 0}

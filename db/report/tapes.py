@@ -1,0 +1,73 @@
+"""Tapes used and free, those to bring and to take out, and how many have to be bought by when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.schedules import calendar
+from db.tapes import drives
+from db.tapes.facts import Shelf
+from policy.tapes.facts import CartridgeState, SetFacts
+from policy.times.calendar import Entry
+from policy.times.shelf import Planned
+
+AHEAD = timedelta(days=90)
+"""How far ahead tapes to buy are looked for."""
+
+OUT_OF_USE = frozenset({CartridgeState.UNKNOWN, CartridgeState.ERROR, CartridgeState.RETIRED})
+
+
+def stock(session: Session, moment: datetime) -> dict[str, Any]:
+    """How many cartridges there are: with a set that is kept, free to be written anew, and out of use."""
+    shelf, found = Shelf(session), {"used": 0, "free": 0, "out_of_use": 0}
+    room = {"bytes_used": 0, "capacity": 0}
+    for number, row in shelf.cartridges.items():
+        room["bytes_used"] += row.bytes_used
+        room["capacity"] += row.capacity or 0
+        if row.state in OUT_OF_USE:
+            found["out_of_use"] += 1
+        elif any(each.kept_until > moment for each in shelf.known(number).sets):
+            found["used"] += 1
+        else:
+            found["free"] += 1
+    return {**found, **room}
+
+
+def ahead(
+    session: Session, moment: datetime, until: datetime, size_at: Callable[[Planned], int | None]
+) -> dict[str, Any]:
+    """Changes of tapes up to ``until``, and the new tapes that are needed within ``AHEAD``.
+
+    ``size_at``: how large a future run will be on tape.
+    """
+    entries = calendar.entries(session, moment, moment + AHEAD, size_at)
+    inside = {drive.name: (drive.medium or {}).get("label") for drive in drives.every(session)}
+    changes = []
+    for entry in entries:
+        if entry.insert and entry.planned.at <= until:
+            changes.append(_change(entry, inside.get(entry.planned.drive)))
+        if entry.label is not None and not entry.is_left:
+            inside[entry.planned.drive] = entry.label
+    # A tape that the drive already has blank is not to be bought.
+    bought = [entry for entry in entries if entry.insert and entry.tape_id is None]
+    return {
+        "changes": changes,
+        "to_buy": len(bought),
+        "buy_by": bought[0].planned.at.isoformat() if bought else None,
+    }
+
+
+def _change(entry: Entry, inside: str | None) -> dict[str, Any]:
+    return {
+        "at": entry.planned.at.isoformat(),
+        "schedule": entry.planned.schedule,
+        "drive": entry.planned.drive,
+        "take_out": inside,
+        "bring": entry.tape_id,
+        "label": entry.label,
+        "erases": len(entry.erases),
+    }
