@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class LazyGroup(TyperGroup):
     """A group that lists its commands without importing them."""
 
     commands: Commands
+    _offers_names = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
         """The names of the commands, in the order in which they are listed."""
@@ -67,6 +68,21 @@ class LazyGroup(TyperGroup):
         limit = formatter.width - 6 - max(map(len, names))
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._short_help(name, limit)) for name in names])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; for a list of names one with nothing but its help."""
+        lazy = self.commands.lazy.get(cmd_name)
+        if self._offers_names and lazy is not None:
+            return TyperCommand(cmd_name, short_help=lazy.help)
+        return super().get_command(ctx, cmd_name)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """What the tab key offers, without importing a command for it."""
+        self._offers_names = True
+        try:
+            return list(super().shell_complete(ctx, incomplete))
+        finally:
+            self._offers_names = False
 
     def _short_help(self, name: str, limit: int) -> str:
         lazy = self.commands.lazy.get(name)

@@ -21,7 +21,6 @@ app = typer.Typer(
     cls=group_of(COMMANDS),
     help="Scheduled backups to LTO tape.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 skipped, 4 waiting for an operator.",
@@ -35,12 +34,24 @@ CommandLineError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__
 """The parser's errors, whether Typer has its own parser or uses click's."""
 
 
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - few commands need it
+
+        sys.stdout.write(f"tapeline {version('tapeline')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
     ] = False,
 ) -> None:
+    del version
     global _debug  # noqa: PLW0603 - read where errors are shown, outside of any command
     _debug = debug
     from celery_app.worker import logs  # noqa: PLC0415 - help prints no logs, and should be there at once

@@ -29,6 +29,14 @@ _TAPE = {
     ),
 }
 
+_SETS = {
+    "show": Command(
+        "cli.overview.one_set:show_set",
+        "Show a set: its tapes, what it needs, its archives.",
+        ("tapeline sets show 20261123T210000Z-4fc6",),
+    ),
+}
+
 _DRIVE = {
     "load": Command(
         "cli.commands.drives:load",
@@ -103,12 +111,12 @@ COMMANDS = {
     ),
     "status": Command("cli.commands.status:status", "Show an overview of everything."),
     "report": Command(
-        "cli.commands.report:show_report",
+        "cli.overview.report:show_report",
         "Show what is protected, what failed, and which tapes are needed.",
         ("tapeline report", "tapeline report --every week --html report.html", "tapeline report --json"),
     ),
     "audit": Command(
-        "cli.host.audit:show_audit",
+        "cli.overview.audit:show_audit",
         "Who did what, when and from where.",
         ("tapeline audit --who ann", "tapeline audit --since 2026-11-20 --json"),
     ),
@@ -128,7 +136,9 @@ COMMANDS = {
     "flower": Command("cli.host.processes:flower", "Run the dashboard, as a service does."),
     "migrate": Command("cli.host.processes:migrate", "Migrate the database to this version."),
     "runs": Command("cli.commands.runs:app", "Runs: what happened, and continuing after a failure."),
-    "sets": Command("cli.commands.sets:app", "Backup sets: what is on tape, finding files, restoring."),
+    "sets": Command(
+        "cli.commands.sets:app", "Backup sets: what is on tape, finding files, restoring.", more=_SETS
+    ),
     "tape": Command("cli.commands.tapes:app", "Tapes: the known cartridges.", more=_TAPE),
     "drive": Command("cli.commands.tapes:drives", "Drives: what is in each and what it does.", more=_DRIVE),
     "library": Command("cli.commands.library:app", "Libraries: what is in each, and moving it by hand."),

@@ -30,10 +30,16 @@ def _followed_by(template: str, text: str, include: str) -> Patch:
     return Patch(template, text, f'{text}{{% include "{include}" %}}')
 
 
+_ICON = "{% from dashboard.page import address %}{{ address(handler, 'tapeline', 'static', 'icon.svg') }}"
+
 PATCHES = (
     _followed_by(
         "base.html", '<link href="{{ static_url(\'css/flower.css\') }}" rel="stylesheet">', "_head.html"
     ),
+    Patch("base.html", "{% block title %}Flower{% end %}", "{% block title %}Tapeline{% end %}"),
+    Patch("base.html", "{{ static_url('favicon.ico') }}", _ICON),
+    Patch("navbar.html", "{{ static_url('favicon.ico') }}", _ICON),
+    Patch("navbar.html", "<span>Flower</span>", "<span>Tapeline</span>"),
     _followed_by("navbar.html", '<ul class="app-nav navbar-nav">', "_navigation.html"),
     *(Patch("navbar.html", f">{name}</a>", f">{{{{ flowers(handler, '{name}') }}}}</a>") for name in THEIRS),
     _followed_by("task.html", "{% block container %}", "_task_of_run.html"),

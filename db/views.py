@@ -55,12 +55,16 @@ def _runs_json(session: Session, query: Select[ChainRun]) -> list[dict[str, Any]
     query = query.options(joinedload(ChainRun.schedule), selectinload(ChainRun.steps))
     runs = session.scalars(query.order_by(ChainRun.id.desc())).all()
     warned = _warnings(session, [run.id for run in runs])
-    return [{**run_json(run), "warnings": warned.get(run.id, 0) + _of_condition(run)} for run in runs]
+    return [{**run_json(run), "warnings": warned.get(run.id, 0) + _of_run(run)} for run in runs]
 
 
-def _of_condition(run: ChainRun) -> int:
-    """How many warnings of drive and tapes a run that ended well has."""
-    return len(run.condition) if run.state is RunState.SUCCEEDED else 0
+def _of_run(run: ChainRun) -> int:
+    """How many warnings a run that ended well has itself: of drive and tapes, and of a restore the files that
+    are not in its folder as in the backup."""
+    if run.state is not RunState.SUCCEEDED:
+        return 0
+    restored = (step for step in run.steps if step.step is Step.RESTORE and step.part == run.part)
+    return len(run.condition) + sum(int((step.result or {}).get("warnings", 0)) for step in restored)
 
 
 def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
@@ -82,7 +86,7 @@ def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
     return {
         **shown,
         "steps": waits_at(run.state, with_told(session, run.id, shown["steps"])),
-        "warnings": _warnings(session, [run.id]).get(run.id, 0) + _of_condition(run),
+        "warnings": _warnings(session, [run.id]).get(run.id, 0) + _of_run(run),
         "remedy": facts.get("remedy"),
         "next_command": facts.get("next_command") or _way_on(session, run),
     }

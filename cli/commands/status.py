@@ -21,8 +21,9 @@ from db import (
 from db.admin import alive
 from db.runs.lookup import RunFilter
 from db.schedules import plans, schedules
-from db.states import ACTIVE, ENDED
+from db.states import ACTIVE, ENDED, RunState
 from notify import states
+from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import described
 
@@ -100,6 +101,19 @@ def _print_workers(overview: dict[str, Any]) -> None:
         )
 
 
+def _print_progress(run: dict[str, Any]) -> None:
+    progress = run["progress"] or {}
+    if run["state"] != RunState.RUNNING or not progress.get("bytes_total"):
+        return
+    done, total = progress["bytes"], progress["bytes_total"]
+    parts = [f"{min(100 * done / total, 100):.1f} %", f"{units.size(done)} / {units.size(total)}"]
+    parts.append(units.rate(progress["bytes_per_second"]))
+    if progress.get("seconds_left"):
+        left = wiring.words().duration(progress["seconds_left"])
+        parts.append(output.in_words(M("{time} left", time=left)))
+    output.console.print("  " + " · ".join(parts), markup=False, soft_wrap=True)
+
+
 def _print_sign_of_life(found: dict[str, Any] | None) -> None:
     """A failure to send it is among the alerts."""
     if found is None or found["error"]:
@@ -129,6 +143,7 @@ def _print(overview: dict[str, Any]) -> None:
             ),
             style=states.style(run["state"]),
         )
+        _print_progress(run)
     if not overview["active"]:
         output.say(M("No run is under way."))
     if overview["last"]:

@@ -46,7 +46,7 @@ def list_tapes(as_json: AsJson = False) -> None:
                 tape["tape_id"],
                 tape["label"],
                 tape["generation"],
-                tape["state"],
+                output.state(tape["state"]),
                 tape["pool"],
                 units.size(tape["bytes_used"]),
                 units.size(tape["capacity"]) if tape["capacity"] else None,

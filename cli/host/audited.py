@@ -69,6 +69,7 @@ SHOWS = frozenset(
         "runs watch",
         "sets",
         "sets list",
+        "sets show",
         "sets find",
         "tape list",
         "tape show",

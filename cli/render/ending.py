@@ -29,7 +29,8 @@ def say(run: dict[str, Any]) -> None:
 def state(run: dict[str, Any]) -> str:
     """The state of a run; a success that left something out shows that."""
     name, count = str(run["state"]), _warnings(run)
-    return output.in_words(M("{state}, {count} warnings", state=name, count=count)) if count else name
+    text = M("{state}, {count} warnings", state=name, count=count)
+    return output.in_words(text) if count else output.state(name).plain
 
 
 def style(run: dict[str, Any]) -> str | None:
@@ -45,10 +46,10 @@ def step_state(step: dict[str, Any]) -> Text | str:
     """The state of a step; that of the message is no plain success if nobody got it, and the step at which a
     run waits for a tape shows that."""
     if step.get("waits"):
-        return RunState.WAITING_FOR_TAPE.value
+        return output.state(RunState.WAITING_FOR_TAPE.value)
     state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
     if told is None:
-        return state
+        return output.state(state)
     return Text(output.in_words(M("{state}, {told}", state=state, told=told.to_json())), "yellow")
 
 

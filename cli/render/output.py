@@ -35,8 +35,31 @@ def examples(*lines: str) -> str:
 
 
 def in_words(text: Message) -> str:
-    """A text in the operator's language."""
-    return wiring.words().text(text)
+    """A text in the operator's language, the states in it too."""
+    return wiring.words().text(_with_states(text))
+
+
+def state(name: str) -> Text:
+    """A state for a cell. In English it is the word that options and JSON use."""
+    return Text(_state_word(name), states.style(name) or "")
+
+
+def _state_word(name: str) -> str:
+    found = states.STATES.get(name)
+    words = wiring.words()
+    return name if found is None or words.language == "en" else words.text(found.word)
+
+
+_STATED = frozenset({"before", "after", "state", "to"})
+"""Parameters of messages that name the state of a run or a tape."""
+
+
+def _with_states(text: Message) -> Message:
+    params = {
+        name: _state_word(value) if name in _STATED and isinstance(value, str) else value
+        for name, value in text.params.items()
+    }
+    return Message(text.id, params)
 
 
 @contextmanager
@@ -75,6 +98,9 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
         return
     titles = [(in_words(column), "bold") for column in columns]
     widths = [max(cell_len(text) for text, _ in cells) for cells in zip(titles, *lines, strict=True)]
+    if console.is_terminal and len(titles) > 2 and sum(widths) + 2 * len(widths) - 2 > console.width:
+        _print_cards(titles, lines)
+        return
     # Printed together: ten thousand rows by themselves would take seconds.
     plain, spans, at = [], [], 0
     for line in (titles, *lines):
@@ -91,6 +117,17 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
 
 _Cell = tuple[str, str]
 """A text and its style."""
+
+
+def _print_cards(titles: Sequence[_Cell], lines: Sequence[Sequence[_Cell]]) -> None:
+    """On a terminal that is too narrow for the table: each row as names and values below each other."""
+    width = max(cell_len(title) for title, _ in titles)
+    for number, line in enumerate(lines):
+        if number:
+            console.print()
+        for (title, bold), (text, style) in zip(titles, line, strict=True):
+            padding = " " * (width - cell_len(title) + 2)
+            console.print(Text.assemble((title, bold), padding, (text, style)), soft_wrap=True)
 
 
 def _cell(value: Any) -> _Cell:
@@ -122,10 +159,10 @@ def print_facts(facts: Iterable[tuple[Message | str, Any]]) -> None:
         console.print(f"  {name}{padding}  {value}", markup=False, soft_wrap=True)
 
 
-def set_state(stored: Mapping[str, Any]) -> str:
+def set_state(stored: Mapping[str, Any]) -> Text | str:
     """The state of a set; one that needs a destroyed set cannot be restored, regardless of its own state."""
     if stored["state"] == "destroyed" or stored["lost_parent"] is None:
-        return str(stored["state"])
+        return state(stored["state"])
     return in_words(M("{state}, but {set} is lost", state=stored["state"], set=stored["lost_parent"]))
 
 
@@ -155,7 +192,7 @@ def widest(names: Iterable[Message]) -> int:
 
 def message(data: Mapping[str, Any] | None) -> str | None:
     """A stored message in the operator's language."""
-    return clean(wiring.words().text(Message.from_json(dict(data)))) if data else None
+    return clean(in_words(Message.from_json(dict(data)))) if data else None
 
 
 def tape(medium: Mapping[str, Any] | None) -> str | None:

@@ -30,11 +30,16 @@ def stock(session: Session, moment: datetime) -> dict[str, Any]:
         room["capacity"] += row.capacity or 0
         if row.state in OUT_OF_USE:
             found["out_of_use"] += 1
-        elif any(each.kept_until > moment for each in shelf.known(number).sets):
-            found["used"] += 1
-        else:
+        elif all(_is_past(each, moment) for each in shelf.known(number).sets):
             found["free"] += 1
+        else:
+            found["used"] += 1
     return {**found, **room}
+
+
+def _is_past(stored: SetFacts, moment: datetime) -> bool:
+    """As the permit sees it: the newest good full set of a template is never lost."""
+    return stored.may_be_lost(moment) and not stored.is_newest_full
 
 
 def ahead(

@@ -32,6 +32,31 @@ def sets_json(session: Session, sets: Sequence[BackupSet]) -> list[dict[str, Any
     return [_as_json(stored, names, places[stored.id], lost[stored.id]) for stored in sets]
 
 
+def set_json(session: Session, stored: BackupSet) -> dict[str, Any]:
+    """One set, with the sets that it needs, the nearest first, and its archives with their tapes."""
+    [found] = sets_json(session, [stored])
+    needed = [each.id for each in lineage.chain(session, stored.id) if each.id != stored.id]
+    archives = (
+        select(BackupArchive, TapeCartridge.tape_id)
+        .join(TapeCartridge, TapeCartridge.id == BackupArchive.cartridge_id)
+        .where(BackupArchive.set_id == stored.id)
+        .order_by(BackupArchive.number)
+    )
+    contents = [
+        {
+            "number": archive.number,
+            "name": archive.name,
+            "tape": tape_id,
+            "generation": archive.generation,
+            "bytes": archive.bytes,
+            "files": archive.files,
+            "sealed_at": archive.sealed_at.isoformat(),
+        }
+        for archive, tape_id in session.execute(archives)
+    ]
+    return {**found, "follows": needed[::-1], "contents": contents}
+
+
 def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
     """How many archives each has, and the cartridges that it needs in their order."""
     places = {stored.id: _Place() for stored in sets}

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db import events
+from db.admin import audit
 from db.engine import Database
 from db.libraries import inventory
 from db.models import BackupArchive, BackupSet, FormatPermit, ScheduledTask, TapeCartridge, now
@@ -43,6 +44,7 @@ def sow(database: Database) -> None:
             _tape(session, f"TP2024{number // 5 + 1:02d}{number % 5 + 1:02d}")
         drives.register(session, name="tape0", driver="virtual", host=HOSTILE, worker="w", queue="tape")
         drives.looked(session, "tape0", {**_medium(first), "write_protected": True})
+        audit.enter(session, who=HOSTILE, origin=HOSTILE, what=HOSTILE, details={"why": HOSTILE})
         _library(session)
 
 

@@ -128,7 +128,7 @@ def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Site, browser: Open,
     """Nothing is wider than the screen, whatever it is called, and no name in a chart is cut off; no script
     fails, nothing is refused by the page's own policy, and nothing that a name says is done."""
     chrome = browser(shared, language=language, phone=True)
-    for page in ("today", "runs", f"runs/{seeds.FAILED}", "tapes", "tapes/1", "schedules", "drives"):
+    for page in ("today", "runs", f"runs/{seeds.FAILED}", "tapes", "tapes/1", "schedules", "drives", "audit"):
         chrome.get(f"{shared.url}/{page}")
         wide = chrome.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"{page} is {wide} pixels wider than a phone"

@@ -33,7 +33,7 @@ from tests.system import System
 OPEN = {"/healthcheck", "/metrics", "/logout"}
 """What answers without a login: nothing of it tells or changes anything, but the figures, on loopback."""
 
-OURS = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/library")
+OURS = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/audit", "/library")
 THEIRS = ("/workers", "/tasks", "/broker")
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -251,6 +251,19 @@ def test_names_are_never_markup(shared: Site) -> None:
         assert '"49"' not in page
         # Attributes end where they should: no name has broken out of its quotes.
         assert "onerror=" not in re.sub(r'"[^"]*"|>[^<]*<', "", page), path
+
+
+def test_the_name_and_the_icon_are_ours(shared: Site) -> None:
+    """On Flower's pages too, in the title, the tab and the bar."""
+    for path in ("/today", "/workers", "/broker"):
+        page = shared.get(path)
+        assert re.search(r"<title>.*(Tapeline|Workers|Broker).*</title>", page, re.DOTALL), path
+        assert "<span>Tapeline</span>" in page
+        assert page.count('"/tapeline/static/icon.svg"') == 2
+        assert ">Flower<" not in page
+    assert shared.session.get(f"{shared.url}/tapeline/static/icon.svg", timeout=10).headers[
+        "Content-Type"
+    ] == ("image/svg+xml")
 
 
 def test_nothing_is_loaded_from_elsewhere(shared: Site) -> None:

@@ -61,7 +61,7 @@ def test_a_run_reports_its_start_and_its_end_and_a_slow_service_delays_none(
     assert [each["channel"] for each in system.json("notify", "channels")] == ["ping_url", "ping_urls.slow"]
 
     monitor.body = "OK (not found)"
-    system.cli("schedule", "run", "monthly", "--force", "--wait", code=None)
+    system.cli("schedule", "run", "monthly", code=None)
     system.wait_for(lambda: "ping_url" in system.json("status")["channels"], "the failure of the ping")
     assert "knows no check" in system.cli("status", code=None).stdout
     assert CHECK not in system.logs()

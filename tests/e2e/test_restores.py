@@ -126,6 +126,9 @@ def test_a_restore_onto_changed_files_names_them(system: System, source: Path, s
     assert "file2: It was there already, is not as in the backup, and was kept." in story
     assert "--overwrite" in story
     assert changed.read_text() == "mine"
+    listed = {run["id"]: run["warnings"] for run in system.json("runs")}
+    assert (listed[first], listed[second]) == (0, 1)
+    assert "SUCCEEDED, 1 warnings" in story
     system.cli("sets", "restore", set_id, "--to", str(target), "--overwrite")
     assert compare_trees(source, changed.parent) == []
 

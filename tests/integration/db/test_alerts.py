@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.pages.today import shown
 from db import alerts, failures
-from db.admin import processes
+from db.admin import alive, processes
 from db.admin.processes import Reading
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, Process, ScheduledTask, TapeCartridge
@@ -383,3 +383,40 @@ def test_who_learns_how_a_run_went(database: Database) -> None:
     assert entered("tape@h", problem=problem) == [
         "tape@h cannot read /etc/t.toml as it is now and works with what it read before: Correct it."
     ]
+
+
+def test_a_sign_of_life_that_does_not_go_out_is_named_and_keeps_none_back(database: Database) -> None:
+    """Or the first failure would be the last attempt; anything else that is urgent keeps it back."""
+    with database.transaction() as session:
+        assert alerts.against_a_sign_of_life(session, lambda _seen: False) is None
+        assert alive.is_due(session, "ping_alive_url", timedelta(minutes=5))
+        assert not alive.is_due(session, "ping_alive_url", timedelta(minutes=5))
+        alive.sent(session, M("The channel is closed."))
+        session.flush()
+        [alert] = [each for each in concerns(session) if each.topic is alerts.Topic.ALIVE]
+        assert "does not go out: The channel is closed." in str(alert.message)
+        assert alert.is_urgent
+        assert alerts.against_a_sign_of_life(session, lambda _seen: False) is None
+        drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
+        against = alerts.against_a_sign_of_life(session, lambda _seen: True)
+        assert "is silent" in str(against)
+        alive.sent(session, None)
+        session.flush()
+        assert not [each for each in concerns(session) if each.topic is alerts.Topic.ALIVE]
+
+
+def test_several_beats_ask_and_one_sign_of_life_goes_out(database: Database) -> None:
+    """Again after half of the time, because no two clocks are in step; the row of another setting is gone."""
+    with database.transaction() as session:
+        every = timedelta(seconds=60)
+        assert alive.is_due(session, "ping_alive_url", every)
+        row = alive.last(session)
+        assert row is not None
+        row.considered_at -= timedelta(seconds=29)
+        session.flush()
+        assert not alive.is_due(session, "ping_alive_url", every)
+        row.considered_at -= timedelta(seconds=2)
+        session.flush()
+        assert alive.is_due(session, "ping_alive_url", every)
+        alive.forget(session)
+        assert alive.last(session) is None

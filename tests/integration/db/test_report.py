@@ -42,8 +42,10 @@ def a_set(
     kind: BackupType = BackupType.FULL, **values: Any,
 ) -> BackupSet:  # fmt: skip
     begun = now() - ago * DAY
+    run = a_run(session, RunState.SUCCEEDED, ago=ago)
     stored = BackupSet(
-        id=f"{begun:%Y%m%dT%H%M%SZ}-{size % 997:04x}", template_id=template, cartridge_id=tape.id,
+        id=f"{begun:%Y%m%dT%H%M%SZ}-{size % 997:04x}", run_id=run.id, template_id=template,
+        cartridge_id=tape.id,
         generation=tape.generation, type=kind, sources=["/data"], files=7, bytes=size,
         started_at=begun, finished_at=begun + timedelta(hours=1),
         **{"state": SetState.COMPLETE, "retention_until": now() + 100 * DAY, **values},
@@ -51,7 +53,7 @@ def a_set(
     catalog.add_set(session, stored)
     archive = BackupArchive(
         set_id=stored.id, number=1, cartridge_id=tape.id, generation=tape.generation, name="data-000001.tar",
-        bytes=size, sha256="0", files=7, content_bytes=size, record={},
+        bytes=size, sha256="0", files=7, content_bytes=0, record={},
     )  # fmt: skip
     catalog.add_archive(session, archive, [])
     return stored
@@ -142,9 +144,13 @@ def test_tapes_used_free_and_to_buy(database: Database) -> None:
         a_set(session, row.template_id, used, ago=10, size=900 * GB)
         a_set(session, row.template_id, free, ago=400, size=900 * GB, retention_until=now() - DAY)
         a_tape(session, "TP20240101", state=CartridgeState.RETIRED)
+        other = schedules.put(session, "other", drive="tape9", sources=["/data"])
+        # The permit never lets the newest full set of a template go.
+        newest = a_tape(session, "TP20230101")
+        a_set(session, other.template_id, newest, ago=600, size=GB, retention_until=now() - DAY)
         tapes = gathered(session, Every.MONTH)["tapes"]
         due = row.next_run_time
-    assert (tapes["used"], tapes["free"], tapes["out_of_use"]) == (1, 1, 1)
+    assert (tapes["used"], tapes["free"], tapes["out_of_use"]) == (2, 1, 1)
     assert tapes["to_buy"] == 3
     assert due is None or tapes["buy_by"] == due.isoformat()
     assert tapes["changes"][0]["bring"] is None

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import event
 
-from db import views
+from db import events, outbox, views
 from db.engine import Database
-from db.models import Drive
+from db.models import ChainRun, Drive
 from db.runs import admission, starting, transitions
 from db.runs.lookup import RunFilter
 from db.schedules import schedules
-from db.states import RunState, Trigger
+from db.states import Kind, RunState, Step, Trigger
 from db.tapes import drives
 
 DUE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -68,3 +68,40 @@ def test_the_room_on_a_tape_is_that_after_the_backup(database: Database) -> None
         assert drive.medium == {
             "state": "formatted", "label": "A", "capacity": 40, "free": 36, "empty": False
         }  # fmt: skip
+
+
+def test_a_ping_informs_nobody(database: Database) -> None:
+    """A message that only a monitoring service got is no message that was sent."""
+    with database.transaction() as session:
+        row = schedules.put(session, "monthly", drive="tape0", sources=["/data"])
+        run = starting.start(session, row, due_at=DUE, trigger=Trigger.MANUAL)
+        assert run is not None
+        transitions.transition(session, run, RunState.CANCELLED)
+        announced = events.last_of(session, run, "cancelled")
+        assert announced is not None
+        outbox.delivered(announced, "ping_url")
+        announced.next_attempt_at = None
+        session.flush()
+        assert views.told(session, run.id) == "nobody"
+        outbox.delivered(announced, "ops")
+        session.flush()
+        assert views.told(session, run.id) == "sent"
+
+
+def test_what_a_restore_left_in_place_counts_as_warnings(database: Database) -> None:
+    """So it is no plain success in any list."""
+    with database.transaction() as session:
+        run = ChainRun(
+            kind=Kind.RESTORE, trigger=Trigger.MANUAL, state=RunState.SUCCEEDED, drive="tape0", due_at=DUE
+        )
+        session.add(run)
+        session.flush()
+        starting.add_steps(session, run)
+        session.flush()
+        session.refresh(run)
+        assert views.whole_run_json(session, run)["warnings"] == 0
+        step = next(each for each in run.steps if each.step is Step.RESTORE)
+        step.result = {"warnings": 3}
+        session.flush()
+        assert views.whole_run_json(session, run)["warnings"] == 3
+        assert [each["warnings"] for each in views.runs_json(session, RunFilter())] == [3]

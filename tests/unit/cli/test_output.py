@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
+from celery_app import wiring
 from cli.render import output
+from notify.words import Words
 from policy.message import M
 
 
@@ -43,3 +48,45 @@ def test_names_of_checks_are_padded_by_cells(capsys: pytest.CaptureFixture[str])
     for name in names:
         output.print_finding("✓", name, output.widest(names), "fine", "green")
     assert printed(capsys) == ["✓ 备份源  fine", "✓ drive   fine"]
+
+
+def test_a_table_that_does_not_fit_a_terminal_is_cards(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At sixty columns each row is names and values below each other; a pipe gets the table as before."""
+    rows = [["monthly", "full", "/srv/" + "y" * 50], ["nightly", "incremental", "/srv/b"]]
+    columns = [M("Schedule"), M("Type"), M("Sources")]
+    monkeypatch.setattr(
+        output, "console", Console(highlight=False, force_terminal=True, width=60, no_color=True)
+    )
+    output.print_table(columns, rows, M("Nothing is due by itself."))
+    narrow = [line for line in printed(capsys) if line]
+    assert [line.split()[0] for line in map(plain, narrow)] == ["Schedule", "Type", "Sources"] * 2
+    assert (
+        len(
+            {
+                plain(line).index(value)
+                for line, value in zip(narrow, ("monthly", "full", "/srv"), strict=False)
+            }
+        )
+        == 1
+    )
+    monkeypatch.setattr(output, "console", Console(highlight=False, width=60))
+    output.print_table(columns, rows, M("Nothing is due by itself."))
+    assert len(printed(capsys)) == 3
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_states_are_in_the_operators_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Chinese by their names, in messages too; in English by the words that options take."""
+    change = M("{before} → {after}", before="RUNNING", after="FAILED")
+    assert output.state("FAILED").plain == "FAILED"
+    assert output.in_words(change) == "RUNNING → FAILED"
+    monkeypatch.setattr(wiring, "words", lambda: Words("zh_CN"))
+    assert output.state("FAILED").plain == "失败"
+    assert output.state("FAILED").style == "red"
+    assert output.in_words(change) == "正在运行 → 失败"
+    assert output.in_words(M("Tape {tape_id} is here", tape_id="FAILED")).endswith("FAILED is here")

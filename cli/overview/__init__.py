@@ -1,0 +1,1 @@
+"""Commands that gather what is elsewhere: the report, the audit, all about one set."""
