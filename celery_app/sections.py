@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import DirectoryPath, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from celery_app.drive_settings import Section
+from db.states import PING
 from notify.events import Event
 from policy.roles import Role
 from policy.times.report import Every
@@ -57,6 +66,16 @@ class AppriseSettings(_ChannelSettings):
 
 
 ChannelSettings = Annotated[DingTalkSettings | AppriseSettings, Field(discriminator="type")]
+
+
+def _check_channel(name: str) -> str:
+    """A ping is listed among the channels by the name of its setting."""
+    if name.startswith(PING):
+        raise ValueError(f"'{name}' is the name of a setting; give the channel another")
+    return name
+
+
+ChannelName = Annotated[str, AfterValidator(_check_channel)]
 
 
 def is_encrypted(broker_url: str) -> bool:

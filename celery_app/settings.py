@@ -32,6 +32,7 @@ from celery_app.drive_settings import (
     check_feeding,
 )
 from celery_app.sections import (
+    ChannelName,
     ChannelSettings,
     FlowerSettings,
     SigningSettings,
@@ -39,7 +40,6 @@ from celery_app.sections import (
     is_encrypted,
 )
 from celery_app.settings_file import SettingsFile, TomlFile, place_of, problem_of
-from db.states import PING
 from policy.errors import UsageError
 from policy.message import M
 
@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     changers: dict[DriveName, AnyChangerSettings] = {}
     """The media changers (autoloaders, libraries) that feed this host's drives. Not set: tapes are changed
     by hand."""
-    channels: dict[str, ChannelSettings] = {}
+    channels: dict[ChannelName, ChannelSettings] = {}
     """Where messages go. Not set: nowhere."""
     ping_url: PingUrl | None = None
     """The address of a check at healthchecks.io or of a push monitor of Uptime Kuma: each backup reports
@@ -235,15 +235,6 @@ class Settings(BaseSettings):
         if address is not None and not address.startswith(("http://", "https://")):
             raise ValueError("write the whole address, with http:// or https://")
         return address
-
-    @field_validator("channels")
-    @classmethod
-    def _are_not_pings(cls, channels: dict[str, ChannelSettings]) -> dict[str, ChannelSettings]:
-        """A ping is listed among the channels by the name of its setting."""
-        for name in channels:
-            if name.startswith(PING):
-                raise ValueError(f"'{name}' is the name of a setting; give the channel another")
-        return channels
 
     @field_validator("templates_dir")
     @classmethod

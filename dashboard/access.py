@@ -29,7 +29,7 @@ log = structlog.get_logger("tapeline.dashboard")
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-FIELDS = ("why", "from")
+FIELDS = ("why", "from", "place", "target")
 """What of a form is entered. Anything else in a request may contain what nobody should read for ever."""
 
 
@@ -138,7 +138,9 @@ class Guarded(RequestHandler):
             "role": self.role.value,
             "origin": str(self.request.remote_ip),
             "what": f"{self.request.method} {self.request.path}",
-            "details": {name: value for name in FIELDS if (value := self.get_body_argument(name, ""))},
+            "details": {
+                name: value for name in FIELDS if (value := RequestHandler.get_argument(self, name, ""))
+            },
             "outcome": outcome,
         }
         try:

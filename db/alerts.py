@@ -359,22 +359,9 @@ def _channels(session: Session) -> Iterator[Alert]:
 
 
 def _alive(session: Session) -> Iterator[Alert]:
-    found = alive.last(session)
-    if found is not None and found.error is not None:
-        text = M("The sign of life does not go out: {error}", error=found.error)
-        remedy = M(
-            "Send one to see whether it goes through: tapeline notify test --channel {name}", name=found.name
-        )
-        yield Alert(text, Topic.ALIVE, remedy)
-
-
-def against_a_sign_of_life(session: Session, is_silent: Callable[[datetime], bool]) -> Message | None:
-    """The most urgent thing that needs somebody; None: all is well, which a sign of life may report.
-
-    A sign of life that did not go out does not count, or the first failure would be the last attempt.
-    """
-    found = current(session, is_silent)
-    return next((each.message for each in found if each.is_urgent and each.topic is not Topic.ALIVE), None)
+    said = alive.problem(session)
+    if said is not None:
+        yield Alert(said[0], Topic.ALIVE, said[1])
 
 
 def _untold(session: Session) -> Iterator[Alert]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from dashboard import verdicts
+from dashboard.access import Rule
 from dashboard.page import Page
 from dashboard.pages.buttons import Button
 from db.errors import NotFound
@@ -19,6 +20,7 @@ from db.models import TapeLibrary
 from db.schedules import schedules
 from policy.errors import UsageError
 from policy.message import M, Message
+from policy.roles import Role
 from tape.changer import Inventory
 from tasks.library import supply
 from tasks.requests import library_move
@@ -81,6 +83,7 @@ def _answers(session: Session, row: TapeLibrary, asker: verdicts.Asker) -> dict[
 class Move(Button):
     """Ask a worker of a library for a move."""
 
+    rule = Rule(Role.OPERATOR)
     active = "library"
 
     @authenticated

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AlivePing, now
-from policy.message import Message
+from policy.message import M, Message
 
 
 def is_due(session: Session, name: str, every: timedelta) -> bool:
@@ -54,6 +54,17 @@ def sent(session: Session, error: Message | None) -> None:
 def last(session: Session) -> AlivePing | None:
     """What became of the last one; None: none is wanted."""
     return session.scalar(select(AlivePing).limit(1))
+
+
+def problem(session: Session) -> tuple[Message, Message] | None:
+    """Why the last one did not go out, and what to do."""
+    found = last(session)
+    if found is None or found.error is None:
+        return None
+    return (
+        M("The sign of life does not go out: {error}", error=found.error),
+        M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=found.name),
+    )
 
 
 def as_json(found: AlivePing) -> dict[str, Any]:

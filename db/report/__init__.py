@@ -1,1 +1,1 @@
-"""What the report says: what is protected since when, what went wrong, which tapes are needed."""
+"""What others learn at regular times: the report, and whether all is well."""

@@ -53,12 +53,12 @@ def ahead(
     inside = {drive.name: (drive.medium or {}).get("label") for drive in drives.every(session)}
     changes = []
     for entry in entries:
-        if entry.insert and entry.planned.at <= until:
+        if entry.insert and entry.slot is None and entry.planned.at <= until:
             changes.append(_change(entry, inside.get(entry.planned.drive)))
         if entry.label is not None and not entry.is_left:
             inside[entry.planned.drive] = entry.label
-    # A tape that the drive already has blank is not to be bought.
-    bought = [entry for entry in entries if entry.insert and entry.tape_id is None]
+    # A tape that is blank in the drive or in its library is not to be bought.
+    bought = [entry for entry in entries if entry.insert and entry.tape_id is None and entry.slot is None]
     return {
         "changes": changes,
         "to_buy": len(bought),

@@ -7,8 +7,8 @@ from datetime import timedelta
 from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.worker import alive as sender
-from db import alerts
 from db.admin import alive
+from db.report import well
 
 
 @app.task(name="tapeline.alive", acks_late=False, ignore_result=True)
@@ -24,7 +24,7 @@ def send_sign_of_life() -> bool:
             return False
         if not alive.is_due(session, wiring.ALIVE, timedelta(seconds=found.ping_alive_seconds)):
             return False
-        why = alerts.against_a_sign_of_life(session, wiring.is_silent)
+        why = well.against_a_sign_of_life(session, wiring.is_silent)
         if why is not None:
             alive.withheld(session, why)
             return False

@@ -32,7 +32,7 @@ OPEN = {"/healthcheck", "/metrics", "/login", "/logout", "/static/1", "/tapeline
 """What answers without a login, and shows nothing of ours but the figures, on loopback."""
 
 SHOWS = {
-    "/", "/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/audit",
+    "/", "/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/library", "/audit",
     "/workers", "/worker/1", "/task/1", "/tasks", "/tasks/datatable", "/broker",
     "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length", "/api/task/info/1",
     "/api/task/result/1",
@@ -45,6 +45,7 @@ NEEDS = {
     "/runs/1/dismiss": Role.OPERATOR,
     "/runs/1/cancel": Role.OPERATOR,
     "/schedules/1/run": Role.OPERATOR,
+    "/library/1/1": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,
     "/api/task/async-apply/1": Role.OPERATOR,
     "/api/task/send-task/1": Role.OPERATOR,

@@ -15,6 +15,7 @@ from db.admin import alive, processes
 from db.admin.processes import Reading
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Drive, Notification, Process, ScheduledTask, TapeCartridge
+from db.report import well
 from db.runs import starting, transitions
 from db.schedules import calendar, planner, schedules
 from db.schedules.needs import needed
@@ -388,7 +389,7 @@ def test_who_learns_how_a_run_went(database: Database) -> None:
 def test_a_sign_of_life_that_does_not_go_out_is_named_and_keeps_none_back(database: Database) -> None:
     """Or the first failure would be the last attempt; anything else that is urgent keeps it back."""
     with database.transaction() as session:
-        assert alerts.against_a_sign_of_life(session, lambda _seen: False) is None
+        assert well.against_a_sign_of_life(session, lambda _seen: False) is None
         assert alive.is_due(session, "ping_alive_url", timedelta(minutes=5))
         assert not alive.is_due(session, "ping_alive_url", timedelta(minutes=5))
         alive.sent(session, M("The channel is closed."))
@@ -396,9 +397,9 @@ def test_a_sign_of_life_that_does_not_go_out_is_named_and_keeps_none_back(databa
         [alert] = [each for each in concerns(session) if each.topic is alerts.Topic.ALIVE]
         assert "does not go out: The channel is closed." in str(alert.message)
         assert alert.is_urgent
-        assert alerts.against_a_sign_of_life(session, lambda _seen: False) is None
+        assert well.against_a_sign_of_life(session, lambda _seen: False) is None
         drives.register(session, name="tape0", driver="virtual", host="h", worker="w", queue="tape")
-        against = alerts.against_a_sign_of_life(session, lambda _seen: True)
+        against = well.against_a_sign_of_life(session, lambda _seen: True)
         assert "is silent" in str(against)
         alive.sent(session, None)
         session.flush()
