@@ -204,3 +204,57 @@ def test_a_label_tells_no_tape_that_shows_something_better(
         ours = tape(session, {**bare, known: "x1"})
         assert cartridges.recognise(session, {**bare, shown: "x9"}) is None
         assert cartridges.recognise(session, bare) is ours
+
+
+@pytest.mark.parametrize("name", ["medium_serial", "volume_uuid", "barcode"])
+def test_each_mark_tells_its_cartridge_under_another_label(database: Database, name: str) -> None:
+    """Relabelled by hand since; the rows beside it have other marks."""
+    bare = {"state": "formatted", "label": "TP20200101", "empty": False}
+    with database.transaction() as session:
+        ours = tape(session, {**bare, name: "mine"})
+        for number, mark in enumerate(("medium_serial", "volume_uuid", "barcode")):
+            other = {**bare, "label": f"TP2020020{number + 1}", mark: f"x{number}"}
+            tape(session, other, f"20261101T000000Z-2{number}")
+        assert cartridges.recognise(session, {**bare, "label": "TP20200301", name: "mine"}) is ours
+        assert cartridges.recognise(session, {**bare, "label": "TP20200301", name: "nobody's"}) is None
+
+
+def test_of_two_with_one_barcode_the_one_seen_last_is_meant(database: Database) -> None:
+    """A library gives it to another cartridge when one is taken out of use."""
+    medium = {"state": "formatted", "label": None, "empty": False, "barcode": "A00001L9"}
+    with database.transaction() as session:
+        rows = [
+            tape(session, {**medium, "label": f"TP2020010{n}", "barcode": f"B{n}"}, f"20261101T000000Z-3{n}")
+            for n in (1, 2)
+        ]
+        for newer, older in (rows, rows[::-1]):
+            for row in rows:
+                row.barcode = "A00001L9"
+            newer.updated_at, older.updated_at = now(), now() - timedelta(days=1)
+            session.flush()
+            assert cartridges.recognise(session, medium) is newer
+
+
+def test_a_label_tells_the_row_that_has_it_for_a_name_first(database: Database) -> None:
+    """Though another that has it on its tape was seen since; that one where no row is named so."""
+    bare = {"state": "formatted", "label": "TP20200101", "empty": False}
+    with database.transaction() as session:
+        named, labelled = (
+            tape(session, {**bare, "label": f"TP2020020{n}"}, f"20261101T000000Z-4{n}") for n in (1, 2)
+        )
+        labelled.label, labelled.updated_at = bare["label"], now() + timedelta(days=1)
+        session.flush()
+        assert cartridges.recognise(session, bare) is labelled
+        named.tape_id = bare["label"]
+        session.flush()
+        assert cartridges.recognise(session, bare) is named
+        assert cartridges.labelled(session, bare["label"], bare) is named
+
+
+def test_a_format_is_recorded_on_the_row_of_its_permit(database: Database) -> None:
+    """Whatever the drive shows of the tape before and after; without one, on the row that it is known by."""
+    with database.transaction() as session:
+        ours, other = two(session)
+        after = {**NEW, "state": "formatted", "label": "TP20261101", "medium_serial": None, "barcode": None}
+        assert cartridges.formatted(session, ours.id, NEW, after, permit_id=7) is ours
+        assert cartridges.formatted(session, None, NEW, {**after, "volume_uuid": "u8"}, permit_id=8) is other
