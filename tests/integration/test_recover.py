@@ -178,6 +178,7 @@ def test_a_step_at_work_is_left_alone(database: Database, sent: list[Any]) -> No
         transitions.get(session, run.id).dispatched_at = now() - HOUR
         steps.beat(session, held)
         session.get_one(ChainStep, (run.id, 1, Step.PRECHECK)).heartbeat_at = now() + HOUR
+    assert recover._look_after(run.id) is False
     assert recover.recover() == []
     assert (of(database, run), sent) == (AT_WORK, [])
 
