@@ -32,6 +32,7 @@ from db.tapes import drives
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import SetState
+from tests.integration.db.test_cartridges import tape
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -103,11 +104,13 @@ def test_a_started_run_says_all_about_itself(database: Database) -> None:
     with database.transaction() as session:
         row = schedule(session, drive="tape7", time_zone="Asia/Shanghai")
         due = datetime(2026, 10, 31, 20, 0, tzinfo=UTC)
-        given = Notes(erase_sets=("20261001T020000Z-ab",))
-        run = started(session, due=due, requested_by="li", options=Options(type=BackupType.FULL), notes=given)
+        set_id = "20261001T020000Z-ab"
+        on_it = tape(session, set_id=set_id)
+        given = Options(type=BackupType.FULL, erase_label=on_it.label)
+        run = started(session, due=due, requested_by="li", options=given)
         assert (run.kind, run.schedule_id, run.trigger) == (Kind.BACKUP, row.id, Trigger.MANUAL)
         assert (run.requested_by, run.drive, run.due_at, run.period) == ("li", "tape7", due, "2026-11")
-        assert (run.options, run.notes) == (Options(type=BackupType.FULL), given)
+        assert (run.options, run.notes) == (given, Notes(erase_sets=(set_id,)))
         assert (run.state, run.reason) == (RunState.QUEUED, None)
         assert (run.finished_at, run.part, run.dispatch, run.dispatched_at) == (None, 1, 0, None)
         session.flush()
