@@ -309,3 +309,17 @@ def test_whoever_asks_beforehand_learns_that_the_tape_comes_by_itself(lib: Libra
     lib.system.cli("library", "inventory")
     assert lib.system.json("calendar", "--days", "70")[0]["slot"] is None
     assert "library brings" not in lib.system.cli("precheck", "monthly", "--manual", code=None).stdout
+
+
+def test_a_cartridge_that_did_not_come_is_not_fetched_again(lib: Library, short_path: Path) -> None:
+    """The robot keeps the first one: an inventory shows where it is, and another is fetched."""
+    lib.put("TP0001L9", 1)
+    lib.put("TP0002L9", 2)
+    lib.system.cli("library", "inventory")
+    library.set_faults(lib.path, [{"at": "load", "error": "lost"}])
+    lib.system.schedule("monthly", source(short_path))
+    lib.system.start("control", "tape")
+    run = lib.system.run_schedule("monthly")
+    assert lib.end_of(run)["state"] == "SUCCEEDED", lib.story(run)
+    assert lib.story(run).count("loads TP0001L9") == 1
+    assert lib.where() == {"TP0001L9": "slot 1", "TP0002L9": "drive 0"}
