@@ -88,5 +88,5 @@ def test_states_are_in_the_operators_language(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(wiring, "words", lambda: Words("zh_CN"))
     assert output.state("FAILED").plain == "失败"
     assert output.state("FAILED").style == "red"
-    assert output.in_words(change) == "正在运行 → 失败"
+    assert output.in_words(change) == "运行中 → 失败"
     assert output.in_words(M("Tape {tape_id} is here", tape_id="FAILED")).endswith("FAILED is here")
