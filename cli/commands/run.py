@@ -356,4 +356,4 @@ def _next_steps(backup: dict[str, Any], file: Path | None) -> None:
         f"{named}{_command()} {'library list' if file else 'sets list'}",
         f"{named}{_command()} up",
     ):
-        output.console.print(f"  {command}", markup=False)
+        output.console.print(f"  {command}", markup=False, soft_wrap=True)
