@@ -138,7 +138,8 @@ def _of_libraries(session: Session) -> Iterator[GaugeMetricFamily]:
         "tapeline_library_old", "Whether its inventory is not believed until it is read again.", labels=labels
     )
     for row in inventory.every(session):
-        blanks.add_metric([row.name], len(list(inventory.supply(session, row).blanks)))
+        stock = inventory.supply(session, row).blanks.values()
+        blanks.add_metric([row.name], sum(map(len, stock)))
         old.add_metric([row.name], int(row.old is not None))
     yield blanks
     yield old

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +106,16 @@ def disputed(session: Session, wanted: Collection[str]) -> frozenset[str]:
 @dataclass(slots=True)
 class Supply:
     """What a library can bring: the slot of each known tape by its ``tape_id``, and the slots of blank
-    ones."""
+    ones by their pool. A tape that no drive has shown yet is in no pool: only the settings of its host could
+    name one."""
 
     slots: dict[str, int]
-    blanks: Iterator[int]
+    blanks: dict[str | None, list[int]]
+
+    def take_blank(self, pool: str | None) -> int | None:
+        """The slot of the next blank tape of a pool; it comes once."""
+        left = self.blanks.get(pool)
+        return left.pop(0) if left else None
 
 
 def supply(session: Session, row: TapeLibrary) -> Supply:
@@ -122,13 +128,13 @@ def supply(session: Session, row: TapeLibrary) -> Supply:
     }
     known = by_barcode(session, list(places))
     disputes = disputed(session, list(places))
-    blanks = [
-        number
-        for barcode, number in places.items()
-        if barcode not in disputes and (barcode not in known or _is_blank(known[barcode]))
-    ]
+    blanks: dict[str | None, list[int]] = {}
+    for barcode, number in places.items():
+        tape = known.get(barcode)
+        if barcode not in disputes and (tape is None or _is_blank(tape)):
+            blanks.setdefault(tape.pool.name if tape and tape.pool else None, []).append(number)
     slots = {tape.tape_id: places[barcode] for barcode, tape in known.items()}
-    return Supply(slots, iter(blanks))
+    return Supply(slots, blanks)
 
 
 def _is_blank(tape: TapeCartridge) -> bool:

@@ -54,18 +54,17 @@ def entries(
 
 def _from_libraries(session: Session, played: Iterator[Entry]) -> list[Entry]:
     """The entries with the slots that libraries bring their tapes from. A blank tape comes once."""
-    supplies = {
-        drive: inventory.supply(session, row)
-        for row in inventory.every(session)
-        for drive in row.drives.values()
-    }
+    supplies = {}
+    for row in inventory.every(session):
+        # Its drives share what it has.
+        supplies |= dict.fromkeys(row.drives.values(), inventory.supply(session, row))
     found = []
     for entry in played:
         supply = supplies.get(entry.planned.drive)
         slot = None
         if supply is not None and entry.needs_hands and entry.label is not None:
             known = entry.tape_id if entry.insert else None
-            slot = supply.slots.get(known) if known else next(supply.blanks, None)
+            slot = supply.slots.get(known) if known else supply.take_blank(entry.planned.policy.pool)
         found.append(replace(entry, slot=slot))
     return found
 

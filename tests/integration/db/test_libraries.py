@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from db import alerts
 from db.engine import Database
 from db.errors import NotAllowed
 from db.libraries import as_json, inventory, promises, robot
-from db.models import TapeCartridge, TapeLibrary, now
+from db.models import TapeCartridge, TapeLibrary, TapePool, now
 from db.runs import admission
+from db.schedules import calendar, schedules
 from db.states import RunState
 from db.tapes import cartridges
 from policy.message import M
@@ -234,3 +236,34 @@ def test_an_old_inventory_is_old_until_it_is_read(database: Database) -> None:
         session.expire_all()
         assert inventory.get(session, "lib0").old is not None
         assert library(session, (1, None)).old is None
+
+
+def test_the_calendar_takes_each_blank_once_and_of_its_own_pool(database: Database) -> None:
+    """As a run that fetches its tape: a schedule of a pool gets none that is outside of it, and two drives do
+    not both count on the same tape."""
+    moment = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    with database.transaction() as session:
+        pool = TapePool(name="vault")
+        session.add(pool)
+        row(session, "V0001L9", barcode="V0001L9", pool=pool).generation = 0
+        library(session, (1, "N0001L9"), (2, "V0001L9"), (3, "N0002L9"), drives={0: "tape0", 1: "tape1"})
+        for name, drive, policy in (
+            ("a", "tape0", "current_month"),
+            ("b", "tape1", "current_month"),
+            ("v", "tape0", "pool:vault"),
+            ("w", "tape0", "pool:other"),
+        ):
+            schedules.put(
+                session,
+                name,
+                drive=drive,
+                sources=["/data"],
+                tape_policy=policy,
+                time_zone="UTC",
+                schedule_config={"day": 1, "at": "02:00"},
+            )
+        slots = {
+            entry.planned.schedule: entry.slot
+            for entry in calendar.entries(session, moment, moment + timedelta(days=9))
+        }
+        assert slots == {"a": 1, "b": 3, "v": 2, "w": None}
