@@ -54,7 +54,7 @@ def entries(
 
 def _from_libraries(session: Session, played: Iterator[Entry]) -> list[Entry]:
     """The entries with the slots that libraries bring their tapes from. A blank tape comes once."""
-    supplies = {}
+    supplies: dict[str, inventory.Supply] = {}
     for row in inventory.every(session):
         # Its drives share what it has.
         supplies |= dict.fromkeys(row.drives.values(), inventory.supply(session, row))
