@@ -128,7 +128,7 @@ def test_a_restore_onto_changed_files_names_them(system: System, source: Path, s
     assert changed.read_text() == "mine"
     listed = {run["id"]: run["warnings"] for run in system.json("runs")}
     assert (listed[first], listed[second]) == (0, 1)
-    assert "SUCCEEDED, 1 warnings" in story
+    assert "SUCCEEDED, 1 warning\n" in story
     system.cli("sets", "restore", set_id, "--to", str(target), "--overwrite")
     assert compare_trees(source, changed.parent) == []
 
