@@ -41,8 +41,8 @@ lint: install ## ruff, mypy --strict, import-linter
 test: lint ## What guards a rule, in minutes, against a real Redis and a real PostgreSQL that it starts by itself
 	@$(PYTEST) -m "not long and not faults and not soak and not guide and not containers" --durations 10 $(ARGS)
 
-test-all: lint ## All tests but those below: also every command, page, fault and outage with real processes
-	@$(PYTEST) -m "not soak and not guide and not containers" --durations 10 $(ARGS)
+test-all: lint ## All tests but those below: also every command and page, with real processes and a browser
+	@$(PYTEST) -m "not faults and not soak and not guide and not containers" --durations 10 $(ARGS)
 
 guide: install ## Every command of the guide, chapter by chapter, against a real installation (two minutes)
 	@$(PYTEST) -m guide tests/guide $(ARGS)
