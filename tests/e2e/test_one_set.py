@@ -26,7 +26,7 @@ def test_a_set_is_shown_with_all_about_it(system: System, short_path: Path) -> N
     shown = system.cli("sets", "show", second).stdout
     for text in (second, first, found["tapes"][0], str(source), "incremental, complete"):
         assert text in shown
-    assert "no backup set" in system.cli("sets", "show", "nothing", code=1).stderr
+    assert "no backup set" in system.cli("sets", "show", "nothing", code=2).stderr
 
 
 def test_the_version_is_shown(system: System) -> None:
