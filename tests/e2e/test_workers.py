@@ -64,7 +64,7 @@ def test_a_second_worker_of_a_drive_is_refused(system: System) -> None:
     system.start("tape")
     assert "tape0" in refused(system, "-Q", "tape", "-c", "1", "-n", "second@test")
     elsewhere = str(system.folder / "other-host")
-    assert "Another tape worker uses drive tape0" in refused(
+    assert "Another tape worker holds drive tape0" in refused(
         system, "-Q", "tape", "-c", "1", "-n", "second@test", TAPELINE_STATE_DIR=elsewhere
     )
     system.kill("tape")
