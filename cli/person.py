@@ -18,7 +18,7 @@ def name() -> str:
 
 
 def reason(why: str) -> str:
-    """What ``--why`` was given, without blanks around it. Raises UsageError if it is empty."""
+    """What ``--why`` was given, without blanks around it. Raises UsageError if it is missing or empty."""
     if not why.strip():
-        raise UsageError(M("--why is empty."), M("Write the reason: it is kept with your name."))
+        raise UsageError(M("--why is missing or empty."), M("Write the reason: it is kept with your name."))
     return why.strip()

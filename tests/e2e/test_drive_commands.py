@@ -187,7 +187,7 @@ def test_a_tape_that_another_program_has_written(system: System) -> None:
     assert serial in system.cli("tape", "erasable", "--confirm", "tape0", code=2).stderr
     assert system.cli("format", "--dry-run", code=4)
     system.cli("tape", "erasable", "--confirm", serial)
-    assert "said that nothing on it is needed" in system.cli("format", "--dry-run").stdout
+    assert "confirmed that nothing on it is needed" in system.cli("format", "--dry-run").stdout
     run = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", system.logs()
     assert "Only a tape that LTFS cannot read" in system.cli("tape", "erasable", code=1).stderr

@@ -75,7 +75,7 @@ def test_a_success_that_left_something_out_says_so(system: System, source: Path,
     assert listed["warnings"] == 1
     assert system.json("status")["last"]["warnings"] == system.json("runs", "show", "1")["warnings"] == 1
     system.environment["TAPELINE_LANGUAGE"] = "zh_CN"
-    assert "SUCCEEDED，有 1 条警告" in system.cli("runs").stdout
+    assert "成功，有 1 条警告" in system.cli("runs").stdout
 
 
 def story(system: System) -> str:

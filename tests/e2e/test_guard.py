@@ -95,7 +95,7 @@ def test_an_emptied_source_is_accepted(system: System, source: Path) -> None:
     source.mkdir()
     run = system.run_schedule("nightly")
     system.wait_for_state(run, "HELD")
-    assert "--why is empty" in system.cli("runs", "accept", str(run), "--why", " ", code=2).stderr
+    assert "--why is missing or empty" in system.cli("runs", "accept", str(run), "--why", " ", code=2).stderr
     system.cli("runs", "accept", str(run), "--why", "they moved")
     done = system.wait_for_state(run, "SUCCEEDED")
     stored = next(each for each in sets(system) if each["id"] == done["set_id"])
