@@ -14,7 +14,7 @@ from backup.errors import BadRequest
 from backup.gitignore import parsed
 from backup.phases import Phases
 from backup.records import ArchiveRecord
-from policy.guard import Planned
+from policy.guard import PlannedSource
 from policy.message import M, Message
 from policy.sources import Source
 from policy.units import GIB, MIB
@@ -98,7 +98,7 @@ class Surveyed(NamedTuple):
     """The sources of a set before its first byte, each once, as the request names them."""
 
     seen: tuple[Source, ...]
-    planned: tuple[Planned, ...]
+    planned: tuple[PlannedSource, ...]
     """Not for a source that is inside another, is missing or could not be inspected."""
 
 

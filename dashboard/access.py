@@ -34,7 +34,7 @@ FIELDS = ("why", "from", "place", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AccessRule:
     """What a route needs."""
 
     role: Role | None
@@ -43,10 +43,10 @@ class Rule:
     """Nothing that it is sent changes anything, so nothing is entered in the audit."""
 
 
-SHOWS = Rule(Role.VIEWER, only_shows=True)
-OPEN = Rule(None)
+SHOWS = AccessRule(Role.VIEWER, only_shows=True)
+OPEN = AccessRule(None)
 
-FLOWERS: Mapping[type[RequestHandler], Rule] = {
+FLOWERS: Mapping[type[RequestHandler], AccessRule] = {
     worker_pages.WorkersView: SHOWS,
     worker_pages.WorkerView: SHOWS,
     task_pages.TaskView: SHOWS,
@@ -60,20 +60,20 @@ FLOWERS: Mapping[type[RequestHandler], Rule] = {
     tasks.TaskInfo: SHOWS,
     tasks.TaskResult: SHOWS,
     # A task can be one of the runs', such as tapeline.retry.
-    tasks.TaskApply: Rule(Role.OPERATOR),
-    tasks.TaskAsyncApply: Rule(Role.OPERATOR),
-    tasks.TaskSend: Rule(Role.OPERATOR),
-    tasks.TaskAbort: Rule(Role.OPERATOR),
-    control.TaskRevoke: Rule(Role.OPERATOR),
-    control.TaskTimout: Rule(Role.ADMIN),
-    control.TaskRateLimit: Rule(Role.ADMIN),
-    control.WorkerShutDown: Rule(Role.ADMIN),
-    control.WorkerPoolRestart: Rule(Role.ADMIN),
-    control.WorkerPoolGrow: Rule(Role.ADMIN),
-    control.WorkerPoolShrink: Rule(Role.ADMIN),
-    control.WorkerPoolAutoscale: Rule(Role.ADMIN),
-    control.WorkerQueueAddConsumer: Rule(Role.ADMIN),
-    control.WorkerQueueCancelConsumer: Rule(Role.ADMIN),
+    tasks.TaskApply: AccessRule(Role.OPERATOR),
+    tasks.TaskAsyncApply: AccessRule(Role.OPERATOR),
+    tasks.TaskSend: AccessRule(Role.OPERATOR),
+    tasks.TaskAbort: AccessRule(Role.OPERATOR),
+    control.TaskRevoke: AccessRule(Role.OPERATOR),
+    control.TaskTimout: AccessRule(Role.ADMIN),
+    control.TaskRateLimit: AccessRule(Role.ADMIN),
+    control.WorkerShutDown: AccessRule(Role.ADMIN),
+    control.WorkerPoolRestart: AccessRule(Role.ADMIN),
+    control.WorkerPoolGrow: AccessRule(Role.ADMIN),
+    control.WorkerPoolShrink: AccessRule(Role.ADMIN),
+    control.WorkerPoolAutoscale: AccessRule(Role.ADMIN),
+    control.WorkerQueueAddConsumer: AccessRule(Role.ADMIN),
+    control.WorkerQueueCancelConsumer: AccessRule(Role.ADMIN),
     monitor.Metrics: OPEN,
     monitor.Healthcheck: OPEN,
     auth.LoginHandler: OPEN,
@@ -99,7 +99,7 @@ class Guarded(RequestHandler):
 
     application: Any
     """Flower's."""
-    rule: Rule = Rule(Role.ADMIN)
+    rule: AccessRule = AccessRule(Role.ADMIN)
     _entry: int | None = None
 
     async def prepare(self) -> None:
@@ -170,7 +170,7 @@ def forbidden(role: Role, needed: Role) -> Forbidden:
 def guarded(route: Any) -> Any:
     """A route of Flower behind its rule."""
     handler = route.handler_class if hasattr(route, "handler_class") else route[1]
-    rule = FLOWERS.get(handler, Rule(Role.ADMIN))
+    rule = FLOWERS.get(handler, AccessRule(Role.ADMIN))
     if rule.role is None:
         return route
     ours = type(handler.__name__, (Guarded, handler), {"rule": rule})

@@ -32,7 +32,7 @@ from db.states import ACTIVE, Kind, RunState
 from db.tapes import drives
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, SetState
-from policy.times.calendar import Entry
+from policy.times.calendar import CalendarEntry
 
 LATELY = timedelta(days=7)
 """How long a failure of a run without a schedule is shown."""
@@ -97,7 +97,7 @@ class Alert:
 
 
 def alerts(
-    session: Session, moment: datetime, ahead: Iterable[Entry], is_silent: Callable[[datetime], bool]
+    session: Session, moment: datetime, ahead: Iterable[CalendarEntry], is_silent: Callable[[datetime], bool]
 ) -> list[Alert]:
     """Everything that needs somebody, the most urgent first.
 
@@ -388,7 +388,7 @@ def _behind(session: Session) -> Iterator[Alert]:
     yield from (Alert(text, Topic.SETTINGS, remedy) for text in processes.behind(session))
 
 
-def _to_prepare(ahead: Iterable[Entry], moment: datetime) -> Iterator[Alert]:
+def _to_prepare(ahead: Iterable[CalendarEntry], moment: datetime) -> Iterator[Alert]:
     """The first run of each drive that needs another tape soon; later runs may look different then."""
     seen: set[str] = set()
     for entry in ahead:

@@ -16,7 +16,7 @@ from db.errors import NotAllowed
 from db.models import BackupSet, ChainRun, now
 from db.runs import admission, transitions
 from db.states import RunState, Step
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M, Message
 from policy.sources import NORM, Past, Survey
 from policy.tapes.facts import SetState
@@ -80,7 +80,7 @@ def hold(
         run.set_id = None
     for doubt in found:
         events.record(session, run, doubt.in_words, step=step, level="warning")
-        if doubt.rule is Rule.ENCRYPTED:
+        if doubt.rule is GuardRule.ENCRYPTED:
             freeze = freezes.by_the_guard(session, run, doubt.message)
             events.record(
                 session,

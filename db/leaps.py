@@ -61,7 +61,7 @@ def _newest() -> ScalarSelect[int]:
     return select(func.max(ClockMark.id)).scalar_subquery()
 
 
-def _mark(session: Session, moment: datetime) -> clock.Mark | None:
+def _mark(session: Session, moment: datetime) -> clock.LastSeen | None:
     seen_at = session.scalar(select(ClockMark.seen_at).where(ClockMark.id == _newest()))
     if seen_at is None:
         return None
@@ -70,4 +70,4 @@ def _mark(session: Session, moment: datetime) -> clock.Mark | None:
     spells = [
         mark.begun_at - mark.leapt_from for mark in session.scalars(confirmed) if mark.leapt_from is not None
     ]
-    return clock.Mark(seen_at, max(spells, default=timedelta()))
+    return clock.LastSeen(seen_at, max(spells, default=timedelta()))

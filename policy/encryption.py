@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from math import log2
 
-from policy.guard import MIN_FILES, Doubt, Limits, Planned, Rule
+from policy.guard import MIN_FILES, Doubt, GuardLimits, GuardRule, PlannedSource
 from policy.message import M
 
 FAR = 80.0
@@ -59,14 +59,14 @@ def entropy(sample: bytes) -> float:
     return -sum(count / total * log2(count / total) for count in Counter(sample).values())
 
 
-def doubts(limits: Limits, planned: Iterable[Planned]) -> tuple[Doubt, ...]:
+def doubts(limits: GuardLimits, planned: Iterable[PlannedSource]) -> tuple[Doubt, ...]:
     """A doubt for each source of an increment that looks like this."""
     return tuple(
         doubt for source in planned if (doubt := _scrambled(limits, source) or _renamed(limits, source))
     )
 
 
-def _scrambled(limits: Limits, source: Planned) -> Doubt | None:
+def _scrambled(limits: GuardLimits, source: PlannedSource) -> Doubt | None:
     judged = [noise for noise in source.samples if noise is not None]
     if limits.changed is None or not _are_many(source.changed, source.known, limits.changed):
         return None
@@ -81,10 +81,10 @@ def _scrambled(limits: Limits, source: Planned) -> Doubt | None:
         noise=sum(judged),
         samples=len(judged),
     )
-    return Doubt(Rule.ENCRYPTED, source.path, text, None, source.changed_names)
+    return Doubt(GuardRule.ENCRYPTED, source.path, text, None, source.changed_names)
 
 
-def _renamed(limits: Limits, source: Planned) -> Doubt | None:
+def _renamed(limits: GuardLimits, source: PlannedSource) -> Doubt | None:
     if limits.deleted is None or not _are_many(source.deleted, source.known, limits.deleted):
         return None
     suffix, count = source.new_suffix
@@ -99,7 +99,7 @@ def _renamed(limits: Limits, source: Planned) -> Doubt | None:
         count=f"{count:,}",
         suffix=suffix,
     )
-    return Doubt(Rule.ENCRYPTED, source.path, text, None, source.deleted_names)
+    return Doubt(GuardRule.ENCRYPTED, source.path, text, None, source.deleted_names)
 
 
 def _are_many(part: int, known: int | None, limit: float) -> bool:

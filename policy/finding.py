@@ -10,7 +10,7 @@ from typing import Any
 from policy.message import Message
 
 
-class Verdict(StrEnum):
+class PrecheckVerdict(StrEnum):
     """The meaning of a finding for a run that would start now."""
 
     OK = "ok"
@@ -30,7 +30,7 @@ class Finding:
     check: str
     """Its name for scripts."""
     detail: Message
-    verdict: Verdict = Verdict.OK
+    verdict: PrecheckVerdict = PrecheckVerdict.OK
     remedy: Message | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -45,6 +45,6 @@ class Finding:
 def exit_code(findings: Iterable[Finding]) -> int:
     """0: a run would go ahead; 4: it needs another tape, or its sources accepted; 1: it would not."""
     verdicts = {finding.verdict for finding in findings}
-    if Verdict.REFUSED in verdicts:
+    if PrecheckVerdict.REFUSED in verdicts:
         return 1
-    return 4 if Verdict.WAIT in verdicts else 0
+    return 4 if PrecheckVerdict.WAIT in verdicts else 0

@@ -16,7 +16,7 @@ from typing import Any
 from policy import units
 from policy.message import M, Message
 from policy.paths import as_stored
-from policy.sources import Place, Source, Survey
+from policy.sources import FileSystem, Source, Survey
 
 MIN_FILES = 20
 """With fewer files, or names, no share is judged: one of three is a third."""
@@ -28,7 +28,7 @@ WORSE = 10.0
 """An acceptance still counts if a share has since grown by so many percent of the whole."""
 
 
-class Rule(StrEnum):
+class GuardRule(StrEnum):
     """What is not as it was."""
 
     GONE = "gone"
@@ -43,20 +43,22 @@ class Rule(StrEnum):
     """From ``policy.encryption``."""
 
 
-_FEWER = frozenset({Rule.EMPTY, Rule.FIRST_LEVEL, Rule.FEWER_FILES, Rule.FEWER_BYTES, Rule.DELETED})
-_FOLLOWS: dict[Rule, frozenset[Rule]] = {
-    Rule.GONE: _FEWER,
-    Rule.EMPTY: _FEWER,
-    Rule.FIRST_LEVEL: _FEWER - {Rule.EMPTY},
-    Rule.FEWER_FILES: frozenset({Rule.FEWER_BYTES, Rule.DELETED}),
+_FEWER = frozenset(
+    {GuardRule.EMPTY, GuardRule.FIRST_LEVEL, GuardRule.FEWER_FILES, GuardRule.FEWER_BYTES, GuardRule.DELETED}
+)
+_FOLLOWS: dict[GuardRule, frozenset[GuardRule]] = {
+    GuardRule.GONE: _FEWER,
+    GuardRule.EMPTY: _FEWER,
+    GuardRule.FIRST_LEVEL: _FEWER - {GuardRule.EMPTY},
+    GuardRule.FEWER_FILES: frozenset({GuardRule.FEWER_BYTES, GuardRule.DELETED}),
     # On another file system each file has another inode.
-    Rule.PLACE: frozenset({Rule.CHANGED}),
+    GuardRule.PLACE: frozenset({GuardRule.CHANGED}),
 }
 """The doubts that a person accepts together with this one: they are found later, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GuardLimits:
     """How far a source may differ from its former state, in percent. None: not checked."""
 
     fewer_files: float | None = 50.0
@@ -68,7 +70,7 @@ class Limits:
     """Whether it must be on the same file system."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Limits:
+    def parse(cls, given: Mapping[str, Any]) -> GuardLimits:
         """From the ``guard`` of a template; an omitted limit has its default."""
         return cls(**{name: _percent(value) for name, value in given.items()})
 
@@ -84,7 +86,7 @@ OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedSource:
     """A plan's figures for one source. Only regular files."""
 
     path: str
@@ -108,7 +110,7 @@ class Planned:
 class Doubt:
     """One difference, with its figures."""
 
-    rule: Rule
+    rule: GuardRule
     source: str
     message: Message
     share: float | None = None
@@ -128,7 +130,7 @@ class Doubt:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Doubt:
         return cls(
-            Rule(data["rule"]),
+            GuardRule(data["rule"]),
             data["source"],
             Message.from_json(data["message"]),
             data["share"],
@@ -156,7 +158,7 @@ def open_doubts(found: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doub
     return tuple(doubt for doubt in found if not any(each.covers(doubt) for each in accepted))
 
 
-def before(limits: Limits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:
+def before(limits: GuardLimits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:
     """The doubts of a first inspection of the sources. ``surveys``: the norm, newest first; a source that is
     not in it raises no doubt."""
     doubts: list[Doubt] = []
@@ -167,10 +169,10 @@ def before(limits: Limits, surveys: Sequence[Survey], seen: Iterable[Source]) ->
     return tuple(doubts)
 
 
-def _at_a_look(limits: Limits, was: Source, source: Source) -> Iterator[Doubt]:
+def _at_a_look(limits: GuardLimits, was: Source, source: Source) -> Iterator[Doubt]:
     if not source.is_there:
         gone = M("Source {source} was there at the last backup, and is not now.", source=source.path)
-        yield Doubt(Rule.GONE, source.path, gone)
+        yield Doubt(GuardRule.GONE, source.path, gone)
         return
     if limits.mount and _differs(was.place, source.place):
         text = M(
@@ -179,25 +181,25 @@ def _at_a_look(limits: Limits, was: Source, source: Source) -> Iterator[Doubt]:
             now=_in_words(source.place),
             before=_in_words(was.place),
         )
-        yield Doubt(Rule.PLACE, source.path, text)
+        yield Doubt(GuardRule.PLACE, source.path, text)
     if limits.fewer_files is not None and was.first_level and source.first_level is not None:
         yield from _of_first_level(limits.fewer_files, source, source.first_level, was.first_level)
 
 
-def _differs(was: Place, now: Place) -> bool:
+def _differs(was: FileSystem, now: FileSystem) -> bool:
     """An unknown fact is no difference."""
     pairs = ((was.kind, now.kind), (was.id, now.id), (was.mount_point, now.mount_point))
     return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
-def _in_words(place: Place) -> str:
+def _in_words(place: FileSystem) -> str:
     return " ".join(part for part in (place.kind, place.id, place.mount_point) if part)
 
 
 def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iterator[Doubt]:
     if now == 0:
         text = M("Source {source} is empty: it had {before} names.", source=source.path, before=before)
-        yield Doubt(Rule.EMPTY, source.path, text, 100.0)
+        yield Doubt(GuardRule.EMPTY, source.path, text, 100.0)
     elif before >= MIN_FILES and _is_beyond(before - now, before, limit):
         text = M(
             "Source {source} has {now} names in its first level, and had {before}: {share} % fewer.",
@@ -206,10 +208,12 @@ def _of_first_level(limit: float, source: Source, now: int, before: int) -> Iter
             before=before,
             share=_shown(before - now, before),
         )
-        yield Doubt(Rule.FIRST_LEVEL, source.path, text, _share(before - now, before))
+        yield Doubt(GuardRule.FIRST_LEVEL, source.path, text, _share(before - now, before))
 
 
-def after(limits: Limits, surveys: Sequence[Survey], planned: Iterable[Planned]) -> tuple[Doubt, ...]:
+def after(
+    limits: GuardLimits, surveys: Sequence[Survey], planned: Iterable[PlannedSource]
+) -> tuple[Doubt, ...]:
     """The doubts of a plan about the sources, compared with the median of the norm; and, for an increment,
     with the sets that it follows. A source that is not in the norm, or was empty, raises no doubt."""
     doubts: list[Doubt] = []
@@ -229,7 +233,7 @@ def _usual(kept: Sequence[int | None]) -> int:
     return median_high([count for count in known if count]) if known and known[0] else 0
 
 
-def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
+def _of_files(limits: GuardLimits, source: PlannedSource, usual: int) -> Iterator[Doubt]:
     if limits.fewer_files is None or not usual:
         return
     if source.files == 0:
@@ -238,7 +242,7 @@ def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
             source=source.path,
             usual=f"{usual:,}",
         )
-        yield Doubt(Rule.EMPTY, source.path, text, 100.0, source.deleted_names)
+        yield Doubt(GuardRule.EMPTY, source.path, text, 100.0, source.deleted_names)
     elif usual >= MIN_FILES and _is_beyond(usual - source.files, usual, limits.fewer_files):
         text = M(
             "Source {source} has {now} files, usual are {usual}: {share} % fewer.",
@@ -248,10 +252,10 @@ def _of_files(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
             share=_shown(usual - source.files, usual),
         )
         share = _share(usual - source.files, usual)
-        yield Doubt(Rule.FEWER_FILES, source.path, text, share, source.deleted_names)
+        yield Doubt(GuardRule.FEWER_FILES, source.path, text, share, source.deleted_names)
 
 
-def _of_bytes(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
+def _of_bytes(limits: GuardLimits, source: PlannedSource, usual: int) -> Iterator[Doubt]:
     if limits.fewer_bytes is None or usual < MIN_BYTES:
         return
     if _is_beyond(usual - source.bytes, usual, limits.fewer_bytes):
@@ -262,16 +266,16 @@ def _of_bytes(limits: Limits, source: Planned, usual: int) -> Iterator[Doubt]:
             usual=units.size(usual),
             share=_shown(usual - source.bytes, usual),
         )
-        yield Doubt(Rule.FEWER_BYTES, source.path, text, _share(usual - source.bytes, usual))
+        yield Doubt(GuardRule.FEWER_BYTES, source.path, text, _share(usual - source.bytes, usual))
 
 
-def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
+def _of_an_increment(limits: GuardLimits, source: PlannedSource) -> Iterator[Doubt]:
     known = source.known
     if known is None or known < MIN_FILES:
         return
     for rule, count, limit, names in (
-        (Rule.DELETED, source.deleted, limits.deleted, source.deleted_names),
-        (Rule.CHANGED, source.changed, limits.changed, source.changed_names),
+        (GuardRule.DELETED, source.deleted, limits.deleted, source.deleted_names),
+        (GuardRule.CHANGED, source.changed, limits.changed, source.changed_names),
     ):
         if limit is None or not _is_beyond(count, known, limit):
             continue
@@ -283,7 +287,7 @@ def _of_an_increment(limits: Limits, source: Planned) -> Iterator[Doubt]:
         }
         text = (
             M("Of {known} files of source {source}, {count} are deleted: {share} %.", **facts)
-            if rule is Rule.DELETED
+            if rule is GuardRule.DELETED
             else M("Of {known} files of source {source}, {count} have changed: {share} %.", **facts)
         )
         yield Doubt(rule, source.path, text, _share(count, known), names)

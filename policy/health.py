@@ -13,7 +13,7 @@ TERABYTE = 10**12
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HealthLimits:
     """The limits of a warning; None: never."""
 
     loads: int | None = None
@@ -40,7 +40,7 @@ def alerts(tape_id: str, health: Mapping[str, Any]) -> Iterator[Message]:
         yield M("The drive reports for tape {tape_id}: {alert} (TapeAlert).", tape_id=tape_id, alert=alert)
 
 
-def wear(tape_id: str, health: Mapping[str, Any], limits: Limits) -> Iterator[Message]:
+def wear(tape_id: str, health: Mapping[str, Any], limits: HealthLimits) -> Iterator[Message]:
     """The warnings about a cartridge after a run. A counter that is not known causes none."""
     if _reaches(health, "write_errors", limits.write_errors):
         yield M(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileSystem:
     """The file system of a source. None: the system does not report it, which is no difference."""
 
     kind: str | None = None
@@ -25,7 +25,7 @@ class Source:
     path: str
     """As the template names it."""
     is_there: bool = True
-    place: Place = Place()
+    place: FileSystem = FileSystem()
     first_level: int | None = None
     """How many names are in the folder itself."""
     files: int | None = None
@@ -38,7 +38,7 @@ class Source:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Source:
-        return cls(**{**data, "place": Place(**data["place"])})
+        return cls(**{**data, "place": FileSystem(**data["place"])})
 
 
 class Survey(NamedTuple):

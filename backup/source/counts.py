@@ -19,7 +19,7 @@ from backup.source.changes import Change
 from backup.source.place import looked
 from backup.source.scan import Found
 from policy.encryption import MIN_SAMPLES, is_noise
-from policy.guard import NAMES, Planned
+from policy.guard import NAMES, PlannedSource
 from policy.paths import is_below, order
 from tape.programs.aside import Eyes
 
@@ -48,11 +48,11 @@ class Count:
     deleted_suffixes: set[bytes] = field(default_factory=set)
     chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - a sample, no secret
 
-    def planned(self, source: str, *, follows: bool) -> Planned:
+    def planned(self, source: str, *, follows: bool) -> PlannedSource:
         """In the form of the guard; ``follows``: it is an increment."""
         # A known path is unchanged, or changed, or deleted; an unknown path that exists is new.
         known = self.files - self.new + self.deleted if follows else None
-        return Planned(
+        return PlannedSource(
             source,
             self.files,
             self.size,

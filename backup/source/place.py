@@ -14,7 +14,7 @@ from typing import NamedTuple
 from backup import system
 from backup.entry import shown
 from backup.source import reach
-from policy.sources import Place, Source
+from policy.sources import FileSystem, Source
 
 MAX_NAMES = 100_000
 """No more names of a folder are counted: an inspection should take seconds."""
@@ -57,12 +57,12 @@ def _first_level(folder: bytes) -> int:
         return sum(1 for _ in islice(names, MAX_NAMES))
 
 
-def place_of(path: bytes) -> Place:
+def place_of(path: bytes) -> FileSystem:
     """The file system of a real path, as far as the system reports it."""
     mount = _mount_of(path)
     if mount is None:
-        return Place(mount_point=shown(_point_above(path)))
-    return Place(mount.kind, _identity(mount), shown(mount.point))
+        return FileSystem(mount_point=shown(_point_above(path)))
+    return FileSystem(mount.kind, _identity(mount), shown(mount.point))
 
 
 def _mount_of(path: bytes) -> Mount | None:

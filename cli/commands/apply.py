@@ -25,7 +25,7 @@ from policy.errors import UsageError
 from policy.guard import is_at_or_below
 from policy.message import M, Message
 from policy.schedule import file as schedule_file
-from policy.schedule.file import Wanted
+from policy.schedule.file import WantedSchedule
 
 
 def apply(
@@ -61,7 +61,7 @@ def apply(
             _print_next(database, wanted)
 
 
-def _check_for_the_engine(wanted: Wanted) -> None:
+def _check_for_the_engine(wanted: WantedSchedule) -> None:
     """Check patterns and keys: otherwise a run would find the error at night. Raises UsageError that names
     the field."""
     try:
@@ -97,7 +97,7 @@ def _confirm(changes: list[Change], *, yes: bool, as_json: bool) -> None:
     typer.confirm(output.in_words(M("Make these {count} changes?", count=len(changes))), abort=True)
 
 
-def _make(database: Database, wanted: list[Wanted], changes: list[Change], *, prune: bool) -> None:
+def _make(database: Database, wanted: list[WantedSchedule], changes: list[Change], *, prune: bool) -> None:
     """Raises UsageError, and changes nothing, if the schedules have changed since they were shown."""
     with database.transaction() as session:
         if sync.differences(session, wanted, prune=prune) != changes:
@@ -141,7 +141,7 @@ def _what(action: Action) -> Message:
     }[action]
 
 
-def _print_next(database: Database, wanted: list[Wanted]) -> None:
+def _print_next(database: Database, wanted: list[WantedSchedule]) -> None:
     with database.transaction() as session:
         registered = drives.names(session)
         for want in wanted:

@@ -19,7 +19,7 @@ from db.schedules import needs as needs_of
 from policy import units
 from policy.message import M, Message
 from policy.tapes.facts import PolicyKind
-from policy.times.calendar import Entry
+from policy.times.calendar import CalendarEntry
 from policy.times.local_time import zone_named
 
 
@@ -46,13 +46,13 @@ def calendar(
     _print_remarks(entries)
 
 
-def _what_to_do(entry: Entry) -> Any:
+def _what_to_do(entry: CalendarEntry) -> Any:
     """Consecutive runs for which nobody has to do anything share one line."""
     quiet = not (entry.insert or entry.format)
     return (entry.planned.schedule, entry.label) if quiet else (entry.planned.at, entry.planned.schedule)
 
 
-def _row(alike: list[Entry]) -> list[Any]:
+def _row(alike: list[CalendarEntry]) -> list[Any]:
     first, last = alike[0], alike[-1]
     needs = _needs(first)
     if len(alike) > 1:
@@ -69,11 +69,11 @@ def _row(alike: list[Entry]) -> list[Any]:
     ]
 
 
-def _local(entry: Entry) -> Any:
+def _local(entry: CalendarEntry) -> Any:
     return entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
 
 
-def state(entry: Entry) -> str:
+def state(entry: CalendarEntry) -> str:
     """The state of the tape: loaded, known, expired, blank, or none if no tape will do."""
     if entry.label is None:
         return "none"
@@ -84,7 +84,7 @@ def state(entry: Entry) -> str:
     return "known" if entry.insert else "loaded"
 
 
-def _needs(entry: Entry) -> Message:
+def _needs(entry: CalendarEntry) -> Message:
     if entry.insert and entry.slot is not None:
         return needs_of.needed(entry)
     if entry.tape_id is None:
@@ -103,7 +103,7 @@ def _needs(entry: Entry) -> Message:
     )
 
 
-def _needs_blank(entry: Entry) -> Message:
+def _needs_blank(entry: CalendarEntry) -> Message:
     if entry.label is None:
         return M("a tape that it can be appended to: run a full backup first")
     if not entry.insert:
@@ -113,7 +113,7 @@ def _needs_blank(entry: Entry) -> Message:
     return M("insert a blank tape: it is formatted")
 
 
-def _fill(entry: Entry) -> str | None:
+def _fill(entry: CalendarEntry) -> str | None:
     if entry.used_after is None:
         return None
     if not entry.capacity:
@@ -122,7 +122,7 @@ def _fill(entry: Entry) -> str | None:
     return f"{before} → {after} % / {units.size(entry.capacity)}"
 
 
-def _print_remarks(entries: list[Entry]) -> None:
+def _print_remarks(entries: list[CalendarEntry]) -> None:
     for entry in entries:
         if entry.erases:
             output.say(
@@ -141,7 +141,7 @@ def _print_remarks(entries: list[Entry]) -> None:
             )
 
 
-def _json(entry: Entry) -> dict[str, Any]:
+def _json(entry: CalendarEntry) -> dict[str, Any]:
     return {
         "at": entry.planned.at.isoformat(),
         "local": _local(entry).isoformat(),

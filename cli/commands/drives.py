@@ -63,7 +63,7 @@ def _make(drive: Drive, barcode: str, capacity: str) -> None:
         )
     try:
         fits = values.SIZE.read(capacity)
-    except values.Wrong as error:
+    except values.WrongValue as error:
         raise UsageError(M("--capacity: {capacity} is no size.", capacity=capacity), error.remedy) from error
     new_cartridge(drive.path, barcode, capacity=fits)
 

@@ -10,14 +10,14 @@ from celery_app import wiring
 from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
-from policy.finding import Finding, Verdict, exit_code
+from policy.finding import Finding, PrecheckVerdict, exit_code
 from policy.message import M
 
 _MARKS = {
-    Verdict.OK: ("✓", "green"),
-    Verdict.WARNING: ("!", "yellow"),
-    Verdict.WAIT: ("✗", "yellow"),
-    Verdict.REFUSED: ("✗", "red"),
+    PrecheckVerdict.OK: ("✓", "green"),
+    PrecheckVerdict.WARNING: ("!", "yellow"),
+    PrecheckVerdict.WAIT: ("✗", "yellow"),
+    PrecheckVerdict.REFUSED: ("✗", "red"),
 }
 
 

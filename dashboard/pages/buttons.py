@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, authenticated
 
-from dashboard.access import Rule
+from dashboard.access import AccessRule
 from dashboard.page import Page
 from dashboard.pages.run import retry_steps
 from db import doubts, failures
@@ -68,7 +68,7 @@ def needed_reason(why: str | None) -> str:
 class Retry(Button):
     """Continue a failed run."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -98,7 +98,7 @@ class Retry(Button):
 class Dismiss(Button):
     """Dismiss a failed run."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -125,7 +125,7 @@ class Dismiss(Button):
 class Accept(Button):
     """Let a run continue whose sources are not as they were."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -156,7 +156,7 @@ class Accept(Button):
 class Cancel(Button):
     """Cancel a run at its next safe point."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "runs"
 
     @authenticated
@@ -183,7 +183,7 @@ class Cancel(Button):
 class ReleaseRun(Button):
     """Let a run continue that is held since the database was restored."""
 
-    rule = Rule(Role.ADMIN)
+    rule = AccessRule(Role.ADMIN)
     active = "runs"
 
     @authenticated
@@ -215,7 +215,7 @@ class ReleaseRun(Button):
 class ReleaseSchedule(Button):
     """Let a schedule fire again that is held since the database was restored."""
 
-    rule = Rule(Role.ADMIN)
+    rule = AccessRule(Role.ADMIN)
     active = "schedules"
 
     @authenticated
@@ -241,7 +241,7 @@ class ReleaseSchedule(Button):
 class RunNow(Button):
     """Start a run of a schedule."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "schedules"
 
     @authenticated
@@ -265,7 +265,7 @@ class RunNow(Button):
 class Switch(Button):
     """Enable or disable a schedule."""
 
-    rule = Rule(Role.ADMIN)
+    rule = AccessRule(Role.ADMIN)
     active = "schedules"
 
     @authenticated

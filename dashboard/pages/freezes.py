@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
-from dashboard.access import Rule
+from dashboard.access import AccessRule
 from dashboard.pages.buttons import Button, needed_reason
 from db import freezes
 from db.errors import NotAllowed
@@ -21,7 +21,7 @@ log = structlog.get_logger("tapeline.dashboard")
 class Freeze(Button):
     """Freeze all formats."""
 
-    rule = Rule(Role.ADMIN)
+    rule = AccessRule(Role.ADMIN)
     active = "tapes"
 
     @authenticated
@@ -47,7 +47,7 @@ class Freeze(Button):
 class Unfreeze(Button):
     """Lift a freeze by its name."""
 
-    rule = Rule(Role.ADMIN)
+    rule = AccessRule(Role.ADMIN)
     active = "today"
 
     @authenticated

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from dashboard import verdicts
-from dashboard.access import Rule
+from dashboard.access import AccessRule
 from dashboard.page import Page
 from dashboard.pages.buttons import Button
 from db.errors import NotFound
@@ -83,7 +83,7 @@ def _answers(session: Session, row: TapeLibrary, asker: verdicts.Asker) -> dict[
 class Move(Button):
     """Ask a worker of a library for a move."""
 
-    rule = Rule(Role.OPERATOR)
+    rule = AccessRule(Role.OPERATOR)
     active = "library"
 
     @authenticated

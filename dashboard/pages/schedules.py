@@ -15,7 +15,7 @@ from dashboard.page import Page, number
 from db import views
 from db.models import ScheduledTask, now
 from db.schedules import calendar, needs, planner, schedules
-from policy.times.calendar import Entry
+from policy.times.calendar import CalendarEntry
 from policy.times.local_time import zone_named
 
 A_PAGE = 50
@@ -66,7 +66,7 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
     }
 
 
-def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:
+def _weeks(ahead: list[CalendarEntry], today: date) -> list[list[dict[str, Any]]]:
     """The coming weeks, each from Monday to Sunday, with what runs on each day of the page's clock."""
     monday = today - timedelta(days=today.weekday())
     of_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
@@ -80,7 +80,7 @@ def _weeks(ahead: list[Entry], today: date) -> list[list[dict[str, Any]]]:
     return [shown[first : first + 7] for first in range(0, len(shown), 7)]
 
 
-def _changes(ahead: list[Entry]) -> list[dict[str, Any]]:
+def _changes(ahead: list[CalendarEntry]) -> list[dict[str, Any]]:
     """The runs that need preparation; what is the same for all of a schedule is shown once."""
     found: list[dict[str, Any]] = []
     said: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _changes(ahead: list[Entry]) -> list[dict[str, Any]]:
     return found
 
 
-def _change(entry: Entry) -> dict[str, Any]:
+def _change(entry: CalendarEntry) -> dict[str, Any]:
     return {
         "at": views.iso(entry.planned.at),
         "schedule": entry.planned.schedule,

@@ -15,7 +15,7 @@ from db.models import ScheduledTask, now
 from db.runs.lookup import RunFilter
 from db.schedules import calendar, needs, planner, schedules
 from db.states import RunState
-from policy.times.calendar import Entry
+from policy.times.calendar import CalendarEntry
 
 AHEAD = timedelta(weeks=5)
 """How far ahead Tapeline knows which tape a run needs."""
@@ -66,7 +66,7 @@ def _listed(session: Session) -> tuple[list[ScheduledTask], int]:
 
 
 def shown(
-    row: ScheduledTask, moment: datetime, last: dict[str, Any] | None, ahead: list[Entry]
+    row: ScheduledTask, moment: datetime, last: dict[str, Any] | None, ahead: list[CalendarEntry]
 ) -> dict[str, Any]:
     """The next run is the one that needs the tape: a run that will be skipped needs none."""
     entry = next((each for each in ahead if each.planned.schedule == row.name), None)

@@ -116,7 +116,7 @@ class BackupTask(Base):
     max_file_age_days: Mapped[int | None] = mapped_column(Integer)
     """Files last changed more than so many days ago are left out."""
     guard: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
-    """How far the sources may differ from their former state (``policy.guard.Limits``)."""
+    """How far the sources may differ from their former state (``policy.guard.GuardLimits``)."""
     must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
     """Folders at which a file system must be mounted."""
     verify_percent: Mapped[int | None] = mapped_column(Integer)

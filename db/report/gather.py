@@ -16,7 +16,7 @@ from db.schedules import schedules
 from db.states import BackupType, Kind, RunState
 from policy.times import growth
 from policy.times.report import Every, Stretch
-from policy.times.shelf import Planned
+from policy.times.shelf import PlannedRun
 
 
 def report(
@@ -29,7 +29,7 @@ def report(
     rows = schedules.present(session)
     history = protection.History(session, {row.template_id for row in rows})
 
-    def size_at(run: Planned) -> int | None:
+    def size_at(run: PlannedRun) -> int | None:
         return growth.projected(history.sizes(run.template_id, BackupType(run.type)), run.at)
 
     following = moment + (about.end - about.begin)

@@ -12,8 +12,8 @@ from db.schedules import calendar
 from db.tapes import drives
 from db.tapes.facts import Shelf
 from policy.tapes.facts import CartridgeState, SetFacts
-from policy.times.calendar import Entry
-from policy.times.shelf import Planned
+from policy.times.calendar import CalendarEntry
+from policy.times.shelf import PlannedRun
 
 AHEAD = timedelta(days=90)
 """How far ahead tapes to buy are looked for."""
@@ -43,7 +43,7 @@ def _is_past(stored: SetFacts, moment: datetime) -> bool:
 
 
 def ahead(
-    session: Session, moment: datetime, until: datetime, size_at: Callable[[Planned], int | None]
+    session: Session, moment: datetime, until: datetime, size_at: Callable[[PlannedRun], int | None]
 ) -> dict[str, Any]:
     """Changes of tapes up to ``until``, and the new tapes that are needed within ``AHEAD``.
 
@@ -66,7 +66,7 @@ def ahead(
     }
 
 
-def _change(entry: Entry, inside: str | None) -> dict[str, Any]:
+def _change(entry: CalendarEntry, inside: str | None) -> dict[str, Any]:
     return {
         "at": entry.planned.at.isoformat(),
         "schedule": entry.planned.schedule,

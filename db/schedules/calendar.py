@@ -22,8 +22,8 @@ from db.tapes import labels
 from db.tapes.facts import Inside, Shelf
 from db.tapes.volumes import Medium
 from policy.tapes.facts import SetFacts, SetState, TapeFacts, TapePolicy
-from policy.times.calendar import Entry, Stock, play
-from policy.times.shelf import Planned, Tape
+from policy.times.calendar import CalendarEntry, Stock, play
+from policy.times.shelf import PlannedRun, Tape
 
 MAX = 1000
 """How many runs are simulated at most."""
@@ -35,8 +35,8 @@ def entries(
     session: Session,
     moment: datetime,
     until: datetime,
-    size_at: Callable[[Planned], int | None] | None = None,
-) -> list[Entry]:
+    size_at: Callable[[PlannedRun], int | None] | None = None,
+) -> list[CalendarEntry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
     already has its backup. ``size_at``: the size of a future run, if it is not the median of earlier ones."""
     rows = plans.firing(session, moment, MAX)
@@ -52,7 +52,7 @@ def entries(
     return _from_libraries(session, play(_stock(session, concerned.values()), runs))
 
 
-def _from_libraries(session: Session, played: Iterator[Entry]) -> list[Entry]:
+def _from_libraries(session: Session, played: Iterator[CalendarEntry]) -> list[CalendarEntry]:
     """The entries with the slots that libraries bring their tapes from. A blank tape comes once."""
     supplies: dict[str, inventory.Supply] = {}
     for row in inventory.every(session):
@@ -69,8 +69,8 @@ def _from_libraries(session: Session, played: Iterator[Entry]) -> list[Entry]:
     return found
 
 
-def _planned(row: ScheduledTask, at: datetime, size: int | None) -> Planned:
-    return Planned(
+def _planned(row: ScheduledTask, at: datetime, size: int | None) -> PlannedRun:
+    return PlannedRun(
         at=at,
         schedule=row.name,
         schedule_type=row.schedule_type,

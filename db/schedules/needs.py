@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from policy.message import M, Message
-from policy.times.calendar import Entry
+from policy.times.calendar import CalendarEntry
 from policy.times.local_time import zone_named
 
 
-def needed(entry: Entry) -> Message:
+def needed(entry: CalendarEntry) -> Message:
     """The tape that a future run needs, in a few words."""
     if entry.label is None:
         return M("no tape is known that it could write on")
@@ -21,7 +21,7 @@ def needed(entry: Entry) -> Message:
     return M("insert {tape}", tape=entry.tape_id)
 
 
-def _in_the_drive(entry: Entry, label: str) -> Message:
+def _in_the_drive(entry: CalendarEntry, label: str) -> Message:
     """A label that nobody has written yet is described as a future one."""
     if entry.is_left:
         return M("{label}, which an earlier run will leave in the drive", label=label)
@@ -32,7 +32,7 @@ def _in_the_drive(entry: Entry, label: str) -> Message:
     return M("{label}, in the drive", label=label)
 
 
-def preparation(entry: Entry) -> Message:
+def preparation(entry: CalendarEntry) -> Message:
     """What must be done before a future run."""
     local = entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
     at = f"{local:%Y-%m-%d %H:%M} ({entry.planned.time_zone})"

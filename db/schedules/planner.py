@@ -28,7 +28,7 @@ from policy.times.period import ScheduleType
 from policy.times.recurrence import (
     COUNTED,
     Overdue,
-    Rule,
+    Recurrence,
     occurrences,
     overdue,
 )
@@ -37,14 +37,14 @@ PUNCTUAL = timedelta(seconds=60)
 """A run that starts within this time after it was due does not count as late."""
 
 
-def rule_of(schedule: ScheduledTask) -> Rule:
+def rule_of(schedule: ScheduledTask) -> Recurrence:
     """When a schedule fires. Raises UsageError that names the field of ``schedule_config``."""
     return _rule(schedule.schedule_type, json.dumps(schedule.schedule_config), schedule.time_zone)
 
 
 # Beat asks for every rule every two seconds.
 @lru_cache(maxsize=16_384)
-def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Rule:
+def _rule(schedule_type: ScheduleType, config: str, time_zone: str) -> Recurrence:
     return when.rule(schedule_type, json.loads(config), time_zone, where="schedule_config")
 
 

@@ -16,7 +16,7 @@ from db.schedules import planner
 from db.sets import templates
 from policy.schedule import file
 from policy.schedule.fields import Backup, Columns
-from policy.schedule.file import Wanted
+from policy.schedule.file import WantedSchedule
 
 
 class Action(StrEnum):
@@ -51,7 +51,7 @@ class Change:
         return asdict(self)
 
 
-def differences(session: Session, wanted: list[Wanted], *, prune: bool) -> list[Change]:
+def differences(session: Session, wanted: list[WantedSchedule], *, prune: bool) -> list[Change]:
     """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed."""
     rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
     found = [_difference(want, rows.get(want.name)) for want in wanted]
@@ -62,7 +62,7 @@ def differences(session: Session, wanted: list[Wanted], *, prune: bool) -> list[
     return [change for change in found if change is not None]
 
 
-def _difference(want: Wanted, row: ScheduledTask | None) -> Change | None:
+def _difference(want: WantedSchedule, row: ScheduledTask | None) -> Change | None:
     after = dict(file.shown(want.schedule, want.template))
     before = dict(shown(row)) if row else {}
     fields = tuple(
@@ -94,7 +94,7 @@ def _removal(session: Session, row: ScheduledTask) -> Action:
     return Action.ARCHIVE if session.scalar(select(points_to_it)) else Action.DELETE
 
 
-def apply(session: Session, wanted: list[Wanted], changes: list[Change], moment: datetime) -> None:
+def apply(session: Session, wanted: list[WantedSchedule], changes: list[Change], moment: datetime) -> None:
     """Make the changes, all of them or none, and plan the changed schedules as of ``moment``."""
     named = {want.name: want for want in wanted}
     for change in changes:
@@ -112,7 +112,7 @@ def apply(session: Session, wanted: list[Wanted], changes: list[Change], moment:
             _put(session, named[change.schedule], row, moment)
 
 
-def _put(session: Session, want: Wanted, row: ScheduledTask | None, moment: datetime) -> None:
+def _put(session: Session, want: WantedSchedule, row: ScheduledTask | None, moment: datetime) -> None:
     if row is None:
         template = BackupTask(is_template=True, name=want.name, **want.template)
         row = ScheduledTask(name=want.name, template=template, **want.schedule)

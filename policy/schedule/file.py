@@ -14,7 +14,7 @@ from policy.schedule.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSchedule:
     """A schedule from the file, as values of columns."""
 
     name: str
@@ -22,7 +22,7 @@ class Wanted:
     template: dict[str, Any]
 
 
-def read(document: Any, defaults: Mapping[str, Any]) -> list[Wanted]:
+def read(document: Any, defaults: Mapping[str, Any]) -> list[WantedSchedule]:
     """The schedules of a file. ``defaults``: for fields whose default is a setting.
 
     Raises UsageError that names the first field that is wrong.
@@ -37,8 +37,8 @@ def read(document: Any, defaults: Mapping[str, Any]) -> list[Wanted]:
     return [_wanted(name, schedule, defaults) for name, schedule in found.items()]
 
 
-def _wanted(name: str, found: Schedule, defaults: Mapping[str, Any]) -> Wanted:
-    return Wanted(
+def _wanted(name: str, found: Schedule, defaults: Mapping[str, Any]) -> WantedSchedule:
+    return WantedSchedule(
         name=name,
         schedule={
             "schedule_type": found.when.type,

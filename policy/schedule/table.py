@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from policy.errors import UsageError
 from policy.message import M, Message
-from policy.schedule.values import Kind, Wrong
+from policy.schedule.values import ValueKind, WrongValue
 from policy.times.period import ScheduleType
 
 
@@ -25,7 +25,7 @@ class Unknown(ValueError):
         self.name, self.known = name, known
 
 
-class Missing(ValueError):
+class MissingField(ValueError):
     """A table lacks a field that is required."""
 
     def __init__(self, name: str, remedy: Message) -> None:
@@ -52,17 +52,17 @@ class Table(BaseModel):
                     raise Unknown(str(name), sorted(known))
             for name, field in known.items():
                 if field.is_required() and name not in given:
-                    raise Missing(name, _example(field))
+                    raise MissingField(name, _example(field))
         return given
 
 
 def _example(field: FieldInfo) -> Message:
     """What to write for a field: its kind's remedy for a missing value."""
     for kind in field.metadata:
-        if isinstance(kind, Kind):
+        if isinstance(kind, ValueKind):
             try:
                 kind.read(None)
-            except Wrong as wrong:
+            except WrongValue as wrong:
                 return wrong.remedy
     return M("docs/schedules.example.toml shows one.")
 
@@ -107,9 +107,9 @@ def _in_our_words(error: ErrorDetails, place: str) -> UsageError:
     match error["type"], error.get("ctx", {}):
         case _, {"error": Unknown() as unknown}:
             return _unknown(f"{place}.{unknown.name}" if place else unknown.name, unknown)
-        case _, {"error": Missing() as missing}:
+        case _, {"error": MissingField() as missing}:
             return _missing(place, missing.name, missing.remedy)
-        case _, {"error": Wrong() as wrong}:
+        case _, {"error": WrongValue() as wrong}:
             return _wrong(place, error["input"], wrong.remedy)
         case "union_tag_not_found", {"discriminator": name}:
             return _missing(place, name.strip("'"), _ONE_OF_THE_TYPES)

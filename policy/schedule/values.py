@@ -34,7 +34,7 @@ from policy.times.days import (
 from policy.times.local_time import zone_named
 
 
-class Wrong(ValueError):
+class WrongValue(ValueError):
     """A value is not of its kind; the remedy describes what it should be."""
 
     def __init__(self, remedy: Message) -> None:
@@ -47,11 +47,11 @@ def _same(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kind:
+class ValueKind:
     """A kind of value; a model names it beside the field's type, in ``Annotated``."""
 
     read: Callable[[Any], Any]
-    """From the file's form to the program's; raises Wrong."""
+    """From the file's form to the program's; raises WrongValue."""
     schema: dict[str, Any]
     """The same rule as JSON Schema, as far as that can express it."""
     show: Callable[[Any], Any] = _same
@@ -67,7 +67,7 @@ class Kind:
         return dict(self.schema)
 
 
-def _of(given: Any, remedy: Message, show: Callable[[Any], Any] = _same) -> Kind:
+def _of(given: Any, remedy: Message, show: Callable[[Any], Any] = _same) -> ValueKind:
     """A strict pydantic type with our remedy."""
     adapter = TypeAdapter[Any](given, config=ConfigDict(strict=True))
 
@@ -75,9 +75,9 @@ def _of(given: Any, remedy: Message, show: Callable[[Any], Any] = _same) -> Kind
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
-            raise Wrong(remedy) from error
+            raise WrongValue(remedy) from error
 
-    return Kind(read, adapter.json_schema(), show)
+    return ValueKind(read, adapter.json_schema(), show)
 
 
 def _unique(values: list[str]) -> list[str]:
@@ -90,24 +90,24 @@ def _matching(pattern: str, read: Callable[[str], Any] = _same) -> Any:
     return Annotated[str, Field(pattern=f"^(?:{pattern})$", min_length=1), AfterValidator(read)]
 
 
-def text(pattern: str, remedy: Message) -> Kind:
+def text(pattern: str, remedy: Message) -> ValueKind:
     """A text that matches a pattern as a whole."""
     return _of(_matching(pattern), remedy)
 
 
-def texts(pattern: str, remedy: Message, least: int = 0) -> Kind:
+def texts(pattern: str, remedy: Message, least: int = 0) -> ValueKind:
     """A list of texts, each once, that match a pattern as a whole."""
     item: Any = _matching(pattern)
     rules = Field(min_length=least, json_schema_extra={"uniqueItems": True})
     return _of(Annotated[list[item], AfterValidator(_unique), rules], remedy)
 
 
-def choice(values: Collection[str]) -> Kind:
+def choice(values: Collection[str]) -> ValueKind:
     """One of a few words."""
     return _of(Literal[tuple(values)], M("Write one of: {values}.", values=", ".join(values)))
 
 
-def integer(least: int, most: int) -> Kind:
+def integer(least: int, most: int) -> ValueKind:
     """A whole number between two, both included."""
     remedy = M("Write a whole number from {least} to {most}.", least=least, most=most)
     return _of(Annotated[int, Field(ge=least, le=most)], remedy)
@@ -123,7 +123,7 @@ def _clock(value: Any) -> time:
     if isinstance(value, time) and not value.tzinfo and not value.microsecond:
         return value
     if not isinstance(value, str) or not re.fullmatch(_CLOCK, value):
-        raise Wrong(M('Write the local time of day as "HH:MM", for instance "02:30".'))
+        raise WrongValue(M('Write the local time of day as "HH:MM", for instance "02:30".'))
     return time.fromisoformat(value)
 
 
@@ -131,7 +131,7 @@ def _show_clock(at: time) -> str:
     return at.isoformat("seconds" if at.second else "minutes")
 
 
-CLOCK = Kind(_clock, {"type": "string", "pattern": f"^{_CLOCK}$"}, _show_clock)
+CLOCK = ValueKind(_clock, {"type": "string", "pattern": f"^{_CLOCK}$"}, _show_clock)
 
 _MOMENT = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}(Z|[+-][0-9]{{2}}:[0-9]{{2}})?"
 
@@ -145,21 +145,23 @@ def _moment(value: Any) -> datetime:
             return datetime.fromisoformat(value)
     except ValueError:
         pass  # 30 February has the right form, and is refused below like every other form
-    raise Wrong(M('Write the local date and time as "YYYY-MM-DDTHH:MM", for instance "2026-12-31T22:00".'))
+    raise WrongValue(
+        M('Write the local date and time as "YYYY-MM-DDTHH:MM", for instance "2026-12-31T22:00".')
+    )
 
 
 def _show_moment(at: datetime) -> str:
     return at.isoformat(timespec="seconds" if at.second else "minutes")
 
 
-MOMENT = Kind(_moment, {"type": "string", "pattern": f"^{_MOMENT}$"}, _show_moment)
+MOMENT = ValueKind(_moment, {"type": "string", "pattern": f"^{_MOMENT}$"}, _show_moment)
 
 MINUTE = timedelta(minutes=1)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?"
 
 
-def duration(least: timedelta) -> Kind:
+def duration(least: timedelta) -> ValueKind:
     """A length of time, written as ``12h`` or ``1d6h``, in seconds."""
     shortest = int(least.total_seconds())
 
@@ -217,7 +219,7 @@ def _day_of_month(value: Any) -> DayOfMonth:
     if type(value) is int and 1 <= value <= 31:
         return DayOfMonth(value - 1)
     if not isinstance(value, str) or value not in _DAY_WORDS:
-        raise Wrong(
+        raise WrongValue(
             M(
                 "Write a day from 1 to 31 (31 is the last day of every month), or 'last', 'first weekday',"
                 " 'last weekday' (Monday to Friday), 'first sunday', 'second tuesday', 'last friday'."
@@ -236,7 +238,7 @@ def _show_day_of_month(day: DayOfMonth) -> int | str:
     return f"{ordinal} {'weekday' if day.weekdays == WORKDAYS else WEEKDAYS[min(day.weekdays)]}"
 
 
-DAY_OF_MONTH = Kind(
+DAY_OF_MONTH = ValueKind(
     _day_of_month,
     {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 31}, {"enum": list(_DAY_WORDS)}]},
     _show_day_of_month,
@@ -267,24 +269,24 @@ def _zone(value: Any) -> str:
     try:
         return zone_named(value if isinstance(value, str) else "").key
     except UsageError as error:
-        raise Wrong(error.remedy or error.message) from error
+        raise WrongValue(error.remedy or error.message) from error
 
 
-ZONE = Kind(_zone, {"type": "string", "pattern": "^[A-Za-z0-9_+/-]+$"})
+ZONE = ValueKind(_zone, {"type": "string", "pattern": "^[A-Za-z0-9_+/-]+$"})
 
 
 def _tape_policy(value: Any) -> str:
     try:
         TapePolicy.parse(value if isinstance(value, str) else "")
     except UsageError as error:
-        raise Wrong(error.remedy or error.message) from error
+        raise WrongValue(error.remedy or error.message) from error
     return str(value)
 
 
-TAPE_POLICY = Kind(_tape_policy, {"type": "string", "pattern": r"^(?:current_month|rotate|pool:.+)$"})
+TAPE_POLICY = ValueKind(_tape_policy, {"type": "string", "pattern": r"^(?:current_month|rotate|pool:.+)$"})
 
 
-def folders(least: int) -> Kind:
+def folders(least: int) -> ValueKind:
     """A list of at least so many folders."""
     remedy = M("Write a list of folders with their whole paths, as the drive's host sees them, each once.")
     return texts(r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*", remedy, least)

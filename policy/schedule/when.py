@@ -15,7 +15,7 @@ from policy.times import recurrence
 from policy.times.days import WEEKDAYS, DayOfMonth, EveryDay, EveryMonth, EveryWeek, EveryYear
 from policy.times.local_time import moment_of, zone_named
 from policy.times.period import ScheduleType
-from policy.times.recurrence import Calendar, Rule
+from policy.times.recurrence import Calendar, Recurrence
 
 _INTERVAL_START = datetime(2000, 1, 1)  # noqa: DTZ001 - a local time of any zone
 
@@ -29,7 +29,7 @@ _Day = Annotated[
 
 
 class _When(Table):
-    def rule(self, zone: ZoneInfo) -> Rule:
+    def rule(self, zone: ZoneInfo) -> Recurrence:
         """The rule by which it fires."""
         raise NotImplementedError
 
@@ -43,8 +43,8 @@ class Once(_When):
     at: _Moment
     """Local date and time, YYYY-MM-DDTHH:MM."""
 
-    def rule(self, zone: ZoneInfo) -> Rule:
-        return recurrence.Once(_local(self.at, zone))
+    def rule(self, zone: ZoneInfo) -> Recurrence:
+        return recurrence.OneMoment(_local(self.at, zone))
 
 
 class Interval(_When):
@@ -54,15 +54,17 @@ class Interval(_When):
     start: LeftOut[_Moment] = None
     """The moment from which it is counted; midnight of 1 January 2000 if left out."""
 
-    def rule(self, zone: ZoneInfo) -> Rule:
-        return recurrence.Interval(timedelta(seconds=self.every), _local(self.start or _INTERVAL_START, zone))
+    def rule(self, zone: ZoneInfo) -> Recurrence:
+        return recurrence.FixedInterval(
+            timedelta(seconds=self.every), _local(self.start or _INTERVAL_START, zone)
+        )
 
 
 class Daily(_When):
     type: Literal[ScheduleType.DAILY]
     at: _At
 
-    def rule(self, zone: ZoneInfo) -> Rule:
+    def rule(self, zone: ZoneInfo) -> Recurrence:
         return Calendar(EveryDay(), self.at, zone)
 
 
@@ -72,7 +74,7 @@ class Weekly(_When):
     """The day of the week, monday to sunday."""
     at: _At
 
-    def rule(self, zone: ZoneInfo) -> Rule:
+    def rule(self, zone: ZoneInfo) -> Recurrence:
         return Calendar(EveryWeek(WEEKDAYS.index(self.day)), self.at, zone)
 
 
@@ -81,7 +83,7 @@ class Monthly(_When):
     day: _Day
     at: _At
 
-    def rule(self, zone: ZoneInfo) -> Rule:
+    def rule(self, zone: ZoneInfo) -> Recurrence:
         return Calendar(EveryMonth(self.day), self.at, zone)
 
 
@@ -92,7 +94,7 @@ class Yearly(_When):
     day: _Day
     at: _At
 
-    def rule(self, zone: ZoneInfo) -> Rule:
+    def rule(self, zone: ZoneInfo) -> Recurrence:
         return Calendar(EveryYear(self.month, self.day), self.at, zone)
 
 
@@ -101,14 +103,14 @@ class Cron(_When):
     expression: Annotated[str, values.CRON]
     """Five fields, as Debian's cron reads them."""
 
-    def rule(self, zone: ZoneInfo) -> Rule:
-        return recurrence.Cron(self.expression, zone)
+    def rule(self, zone: ZoneInfo) -> Recurrence:
+        return recurrence.CronExpression(self.expression, zone)
 
 
 class Manual(_When):
     type: Literal[ScheduleType.MANUAL]
 
-    def rule(self, zone: ZoneInfo) -> Rule:  # noqa: ARG002 - never, in any zone
+    def rule(self, zone: ZoneInfo) -> Recurrence:  # noqa: ARG002 - never, in any zone
         return recurrence.Never()
 
 
@@ -121,7 +123,7 @@ MODELS: dict[ScheduleType, type[_When]] = {
 }
 
 
-def rule(schedule_type: ScheduleType, config: Any, time_zone: str, where: str = "when") -> Rule:
+def rule(schedule_type: ScheduleType, config: Any, time_zone: str, where: str = "when") -> Recurrence:
     """The rule of a schedule. Raises UsageError that names the field and the remedy."""
     zone = zone_named(time_zone)
     given = {"type": schedule_type, **config} if isinstance(config, Mapping) else config

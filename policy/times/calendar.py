@@ -28,16 +28,16 @@ from policy.tapes.verdict import (
     judge,
 )
 from policy.times import period
-from policy.times.shelf import LOOKED_AT, Planned, Shelf, Tape, Written
+from policy.times.shelf import LOOKED_AT, PlannedRun, Shelf, Tape, Written
 
 _FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CalendarEntry:
     """A future run with its tape."""
 
-    planned: Planned
+    planned: PlannedRun
     tape_id: str | None
     """The cartridge; None: a blank tape."""
     label: str | None
@@ -87,7 +87,7 @@ class Stock:
     """The simulated sets."""
 
 
-def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
+def play(stock: Stock, runs: Iterable[PlannedRun]) -> Iterator[CalendarEntry]:
     """One entry for each run; ``runs`` ascend in time."""
     shelf = Shelf(stock.shelf)
     for run in runs:
@@ -97,7 +97,7 @@ def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
         if inside is None or verdict is None or verdict.answer is Answer.REFUSE:
             inside, verdict = _fetch(stock, shelf, run, local)
         if inside is None or verdict is None:
-            yield Entry(run, None, None, insert=True, format=False, erases=(), used_before=0)
+            yield CalendarEntry(run, None, None, insert=True, format=False, erases=(), used_before=0)
             continue
         before = stock.loaded.get(run.drive)
         yield _entry(stock, run, inside, verdict, local)
@@ -105,24 +105,24 @@ def play(stock: Stock, runs: Iterable[Planned]) -> Iterator[Entry]:
             shelf.put(before, stock.written)
 
 
-def _parent(stock: Stock, run: Planned) -> str | None:
+def _parent(stock: Stock, run: PlannedRun) -> str | None:
     """The set that an increment would follow."""
     if run.type == "full":
         return None
     return (stock.newest_full if run.type == "differential" else stock.newest).get(run.template_id)
 
 
-def _is_full(stock: Stock, run: Planned) -> bool:
+def _is_full(stock: Stock, run: PlannedRun) -> bool:
     """A full backup formats its tape if the permit allows; any other is appended to one."""
     return _parent(stock, run) is None
 
 
-def _entry(stock: Stock, run: Planned, tape: Tape, verdict: Verdict, local: datetime) -> Entry:
+def _entry(stock: Stock, run: PlannedRun, tape: Tape, verdict: Verdict, local: datetime) -> CalendarEntry:
     """Simulate the run on this tape; afterwards the tape is in the drive, with the set on it."""
     formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
-    found = Entry(
+    found = CalendarEntry(
         planned=run,
         tape_id=(tape.facts.known.tape_id or None) if tape.facts.known else None,
         label=name,
@@ -140,7 +140,7 @@ def _entry(stock: Stock, run: Planned, tape: Tape, verdict: Verdict, local: date
     return found
 
 
-def _verdict(stock: Stock, run: Planned, tape: Tape, local: datetime) -> Verdict:
+def _verdict(stock: Stock, run: PlannedRun, tape: Tape, local: datetime) -> Verdict:
     begins = _is_full(stock, run)
     facts = FormatFacts(
         tape=_facts(stock, tape, local) if begins else tape.facts,
@@ -168,7 +168,7 @@ def _facts(stock: Stock, tape: Tape, local: datetime) -> TapeFacts:
 
 
 def _fetch(
-    stock: Stock, shelf: Shelf, run: Planned, local: datetime
+    stock: Stock, shelf: Shelf, run: PlannedRun, local: datetime
 ) -> tuple[Tape, Verdict] | tuple[None, None]:
     """The tape that somebody must insert: one from the shelf that the rules permit, else a blank one."""
     begins, size = _is_full(stock, run), LOOKED_AT
@@ -208,7 +208,7 @@ def _know(stock: Stock, tapes: Iterable[Tape]) -> None:
         tape.is_known = True
 
 
-def _write(stock: Stock, run: Planned, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
+def _write(stock: Stock, run: PlannedRun, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
     """The world after the run: its set is on the tape, and earlier sets are older."""
     parent = _parent(stock, run)
     written = SetFacts(

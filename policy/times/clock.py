@@ -38,7 +38,7 @@ USUAL_QUIET = timedelta(days=35)
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class LastSeen:
     """The last time at which the clock was seen running normally."""
 
     seen_at: datetime
@@ -46,7 +46,7 @@ class Mark:
     """The longest time without a sign of life that a person has confirmed."""
 
 
-def leap(now: datetime, mark: Mark | None) -> Message | None:
+def leap(now: datetime, mark: LastSeen | None) -> Message | None:
     """Why the clock may be wrong now, or None. A clock that jumps far ahead makes every kept set look
     expired. If it is far behind the last time seen, either the clock or that mark is wrong."""
     if mark is None:

@@ -18,7 +18,7 @@ from policy.times.days import Days
 from policy.times.local_time import moment_of
 
 
-class Rule(Protocol):
+class Recurrence(Protocol):
     """When something is due, as moments in UTC."""
 
     def after(self, moment: datetime) -> datetime | None:
@@ -35,7 +35,7 @@ class Never:
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class OneMoment:
     at: datetime
 
     def after(self, moment: datetime) -> datetime | None:
@@ -43,7 +43,7 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class FixedInterval:
     """At a fixed interval, counted from ``start``: real hours, independent of clock changes."""
 
     every: timedelta
@@ -70,7 +70,7 @@ class Calendar:
 
 
 @dataclass(frozen=True, slots=True)
-class Cron:
+class CronExpression:
     """A cron expression of five fields, as Debian's cron reads it."""
 
     expression: str
@@ -82,7 +82,7 @@ class Cron:
         return next((each for each in found if each > moment), None)
 
 
-def occurrences(rule: Rule, after: datetime) -> Iterator[datetime]:
+def occurrences(rule: Recurrence, after: datetime) -> Iterator[datetime]:
     """All moments of a rule after ``after``, ascending."""
     moment = rule.after(after)
     while moment is not None:
@@ -106,7 +106,7 @@ class Overdue:
     """All of them, at most COUNTED."""
 
 
-def overdue(rule: Rule, first: datetime, now: datetime) -> Overdue:
+def overdue(rule: Recurrence, first: datetime, now: datetime) -> Overdue:
     """The due occurrences at ``now``, given that ``first`` is the oldest undecided one (not after now)."""
     later = sum(1 for _ in islice(_until(rule, first, now), COUNTED - 1))
     last = latest(rule, first, now)
@@ -114,14 +114,14 @@ def overdue(rule: Rule, first: datetime, now: datetime) -> Overdue:
     return Overdue(first, last, before, 1 + later)
 
 
-def _until(rule: Rule, after: datetime, now: datetime) -> Iterator[datetime]:
+def _until(rule: Recurrence, after: datetime, now: datetime) -> Iterator[datetime]:
     for moment in occurrences(rule, after):
         if moment > now:
             return
         yield moment
 
 
-def latest(rule: Rule, first: datetime, now: datetime) -> datetime:
+def latest(rule: Recurrence, first: datetime, now: datetime) -> datetime:
     """The last moment of a rule that is not after ``now``, found from ``now`` backwards; else ``first``."""
     back = timedelta(minutes=1)
     while now - back > first:

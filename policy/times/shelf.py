@@ -25,7 +25,7 @@ volume."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedRun:
     """A future run."""
 
     at: datetime
@@ -101,7 +101,7 @@ class Shelf:
         """Remove a tape."""
         del self.tapes[place]
 
-    def for_run(self, run: Planned, local: datetime, *, begins: bool) -> list[int]:
+    def for_run(self, run: PlannedRun, local: datetime, *, begins: bool) -> list[int]:
         """The places of all tapes that a run may take, in order, and of some that it refuses."""
         pool = run.policy.pool
         found = {*self._of[None], *self._of[pool, None if pool else (local.year, local.month)]}
@@ -118,7 +118,7 @@ class Shelf:
             if each in self.tapes and (begins or not _takes_no_more(self.tapes[each].facts))
         )
 
-    def _may_begin(self, place: int, run: Planned, local: datetime) -> bool:
+    def _may_begin(self, place: int, run: PlannedRun, local: datetime) -> bool:
         """A tape with something on it that is kept is only appended to, and for that it has a set of this
         month or of this period."""
         tape = self.tapes[place]

@@ -37,7 +37,7 @@ def note(work: Work, at: drive.Drive) -> None:
         return
     said = asdict(told_by_drive)
     found = settings.load().drive(work.drive_name).warn
-    limits = health.Limits(**found.model_dump())
+    limits = health.HealthLimits(**found.model_dump())
     work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
 
 
@@ -59,7 +59,9 @@ def condemn(session: Session, run: ChainRun, cartridge_id: int) -> None:
     )
 
 
-def _record(session: Session, run: ChainRun, step: Step, said: dict[str, Any], limits: health.Limits) -> None:
+def _record(
+    session: Session, run: ChainRun, step: Step, said: dict[str, Any], limits: health.HealthLimits
+) -> None:
     row = session.get(Drive, run.drive)
     medium = (row.medium if row else None) or run.tape_seen
     cartridge = cartridges.recognise(session, medium) if medium else None

@@ -20,7 +20,7 @@ from db.schedules import forecast, planner, schedules
 from db.tapes import cartridges, drives
 from policy import units
 from policy.errors import TapelineError
-from policy.finding import Finding, Verdict
+from policy.finding import Finding, PrecheckVerdict
 from policy.guard import not_mounted
 from policy.message import M, Message
 from policy.sources import Source
@@ -80,7 +80,9 @@ def findings(name: str, when: When) -> Judged:
     try:
         answer = check_drive.ask(drive, sources)
     except BrokerUnavailable as error:
-        return Judged(as_of, [*of_schedule, Finding("drive", error.message, Verdict.REFUSED, error.remedy)])
+        return Judged(
+            as_of, [*of_schedule, Finding("drive", error.message, PrecheckVerdict.REFUSED, error.remedy)]
+        )
     if answer is None:
         return Judged(as_of, [*of_schedule, no_answer(drive)])
     with wiring.database().transaction() as session:
@@ -96,18 +98,18 @@ def _of_the_schedule(
         yield Finding(
             "schedule",
             M("Schedule '{schedule}' is held since the database was restored.", schedule=schedule.name),
-            Verdict.REFUSED,
+            PrecheckVerdict.REFUSED,
             M("Release it: tapeline database release --schedule {schedule}", schedule=schedule.name),
         )
     elif not schedule.enabled:
         yield Finding(
             "schedule",
             M("Schedule '{schedule}' is disabled.", schedule=schedule.name),
-            Verdict.REFUSED,
+            PrecheckVerdict.REFUSED,
             M("Enable it."),
         )
     elif problem is not None and when is not When.BY_HAND:
-        yield Finding("schedule", problem, Verdict.REFUSED)
+        yield Finding("schedule", problem, PrecheckVerdict.REFUSED)
     else:
         yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
     is_planned = when is When.DUE and schedule.enabled and problem is None
@@ -125,7 +127,7 @@ def _due(schedule: ScheduledTask, due: datetime | None) -> Finding:
     return Finding(
         "period",
         M("Nothing of it is due by itself."),
-        Verdict.REFUSED,
+        PrecheckVerdict.REFUSED,
         M("Change its times, or start it by hand: tapeline schedule run {schedule}", schedule=schedule.name),
     )
 
@@ -136,7 +138,7 @@ def _period(schedule: ScheduledTask, when: When) -> Finding:
         return Finding("period", M("This period has no backup yet."))
     if when is When.BY_HAND:
         return Finding("period", M("This period has its backup already; a run by hand makes another."))
-    return Finding("period", refusal, Verdict.REFUSED, M("A run by hand is exempt: --manual."))
+    return Finding("period", refusal, PrecheckVerdict.REFUSED, M("A run by hand is exempt: --manual."))
 
 
 def _running(session: Session, schedule: ScheduledTask) -> Finding:
@@ -146,7 +148,7 @@ def _running(session: Session, schedule: ScheduledTask) -> Finding:
     return Finding(
         "running",
         M("Run {run} of schedule '{schedule}' is not finished yet.", run=active, schedule=schedule.name),
-        Verdict.REFUSED,
+        PrecheckVerdict.REFUSED,
         M("Wait for it or cancel it: tapeline runs cancel {run}", run=active),
     )
 
@@ -157,7 +159,7 @@ def _template(schedule: ScheduledTask) -> Finding:
         check_patterns(schedule.template.excludes)
         recipients(schedule.template.encrypt_to)
     except TapelineError as error:
-        return Finding("template", error.message, Verdict.REFUSED, error.remedy)
+        return Finding("template", error.message, PrecheckVerdict.REFUSED, error.remedy)
     return Finding("template", M("Patterns and keys of the template are understood."))
 
 
@@ -172,7 +174,7 @@ def _busy(session: Session, schedule: ScheduledTask) -> Finding | None:
             drive=schedule.drive,
             run=running,
         ),
-        Verdict.REFUSED,
+        PrecheckVerdict.REFUSED,
         M("Look again when it has ended: tapeline runs watch {run}", run=running),
     )
 
@@ -182,7 +184,7 @@ def no_worker(name: str, drive: Drive | None) -> Finding:
     remedy = M("Start its worker on the drive's host: tapeline worker QUEUE, or tapeline up.")
     if drive is None:
         return Finding(
-            "drive", M("Drive {drive} has never had a worker.", drive=name), Verdict.REFUSED, remedy
+            "drive", M("Drive {drive} has never had a worker.", drive=name), PrecheckVerdict.REFUSED, remedy
         )
     return Finding(
         "drive",
@@ -192,7 +194,7 @@ def no_worker(name: str, drive: Drive | None) -> Finding:
             host=drive.host,
             moment=f"{drive.last_seen_at.astimezone(settings.load().zone):%Y-%m-%d %H:%M}",
         ),
-        Verdict.REFUSED,
+        PrecheckVerdict.REFUSED,
         remedy,
     )
 
@@ -206,7 +208,7 @@ def no_answer(drive: Drive) -> Finding:
             drive=drive.name,
             seconds=round(check_drive.TIMEOUT),
         ),
-        Verdict.REFUSED,
+        PrecheckVerdict.REFUSED,
         M("Read its log on {host}; check that the broker is up: tapeline doctor", host=drive.host),
     )
 
@@ -216,7 +218,7 @@ def _at_the_drive(
 ) -> Iterator[Finding]:
     wrong_clock = said(answer["clock"])
     if wrong_clock:
-        yield Finding("clock", wrong_clock, Verdict.REFUSED, M("Set the clocks by NTP."))
+        yield Finding("clock", wrong_clock, PrecheckVerdict.REFUSED, M("Set the clocks by NTP."))
     else:
         yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
     yield from _sources(schedule, answer)
@@ -226,7 +228,7 @@ def _at_the_drive(
         yield Finding(
             "drive",
             error,
-            Verdict.REFUSED,
+            PrecheckVerdict.REFUSED,
             M("See to the drive: tapeline doctor, on {host}", host=drive.host),
         )
         return
@@ -237,7 +239,7 @@ def _at_the_drive(
         yield Finding(
             "drive",
             no_format,
-            Verdict.REFUSED,
+            PrecheckVerdict.REFUSED,
             M("See to the drive: tapeline doctor, on {host}", host=drive.host),
         )
     yield from of_the_tape(session, schedule, answer["medium"], moment)
@@ -247,7 +249,7 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
     """A missing one is a warning of the backup, as long as there is another to back up."""
     # A worker of the previous version does not report it.
     refused = answer.get("no_source")
-    verdict = Verdict.REFUSED if refused else Verdict.WARNING
+    verdict = PrecheckVerdict.REFUSED if refused else PrecheckVerdict.WARNING
     remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
     found = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
     for problem in found:
@@ -266,12 +268,12 @@ def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -
         yield Finding(
             "sources",
             M("Nothing is mounted at {points}, where must_be_mounted asks for it.", points=point),
-            Verdict.REFUSED,
+            PrecheckVerdict.REFUSED,
             M("Mount it."),
         )
     for doubt in held_to.before(seen):
         remedy = M("A run would be held. Put the sources right, or accept them then.")
-        yield Finding("sources", doubt.message, Verdict.WAIT, remedy)
+        yield Finding("sources", doubt.message, PrecheckVerdict.WAIT, remedy)
 
 
 def of_the_tape(
@@ -298,7 +300,7 @@ def of_the_tape(
         yield Finding(
             "tape",
             M("There is no tape in drive {drive}.", drive=schedule.drive),
-            Verdict.WAIT,
+            PrecheckVerdict.WAIT,
             _change(session, schedule, medium, moment),
         )
     elif medium["state"] == "unreadable" and schedule.unreadable_label == "continue":
@@ -308,11 +310,11 @@ def of_the_tape(
                 "The label cannot be read. As unreadable_label is continue, a run looks once more before it"
                 " formats, and stops if it cannot be read then."
             ),
-            Verdict.WAIT,
+            PrecheckVerdict.WAIT,
             _change(session, schedule, medium, moment),
         )
     else:
-        yield Finding("tape", found.wrong, Verdict.WAIT, _change(session, schedule, medium, moment))
+        yield Finding("tape", found.wrong, PrecheckVerdict.WAIT, _change(session, schedule, medium, moment))
 
 
 def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, found: Outlook) -> Message:
@@ -336,14 +338,14 @@ def _erased_of(lost: Sequence[str]) -> Finding:
             count=len(lost),
             sets=", ".join(lost),
         ),
-        Verdict.WARNING,
+        PrecheckVerdict.WARNING,
     )
 
 
 def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime) -> Finding:
     doubt = room_doubt(session, schedule, medium, moment)
     if doubt is not None:
-        return Finding("room", doubt, Verdict.WARNING, M("Have another tape ready for it."))
+        return Finding("room", doubt, PrecheckVerdict.WARNING, M("Have another tape ready for it."))
     expected = forecast.bytes_on_tape(session, schedule.template_id, schedule.template.type)
     if expected is None:
         return Finding("room", M("There is no earlier backup to judge the room by."))

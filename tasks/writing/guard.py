@@ -16,7 +16,7 @@ from db.models import BackupSet, ChainRun, ScheduledTask
 from db.runs import lookup
 from policy import encryption, guard, sources
 from policy.errors import TapelineError
-from policy.guard import Doubt, Limits
+from policy.guard import Doubt, GuardLimits
 from policy.message import M
 from policy.sources import Source, Survey
 from tape.programs.aside import Wait
@@ -36,7 +36,7 @@ class Standard:
 
     sources: tuple[str, ...]
     rules: str
-    limits: Limits
+    limits: GuardLimits
     demanded: tuple[str, ...]
     """Folders where a file system must be mounted."""
     surveys: list[Survey]
@@ -87,7 +87,7 @@ def _standard(
         sources=tuple(asked["sources"]),
         rules=rules,
         # From the template as it is now: widen a limit that was too narrow there, and retry the run.
-        limits=Limits.parse(schedule.template.guard),
+        limits=GuardLimits.parse(schedule.template.guard),
         demanded=tuple(schedule.template.must_be_mounted),
         surveys=sources.norm(doubts.past(session, schedule.template_id), rules),
         accepted=accepted,

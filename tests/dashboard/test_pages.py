@@ -23,7 +23,7 @@ from db import doubts
 from db.admin import holds
 from db.models import BackupArchive, BackupSet
 from db.runs import transitions
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M
 from policy.tapes.facts import SetState
 from tests.dashboard import seeds
@@ -145,7 +145,7 @@ def test_a_held_run_is_accepted_from_its_page(site: Site) -> None:
     """The figures and names are there, escaped; it asks once, with a reason; an old question is refused."""
     system = site.system
     run_id = int(site.press("/schedules/monthly/run").url.rsplit("/", 1)[1])
-    doubt = Doubt(Rule.DELETED, "/data", M("Of {count} files.", count="<b>"), 50.0, ("/data/<a>",))
+    doubt = Doubt(GuardRule.DELETED, "/data", M("Of {count} files.", count="<b>"), 50.0, ("/data/<a>",))
     system.ask(lambda s: doubts.hold(s, transitions.get(s, run_id, lock=True), [doubt], timedelta(days=1)))
     page = site.get(f"/runs/{run_id}")
     assert "Of &lt;b&gt; files. First: /data/&lt;a&gt;" in page

@@ -20,15 +20,15 @@ from db.states import ACTIVE, BackupType, RunState, Step
 from db.tapes import drives
 from db.tapes.facts import Shelf
 from notify.facts import Facts
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M
 from policy.sources import Source, Survey
 from policy.tapes.facts import SetState
 from tests.integration.test_run_backup_rules import a_run, a_set, row_of, this_months
 
 WEEK = timedelta(days=7)
-FEWER = Doubt(Rule.FEWER_FILES, "/data", M("Half of it is gone."), 60.0, ("/data/a", "/data/b"))
-EMPTY = Doubt(Rule.EMPTY, "/other", M("It is empty."), 100.0)
+FEWER = Doubt(GuardRule.FEWER_FILES, "/data", M("Half of it is gone."), 60.0, ("/data/a", "/data/b"))
+EMPTY = Doubt(GuardRule.EMPTY, "/other", M("It is empty."), 100.0)
 
 
 def held(session: Session, *found: Doubt) -> ChainRun:

@@ -18,7 +18,7 @@ from db.runs import admission, starting, steps, transitions
 from db.runs.steps import Claim
 from db.states import RunState, Step, StepState
 from db.tapes import drives
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M, Message
 from tasks import chain
 from tasks.periodic import recover
@@ -358,7 +358,7 @@ def test_who_waits_too_long_fails(
     with database.transaction() as session:
         found = transitions.get(session, run.id)
         found.state = state
-        found.doubts = [Doubt(Rule.EMPTY, "/data", M("It is empty."), 100.0).to_json()]
+        found.doubts = [Doubt(GuardRule.EMPTY, "/data", M("It is empty."), 100.0).to_json()]
     recover.recover()
     assert of(database, run)[0] is state
     with database.transaction() as session:

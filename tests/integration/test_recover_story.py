@@ -17,7 +17,7 @@ from db.models import ChainRun, ChainStep, Drive, Notification, RunEvent, now
 from db.runs import admission, starting, steps, transitions
 from db.states import RunState, Step, StepState
 from db.tapes import drives
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M, Message
 from tasks import chain
 from tasks.periodic import recover
@@ -378,7 +378,7 @@ def test_who_waits_without_an_end_waits(database: Database, sent: list[Any]) -> 
     assert sent[-1] == ("tapeline.deliver", run.id)
 
 
-DOUBT = Doubt(Rule.EMPTY, "/data", M("It is empty."), 100.0).to_json()
+DOUBT = Doubt(GuardRule.EMPTY, "/data", M("It is empty."), 100.0).to_json()
 
 
 def held_run(database: Database) -> ChainRun:

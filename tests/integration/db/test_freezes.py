@@ -23,7 +23,7 @@ from db.states import RunState
 from db.tapes import permits
 from notify.facts import Facts
 from policy.errors import UsageError
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M
 from policy.tapes.permit import Denial
 from tasks.drive.tape_rules import local_now, policy_of, refusal_of_all
@@ -31,7 +31,7 @@ from tests.integration.test_permits import ALLOWED
 from tests.integration.test_run_backup_rules import a_run
 
 BLANK = {"state": "blank", "label": None, "empty": None, "medium_serial": "M1"}
-ENCRYPTED = Doubt(Rule.ENCRYPTED, "/data", M("It looks so."))
+ENCRYPTED = Doubt(GuardRule.ENCRYPTED, "/data", M("It looks so."))
 
 
 def denials(session: Session, run: Any) -> tuple[Denial, ...]:
@@ -114,7 +114,7 @@ def test_the_guard_freezes_once_for_a_run(database: Database) -> None:
     with database.transaction() as session:
         run = a_run(session)
         doubts.hold(
-            session, run, [ENCRYPTED, Doubt(Rule.CHANGED, "/data", M("Much."), 90.0)], timedelta(days=1)
+            session, run, [ENCRYPTED, Doubt(GuardRule.CHANGED, "/data", M("Much."), 90.0)], timedelta(days=1)
         )
         [frozen] = freezes.standing(session)
         assert (frozen.name, frozen.frozen_by, frozen.run_id) == (f"run-{run.id}", None, run.id)

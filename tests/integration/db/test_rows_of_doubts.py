@@ -14,7 +14,7 @@ from db.errors import NotAllowed, NotFound
 from db.models import ChainRun, Freeze, now
 from db.states import BackupType, RunState, Step
 from policy.errors import TapelineError, UsageError
-from policy.guard import Doubt, Rule
+from policy.guard import Doubt, GuardRule
 from policy.message import M, Message
 from policy.sources import NORM, Source, Survey
 from policy.tapes.facts import SetState
@@ -22,9 +22,9 @@ from tests.integration.db.test_rows_of_runs import has, is_lately, story, text_o
 from tests.integration.test_run_backup_rules import a_run, a_set, row_of, this_months
 
 WEEK = timedelta(days=7)
-FEWER = Doubt(Rule.FEWER_FILES, "/data", M("Half of it is gone."), 60.0, ("/data/a",))
-EMPTY = Doubt(Rule.EMPTY, "/other", M("It is empty."), 100.0)
-ENCRYPTED = Doubt(Rule.ENCRYPTED, "/data", M("It looks so."))
+FEWER = Doubt(GuardRule.FEWER_FILES, "/data", M("Half of it is gone."), 60.0, ("/data/a",))
+EMPTY = Doubt(GuardRule.EMPTY, "/other", M("It is empty."), 100.0)
+ENCRYPTED = Doubt(GuardRule.ENCRYPTED, "/data", M("It looks so."))
 
 
 def words(error: TapelineError) -> tuple[str, str | None]:

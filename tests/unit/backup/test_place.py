@@ -14,7 +14,7 @@ from backup.source.counts import SAMPLES, Counts, looked_into
 from backup.source.dirlist import look
 from backup.source.place import innermost, looked, mounts
 from backup.source.scan import Found
-from policy.sources import Place
+from policy.sources import FileSystem
 
 TABLE = b"""\
 25 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
@@ -54,10 +54,10 @@ def test_what_tells_a_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(place, "MOUNTS", table)
     monkeypatch.setattr(place, "DISKS", disks)
     table.write_bytes(line % b"/dev/none")
-    assert place.place_of(b"/srv") == Place("ext4", None, "/")
-    assert place.place_of(b"/nas/a") == Place("nfs4", "nas:/x", "/nas")
+    assert place.place_of(b"/srv") == FileSystem("ext4", None, "/")
+    assert place.place_of(b"/nas/a") == FileSystem("nfs4", "nas:/x", "/nas")
     monkeypatch.setattr(place, "_identity", lambda mount: place._uuid(str(device)))
-    assert place.place_of(b"/srv") == Place("ext4", "1234-ABCD", "/")
+    assert place.place_of(b"/srv") == FileSystem("ext4", "1234-ABCD", "/")
     table.unlink()
     assert place.place_of(b"/").mount_point == "/"
 
@@ -78,7 +78,7 @@ def test_a_look(tmp_path: Path) -> None:
         (False, None),
     ]
     assert found[0].place.mount_point is not None
-    assert found[4].place == Place()
+    assert found[4].place == FileSystem()
 
 
 def surveyed(bench: Any, **changes: Any) -> Surveyed:

@@ -14,9 +14,9 @@ from policy.tapes.facts import (
     TapeFacts,
     TapePolicy,
 )
-from policy.times.calendar import Entry, Stock, play
+from policy.times.calendar import CalendarEntry, Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import Planned, Tape
+from policy.times.shelf import PlannedRun, Tape
 
 TB = 10**12
 
@@ -29,8 +29,8 @@ def run(
     days: int | None = 400,
     keep: int | None = None,
     kind: str = "full",
-) -> Planned:
-    return Planned(
+) -> PlannedRun:
+    return PlannedRun(
         at=datetime.fromisoformat(at).replace(tzinfo=UTC),
         schedule="monthly",
         schedule_type=ScheduleType.MONTHLY,
@@ -86,7 +86,7 @@ def with_newest(of: Tape, newest: str | None) -> Tape:
     return replace(of, facts=replace(of.facts, known=replace(known, sets=sets)))
 
 
-def brief(entry: Entry) -> tuple[str | None, str | None, bool, bool, tuple[str, ...]]:
+def brief(entry: CalendarEntry) -> tuple[str | None, str | None, bool, bool, tuple[str, ...]]:
     return entry.tape_id, entry.label, entry.insert, entry.format, entry.erases
 
 

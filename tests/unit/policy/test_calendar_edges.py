@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.tapes.facts import SetFacts, SetState
-from policy.times.calendar import Entry, Stock, play
+from policy.times.calendar import CalendarEntry, Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import Planned, Tape
+from policy.times.shelf import PlannedRun, Tape
 from tests.unit.policy.test_calendar import TB, brief, run, stock, tape
 
 KEPT_LONG = datetime(2028, 1, 1, tzinfo=UTC)
 
 
-def tapes(given: Stock, *runs: Planned) -> list[str | None]:
+def tapes(given: Stock, *runs: PlannedRun) -> list[str | None]:
     """The cartridge of each run; None: a blank one."""
     return [entry.tape_id for entry in play(given, runs)]
 
 
-def of_another(planned: Planned, **changes: Any) -> Planned:
+def of_another(planned: PlannedRun, **changes: Any) -> PlannedRun:
     return replace(planned, template_id=2, schedule="other", **changes)
 
 
@@ -39,7 +39,7 @@ def test_a_run_without_a_tape_is_told_whole() -> None:
     """An increment with no tape of its month: there is nothing to write on, and another has to come."""
     planned = run("2026-12-01", kind="incremental")
     [entry] = play(stock(tape("TP20261101", "2027-12-01"), newest="TP20261101-0"), [planned])
-    assert entry == Entry(planned, None, None, insert=True, format=False, erases=(), used_before=0)
+    assert entry == CalendarEntry(planned, None, None, insert=True, format=False, erases=(), used_before=0)
     assert entry.fits is None
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.message import M
 from policy.tapes.permit import Denial, decide
 from policy.tapes.verdict import Question
-from policy.times.clock import USUAL_QUIET, Mark, leap
+from policy.times.clock import USUAL_QUIET, LastSeen, leap
 from tests.random_tapes import questions
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -22,7 +22,7 @@ SPELLS = st.timedeltas(timedelta(), timedelta(days=4000))
 def test_a_leap_is_what_is_longer_than_any_spell_before(by: timedelta, longest: timedelta) -> None:
     """In either direction; and what is usual, or was confirmed once, is none."""
     is_leap = abs(by) > max(timedelta(days=35), longest)
-    assert (leap(NOW + by, Mark(NOW, longest)) is not None) is is_leap
+    assert (leap(NOW + by, LastSeen(NOW, longest)) is not None) is is_leap
 
 
 def test_without_a_mark_no_moment_is_known_to_be_right() -> None:

@@ -11,19 +11,19 @@ import pytest
 
 from policy import encryption
 from policy.encryption import MIN_BYTES, MIN_SAMPLES, is_noise
-from policy.guard import MIN_FILES, Limits, Planned, Rule
+from policy.guard import MIN_FILES, GuardLimits, GuardRule, PlannedSource
 
 NOISE = Random(1).randbytes(16 << 10)
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 400
-CHANGED = Planned("/a", 200, 0, 200, 0, 180, samples=(True,) * 40 + (False,) * 10)
-RENAMED = Planned(
+CHANGED = PlannedSource("/a", 200, 0, 200, 0, 180, samples=(True,) * 40 + (False,) * 10)
+RENAMED = PlannedSource(
     "/a", 200, 0, 200, 180, 0, new_suffix=(".locked", 180), deleted_suffixes=frozenset({".doc", ""})
 )
 
 
-def doubts(planned: Planned, limits: Limits | None = None, **changes: Any) -> int:
-    found = encryption.doubts(limits or Limits(), [replace(planned, **changes)])
-    assert all(doubt.rule is Rule.ENCRYPTED for doubt in found)
+def doubts(planned: PlannedSource, limits: GuardLimits | None = None, **changes: Any) -> int:
+    found = encryption.doubts(limits or GuardLimits(), [replace(planned, **changes)])
+    assert all(doubt.rule is GuardRule.ENCRYPTED for doubt in found)
     return len(found)
 
 
@@ -89,5 +89,5 @@ def test_files_that_were_renamed(changes: dict[str, Any], count: int) -> None:
 
 def test_a_limit_that_is_off_is_off() -> None:
     """Whoever has said that all may change, or go, is not asked about it."""
-    assert doubts(CHANGED, replace(Limits(), changed=None)) == 0
-    assert doubts(RENAMED, replace(Limits(), deleted=None)) == 0
+    assert doubts(CHANGED, replace(GuardLimits(), changed=None)) == 0
+    assert doubts(RENAMED, replace(GuardLimits(), deleted=None)) == 0

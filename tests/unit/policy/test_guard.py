@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy import guard
-from policy.guard import MIN_BYTES, MIN_FILES, WORSE, Doubt, Limits, Planned, Rule
+from policy.guard import MIN_BYTES, MIN_FILES, WORSE, Doubt, GuardLimits, GuardRule, PlannedSource
 from policy.message import M
-from policy.sources import NORM, Past, Place, Source, Survey, norm
+from policy.sources import NORM, FileSystem, Past, Source, Survey, norm
 
-HOME = Place("ext4", "uuid-1", "/mnt/files")
-ROOT = Place("ext4", "uuid-0", "/")
+HOME = FileSystem("ext4", "uuid-1", "/mnt/files")
+ROOT = FileSystem("ext4", "uuid-0", "/")
 WAS = Source("/mnt/files", place=HOME, first_level=100, files=200, bytes=200 << 20)
 EVERY_LIMIT = {"fewer_files": "off", "fewer_bytes": "off", "deleted": "off", "changed": "off"}
 
@@ -24,62 +24,62 @@ def survey(*sources: Source, rules: str = "r") -> Survey:
     return Survey(rules, sources)
 
 
-def look(*, limits: Limits | None = None, was: Source = WAS, **now: Any) -> list[Rule]:
+def look(*, limits: GuardLimits | None = None, was: Source = WAS, **now: Any) -> list[GuardRule]:
     seen = replace(was, files=None, bytes=None, **now)
-    return [doubt.rule for doubt in guard.before(limits or Limits(), [survey(was)], [seen])]
+    return [doubt.rule for doubt in guard.before(limits or GuardLimits(), [survey(was)], [seen])]
 
 
-def plan(*, limits: Limits | None = None, was: Source = WAS, **now: Any) -> list[Rule]:
-    planned = replace(Planned(was.path, 200, 200 << 20), **now)
-    return [doubt.rule for doubt in guard.after(limits or Limits(), [survey(was)], [planned])]
+def plan(*, limits: GuardLimits | None = None, was: Source = WAS, **now: Any) -> list[GuardRule]:
+    planned = replace(PlannedSource(was.path, 200, 200 << 20), **now)
+    return [doubt.rule for doubt in guard.after(limits or GuardLimits(), [survey(was)], [planned])]
 
 
-PLACES: list[tuple[dict[str, Any], list[Rule]]] = [
+PLACES: list[tuple[dict[str, Any], list[GuardRule]]] = [
     ({}, []),
-    ({"is_there": False, "place": Place(), "first_level": None}, [Rule.GONE]),
+    ({"is_there": False, "place": FileSystem(), "first_level": None}, [GuardRule.GONE]),
     # The mount is gone, and its folder is still there.
-    ({"place": ROOT, "first_level": 0}, [Rule.PLACE, Rule.EMPTY]),
-    ({"first_level": 0}, [Rule.EMPTY]),
-    ({"first_level": 49}, [Rule.FIRST_LEVEL]),
+    ({"place": ROOT, "first_level": 0}, [GuardRule.PLACE, GuardRule.EMPTY]),
+    ({"first_level": 0}, [GuardRule.EMPTY]),
+    ({"first_level": 49}, [GuardRule.FIRST_LEVEL]),
     ({"first_level": 50}, []),
     ({"first_level": 1000}, []),
     ({"first_level": None}, []),
-    ({"place": replace(HOME, kind="nfs4")}, [Rule.PLACE]),
-    ({"place": replace(HOME, id="uuid-2")}, [Rule.PLACE]),
-    ({"place": replace(HOME, mount_point="/mnt")}, [Rule.PLACE]),
+    ({"place": replace(HOME, kind="nfs4")}, [GuardRule.PLACE]),
+    ({"place": replace(HOME, id="uuid-2")}, [GuardRule.PLACE]),
+    ({"place": replace(HOME, mount_point="/mnt")}, [GuardRule.PLACE]),
     # What is not known is no difference.
-    ({"place": Place()}, []),
-    ({"place": Place(mount_point="/mnt/files")}, []),
+    ({"place": FileSystem()}, []),
+    ({"place": FileSystem(mount_point="/mnt/files")}, []),
 ]
 
 
 @pytest.mark.parametrize(("now", "rules"), PLACES)
-def test_a_first_look(now: dict[str, Any], rules: list[Rule]) -> None:
+def test_a_first_look(now: dict[str, Any], rules: list[GuardRule]) -> None:
     """What is held against a source before a tape is touched."""
     assert look(**now) == rules
 
 
-PLANS: list[tuple[dict[str, Any], list[Rule]]] = [
+PLANS: list[tuple[dict[str, Any], list[GuardRule]]] = [
     ({}, []),
-    ({"files": 0}, [Rule.EMPTY]),
-    ({"files": 99}, [Rule.FEWER_FILES]),
+    ({"files": 0}, [GuardRule.EMPTY]),
+    ({"files": 99}, [GuardRule.FEWER_FILES]),
     ({"files": 100}, []),
     ({"files": 10**6}, []),
-    ({"bytes": (100 << 20) - 1}, [Rule.FEWER_BYTES]),
+    ({"bytes": (100 << 20) - 1}, [GuardRule.FEWER_BYTES]),
     ({"bytes": 100 << 20}, []),
     ({"known": 200, "deleted": 60}, []),
-    ({"known": 200, "deleted": 61}, [Rule.DELETED]),
+    ({"known": 200, "deleted": 61}, [GuardRule.DELETED]),
     ({"known": 200, "changed": 120}, []),
-    ({"known": 200, "changed": 121}, [Rule.CHANGED]),
+    ({"known": 200, "changed": 121}, [GuardRule.CHANGED]),
     # Of a full backup nothing is known to be deleted or changed.
     ({"known": None, "deleted": 200, "changed": 200}, []),
-    ({"known": MIN_FILES, "deleted": MIN_FILES}, [Rule.DELETED]),
+    ({"known": MIN_FILES, "deleted": MIN_FILES}, [GuardRule.DELETED]),
     ({"known": MIN_FILES - 1, "deleted": MIN_FILES - 1, "changed": MIN_FILES - 1}, []),
 ]
 
 
 @pytest.mark.parametrize(("now", "rules"), PLANS)
-def test_a_plan(now: dict[str, Any], rules: list[Rule]) -> None:
+def test_a_plan(now: dict[str, Any], rules: list[GuardRule]) -> None:
     """What is held against a source before the first byte: at a limit is within it."""
     assert plan(**now) == rules
 
@@ -89,36 +89,39 @@ def test_of_few_no_share_is_judged() -> None:
     few = replace(WAS, first_level=MIN_FILES - 1, files=MIN_FILES - 1, bytes=MIN_BYTES - 1)
     enough = replace(WAS, first_level=MIN_FILES, files=MIN_FILES, bytes=MIN_BYTES)
     assert look(was=few, first_level=1) == plan(was=few, files=1, bytes=0) == []
-    assert (look(was=few, first_level=0), plan(was=few, files=0, bytes=0)) == ([Rule.EMPTY], [Rule.EMPTY])
-    assert look(was=enough, first_level=1) == [Rule.FIRST_LEVEL]
-    assert plan(was=enough, files=1, bytes=0) == [Rule.FEWER_FILES, Rule.FEWER_BYTES]
+    assert (look(was=few, first_level=0), plan(was=few, files=0, bytes=0)) == (
+        [GuardRule.EMPTY],
+        [GuardRule.EMPTY],
+    )
+    assert look(was=enough, first_level=1) == [GuardRule.FIRST_LEVEL]
+    assert plan(was=enough, files=1, bytes=0) == [GuardRule.FEWER_FILES, GuardRule.FEWER_BYTES]
 
 
 def test_each_limit_can_be_another_or_off() -> None:
     """As the template says; what it leaves out has its default."""
-    wide = Limits.parse({"fewer_files": "50.5%", "deleted": "31%"})
+    wide = GuardLimits.parse({"fewer_files": "50.5%", "deleted": "31%"})
     assert (wide.fewer_files, wide.deleted, wide.changed, wide.mount) == (50.5, 31.0, 60.0, True)
     assert plan(limits=wide, files=99) == plan(limits=wide, known=200, deleted=62) == []
-    assert plan(limits=wide, known=200, deleted=63) == [Rule.DELETED]
-    off = Limits.parse({**EVERY_LIMIT, "mount": False})
+    assert plan(limits=wide, known=200, deleted=63) == [GuardRule.DELETED]
+    off = GuardLimits.parse({**EVERY_LIMIT, "mount": False})
     assert {getattr(off, field.name) for field in fields(off)} == {None, False}
     assert plan(limits=off, files=0, bytes=0, known=200, deleted=200, changed=200) == []
     assert look(limits=off, place=ROOT, first_level=0) == []
-    assert look(limits=off, is_there=False) == [Rule.GONE]
+    assert look(limits=off, is_there=False) == [GuardRule.GONE]
 
 
 def test_what_holds_nothing() -> None:
     """A first run, another list of sources or excludes, and a source that was empty, was not there before, or
     of which nothing is known."""
     gone = [Source(WAS.path, is_there=False)]
-    empty = [Planned(WAS.path, 0, 0, 200, 200, 0)]
+    empty = [PlannedSource(WAS.path, 0, 0, 200, 200, 0)]
     for surveys in (
         [],
         [survey(replace(WAS, path="/other"))],
         [survey(replace(WAS, is_there=False, files=0, bytes=0))],
     ):
-        assert guard.before(Limits(), surveys, gone) == ()
-        assert guard.after(Limits(), surveys, [replace(empty[0], known=None)]) == ()
+        assert guard.before(GuardLimits(), surveys, gone) == ()
+        assert guard.after(GuardLimits(), surveys, [replace(empty[0], known=None)]) == ()
     was_empty = replace(WAS, first_level=0, files=0, bytes=0)
     assert look(was=was_empty) == plan(was=was_empty, files=0, bytes=0) == []
     unknown = replace(WAS, first_level=None, files=None, bytes=None)
@@ -133,45 +136,51 @@ def test_the_norm_is_the_median_of_the_last_sets() -> None:
     surveys = norm(past, "r")
     assert len(surveys) == NORM
     assert _held(surveys, 100) == []
-    assert _held(surveys, 99) == [Rule.FEWER_FILES]
+    assert _held(surveys, 99) == [GuardRule.FEWER_FILES]
     accepted = [past[0], Past(survey(replace(WAS, files=100)), True), *past[1:]]
     assert [each.sources[0].files for each in norm(accepted, "r")] == [10, 100]
-    assert _held([survey(replace(WAS, files=None)), *surveys], 99) == [Rule.FEWER_FILES]
+    assert _held([survey(replace(WAS, files=None)), *surveys], 99) == [GuardRule.FEWER_FILES]
 
 
 def test_a_set_that_had_nothing_is_no_measure() -> None:
     """After files were gone, accepted and are back, their number is the norm again; else it is not."""
     back = [survey(replace(WAS, files=files, bytes=files << 20)) for files in (200, 0, 0)]
-    assert _held(back, 99) == [Rule.FEWER_FILES]
-    assert _held(back[:2], 99) == [Rule.FEWER_FILES]
+    assert _held(back, 99) == [GuardRule.FEWER_FILES]
+    assert _held(back[:2], 99) == [GuardRule.FEWER_FILES]
     assert _held(back[1:] + back[:1], 0) == []
 
 
-def _held(surveys: list[Survey], files: int) -> list[Rule]:
-    return [doubt.rule for doubt in guard.after(Limits(), surveys, [Planned(WAS.path, files, 200 << 20)])]
+def _held(surveys: list[Survey], files: int) -> list[GuardRule]:
+    return [
+        doubt.rule
+        for doubt in guard.after(GuardLimits(), surveys, [PlannedSource(WAS.path, files, 200 << 20)])
+    ]
 
 
-def doubt(rule: Rule, share: float | None = 50.0, source: str = "/a") -> Doubt:
+def doubt(rule: GuardRule, share: float | None = 50.0, source: str = "/a") -> Doubt:
     return Doubt(rule, source, M("a doubt"), share)
 
 
 def test_what_an_acceptance_covers() -> None:
     """The same doubt, also a little worse, and what is found later for the same reason; nothing else."""
-    fewer = doubt(Rule.FEWER_FILES)
-    assert guard.open_doubts([fewer, doubt(Rule.FEWER_FILES, 50 + WORSE)], [fewer]) == ()
+    fewer = doubt(GuardRule.FEWER_FILES)
+    assert guard.open_doubts([fewer, doubt(GuardRule.FEWER_FILES, 50 + WORSE)], [fewer]) == ()
     for other in (
-        doubt(Rule.FEWER_FILES, 50.1 + WORSE),
-        doubt(Rule.FEWER_FILES, source="/b"),
-        doubt(Rule.CHANGED),
-        doubt(Rule.EMPTY),
-        doubt(Rule.PLACE, None),
+        doubt(GuardRule.FEWER_FILES, 50.1 + WORSE),
+        doubt(GuardRule.FEWER_FILES, source="/b"),
+        doubt(GuardRule.CHANGED),
+        doubt(GuardRule.EMPTY),
+        doubt(GuardRule.PLACE, None),
     ):
         assert guard.open_doubts([other], [fewer]) == (other,)
     assert (
-        guard.open_doubts([doubt(Rule.DELETED, 100), doubt(Rule.FEWER_FILES, 100)], [doubt(Rule.EMPTY)]) == ()
+        guard.open_doubts(
+            [doubt(GuardRule.DELETED, 100), doubt(GuardRule.FEWER_FILES, 100)], [doubt(GuardRule.EMPTY)]
+        )
+        == ()
     )
-    assert guard.open_doubts([doubt(Rule.CHANGED, 100)], [doubt(Rule.PLACE, None)]) == ()
-    assert guard.open_doubts([doubt(Rule.CHANGED, 100)], [doubt(Rule.EMPTY)]) != ()
+    assert guard.open_doubts([doubt(GuardRule.CHANGED, 100)], [doubt(GuardRule.PLACE, None)]) == ()
+    assert guard.open_doubts([doubt(GuardRule.CHANGED, 100)], [doubt(GuardRule.EMPTY)]) != ()
 
 
 numbers = st.integers(0, 10**6)
@@ -180,7 +189,7 @@ numbers = st.integers(0, 10**6)
 @given(st.integers(1, 10**6), numbers, numbers, st.floats(0, 100))
 def test_more_is_never_held_and_less_never_let_go(usual: int, files: int, fewer: int, limit: float) -> None:
     """What holds some files holds fewer of them; as many as usual, or more, hold nothing."""
-    limits = Limits(fewer_files=limit)
+    limits = GuardLimits(fewer_files=limit)
     was = replace(WAS, files=usual)
     assert plan(limits=limits, was=was, files=usual + files) == []
     if plan(limits=limits, was=was, files=files):
@@ -188,11 +197,11 @@ def test_more_is_never_held_and_less_never_let_go(usual: int, files: int, fewer:
 
 
 @given(
-    st.sampled_from(Rule),
+    st.sampled_from(GuardRule),
     st.one_of(st.none(), st.floats(0, 100)),
     st.lists(st.text(), max_size=3),
 )
-def test_a_doubt_is_kept_as_it_is(rule: Rule, share: float | None, names: list[str]) -> None:
+def test_a_doubt_is_kept_as_it_is(rule: GuardRule, share: float | None, names: list[str]) -> None:
     """A doubt survives the database, and covers itself."""
     one = Doubt(rule, "/a", M("{a}", a="b"), share, tuple(names))
     assert Doubt.from_json(one.to_json()) == one
@@ -208,7 +217,7 @@ def test_a_survey_is_kept_as_it_is() -> None:
 def test_what_must_be_mounted_on_windows() -> None:
     """Paths as an operator writes them there, mount points as the engine does."""
     for point, unmet in (("/D:", False), ("/D:/data", False), ("/C:", True), (None, True)):
-        seen = [Source("D:\\data\\files", place=Place(mount_point=point))]
+        seen = [Source("D:\\data\\files", place=FileSystem(mount_point=point))]
         assert bool(guard.not_mounted(["D:\\"], seen)) is unmet
 
 
@@ -219,12 +228,12 @@ def test_what_must_be_mounted_on_windows() -> None:
         ("/mnt/files/", HOME, False),
         ("/mnt", HOME, False),
         ("/mnt/files", ROOT, True),
-        ("/mnt/files", Place(), True),
+        ("/mnt/files", FileSystem(), True),
         ("/mnt/files", replace(HOME, mount_point="/mnt/files2"), True),
         ("/mnt/other", ROOT, False),
     ],
 )
-def test_what_must_be_mounted(demanded: str, place: Place, unmet: bool) -> None:
+def test_what_must_be_mounted(demanded: str, place: FileSystem, unmet: bool) -> None:
     """Each source at or below such a folder lies on a file system that is mounted there, or deeper."""
     seen = [Source("/mnt/files", place=place), Source("/srv", place=ROOT)]
     assert bool(guard.not_mounted([demanded], seen)) is unmet

@@ -24,7 +24,7 @@ from policy.tapes.facts import (
     TapePolicy,
 )
 from policy.tapes.permit import Denial, FormatFacts, decide
-from policy.times.clock import Mark, leap
+from policy.times.clock import LastSeen, leap
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 FROZEN = M(
@@ -162,7 +162,7 @@ DENIED = [
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.UNKNOWN), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.RETIRED), {}),
     (Denial.BAD_STATE, tape(stored(), cartridge=CartridgeState.ERROR), {}),
-    (Denial.CLOCK, BLANK, {"clock_doubt": leap(NOW, Mark(NOW - timedelta(days=400)))}),
+    (Denial.CLOCK, BLANK, {"clock_doubt": leap(NOW, LastSeen(NOW - timedelta(days=400)))}),
     (Denial.CLOCK, tape(stored()), {"clock_doubt": leap(NOW, None)}),
     (Denial.FROZEN, BLANK, {"frozen": FROZEN}),
     (Denial.FROZEN, tape(stored()), {"frozen": FROZEN}),

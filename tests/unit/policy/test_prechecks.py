@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.finding import Finding, Verdict, exit_code
+from policy.finding import Finding, PrecheckVerdict, exit_code
 from policy.message import M
 from policy.tapes import room
 from policy.times import clock, reminder
@@ -92,12 +92,12 @@ def test_a_reminder_is_open_when_it_is_due(ahead: timedelta) -> None:
     ("verdicts", "code"),
     [
         ([], 0),
-        ([Verdict.OK, Verdict.WARNING], 0),
-        ([Verdict.OK, Verdict.WAIT], 4),
-        ([Verdict.WAIT, Verdict.REFUSED], 1),
-        ([Verdict.REFUSED, Verdict.OK], 1),
+        ([PrecheckVerdict.OK, PrecheckVerdict.WARNING], 0),
+        ([PrecheckVerdict.OK, PrecheckVerdict.WAIT], 4),
+        ([PrecheckVerdict.WAIT, PrecheckVerdict.REFUSED], 1),
+        ([PrecheckVerdict.REFUSED, PrecheckVerdict.OK], 1),
     ],
 )
-def test_a_run_goes_ahead_only_if_nothing_is_against_it(verdicts: list[Verdict], code: int) -> None:
+def test_a_run_goes_ahead_only_if_nothing_is_against_it(verdicts: list[PrecheckVerdict], code: int) -> None:
     """Exit code 4 means that another tape is all that is missing."""
     assert exit_code(Finding("x", M("Correct it."), verdict) for verdict in verdicts) == code

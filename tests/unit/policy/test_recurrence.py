@@ -15,7 +15,7 @@ from policy.schedule import table, when
 from policy.times.period import ScheduleType
 from policy.times.recurrence import (
     COUNTED,
-    Rule,
+    Recurrence,
     latest,
     occurrences,
     overdue,
@@ -47,7 +47,7 @@ CONFIGS = st.one_of(
 )
 
 
-def rule(kind: str, zone: str, **config: Any) -> Rule:
+def rule(kind: str, zone: str, **config: Any) -> Recurrence:
     return when.rule(ScheduleType(kind), config, zone)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from policy import health, paths, units
 from policy.errors import TapelineError, UsageError
-from policy.finding import Finding, Verdict, exit_code
+from policy.finding import Finding, PrecheckVerdict, exit_code
 from policy.message import M
 from policy.schedule import file
 from policy.tapes import label, room
@@ -79,7 +79,7 @@ def test_a_target_on_the_drives_host() -> None:
     assert paths.on_the_drives_host(Path("restored")) == str(Path.cwd() / "restored")
 
 
-LIMITS = health.Limits(loads=100, written_tb=1.5, write_errors=2, read_errors=3)
+LIMITS = health.HealthLimits(loads=100, written_tb=1.5, write_errors=2, read_errors=3)
 WORN = {"loads": 100, "written_bytes": 15 * 10**11, "write_errors": 2, "read_errors": 3}
 
 
@@ -100,11 +100,11 @@ def test_wear_is_told_from_its_limit_on() -> None:
 def test_what_is_not_counted_or_has_no_limit_is_not_warned_of(name: str) -> None:
     """Each by itself."""
     alone = {"written_bytes": "written_tb"}.get(name, name)
-    one = health.Limits(**{alone: getattr(LIMITS, alone)})
+    one = health.HealthLimits(**{alone: getattr(LIMITS, alone)})
     assert len([*health.wear("TP1", WORN, one)]) == 1
     assert len([*health.wear("TP1", {**WORN, name: None}, LIMITS)]) == 3
     assert len([*health.wear("TP1", {key: WORN[key] for key in WORN if key != name}, LIMITS)]) == 3
-    assert not [*health.wear("TP1", WORN, health.Limits())]
+    assert not [*health.wear("TP1", WORN, health.HealthLimits())]
 
 
 def test_alerts_of_the_drive_are_passed_on() -> None:
@@ -131,13 +131,13 @@ def test_a_tape_is_nearly_full_beyond_its_limit(used: int, nearly: bool) -> None
 ])  # fmt: skip
 def test_what_findings_mean_together(verdicts: str, code: int) -> None:
     """A script goes by it: the worst decides."""
-    found = [Finding("x", M("y"), Verdict(each)) for each in verdicts.split()]
+    found = [Finding("x", M("y"), PrecheckVerdict(each)) for each in verdicts.split()]
     assert exit_code(found) == code
 
 
 def test_a_finding_for_scripts() -> None:
     """Its texts are in English."""
-    found = Finding("tape", M("It is {what}.", what="full"), Verdict.WAIT, M("Change it."))
+    found = Finding("tape", M("It is {what}.", what="full"), PrecheckVerdict.WAIT, M("Change it."))
     expected = {"check": "tape", "verdict": "wait", "detail": "It is full.", "remedy": "Change it."}
     assert found.to_json() == expected
     assert Finding("tape", M("x")).to_json() == {
@@ -217,8 +217,8 @@ def test_a_skipped_time_stands_for_the_first_moment_after_the_gap(zone: str, day
 
 def test_what_is_due_at_its_very_moment_is_over_after_it() -> None:
     """Once, and not again."""
-    assert recurrence.Once(NOW).after(NOW) is None
-    assert recurrence.Once(NOW).after(NOW - SECOND) == NOW
+    assert recurrence.OneMoment(NOW).after(NOW) is None
+    assert recurrence.OneMoment(NOW).after(NOW - SECOND) == NOW
 
 
 @pytest.mark.parametrize("far_away", ["Pacific/Kiritimati"], indirect=True)
@@ -248,7 +248,7 @@ def test_a_day_that_is_today_counts() -> None:
 @pytest.mark.usefixtures("far_away")
 def test_an_expression_is_due_in_utc() -> None:
     """On a host of another zone."""
-    due = recurrence.Cron("30 2 * * *", ZoneInfo("Europe/Berlin")).after(NOW)
+    due = recurrence.CronExpression("30 2 * * *", ZoneInfo("Europe/Berlin")).after(NOW)
     assert due is not None
     assert (due, due.tzinfo) == (datetime(2026, 11, 25, 1, 30, tzinfo=UTC), UTC)
 
@@ -271,7 +271,7 @@ def test_whatever_appends_appends_with_all_of_it() -> None:
 class Counted:
     """A rule that is asked no more often than is needed."""
 
-    def __init__(self, rule: recurrence.Rule) -> None:
+    def __init__(self, rule: recurrence.Recurrence) -> None:
         self.rule = rule
         self.asked = 0
 
@@ -282,7 +282,7 @@ class Counted:
 
 def test_the_latest_occurrence_is_found_from_the_end() -> None:
     """A year of minutes is not walked through; missed ones are counted up to a thousand."""
-    rule = Counted(recurrence.Interval(MINUTE, NOW - timedelta(days=365)))
+    rule = Counted(recurrence.FixedInterval(MINUTE, NOW - timedelta(days=365)))
     assert recurrence.latest(rule, NOW - timedelta(days=365), NOW) == NOW
     assert rule.asked < 10
     found = recurrence.overdue(rule, NOW - timedelta(days=365), NOW)

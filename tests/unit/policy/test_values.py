@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from policy.message import M
 from policy.schedule import values
-from policy.schedule.values import Kind, Wrong
+from policy.schedule.values import ValueKind, WrongValue
 from policy.times.days import WORKDAYS, DayOfMonth
 
 REMEDY = M("Write it another way.")
@@ -21,7 +21,7 @@ SUNDAY = frozenset({6})
 
 # A kind is made in the test, so that what makes it is tested, too: its maker, values with what is read of
 # them, values that are refused, and a part of the remedy.
-KINDS: dict[str, tuple[Callable[[], Kind], list[tuple[Any, Any]], list[Any], str]] = {
+KINDS: dict[str, tuple[Callable[[], ValueKind], list[tuple[Any, Any]], list[Any], str]] = {
     "text": (
         lambda: values.text("a|bc", REMEDY),
         [("a", "a"), ("bc", "bc")],
@@ -137,7 +137,7 @@ def test_what_a_kind_refuses(name: str) -> None:
     make, _, refused, remedy = KINDS[name]
     kind = make()
     for value in refused:
-        with pytest.raises(Wrong) as caught:
+        with pytest.raises(WrongValue) as caught:
             kind.read(value)
         assert remedy in str(caught.value.remedy)
         # Where lines end is another matter in JSON Schema.
@@ -148,7 +148,7 @@ def test_what_a_kind_refuses(name: str) -> None:
 @pytest.mark.parametrize("seconds", ["59m", "3599s", "366d1s", "367d"])
 def test_a_duration_has_its_bounds(seconds: str) -> None:
     """They are included, as the table above has it; what is beyond is not."""
-    with pytest.raises(Wrong, match="Write a length"):
+    with pytest.raises(WrongValue, match="Write a length"):
         values.duration(HOUR).read(seconds)
 
 
@@ -158,9 +158,9 @@ def test_a_duration_has_its_bounds(seconds: str) -> None:
     (values.MOMENT, datetime(2026, 12, 24, 18, 0, 0, 5, tzinfo=UTC)), (values.CLOCK, time(2, 30, 0, 5)),
     (values.CLOCK, time(2, 30, tzinfo=UTC)), (values.MOMENT, date(2026, 12, 24)),
 ])  # fmt: skip
-def test_what_only_the_reader_knows_to_be_wrong(kind: Kind, value: Any) -> None:
+def test_what_only_the_reader_knows_to_be_wrong(kind: ValueKind, value: Any) -> None:
     """Dates, times and expressions that have the form, and are none."""
-    with pytest.raises(Wrong, match="Write "):
+    with pytest.raises(WrongValue, match="Write "):
         kind.read(value)
 
 
@@ -191,7 +191,7 @@ def test_times_as_toml_has_them() -> None:
     (values.DAY_OF_MONTH, DayOfMonth(3, SUNDAY), "fourth sunday"),
     (values.CRON, "30 2 * * 1", "30 2 * * 1"),
 ])  # fmt: skip
-def test_how_a_value_is_shown(kind: Kind, value: Any, shown: Any) -> None:
+def test_how_a_value_is_shown(kind: ValueKind, value: Any, shown: Any) -> None:
     """As an operator would write it."""
     assert kind.show(value) == shown
 

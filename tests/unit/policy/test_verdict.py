@@ -21,7 +21,7 @@ from policy.tapes.permit import FormatFacts, decide
 from policy.tapes.verdict import Answer, Objection, Question
 from policy.times.calendar import Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import Planned, Tape
+from policy.times.shelf import PlannedRun, Tape
 from tests.random_tapes import EXPIRED, NOW, OLD, RUN, questions
 
 EXPIRED_SET = SetFacts("S1", 1, 5, "full", SetState.COMPLETE, "2024-10", OLD, EXPIRED)
@@ -69,7 +69,9 @@ def test_the_calendar_takes_a_tape_that_the_run_would_take(question: Question) -
         newest={1: "S0"},
     )
     kind = "full" if question.begins else "incremental"
-    run = Planned(NOW, "daily", ScheduleType.MONTHLY, "UTC", "tape0", facts.policy, 1, None, None, kind, None)
+    run = PlannedRun(
+        NOW, "daily", ScheduleType.MONTHLY, "UTC", "tape0", facts.policy, 1, None, None, kind, None
+    )
     [entry] = play(stock, [run])
     found = verdict.judge(asked)
     assert entry.insert is (found.answer is Answer.REFUSE)
