@@ -43,12 +43,14 @@ def compare_trees(source: Path, restored: Path, *, left_out: Collection[str] = (
     """
     names = frozenset(left_out)
     here, there = _tree(_path(source), names), _tree(_path(restored), names)
-    found = [_only(path, "missing") for path in here.keys() - there.keys()]
-    found += [_only(path, "extra") for path in there.keys() - here.keys()]
+    differences = [_only(path, "missing") for path in here.keys() - there.keys()]
+    differences += [_only(path, "extra") for path in there.keys() - here.keys()]
     for path in here.keys() & there.keys():
-        found += _differences(path, (_join(source, path), here[path]), (_join(restored, path), there[path]))
-    found += _link_differences(here, there)
-    return sorted(found, key=lambda difference: (difference.path, difference.what))
+        differences += _differences(
+            path, (_join(source, path), here[path]), (_join(restored, path), there[path])
+        )
+    differences += _link_differences(here, there)
+    return sorted(differences, key=lambda difference: (difference.path, difference.what))
 
 
 Side = tuple[bytes, os.stat_result]
@@ -93,17 +95,17 @@ def _has_no_place(mode: int) -> bool:
     return stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
 
 
-def _differences(path: bytes, expected: Side, found: Side) -> Iterator[Difference]:
-    kinds = stat.S_IFMT(expected[1].st_mode), stat.S_IFMT(found[1].st_mode)
+def _differences(path: bytes, expected: Side, actual: Side) -> Iterator[Difference]:
+    kinds = stat.S_IFMT(expected[1].st_mode), stat.S_IFMT(actual[1].st_mode)
     if kinds[0] != kinds[1]:
         yield Difference(shown(path), "type", oct(kinds[0]), oct(kinds[1]))
         return
-    facts, others = _facts(*expected), _facts(*found)
+    facts, others = _facts(*expected), _facts(*actual)
     if facts["mtime"] != others["mtime"]:
-        facts["mtime"] = str(_as_held(os.path.dirname(found[0]), expected[1].st_mtime_ns))  # noqa: PTH120 - bytes
+        facts["mtime"] = str(_as_held(os.path.dirname(actual[0]), expected[1].st_mtime_ns))  # noqa: PTH120 - bytes
     yield from _told(path, facts, others)
-    if stat.S_ISREG(kinds[0]) and expected[1].st_size == found[1].st_size:
-        at = _first_difference(expected[0], found[0])
+    if stat.S_ISREG(kinds[0]) and expected[1].st_size == actual[1].st_size:
+        at = _first_difference(expected[0], actual[0])
         if at is not None:
             yield Difference(shown(path), "content", "the same bytes", f"another byte after {at}")
 
@@ -116,10 +118,10 @@ def _as_held(folder: bytes, mtime_ns: int) -> int:
     return mtime_ns
 
 
-def _told(path: bytes, expected: dict[str, str], found: dict[str, str]) -> Iterator[Difference]:
+def _told(path: bytes, expected: dict[str, str], actual: dict[str, str]) -> Iterator[Difference]:
     for what, value in expected.items():
-        if found[what] != value:
-            yield Difference(shown(path), what, value, found[what])
+        if actual[what] != value:
+            yield Difference(shown(path), what, value, actual[what])
 
 
 def _facts(path: bytes, status: os.stat_result) -> dict[str, str]:
@@ -151,10 +153,10 @@ def _holes(path: bytes, status: os.stat_result) -> str:
         os.close(fd)
 
 
-def _first_difference(expected: bytes, found: bytes) -> int | None:
+def _first_difference(expected: bytes, actual: bytes) -> int | None:
     """How many bytes of two files of the same size are known to be the same; None: all."""
     at = 0
-    with open(reach.opened(expected), "rb") as one, open(reach.opened(found), "rb") as other:  # noqa: PTH123 - by descriptor
+    with open(reach.opened(expected), "rb") as one, open(reach.opened(actual), "rb") as other:  # noqa: PTH123 - by descriptor
         while block := one.read(BLOCK):
             if block != other.read(len(block)):
                 return at
@@ -165,9 +167,9 @@ def _first_difference(expected: bytes, found: bytes) -> int | None:
 def _link_differences(
     here: dict[bytes, os.stat_result], there: dict[bytes, os.stat_result]
 ) -> Iterator[Difference]:
-    expected, found = _groups(here), _groups(there)
-    for path in (expected.keys() | found.keys()) & here.keys() & there.keys():
-        one, other = expected.get(path, "alone"), found.get(path, "alone")
+    expected, actual = _groups(here), _groups(there)
+    for path in (expected.keys() | actual.keys()) & here.keys() & there.keys():
+        one, other = expected.get(path, "alone"), actual.get(path, "alone")
         if one != other:
             yield Difference(shown(path), "links", one, other)
 

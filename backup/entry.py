@@ -162,21 +162,21 @@ def line_tail(place: tuple[int, ...]) -> bytes:
 
 
 def _optional(entry: Entry) -> str:
-    found = "" if entry.target is None else f'"target":{_name(entry.target)},'
+    fields = "" if entry.target is None else f'"target":{_name(entry.target)},'
     if entry.xattrs:
         values = [[name_to_json(name), base64.b64encode(value).decode()] for name, value in entry.xattrs]
-        found += f'"xattrs":{_encode(values)},'
+        fields += f'"xattrs":{_encode(values)},'
     if entry.sparse:
-        found += '"sparse":true,'
+        fields += '"sparse":true,'
     if entry.partial:
-        found += '"partial":true,'
+        fields += '"partial":true,'
     if entry.part is not None:
-        found += f'"part":{_encode(entry.part)},'
+        fields += f'"part":{_encode(entry.part)},'
     if entry.pieces:
-        found += f'"pieces":{entry.pieces},'
+        fields += f'"pieces":{entry.pieces},'
     if entry.blake3 is not None:
-        found += f'"blake3":"{entry.blake3.hex()}",'
-    return found
+        fields += f'"blake3":"{entry.blake3.hex()}",'
+    return fields
 
 
 def _name(name: str) -> str:

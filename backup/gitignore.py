@@ -53,8 +53,8 @@ class Patterns:
     """Patterns, in their order."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
-        found = (parsed(line) for line in lines)
-        self._last_first = [pattern for pattern in found if pattern is not None][::-1]
+        patterns = (parsed(line) for line in lines)
+        self._last_first = [pattern for pattern in patterns if pattern is not None][::-1]
 
     def leave_out(self, path: bytes, *, is_folder: bool) -> bool:
         """Whether they exclude this path, given from the root without a leading ``/``."""
@@ -149,10 +149,10 @@ def _bracket(glob: bytes, at: int) -> tuple[bytes, int] | None:
     members: set[int] = set()
     before, is_first = 0, True
     while is_first or glob[at : at + 1] != b"]":
-        found = _member(glob, at, before)
-        if found is None:
+        member = _member(glob, at, before)
+        if member is None:
             return None
-        more, before, at = found
+        more, before, at = member
         members |= more
         is_first = False
     if negated:

@@ -49,8 +49,8 @@ class Excludes:
 def check_patterns(patterns: Iterable[str]) -> None:
     """Raises BadRequest that names the first pattern that git would ignore: it matches no name."""
     for pattern in patterns:
-        found = parsed(raw(pattern))
-        if found is not None and found.shape is None:
+        compiled = parsed(raw(pattern))
+        if compiled is not None and compiled.shape is None:
             raise BadRequest(
                 M("excludes: '{pattern}' is not a pattern.", pattern=ascii(pattern)[1:-1]),
                 M("Write it as in a .gitignore file, for example '*.tmp', '/cache/' or '!keep.tmp'."),

@@ -115,7 +115,7 @@ class Restoration:
     def _forget_what_is_gone(self) -> None:
         """The target may have been emptied since, or be another disk: only what is there now is counted."""
         for set_id, archive in self._restored.all_done():
-            there = all(self._is_there(found) for found in self._restored.of_archive(set_id, archive))
+            there = all(self._is_there(restored) for restored in self._restored.of_archive(set_id, archive))
             pieces = self._restored.pieces_of(set_id, archive)
             if not there or not all(assembly.is_there(self._target, piece) for piece in pieces):
                 self._restored.undo(set_id, archive)
@@ -123,13 +123,13 @@ class Restoration:
             if self._target.status(split(text(path))) is None:
                 self._restored.forget_folder(path)
 
-    def _is_there(self, found: There) -> bool:
-        now = self._target.status(tuple(found.path.split(b"/")))
-        if now is None or stat.S_IFMT(now.st_mode) != found.kind:
+    def _is_there(self, restored: There) -> bool:
+        now = self._target.status(tuple(restored.path.split(b"/")))
+        if now is None or stat.S_IFMT(now.st_mode) != restored.kind:
             return False
         # A disk that is mounted again may have rounded the time.
-        same_time = abs(now.st_mtime_ns - found.mtime_ns) <= ROUNDED_NS
-        return found.kind != stat.S_IFREG or (now.st_size == found.size and same_time)
+        same_time = abs(now.st_mtime_ns - restored.mtime_ns) <= ROUNDED_NS
+        return restored.kind != stat.S_IFREG or (now.st_size == restored.size and same_time)
 
     def take(self, volume: Volume, set_id: str, entries: Iterable[Entry], archive: int = 0) -> None:
         """Restore entries of one archive of a set, or of a whole set, in tape order."""

@@ -51,8 +51,8 @@ if sys.platform == "win32":
 
     def real(path: bytes) -> bytes:
         """The path without links. Raises OSError."""
-        found = os.path.realpath(native(path), strict=True)
-        return b"/" + found.removeprefix(b"\\\\?\\").replace(b"\\", b"/").rstrip(b"/")
+        resolved = os.path.realpath(native(path), strict=True)
+        return b"/" + resolved.removeprefix(b"\\\\?\\").replace(b"\\", b"/").rstrip(b"/")
 
     def read_into(fd: int, room: memoryview) -> int:
         """Read into a buffer; returns how many bytes. Raises OSError."""

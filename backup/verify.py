@@ -74,13 +74,13 @@ class Verification:
     def database(self) -> None:
         """The dump of the database, if the set has one on this volume."""
         try:
-            found = read_manifest(self._volume, self._set_id)
+            manifest = read_manifest(self._volume, self._set_id)
         except (SetUnreadable, TapeReadError):
             return  # ``documents`` reports that
-        if found.database is None:
+        if manifest.database is None:
             return
-        name = f"{self._folder}/{found.database.name}"
-        if not self._is_as_written(name, found.database.bytes, found.database.sha256):
+        name = f"{self._folder}/{manifest.database.name}"
+        if not self._is_as_written(name, manifest.database.bytes, manifest.database.sha256):
             self._damaged(name, DAMAGED)
 
     def archive(self, record: ArchiveRecord) -> None:

@@ -171,8 +171,8 @@ class _Writing:
         )
         plan = Plan(self._spool / "plan.zst")
         counts = Counts(sources)
-        found = counts.found(scan.walk(sources))
-        plan.write(self._changes(found, counts), self._links, self._journal.check)
+        scanned = counts.found(scan.walk(sources))
+        plan.write(self._changes(scanned, counts), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
         if self._request.before_first_byte is not None and self._request.resume is None:
             self._request.before_first_byte(surveyed(self._request, counts, self._eyes))
@@ -181,11 +181,11 @@ class _Writing:
         self._journal.planned(tally.files + plan.files, tally.size + plan.size - begun, scan.left_out)
         return plan
 
-    def _changes(self, found: Iterable[Found], counts: Counts) -> Iterable[Change]:
+    def _changes(self, scanned: Iterable[Found], counts: Counts) -> Iterable[Change]:
         if self._request.parent is None:
-            return (Change(path, status) for path, status in found if status is not None)
+            return (Change(path, status) for path, status in scanned if status is not None)
         after = None if self._resume.after is None else order(raw(self._resume.after))
-        return counts.changes(since(self._request.known, found, after))
+        return counts.changes(since(self._request.known, scanned, after))
 
     def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The mounted volume and the spool, which are never backed up."""

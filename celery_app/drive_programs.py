@@ -18,27 +18,29 @@ class ProgramMissing(TapelineError):
 
 def check_format(drive: str) -> None:
     """Check that the format program of a drive exists. Raises ProgramMissing."""
-    found = settings.load().drive(drive)
-    if isinstance(found, LtfsDriveSettings):
-        _on_the_path(found, ["mkltfs"])
-    elif isinstance(found, LtfsWindowsDriveSettings):
-        _in_the_folder(found, [found.commands.format])
+    drive_settings = settings.load().drive(drive)
+    if isinstance(drive_settings, LtfsDriveSettings):
+        _on_the_path(drive_settings, ["mkltfs"])
+    elif isinstance(drive_settings, LtfsWindowsDriveSettings):
+        _in_the_folder(drive_settings, [drive_settings.commands.format])
 
 
-def of(found: DriveSettings) -> dict[str, str]:
+def of(drive_settings: DriveSettings) -> dict[str, str]:
     """The path of each program that a drive needs. Raises ProgramMissing."""
-    if isinstance(found, LtfsDriveSettings):
+    if isinstance(drive_settings, LtfsDriveSettings):
         needed = [str(name) for name in get_args(LtfsProgram)]
-        return _on_the_path(found, [n for n in needed if found.backend == "sg" or not n.startswith("sg_")])
-    if isinstance(found, LtfsWindowsDriveSettings):
-        named = found.commands
+        return _on_the_path(
+            drive_settings, [n for n in needed if drive_settings.backend == "sg" or not n.startswith("sg_")]
+        )
+    if isinstance(drive_settings, LtfsWindowsDriveSettings):
+        named = drive_settings.commands
         words = [named.format, named.drives, named.load, named.eject, named.check]
-        return _in_the_folder(found, words)
+        return _in_the_folder(drive_settings, words)
     return {}
 
 
-def _on_the_path(found: LtfsDriveSettings, needed: Sequence[str]) -> dict[str, str]:
-    given = {str(name): path for name, path in found.programs.items()}
+def _on_the_path(drive_settings: LtfsDriveSettings, needed: Sequence[str]) -> dict[str, str]:
+    given = {str(name): path for name, path in drive_settings.programs.items()}
     paths = {name: shutil.which(given.get(name, name)) for name in needed}
     missing = [name for name, path in paths.items() if path is None]
     if missing:
@@ -49,12 +51,14 @@ def _on_the_path(found: LtfsDriveSettings, needed: Sequence[str]) -> dict[str, s
     return {name: path for name, path in paths.items() if path is not None}
 
 
-def _in_the_folder(found: LtfsWindowsDriveSettings, commands: Sequence[Sequence[str]]) -> dict[str, str]:
-    paths = {words[0]: found.tools / words[0] for words in commands}
+def _in_the_folder(
+    drive_settings: LtfsWindowsDriveSettings, commands: Sequence[Sequence[str]]
+) -> dict[str, str]:
+    paths = {words[0]: drive_settings.tools / words[0] for words in commands}
     missing = [name for name, path in paths.items() if not path.exists()]
     if missing:
         raise ProgramMissing(
-            M("Not in {folder}: {programs}.", folder=str(found.tools), programs=", ".join(missing)),
+            M("Not in {folder}: {programs}.", folder=str(drive_settings.tools), programs=", ".join(missing)),
             M("Set 'tools' to the folder of LtfsCmdFormat.exe."),
         )
     return {name: str(path) for name, path in paths.items()}

@@ -283,10 +283,10 @@ def feeder_of(
 ) -> tuple[str, AnyChangerSettings, int] | None:
     """The changer that feeds a drive: its name, its settings, and the drive's number in it; None: none
     does."""
-    found = (
+    feeders = (
         (name, each, number)
         for name, each in changers.items()
         for number, fed in each.drives.items()
         if fed == drive
     )
-    return next(found, None)
+    return next(feeders, None)

@@ -85,11 +85,11 @@ def queues(timeout: float = 1.5) -> dict[str, list[str]]:
         answers = app.control.inspect(timeout=timeout).active_queues() or {}
     except (OperationalError, OSError, RedisError) as error:
         raise _unavailable(error) from error
-    found: dict[str, list[str]] = {}
+    by_queue: dict[str, list[str]] = {}
     for node, consumed in sorted(answers.items()):
         for queue in consumed:
-            found.setdefault(queue["name"], []).append(node)
-    return found
+            by_queue.setdefault(queue["name"], []).append(node)
+    return by_queue
 
 
 def _unavailable(error: Exception) -> BrokerUnavailable:

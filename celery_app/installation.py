@@ -32,10 +32,10 @@ def _settings_of(process: psutil.Process) -> Mapping[str, Any]:
     files = [folder / named] if named else [folder / "tapeline.toml", HOST_FILE]
     file = next((file for file in files if file.is_file()), None)
     written = settings_file.read_toml(file) if file else {}
-    found = {name: environment.get(f"{PREFIX}{name.upper()}", written.get(name)) for name in _TELLING}
-    if found["state_dir"]:
-        found["state_dir"] = (folder / Path(found["state_dir"]).expanduser()).resolve()
-    return found
+    values = {name: environment.get(f"{PREFIX}{name.upper()}", written.get(name)) for name in _TELLING}
+    if values["state_dir"]:
+        values["state_dir"] = (folder / Path(values["state_dir"]).expanduser()).resolve()
+    return values
 
 
 _TELLING = ("broker_url", "state_dir")

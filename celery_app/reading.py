@@ -37,13 +37,13 @@ def enter(kind: str, database: Database | None = None) -> None:
 
 def of_this_process(name: str) -> Reading:
     """The settings that this process uses."""
-    found, source = settings.load(), settings.SOURCE
+    configured, source = settings.load(), settings.SOURCE
     return Reading(
         name=name,
         host=socket.gethostname(),
         file=str(source.file) if source.file else None,
         read_at=source.read_at,
-        channels=sorted(found.channels),
+        channels=sorted(configured.channels),
         behind=source.behind,
         problem=source.problem.to_json() if source.problem else None,
     )

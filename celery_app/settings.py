@@ -279,8 +279,8 @@ class Settings(BaseSettings):
 
     def drive_folder(self, name: str) -> Path:
         """The folder on this host for what belongs to a drive: its lock, its mount point."""
-        found = self.drive(name)
-        return found.path if isinstance(found, VirtualDriveSettings) else self.state_dir / "drives" / name
+        drive = self.drive(name)
+        return drive.path if isinstance(drive, VirtualDriveSettings) else self.state_dir / "drives" / name
 
     @property
     def drive_names(self) -> list[str]:

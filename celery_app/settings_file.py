@@ -89,11 +89,11 @@ class SettingsFile(Generic[S]):
         except TapelineError as error:
             self._now, self.problem = held, error.message
 
-    def _take(self, found: S) -> None:
+    def _take(self, loaded: S) -> None:
         first = self._first
         assert first is not None
-        self.behind = sorted(name for name in FIXED if getattr(found, name) != getattr(first, name))
-        self._now = found.model_copy(update={name: getattr(first, name) for name in FIXED})
+        self.behind = sorted(name for name in FIXED if getattr(loaded, name) != getattr(first, name))
+        self._now = loaded.model_copy(update={name: getattr(first, name) for name in FIXED})
 
     def _note(self, file: Path | None) -> None:
         self.file, self.read_at, self.problem = file and file.absolute(), datetime.now(UTC), None
@@ -104,10 +104,10 @@ def _stamp(file: Path | None) -> object:
     if file is None:
         return None
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError as error:
         return (str(file), error.errno)
-    return (str(file), found.st_mtime_ns, found.st_size, found.st_ino)
+    return (str(file), status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 class TomlFile(TomlConfigSettingsSource):

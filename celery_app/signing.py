@@ -10,17 +10,17 @@ from celery_app.settings import BadConfiguration
 from policy.message import M
 
 
-def install(app: Celery, found: SigningSettings | None) -> None:
+def install(app: Celery, signing: SigningSettings | None) -> None:
     """Have the application sign and check its messages, if the settings require it. Raises
     BadConfiguration."""
-    if found is None:
+    if signing is None:
         return
     try:
         app.setup_security(
             allowed_serializers=["json"],
-            key=str(found.key),
-            cert=str(found.certificate),
-            store=str(found.trusted / "*"),
+            key=str(signing.key),
+            cert=str(signing.certificate),
+            store=str(signing.trusted / "*"),
             digest="sha256",
         )
     except ImproperlyConfigured as error:

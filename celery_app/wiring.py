@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 def database_url() -> str:
     """The database: the setting, else the embedded PostgreSQL."""
-    found = settings.load()
-    if found.database_url:
-        return encrypted(found.database_url.get_secret_value(), found.database_tls)
+    configured = settings.load()
+    if configured.database_url:
+        return encrypted(configured.database_url.get_secret_value(), configured.database_tls)
     from embedded.postgres import Postgres  # noqa: PLC0415 - see above
 
     return Postgres(settings.load().state_dir).url
@@ -64,73 +64,73 @@ def database() -> Database:
 
 def drive(name: str) -> Drive:
     """A drive of this host by its name. Raises BadConfiguration."""
-    found = settings.load().drive(name)
-    if isinstance(found, LtfsDriveSettings):
-        return _ltfs(name, found)
-    if isinstance(found, LtfsWindowsDriveSettings):
-        return _ltfs_windows(name, found)
+    drive_settings = settings.load().drive(name)
+    if isinstance(drive_settings, LtfsDriveSettings):
+        return _ltfs(name, drive_settings)
+    if isinstance(drive_settings, LtfsWindowsDriveSettings):
+        return _ltfs_windows(name, drive_settings)
     from tape.virtual.drive import VirtualDrive  # noqa: PLC0415 - see above
 
     return VirtualDrive(
         name,
-        found.path,
-        label_limit=found.label_limit_seconds,
-        format_limit=found.format_limit_seconds,
+        drive_settings.path,
+        label_limit=drive_settings.label_limit_seconds,
+        format_limit=drive_settings.format_limit_seconds,
     )
 
 
-def _ltfs(name: str, found: LtfsDriveSettings) -> Drive:
+def _ltfs(name: str, drive_settings: LtfsDriveSettings) -> Drive:
     from tape.ltfs.drive import LtfsDrive  # noqa: PLC0415 - only Linux has what it needs
     from tape.ltfs.setup import Limits, Setup  # noqa: PLC0415 - as above
 
     limits = Limits(
-        label=found.label_limit_seconds,
-        format=found.format_limit_seconds,
-        mount=found.mount_limit_seconds,
-        unmount=found.unmount_limit_seconds,
-        check=found.check_limit_seconds,
-        deep_recovery=found.deep_check_limit_seconds,
-        move=found.move_limit_seconds,
+        label=drive_settings.label_limit_seconds,
+        format=drive_settings.format_limit_seconds,
+        mount=drive_settings.mount_limit_seconds,
+        unmount=drive_settings.unmount_limit_seconds,
+        check=drive_settings.check_limit_seconds,
+        deep_recovery=drive_settings.deep_check_limit_seconds,
+        move=drive_settings.move_limit_seconds,
     )
     setup = Setup(
-        device=found.device,
+        device=drive_settings.device,
         folder=settings.load().drive_folder(name),
-        mount_point=found.mount_point,
-        backend=found.backend,
-        sync_type=found.sync_type,
-        mount_options=found.mount_options,
-        programs={str(program): path for program, path in found.programs.items()},
+        mount_point=drive_settings.mount_point,
+        backend=drive_settings.backend,
+        sync_type=drive_settings.sync_type,
+        mount_options=drive_settings.mount_options,
+        programs={str(program): path for program, path in drive_settings.programs.items()},
         limits=limits,
     )
     return LtfsDrive(name, setup)
 
 
-def _ltfs_windows(name: str, found: LtfsWindowsDriveSettings) -> Drive:
+def _ltfs_windows(name: str, drive_settings: LtfsWindowsDriveSettings) -> Drive:
     from tape.ltfs_windows.drive import WindowsDrive  # noqa: PLC0415 - see above
     from tape.ltfs_windows.setup import Commands, WindowsLimits, WindowsSetup  # noqa: PLC0415 - see above
 
     limits = WindowsLimits(
-        label=found.label_limit_seconds,
-        format=found.format_limit_seconds,
-        check=found.check_limit_seconds,
-        move=found.move_limit_seconds,
+        label=drive_settings.label_limit_seconds,
+        format=drive_settings.format_limit_seconds,
+        check=drive_settings.check_limit_seconds,
+        move=drive_settings.move_limit_seconds,
     )
     setup = WindowsSetup(
-        letter=found.letter,
-        tools=found.tools,
+        letter=drive_settings.letter,
+        tools=drive_settings.tools,
         folder=settings.load().drive_folder(name),
-        file_system=found.file_system,
-        commands=Commands(**found.commands.model_dump()),
+        file_system=drive_settings.file_system,
+        commands=Commands(**drive_settings.commands.model_dump()),
         limits=limits,
-        encoding=found.code_page,
+        encoding=drive_settings.code_page,
     )
     return WindowsDrive(name, setup)
 
 
 def changer_settings(name: str) -> AnyChangerSettings:
     """The settings of a changer of this host. Raises BadConfiguration."""
-    found = settings.load().changers.get(name)
-    if found is None:
+    configured = settings.load().changers.get(name)
+    if configured is None:
         raise settings.BadConfiguration(
             M("No changer '{name}' is configured on this host.", name=name),
             M(
@@ -138,36 +138,36 @@ def changer_settings(name: str) -> AnyChangerSettings:
                 name=name,
             ),
         )
-    return found
+    return configured
 
 
 def changer(name: str) -> Changer:
     """A changer of this host by its name. Raises BadConfiguration."""
-    found = changer_settings(name)
-    if isinstance(found, MtxChangerSettings):
+    configured = changer_settings(name)
+    if isinstance(configured, MtxChangerSettings):
         from tape.mtx.changer import MtxChanger, MtxSetup  # noqa: PLC0415 - see above
 
         setup = MtxSetup(
-            device=found.device,
+            device=configured.device,
             folder=settings.load().state_dir / "changers" / name,
-            programs={str(program): path for program, path in found.programs.items()},
-            mail_slots=found.mail_slots,
-            status_limit=found.status_limit_seconds,
-            move_limit=found.move_limit_seconds,
-            inventory_limit=found.inventory_limit_seconds,
+            programs={str(program): path for program, path in configured.programs.items()},
+            mail_slots=configured.mail_slots,
+            status_limit=configured.status_limit_seconds,
+            move_limit=configured.move_limit_seconds,
+            inventory_limit=configured.inventory_limit_seconds,
         )
         return MtxChanger(name, setup)
     from tape.virtual import library  # noqa: PLC0415 - see above
     from tape.virtual.changer import VirtualChanger  # noqa: PLC0415 - see above
 
     library.make(
-        found.path,
-        {number: settings.load().drive_folder(drive) for number, drive in found.drives.items()},
-        slots=found.slots,
-        mail_slots=found.mail_slots,
-        move_seconds=found.move_seconds,
+        configured.path,
+        {number: settings.load().drive_folder(drive) for number, drive in configured.drives.items()},
+        slots=configured.slots,
+        mail_slots=configured.mail_slots,
+        move_seconds=configured.move_seconds,
     )
-    return VirtualChanger(name, found.path)
+    return VirtualChanger(name, configured.path)
 
 
 def is_silent(last_seen_at: datetime) -> bool:
@@ -181,8 +181,8 @@ def wanted() -> dict[str, frozenset[Event]]:
     from notify.outlet import monthly, switched  # noqa: PLC0415 - see above
 
     channels = settings.load().channels
-    found = {name: switched(each.events) | monthly(each.events) for name, each in channels.items()}
-    return found | _pinged()
+    by_channel = {name: switched(each.events) | monthly(each.events) for name, each in channels.items()}
+    return by_channel | _pinged()
 
 
 def reports() -> set[Every]:
@@ -218,9 +218,9 @@ ALIVE = "ping_alive_url"
 
 def pings() -> dict[str, str]:
     """The addresses for pings about runs, by the name of the setting."""
-    found = settings.load()
-    every = {PING_EACH: found.ping_url} if found.ping_url else {}
-    single = {f"ping_urls.{schedule}": url for schedule, url in found.ping_urls.items()}
+    configured = settings.load()
+    every = {PING_EACH: configured.ping_url} if configured.ping_url else {}
+    single = {f"ping_urls.{schedule}": url for schedule, url in configured.ping_urls.items()}
     return {name: url.get_secret_value() for name, url in (every | single).items()}
 
 
@@ -265,22 +265,22 @@ def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
         return Broken(name, TapelineError(what, M("Correct [channels.{name}] in tapeline.toml.", name=name)))
 
 
-def _channel(name: str, found: ChannelSettings, pace: outbox.Pace) -> Channel:
-    if isinstance(found, AppriseSettings):
+def _channel(name: str, channel_settings: ChannelSettings, pace: outbox.Pace) -> Channel:
+    if isinstance(channel_settings, AppriseSettings):
         from notify.channels.apprise_channel import AppriseChannel  # noqa: PLC0415 - slow to load, and seldom used
 
-        return AppriseChannel(name, found.url.get_secret_value())
+        return AppriseChannel(name, channel_settings.url.get_secret_value())
     from notify.channels.dingtalk import MESSAGES_A_MINUTE, MINUTE, DingTalk  # noqa: PLC0415 - see above
     from notify.channels.rate_limit import RateLimit  # noqa: PLC0415 - see above
 
-    secret = found.secret.get_secret_value() if found.secret else None
+    secret = channel_settings.secret.get_secret_value() if channel_settings.secret else None
     limit = RateLimit(MESSAGES_A_MINUTE, MINUTE, ages=pace.ages, closed_for=pace.closed_for)
     return DingTalk(
-        found.token.get_secret_value(),
+        channel_settings.token.get_secret_value(),
         secret,
         name=name,
-        at_mobiles=found.at_mobiles,
-        base_url=found.base_url,
+        at_mobiles=channel_settings.at_mobiles,
+        base_url=channel_settings.base_url,
         limit=limit,
     )
 
@@ -304,10 +304,10 @@ def composer_of(language: Language) -> Composer:
     """Makes messages from facts, in any language."""
     from notify.notice import Composer  # noqa: PLC0415 - see above
 
-    found = settings.load()
+    configured = settings.load()
     return Composer(
         Words(language),
-        templates_dir=found.templates_dir,
-        dashboard_url=found.dashboard_url,
-        time_zone=found.time_zone,
+        templates_dir=configured.templates_dir,
+        dashboard_url=configured.dashboard_url,
+        time_zone=configured.time_zone,
     )

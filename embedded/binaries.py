@@ -61,12 +61,12 @@ def postgres(major: int | None = None) -> PostgresPrograms:
 
     The wheel takes precedence over the PATH, the PATH over the system's folders. Raises ServerNotInstalled.
     """
-    found = list(_all_postgres())
-    for programs in found:
+    installed = list(_all_postgres())
+    for programs in installed:
         if programs.major == (major or programs.major):
             return programs
     if major is not None:
-        raise _wrong_major(major, found)
+        raise _wrong_major(major, installed)
     raise ServerNotInstalled(
         M("No PostgreSQL {oldest} or newer was found on this machine.", oldest=OLDEST_POSTGRES),
         M(
@@ -76,12 +76,12 @@ def postgres(major: int | None = None) -> PostgresPrograms:
     )
 
 
-def _wrong_major(major: int, found: list[PostgresPrograms]) -> ServerNotInstalled:
+def _wrong_major(major: int, installed: list[PostgresPrograms]) -> ServerNotInstalled:
     return ServerNotInstalled(
         M(
             "The data folder was made by PostgreSQL {major}, and only these versions are installed: {found}.",
             major=major,
-            found=", ".join(programs.version for programs in found) or "-",
+            found=", ".join(programs.version for programs in installed) or "-",
         ),
         M(
             "Install PostgreSQL {major} again; to move to a newer one, pg_dump the database tapeline"
@@ -94,8 +94,10 @@ def _wrong_major(major: int, found: list[PostgresPrograms]) -> ServerNotInstalle
 def _all_postgres() -> Iterator[PostgresPrograms]:
     wheel = _wheel(POSTGRES_WHEEL)
     if wheel is not None:
-        found = filter(None, (_installation(p.parent, wheel) for p in wheel.package.glob("*/bin/postgres")))
-        yield from sorted(found, key=lambda programs: -programs.major)
+        installations = filter(
+            None, (_installation(p.parent, wheel) for p in wheel.package.glob("*/bin/postgres"))
+        )
+        yield from sorted(installations, key=lambda programs: -programs.major)
     for folder in _system_folders():
         programs = _installation(folder, None)
         if programs is not None:

@@ -55,10 +55,10 @@ def redis(program: RedisProgram, state: Path, account: Account) -> Path:
     if may_execute(program.path, account) and (account.is_own or program.wheel is None):
         return program.path
     with translated(program.path):
-        found = program.path.stat()
+        status = program.path.stat()
     top = _renewed(
         state / FOLDER,
-        f"redis-{found.st_size:x}-{found.st_mtime_ns:x}",
+        f"redis-{status.st_size:x}-{status.st_mtime_ns:x}",
         lambda target: _copy_program(program.path, target / program.path.name),
     )
     return top / program.path.name

@@ -83,19 +83,19 @@ def make_private(folder: Path, account: Account) -> None:
     with translated(folder):
         # Made closed, then handed over: nobody else can put anything into it in between.
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if found.st_uid == os.geteuid() and not account.is_own and not any(folder.iterdir()):
+        status = folder.lstat()
+        if status.st_uid == os.geteuid() and not account.is_own and not any(folder.iterdir()):
             os.chown(folder, account.user, account.group, follow_symlinks=False)
-            found = folder.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == account.user:
-            if stat.S_IMODE(found.st_mode) != 0o700:
+            status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == account.user:
+            if stat.S_IMODE(status.st_mode) != 0o700:
                 folder.chmod(0o700)
             return
     raise StateFolderUnusable(
         M(
             "The folder {folder} belongs to user {owner}; the servers would run as user {user}.",
             folder=str(folder),
-            owner=found.st_uid,
+            owner=status.st_uid,
             user=account.user,
         ),
         M("Start Tapeline as the user who made it, or give another folder in {setting}.", setting=SETTING),
@@ -109,12 +109,12 @@ def first_blocked(path: Path, account: Account) -> Path | None:
     return next((folder for folder in way if not _may_pass(folder.stat(), account)), None)
 
 
-def _may_pass(found: os.stat_result, account: Account) -> bool:
-    if found.st_uid == account.user:
-        return bool(found.st_mode & stat.S_IXUSR)
-    if found.st_gid == account.group:
-        return bool(found.st_mode & stat.S_IXGRP)
-    return bool(found.st_mode & stat.S_IXOTH)
+def _may_pass(status: os.stat_result, account: Account) -> bool:
+    if status.st_uid == account.user:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == account.group:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
 
 
 def may_execute(program: Path, account: Account) -> bool:

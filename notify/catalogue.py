@@ -48,7 +48,7 @@ _IN_PAGE = re.compile(r"""\bM\((["'])(.+?)\1""")
 
 def texts_of_page(source: str) -> Iterator[str]:
     """The text of every ``M("...")`` of a page's template."""
-    return (found[2] for found in _IN_PAGE.finditer(source))
+    return (match[2] for match in _IN_PAGE.finditer(source))
 
 
 _READERS = {".py": texts, ".html": texts_of_page}
@@ -104,6 +104,6 @@ def _as_entries(texts: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    found = list(report())
-    sys.stdout.writelines(found)
-    sys.exit(1 if found else 0)
+    problems = list(report())
+    sys.stdout.writelines(problems)
+    sys.exit(1 if problems else 0)

@@ -303,14 +303,14 @@ def _of_channels() -> Facts:
 
 
 def _of_schedules() -> list[Facts]:
-    found = M("{tape}, as of {moment}", tape="TP20261101", moment="2026-12-01 01:55")
+    in_drive = M("{tape}, as of {moment}", tape="TP20261101", moment="2026-12-01 01:55")
     return [
         replace(
             _REMINDER,
             reason=M("The tape in drive {drive} is not one that this run may use.", drive="tape0"),
             expected=M("a blank tape, one labelled {month}, or an expired one", month="TP202612xx"),
             suitable=(M("{tape} (erases {set})", tape="TP20251101", set=_SET.to_json()),),
-            found=found,
+            found=in_drive,
             on_tape=(
                 M(
                     "set {set}, {type}, {size}, kept until {until}",

@@ -45,8 +45,8 @@ STATES = {
 
 def style(name: str) -> str | None:
     """The colour of a state on a terminal; None for what is no state."""
-    found = STATES.get(name)
-    return found.terminal if found else None
+    state = STATES.get(name)
+    return state.terminal if state else None
 
 
 def exit_code(name: str) -> int:

@@ -153,9 +153,9 @@ class Doubt:
         return self.share is None or other.share is None or other.share <= self.share + WORSE
 
 
-def open_doubts(found: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doubt, ...]:
+def open_doubts(doubts: Iterable[Doubt], accepted: Sequence[Doubt]) -> tuple[Doubt, ...]:
     """The doubts that nobody has accepted."""
-    return tuple(doubt for doubt in found if not any(each.covers(doubt) for each in accepted))
+    return tuple(doubt for doubt in doubts if not any(each.covers(doubt) for each in accepted))
 
 
 def before(limits: GuardLimits, surveys: Sequence[Survey], seen: Iterable[Source]) -> tuple[Doubt, ...]:

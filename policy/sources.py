@@ -75,12 +75,12 @@ NORM = 5
 def norm(past: Sequence[Past], rules: str) -> list[Survey]:
     """The surveys to compare a new one with, from these of the last sets, newest first: those with the same
     rules. What a person has accepted is the norm from then on."""
-    found: list[Survey] = []
+    surveys: list[Survey] = []
     for each in past:
-        if len(found) == NORM:
+        if len(surveys) == NORM:
             break
         if each.survey.rules == rules:
-            found.append(each.survey)
+            surveys.append(each.survey)
             if each.is_accepted:
                 break
-    return found
+    return surveys

@@ -60,8 +60,8 @@ class Inventory:
     @property
     def barcodes(self) -> list[str]:
         """Every barcode, once for each cartridge that has it."""
-        found = [slot.barcode for slot in self.slots] + [bay.barcode for bay in self.bays]
-        return [barcode for barcode in found if barcode]
+        barcodes = [slot.barcode for slot in self.slots] + [bay.barcode for bay in self.bays]
+        return [barcode for barcode in barcodes if barcode]
 
     @property
     def duplicates(self) -> frozenset[str]:

@@ -90,10 +90,10 @@ class Medium:
             if mine is not None and theirs is not None
         )
 
-    def check_same(self, found: Medium) -> None:
+    def check_same(self, present: Medium) -> None:
         """Raises TapeChanged if the drive was found to have another tape than this one."""
-        if not self.is_same_as(found):
-            raise changed(found)
+        if not self.is_same_as(present):
+            raise changed(present)
 
     def to_json(self) -> MediumReport:
         return {
@@ -112,12 +112,12 @@ class Medium:
         }
 
 
-def changed(found: Medium) -> TapeChanged:
+def changed(present: Medium) -> TapeChanged:
     """The error for another tape in the drive than the one that was to be formatted."""
     return TapeChanged(
         M(
             "The tape was changed just before the format: {found} is in the drive now.",
-            found=described(found.state.value, found.label),
+            found=described(present.state.value, present.label),
         ),
         M("Nothing was formatted. Insert the right tape and start a new run."),
     )

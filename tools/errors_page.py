@@ -66,10 +66,10 @@ def _sources(room: str) -> list[Path]:
 def _errors(trees: list[ast.Module]) -> set[str]:
     """The names of all classes that are errors of ours."""
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    found = {"TapelineError"}
-    while more := {each.name for each in classes if _bases(each) & found} - found:
-        found |= more
-    return found
+    names = {"TapelineError"}
+    while more := {each.name for each in classes if _bases(each) & names} - names:
+        names |= more
+    return names
 
 
 def _bases(node: ast.ClassDef) -> set[str]:

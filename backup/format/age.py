@@ -61,7 +61,7 @@ def identities(path: Path) -> list[Any]:
         if b"PRIVATE KEY" in data:
             return [pyrage.ssh.Identity.from_buffer(data)]
         lines = [line.strip() for line in data.decode().splitlines()]
-        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
     except (OSError, ValueError, pyrage.IdentityError) as error:
         raise KeyNeeded(
             M(
@@ -71,12 +71,12 @@ def identities(path: Path) -> list[Any]:
             ),
             M("Name a file as age-keygen writes it, on the drive's host."),
         ) from error
-    if not found:
+    if not keys:
         raise KeyNeeded(
             M("--identity: {path} holds no secret key.", path=str(path)),
             M("Name a file as age-keygen writes it, on the drive's host."),
         )
-    return found
+    return keys
 
 
 class EncryptedFile:

@@ -67,8 +67,8 @@ def reveal(volume: Volume, set_id: str, keys: age.Identities) -> dict[str, Any]:
 
 def _hidden(volume: Volume, set_id: str) -> list[str]:
     folder = folder_of(set_id)
-    found = [name for name in volume.names(folder) if re.fullmatch(r"names-\d+\.json\.age", name)]
-    return [f"{folder}/{name}" for name in sorted(found)]
+    names = [name for name in volume.names(folder) if re.fullmatch(r"names-\d+\.json\.age", name)]
+    return [f"{folder}/{name}" for name in sorted(names)]
 
 
 def _next_name(volume: Volume, set_id: str) -> str:
@@ -78,8 +78,8 @@ def _next_name(volume: Volume, set_id: str) -> str:
 def _names(volume: Volume, set_id: str, form: str) -> list[str]:
     """The names of a document: if a crash cuts it off, it is written again under the next name."""
     pattern = re.compile(rf"{STEMS[form]}(?:-(\d+))?\.json")
-    found = [pattern.fullmatch(name) for name in volume.names(folder_of(set_id))]
-    ordered = sorted((match for match in found if match), key=lambda match: int(match[1] or 1))
+    matches = [pattern.fullmatch(name) for name in volume.names(folder_of(set_id))]
+    ordered = sorted((match for match in matches if match), key=lambda match: int(match[1] or 1))
     return [f"{folder_of(set_id)}/{match[0]}" for match in ordered]
 
 

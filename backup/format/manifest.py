@@ -154,11 +154,11 @@ _OURS = re.compile(r"(set|complete|data|index|names|database)[-.].*")
 
 def strangers(volume: Volume) -> list[str]:
     """The names of files on a volume that Tapeline did not write: the first few. Raises TapeReadError."""
-    found = [name for name in volume.names() if name not in {"README.txt", "sets"}]
+    names = [name for name in volume.names() if name not in {"README.txt", "sets"}]
     for set_id in volume.names("sets"):
         folder = folder_of(set_id)
-        found += [f"{folder}/{name}" for name in volume.names(folder) if not _OURS.fullmatch(name)]
-    return found[:STRANGERS]
+        names += [f"{folder}/{name}" for name in volume.names(folder) if not _OURS.fullmatch(name)]
+    return names[:STRANGERS]
 
 
 def read_manifest(volume: Volume, set_id: str, keys: Identities = ()) -> Manifest:
@@ -173,12 +173,12 @@ def read_manifest(volume: Volume, set_id: str, keys: Identities = ()) -> Manifes
     complete = documents.read(volume, set_id, COMPLETE)
     try:
         names = documents.reveal(volume, set_id, keys) if keys else {}
-        found = _complete(complete, names) if complete is not None else _incomplete(volume, set_id, names)
-        if found.set_id != set_id or found.type not in TYPES:
-            raise ValueError(found.set_id)  # noqa: TRY301 - as any other field that is not what it should be
+        manifest = _complete(complete, names) if complete is not None else _incomplete(volume, set_id, names)
+        if manifest.set_id != set_id or manifest.type not in TYPES:
+            raise ValueError(manifest.set_id)  # noqa: TRY301 - as any other field that is not what it should be
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise index.damaged(folder_of(set_id)) from error
-    return found
+    return manifest
 
 
 def _complete(document: dict[str, Any], names: dict[str, Any]) -> Manifest:

@@ -30,8 +30,8 @@ def found_on(volume: Volume, folder: str, number: int) -> str:
 
 def numbers(volume: Volume, set_id: str) -> set[int]:
     """The numbers of a set's archives on a volume, whole or not."""
-    found = (re.match(r"(?:data|index)-(\d+)\.", name) for name in volume.names(folder_of(set_id)))
-    return {int(match[1]) for match in found if match}
+    matches = (re.match(r"(?:data|index)-(\d+)\.", name) for name in volume.names(folder_of(set_id)))
+    return {int(match[1]) for match in matches if match}
 
 
 def sealed(volume: Volume, set_id: str) -> list[ArchiveRecord]:

@@ -76,13 +76,13 @@ def _octal(field: bytes) -> int:
 
 def _records(body: bytes) -> Records:
     """``LENGTH KEY=VALUE\\n``, one after the other."""
-    found = Records()
+    records = Records()
     while body:
         length, _, _ = body.partition(b" ")
         key, _, value = body[len(length) + 1 : int(length) - 1].partition(b"=")
-        found[key] = value
+        records[key] = value
         body = body[int(length) :]
-    return found
+    return records
 
 
 def _entry(block: bytes, records: Records, place: Place) -> Entry:

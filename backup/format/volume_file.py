@@ -67,13 +67,13 @@ def hashed(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
 def confirm(volume: Volume, sizes: Mapping[str, int]) -> None:
     """Check that the volume has these files with these sizes, after a seal. Raises SealFailed."""
     for name, size in sizes.items():
-        found = volume.size(name)
-        if found != size:
+        actual = volume.size(name)
+        if actual != size:
             raise SealFailed(
                 M(
                     "The file {name} has {found} bytes on the tape where {size} were written.",
                     name=name,
-                    found=found if found is not None else 0,
+                    found=actual if actual is not None else 0,
                     size=size,
                 ),
                 M("Do not write to this cartridge again; run the backup on another one."),

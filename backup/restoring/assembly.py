@@ -31,8 +31,10 @@ def is_there(target: Target, piece: Piece) -> bool:
         return True
     parts = tuple(piece.path.split(b"/"))
     places = [parts] if piece.fate == Fate.SAME else [parts, (*parts[:-1], name_of(piece.path))]
-    found = [target.status(place) for place in places]
-    return any(each and stat.S_ISREG(each.st_mode) and each.st_size == piece.whole for each in found)
+    statuses = [target.status(place) for place in places]
+    return any(
+        status and stat.S_ISREG(status.st_mode) and status.st_size == piece.whole for status in statuses
+    )
 
 
 def open_for(pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
@@ -49,8 +51,8 @@ def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], No
     """Write a piece, and close the file. Raises Damaged, Refused, OSError."""
     assert entry.part
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise Refused(M("Another file has the name under which its pieces are put together."))
         os.ftruncate(fd, entry.part.whole)
         receive_piece(contents, entry, fd, look_up)

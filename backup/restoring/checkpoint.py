@@ -125,8 +125,8 @@ class Restored:
     @spooled
     def made(self, path: bytes) -> bool:
         """Whether this restore made a folder, so that its metadata must be set."""
-        found = self._db.execute("SELECT 1 FROM folders WHERE key = ?", (order(path),))
-        return found.fetchone() is not None
+        rows = self._db.execute("SELECT 1 FROM folders WHERE key = ?", (order(path),))
+        return rows.fetchone() is not None
 
     @spooled
     def folder(self, entry: Entry) -> None:
@@ -147,9 +147,9 @@ class Restored:
             yield from_json(json.loads(row[0]))
 
     @spooled
-    def there(self, found: There) -> None:
+    def there(self, restored: There) -> None:
         """This is in the target now, and counts."""
-        self._there.append(found)
+        self._there.append(restored)
         if len(self._there) == _ROWS:
             self._write_down()
 
@@ -165,14 +165,14 @@ class Restored:
     def twin_of(self, set_id: str, entry: Entry) -> tuple[bytes, ...] | None:
         """Another name of the same file, restored from a cartridge that has its content too; or None."""
         key = (_inode(set_id, entry),)
-        found = self._db.execute("SELECT path FROM twins WHERE inode = ?", key).fetchone()
-        return tuple(found[0].split(b"/")) if found else None
+        row = self._db.execute("SELECT path FROM twins WHERE inode = ?", key).fetchone()
+        return tuple(row[0].split(b"/")) if row else None
 
     @spooled
     def name_of(self, set_id: str, place: Place) -> tuple[bytes, ...] | None:
         """The name under which the content of this place was restored, or None."""
-        found = self._db.execute("SELECT path FROM named WHERE place = ?", (_key(set_id, place),)).fetchone()
-        return tuple(found[0].split(b"/")) if found else None
+        row = self._db.execute("SELECT path FROM named WHERE place = ?", (_key(set_id, place),)).fetchone()
+        return tuple(row[0].split(b"/")) if row else None
 
     @spooled
     def piece(self, set_id: str, entry: Entry, path: bytes, fate: Fate) -> None:
@@ -216,8 +216,8 @@ class Restored:
     def waiting(self, set_id: str, piece: Entry) -> Entry | None:
         """The file that waits for this piece, or for others of it."""
         query = "SELECT line FROM wholes WHERE of_file = ? AND with_archive IS NULL"
-        found = self._db.execute(query, (_file(set_id, piece),)).fetchone()
-        return from_json(json.loads(found[0])) if found else None
+        row = self._db.execute(query, (_file(set_id, piece),)).fetchone()
+        return from_json(json.loads(row[0])) if row else None
 
     @spooled
     def all_waiting(self) -> list[Entry]:
@@ -239,8 +239,8 @@ class Restored:
     @spooled
     def has_failed(self, path: str) -> bool:
         """Whether part of a file could not be restored."""
-        found = self._db.execute("SELECT 1 FROM failures WHERE path = ?", (path,))
-        return found.fetchone() is not None
+        rows = self._db.execute("SELECT 1 FROM failures WHERE path = ?", (path,))
+        return rows.fetchone() is not None
 
     @spooled
     def failed(self, path: str, reason: Message) -> None:
@@ -262,8 +262,8 @@ class Restored:
 
     @spooled
     def is_done(self, set_id: str, archive: int) -> bool:
-        found = self._db.execute("SELECT 1 FROM done WHERE set_id = ? AND archive = ?", (set_id, archive))
-        return found.fetchone() is not None
+        rows = self._db.execute("SELECT 1 FROM done WHERE set_id = ? AND archive = ?", (set_id, archive))
+        return rows.fetchone() is not None
 
     @spooled
     def all_done(self) -> list[tuple[str, int]]:
@@ -318,7 +318,7 @@ class Restored:
 
     def _write_down(self) -> None:
         # No number of SQLite can store the nanoseconds of the year 2300.
-        rows = [(*self._under_way, *found[:-1], str(found.mtime_ns)) for found in self._there]
+        rows = [(*self._under_way, *restored[:-1], str(restored.mtime_ns)) for restored in self._there]
         self._db.executemany("INSERT INTO there VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._there.clear()
 

@@ -105,8 +105,8 @@ class _Rest:
         self.choice = next(self._choices, None)
 
 
-def _by_index(found: Iterator[Entry], rest: _Rest) -> Iterator[Entry]:
-    for position, entry in enumerate(found):
+def _by_index(entries: Iterator[Entry], rest: _Rest) -> Iterator[Entry]:
+    for position, entry in enumerate(entries):
         if rest.choice is None:
             return
         if (position, raw(entry.path)) == rest.choice[1:3]:

@@ -61,8 +61,8 @@ if sys.platform == "win32":
             if handle == _NOBODY:
                 raise ctypes.WinError(ctypes.get_last_error())
             self.handle = handle
-            found = os.lstat(path)
-            if not link_too and (not stat.S_ISDIR(found.st_mode) or found.st_reparse_tag):
+            status = os.lstat(path)
+            if not link_too and (not stat.S_ISDIR(status.st_mode) or status.st_reparse_tag):
                 close(self)
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
@@ -99,10 +99,10 @@ if sys.platform == "win32":
     def kind(folder: Folder, name: bytes) -> int | None:
         """The type bits of what has this name now, or None if nothing has. A junction is a link, too."""
         try:
-            found = os.lstat(folder.at(name))
+            status = os.lstat(folder.at(name))
         except FileNotFoundError:
             return None
-        return stat.S_IFLNK if found.st_reparse_tag else stat.S_IFMT(found.st_mode)
+        return stat.S_IFLNK if status.st_reparse_tag else stat.S_IFMT(status.st_mode)
 
     def status(folder: Folder, name: bytes) -> os.stat_result | None:
         """What has this name now, without following links; None if nothing has. Raises OSError."""
@@ -143,8 +143,8 @@ if sys.platform == "win32":
     def unlink(folder: Folder, name: bytes) -> None:
         """Remove a name that is no folder. Raises OSError."""
         path = folder.at(name)
-        found = os.lstat(path)
-        if found.st_reparse_tag and found.st_file_attributes & stat.FILE_ATTRIBUTE_DIRECTORY:
+        status = os.lstat(path)
+        if status.st_reparse_tag and status.st_file_attributes & stat.FILE_ATTRIBUTE_DIRECTORY:
             os.rmdir(path)  # noqa: PTH106 - a link to a folder goes, the folder stays
         else:
             os.chmod(path, stat.S_IWRITE)  # noqa: PTH101 - one that is read-only cannot be removed
@@ -152,10 +152,10 @@ if sys.platform == "win32":
 
     def rename(folder: Folder, old: bytes, new: bytes) -> None:
         """Give a file its real name, atomically, replacing any file that has it. Raises OSError."""
-        found = kind(folder, new)
-        if found == stat.S_IFLNK:
+        taken = kind(folder, new)
+        if taken == stat.S_IFLNK:
             unlink(folder, new)
-        elif found is not None:
+        elif taken is not None:
             os.chmod(folder.at(new), stat.S_IWRITE)  # noqa: PTH101 - one that is read-only is not replaced
         os.replace(folder.at(old), folder.at(new))  # noqa: PTH105
 

@@ -189,10 +189,10 @@ class Placing:
 
     def _count(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> None:
         """The content of an entry is in the target."""
-        found = dirfd.status(parent, parts[-1])
-        if found is not None:
-            kind = stat.S_IFMT(found.st_mode)
-            self._restored.there(There(b"/".join(parts), kind, found.st_size, found.st_mtime_ns))
+        status = dirfd.status(parent, parts[-1])
+        if status is not None:
+            kind = stat.S_IFMT(status.st_mode)
+            self._restored.there(There(b"/".join(parts), kind, status.st_size, status.st_mtime_ns))
         if entry.type is FileType.FILE and entry.nlink > 1:
             self._restored.name(self._set_id, entry, parts)
 
@@ -262,10 +262,10 @@ class Placing:
 
 def _existing(parent: dirfd.Folder, name: bytes) -> int | None:
     """The type bits of what has this name, or None. Raises Refused if it belongs to another file."""
-    found = dirfd.kind(parent, name)
-    if found is not None and dirfd.is_another(parent, name):
+    kind = dirfd.kind(parent, name)
+    if kind is not None and dirfd.is_another(parent, name):
         raise Refused(M("A file is in its way whose name differs in capitals alone."))
-    return found
+    return kind
 
 
 def _make_named(entry: Entry, parent: dirfd.Folder, name: bytes) -> list[Message]:

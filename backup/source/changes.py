@@ -49,7 +49,7 @@ def known(row: bytes) -> Known:
 
 
 def _plain(field: bytes) -> bytes:
-    return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), field) if b"\\" in field else field
+    return _ESCAPED.sub(lambda match: _MEANT.get(match[1], match[1]), field) if b"\\" in field else field
 
 
 class Change(NamedTuple):
@@ -62,7 +62,7 @@ class Change(NamedTuple):
     """The type that it had; None: it is new."""
 
 
-def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
+def since(rows: Iterable[bytes], scanned: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
     """The changes, in the order of the set. Both streams are in this order.
 
     A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. A path that
@@ -71,7 +71,7 @@ def since(rows: Iterable[bytes], found: Iterable[Found], after: bytes | None = N
     rest = _Ahead(rows)
     while after is not None and rest.key is not None and rest.key <= after:
         rest.step()
-    for path, status in found:
+    for path, status in scanned:
         if status is not None and rest.row == status.row:
             rest.step()
             continue

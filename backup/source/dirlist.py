@@ -44,16 +44,16 @@ def look(path: bytes) -> Status:
     return status_of(path, reach.status(path))
 
 
-def status_of(path: bytes, found: os.stat_result) -> Status:
+def status_of(path: bytes, stat_result: os.stat_result) -> Status:
     """The status of a path, from the system's fields."""
-    return Status(*_fields(path, found))
+    return Status(*_fields(path, stat_result))
 
 
 def listed(folder: bytes) -> list[Listed] | None:
     """The contents of a folder; None if there are more than ``MAX``. Raises OSError."""
-    with reach.names(folder) as found:
+    with reach.names(folder) as all_names:
         # No more of them: the names of a folder of millions would not fit into memory.
-        names = list(islice(found, MAX + 1))
+        names = list(islice(all_names, MAX + 1))
     return None if len(names) > MAX else looked_at(folder, sorted(names))
 
 
@@ -61,8 +61,8 @@ def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
     """The status of names in a folder, in their order."""
     base = folder.rstrip(b"/") + b"/"
     return [
-        (name, None if found is None else _fields(base + name, found))
-        for name, found in zip(names, reach.statuses(folder, names), strict=True)
+        (name, None if stat_result is None else _fields(base + name, stat_result))
+        for name, stat_result in zip(names, reach.statuses(folder, names), strict=True)
     ]
 
 
@@ -75,13 +75,13 @@ def kind_of(mode: int) -> FileType:
     return FileType.SYMLINK if stat.S_ISLNK(mode) else FileType.FIFO
 
 
-def _fields(path: bytes, found: os.stat_result) -> _Fields:
-    mode, size, inode = found.st_mode, found.st_size, found.st_ino
-    mtime_ns, ctime_ns = found.st_mtime_ns, found.st_ctime_ns
+def _fields(path: bytes, stat_result: os.stat_result) -> _Fields:
+    mode, size, inode = stat_result.st_mode, stat_result.st_size, stat_result.st_ino
+    mtime_ns, ctime_ns = stat_result.st_mtime_ns, stat_result.st_ctime_ns
     if b"\\" in path or b"\t" in path:
         row = b""
     elif stat.S_ISREG(mode):
         row = _FILE % (path, size, mtime_ns, ctime_ns, signed(inode))
     else:
         row = _OTHER % (path, kind_of(mode).encode(), mtime_ns, ctime_ns, signed(inode))
-    return mode, size, mtime_ns, ctime_ns, inode, found.st_dev, found.st_nlink, row
+    return mode, size, mtime_ns, ctime_ns, inode, stat_result.st_dev, stat_result.st_nlink, row

@@ -76,7 +76,7 @@ def part(segments: Segments, offset: int, size: int, most: int) -> tuple[int, Se
 
     Returns where it ends, and its segments.
     """
-    found: Segments = []
+    taken: Segments = []
     end = size
     for start, length in segments:
         begin = max(start, offset)
@@ -85,17 +85,17 @@ def part(segments: Segments, offset: int, size: int, most: int) -> tuple[int, Se
             continue
         if begin + count < start + length:
             count -= (begin + count) % BLOCK
-            if count <= 0 and not found:
+            if count <= 0 and not taken:
                 count = min(BLOCK, start + length - begin)
-            end = begin + count if count > 0 else sum(found[-1])
+            end = begin + count if count > 0 else sum(taken[-1])
         if count > 0:
-            found.append((begin, count))
+            taken.append((begin, count))
             most -= count
         if end < size:
             break
-    if not found or sum(found[-1]) < end:
-        found.append((end, 0))
-    return end, found
+    if not taken or sum(taken[-1]) < end:
+        taken.append((end, 0))
+    return end, taken
 
 
 def to_map(segments: Segments) -> bytes:

@@ -86,8 +86,8 @@ class LinkTable:
         """Whether this is the first name of a file that is stored in pieces under each of its names."""
         key = (str(dev), str(entry.inode))
         self._db.execute("INSERT OR IGNORE INTO cut VALUES (?, ?, ?)", (*key, raw(entry.path)))
-        found = self._db.execute("SELECT path FROM cut WHERE dev = ? AND inode = ?", key).fetchone()
-        return bool(found[0] == raw(entry.path))
+        row = self._db.execute("SELECT path FROM cut WHERE dev = ? AND inode = ?", key).fetchone()
+        return bool(row[0] == raw(entry.path))
 
     @spooled
     def commit(self) -> None:

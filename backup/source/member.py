@@ -52,8 +52,8 @@ class Member(NamedTuple):
 def examined(path: bytes) -> tuple[Member | None, list[tuple[bytes, Message]]]:
     """Inspect a path; None if it cannot be backed up. And the warnings."""
     warnings: list[tuple[bytes, Message]] = []
-    found = _examine(path, lambda of, reason: warnings.append((of, reason)))
-    return found, warnings
+    member = _examine(path, lambda of, reason: warnings.append((of, reason)))
+    return member, warnings
 
 
 def _examine(path: bytes, warn: Warn) -> Member | None:
@@ -107,16 +107,16 @@ MAX_BEYOND = 1 << 30
 
 def _beyond(path: bytes, fd: int, size: int, warn: Warn) -> int:
     """How much content follows the reported size, which is wrong on some file systems. Raises OSError."""
-    found = 0
+    beyond = 0
     if size > MAX_LENGTH - READ_AT_ONCE:
         return 0
     os.lseek(fd, size, os.SEEK_SET)
     while part := os.read(fd, READ_AT_ONCE):
-        found += len(part)
-        if found >= MAX_BEYOND:
+        beyond += len(part)
+        if beyond >= MAX_BEYOND:
             warn(path, M("It is much longer than its file system reports: what follows is not backed up."))
             break
-    return found
+    return beyond
 
 
 READ_AT_ONCE = 1 << 20

@@ -73,10 +73,10 @@ def _mount_of(path: bytes) -> Mount | None:
     return innermost(path, mounts(table))
 
 
-def innermost(path: bytes, found: Iterable[Mount]) -> Mount | None:
+def innermost(path: bytes, candidates: Iterable[Mount]) -> Mount | None:
     """The mount of a path: the longest mount point above it, and the last of several at one point."""
     best = None
-    for mount in found:
+    for mount in candidates:
         above = mount.point.rstrip(b"/") + b"/"
         is_above = (path.rstrip(b"/") + b"/").startswith(above)
         if is_above and (best is None or len(mount.point) >= len(best.point)):
@@ -86,14 +86,14 @@ def innermost(path: bytes, found: Iterable[Mount]) -> Mount | None:
 
 def mounts(table: bytes) -> list[Mount]:
     """The kernel's table (``/proc/self/mountinfo``), in its order; lines of another form are skipped."""
-    found = []
+    listed = []
     for line in table.splitlines():
         first, separator, rest = line.partition(b" - ")
         fields, more = first.split(b" "), rest.split(b" ")
         if separator and len(fields) >= 6 and len(more) >= 2:
             point, kind, source = map(_plain, (fields[4], more[0], more[1]))
-            found.append(Mount(point, shown(kind), shown(source)))
-    return found
+            listed.append(Mount(point, shown(kind), shown(source)))
+    return listed
 
 
 def _plain(field: bytes) -> bytes:

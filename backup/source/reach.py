@@ -107,8 +107,8 @@ def names(folder: bytes) -> Iterator[Iterator[bytes]]:
         return
     descriptor = opened(folder, os.O_RDONLY | system.FOLDER)
     try:
-        with os.scandir(descriptor) as found:
-            yield (os.fsencode(entry.name) for entry in found)
+        with os.scandir(descriptor) as children:
+            yield (os.fsencode(entry.name) for entry in children)
     finally:
         os.close(descriptor)
 
@@ -140,11 +140,11 @@ else:
         try:
             for name in names:
                 try:
-                    found = os.stat(name, dir_fd=held, follow_symlinks=False)
+                    status = os.stat(name, dir_fd=held, follow_symlinks=False)
                 except OSError:
                     yield None
                 else:
-                    yield found
+                    yield status
         finally:
             os.close(held)
 

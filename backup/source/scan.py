@@ -171,11 +171,11 @@ class Scan:
             return
         stack: list[Iterator[Found]] = [iter((Found(root, None),))]
         while stack:
-            found = next(stack[-1], None)
-            if found is None:
+            candidate = next(stack[-1], None)
+            if candidate is None:
                 stack.pop()
                 continue
-            judged = self._judged(found, rules)
+            judged = self._judged(candidate, rules)
             if judged is None:
                 continue
             path, status = judged
@@ -188,18 +188,18 @@ class Scan:
                 else:
                     stack.append(inside)
 
-    def _judged(self, found: Found, rules: Filter) -> Found | None:
+    def _judged(self, candidate: Found, rules: Filter) -> Found | None:
         """The warning for a path; None: for this backup it does not exist."""
-        path, status = found
+        path, status = candidate
         if status is None:
             try:
                 status = self._see(look, path)
             except OSError as error:
                 self._warn(path, unreadable(error))
-                return None if isinstance(error, FileNotFoundError) else found
-            found = Found(path, status)
+                return None if isinstance(error, FileNotFoundError) else candidate
+            candidate = Found(path, status)
         if rules.takes_every_file and stat.S_ISREG(status.mode):
-            return found
+            return candidate
         return self._ruled(path, status, rules)
 
     def _ruled(self, path: bytes, status: Status, rules: Filter) -> Found | None:
@@ -237,29 +237,29 @@ class Scan:
         if rules.is_foreign(status):
             self.left_out += 1
             return iter(())
-        found = self._listings.take(folder)
+        listing = self._listings.take(folder)
         if rules.leaves_out_caches and self._see(is_cache, folder):
             self.left_out += 1
             return iter((Found(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
         try:
-            if found is None:
-                found = self._see(listed, folder)
-            if found is None:
+            if listing is None:
+                listing = self._see(listed, folder)
+            if listing is None:
                 return self._in_parts(folder, self._sorted_names(folder, open_files), rules)
         except OSError as error:
             self._warn(folder, unreadable(error))
             return None
-        return self._wanting(folder, found, rules)
+        return self._wanting(folder, listing, rules)
 
     def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
         """The contents of a large folder, never all in memory at once."""
         while part := list(islice(names, PART)):
             yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
 
-    def _wanting(self, folder: bytes, found: list[Listed], rules: Filter) -> Iterator[Found]:
+    def _wanting(self, folder: bytes, listing: list[Listed], rules: Filter) -> Iterator[Found]:
         """The names found in a folder; its folders that will be walked are listed ahead."""
         base = folder.rstrip(b"/") + b"/"
-        part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in found]
+        part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in listing]
         folders = (
             path
             for path, status in part

@@ -43,12 +43,12 @@ def ask() -> None:
 
 def main() -> None:
     """Send one, and record what became of it. Raises TapelineError."""
-    found = settings.load()
-    logs.set_up(found.log_json)
+    configured = settings.load()
+    logs.set_up(configured.log_json)
     hard_end = threading.Timer(TIMEOUT_SECONDS, os._exit, [1])
     hard_end.daemon = True
     hard_end.start()
-    if found.ping_alive_url is None:
+    if configured.ping_alive_url is None:
         return
     error = sending.send(wiring.ping(wiring.ALIVE), wiring.composer().alive(socket.gethostname()))
     with wiring.database().transaction() as session:

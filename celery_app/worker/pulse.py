@@ -139,19 +139,19 @@ def _drive(process: Process) -> Message:
 
 
 def _flower() -> Message:
-    found = settings.load().flower
-    address = EVERYWHERE.get(found.address, found.address)
-    connection = http.client.HTTPConnection(address, found.port, timeout=ANSWER_SECONDS)
+    flower = settings.load().flower
+    address = EVERYWHERE.get(flower.address, flower.address)
+    connection = http.client.HTTPConnection(address, flower.port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/healthcheck")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        raise _no_dashboard(f"{address}:{found.port}", type(error).__name__) from error
+        raise _no_dashboard(f"{address}:{flower.port}", type(error).__name__) from error
     finally:
         connection.close()
     if status != http.HTTPStatus.OK:
-        raise _no_dashboard(f"{address}:{found.port}", str(status))
-    return M("answers at {address}", address=f"{address}:{found.port}")
+        raise _no_dashboard(f"{address}:{flower.port}", str(status))
+    return M("answers at {address}", address=f"{address}:{flower.port}")
 
 
 def _no_dashboard(address: str, reason: str) -> NoPulse:

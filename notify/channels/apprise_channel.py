@@ -43,11 +43,11 @@ class AppriseChannel:
         [server] = self._service
         if notice.html is None or server.service_name != "E-Mail":
             return {"body": notice.plain, "body_format": apprise.NotifyFormat.TEXT}
-        found: dict[str, Any] = {"body": notice.html, "body_format": apprise.NotifyFormat.HTML}
+        body: dict[str, Any] = {"body": notice.html, "body_format": apprise.NotifyFormat.HTML}
         if notice.attached is not None:
             file = notice.attached
-            found["attach"] = AttachMemory(content=file.content, name=file.name, mimetype=file.mime_type)
-        return found
+            body["attach"] = AttachMemory(content=file.content, name=file.name, mimetype=file.mime_type)
+        return body
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def _pushed(url: str, signal: Signal, text: str) -> str:
 
 def _is_ok(answer: str) -> bool:
     try:
-        found = json.loads(answer)
+        content = json.loads(answer)
     except ValueError:
         return False
-    return isinstance(found, dict) and found.get("ok") is True
+    return isinstance(content, dict) and content.get("ok") is True

@@ -45,7 +45,7 @@ class Report:
     @property
     def chapters(self) -> list[Chapter]:
         """All that has lines."""
-        found = [
+        sections = [
             (M("Needs somebody"), self._urgent()),
             (M("Protected"), self._protected()),
             (M("What happened"), self._happened()),
@@ -53,7 +53,7 @@ class Report:
             (M("Tapes to change"), self._changes()),
             (M("Wear"), self._wear()),
         ]
-        made = [Chapter(self._text(title), tuple(map(self._text, lines))) for title, lines in found]
+        made = [Chapter(self._text(title), tuple(map(self._text, lines))) for title, lines in sections]
         return [each for each in made if each.lines]
 
     def _urgent(self) -> Iterator[Message]:

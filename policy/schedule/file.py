@@ -33,28 +33,28 @@ def read(document: Any, defaults: Mapping[str, Any]) -> list[WantedSchedule]:
             M("The file names no schedules."),
             M("Begin with [schedules.NAME] in TOML, 'schedules:' in YAML; see docs/schedules.example.toml."),
         )
-    found = table.read(File, document).schedules
-    return [_wanted(name, schedule, defaults) for name, schedule in found.items()]
+    schedules = table.read(File, document).schedules
+    return [_wanted(name, schedule, defaults) for name, schedule in schedules.items()]
 
 
-def _wanted(name: str, found: Schedule, defaults: Mapping[str, Any]) -> WantedSchedule:
+def _wanted(name: str, schedule: Schedule, defaults: Mapping[str, Any]) -> WantedSchedule:
     return WantedSchedule(
         name=name,
         schedule={
-            "schedule_type": found.when.type,
-            "schedule_config": found.when.config(),
-            **_columns(Columns, found),
-            **{column: value for column, value in defaults.items() if getattr(found, column) is None},
+            "schedule_type": schedule.when.type,
+            "schedule_config": schedule.when.config(),
+            **_columns(Columns, schedule),
+            **{column: value for column, value in defaults.items() if getattr(schedule, column) is None},
         },
-        template=_columns(Backup, found.backup),
+        template=_columns(Backup, schedule.backup),
     )
 
 
 def _columns(model: type[Table], holder: object) -> dict[str, Any]:
-    found = ((column, getattr(holder, column)) for column in model.model_fields)
+    pairs = ((column, getattr(holder, column)) for column in model.model_fields)
     return {
         column: value.model_dump(exclude_none=True) if isinstance(value, Table) else value
-        for column, value in found
+        for column, value in pairs
     }
 
 
@@ -67,8 +67,8 @@ def shown(schedule: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[
 
 
 def _written(model: type[Table], columns: Mapping[str, Any]) -> dict[str, Any]:
-    found = model.model_construct(**{column: columns[column] for column in model.model_fields})
-    return found.model_dump(by_alias=True, warnings=False)
+    written = model.model_construct(**{column: columns[column] for column in model.model_fields})
+    return written.model_dump(by_alias=True, warnings=False)
 
 
 def json_schema() -> dict[str, Any]:

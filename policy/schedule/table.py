@@ -71,8 +71,8 @@ class _NeverNull:
     """YAML's null is no value: pydantic's ``| None`` without the None."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        found: Any = handler(source)
-        return found["schema"]  # type: ignore[no-any-return]
+        schema: Any = handler(source)
+        return schema["schema"]  # type: ignore[no-any-return]
 
 
 _T = TypeVar("_T")
@@ -95,12 +95,12 @@ def read(model: type[_Table], given: Any, where: str = "") -> _Table:
         raise _in_our_words(first, place) from error
 
 
-def _place(found: Sequence[int | str]) -> list[str]:
+def _place(location: Sequence[int | str]) -> list[str]:
     """The path through the file; pydantic also names the type of ``when``, and that a name is a key."""
-    place = [str(part) for part in found if part != "[key]"]
+    place = [str(part) for part in location if part != "[key]"]
     if place[2:3] == ["when"]:
         del place[3:4]
-    return place[:1] if "[key]" in found else place
+    return place[:1] if "[key]" in location else place
 
 
 def _in_our_words(error: ErrorDetails, place: str) -> UsageError:

@@ -41,14 +41,14 @@ def best_first(
     operator has labelled; a blank one; one whose sets are all past retention. ``tried``: barcodes that were
     fetched for this need already. ``doubtful``: barcodes that several cartridges have.
     """
-    found = [
+    ranked = [
         (_rank(question, verdict), stored.slot, Offer(stored, verdict))
         for stored, question in asked
         if stored.barcode not in tried and stored.barcode not in doubtful
         for verdict in [judge(question)]
         if verdict.answer is not Answer.REFUSE and not _will_fail(stored, question, verdict)
     ]
-    return [offer for _, _, offer in sorted(found, key=lambda each: each[:2])]
+    return [offer for _, _, offer in sorted(ranked, key=lambda each: each[:2])]
 
 
 def in_order(wanted: Iterable[Stored], tried: Collection[str], doubtful: Collection[str] = ()) -> list[Offer]:

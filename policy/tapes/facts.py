@@ -119,11 +119,11 @@ class SetFacts:
 
     def needed_by(self, now: datetime) -> SetFacts | None:
         """A set that could not be restored without this one, and must not be lost."""
-        found = self
-        while found.needed_until > now:
-            found = next(each for each in found.followed_by if each.kept_until > now)
-            if found.state is not SetState.DESTROYED:
-                return found
+        follower = self
+        while follower.needed_until > now:
+            follower = next(each for each in follower.followed_by if each.kept_until > now)
+            if follower.state is not SetState.DESTROYED:
+                return follower
         return None
 
 

@@ -21,53 +21,53 @@ def joined(sets: Iterable[SetFacts], parents: Mapping[str, str | None]) -> dict[
     """
     single = {each.id: each for each in sets}
     followers = _followers(single, parents)
-    found: dict[str, SetFacts] = {}
+    linked: dict[str, SetFacts] = {}
 
     def put(set_id: str) -> None:
-        follow = tuple(found[each] for each in followers[set_id])
-        found[set_id] = replace(single[set_id], followed_by=follow) if follow else single[set_id]
+        follow = tuple(linked[each] for each in followers[set_id])
+        linked[set_id] = replace(single[set_id], followed_by=follow) if follow else single[set_id]
 
     for set_id in _last_first(followers):
         put(set_id)
-    rest = single.keys() - found.keys()
+    rest = single.keys() - linked.keys()
     if rest:
         before = [*_last_first(_turned({each: followers[each] for each in rest}, rest))]
-        found |= _in_circles(sorted(rest - set(before)), single, followers, found)
+        linked |= _in_circles(sorted(rest - set(before)), single, followers, linked)
         for set_id in reversed(before):
             put(set_id)
-    return found
+    return linked
 
 
 def changed(sets: Iterable[SetFacts], change: Callable[[SetFacts], SetFacts]) -> tuple[SetFacts, ...]:
     """Sets after a change of each of them and of all that follow them. ``change`` gets a set whose followers
     are changed already; a set that it returns unchanged costs nothing."""
-    found: dict[int, SetFacts] = {}
+    changed_sets: dict[int, SetFacts] = {}
     wanted = tuple(sets)
     waiting = list(wanted)
     while waiting:
         stored = waiting[-1]
-        open_ = [each for each in stored.followed_by if id(each) not in found]
+        open_ = [each for each in stored.followed_by if id(each) not in changed_sets]
         if open_:
             waiting += open_
             continue
         waiting.pop()
-        if id(stored) not in found:
-            follow = tuple(found[id(each)] for each in stored.followed_by)
+        if id(stored) not in changed_sets:
+            follow = tuple(changed_sets[id(each)] for each in stored.followed_by)
             is_same = all(new is old for new, old in zip(follow, stored.followed_by, strict=True))
-            found[id(stored)] = change(stored if is_same else replace(stored, followed_by=follow))
-    return tuple(found[id(each)] for each in wanted)
+            changed_sets[id(stored)] = change(stored if is_same else replace(stored, followed_by=follow))
+    return tuple(changed_sets[id(each)] for each in wanted)
 
 
 def _followers(single: Mapping[str, SetFacts], parents: Mapping[str, str | None]) -> dict[str, list[str]]:
     """For each set the sets that follow it next, in the order of their ids."""
-    found: dict[str, set[str]] = {each: set() for each in single}
+    followers: dict[str, set[str]] = {each: set() for each in single}
     astray = _Astray(each for each in single.values() if each.type != FULL and not parents.get(each.id))
     for stored in single.values():
         parent = parents.get(stored.id)
-        if parent in found:
-            found[parent].add(stored.id)
-        found[stored.id].update(astray.next_after(stored))
-    return {each: sorted(follow) for each, follow in found.items()}
+        if parent in followers:
+            followers[parent].add(stored.id)
+        followers[stored.id].update(astray.next_after(stored))
+    return {each: sorted(follow) for each, follow in followers.items()}
 
 
 class _Astray:
@@ -94,12 +94,12 @@ class _Astray:
 
 def _turned(followers: Mapping[str, Iterable[str]], within: Collection[str]) -> dict[str, list[str]]:
     """For each set the sets that it follows."""
-    found: dict[str, list[str]] = {each: [] for each in within}
+    followed: dict[str, list[str]] = {each: [] for each in within}
     for each, follow in followers.items():
         for follower in follow:
-            if follower in found:
-                found[follower].append(each)
-    return found
+            if follower in followed:
+                followed[follower].append(each)
+    return followed
 
 
 def _last_first(followers: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -120,10 +120,10 @@ def _in_circles(
     ids: Collection[str],
     single: Mapping[str, SetFacts],
     followers: Mapping[str, Iterable[str]],
-    found: Mapping[str, SetFacts],
+    linked: Mapping[str, SetFacts],
 ) -> dict[str, SetFacts]:
     """A clock that was set back, or a broken catalogue, makes sets follow each other in a circle: none of
     these may be lost before all of them may, with what follows them."""
     after = {each for set_id in ids for each in followers[set_id]}.difference(ids)
-    follow = tuple(single[each] for each in ids) + tuple(found[each] for each in sorted(after))
+    follow = tuple(single[each] for each in ids) + tuple(linked[each] for each in sorted(after))
     return {each: replace(single[each], followed_by=follow) for each in ids}

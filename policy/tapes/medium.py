@@ -40,4 +40,4 @@ def identity_of(medium: MediumReport) -> MediumReport:
 
 def first_mark(medium: MediumReport, marks: tuple[Mark, ...]) -> str | None:
     """The first of some marks that a tape has; None: it has none of them."""
-    return next((found for name in marks if (found := medium.get(name))), None)
+    return next((mark for name in marks if (mark := medium.get(name))), None)

@@ -122,21 +122,21 @@ class Decision:
 def appends(denials: Iterable[str]) -> bool:
     """Whether a run that was denied a format for these reasons appends to the tape: it needs no format
     then."""
-    found = set(denials)
-    return bool(found & _TO_APPEND) and found <= APPENDING
+    denied = set(denials)
+    return bool(denied & _TO_APPEND) and denied <= APPENDING
 
 
 def decide(facts: FormatFacts) -> Decision:
     """Decide on the permit; every denial that applies is named, in the order of the checks."""
-    found = tuple(_denials(facts))
-    if any(denial in _TO_APPEND for denial, _ in found):
-        found += tuple(_not_to_append(facts))
-    if facts.is_unseen and not found:
+    denials = tuple(_denials(facts))
+    if any(denial in _TO_APPEND for denial, _ in denials):
+        denials += tuple(_not_to_append(facts))
+    if facts.is_unseen and not denials:
         unseen = M("Nobody has looked at what is on tape {tape}.", tape=facts.tape.describe())
-        found = ((Denial.NOT_LOOKED_INTO, unseen),)
+        denials = ((Denial.NOT_LOOKED_INTO, unseen),)
     lost = tuple(s.id for s in facts.tape.known.sets) if facts.tape.known else ()
-    reasons = tuple(reason for _, reason in found) or (_why_allowed(facts),)
-    return Decision(not found, tuple(denial for denial, _ in found), reasons, lost)
+    reasons = tuple(reason for _, reason in denials) or (_why_allowed(facts),)
+    return Decision(not denials, tuple(denial for denial, _ in denials), reasons, lost)
 
 
 def _not_to_append(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:

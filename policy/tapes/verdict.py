@@ -76,10 +76,10 @@ class Verdict:
     @property
     def reasons(self) -> tuple[Message, ...]:
         """The reasons for the answer, in the order in which a run finds them; none for a mere append."""
-        found = [reason for _, reason in self.objections]
-        if self.decision is not None and not (found and self.decision.allowed):
-            found += [reason for reason in self.decision.reasons if reason not in found]
-        return tuple(found)
+        reasons = [reason for _, reason in self.objections]
+        if self.decision is not None and not (reasons and self.decision.allowed):
+            reasons += [reason for reason in self.decision.reasons if reason not in reasons]
+        return tuple(reasons)
 
     @property
     def sets_lost(self) -> tuple[str, ...]:
@@ -117,19 +117,19 @@ def may_write(tape: TapeFacts, policy: TapePolicy, now_local: datetime, *, is_ow
 
 def _objections(question: Question) -> Iterator[tuple[Objection, Message]]:
     facts = question.facts
-    found = [*_of_the_medium(facts.tape)]
+    objections = [*_of_the_medium(facts.tape)]
     if _is_full(question):
-        found.append((Objection.FULL, M("Nothing more fits on it.")))
+        objections.append((Objection.FULL, M("Nothing more fits on it.")))
     # A run tries it; for a question in advance, the result of the last attempt counts.
     doubt = media.not_mountable(facts.tape, begins=question.begins) if facts.run_id is None else None
     if doubt is not None:
-        found.append((Objection.NOT_MOUNTABLE, doubt))
-    yield from found
+        objections.append((Objection.NOT_MOUNTABLE, doubt))
+    yield from objections
     if question.begun_here is False:
         yield Objection.BEGUN_ELSEWHERE, M("The set of this run goes on on another tape.")
     # A tape that cannot be written cannot be appended to, with any label: that would be the same objection
     # twice.
-    elif question.begun_here is None and not _is_accepted(question) and (question.begins or not found):
+    elif question.begun_here is None and not _is_accepted(question) and (question.begins or not objections):
         expected = facts.policy.expects(facts.now_local, begins=question.begins)
         yield Objection.NOT_ACCEPTED, M("It takes {expected}.", expected=expected.to_json())
 

@@ -122,7 +122,7 @@ def _entry(stock: Stock, run: PlannedRun, tape: Tape, verdict: Verdict, local: d
     formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
     before = 0 if formats else tape.used
-    found = CalendarEntry(
+    entry = CalendarEntry(
         planned=run,
         tape_id=(tape.facts.known.tape_id or None) if tape.facts.known else None,
         label=name,
@@ -134,10 +134,10 @@ def _entry(stock: Stock, run: PlannedRun, tape: Tape, verdict: Verdict, local: d
         capacity=tape.capacity,
         is_left=tape.is_played,
     )
-    tape.is_played = tape.is_played or formats or found.insert
+    tape.is_played = tape.is_played or formats or entry.insert
     stock.loaded[run.drive] = tape
     _write(stock, run, tape, name, before, formatted=formats)
-    return found
+    return entry
 
 
 def _verdict(stock: Stock, run: PlannedRun, tape: Tape, local: datetime) -> Verdict:
@@ -198,10 +198,10 @@ def _fetch(
 def _know(stock: Stock, tapes: Iterable[Tape]) -> None:
     """Have the sets of some tapes loaded, with one question for all."""
     known = {each.facts.known.id: each for each in tapes if not each.is_known and each.facts.known}
-    found = stock.look([*known]) if known else {}
+    sets_by_tape = stock.look([*known]) if known else {}
     for number, tape in known.items():
         assert tape.facts.known is not None, "it was asked about"
-        sets = found.get(number, ())
+        sets = sets_by_tape.get(number, ())
         # What was written to it since is there, in any case.
         empty = not sets and not tape.added
         tape.facts = replace(tape.facts, empty=empty, known=replace(tape.facts.known, sets=sets))

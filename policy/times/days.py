@@ -52,8 +52,8 @@ class DayOfMonth:
     def of(self, year: int, month: int) -> date:
         length = calendar.monthrange(year, month)[1]
         days = (date(year, month, number) for number in range(1, length + 1))
-        found = [day for day in days if day.weekday() in self.weekdays]
-        return found[min(self.index, len(found) - 1)]
+        matching = [day for day in days if day.weekday() in self.weekdays]
+        return matching[min(self.index, len(matching) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class EveryMonth:
 
     def since(self, first: date) -> Iterator[date]:
         months = (divmod(number, 12) for number in itertools.count(first.year * 12 + first.month - 1))
-        found = (self.day.of(year, month + 1) for year, month in months)
-        return (day for day in found if day >= first)
+        days = (self.day.of(year, month + 1) for year, month in months)
+        return (day for day in days if day >= first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +72,5 @@ class EveryYear:
     day: DayOfMonth
 
     def since(self, first: date) -> Iterator[date]:
-        found = (self.day.of(year, self.month) for year in itertools.count(first.year))
-        return (day for day in found if day >= first)
+        days = (self.day.of(year, self.month) for year in itertools.count(first.year))
+        return (day for day in days if day >= first)

@@ -66,7 +66,7 @@ class Calendar:
         # The day before: a time that the clock skips on one day may mean a moment of the next.
         first = moment.astimezone(self.zone).date() - timedelta(days=1)
         moments = (moment_of(day, self.at, self.zone) for day in self.days.since(first))
-        return next(found for found in moments if found > moment)
+        return next(occurrence for occurrence in moments if occurrence > moment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class CronExpression:
 
     def after(self, moment: datetime) -> datetime | None:
         # In the hour that occurs twice, cronsim begins with times of the first pass.
-        found = (each.astimezone(UTC) for each in CronSim(self.expression, moment.astimezone(self.zone)))
-        return next((each for each in found if each > moment), None)
+        moments = (each.astimezone(UTC) for each in CronSim(self.expression, moment.astimezone(self.zone)))
+        return next((each for each in moments if each > moment), None)
 
 
 def occurrences(rule: Recurrence, after: datetime) -> Iterator[datetime]:
@@ -125,8 +125,8 @@ def latest(rule: Recurrence, first: datetime, now: datetime) -> datetime:
     """The last moment of a rule that is not after ``now``, found from ``now`` backwards; else ``first``."""
     back = timedelta(minutes=1)
     while now - back > first:
-        found = list(_until(rule, now - back, now))
-        if found:
-            return found[-1]
+        moments = list(_until(rule, now - back, now))
+        if moments:
+            return moments[-1]
         back *= 2
     return max(_until(rule, first, now), default=first)

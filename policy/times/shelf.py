@@ -104,17 +104,17 @@ class Shelf:
     def for_run(self, run: PlannedRun, local: datetime, *, begins: bool) -> list[int]:
         """The places of all tapes that a run may take, in order, and of some that it refuses."""
         pool = run.policy.pool
-        found = {*self._of[None], *self._of[pool, None if pool else (local.year, local.month)]}
+        places = {*self._of[None], *self._of[pool, None if pool else (local.year, local.month)]}
         if pool is not None and begins:
-            found = {each for each in found if each in self.tapes and self._may_begin(each, run, local)}
+            places = {each for each in places if each in self.tapes and self._may_begin(each, run, local)}
         if begins and run.policy.kind is PolicyKind.ROTATE:
             while self._kept and self._kept[0][0] <= local:
                 self._loose.append(heappop(self._kept)[1])
             self._loose = [each for each in self._loose if each in self.tapes]
-            found.update(self._loose)
+            places.update(self._loose)
         return sorted(
             each
-            for each in found
+            for each in places
             if each in self.tapes and (begins or not _takes_no_more(self.tapes[each].facts))
         )
 

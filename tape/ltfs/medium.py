@@ -85,8 +85,8 @@ def of_volume(mounted: Mount) -> Medium:
         return attribute(mounted.point, name)
 
     def size(name: str) -> int | None:
-        found = number(mounted.point, name)
-        return None if found is None else found * mam.MIB
+        mebibytes = number(mounted.point, name)
+        return None if mebibytes is None else mebibytes * mam.MIB
 
     state = number(mounted.point, "volumeLockState") or 0
     return Medium(

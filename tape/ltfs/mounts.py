@@ -33,8 +33,8 @@ def at(point: Path, table: Path = TABLE) -> Mount | None:
 
 def processes(program: str, device: str) -> list[psutil.Process]:
     """The ``ltfs`` processes of a drive; there is one from the mount until its index is written."""
-    found = psutil.process_iter(["cmdline"])
-    return [process for process in found if _serves(process.info["cmdline"] or [], program, device)]
+    running = psutil.process_iter(["cmdline"])
+    return [process for process in running if _serves(process.info["cmdline"] or [], program, device)]
 
 
 def _serves(command: list[str], program: str, device: str) -> bool:
@@ -44,8 +44,8 @@ def _serves(command: list[str], program: str, device: str) -> bool:
 
 def _all(table: Path) -> list[Mount]:
     lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    found = (_mount(line.split()) for line in lines)
-    return [mount for mount in found if mount is not None]
+    mounts = (_mount(line.split()) for line in lines)
+    return [mount for mount in mounts if mount is not None]
 
 
 def _mount(fields: list[str]) -> Mount | None:
@@ -57,5 +57,5 @@ def _mount(fields: list[str]) -> Mount | None:
 
 def _plain(text: str) -> str:
     """The kernel writes blanks and backslashes as octal numbers, byte by byte."""
-    raw = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
+    raw = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
     return raw.encode("latin-1").decode("utf-8", "surrogateescape") if raw.isascii() else raw

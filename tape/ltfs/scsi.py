@@ -65,8 +65,8 @@ class Scsi:
 
     def serial(self) -> str | None:
         """The drive's own serial number; None: it does not tell it. Raises DriveError."""
-        found = _SERIAL.search(self.look().ask("sg_inq", "-p", "0x80").output)
-        return found[1] if found else None
+        match = _SERIAL.search(self.look().ask("sg_inq", "-p", "0x80").output)
+        return match[1] if match else None
 
     def run(self, program: str, arguments: Sequence[str], limit: float) -> Completed:
         """Run one program of sg3_utils. Raises CommandNotFound, CommandTimeout."""
@@ -95,18 +95,18 @@ class Look:
             done = self.ask("sg_turs", "-v")
         if done.return_code == 0:
             return None
-        found = _obstacle(done)
-        if found is None:
+        obstacle = _obstacle(done)
+        if obstacle is None:
             raise failure(done, self._scsi.device)
-        return found
+        return obstacle
 
     def is_write_protected(self) -> bool:
         """Whether the cartridge's switch is set: the first bit of the mode header's specific parameter."""
         done = self.ask("sg_modes", "-6", "-D")
-        found = _SPECIFIC.search(done.output)
-        if found is None:
+        match = _SPECIFIC.search(done.output)
+        if match is None:
             raise failure(done, self._scsi.device)
-        return bool(int(found[1], 16) & 0x80)
+        return bool(int(match[1], 16) & 0x80)
 
     def attributes(self, partition: int = 0) -> mam.Attributes:
         """The chip's attributes of a partition. Raises TapeReadError if it cannot be read."""

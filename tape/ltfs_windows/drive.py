@@ -103,13 +103,13 @@ class WindowsDrive:
             _check_volume(medium)
             _check_switch(medium)
             done = self._run(argv, self._setup.limits.label)
-            found = self.look().label
-        if found != label:
+            label_now = self.look().label
+        if label_now != label:
             raise DriveError(
                 M(
                     "The label {label} was not written; it reads '{found}'.",
                     label=label,
-                    found=found or "-",
+                    found=label_now or "-",
                 ),
                 M("The program said: {reason}", reason=ltfs_messages.reason(done.output)),
             )
@@ -183,8 +183,8 @@ class WindowsDrive:
 
     def label(self) -> str | None:
         """The label that the letter shows now, without running LtfsCmdDrives. Raises DriveError."""
-        found: str | None = self._volume(time.monotonic() + self._setup.limits.label)["label"]
-        return found
+        label: str | None = self._volume(time.monotonic() + self._setup.limits.label)["label"]
+        return label
 
     def seal(self) -> None:
         """Run the command that writes the index, if one is configured. Raises OSError, DriveError."""
@@ -196,15 +196,15 @@ class WindowsDrive:
     def _assigned(self, deadline: float) -> AssignedDrive:
         """The line of this letter. Raises DriveError if no drive has it: it moved, or is not assigned."""
         done = self._ask(self._filled(self._setup.commands.drives), deadline)
-        found = ltfs_windows_label.of_drives(done.output)
-        for drive in found:
+        drives = ltfs_windows_label.of_drives(done.output)
+        for drive in drives:
             if drive.letter == self._setup.letter:
                 return drive
         raise DriveError(
             M(
                 "No tape drive has the letter {letter}; LTFS knows: {drives}.",
                 letter=self._setup.letter,
-                drives=", ".join(f"{drive.letter or '-'} ({drive.status})" for drive in found) or "-",
+                drives=", ".join(f"{drive.letter or '-'} ({drive.status})" for drive in drives) or "-",
             ),
             M("Assign the letter with LtfsCmdAssign, or correct the setting 'letter'."),
         )
@@ -241,11 +241,11 @@ class WindowsDrive:
         )
         for words, parse in readers:
             try:
-                found = parse(self._ask(self._filled(words), deadline).output)
+                label = parse(self._ask(self._filled(words), deadline).output)
             except CommandNotFound:
                 continue
-            if found:
-                return {"label": found.text, "file_system": found.file_system}
+            if label:
+                return {"label": label.text, "file_system": label.file_system}
         raise DriveError(
             M("The drive letter {letter} shows no volume.", letter=self._setup.letter),
             M("See 'LtfsCmdDrives': the letter may have moved, or its mount be dead; load the tape again."),

@@ -37,9 +37,9 @@ def of_fsutil(output: str) -> Label | None:
 
 def of_vol(output: str) -> Label | None:
     """The report of ``vol O:``, or None if it reports no volume."""
-    found = _VOL.search(output)
-    if found:
-        return Label(found[1])
+    match = _VOL.search(output)
+    if match:
+        return Label(match[1])
     return Label(None) if _VOL_NONE.search(output) else None
 
 
@@ -68,8 +68,8 @@ class AssignedDrive:
 
 def of_drives(output: str) -> list[AssignedDrive]:
     """The drives that ``LtfsCmdDrives`` lists; a line that does not end in a known status is no drive."""
-    found = (_drive(line.split()) for line in output.splitlines())
-    return [drive for drive in found if drive is not None]
+    drives = (_drive(line.split()) for line in output.splitlines())
+    return [drive for drive in drives if drive is not None]
 
 
 def _drive(words: Sequence[str]) -> AssignedDrive | None:

@@ -37,8 +37,8 @@ else:
 
 def main() -> int:
     root = sys.argv[1]
-    found = information(root)
-    if found is None:
+    volume = information(root)
+    if volume is None:
         return NO_VOLUME
     try:
         usage = shutil.disk_usage(root)
@@ -46,15 +46,15 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return NO_VOLUME
-    label, system = found
-    said = {
+    label, system = volume
+    report = {
         "label": label,
         "file_system": system,
         "empty": empty,
         "capacity": usage.total,
         "free": usage.free,
     }
-    sys.stdout.write(f"{json.dumps(said)}\n")
+    sys.stdout.write(f"{json.dumps(report)}\n")
     return 0
 
 

@@ -82,9 +82,9 @@ class WindowsVolume(FolderVolume):
         written.
         """
         with reading(path):
-            found = path.stat().st_size
+            size = path.stat().st_size
         left = self.free()
-        if found == written and left:
+        if size == written and left:
             return
         if not left:
             raise TapeFull(
@@ -95,7 +95,7 @@ class WindowsVolume(FolderVolume):
             M(
                 "{path} has {found} bytes on the tape where {size} were written.",
                 path=str(path),
-                found=found,
+                found=size,
                 size=written,
             ),
             M("Do not write this tape again; what was sealed stays readable."),

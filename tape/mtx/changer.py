@@ -92,10 +92,10 @@ class MtxChanger:
 
     def _status(self, lock: HostLock) -> Inventory:
         done, disturbed = self._ask(lock, ["status"], self._setup.status_limit)
-        found = None if done.return_code else output.parse(done.output, self._setup.mail_slots)
-        if found is None:
+        inventory = None if done.return_code else output.parse(done.output, self._setup.mail_slots)
+        if inventory is None:
             raise output.failure(done, self._setup.device, moving=False)
-        return replace(found, disturbed=disturbed)
+        return replace(inventory, disturbed=disturbed)
 
     def _move(self, verb: str, *numbers: int) -> None:
         with self._lock() as lock:
@@ -114,8 +114,8 @@ class MtxChanger:
         once. Returns also whether there was one."""
         argv = [self._program("mtx"), "-f", self._setup.device, *words]
         done = command.run(argv, limit=limit, inherit=[lock.descriptor])
-        found = output.sense(done.output) if done.return_code else None
-        if found is None or found.key != output.UNIT_ATTENTION:
+        sense = output.sense(done.output) if done.return_code else None
+        if sense is None or sense.key != output.UNIT_ATTENTION:
             return done, False
         return command.run(argv, limit=limit, inherit=[lock.descriptor]), True
 

@@ -22,12 +22,12 @@ def parse(data: bytes) -> dict[int, str]:
 
     The text contains the drive's serial number, alone or behind its maker and model.
     """
-    found = {}
+    identities = {}
     for number, descriptor in enumerate(_descriptors(data)):
         text = _identity(descriptor)
         if text:
-            found[number] = text
-    return found
+            identities[number] = text
+    return identities
 
 
 def _descriptors(data: bytes) -> Iterator[bytes]:

@@ -44,28 +44,28 @@ def parse(text: str, mail_slots: Collection[int] = ()) -> Inventory | None:
 
     ``mail_slots``: numbers of mail slots that the changer reports as ordinary ones.
     """
-    header = next((found for line in text.splitlines() if (found := _HEADER.match(line))), None)
-    bays = tuple(_bay(found) for line in text.splitlines() if (found := _BAY.match(line)))
-    slots = tuple(_slot(found, mail_slots) for line in text.splitlines() if (found := _SLOT.match(line)))
+    header = next((match for line in text.splitlines() if (match := _HEADER.match(line))), None)
+    bays = tuple(_bay(match) for line in text.splitlines() if (match := _BAY.match(line)))
+    slots = tuple(_slot(match, mail_slots) for line in text.splitlines() if (match := _SLOT.match(line)))
     if header is None or (len(bays), len(slots)) != (int(header["bays"]), int(header["slots"])):
         return None
     return Inventory(slots, bays)
 
 
-def _bay(found: re.Match[str]) -> Bay:
-    home = int(found["home"]) if found["home"] else None
-    is_full = found["full"] != "Empty"
-    return Bay(int(found["number"]), is_full, _tag(found) if is_full else None, home)
+def _bay(match: re.Match[str]) -> Bay:
+    home = int(match["home"]) if match["home"] else None
+    is_full = match["full"] != "Empty"
+    return Bay(int(match["number"]), is_full, _tag(match) if is_full else None, home)
 
 
-def _slot(found: re.Match[str], mail_slots: Collection[int]) -> Slot:
-    number, is_full = int(found["number"]), found["full"] == "Full"
-    is_mail = bool(found["mail"]) or number in mail_slots
-    return Slot(number, is_full, _tag(found) if is_full else None, is_mail)
+def _slot(match: re.Match[str], mail_slots: Collection[int]) -> Slot:
+    number, is_full = int(match["number"]), match["full"] == "Full"
+    is_mail = bool(match["mail"]) or number in mail_slots
+    return Slot(number, is_full, _tag(match) if is_full else None, is_mail)
 
 
-def _tag(found: re.Match[str]) -> str | None:
-    tag = _TAG.search(found["tags"])
+def _tag(match: re.Match[str]) -> str | None:
+    tag = _TAG.search(match["tags"])
     return (tag["tag"].strip() or None) if tag else None
 
 
@@ -116,21 +116,21 @@ def failure(done: Completed, device: str, *, moving: bool) -> ChangerError:
     """What the end of an mtx command means. ``moving``: whether it was to move a cartridge."""
     text = done.output
     kind = next((kind for words, kind in _WORDS if re.search(words, text)), None)
-    found = sense(text)
-    if kind is None and found is not None:
+    sense_data = sense(text)
+    if kind is None and sense_data is not None:
         # A changer that is not ready for a reason of its maker's is in somebody's hands.
-        kind = _CODES.get(found.code, DoorOpen if found.key == "Not Ready" else None)
-    return _ERRORS[kind or (MoveFailed if moving else ChangerError)](_said(done, found), device)
+        kind = _CODES.get(sense_data.code, DoorOpen if sense_data.key == "Not Ready" else None)
+    return _ERRORS[kind or (MoveFailed if moving else ChangerError)](_said(done, sense_data), device)
 
 
-def _said(done: Completed, found: Sense | None) -> str:
+def _said(done: Completed, sense_data: Sense | None) -> str:
     lines = [line.strip() for line in done.output.splitlines() if line.strip()]
     words = [line for line in lines if not line.startswith("mtx: Request Sense")]
-    said = words[-1] if words else f"{done.argv[0]}: {done.return_code}"
-    if found is None:
-        return said
-    code = "/".join(f"{part:02X}" for part in found.code)
-    return f"{said} ({found.key}, {code})"
+    text = words[-1] if words else f"{done.argv[0]}: {done.return_code}"
+    if sense_data is None:
+        return text
+    code = "/".join(f"{part:02X}" for part in sense_data.code)
+    return f"{text} ({sense_data.key}, {code})"
 
 
 LOOK_INSIDE = M("Look into the library, then read a new inventory: tapeline library inventory")

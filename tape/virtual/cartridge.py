@@ -98,12 +98,12 @@ def _lock(volume: VolumeRecord) -> Lock:
 def _wrong_size(volume: Path, sealed: dict[str, int]) -> Message | None:
     for name, size in sealed.items():
         path = volume / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
+        actual = path.stat().st_size if path.is_file() else None
+        if actual != size:
             return M(
                 "{name} has {found} bytes on the volume, and {sealed} in its index.",
                 name=name,
-                found=found or 0,
+                found=actual or 0,
                 sealed=size,
             )
     return None

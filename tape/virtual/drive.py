@@ -149,8 +149,8 @@ class VirtualDrive:
             record = virtual_record.read(self._folder(barcode)) if barcode else None
         except Damaged:
             record = None
-        found = _health(record) if record else Health()
-        return replace(found, tape_alerts=(*found.tape_alerts, *self._cleaning(record)))
+        health = _health(record) if record else Health()
+        return replace(health, tape_alerts=(*health.tape_alerts, *self._cleaning(record)))
 
     def _cleaning(self, record: Record | None) -> list[str]:
         if record is not None and record.cleaning == 0:

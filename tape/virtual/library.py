@@ -270,9 +270,9 @@ def status(path: Path, verb: str = "status") -> Inventory:
             _arrive(library, library.gripper.cartridge, library.gripper.source)
             library.gripper = None
         disturbed, library.disturbed = library.disturbed, False
-        found = inventory_of(library, disturbed=disturbed and verb == "status")
+        inventory = inventory_of(library, disturbed=disturbed and verb == "status")
     faults.wait(fault)
-    return found
+    return inventory
 
 
 def move(path: Path, verb: str, source: tuple[str, int], target: tuple[str, int]) -> None:

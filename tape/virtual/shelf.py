@@ -87,15 +87,15 @@ def named(path: Path, name: str, inside: str | None) -> str:
     known = barcodes(path)
     if name in known:
         return name
-    found = [barcode for barcode in known if name in _names(folder_of(path, barcode))]
-    if inside in found:
+    matching = [barcode for barcode in known if name in _names(folder_of(path, barcode))]
+    if inside in matching:
         return str(inside)
-    if len(found) > 1:
+    if len(matching) > 1:
         raise NoMedium(
-            M("Several cartridges are called {name}: {barcodes}.", name=name, barcodes=", ".join(found)),
+            M("Several cartridges are called {name}: {barcodes}.", name=name, barcodes=", ".join(matching)),
             M("Name one by its barcode."),
         )
-    return found[0] if found else name
+    return matching[0] if matching else name
 
 
 def _names(folder: Path) -> set[str | None]:

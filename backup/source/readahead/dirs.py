@@ -96,8 +96,8 @@ class Listings:
     def _least_busy(self) -> Companion | None:
         """The process with the fewest open requests; None if each has too many."""
         running = self._helpers.running
-        found = min(running, key=lambda each: len(self._questions.get(each, ())), default=None)
-        return None if found and len(self._questions.get(found, ())) >= QUESTIONS else found
+        companion = min(running, key=lambda each: len(self._questions.get(each, ())), default=None)
+        return None if companion and len(self._questions.get(companion, ())) >= QUESTIONS else companion
 
     def _received(self, folder: bytes) -> worker.Answer | None:
         """Read the answers of this process, up to this one."""

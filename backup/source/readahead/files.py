@@ -40,12 +40,12 @@ class Batch(NamedTuple):
         packed = iter(files)
         at = 0
         for part in self.planned:
-            found = next(packed, None) if part.kind is Kind.SMALL else None
-            if found is None:
+            packed_file = next(packed, None) if part.kind is Kind.SMALL else None
+            if packed_file is None:
                 yield part, None
             else:
-                end = at + length_of(found)
-                yield part, (data[at:end], [found])
+                end = at + length_of(packed_file)
+                yield part, (data[at:end], [packed_file])
                 at = end
 
 

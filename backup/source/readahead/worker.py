@@ -57,8 +57,8 @@ def as_pack(answered: Answer) -> Pack:
 
 def as_listing(answered: Answer) -> list[Listed] | None:
     """The content of an answer to ``LIST``; None for a folder that was too large or could not be listed."""
-    found: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
-    return found
+    listing: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
+    return listing
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
