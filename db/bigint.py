@@ -29,5 +29,5 @@ def nearest(numbers: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
 
 def exact(row: Any, name: str) -> int:
     """The number of a row of ``backup_files`` as the file has it."""
-    found: int = (row.beyond or {}).get(name, getattr(row, name))
-    return found
+    number: int = (row.beyond or {}).get(name, getattr(row, name))
+    return number

@@ -65,7 +65,7 @@ def accepted(run: ChainRun) -> list[Doubt]:
 def hold(
     session: Session,
     run: ChainRun,
-    found: Sequence[Doubt],
+    doubts: Sequence[Doubt],
     patience: timedelta,
     *,
     step: Step | None = None,
@@ -74,11 +74,11 @@ def hold(
 
     Nothing of it is in the catalogue, and the set that it would have written gets another name.
     """
-    run.doubts = [doubt.to_json() for doubt in found]
+    run.doubts = [doubt.to_json() for doubt in doubts]
     run.wait_until = now() + patience
     if run.set_id is not None and session.get(BackupSet, run.set_id) is None:
         run.set_id = None
-    for doubt in found:
+    for doubt in doubts:
         events.record(session, run, doubt.in_words, step=step, level="warning")
         if doubt.rule is GuardRule.ENCRYPTED:
             freeze = freezes.by_the_guard(session, run, doubt.message)

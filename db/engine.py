@@ -236,8 +236,8 @@ class Database:
             _check_encoding(connection)
             if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                 return None
-            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-            return found
+            version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return version
 
     @contextmanager
     def outside_transactions(self) -> Iterator[Connection]:

@@ -23,27 +23,27 @@ def standing(session: Session) -> list[Freeze]:
 
 def why(session: Session) -> Message | None:
     """Why no tape is formatted, and how to lift that; None: nothing is frozen."""
-    found = standing(session)
-    if not found:
+    in_force = standing(session)
+    if not in_force:
         return None
-    first = found[0]
+    first = in_force[0]
     text = M(
         "Formats are frozen since {at} ({name}): {reason} To lift that: tapeline unfreeze {name} --why TEXT",
         at=f"{first.frozen_at:%Y-%m-%d %H:%M} UTC",
         name=first.name,
         reason=first.reason,
     )
-    if len(found) == 1:
+    if len(in_force) == 1:
         return text
-    others = ", ".join(each.name for each in found[1:])
+    others = ", ".join(each.name for each in in_force[1:])
     return M("{first} Then also: {others}.", first=text.to_json(), others=others)
 
 
 def check(session: Session) -> None:
     """Raises NotAllowed while anything is frozen."""
-    found = why(session)
-    if found is not None:
-        raise NotAllowed(found)
+    reason = why(session)
+    if reason is not None:
+        raise NotAllowed(reason)
 
 
 def freeze(session: Session, name: str | None, who: str, reason: str) -> Freeze:
@@ -62,9 +62,9 @@ def freeze(session: Session, name: str | None, who: str, reason: str) -> Freeze:
 
 def by_the_guard(session: Session, run: ChainRun, reason: Message) -> Freeze:
     """Deny every format because somebody seems to encrypt the sources of a run; once for a run."""
-    found = session.scalar(select(Freeze).where(Freeze.run_id == run.id, Freeze.lifted_at.is_(None)))
-    if found is not None:
-        return found
+    freeze = session.scalar(select(Freeze).where(Freeze.run_id == run.id, Freeze.lifted_at.is_(None)))
+    if freeze is not None:
+        return freeze
     name = f"run-{run.id}"
     taken = session.scalar(select(func.count()).where(Freeze.run_id == run.id)) or 0
     return _add(session, f"{name}-{taken + 1}" if taken else name, reason, run_id=run.id)
@@ -86,18 +86,18 @@ def _sentence(text: str) -> str:
 
 def lift(session: Session, name: str, who: str, reason: str) -> Freeze:
     """Lift a freeze by its name. Raises NotFound, NotAllowed."""
-    found = session.scalar(select(Freeze).where(Freeze.name == name).with_for_update())
-    if found is None:
+    freeze = session.scalar(select(Freeze).where(Freeze.name == name).with_for_update())
+    if freeze is None:
         names = ", ".join(each.name for each in standing(session))
         raise NotFound(
             M("There is no freeze '{name}'.", name=name),
             M("There are: {names}", names=names) if names else M("Nothing is frozen."),
         )
-    if found.lifted_at is not None:
+    if freeze.lifted_at is not None:
         raise NotAllowed(M("Freeze '{name}' is lifted already.", name=name))
-    found.lifted_at, found.lifted_by, found.lifted_why = now(), who, reason
+    freeze.lifted_at, freeze.lifted_by, freeze.lifted_why = now(), who, reason
     session.flush()
-    return found
+    return freeze
 
 
 def as_json(freeze: Freeze) -> dict[str, Any]:

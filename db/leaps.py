@@ -52,9 +52,9 @@ def confirm(session: Session, moment: datetime, who: str, why: str) -> ClockMark
 
 def check(session: Session, moment: datetime) -> None:
     """Raises NotAllowed if the clock is in doubt."""
-    found = doubt(session, moment)
-    if found is not None:
-        raise NotAllowed(found)
+    reason = doubt(session, moment)
+    if reason is not None:
+        raise NotAllowed(reason)
 
 
 def _newest() -> ScalarSelect[int]:

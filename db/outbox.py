@@ -215,8 +215,8 @@ def _is_past(entry: dict[str, Any], worked: datetime | None) -> bool:
     return worked is not None and worked > datetime.fromisoformat(entry["tried_at"])
 
 
-def _count(found: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]) -> None:
-    trouble = found.setdefault(channel, {"waiting": 0, "lost": 0, "since": entry["first_tried_at"]})
+def _count(troubles: dict[str, dict[str, Any]], channel: str, entry: dict[str, Any]) -> None:
+    trouble = troubles.setdefault(channel, {"waiting": 0, "lost": 0, "since": entry["first_tried_at"]})
     trouble["lost" if _ENDINGS & entry.keys() else "waiting"] += 1
     trouble["since"] = min(trouble["since"], entry["first_tried_at"])
     trouble["error"], trouble["said"] = entry["error"], entry.get("said")

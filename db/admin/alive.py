@@ -42,13 +42,13 @@ def withheld(session: Session, why: Message) -> None:
 
 def sent(session: Session, error: Message | None) -> None:
     """Record whether the service accepted it. ``error``: why not."""
-    found, moment = _get(session), now()
-    found.withheld = None
-    found.error = error.to_json() if error else None
+    ping, moment = _get(session), now()
+    ping.withheld = None
+    ping.error = error.to_json() if error else None
     if error is None:
-        found.sent_at, found.failing_since = moment, None
+        ping.sent_at, ping.failing_since = moment, None
     else:
-        found.failing_since = found.failing_since or moment
+        ping.failing_since = ping.failing_since or moment
 
 
 def last(session: Session) -> AlivePing | None:
@@ -58,22 +58,22 @@ def last(session: Session) -> AlivePing | None:
 
 def problem(session: Session) -> tuple[Message, Message] | None:
     """Why the last one did not go out, and what to do."""
-    found = last(session)
-    if found is None or found.error is None:
+    ping = last(session)
+    if ping is None or ping.error is None:
         return None
     return (
-        M("The sign of life does not go out: {error}", error=found.error),
-        M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=found.name),
+        M("The sign of life does not go out: {error}", error=ping.error),
+        M("Send one to see whether it goes through: tapeline notify test --channel {name}", name=ping.name),
     )
 
 
-def as_json(found: AlivePing) -> dict[str, Any]:
+def as_json(ping: AlivePing) -> dict[str, Any]:
     """The form for scripts."""
     return {
-        "sent_at": found.sent_at.isoformat() if found.sent_at else None,
-        "withheld": found.withheld,
-        "error": found.error,
-        "failing_since": found.failing_since.isoformat() if found.failing_since else None,
+        "sent_at": ping.sent_at.isoformat() if ping.sent_at else None,
+        "withheld": ping.withheld,
+        "error": ping.error,
+        "failing_since": ping.failing_since.isoformat() if ping.failing_since else None,
     }
 
 

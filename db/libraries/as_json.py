@@ -20,8 +20,8 @@ def library(session: Session, row: TapeLibrary) -> dict[str, Any]:
     twice = {barcode for barcode, count in Counter(shown).items() if count > 1}
     tapes = inventory.by_barcode(session, shown)
 
-    def place(found: dict[str, Any]) -> dict[str, Any]:
-        return _place(found, row, tapes, twice)
+    def place(spot: dict[str, Any]) -> dict[str, Any]:
+        return _place(spot, row, tapes, twice)
 
     return {
         "name": row.name,
@@ -48,14 +48,14 @@ def library(session: Session, row: TapeLibrary) -> dict[str, Any]:
 
 
 def _place(
-    found: dict[str, Any], row: TapeLibrary, tapes: dict[str, TapeCartridge], twice: set[str]
+    spot: dict[str, Any], row: TapeLibrary, tapes: dict[str, TapeCartridge], twice: set[str]
 ) -> dict[str, Any]:
     """``what`` is ``empty``, ``tape``, ``new`` (no drive has shown it yet), ``cleaning``, ``unread`` (no
     readable barcode) or ``twice`` (several cartridges have this barcode)."""
-    barcode = found["barcode"]
+    barcode = spot["barcode"]
     tape = tapes.get(barcode or "")
     what = "tape" if tape else "new"
-    if not found["full"]:
+    if not spot["full"]:
         what = "empty"
     elif barcode is None:
         what = "unread"
@@ -64,7 +64,7 @@ def _place(
     elif inventory.matches(barcode, row.clean_with):
         what = "cleaning"
     return {
-        "full": found["full"],
+        "full": spot["full"],
         "what": what,
         "barcode": barcode,
         "tape_id": tape.tape_id if tape else None,

@@ -60,16 +60,16 @@ def is_old(session: Session, name: str, why: Message) -> None:
 
 def get(session: Session, name: str | None) -> TapeLibrary:
     """A library by its name; the only one, if none is named. Raises NotFound."""
-    found = [row for row in every(session) if name in {None, row.name}]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    rows = [row for row in every(session) if name in {None, row.name}]
+    if len(rows) == 1:
+        return rows[0]
+    if not rows:
         raise NotFound(
             M("There is no library '{name}'.", name=name or "-"),
             M("Configure it as [changers.NAME] on its host; there: tapeline library inventory"),
         )
     raise NotFound(
-        M("There are several libraries: {names}.", names=", ".join(row.name for row in found)),
+        M("There are several libraries: {names}.", names=", ".join(row.name for row in rows)),
         M("Name one of them."),
     )
 

@@ -32,19 +32,19 @@ def keep(
     A row and a barcode that meet for the first time are joined: the row of a known tape gets the barcode, and
     an unknown tape gets a row, in the pool that ``pools`` names for its barcode.
     """
-    found = cartridges.recognise(session, medium)
+    recognised = cartridges.recognise(session, medium)
     promised = inventory.by_barcode(session, [barcode]).get(barcode)
     own = medium.get("barcode")
-    rows = tuple(row for row in (found, promised) if row is not None)
+    rows = tuple(row for row in (recognised, promised) if row is not None)
     if own and own != barcode:
         return Broken(_reason(barcode, medium, own), rows)
-    if promised is not None and found is not None and found.id != promised.id:
-        return Broken(_reason(barcode, medium, found.tape_id), rows)
-    if found is not None and found.barcode and found.barcode != barcode:
-        return Broken(_reason(barcode, medium, found.barcode), rows)
-    if promised is not None and found is None and _is_another(promised, medium):
+    if promised is not None and recognised is not None and recognised.id != promised.id:
+        return Broken(_reason(barcode, medium, recognised.tape_id), rows)
+    if recognised is not None and recognised.barcode and recognised.barcode != barcode:
+        return Broken(_reason(barcode, medium, recognised.barcode), rows)
+    if promised is not None and recognised is None and _is_another(promised, medium):
         return Broken(_reason(barcode, medium, medium.get("medium_serial") or "-"), rows)
-    _join(session, barcode, found or promised, medium, pools)
+    _join(session, barcode, recognised or promised, medium, pools)
     return None
 
 

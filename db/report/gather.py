@@ -93,9 +93,9 @@ def _failures(session: Session, about: Stretch) -> dict[str, Any]:
 
 
 def _verified(session: Session, about: Stretch) -> dict[str, Any]:
-    found = session.execute(
+    row = session.execute(
         select(func.count(), func.coalesce(func.sum(BackupSet.damaged), 0)).where(
             _within(BackupSet.verified_at, about)
         )
     ).one()
-    return {"sets": found[0], "damaged": int(found[1] or 0)}
+    return {"sets": row[0], "damaged": int(row[1] or 0)}

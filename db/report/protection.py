@@ -53,18 +53,18 @@ class History:
 
     def sizes(self, template_id: int, kind: BackupType) -> Sizes:
         """Their sizes on tape, oldest first."""
-        found = self._sets[template_id, kind]
-        return [(stored.finished_at, size) for stored, size in found if stored.finished_at]
+        sets = self._sets[template_id, kind]
+        return [(stored.finished_at, size) for stored, size in sets if stored.finished_at]
 
     def newest(self, template_id: int, *kinds: BackupType) -> BackupSet | None:
         """The newest that can still be restored, of these types."""
-        found = [
+        sets = [
             stored
             for kind in kinds
             for stored, _ in self._sets[template_id, kind]
             if stored.state is SetState.COMPLETE
         ]
-        return max(found, key=lambda stored: stored.started_at, default=None)
+        return max(sets, key=lambda stored: stored.started_at, default=None)
 
 
 def of_schedule(row: ScheduledTask, history: History, moment: datetime) -> dict[str, Any]:

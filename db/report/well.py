@@ -17,5 +17,5 @@ def against_a_sign_of_life(session: Session, is_silent: Callable[[datetime], boo
 
     A sign of life that did not go out does not count, or the first failure would be the last attempt.
     """
-    found = alerts.current(session, is_silent)
-    return next((each.message for each in found if each.is_urgent and each.topic is not Topic.ALIVE), None)
+    current = alerts.current(session, is_silent)
+    return next((each.message for each in current if each.is_urgent and each.topic is not Topic.ALIVE), None)

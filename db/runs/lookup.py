@@ -93,8 +93,8 @@ def newest(session: Session, schedule_ids: list[int]) -> dict[int, int]:
         if state is not RunState.SKIPPED
     )
     # By state, because an index finds the newest one of each; GREATEST leaves out what there is not.
-    found = func.greatest(*(each.scalar_subquery() for each in of_state))
-    rows = session.execute(select(asked.c.id, found))
+    newest_id = func.greatest(*(each.scalar_subquery() for each in of_state))
+    rows = session.execute(select(asked.c.id, newest_id))
     return {schedule: number for schedule, number in rows if number is not None}
 
 

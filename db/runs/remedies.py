@@ -49,10 +49,10 @@ def _after_a_format(permit: FormatPermit) -> Message:
     outcome = permit.outcome
     if outcome and outcome["ok"]:
         return M("Tape {label} was formatted for this run; nothing is on it yet.", label=permit.label)
-    found = _named(permit.identity)
+    tape = _named(permit.identity)
     if outcome and _changed_nothing(permit, outcome):
-        return M("The format changed nothing: {tape} holds what it held.", tape=found)
-    return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=found)
+        return M("The format changed nothing: {tape} holds what it held.", tape=tape)
+    return M("What {tape} holds now is not known; nothing writes on it until you decide.", tape=tape)
 
 
 def _changed_nothing(permit: FormatPermit, outcome: dict[str, Any]) -> bool:

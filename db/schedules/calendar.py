@@ -58,15 +58,15 @@ def _from_libraries(session: Session, played: Iterator[CalendarEntry]) -> list[C
     for row in inventory.every(session):
         # Its drives share what it has.
         supplies |= dict.fromkeys(row.drives.values(), inventory.supply(session, row))
-    found = []
+    entries = []
     for entry in played:
         supply = supplies.get(entry.planned.drive)
         slot = None
         if supply is not None and entry.needs_hands and entry.label is not None:
             known = entry.tape_id if entry.insert else None
             slot = supply.slots.get(known) if known else supply.take_blank(entry.planned.policy.pool)
-        found.append(replace(entry, slot=slot))
-    return found
+        entries.append(replace(entry, slot=slot))
+    return entries
 
 
 def _planned(row: ScheduledTask, at: datetime, size: int | None) -> PlannedRun:
@@ -113,12 +113,12 @@ def _sizes(session: Session, rows: Iterable[ScheduledTask]) -> dict[int, int]:
         .where(BackupArchive.set_id == last.c.id)
         .lateral()
     )
-    found: dict[int, list[int]] = defaultdict(list)
+    sizes: dict[int, list[int]] = defaultdict(list)
     joined = asked.join(last, true()).join(size, true())
     query = select(asked.c.template, size.c.bytes).select_from(joined)
     for template, count in session.execute(query.where(size.c.bytes.is_not(None))):
-        found[template].append(count)
-    return {template: int(median(counts)) for template, counts in found.items()}
+        sizes[template].append(count)
+    return {template: int(median(counts)) for template, counts in sizes.items()}
 
 
 def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:

@@ -106,8 +106,8 @@ def _fingerprint(schedule: ScheduledTask) -> str:
 
 def needing_attention(session: Session, moment: datetime) -> list[int]:
     """The schedules that are due, were edited, or whose plan no longer fits the clock; none that is held."""
-    found = due(session, moment)
-    return [*found, *(number for number in plans.edited(session) if number not in found)]
+    overdue = due(session, moment)
+    return [*overdue, *(number for number in plans.edited(session) if number not in overdue)]
 
 
 def due(session: Session, moment: datetime) -> list[int]:
@@ -117,8 +117,8 @@ def due(session: Session, moment: datetime) -> list[int]:
     may_be_late = ScheduledTask.next_run_time.is_not(None) & (
         ScheduledTask.planned_after.is_(None) | (ScheduledTask.planned_after > moment)
     )
-    found = or_(ScheduledTask.next_run_time <= moment, may_be_late)
-    free = select(ScheduledTask).join(ScheduledTask.template).where(~ScheduledTask.is_held, found)
+    is_due = or_(ScheduledTask.next_run_time <= moment, may_be_late)
+    free = select(ScheduledTask).join(ScheduledTask.template).where(~ScheduledTask.is_held, is_due)
     order = (ScheduledTask.next_run_time, *precedence.of_schedules(), ScheduledTask.id)
     rows = session.scalars(free.order_by(*order))
     return [row.id for row in rows if _is_due(row, moment) or _is_planned_late(row, moment)]

@@ -29,8 +29,8 @@ def firing(session: Session, moment: datetime, most: int) -> list[ScheduledTask]
     rows = list(session.scalars(query.where(is_open)))
     planned = query.where(ScheduledTask.next_run_time > moment)
     first = planned.order_by(ScheduledTask.next_run_time, ScheduledTask.id).limit(most + len(rows))
-    found = {row.id: row for row in (*rows, *session.scalars(first))}
-    return sorted(found.values(), key=lambda row: row.name)
+    by_id = {row.id: row for row in (*rows, *session.scalars(first))}
+    return sorted(by_id.values(), key=lambda row: row.name)
 
 
 def in_doubt(session: Session, moment: datetime) -> list[ScheduledTask]:

@@ -22,16 +22,16 @@ Listed = Any
 
 def get(session: Session, name: str) -> ScheduledTask:
     """A schedule by its name, unless it was removed. Raises NotFound, which lists the existing names."""
-    found = session.scalar(
+    schedule = session.scalar(
         select(ScheduledTask).where(ScheduledTask.name == name, ScheduledTask.archived_at.is_(None))
     )
-    if found is None:
+    if schedule is None:
         names = ", ".join(row.name for row in present(session))
         raise NotFound(
             M("There is no schedule '{name}'.", name=name),
             M("There are: {names}", names=names) if names else M("No schedule has been made yet."),
         )
-    return found
+    return schedule
 
 
 def present(session: Session) -> list[ScheduledTask]:
@@ -86,9 +86,9 @@ def next_first(session: Session, count: int) -> list[ScheduledTask]:
 
 def page(session: Session, name: str, *, number: int, size: int) -> tuple[list[ScheduledTask], int]:
     """A page of the schedules whose name contains a text, by name; and how many there are of all pages."""
-    found = _present().where(ScheduledTask.name.icontains(name, autoescape=True))
-    count = session.scalars(select(func.count()).select_from(found.subquery())).one()
-    rows = session.scalars(found.order_by(ScheduledTask.name).offset((number - 1) * size).limit(size))
+    matching = _present().where(ScheduledTask.name.icontains(name, autoescape=True))
+    count = session.scalars(select(func.count()).select_from(matching.subquery())).one()
+    rows = session.scalars(matching.order_by(ScheduledTask.name).offset((number - 1) * size).limit(size))
     return list(rows), count
 
 
@@ -114,18 +114,18 @@ def put(
     **settings: Any,
 ) -> ScheduledTask:
     """Create a schedule with its template, or change the one of this name."""
-    found = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
-    if found is None:
+    schedule = session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+    if schedule is None:
         base = BackupTask(is_template=True, name=name, type=BackupType.FULL, sources=sources)
-        found = ScheduledTask(name=name, template=base, drive=drive, schedule_type=schedule_type)
-        session.add(found)
-    found.drive, found.schedule_type, found.archived_at = drive, schedule_type, None
-    found.template.sources = sources
-    _set(found.template, template or {})
-    _set(found, settings)
+        schedule = ScheduledTask(name=name, template=base, drive=drive, schedule_type=schedule_type)
+        session.add(schedule)
+    schedule.drive, schedule.schedule_type, schedule.archived_at = drive, schedule_type, None
+    schedule.template.sources = sources
+    _set(schedule.template, template or {})
+    _set(schedule, settings)
     session.flush()
-    templates.adopt(session, found.template)
-    return found
+    templates.adopt(session, schedule.template)
+    return schedule
 
 
 def _set(row: Any, values: dict[str, Any]) -> None:

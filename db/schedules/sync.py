@@ -54,12 +54,12 @@ class Change:
 def differences(session: Session, wanted: list[WantedSchedule], *, prune: bool) -> list[Change]:
     """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed."""
     rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
-    found = [_difference(want, rows.get(want.name)) for want in wanted]
+    changes = [_difference(want, rows.get(want.name)) for want in wanted]
     if prune:
         names = {want.name for want in wanted}
         gone = (row for name, row in rows.items() if name not in names and row.archived_at is None)
-        found += [Change(row.name, _removal(session, row)) for row in gone]
-    return [change for change in found if change is not None]
+        changes += [Change(row.name, _removal(session, row)) for row in gone]
+    return [change for change in changes if change is not None]
 
 
 def _difference(want: WantedSchedule, row: ScheduledTask | None) -> Change | None:

@@ -36,8 +36,8 @@ def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, i
         .scalar_subquery()
     )
     rows = session.execute(select(asked.c.begin, written).order_by(asked.c.begin))
-    found = [(f"{first.astimezone(zone):%Y-%m}", int(size)) for first, size in rows]
-    return list(dropwhile(lambda month: not month[1], found))
+    amounts = [(f"{first.astimezone(zone):%Y-%m}", int(size)) for first, size in rows]
+    return list(dropwhile(lambda month: not month[1], amounts))
 
 
 def on_tape_by_month(session: Session, tape: TapeCartridge, zone: ZoneInfo) -> list[tuple[str, int]]:

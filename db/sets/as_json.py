@@ -34,7 +34,7 @@ def sets_json(session: Session, sets: Sequence[BackupSet]) -> list[dict[str, Any
 
 def set_json(session: Session, stored: BackupSet) -> dict[str, Any]:
     """One set, with the sets that it needs, the nearest first, and its archives with their tapes."""
-    [found] = sets_json(session, [stored])
+    [facts] = sets_json(session, [stored])
     needed = [each.id for each in lineage.chain(session, stored.id) if each.id != stored.id]
     archives = (
         select(BackupArchive, TapeCartridge.tape_id)
@@ -54,7 +54,7 @@ def set_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         }
         for archive, tape_id in session.execute(archives)
     ]
-    return {**found, "follows": needed[::-1], "contents": contents}
+    return {**facts, "follows": needed[::-1], "contents": contents}
 
 
 def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:

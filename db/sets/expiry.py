@@ -48,7 +48,7 @@ def named(session: Session, ids: Sequence[str]) -> list[BackupSet]:
     return [stored for each in ids if (stored := catalog.get(session, each)).expired_at is None]
 
 
-def mark(found: Iterable[BackupSet], moment: datetime) -> None:
+def mark(sets: Iterable[BackupSet], moment: datetime) -> None:
     """Mark sets: no increment follows them from now on. They can be restored as long as their tape exists."""
-    for stored in found:
+    for stored in sets:
         stored.expired_at = moment

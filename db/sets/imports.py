@@ -38,43 +38,45 @@ class SetOnTape:
     about: Mapping[str, Any]
 
 
-def add_set(session: Session, found: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
+def add_set(session: Session, on_tape: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
     """The row of a set, created if it is missing. The catalogue knows more of a set that a run writes
     here."""
-    stored = session.get(BackupSet, found.id)
+    stored = session.get(BackupSet, on_tape.id)
     if stored is None:
-        stored = _place_for(session, found.id, found.type)
+        stored = _place_for(session, on_tape.id, on_tape.type)
     if stored.state is SetState.DESTROYED:
         _found_again(stored, cartridge)
     if _is_of_a_run(session, stored):
         return stored
-    stored.type, stored.sources, stored.started_at = found.type, found.sources, found.started_at
-    stored.encrypted = found.encrypted
+    stored.type, stored.sources, stored.started_at = on_tape.type, on_tape.sources, on_tape.started_at
+    stored.encrypted = on_tape.encrypted
     if stored.cartridge_id is None:
         stored.cartridge_id, stored.generation = cartridge.id, cartridge.generation
-    if found.parent is not None:
-        parent = session.get(BackupSet, found.parent) or _place_for(session, found.parent, BackupType.FULL)
+    if on_tape.parent is not None:
+        parent = session.get(BackupSet, on_tape.parent) or _place_for(
+            session, on_tape.parent, BackupType.FULL
+        )
         stored.parent_id = parent.id
-    if found.finished_at is not None:
-        stored.finished_at, stored.warnings = found.finished_at, found.warnings or 0
-    _tell_of(session, stored, found)
+    if on_tape.finished_at is not None:
+        stored.finished_at, stored.warnings = on_tape.finished_at, on_tape.warnings or 0
+    _tell_of(session, stored, on_tape)
     session.flush()
     return stored
 
 
-def _tell_of(session: Session, stored: BackupSet, found: SetOnTape) -> None:
+def _tell_of(session: Session, stored: BackupSet, on_tape: SetOnTape) -> None:
     """Its template, and how long it is kept. Without the key of an encrypted set its tape does not show that,
     and known values stay; if the tape does not show how long, the set is kept for ever."""
-    if not found.about:
+    if not on_tape.about:
         return
-    about = found.about
+    about = on_tape.about
     stored.period = about.get("period")
     stored.template_name = about.get("template") or stored.template_name
     # A template that was renamed meanwhile is known only by its row.
     stored.template_id = templates.named(session, stored.template_name) or stored.template_id
     is_told = {"retention_days", "keep_sets"} <= about.keys()
     days, stored.keep_sets = (about["retention_days"], about["keep_sets"]) if is_told else (None, None)
-    stored.retention_until = retention.until(stored.finished_at or found.started_at, days)
+    stored.retention_until = retention.until(stored.finished_at or on_tape.started_at, days)
 
 
 def _found_again(stored: BackupSet, cartridge: TapeCartridge) -> None:
@@ -117,10 +119,10 @@ def add_archive(
     return True
 
 
-def _move(session: Session, known: BackupArchive, found: BackupArchive) -> None:
+def _move(session: Session, known: BackupArchive, on_tape: BackupArchive) -> None:
     """An archive whose place was formatted over, according to the catalogue, is where it was found."""
     if known.generation < session.get_one(TapeCartridge, known.cartridge_id).generation:
-        known.cartridge_id, known.generation = found.cartridge_id, found.generation
+        known.cartridge_id, known.generation = on_tape.cartridge_id, on_tape.generation
         session.flush()
 
 

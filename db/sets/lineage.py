@@ -51,28 +51,28 @@ def chain(session: Session, set_id: str) -> list[BackupSet]:
     before = ancestry(select(BackupSet.id).where(BackupSet.id == set_id))
     query = select(BackupSet).join(before, before.c.id == BackupSet.id)
     rows = {row.id: row for row in session.scalars(query)}
-    found = [rows.pop(set_id, None) or catalog.get(session, set_id)]
-    while (parent := found[-1].parent_id) is not None:
+    sets = [rows.pop(set_id, None) or catalog.get(session, set_id)]
+    while (parent := sets[-1].parent_id) is not None:
         if parent not in rows:
             raise NotFound(
                 M("Set {set} follows itself: the catalogue is broken.", set=parent),
                 M("Import its tape again: tapeline tape import"),
             )
-        found.append(rows.pop(parent))
-    return found[::-1]
+        sets.append(rows.pop(parent))
+    return sets[::-1]
 
 
 def ancestry(of: Select[str]) -> CTE:
     """Some sets and all that they follow, by id, for a statement."""
-    found = of.cte("ancestry", recursive=True)
+    ancestors = of.cte("ancestry", recursive=True)
     # OFFSET keeps PostgreSQL from reading all sets for each link of a chain, however few it expects.
     parent = (
         select(BackupSet.parent_id.label("id"))
-        .where(BackupSet.id == found.c.id, BackupSet.parent_id.is_not(None))
+        .where(BackupSet.id == ancestors.c.id, BackupSet.parent_id.is_not(None))
         .offset(0)
         .lateral()
     )
-    return found.union(select(parent.c.id).select_from(found.join(parent, true())))
+    return ancestors.union(select(parent.c.id).select_from(ancestors.join(parent, true())))
 
 
 def is_whole(session: Session, sets: Collection[BackupSet]) -> bool:
@@ -90,13 +90,13 @@ def expected_on(
     here = cartridge.id, cartridge.generation
     listed = list(sets)
     archives = _archives(session, listed)
-    found: dict[str, dict[str, int]] = {}
+    expected: dict[str, dict[str, int]] = {}
     for stored in listed:
         of_set = archives.get(stored.id, [])
         names = {a.name: a.bytes for a in of_set if (a.cartridge_id, a.generation) == here}
         if names or (not of_set and (stored.cartridge_id, stored.generation) == here):
-            found[stored.id] = names
-    return found
+            expected[stored.id] = names
+    return expected
 
 
 def _archives(session: Session, sets: Iterable[BackupSet]) -> dict[str, list[BackupArchive]]:
@@ -142,8 +142,8 @@ def parent_for(session: Session, template_id: int, wanted: BackupType) -> Backup
     if is_whole(session, sets):
         return sets[-1]
     whole = whole_of(session, query)
-    found = next((set_id for set_id in session.scalars(newest_first) if whole[set_id]), None)
-    return catalog.get(session, found) if found is not None else None
+    parent = next((set_id for set_id in session.scalars(newest_first) if whole[set_id]), None)
+    return catalog.get(session, parent) if parent is not None else None
 
 
 def whole_of(session: Session, ids: Select[str]) -> dict[str, bool]:
@@ -256,21 +256,21 @@ def pieces(
 ) -> dict[tuple[str, bytes], list[Live]]:
     """The pieces of cut files, by set and path, in order. A piece has some 4 GiB: there are few. They include
     those of a file that was begun again."""
-    found: dict[tuple[str, bytes], list[Live]] = {}
+    by_file: dict[tuple[str, bytes], list[Live]] = {}
     ids = [stored.id for stored in sets]
     query = _query(ids, BackupFile.type == PIECE, condition)
     for piece in _stream(session, query.order_by(BackupFile.set_id, BackupFile.archive, BackupFile.position)):
-        found.setdefault((piece.set_id, piece.path), []).append(piece)
-    return found
+        by_file.setdefault((piece.set_id, piece.path), []).append(piece)
+    return by_file
 
 
-def pieces_of(file: Live, found: Sequence[Live]) -> list[Live]:
+def pieces_of(file: Live, pieces: Sequence[Live]) -> list[Live]:
     """The pieces that make up a file: the last ones that add up to its size."""
-    left, number = file.size, len(found)
+    left, number = file.size, len(pieces)
     while left > 0 and number:
         number -= 1
-        left -= found[number].size
-    return list(found[number:]) if left == 0 else []
+        left -= pieces[number].size
+    return list(pieces[number:]) if left == 0 else []
 
 
 def _keyed(rows: Iterable[Live], age: int) -> Iterator[tuple[bytes, int, Live]]:
@@ -328,5 +328,5 @@ def _live(
     *known, digest, beyond = facts
     name = bytes(raw_path) if raw_path else path.encode()
     blake3 = bytes(digest) if digest else None
-    found = Live._make((set_id, archive, position, name, *known, blake3))
-    return found._replace(**beyond) if beyond else found
+    live = Live._make((set_id, archive, position, name, *known, blake3))
+    return live._replace(**beyond) if beyond else live

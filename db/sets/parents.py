@@ -21,8 +21,8 @@ def newest_whole(session: Session, templates: Collection[int]) -> dict[Series, s
     newest = _newest(session, templates)
     whole = _whole(session, newest.values())
     broken = [series for series, set_id in newest.items() if set_id not in whole]
-    found = {series: set_id for series, set_id in newest.items() if set_id in whole}
-    return found | (_earlier(session, broken) if broken else {})
+    heads = {series: set_id for series, set_id in newest.items() if set_id in whole}
+    return heads | (_earlier(session, broken) if broken else {})
 
 
 def _newest(session: Session, templates: Collection[int]) -> dict[Series, str]:
@@ -55,26 +55,26 @@ def _whole(session: Session, ids: Iterable[str]) -> set[str]:
     """Those of some sets whose whole chain is good. Only its result leaves the database: a chain may be
     long."""
     wanted = select(BackupSet.id.label("head"), BackupSet.id).where(BackupSet.id.in_(set(ids)))
-    found = wanted.cte("whole", recursive=True)
+    links = wanted.cte("whole", recursive=True)
     # OFFSET keeps PostgreSQL from reading all sets for each link of a chain, however few it expects.
     parent = (
         select(BackupSet.parent_id.label("id"))
-        .where(BackupSet.id == found.c.id, BackupSet.parent_id.is_not(None))
+        .where(BackupSet.id == links.c.id, BackupSet.parent_id.is_not(None))
         .offset(0)
         .lateral()
     )
-    found = found.union(select(found.c.head, parent.c.id).select_from(found.join(parent, true())))
+    links = links.union(select(links.c.head, parent.c.id).select_from(links.join(parent, true())))
     # A chain ends with a set that follows none; one that follows itself does not end.
     link = (
         select(lineage.is_good().label("good"), BackupSet.parent_id.is_(None).label("ends"))
-        .where(BackupSet.id == found.c.id)
+        .where(BackupSet.id == links.c.id)
         .offset(0)
         .lateral()
     )
     query = (
-        select(found.c.head)
+        select(links.c.head)
         .join(link, true())
-        .group_by(found.c.head)
+        .group_by(links.c.head)
         .having(and_(func.bool_and(link.c.good), func.bool_or(link.c.ends)))
     )
     return set(session.scalars(query))
@@ -89,10 +89,10 @@ def _earlier(session: Session, series: Iterable[Series]) -> dict[Series, str]:
     rows = session.execute(
         query.add_columns(BackupSet.template_id, BackupSet.type).order_by(*lineage.NEWEST_FIRST)
     )
-    found: dict[Series, str] = {}
+    heads: dict[Series, str] = {}
     for set_id, template, kind in rows:
         if not whole[set_id]:
             continue
         for follower in _FOLLOWING if kind is BackupType.FULL else (BackupType.INCREMENTAL,):
-            found.setdefault((template, follower), set_id)
-    return {each: found[each] for each in listed if each in found}
+            heads.setdefault((template, follower), set_id)
+    return {each: heads[each] for each in listed if each in heads}

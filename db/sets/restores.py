@@ -56,22 +56,22 @@ def plan(
     """
     sets = lineage.chain(session, set_id)
     check_on_tape(sets)
-    found = RestorePlan()
+    plan = RestorePlan()
     needed: set[tuple[str, int]] = set()
     pieces = lineage.pieces(session, sets, condition)
     for file in lineage.tree(session, sets, condition):
-        found.files += 1
-        found.size += file.size
+        plan.files += 1
+        plan.size += file.size
         cut = pieces.get((file.set_id, file.path), [])
         for part in [*lineage.pieces_of(file, cut), file]:
             needed.add((part.set_id, part.archive))
             choose(part)
-    found.archives = [
+    plan.archives = [
         archive
         for archive in lineage.archives_of(session, sets)
         if (archive.set_id, archive.number) in needed
     ]
-    return found
+    return plan
 
 
 def pace(session: Session, drive: str) -> float | None:

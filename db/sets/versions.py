@@ -64,10 +64,10 @@ def _tapes(session: Session, files: Sequence[BackupFile]) -> dict[tuple[str, str
         .where(tuple_(BackupFile.set_id, BackupFile.path).in_(wanted), BackupSet.state != SetState.DESTROYED)
         .order_by(BackupFile.archive, BackupFile.position)
     )
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    by_file: dict[tuple[str, str], dict[str, None]] = {}
     for set_id, path, tape_id in rows:
-        found.setdefault((set_id, path), {})[tape_id] = None
-    return {key: list(tapes) for key, tapes in found.items()}
+        by_file.setdefault((set_id, path), {})[tape_id] = None
+    return {key: list(tapes) for key, tapes in by_file.items()}
 
 
 def _as_json(file: BackupFile, stored: BackupSet, tapes: dict[tuple[str, str], list[str]]) -> dict[str, Any]:

@@ -45,15 +45,15 @@ def recognised(
     rows = [row for row in latest_first if not volumes.is_another_cartridge(row, medium)]
     for name in MARKS:
         told = medium.get(name)
-        found = next((row for row in rows if told and getattr(row, name) == told), None)
-        if found:
-            return found
+        match = next((row for row in rows if told and getattr(row, name) == told), None)
+        if match:
+            return match
     label = medium.get("label")
     if medium.get("volume_uuid") or medium.get("medium_serial") or not label:
         return None
-    found = _of_label(rows, label)
-    is_another = found is not None and medium.get("empty") and _has_archives(session, found)
-    return None if is_another else found
+    match = _of_label(rows, label)
+    is_another = match is not None and medium.get("empty") and _has_archives(session, match)
+    return None if is_another else match
 
 
 def _marked(medium: Medium) -> ColumnElement[bool]:

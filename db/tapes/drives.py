@@ -106,11 +106,11 @@ def running(session: Session, name: str) -> int | None:
 def runs_at(session: Session) -> dict[str, dict[RunState, list[int]]]:
     """By drive, the runs that work at it now, are queued for it or wait for a tape in it, by their state."""
     states = (RunState.RUNNING, RunState.QUEUED, RunState.WAITING_FOR_TAPE)
-    found: dict[str, dict[RunState, list[int]]] = defaultdict(lambda: {state: [] for state in states})
+    runs: dict[str, dict[RunState, list[int]]] = defaultdict(lambda: {state: [] for state in states})
     at_it = select(ChainRun.drive, ChainRun.state, ChainRun.id).where(ChainRun.state.in_(states))
     for drive, state, number in session.execute(at_it.order_by(ChainRun.id)):
-        found[drive][state].append(number)
-    return found
+        runs[drive][state].append(number)
+    return runs
 
 
 def eject_owed(session: Session, name: str) -> int | None:

@@ -60,10 +60,12 @@ class Shelf:
         bounds = self.bounds(session, TapeCartridge.id.in_(ids))
         kept = {tape for tape, bound in bounds.items() if bound.kept_until > moment}
         others = kin.places(TapeCartridge.id.in_(set(ids) - kept))
-        found = [(tape, set_id) for tape, set_id in session.execute(union(_deciding(kept, period), others))]
-        wanted = select(BackupSet.id).where(BackupSet.id.in_({set_id for _, set_id in found}))
+        deciding = [
+            (tape, set_id) for tape, set_id in session.execute(union(_deciding(kept, period), others))
+        ]
+        wanted = select(BackupSet.id).where(BackupSet.id.in_({set_id for _, set_id in deciding}))
         family = kin.Family(session, wanted)
-        for cartridge_id, set_id in found:
+        for cartridge_id, set_id in deciding:
             self._sets[cartridge_id].append(set_id)
             self._families[cartridge_id] = family
 
@@ -133,10 +135,10 @@ def _deciding(tapes: Collection[int], period: str | None) -> CompoundSelect[int,
         longest.order_by(BackupSet.retention_until.desc().nulls_first()),
         there.where(BackupSet.period == period).order_by(last),
     )
-    found = [each.limit(1).lateral() for each in queries]
+    laterals = [each.limit(1).lateral() for each in queries]
     begun = [
         select(TapeCartridge.id, each.c.id).join(each, true()).where(TapeCartridge.id.in_(tapes))
-        for each in found
+        for each in laterals
     ]
     here = (
         TapeCartridge.id == BackupArchive.cartridge_id,

@@ -73,12 +73,12 @@ def _on_cartridges(session: Session) -> Iterator[tuple[str, Holder]]:
 def _promised(session: Session, run: ChainRun | None) -> Iterator[tuple[str, Holder]]:
     is_open = FormatPermit.outcome.is_(None) & ChainRun.state.in_(ACTIVE)
     was_written = FormatPermit.outcome["ok"].as_boolean()
-    found = (
+    query = (
         select(FormatPermit.label, FormatPermit.identity)
         .join(ChainRun, ChainRun.id == FormatPermit.run_id)
         .where(FormatPermit.allowed, is_open | was_written)
     )
     if run is not None:
-        found = found.where(FormatPermit.run_id != run.id)
-    for name, identity in session.execute(found):
+        query = query.where(FormatPermit.run_id != run.id)
+    for name, identity in session.execute(query):
         yield name, identity.get("medium_serial")

@@ -31,14 +31,14 @@ def page(
 ) -> tuple[list[TapeCartridge], int]:
     """The cartridges of a page, those of ``first`` before all others, then the one that was formatted last;
     and how many there are of all pages. An empty ``state``, ``pool`` or ``name`` means any."""
-    found = _wanted(state, pool, name)
-    count = session.scalars(select(func.count()).select_from(found.subquery())).one()
+    matching = _wanted(state, pool, name)
+    count = session.scalars(select(func.count()).select_from(matching.subquery())).one()
     order = (
         TapeCartridge.id.in_(first).desc(),
         TapeCartridge.formatted_at.desc().nulls_last(),
         TapeCartridge.id,
     )
-    query = found.options(joinedload(TapeCartridge.pool)).order_by(*order)
+    query = matching.options(joinedload(TapeCartridge.pool)).order_by(*order)
     return list(session.scalars(query.offset((number - 1) * size).limit(size))), count
 
 

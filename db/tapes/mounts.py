@@ -38,13 +38,15 @@ def worked(session: Session, medium: MediumReport) -> None:
 def last_failure(session: Session, medium: MediumReport) -> Message | None:
     """Why the last attempt to mount the volume failed; None: it succeeded, or nobody tried."""
     mark = _mark(medium)
-    found = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
-    return Message.from_json(found.error) if found else None
+    failure = session.get(MountFailure, mark) if mark and medium["state"] == "formatted" else None
+    return Message.from_json(failure.error) if failure else None
 
 
 def failures(session: Session) -> dict[str, Message]:
     """Every volume whose last mount failed, by its mark, and why."""
-    return {found.mark: Message.from_json(found.error) for found in session.scalars(select(MountFailure))}
+    return {
+        failure.mark: Message.from_json(failure.error) for failure in session.scalars(select(MountFailure))
+    }
 
 
 def of_medium(medium: MediumReport, failures: Mapping[str, Message]) -> Message | None:

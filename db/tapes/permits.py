@@ -101,8 +101,8 @@ def facts_for(
 ) -> FormatFacts:
     """The facts for a run of a schedule that starts at a local time; ``named``: the label of the tape that an
     operator allowed to be erased."""
-    found = _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment)
-    return replace(facts_like(found, schedule, moment), named_label=named)
+    facts = _facts(session, tape, TapePolicy.parse(schedule.tape_policy), moment)
+    return replace(facts_like(facts, schedule, moment), named_label=named)
 
 
 def facts_like(others: FormatFacts, schedule: ScheduledTask, moment: datetime) -> FormatFacts:
