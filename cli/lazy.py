@@ -105,13 +105,13 @@ def _made(name: str, wanted: Command) -> Any:
     from cli.render.output import examples  # noqa: PLC0415 - a list of commands does without it
 
     module, _, attribute = wanted.place.partition(":")
-    found = getattr(import_module(module), attribute)
+    command = getattr(import_module(module), attribute)
     shell = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     shell.callback()(lambda: None)
     epilog = examples(*wanted.examples) if wanted.examples else None
-    if isinstance(found, typer.Typer):
-        shell.add_typer(found, name=name, help=wanted.help, cls=group_of(wanted.more))
+    if isinstance(command, typer.Typer):
+        shell.add_typer(command, name=name, help=wanted.help, cls=group_of(wanted.more))
     else:
-        shell.command(name, short_help=wanted.help, epilog=epilog)(found)
+        shell.command(name, short_help=wanted.help, epilog=epilog)(command)
     group: Any = typer.main.get_command(shell)
     return group.commands[name]

@@ -49,18 +49,18 @@ def use() -> None:
 
     Raises UsageError where servers of an installation are configured: a trial does not belong into them.
     """
-    found = settings.load()
-    if found.database_url is not None or found.broker_url is not None:
+    configured = settings.load()
+    if configured.database_url is not None or configured.broker_url is not None:
         raise UsageError(
             M("'tapeline run --library' has servers of its own, and this host has others configured."),
             M("Run it as another user, or without database_url and broker_url."),
         )
-    folder = found.state_dir / "library-demo"
+    folder = configured.state_dir / "library-demo"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "tapeline.toml"
     text = _SETTINGS.format(
-        language=found.language,
-        time_zone=found.time_zone,
+        language=configured.language,
+        time_zone=configured.time_zone,
         folder=folder,
         name=NAME,
         slots=SLOTS,

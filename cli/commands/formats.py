@@ -49,47 +49,48 @@ def format_tape(
     with stack.database():
         from tasks.preview.dry_run import dry_run as ask  # noqa: PLC0415 - loading Celery takes half a second
 
-        found = ask(schedule, drive, named_label=erase_label)
+        decision = ask(schedule, drive, named_label=erase_label)
     if as_json:
-        _print_json(found)
+        _print_json(decision)
     else:
-        _show(found)
-    raise typer.Exit(0 if found.allowed else 4)
+        _show(decision)
+    raise typer.Exit(0 if decision.allowed else 4)
 
 
-def _print_json(found: DryRun) -> None:
+def _print_json(decision: DryRun) -> None:
     output.print_json(
         {
-            "schedule": found.schedule,
-            "drive": found.drive,
-            "allowed": found.allowed,
-            "append": found.append,
-            "denials": [denial.value for denial in found.denials],
-            "reasons": [wiring.words().text(reason) for reason in found.reasons],
-            "medium": found.medium,
-            "sets_lost": found.sets_lost,
+            "schedule": decision.schedule,
+            "drive": decision.drive,
+            "allowed": decision.allowed,
+            "append": decision.append,
+            "denials": [denial.value for denial in decision.denials],
+            "reasons": [wiring.words().text(reason) for reason in decision.reasons],
+            "medium": decision.medium,
+            "sets_lost": decision.sets_lost,
         }
     )
 
 
-def _show(found: DryRun) -> None:
+def _show(decision: DryRun) -> None:
     output.say(
-        M("In the drive: {tape}", tape=described(found.medium["state"], found.medium["label"])), style="bold"
+        M("In the drive: {tape}", tape=described(decision.medium["state"], decision.medium["label"])),
+        style="bold",
     )
-    if found.allowed:
+    if decision.allowed:
         output.say(M("A run now would be permitted to format it."), style="yellow")
-    elif found.append:
+    elif decision.append:
         output.say(M("A run now would not format it: it would append to it."), style="green")
     else:
         output.say(M("A run now would not be permitted to format it."), style="green")
-    shown = (found.why_appended,) if found.append and found.why_appended else found.reasons
+    shown = (decision.why_appended,) if decision.append and decision.why_appended else decision.reasons
     for reason in shown:
         output.console.print(f"  · {wiring.words().text(reason)}", markup=False, soft_wrap=True)
-    if len(found.reasons) > len(shown):
-        output.say(M("  · … and {count} more reasons: --json", count=len(found.reasons) - len(shown)))
-    if found.sets_lost and found.allowed:
+    if len(decision.reasons) > len(shown):
+        output.say(M("  · … and {count} more reasons: --json", count=len(decision.reasons) - len(shown)))
+    if decision.sets_lost and decision.allowed:
         output.say(M("These sets would be lost:"), style="bold red")
-        for stored in found.sets_lost:
+        for stored in decision.sets_lost:
             output.console.print(
                 f"  {stored['id']}  {stored['type']}  {units.size(stored['bytes'])}  {stored['finished_at']}",
                 markup=False,

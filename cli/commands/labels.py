@@ -39,12 +39,12 @@ def register(
     A schedule with the tape policy pool:NAME uses the cartridges of that pool, blank ones too.
     """
     with stack.database() as database:
-        found = drives.idle(database, drive)
-        medium = found.look()
-        drives.note(database, found, medium)
+        tape_drive = drives.idle(database, drive)
+        medium = tape_drive.look()
+        drives.note(database, tape_drive, medium)
         if medium.state is MediumState.NO_MEDIUM:
             raise NoMedium(
-                M("There is no cartridge in drive {drive}.", drive=found.name), M("Put a cartridge in.")
+                M("There is no cartridge in drive {drive}.", drive=tape_drive.name), M("Put a cartridge in.")
             )
         name = tape_id or medium.label or medium.barcode or medium.medium_serial
         with database.transaction() as session:
@@ -72,8 +72,8 @@ def label(
     """Change the label of the tape in the drive, and keep its data. A format gives a blank tape its label."""
     labels.check(new)
     with stack.database() as database:
-        found = drives.idle(database, drive)
-        before = found.look()
+        tape_drive = drives.idle(database, drive)
+        before = tape_drive.look()
         if before.state is not MediumState.FORMATTED:
             raise NotMountable(
                 M(
@@ -87,9 +87,9 @@ def label(
                 raise NotAllowed(
                     M("Another tape has the label {label}.", label=new), M("Give this one another label.")
                 )
-        found.relabel(new)
-        after = found.look()
-        drives.note(database, found, after)
+        tape_drive.relabel(new)
+        after = tape_drive.look()
+        drives.note(database, tape_drive, after)
         with database.transaction() as session:
             cartridge, _ = cartridges.update_label(session, original=before.label, medium=after.to_json())
             tape = views.tape_json(session, cartridge)
@@ -120,26 +120,30 @@ def say_erasable(
     format the tape, once.
     """
     with stack.database() as database:
-        found = drives.idle(database, drive)
-        medium = found.look()
-        drives.note(database, found, medium)
-        _refuse_what_is_readable(found, medium)
-        said = medium.to_json()
-        mark = erasable.mark_of(said)
+        tape_drive = drives.idle(database, drive)
+        medium = tape_drive.look()
+        drives.note(database, tape_drive, medium)
+        _refuse_what_is_readable(tape_drive, medium)
+        facts = medium.to_json()
+        mark = erasable.mark_of(facts)
         if confirm is None:
-            _show_what_it_would_allow(found, mark, as_json=as_json)
+            _show_what_it_would_allow(tape_drive, mark, as_json=as_json)
             raise typer.Exit(4)
-        if confirm != (mark or found.name):
+        if confirm != (mark or tape_drive.name):
             raise UsageError(
-                M("--confirm {confirm}: the drive reports {mark}.", confirm=confirm, mark=mark or found.name),
+                M(
+                    "--confirm {confirm}: the drive reports {mark}.",
+                    confirm=confirm,
+                    mark=mark or tape_drive.name,
+                ),
                 M("Look at the sticker of the cartridge; without --confirm, the command shows what to give."),
             )
         with database.transaction() as session:
-            erasable.confirm(session, found.name, said, person.name())
+            erasable.confirm(session, tape_drive.name, facts, person.name())
     if as_json:
-        output.print_json({"drive": found.name, "mark": mark, "confirmed": True})
+        output.print_json({"drive": tape_drive.name, "mark": mark, "confirmed": True})
         return
-    output.say(_holds(found, mark), style="yellow")
+    output.say(_holds(tape_drive, mark), style="yellow")
 
 
 def _refuse_what_is_readable(drive: Drive, medium: Medium) -> None:

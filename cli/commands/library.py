@@ -43,13 +43,13 @@ DriveName = Annotated[
 def list_libraries(as_json: AsJson = False) -> None:
     """List the libraries: what was in each drive and slot when the robot was asked last. Moves nothing."""
     with stack.database() as database, database.transaction() as session:
-        found = [library_json.library(session, row) for row in inventory.every(session)]
+        libraries = [library_json.library(session, row) for row in inventory.every(session)]
     if as_json:
-        output.print_json([_in_words(each) for each in found])
+        output.print_json([_in_words(each) for each in libraries])
         return
-    if not found:
+    if not libraries:
         output.say(M("No library is known yet. On its host: tapeline library inventory"))
-    for each in found:
+    for each in libraries:
         _show(each)
 
 
@@ -61,11 +61,11 @@ def read_inventory(name: Name = None, as_json: AsJson = False) -> None:
         with output.elapsed(show=not as_json), _held(library) as arm:
             arm.look(anew=True)
         with database.transaction() as session:
-            found = library_json.library(session, inventory.get(session, library))
+            facts = library_json.library(session, inventory.get(session, library))
     if as_json:
-        output.print_json(_in_words(found))
+        output.print_json(_in_words(facts))
     else:
-        _show(found)
+        _show(facts)
 
 
 @app.command(
@@ -80,17 +80,17 @@ def load(
 ) -> None:
     """Load a tape from its slot into a drive. Refused while a run uses the drive."""
     name, number, served = _served(drive)
-    with _shown(name) as found:
-        slot = _slot(found, tape)
+    with _shown(name) as contents:
+        slot = _slot(contents, tape)
         told = M(
             "{barcode} from slot {slot} into drive {drive}",
-            barcode=_code(found, slot),
+            barcode=_code(contents, slot),
             slot=slot,
             drive=served,
         )
         if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
-            with _robot(name, found) as arm:
-                arm.load(slot, number, _barcode(found, slot))
+            with _robot(name, contents) as arm:
+                arm.load(slot, number, _barcode(contents, slot))
             _forget(served)
             _done(name, told, as_json=as_json)
 
@@ -109,13 +109,13 @@ def unload(
 ) -> None:
     """Put the tape of a drive into a slot. Refused while a run uses the drive."""
     name, number, served = _served(drive)
-    with _shown(name) as found:
-        bay = found.bay(number)
+    with _shown(name) as contents:
+        bay = contents.bay(number)
         if bay is None or not bay.full:
             raise UsageError(
                 M("Drive {drive} is empty.", drive=served), M("'tapeline library list' shows what is where.")
             )
-        target = slot if slot is not None else found.free_slot(bay.home)
+        target = slot if slot is not None else contents.free_slot(bay.home)
         if target is None:
             raise UsageError(
                 M("Every slot of library {library} is full.", library=name),
@@ -128,7 +128,7 @@ def unload(
             slot=target,
         )
         if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
-            with _robot(name, found) as arm:
+            with _robot(name, contents) as arm:
                 arm.unload(number, target, bay.barcode)
             _forget(served)
             _done(name, told, as_json=as_json)
@@ -140,9 +140,9 @@ def unload(
 def import_(name: Name = None, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
     """Move what is in the mail slots into empty slots."""
     library = _library(name)
-    with _shown(library) as found:
-        free = (slot.number for slot in found.slots if not slot.full and not slot.is_mail)
-        come = [slot for slot in found.slots if slot.full and slot.is_mail]
+    with _shown(library) as contents:
+        free = (slot.number for slot in contents.slots if not slot.full and not slot.is_mail)
+        come = [slot for slot in contents.slots if slot.full and slot.is_mail]
         pairs = list(zip(come, free, strict=False))
         if not pairs:
             raise UsageError(
@@ -159,7 +159,7 @@ def import_(name: Name = None, dry_run: DryRun = False, yes: Yes = False, as_jso
             for slot, to in pairs
         )
         if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
-            with _robot(library, found) as arm:
+            with _robot(library, contents) as arm:
                 for slot, to in pairs:
                     arm.move(slot.number, to, slot.barcode)
             _done(library, told, as_json=as_json)
@@ -171,9 +171,9 @@ def export(
 ) -> None:
     """Move a tape into an empty mail slot, to be taken out."""
     library = _library(name)
-    with _shown(library) as found:
-        slot = _slot(found, tape)
-        mail = next((each.number for each in found.slots if each.is_mail and not each.full), None)
+    with _shown(library) as contents:
+        slot = _slot(contents, tape)
+        mail = next((each.number for each in contents.slots if each.is_mail and not each.full), None)
         if mail is None:
             raise UsageError(
                 M("No mail slot of library {library} is empty.", library=library),
@@ -181,13 +181,13 @@ def export(
             )
         told = M(
             "{barcode} from slot {slot} into mail slot {mail}",
-            barcode=_code(found, slot),
+            barcode=_code(contents, slot),
             slot=slot,
             mail=mail,
         )
         if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
-            with _robot(library, found) as arm:
-                arm.move(slot, mail, _barcode(found, slot), out=True)
+            with _robot(library, contents) as arm:
+                arm.move(slot, mail, _barcode(contents, slot), out=True)
             _done(library, told, as_json=as_json)
 
 
@@ -225,8 +225,8 @@ def _shown(name: str) -> Iterator[Inventory]:
     """What is where now in a library of this host. The robot is free again while a person is asked."""
     with stack.database():
         with _held(name) as arm:
-            found = arm.look()
-        yield found
+            contents = arm.look()
+        yield contents
 
 
 @contextmanager
@@ -247,13 +247,13 @@ def _held(name: str) -> AbstractContextManager[Robot]:
     return robot.held(name, asked_by=person.name())
 
 
-def _slot(found: Inventory, tape: str) -> int:
+def _slot(contents: Inventory, tape: str) -> int:
     """The full slot that is meant: by its number, its barcode, or the label of its tape. Raises
     UsageError."""
-    if tape.isdecimal() and found.slot(int(tape)) is not None:
-        slots = [slot for slot in found.slots if slot.number == int(tape) and slot.full]
+    if tape.isdecimal() and contents.slot(int(tape)) is not None:
+        slots = [slot for slot in contents.slots if slot.number == int(tape) and slot.full]
     else:
-        slots = found.with_barcode(tape) or found.with_barcode(_barcode_of(tape) or "")
+        slots = contents.with_barcode(tape) or contents.with_barcode(_barcode_of(tape) or "")
     if len(slots) == 1:
         return slots[0].number
     raise UsageError(
@@ -266,17 +266,17 @@ def _slot(found: Inventory, tape: str) -> int:
 
 def _barcode_of(label: str) -> str | None:
     with wiring.database().transaction() as session:
-        found = cartridges.find(session, label)
-        return found.barcode if found else None
+        cartridge = cartridges.find(session, label)
+        return cartridge.barcode if cartridge else None
 
 
-def _barcode(found: Inventory, slot: int) -> str | None:
-    place = found.slot(slot)
+def _barcode(contents: Inventory, slot: int) -> str | None:
+    place = contents.slot(slot)
     return place.barcode if place else None
 
 
-def _code(found: Inventory, slot: int) -> str:
-    return _barcode(found, slot) or "-"
+def _code(contents: Inventory, slot: int) -> str:
+    return _barcode(contents, slot) or "-"
 
 
 def _may(told: Message, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
@@ -324,25 +324,25 @@ _WHAT = {
 }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(library: dict[str, Any]) -> None:
     output.say(
         M(
             "Library {name} ({driver}, {host}), read {at}",
-            name=found["name"],
-            driver=found["driver"],
-            host=found["host"],
-            at=output.local(found["read_at"]),
+            name=library["name"],
+            driver=library["driver"],
+            host=library["host"],
+            at=output.local(library["read_at"]),
         ),
         style="bold",
     )
-    if found["old"]:
+    if library["old"]:
         output.say(
-            M("This may be old: {why} Read it again: tapeline library inventory", why=found["old"]),
+            M("This may be old: {why} Read it again: tapeline library inventory", why=library["old"]),
             style="yellow",
         )
     places = [
         (M("drive {number} ({drive})", number=bay["number"], drive=bay["drive"] or "-"), bay)
-        for bay in found["drives"]
+        for bay in library["drives"]
     ] + [
         (
             M("mail slot {number}", number=slot["number"])
@@ -350,7 +350,7 @@ def _show(found: dict[str, Any]) -> None:
             else M("slot {number}", number=slot["number"]),
             slot,
         )
-        for slot in found["slots"]
+        for slot in library["slots"]
     ]
     output.print_table(
         [M("Place"), M("Barcode"), M("Tape"), M("State"), M("What it is")],
@@ -368,7 +368,7 @@ def _show(found: dict[str, Any]) -> None:
     )
 
 
-def _in_words(found: dict[str, Any]) -> dict[str, Any]:
+def _in_words(library: dict[str, Any]) -> dict[str, Any]:
     """Stored messages as the operator reads them."""
-    moves = [{**move, "outcome": output.message(move["outcome"])} for move in found["moves"]]
-    return {**found, "old": output.message(found["old"]), "moves": moves}
+    moves = [{**move, "outcome": output.message(move["outcome"])} for move in library["moves"]]
+    return {**library, "old": output.message(library["old"]), "moves": moves}

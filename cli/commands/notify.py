@@ -89,7 +89,7 @@ def send_test(
 
     Exit code 1 if any channel did not accept it.
     """
-    answers = {name: _send(found) for name, found in _channels(channel).items()}
+    answers = {name: _send(target) for name, target in _channels(channel).items()}
     if as_json:
         output.print_json(
             [{"channel": n, "ok": e is None, "error": str(e) if e else None} for n, e in answers.items()]
@@ -132,9 +132,9 @@ def channels(as_json: AsJson = False) -> None:
 
     An event in brackets comes once a month for each schedule, as a sign that reminders work.
     """
-    found = [_channel_json(name, events) for name, events in wiring.wanted().items()]
+    listed = [_channel_json(name, events) for name, events in wiring.wanted().items()]
     if as_json:
-        output.print_json(found)
+        output.print_json(listed)
         return
     output.print_table(
         [M("Channel"), M("On"), M("Off")],
@@ -144,7 +144,7 @@ def channels(as_json: AsJson = False) -> None:
                 ", ".join([*each["on"], *(f"({event})" for event in each["monthly"])]),
                 ", ".join(each["off"]) or None,
             ]
-            for each in found
+            for each in listed
         ),
         M("No channel is set up."),
     )
@@ -181,13 +181,13 @@ def templates(
         return
     own = wiring.composer().templates
     names = sorted(path.name.removesuffix(SUFFIX) for path in (SHIPPED / settings.load().language).iterdir())
-    found = [{"template": name, "own": own.is_overridden(name)} for name in names]
+    listed = [{"template": name, "own": own.is_overridden(name)} for name in names]
     if as_json:
-        output.print_json(found)
+        output.print_json(listed)
         return
     output.print_table(
         [M("Template"), M("Your own")],
-        ([each["template"], "✓" if each["own"] else "–"] for each in found),
+        ([each["template"], "✓" if each["own"] else "–"] for each in listed),
         M("No templates."),
     )
 

@@ -43,19 +43,19 @@ def precheck(
 
         when = When.BY_HAND if manual else When.NOW if at_once else When.DUE
         judged = findings(name, when)
-    found = judged.findings
-    code = exit_code(found)
+    checks = judged.findings
+    code = exit_code(checks)
     if as_json:
         output.print_json(
             {
                 "schedule": name,
                 "as_of": judged.as_of.isoformat(),
                 "would_run": code == 0,
-                "findings": [finding.to_json() for finding in found],
+                "findings": [finding.to_json() for finding in checks],
             }
         )
     else:
-        for finding in found:
+        for finding in checks:
             _print(finding)
     raise typer.Exit(code)
 

@@ -37,7 +37,7 @@ def list_schedules(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if any(each["problem"] for each in listed) else 0)
 
 
-def _print_list(found: list[dict[str, Any]]) -> None:
+def _print_list(listed: list[dict[str, Any]]) -> None:
     output.print_table(
         [
             M("Schedule"),
@@ -62,11 +62,11 @@ def _print_list(found: list[dict[str, Any]]) -> None:
                 each["time_zone"],
                 ", ".join(each["sources"]),
             ]
-            for each in found
+            for each in listed
         ),
         M("No schedule has been made yet."),
     )
-    for each in found:
+    for each in listed:
         warn(each)
 
 

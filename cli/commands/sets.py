@@ -108,7 +108,7 @@ def find(
     raise typer.Exit(0 if matches.versions else 1)
 
 
-def _show_found(found: versions.Found, pattern: str) -> None:
+def _show_found(newest: versions.Found, pattern: str) -> None:
     output.print_table(
         [M("Set"), M("Backed up"), M("Tapes"), M("Size"), M("Changed"), M("Path")],
         (
@@ -120,7 +120,7 @@ def _show_found(found: versions.Found, pattern: str) -> None:
                 output.local_ns(row["mtime_ns"]),
                 row["path"],
             ]
-            for row in found.versions
+            for row in newest.versions
         ),
         M("No file matches '{pattern}'.", pattern=pattern),
     )
@@ -180,8 +180,8 @@ def restore(
         with database.transaction() as session:
             set_id = _named(session, set_id, at)
             restores.check_paths(session, set_id, wanted, patterns)
-            found = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
-            plan = found.to_json(set_id)
+            restore_plan = restores.plan(session, set_id, catalog.wanted(wanted, patterns))
+            plan = restore_plan.to_json(set_id)
             rate = restores.pace(session, drive or settings.load().default_drive)
             plan["seconds"] = round(plan["bytes"] / rate) if rate else None
             is_closed = any(stored.encrypted for stored in lineage.chain(session, set_id))
@@ -200,7 +200,7 @@ def restore(
                 M("Set {set} is encrypted.", set=set_id),
                 M("Name the file with the secret key: --identity FILE, on the drive's host."),
             )
-        run_id = _start(database, set_id, to, options, drive, [tape.id for tape in found.cartridges])
+        run_id = _start(database, set_id, to, options, drive, [tape.id for tape in restore_plan.cartridges])
         if as_json or not wait:
             _say_started(run_id, as_json)
             return
@@ -314,11 +314,11 @@ def expire(
     them when every tape is imported), and sets of no known template, which must be marked by name.
     """
     with stack.database() as database, database.transaction() as session:
-        found = expiry.named(session, names) if names else expiry.expirable(session, now())
+        sets = expiry.named(session, names) if names else expiry.expirable(session, now())
         if not dry_run:
-            expiry.mark(found, now())
+            expiry.mark(sets, now())
             session.flush()
-        rows = sets_json(session, found)
+        rows = sets_json(session, sets)
         nameless = [] if names else [stored.id for stored in expiry.of_no_template(session)]
     if as_json:
         output.print_json(rows)

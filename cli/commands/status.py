@@ -114,12 +114,12 @@ def _print_progress(run: dict[str, Any]) -> None:
     output.console.print("  " + " · ".join(parts), markup=False, soft_wrap=True)
 
 
-def _print_sign_of_life(found: dict[str, Any] | None) -> None:
+def _print_sign_of_life(ping: dict[str, Any] | None) -> None:
     """A failure to send it is among the alerts."""
-    if found is None or found["error"]:
+    if ping is None or ping["error"]:
         return
-    at = output.local(found["sent_at"]) if found["sent_at"] else "-"
-    if found["withheld"]:
+    at = output.local(ping["sent_at"]) if ping["sent_at"] else "-"
+    if ping["withheld"]:
         text = M("Sign of life: last sent {at}; none goes out while something urgent needs somebody.", at=at)
         output.say(text, style="yellow")
     else:

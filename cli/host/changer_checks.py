@@ -38,8 +38,8 @@ def _library(name: str) -> Message:
                 name=name,
             ),
         )
-    found = wiring.changer(name).status()
-    missing = sorted(set(wiring.changer_settings(name).drives) - {bay.number for bay in found.bays})
+    inventory = wiring.changer(name).status()
+    missing = sorted(set(wiring.changer_settings(name).drives) - {bay.number for bay in inventory.bays})
     if missing:
         raise Wrong(
             M("Library {name} has no drive {number}.", name=name, number=missing[0]),
@@ -47,10 +47,10 @@ def _library(name: str) -> Message:
         )
     return M(
         "{slots} slots, {mail} mail slots, {drives} drives; {full} cartridges",
-        slots=sum(not slot.is_mail for slot in found.slots),
-        mail=sum(slot.is_mail for slot in found.slots),
-        drives=len(found.bays),
-        full=sum(slot.full for slot in found.slots) + sum(bay.full for bay in found.bays),
+        slots=sum(not slot.is_mail for slot in inventory.slots),
+        mail=sum(slot.is_mail for slot in inventory.slots),
+        drives=len(inventory.bays),
+        full=sum(slot.full for slot in inventory.slots) + sum(bay.full for bay in inventory.bays),
     )
 
 
@@ -89,10 +89,10 @@ def _number(name: str, number: int, drive: str) -> Message:
 
 
 def _serial(drive: str) -> str | None:
-    found = settings.load().drive(drive)
-    if isinstance(found, VirtualDriveSettings):
-        return str(found.path.resolve())
-    if isinstance(found, LtfsDriveSettings) and found.backend == "sg":
-        programs = {str(program): path for program, path in found.programs.items()}
-        return Scsi(found.device, programs, found.label_limit_seconds).serial()
+    drive_settings = settings.load().drive(drive)
+    if isinstance(drive_settings, VirtualDriveSettings):
+        return str(drive_settings.path.resolve())
+    if isinstance(drive_settings, LtfsDriveSettings) and drive_settings.backend == "sg":
+        programs = {str(program): path for program, path in drive_settings.programs.items()}
+        return Scsi(drive_settings.device, programs, drive_settings.label_limit_seconds).serial()
     return None

@@ -38,20 +38,20 @@ class Wrong(TapelineError):
 
 def checks(name: str) -> Iterator[Check]:
     """The checks of a drive of this host, in order of dependency."""
-    found = settings.load().drive(name)
-    if isinstance(found, LtfsDriveSettings):
-        yield M("Programs of {drive}", drive=name), partial(_programs, found)
-        yield M("Device of {drive}", drive=name), partial(_device, found)
-        yield M("Mounting for {drive}", drive=name), partial(_mounting, name, found)
-        yield M("Index of {drive}", drive=name), partial(_sync_type, found)
-    elif isinstance(found, LtfsWindowsDriveSettings):
-        yield M("Programs of {drive}", drive=name), partial(_windows_programs, found)
-        yield M("Index of {drive}", drive=name), partial(_windows_index, found)
+    drive_settings = settings.load().drive(name)
+    if isinstance(drive_settings, LtfsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_programs, drive_settings)
+        yield M("Device of {drive}", drive=name), partial(_device, drive_settings)
+        yield M("Mounting for {drive}", drive=name), partial(_mounting, name, drive_settings)
+        yield M("Index of {drive}", drive=name), partial(_sync_type, drive_settings)
+    elif isinstance(drive_settings, LtfsWindowsDriveSettings):
+        yield M("Programs of {drive}", drive=name), partial(_windows_programs, drive_settings)
+        yield M("Index of {drive}", drive=name), partial(_windows_index, drive_settings)
     yield M("Drive {name}", name=name), partial(_tape, name)
 
 
-def _programs(found: LtfsDriveSettings) -> Message:
-    paths = drive_programs.of(found)
+def _programs(drive_settings: LtfsDriveSettings) -> Message:
+    paths = drive_programs.of(drive_settings)
     versions = {name: _version(paths[name]) for name in get_args(LtfsProgram) if name in OF_LTFS}
     if len(set(versions.values()) - {"?"}) > 1:
         raise Wrong(
@@ -71,28 +71,28 @@ def _version(program: str) -> str:
     return next((told[0] for line in own if (told := _VERSION.search(line))), "?")
 
 
-def _device(found: LtfsDriveSettings) -> Message:
-    if not Path(found.device).exists():
+def _device(drive_settings: LtfsDriveSettings) -> Message:
+    if not Path(drive_settings.device).exists():
         raise Wrong(
-            M("There is no drive at {device}.", device=found.device),
+            M("There is no drive at {device}.", device=drive_settings.device),
             M("Switch it on, see its cable, and check the setting 'device' ('lsscsi -g' lists them)."),
         )
-    if not os.access(found.device, os.R_OK | os.W_OK):
+    if not os.access(drive_settings.device, os.R_OK | os.W_OK):
         raise Wrong(
-            M("This user may not open {device}.", device=found.device),
+            M("This user may not open {device}.", device=drive_settings.device),
             M("Add the worker's user to the group that owns it, e.g. 'tape'."),
         )
-    return M("{device}, backend {backend}", device=found.device, backend=found.backend)
+    return M("{device}, backend {backend}", device=drive_settings.device, backend=drive_settings.backend)
 
 
-def _mounting(name: str, found: LtfsDriveSettings) -> Message:
+def _mounting(name: str, drive_settings: LtfsDriveSettings) -> Message:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise Wrong(
             M("This user cannot mount: /dev/fuse is missing or closed to it."),
             M("Load the module fuse, and give the worker's user access to /dev/fuse."),
         )
-    point = found.mount_point or settings.load().drive_folder(name) / "mount"
-    mounted = mounts.of(found.device)
+    point = drive_settings.mount_point or settings.load().drive_folder(name) / "mount"
+    mounted = mounts.of(drive_settings.device)
     if mounted is None and point.is_dir() and any(point.iterdir()):
         raise Wrong(
             M("{folder} is no empty folder to mount at.", folder=str(point)),
@@ -101,23 +101,23 @@ def _mounting(name: str, found: LtfsDriveSettings) -> Message:
     return M("at {folder}", folder=str(mounted.point if mounted else point))
 
 
-def _sync_type(found: LtfsDriveSettings) -> Message:
-    if found.sync_type == "unmount":
+def _sync_type(drive_settings: LtfsDriveSettings) -> Message:
+    if drive_settings.sync_type == "unmount":
         raise Wrong(
             M("LTFS writes its index at the unmount alone (sync_type = unmount)."),
             M("Set sync_type to time@5: what is written between two seals is lost with the power otherwise."),
         )
-    return M("written as {sync_type} and after each archive", sync_type=found.sync_type)
+    return M("written as {sync_type} and after each archive", sync_type=drive_settings.sync_type)
 
 
-def _windows_programs(found: LtfsWindowsDriveSettings) -> Message:
-    drive_programs.of(found)
-    return M("in {folder}", folder=str(found.tools))
+def _windows_programs(drive_settings: LtfsWindowsDriveSettings) -> Message:
+    drive_programs.of(drive_settings)
+    return M("in {folder}", folder=str(drive_settings.tools))
 
 
-def _windows_index(found: LtfsWindowsDriveSettings) -> Message:
-    if found.commands.seal:
-        return M("written by {command}", command=" ".join(found.commands.seal))
+def _windows_index(drive_settings: LtfsWindowsDriveSettings) -> Message:
+    if drive_settings.commands.seal:
+        return M("written by {command}", command=" ".join(drive_settings.commands.seal))
     return M("written by LTFS itself: see that it is set to sync at the close of a file")
 
 

@@ -27,22 +27,22 @@ def up() -> None:
 
     PostgreSQL and Redis are the embedded ones unless database_url and broker_url are set.
     """
-    found = settings.load()
+    configured = settings.load()
     wanted = [
         programs.control_worker(),
-        *(programs.tape_worker(name) for name in found.drive_names),
+        *(programs.tape_worker(name) for name in configured.drive_names),
         programs.beat(),
         programs.flower(),
     ]
     with stack.database():
-        output.say(M("State folder: {folder}", folder=str(found.state_dir)))
-        _say_dashboard(found.flower.address, found.flower.port)
-        if not (found.flower.basic_auth or found.flower.without_login):
+        output.say(M("State folder: {folder}", folder=str(configured.state_dir)))
+        _say_dashboard(configured.flower.address, configured.flower.port)
+        if not (configured.flower.basic_auth or configured.flower.without_login):
             output.say(
                 M("Login: user {user}, password in {file}", user=login.USER, file=str(login.login_file()))
             )
-        output.say(M("Logs: {folder}", folder=str(found.state_dir / "log")))
-        Supervisor(found.state_dir, wanted).run(show)
+        output.say(M("Logs: {folder}", folder=str(configured.state_dir / "log")))
+        Supervisor(configured.state_dir, wanted).run(show)
     output.say(M("Everything has stopped."))
 
 

@@ -32,9 +32,9 @@ def control_worker() -> Program:
 def tape_worker(drive: str) -> Program:
     """The worker of a drive. Its limit is long enough to seal the data being written; the limits of several
     drives run in parallel."""
-    found = settings.load()
-    queue = found.queue_of(drive)
-    limit = found.drive(drive).stop_seconds
+    configured = settings.load()
+    queue = configured.queue_of(drive)
+    limit = configured.drive(drive).stop_seconds
     return Program(queue, worker(queue, 1, name=queue), stop_limit=limit, together="drives")
 
 

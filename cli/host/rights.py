@@ -30,15 +30,15 @@ def rights(
     with stack.database() as database, database.transaction() as session:
         of_database.give(session, role, password)
     url = make_url(wiring.database_url()).set(username=role, password=password, query={})
-    found = {
+    entries = {
         "database_url": url.render_as_string(hide_password=False),
         "redis": acl(role, password, broker_url(settings.load())),
     }
     if as_json:
-        output.print_json(found)
+        output.print_json(entries)
     else:
-        output.console.print(f'database_url = "{found["database_url"]}"', markup=False, soft_wrap=True)
-        output.console.print(found["redis"], markup=False, soft_wrap=True)
+        output.console.print(f'database_url = "{entries["database_url"]}"', markup=False, soft_wrap=True)
+        output.console.print(entries["redis"], markup=False, soft_wrap=True)
 
 
 def acl(user: str, password: str, broker: str) -> str:

@@ -13,13 +13,13 @@ from policy.message import M
 
 def settings(as_json: AsJson = False) -> None:
     """Print the settings of this host, from environment, file and defaults; secrets stay hidden."""
-    found = source.load().model_dump(mode="json")
+    values = source.load().model_dump(mode="json")
     if as_json:
-        output.print_json(found)
+        output.print_json(values)
         return
     file = source.config_file()
     output.say(M("File: {path}", path=str(file.absolute())) if file else M("No settings file was found."))
-    output.print_table([M("Setting"), M("Value")], _flat(found), empty=M("No settings file was found."))
+    output.print_table([M("Setting"), M("Value")], _flat(values), empty=M("No settings file was found."))
 
 
 def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

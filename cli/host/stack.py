@@ -12,8 +12,8 @@ from db.engine import Database
 
 def uses_embedded() -> bool:
     """Whether we start at least one of the two servers."""
-    found = settings.load()
-    return found.database_url is None or found.broker_url is None
+    configured = settings.load()
+    return configured.database_url is None or configured.broker_url is None
 
 
 @contextmanager
@@ -23,8 +23,8 @@ def servers() -> Iterator[None]:
         if uses_embedded():
             from embedded.servers import Servers  # noqa: PLC0415 - loaded where the servers are ours
 
-            found = settings.load()
-            stack.enter_context(Servers(found.state_dir, drives=max(len(found.drives), 1)).use())
+            configured = settings.load()
+            stack.enter_context(Servers(configured.state_dir, drives=max(len(configured.drives), 1)).use())
         stack.callback(lambda: wiring.database().close())
         yield
 
@@ -36,10 +36,10 @@ def database() -> Iterator[Database]:
     Raises DatabaseUnavailable, DatabaseNotMigrated. An embedded one is migrated to this version.
     """
     with servers():
-        found = wiring.database()
+        opened = wiring.database()
         if settings.load().database_url is None:
-            found.upgrade()
+            opened.upgrade()
         else:
-            found.check_version()
-        with audited.entered(found):
-            yield found
+            opened.check_version()
+        with audited.entered(opened):
+            yield opened

@@ -35,8 +35,8 @@ def show_audit(
     after = moment.parse_start("--since", since) if since else None
     with stack.database() as database, database.transaction() as session:
         rows = audit.entries(session, limit=limit + 1, before=before, who=who, since=after)
-        found = [audit.as_json(each) for each in rows]
-    shown = found[:limit]
+        entries = [audit.as_json(each) for each in rows]
+    shown = entries[:limit]
     if as_json:
         output.print_json(shown)
         return
@@ -55,7 +55,7 @@ def show_audit(
         ),
         M("Nobody has done anything yet."),
     )
-    if len(found) > limit:
+    if len(entries) > limit:
         output.say(M("… and older ones: --before {number}", number=shown[-1]["id"]))
 
 

@@ -25,15 +25,20 @@ def show_set(
     """Show one backup set: what it contains, on which tapes, until when it is kept, which sets it needs, and
     its archives."""
     with stack.database() as database, database.transaction() as session:
-        found = set_json(session, catalog.get(session, set_id))
+        stored = set_json(session, catalog.get(session, set_id))
     if as_json:
-        output.print_json(found)
+        output.print_json(stored)
         return
     output.say(
-        M("{set}: {type}, {state}", set=found["id"], type=found["type"], state=str(output.set_state(found))),
+        M(
+            "{set}: {type}, {state}",
+            set=stored["id"],
+            type=stored["type"],
+            state=str(output.set_state(stored)),
+        ),
         style="bold",
     )
-    output.print_facts(_facts(found))
+    output.print_facts(_facts(stored))
     output.console.print()
     output.print_table(
         [M("Archive"), M("Tape"), M("Size"), M("Files"), M("Sealed")],
@@ -45,29 +50,29 @@ def show_set(
                 each["files"],
                 output.local(each["sealed_at"]),
             ]
-            for each in found["contents"]
+            for each in stored["contents"]
         ),
         M("No archive of it is known."),
     )
 
 
-def _facts(found: dict[str, Any]) -> Iterator[tuple[Message, Any]]:
-    yield M("Template"), found["template"]
-    yield M("Sources"), ", ".join(found["sources"])
-    yield M("Files"), f"{found['files']:,}"
-    yield M("Size"), units.size(found["bytes"])
-    if found["warnings"]:
-        yield M("Warnings"), found["warnings"]
-    yield M("Tapes"), ", ".join(found["tapes"]) or None
-    if found["follows"]:
-        yield M("Needs"), ", ".join(found["follows"])
-    yield M("Started"), output.local(found["started_at"])
-    yield M("Finished"), output.local(found["finished_at"])
-    yield M("Kept until"), output.local(found["retention_until"]) or "∞"
-    if found["verified_at"]:
+def _facts(stored: dict[str, Any]) -> Iterator[tuple[Message, Any]]:
+    yield M("Template"), stored["template"]
+    yield M("Sources"), ", ".join(stored["sources"])
+    yield M("Files"), f"{stored['files']:,}"
+    yield M("Size"), units.size(stored["bytes"])
+    if stored["warnings"]:
+        yield M("Warnings"), stored["warnings"]
+    yield M("Tapes"), ", ".join(stored["tapes"]) or None
+    if stored["follows"]:
+        yield M("Needs"), ", ".join(stored["follows"])
+    yield M("Started"), output.local(stored["started_at"])
+    yield M("Finished"), output.local(stored["finished_at"])
+    yield M("Kept until"), output.local(stored["retention_until"]) or "∞"
+    if stored["verified_at"]:
         damaged = M(
-            "{at}: {damaged} damaged", at=output.local(found["verified_at"]), damaged=found["damaged"] or 0
+            "{at}: {damaged} damaged", at=output.local(stored["verified_at"]), damaged=stored["damaged"] or 0
         )
         yield M("Verified"), output.in_words(damaged)
-    if found["run"]:
-        yield M("Run"), found["run"]
+    if stored["run"]:
+        yield M("Run"), stored["run"]

@@ -40,14 +40,14 @@ def show_report(
     """
     with stack.database() as database, database.transaction() as session:
         moment = now()
-        found = gather.report(session, every, report.up_to(every, moment), moment, wiring.is_silent)
-    made = Report(found, wiring.words(), settings.load().time_zone)
+        figures = gather.report(session, every, report.up_to(every, moment), moment, wiring.is_silent)
+    made = Report(figures, wiring.words(), settings.load().time_zone)
     if html_file is not None:
         html_file.write_text(html(made), encoding="utf-8")
     if csv_file is not None:
-        csv_file.write_text(csv.text(found), encoding="utf-8", newline="")
+        csv_file.write_text(csv.text(figures), encoding="utf-8", newline="")
     if as_json:
-        output.print_json(found)
+        output.print_json(figures)
         return
     for file in filter(None, (html_file, csv_file)):
         output.say(M("Written: {file}", file=str(file)))

@@ -45,9 +45,9 @@ def state(name: str) -> Text:
 
 
 def _state_word(name: str) -> str:
-    found = states.STATES.get(name)
+    state = states.STATES.get(name)
     words = wiring.words()
-    return name if found is None or words.language == "en" else words.text(found.word)
+    return name if state is None or words.language == "en" else words.text(state.word)
 
 
 _STATED = frozenset({"before", "after", "state", "to"})
@@ -171,7 +171,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def clean(text: str) -> str:
     """Text without control characters that a terminal would obey: a file name may contain anything."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _shown(value: Any) -> str:
@@ -199,8 +199,8 @@ def tape(medium: Mapping[str, Any] | None) -> str | None:
     """The contents of a drive, in the operator's language: its label, or its state in words."""
     if not medium:
         return None
-    found = described(medium["state"], medium.get("label"))
-    return clean(found) if isinstance(found, str) else message(found)
+    text = described(medium["state"], medium.get("label"))
+    return clean(text) if isinstance(text, str) else message(text)
 
 
 def local(iso: str | None) -> str | None:
