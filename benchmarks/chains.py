@@ -91,7 +91,7 @@ def _in_turns(database: Database, rounds: int) -> dict[str, float]:
         looked += looks
         say(f"  round {number}: bare {seconds['bare'][-1]:.3f} s, run {seconds['run'][-1]:.3f} s")
     commits = (_committed(database) - before - looked) / rounds
-    return {**{name: statistics.median(found) for name, found in seconds.items()}, "commits": commits}
+    return {**{name: statistics.median(values) for name, values in seconds.items()}, "commits": commits}
 
 
 def _run(database: Database) -> tuple[float, int]:

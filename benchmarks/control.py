@@ -177,14 +177,14 @@ ANSWERS: dict[str, Answer] = {
 
 def answers(database: Database) -> dict[str, tuple[float, int]]:
     """For each question the seconds and the statements of its answer."""
-    found = {}
+    taken = {}
     for name, ask in ANSWERS.items():
         with database.transaction() as session, counted(session) as sent:
             started = time.perf_counter()
             ask(session)
-            found[name] = (time.perf_counter() - started, len(sent))
-        say(f"  {name}: {found[name][0]:.2f} s, {found[name][1]} statements")
-    return found
+            taken[name] = (time.perf_counter() - started, len(sent))
+        say(f"  {name}: {taken[name][0]:.2f} s, {taken[name][1]} statements")
+    return taken
 
 
 def dumped(database: Database, folder: Path) -> tuple[float, int]:

@@ -134,8 +134,8 @@ def bring_back(facts: dict[str, Any]) -> dict[str, Any]:
     target = Path(facts["target"])
     paths = facts.get("paths", [])
     started = time.perf_counter()
-    found = entries_on(volume, facts["set_id"], archives=facts.get("archives"))
-    report = restore(volume, facts["set_id"], found, target, select=paths)
+    entries = entries_on(volume, facts["set_id"], archives=facts.get("archives"))
+    report = restore(volume, facts["set_id"], entries, target, select=paths)
     seconds = time.perf_counter() - started
     assert not report.failures
     return {"seconds": seconds, "files": report.files, "bytes": report.size, "read": volume.read}
@@ -192,19 +192,19 @@ def load(facts: dict[str, Any]) -> dict[str, Any]:
     loaded = time.perf_counter() - started
     with database.transaction() as session:
         catalog.complete(session, set_id, finished_at=MOMENT, warnings=0, retention_days=None)
-    found = []
+    lookups = []
     for number in range(0, count, max(count // 50, 1)):
         started = time.perf_counter()
         with database.transaction() as session:
             path = _path(number)
             live = list(lineage.tree(session, lineage.chain(session, set_id), catalog.wanted([path])))
-        found.append(time.perf_counter() - started)
+        lookups.append(time.perf_counter() - started)
         assert [file.path for file in live] == [path.encode()]
     started = time.perf_counter()
     with database.transaction() as session:
         session.execute(text(f'DROP TABLE "backup_files_{set_id.lower()}"'))
     dropped = time.perf_counter() - started
-    return {"rows_per_second": count / loaded, "found": sorted(found), "dropped": dropped}
+    return {"rows_per_second": count / loaded, "found": sorted(lookups), "dropped": dropped}
 
 
 def _path(number: int) -> str:

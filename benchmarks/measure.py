@@ -22,13 +22,13 @@ DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 def in_turns(things: Mapping[str, Timed], rounds: int, before: Callable[[], None]) -> dict[str, float]:
     """The median seconds of each, all of them once in every round, so that disturbances of the machine affect
     all."""
-    found: dict[str, list[float]] = {name: [] for name in things}
+    by_name: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds):
         for name, thing in things.items():
             before()
-            found[name].append(thing())
-            say(f"  round {number + 1}: {name}: {found[name][-1]:.2f} s")
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+            by_name[name].append(thing())
+            say(f"  round {number + 1}: {name}: {by_name[name][-1]:.2f} s")
+    return {name: statistics.median(seconds) for name, seconds in by_name.items()}
 
 
 def say(line: str) -> None:
@@ -75,7 +75,7 @@ def command(
 
 def sync(path: Path) -> None:
     """Wait until a file, or all files of a folder, are on the disk."""
-    for file in [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]:
+    for file in [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]:
         descriptor = os.open(file, os.O_RDONLY)
         try:
             os.fsync(descriptor)

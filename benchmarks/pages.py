@@ -78,12 +78,12 @@ def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> dict[str, tu
 
 def _times(url: str, rounds: int) -> tuple[float, float, int]:
     _get(url)  # the first of all loads what the others share
-    found = []
+    taken = []
     for _ in range(max(rounds, 5)):
         started = time.perf_counter()
         size = _get(url)
-        found.append(time.perf_counter() - started)
-    return statistics.median(found), max(found), size
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken), max(taken), size
 
 
 def _get(url: str) -> int:

@@ -103,11 +103,11 @@ def table(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> No
     print(flush=True)
 
 
-def against(title: str, found: Mapping[str, float], *, size: int | None = None) -> list[str]:
+def against(title: str, seconds_of: Mapping[str, float], *, size: int | None = None) -> list[str]:
     """A line of a table: seconds of all, and ours as a fraction of the first rival's."""
-    ours = found[OURS]
-    rivals = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items() if name != OURS)
-    first = next(seconds for name, seconds in found.items() if name != OURS)
+    ours = seconds_of[OURS]
+    rivals = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in seconds_of.items() if name != OURS)
+    first = next(seconds for name, seconds in seconds_of.items() if name != OURS)
     rate = f"{size / ours / 1e6:.0f} MB/s" if size else ""
     return [title, f"{ours:.2f} s", rate, rivals, f"{ours / first:.2f}"]
 
@@ -137,8 +137,8 @@ def full(stage: Stage) -> None:
             return float(phases[title]["seconds"])
 
         others = {rival.name: partial(rival.full, source) for rival in installed(stage.folder, rivals)}
-        found = in_turns({**others, OURS: ours}, stage.rounds, cold if is_cold else warm(source))
-        lines.append(against(title, found, size=phases[title]["bytes"]))
+        medians = in_turns({**others, OURS: ours}, stage.rounds, cold if is_cold else warm(source))
+        lines.append(against(title, medians, size=phases[title]["bytes"]))
     table("Full backup", HEAD, lines)
     names = ("scan", "read", "hash", "compress", "wait", "seal", "catalogue", "drive")
     table(
@@ -171,8 +171,8 @@ def changes(stage: Stage) -> None:
     for title, before in (("cold", cold), ("warm", lambda: None)):
         if before is cold and not can_drop_caches():
             continue
-        found = in_turns({"find": find, OURS: ours}, stage.rounds, before)
-        lines.append(against(f"{count} files, 1 % changed, {title}", found))
+        medians = in_turns({"find": find, OURS: ours}, stage.rounds, before)
+        lines.append(against(f"{count} files, 1 % changed, {title}", medians))
     table("Incremental backup", HEAD, lines)
     shutil.rmtree(root)
 
@@ -190,16 +190,18 @@ def restore(stage: Stage) -> None:
 
         def ours(made: dict[str, Any] = made) -> float:
             target = stage.target()
-            found = job("restore", set_id=made["set_id"], volume=made["volume"], target=str(target))
+            medianst = job("restore", set_id=made["set_id"], volume=made["volume"], target=str(target))
             started = time.perf_counter()
             sync(target)
-            return float(found["seconds"]) + time.perf_counter() - started
+            return float(medianst["seconds"]) + time.perf_counter() - started
 
         def tar(rival: Rival = rival) -> float:
             return rival.restore(stage.target())
 
-        found = in_turns({"tar": tar, OURS: ours}, stage.rounds, cold if can_drop_caches() else lambda: None)
-        lines.append(against(f"all of {name}", found, size=made["bytes"]))
+        medians = in_turns(
+            {"tar": tar, OURS: ours}, stage.rounds, cold if can_drop_caches() else lambda: None
+        )
+        lines.append(against(f"all of {name}", medians, size=made["bytes"]))
     table("Restore", HEAD, lines)
     one_file(stage)
 
@@ -212,7 +214,7 @@ def one_file(stage: Stage) -> None:
         made = stage.back_up(source, compression=compression, level=1, volume=empty(stage.folder / "kept"))
         path = max((path for path in source.rglob("*") if path.is_file()), key=str)
         folder = Path(made["volume"]) / "sets" / made["set_id"]
-        found = job(
+        report = job(
             "restore", set_id=made["set_id"], volume=made["volume"], paths=[str(path)],
             target=str(stage.target()),
         )  # fmt: skip
@@ -221,7 +223,7 @@ def one_file(stage: Stage) -> None:
         lines.append(
             (
                 f"{name}, {compression}", f"{path.stat().st_size:,}", f"{index:,}",
-                f"{found['read'] - index:,}", f"{archive:,}", f"{found['seconds']:.2f} s",
+                f"{report['read'] - index:,}", f"{archive:,}", f"{report['seconds']:.2f} s",
             )
         )  # fmt: skip
     table(
@@ -251,15 +253,15 @@ def memory(stage: Stage) -> None:
 def catalogue(stage: Stage) -> None:
     """Five million files into PostgreSQL, one found, the set dropped."""
     count = 5_000_000 // stage.scale
-    found = job("catalogue", database=stage.server.url, set_id="20261101T999999Z-0001", rows=count)
-    times = found["found"]
+    report = job("catalogue", database=stage.server.url, set_id="20261101T999999Z-0001", rows=count)
+    times = report["found"]
     table(
         f"Catalogue of {count:,} files",
         ("rows a second", "a path found, median", "a path found, slowest", "the set dropped"),
         [
             (
-                f"{found['rows_per_second']:,.0f}", f"{1000 * times[len(times) // 2]:.1f} ms",
-                f"{1000 * times[-1]:.1f} ms", f"{found['dropped']:.2f} s",
+                f"{report['rows_per_second']:,.0f}", f"{1000 * times[len(times) // 2]:.1f} ms",
+                f"{1000 * times[-1]:.1f} ms", f"{report['dropped']:.2f} s",
             )
         ],
     )  # fmt: skip
@@ -272,35 +274,35 @@ def stream(stage: Stage) -> None:
     for rate in (100e6, 200e6, 350e6):
         for title, buffer in (("none", None), ("256 MiB", 256 * MIB), ("1 GiB", 1024 * MIB)):
             say(f"  source of {rate / 1e6:.0f} MB/s, buffer {title}")
-            found = streaming.feed(size, rate, buffer)
-            lines.append((f"{rate / 1e6:.0f} MB/s", title, str(found.stops), f"{found.seconds:.1f} s"))
+            fed = streaming.feed(size, rate, buffer)
+            lines.append((f"{rate / 1e6:.0f} MB/s", title, str(fed.stops), f"{fed.seconds:.1f} s"))
     table(f"A drive of 400 MB/s, {size // MIB} MiB", ("source", "buffer", "stops", "time"), lines)
 
 
 def dashboard(stage: Stage) -> None:
     """Each page of the dashboard, requested by a client on this host."""
     runs, tapes = 5_000 // stage.scale, 500 // stage.scale
-    found = pages.measure(stage.folder, stage.rounds, runs=runs, tapes=tapes)
+    times = pages.measure(stage.folder, stage.rounds, runs=runs, tapes=tapes)
     table(
         f"The dashboard with {runs:,} runs and {tapes:,} tapes",
         ("page", "median", "slowest", "KiB"),
         (
             (page, f"{1000 * median:.0f} ms", f"{1000 * slowest:.0f} ms", f"{size / 1024:.0f}")
-            for page, (median, slowest, size) in found.items()
+            for page, (median, slowest, size) in times.items()
         ),
     )
 
 
 def control(stage: Stage) -> None:
     """The database's answers with years of history, and a run with nothing to do beside a bare chain."""
-    found = chains.measure(stage.folder, stage.rounds)
+    medians = chains.measure(stage.folder, stage.rounds)
     table(
         "A run with nothing to back up",
         ("what", "median"),
         [
-            ("a bare Celery chain of six", f"{1000 * found['bare']:.0f} ms"),
-            ("a run of six steps", f"{1000 * found['run']:.0f} ms"),
-            ("commits of the server in a run", f"{found['commits']:.0f}"),
+            ("a bare Celery chain of six", f"{1000 * medians['bare']:.0f} ms"),
+            ("a run of six steps", f"{1000 * medians['run']:.0f} ms"),
+            ("commits of the server in a run", f"{medians['commits']:.0f}"),
         ],
     )
     for runs, sets in ((10_000, 2_000), (100_000, 20_000), (1_000_000, 100_000)):

@@ -15,8 +15,8 @@ from dashboard.templating import Loader
 
 def install() -> None:
     """Call this before Flower reads its options; options given to Flower itself take precedence."""
-    found = settings.load().flower
-    options.address, options.port = found.address, found.port
+    flower = settings.load().flower
+    options.address, options.port = flower.address, flower.port
     login.require(options)
     # Regardless of the environment: no call of the API without a login.
     BaseHandler.unauthenticated_api = False

@@ -12,11 +12,11 @@ from notify.words import Language, Words
 
 def words_for(request: HTTPServerRequest) -> Words:
     """The words of the setting ``language``; if it is not set, of the browser's first language."""
-    found = settings.load()
-    if "language" in found.model_fields_set:
-        return _words(found.language)
+    configured = settings.load()
+    if "language" in configured.model_fields_set:
+        return _words(configured.language)
     first = request.headers.get("Accept-Language", "").strip().lower()
-    return _words("zh_CN" if first.startswith("zh") else found.language)
+    return _words("zh_CN" if first.startswith("zh") else configured.language)
 
 
 @cache

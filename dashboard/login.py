@@ -29,8 +29,8 @@ def require(options: Any) -> None:
 def _require(options: Any) -> None:
     if options.basic_auth and options.basic_auth != logins():
         return
-    found = settings.load().flower
-    is_open = found.without_login and options.address in LOOPBACK
+    flower = settings.load().flower
+    is_open = flower.without_login and options.address in LOOPBACK
     options.basic_auth = [] if options.auth or is_open else logins()
 
 

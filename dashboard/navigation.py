@@ -38,8 +38,8 @@ def flowers(handler: RequestHandler, name: str) -> str:
 
 def run_of_task(handler: RequestHandler, task_id: str) -> tuple[str, str] | None:
     """The run that a task belongs to: its text and its address; None for a task of no run."""
-    found = _TASK.fullmatch(task_id)
-    if not found:
+    match = _TASK.fullmatch(task_id)
+    if not match:
         return None
-    number = int(found[1])
+    number = int(match[1])
     return words_for(handler.request).text(M("Run {id}", id=number)), address(handler, "runs", number)

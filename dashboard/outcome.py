@@ -13,8 +13,8 @@ TELLING = ("run_backup", "restore", "verify", "import_tape")
 
 def of_step(show: Show, step: dict[str, Any]) -> str:
     """The result of a step; nothing for one that left no figures."""
-    found = _text(show, step["name"], step["result"] or {})
-    return show(found) if found else ""
+    text = _text(show, step["name"], step["result"] or {})
+    return show(text) if text else ""
 
 
 def of_run(show: Show, run: dict[str, Any]) -> str:
@@ -23,21 +23,21 @@ def of_run(show: Show, run: dict[str, Any]) -> str:
 
 
 def _text(show: Show, name: str, result: dict[str, Any]) -> Message | None:
-    found = None
+    text = None
     match name:
         case "precheck" if result.get("tape"):
-            found = M("in the drive: {tape}", tape=show.tape(result["tape"]))
+            text = M("in the drive: {tape}", tape=show.tape(result["tape"]))
         case "format_tape" if result.get("label"):
-            found = M("formatted as {label}", label=result["label"])
+            text = M("formatted as {label}", label=result["label"])
         case "run_backup" if "files" in result:
-            found = M("{files} files, {size}", files=_files(show, result), size=show.size(result["bytes"]))
+            text = M("{files} files, {size}", files=_files(show, result), size=show.size(result["bytes"]))
         case "restore" if "files" in result:
-            found = M("{files} files to {target}", files=_files(show, result), target=result["target"])
+            text = M("{files} files to {target}", files=_files(show, result), target=result["target"])
         case "verify" if "files" in result and not result["damaged"]:
-            found = M("{files} files are as they were written", files=_files(show, result))
+            text = M("{files} files are as they were written", files=_files(show, result))
         case "import_tape" if "sets" in result:
-            found = M("sets on the tape: {count}", count=result["sets"])
-    return found
+            text = M("sets on the tape: {count}", count=result["sets"])
+    return text
 
 
 def _files(show: Show, result: dict[str, Any]) -> str:

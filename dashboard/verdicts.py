@@ -34,12 +34,12 @@ class Asker:
         """``verdict`` is ``format``, ``append`` or ``refuse``; with the reasons, those of the permit
         unchanged, and the sets that a format would destroy."""
         facts = replace(self._facts, tape=tape, seen_by_precheck=tape.identity)
-        found = judge(Question(facts, begins=self._begins))
-        reasons = list(found.reasons)
-        if found.decision is None and found.answer is Answer.APPEND:
+        verdict = judge(Question(facts, begins=self._begins))
+        reasons = list(verdict.reasons)
+        if verdict.decision is None and verdict.answer is Answer.APPEND:
             kind = self._type.value
             reasons.append(M("A backup of type {type} is appended: only a full one formats.", type=kind))
-        return {"verdict": found.answer.value, "reasons": reasons, "sets_lost": list(found.sets_lost)}
+        return {"verdict": verdict.answer.value, "reasons": reasons, "sets_lost": list(verdict.sets_lost)}
 
 
 def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
@@ -49,7 +49,7 @@ def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
     if not enabled:
         return []
     newest = parents.newest_whole(session, {row.template_id for row in enabled})
-    moment, found = now(), []
+    moment, asking = now(), []
     shared: FormatFacts | None = None
     for row in enabled:
         try:
@@ -60,5 +60,5 @@ def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
             continue
         kind = row.template.type
         begins = kind is BackupType.FULL or (row.template_id, kind) not in newest
-        found.append(Asker(row, facts, begins=begins))
-    return found
+        asking.append(Asker(row, facts, begins=begins))
+    return asking

@@ -34,12 +34,12 @@ def attend(session: Session, run: ChainRun, working: ChainStep | None) -> bool:
     if working is not None and _quiet(run) > _seconds("stalled_fails_after_seconds"):
         _give_up(session, run, working, RunState.FAILED)
         return True
-    found = _unattended(session, run) if working is None else None
-    if found is None and _quiet(run) > _seconds("stalled_after_seconds"):
-        found = _still(run, working)
-    if found is None or _is_said(session, run):
+    stall = _unattended(session, run) if working is None else None
+    if stall is None and _quiet(run) > _seconds("stalled_after_seconds"):
+        stall = _still(run, working)
+    if stall is None or _is_said(session, run):
         return False
-    reason, remedy = found
+    reason, remedy = stall
     events.record(session, run, reason, step=working.step if working else None, level="warning")
     announcing.announce(session, run, Event.STALLED, reason, remedy)
     return True

@@ -28,19 +28,19 @@ class Audit(Page):
     async def get(self) -> None:
         who, before = self.get_query_argument("who", "").strip(), self.get_query_argument("before", "")
         older_than = number("before", before) if before else None
-        found = await self.ask(
+        entries = await self.ask(
             lambda session: [
                 audit.as_json(each)
                 for each in audit.entries(session, limit=A_PAGE + 1, before=older_than, who=who or None)
             ]
         )
-        shown = found[:A_PAGE]
+        shown = entries[:A_PAGE]
         self.page(
             "audit.html",
             entries=shown,
             who=who,
             before=before,
-            older=str(shown[-1]["id"]) if len(found) > A_PAGE else None,
+            older=str(shown[-1]["id"]) if len(entries) > A_PAGE else None,
             ends=ENDS,
             colours=COLOURS,
         )

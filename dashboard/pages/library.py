@@ -52,8 +52,8 @@ class Libraries(Page):
     @authenticated
     async def get(self) -> None:
         chosen = self.get_query_argument("schedule", "")
-        found = await self.ask(lambda session: _found(session, chosen))
-        self.page("library.html", **found, chosen=chosen, WHAT=WHAT)
+        facts = await self.ask(lambda session: _found(session, chosen))
+        self.page("library.html", **facts, chosen=chosen, WHAT=WHAT)
 
 
 def _found(session: Session, chosen: str) -> dict[str, Any]:
@@ -66,12 +66,12 @@ def _found(session: Session, chosen: str) -> dict[str, Any]:
 
 
 def _shown(session: Session, row: TapeLibrary, asker: verdicts.Asker | None) -> dict[str, Any]:
-    found = as_json.library(session, row)
+    library = as_json.library(session, row)
     answers = _answers(session, row, asker) if asker else {}
-    for slot in found["slots"]:
+    for slot in library["slots"]:
         slot["answer"] = answers.get(slot["barcode"]) if slot["what"] in {"tape", "new"} else None
-    under_way = [move for move in found["moves"] if move["ended_at"] is None]
-    return {**found, "under_way": under_way}
+    under_way = [move for move in library["moves"] if move["ended_at"] is None]
+    return {**library, "under_way": under_way}
 
 
 def _answers(session: Session, row: TapeLibrary, asker: verdicts.Asker) -> dict[str, dict[str, Any]]:
@@ -124,21 +124,21 @@ def _question(session: Session, name: str, verb: str, numbers: tuple[int, int]) 
         return M("Let library {library} read every barcode again? It takes minutes.", library=name), ""
     if verb == "import":
         return M("Move what is in the mail slots of library {library} into empty slots?", library=name), ""
-    found = _place(row, verb, place)
-    facts = {"barcode": found["barcode"] or "-", "library": name, "place": place}
+    content = _place(row, verb, place)
+    facts = {"barcode": content["barcode"] or "-", "library": name, "place": place}
     drive = row.drives.get(str(target if verb == "load" else place), "-")
     texts = {
         "load": M("Load {barcode} from slot {place} into drive {drive}?", drive=drive, **facts),
         "unload": M("Put {barcode} from drive {drive} into its slot?", drive=drive, **facts),
         "export": M("Move {barcode} from slot {place} into a mail slot, to be taken out?", **facts),
     }
-    return texts[verb], f"={found['barcode'] or ''}"
+    return texts[verb], f"={content['barcode'] or ''}"
 
 
 def _place(row: TapeLibrary, verb: str, number: int) -> Mapping[str, Any]:
     """What is in a slot, or for ``unload`` in a drive. Raises UsageError if nothing is."""
     places = row.inventory["bays" if verb == "unload" else "slots"]
-    found = next((each for each in places if each["number"] == number and each["full"]), None)
-    if found is None:
+    place = next((each for each in places if each["number"] == number and each["full"]), None)
+    if place is None:
         raise UsageError(M("There is no cartridge in that place."), M("Look at the page, and decide again."))
-    return dict(found)
+    return dict(place)

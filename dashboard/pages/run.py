@@ -53,8 +53,8 @@ class Run(Page):
         # Flower forgets tasks; a link to one that it does not know would lead nowhere.
         known = self.application.events.state.tasks
         most = None if self.get_query_argument("story", "") == "whole" else A_STORY
-        found = await self.ask(lambda session: _story(session, int(run_id[:18]), known, most))
-        self.page("run.html", **found, events_named=EVENTS, result=outcome.of_step)
+        facts = await self.ask(lambda session: _story(session, int(run_id[:18]), known, most))
+        self.page("run.html", **facts, events_named=EVENTS, result=outcome.of_step)
 
 
 def _story(session: Session, run_id: int, known: Container[str], most: int | None) -> dict[str, Any]:

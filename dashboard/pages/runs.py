@@ -35,14 +35,14 @@ class Runs(Page):
             name: self.get_query_argument(name, "")
             for name in ("state", "schedule", "drive", "kind", "before")
         }
-        found = await self.ask(lambda session: _found(session, asked))
-        shown = found["runs"][:A_PAGE]
-        older = shown[-1]["id"] if len(found["runs"]) > A_PAGE else None
-        chart = charts.written(found["written"], self.show)
+        facts = await self.ask(lambda session: _found(session, asked))
+        shown = facts["runs"][:A_PAGE]
+        older = shown[-1]["id"] if len(facts["runs"]) > A_PAGE else None
+        chart = charts.written(facts["written"], self.show)
         self.page(
             "runs.html",
             asked=asked,
-            **{**found, "runs": shown},
+            **{**facts, "runs": shown},
             older=older,
             chart=chart,
             outcome=outcome.of_run,

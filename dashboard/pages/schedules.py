@@ -32,8 +32,8 @@ class Schedules(Page):
     @authenticated
     async def get(self) -> None:
         asked = {name: self.get_query_argument(name, "") for name in ("name", "page")}
-        found = await self.ask(lambda session: _found(session, asked))
-        self.page("schedules.html", asked=asked, **found, horizon=WEEKS)
+        facts = await self.ask(lambda session: _found(session, asked))
+        self.page("schedules.html", asked=asked, **facts, horizon=WEEKS)
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
@@ -82,15 +82,15 @@ def _weeks(ahead: list[CalendarEntry], today: date) -> list[list[dict[str, Any]]
 
 def _changes(ahead: list[CalendarEntry]) -> list[dict[str, Any]]:
     """The runs that need preparation; what is the same for all of a schedule is shown once."""
-    found: list[dict[str, Any]] = []
-    said: dict[str, Any] = {}
+    changes: list[dict[str, Any]] = []
+    last: dict[str, Any] = {}
     for entry in ahead:
         change = _change(entry)
         same = (change["needs"], change["erases"], change["fits"])
-        if said.get(entry.planned.schedule) != same and (entry.needs_hands or entry.erases):
-            found.append(change)
-        said[entry.planned.schedule] = same
-    return found
+        if last.get(entry.planned.schedule) != same and (entry.needs_hands or entry.erases):
+            changes.append(change)
+        last[entry.planned.schedule] = same
+    return changes
 
 
 def _change(entry: CalendarEntry) -> dict[str, Any]:

@@ -31,9 +31,9 @@ class Tape(Page):
 
     @authenticated
     async def get(self, tape_id: str) -> None:
-        found = await self.ask(lambda session: _found(session, int(tape_id[:18])))
-        chart = charts.filled(found["months"], found["tape"]["capacity"], self.show)
-        self.page("tape.html", **found, chart=chart)
+        facts = await self.ask(lambda session: _found(session, int(tape_id[:18])))
+        chart = charts.filled(facts["months"], facts["tape"]["capacity"], self.show)
+        self.page("tape.html", **facts, chart=chart)
 
 
 def _found(session: Session, tape_id: int) -> dict[str, Any]:

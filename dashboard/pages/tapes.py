@@ -35,8 +35,8 @@ class Tapes(Page):
     @authenticated
     async def get(self) -> None:
         asked = {name: self.get_query_argument(name, "") for name in ("state", "pool", "name", "for", "page")}
-        found = await self.ask(lambda session: _found(session, asked))
-        self.page("tapes.html", asked=asked, **found, chart=charts.by_month(found["months"], self.show))
+        facts = await self.ask(lambda session: _found(session, asked))
+        self.page("tapes.html", asked=asked, **facts, chart=charts.by_month(facts["months"], self.show))
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
@@ -70,10 +70,10 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
 def _askers(session: Session, chosen: str) -> list[ScheduledTask]:
     """The schedules whose run may be asked about: the chosen one, then those that run next."""
     rows = schedules.next_first(session, ASKERS)
-    found = [row for row in rows if row.name == chosen]
-    if chosen and not found:
-        found = [row for row in schedules.named(session, chosen) if row.enabled]
-    return [*found, *(row for row in rows if row.name != chosen)]
+    first = [row for row in rows if row.name == chosen]
+    if chosen and not first:
+        first = [row for row in schedules.named(session, chosen) if row.enabled]
+    return [*first, *(row for row in rows if row.name != chosen)]
 
 
 def _shown(

@@ -36,8 +36,8 @@ def note(work: Work, at: drive.Drive) -> None:
     if told_by_drive == drive.Health():
         return
     said = asdict(told_by_drive)
-    found = settings.load().drive(work.drive_name).warn
-    limits = health.HealthLimits(**found.model_dump())
+    drive_warnings = settings.load().drive(work.drive_name).warn
+    limits = health.HealthLimits(**drive_warnings.model_dump())
     work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
 
 

@@ -81,10 +81,10 @@ def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing |
     return Missing(gone, archives) if gone or archives else None
 
 
-def mark(session: Session, run: ChainRun, tape_id: str, found: Missing) -> None:
+def mark(session: Session, run: ChainRun, tape_id: str, missing: Missing) -> None:
     """Missing sets become destroyed, sets that have lost some archives damaged; both are reported."""
-    destroyed = volumes.destroy_these(session, found.gone, now())
-    for set_id, count in found.archives.items():
+    destroyed = volumes.destroy_these(session, missing.gone, now())
+    for set_id, count in missing.archives.items():
         stored = catalog.get(session, set_id)
         stored.damaged = max(stored.damaged or 0, count)
         reason = M(

@@ -123,18 +123,18 @@ def _asked_by(session: Session, run: ChainRun) -> Asker:
 
 
 def refused_at_first(
-    session: Session, schedule: ScheduledTask, question: Question, found: Verdict
+    session: Session, schedule: ScheduledTask, question: Question, judged: Verdict
 ) -> Message | None:
     """The objection of a schedule's precheck to a tape, in its words; None: none."""
-    if not found.objections:
+    if not judged.objections:
         return None
-    return _in_words(session, _asked_for(schedule, question), question.facts.tape, found.objections)
+    return _in_words(session, _asked_for(schedule, question), question.facts.tape, judged.objections)
 
 
-def refused(session: Session, schedule: ScheduledTask, question: Question, found: Verdict) -> Message | None:
+def refused(session: Session, schedule: ScheduledTask, question: Question, judged: Verdict) -> Message | None:
     """Why a run of a schedule would refuse a tape, in its words; None: it would not."""
     asker = _asked_for(schedule, question)
-    return _refused(session, asker, question.facts.tape, found)
+    return _refused(session, asker, question.facts.tape, judged)
 
 
 def _asked_for(schedule: ScheduledTask, question: Question) -> Asker:
@@ -143,13 +143,13 @@ def _asked_for(schedule: ScheduledTask, question: Question) -> Asker:
     return Asker(schedule.drive, policy, moment, expects, schedule.name, question.begins)
 
 
-def _refused(session: Session, asker: Asker, tape: TapeFacts, found: Verdict) -> Message | None:
-    if found.answer is not Answer.REFUSE:
+def _refused(session: Session, asker: Asker, tape: TapeFacts, judged: Verdict) -> Message | None:
+    if judged.answer is not Answer.REFUSE:
         return None
-    if found.objections:
-        return _in_words(session, asker, tape, found.objections)
-    assert found.decision is not None
-    return not_to_format(asker.drive, asker.policy, tape, found.decision, asker.expects)
+    if judged.objections:
+        return _in_words(session, asker, tape, judged.objections)
+    assert judged.decision is not None
+    return not_to_format(asker.drive, asker.policy, tape, judged.decision, asker.expects)
 
 
 def _in_words(session: Session, asker: Asker, tape: TapeFacts, objections: Objections) -> Message:
@@ -224,8 +224,8 @@ def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | N
     if run.kind is Kind.IMPORT:
         if tape.state == "formatted":
             return None
-        found = tape.describe()
-        return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=found)
+        in_drive = tape.describe()
+        return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=in_drive)
     # The archives still to be read; if that is not known yet, all of the set and of those that it follows.
     needed = lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)
     if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
@@ -294,11 +294,11 @@ def another_tape(run: ChainRun) -> Message:
     return M("Look at the tape. With another one in the drive: tapeline runs retry {run}", run=run.id)
 
 
-def tried(found: str | dict[str, Any]) -> Message:
+def tried(tape: str | dict[str, Any]) -> Message:
     """A part of a run formats once, with any result."""
     return M(
         "The format of this run has been tried; the tape now reads '{found}'. It is not formatted again.",
-        found=found,
+        found=tape,
     )
 
 

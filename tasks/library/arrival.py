@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from celery_app import settings
 from celery_app.drive_settings import feeder_of
 from db import events
-from db.libraries import inventory, promises
+from db.libraries import inventory as rows
+from db.libraries import promises
 from db.libraries import robot as moves
 from db.models import ChainRun, now
 from db.runs import announcing
@@ -34,12 +35,12 @@ def barcode(work: Work) -> str | None:
     if feeder is None:
         return None
     name, changer, number = feeder
-    found = work.db(lambda session, _run: _fresh(session, work.drive_name))
-    if found is None:
+    inventory = work.db(lambda session, _run: _fresh(session, work.drive_name))
+    if inventory is None:
         try:
             asked_by = f"run {work.held.run_id}"
             with robot.held(name, asked_by=asked_by, run_id=work.held.run_id, limit=TIMEOUT) as arm:
-                found = arm.look()
+                inventory = arm.look()
         except DriveError as error:
             work.tell(
                 M(
@@ -49,14 +50,14 @@ def barcode(work: Work) -> str | None:
                 level="warning",
             )
             return None
-    bay = found.bay(number)
+    bay = inventory.bay(number)
     shown = bay.barcode if bay else None
-    is_tape = shown is not None and shown not in found.duplicates
-    return shown if is_tape and not inventory.matches(shown or "", changer.clean_with) else None
+    is_tape = shown is not None and shown not in inventory.duplicates
+    return shown if is_tape and not rows.matches(shown or "", changer.clean_with) else None
 
 
 def _fresh(session: Session, drive: str) -> Inventory | None:
-    row = inventory.of_drive(session, drive)
+    row = rows.of_drive(session, drive)
     if row is None or row.old is not None or now() - row.read_at > FRESH:
         return None
     if moves.unfinished(session, row.name) is not None:
@@ -72,16 +73,16 @@ def broken(session: Session, run: ChainRun, shown: str | None, medium: cartridge
     feeder = feeder_of(settings.load().changers, run.drive)
     if shown is None or feeder is None or medium["state"] == "no_medium":
         return None
-    found = promises.keep(session, shown, medium, feeder[1].pools)
-    if found is None:
-        row = inventory.by_barcode(session, [shown]).get(shown)
+    broken_promise = promises.keep(session, shown, medium, feeder[1].pools)
+    if broken_promise is None:
+        row = rows.by_barcode(session, [shown]).get(shown)
         if row is not None:
-            inventory.saw(session, row, medium)
+            rows.saw(session, row, medium)
         return None
-    promises.doubt(session, found, shown, medium)
-    events.record(session, run, found.reason, step=Step.PRECHECK, level="error")
-    announcing.announce(session, run, "library", found.reason, _remedy(shown))
-    return WrongTape(found.reason, _remedy(shown))
+    promises.doubt(session, broken_promise, shown, medium)
+    events.record(session, run, broken_promise.reason, step=Step.PRECHECK, level="error")
+    announcing.announce(session, run, "library", broken_promise.reason, _remedy(shown))
+    return WrongTape(broken_promise.reason, _remedy(shown))
 
 
 def _remedy(shown: str) -> Message:

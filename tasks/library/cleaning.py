@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from celery_app import wiring
-from db.libraries import inventory
+from db.libraries import inventory as rows
 from policy import health as limits
 from tape.drive import Drive, Health, MediumState
 from tape.errors import DriveBusy, DriveError, LabelReadTimeout
@@ -34,15 +34,15 @@ def clean(library: str, number: int, drive: Drive) -> Cleaned | None:
     DriveError, NotAllowed.
     """
     with robot.held(library, asked_by="cleaning") as arm:
-        found = arm.look()
+        inventory = arm.look()
         with wiring.database().transaction() as session:
-            chosen = inventory.cleaner(inventory.get(session, library), limits.MAX_CLEANINGS)
+            chosen = rows.cleaner(rows.get(session, library), limits.MAX_CLEANINGS)
         if chosen is None:
             return None
         barcode, slot = chosen
-        bay = found.bay(number)
+        bay = inventory.bay(number)
         if bay is not None and bay.full:
-            free = found.free_slot(bay.home)
+            free = inventory.free_slot(bay.home)
             if free is None:
                 raise robot.no_free_slot(library)
             arm.unload(number, free, bay.barcode)
@@ -52,7 +52,7 @@ def clean(library: str, number: int, drive: Drive) -> Cleaned | None:
         arm.unload(number, slot, barcode)
     worn = bool(limits.WORN_OUT & set(after.tape_alerts))
     with wiring.database().transaction() as session:
-        uses = inventory.has_cleaned(session, library, barcode, worn=worn)
+        uses = rows.has_cleaned(session, library, barcode, worn=worn)
     return Cleaned(barcode, uses, worn or uses >= limits.MAX_CLEANINGS, after)
 
 

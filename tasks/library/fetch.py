@@ -69,18 +69,18 @@ def _fetch(work: Work, name: str, number: int) -> bool:
     come is not asked for again."""
     run_id = work.held.run_id
     with robot.held(name, asked_by=f"run {run_id}", run_id=run_id, pause=lambda s: _pause(work, s)) as arm:
-        found = arm.look()
-        if _has_come(work, found.bay(number)):
+        inventory = arm.look()
+        if _has_come(work, inventory.bay(number)):
             _wait_until_ready(work, arm)
             return True
         while True:
             work.check()
-            offer = _best(work, found)
+            offer = _best(work, inventory)
             if offer is None:
                 return False
-            bay = found.bay(number)
+            bay = inventory.bay(number)
             if bay is not None and bay.full:
-                _put_away(work, arm, found, bay)
+                _put_away(work, arm, inventory, bay)
             stored = offer.stored
             work.tell(
                 M(
@@ -98,7 +98,7 @@ def _fetch(work: Work, name: str, number: int) -> bool:
                 work.tell(
                     M("{error} Another tape is fetched.", error=error.message.to_json()), level="warning"
                 )
-                found = arm.look()
+                inventory = arm.look()
                 continue
             _wait_until_ready(work, arm)
             return True
@@ -118,18 +118,18 @@ def _has_come(work: Work, bay: Bay | None) -> bool:
     return work.db(ask)
 
 
-def _best(work: Work, found: Inventory) -> Offer | None:
-    return work.db(lambda session, run: supply.best(session, run, found))
+def _best(work: Work, inventory: Inventory) -> Offer | None:
+    return work.db(lambda session, run: supply.best(session, run, inventory))
 
 
 def _note_tried(work: Work, barcode: str) -> None:
     work.db(lambda _session, run: _tried(run, barcode))
 
 
-def _put_away(work: Work, arm: Robot, found: Inventory, bay: Bay) -> None:
+def _put_away(work: Work, arm: Robot, inventory: Inventory, bay: Bay) -> None:
     """Put the tape that is of no use back into its slot, or into another empty one, which is named: the robot
     itself would choose any. Raises DriveBusy while it is mounted, SlotFull, ChangerError."""
-    slot = found.free_slot(bay.home)
+    slot = inventory.free_slot(bay.home)
     if slot is None:
         raise robot.no_free_slot(arm.name)
     arm.unload(bay.number, slot, bay.barcode)

@@ -21,28 +21,28 @@ def put_away(run: ChainRun, library: str, number: int, *, export: bool) -> None:
     """Put the tape of a drive into a slot; with ``export`` every tape of the run's set into the mail slots,
     as far as they are empty, and announce what to take out. Raises DriveError, NotAllowed."""
     with robot.held(library, asked_by=f"run {run.id}") as arm:
-        found = _emptied(arm, arm.look(), number)
-        moved, left = _exported(arm, found, _barcodes_of(run)) if export else ([], [])
+        inventory = _emptied(arm, arm.look(), number)
+        moved, left = _exported(arm, inventory, _barcodes_of(run)) if export else ([], [])
     with wiring.database().transaction() as session:
         _tell(session, transitions.get(session, run.id, lock=True), library, moved, left, export=export)
 
 
-def _emptied(arm: Robot, found: Inventory, number: int) -> Inventory:
-    bay = found.bay(number)
+def _emptied(arm: Robot, inventory: Inventory, number: int) -> Inventory:
+    bay = inventory.bay(number)
     if bay is None or not bay.full:
-        return found
-    slot = found.free_slot(bay.home)
+        return inventory
+    slot = inventory.free_slot(bay.home)
     if slot is None:
         raise robot.no_free_slot(arm.name)
     arm.unload(number, slot, bay.barcode)
     return arm.look()
 
 
-def _exported(arm: Robot, found: Inventory, wanted: Collection[str]) -> tuple[list[str], list[str]]:
+def _exported(arm: Robot, inventory: Inventory, wanted: Collection[str]) -> tuple[list[str], list[str]]:
     """The barcodes that are in mail slots now, and those for which none was empty."""
-    mail = [slot.number for slot in found.slots if slot.is_mail and not slot.full]
+    mail = [slot.number for slot in inventory.slots if slot.is_mail and not slot.full]
     moved, left = [], []
-    for slot in found.slots:
+    for slot in inventory.slots:
         if slot.barcode not in wanted or slot.barcode is None or slot.is_mail:
             continue
         if not mail:

@@ -94,16 +94,16 @@ class Robot:
             row = session.get(TapeLibrary, self.name)
             cut_off = moves.unfinished(session, self.name)
         is_old = anew or row is None or row.old is not None or cut_off is not None
-        found = self._changer.inventory() if is_old else self._changer.status()
-        if found.disturbed:
-            is_old, found = True, self._changer.inventory()
+        inventory = self._changer.inventory() if is_old else self._changer.status()
+        if inventory.disturbed:
+            is_old, inventory = True, self._changer.inventory()
         with wiring.database().transaction() as session:
             if is_old:
-                rows.forget_what_was_seen(session, found.to_json())
-            self._store(found)
+                rows.forget_what_was_seen(session, inventory.to_json())
+            self._store(inventory)
         if cut_off is not None:
-            self._end(cut_off.id, _after_the_cut(found, cut_off))
-        return found
+            self._end(cut_off.id, _after_the_cut(inventory, cut_off))
+        return inventory
 
     def load(self, slot: int, drive: int, barcode: str | None) -> None:
         """Move a cartridge into a drive. Raises ChangerError, NotAllowed."""
@@ -167,12 +167,12 @@ class Robot:
         with wiring.database().transaction() as session:
             moves.end(session, number, outcome)
 
-    def _store(self, found: Inventory) -> None:
+    def _store(self, inventory: Inventory) -> None:
         with wiring.database().transaction() as session:
             rows.store(
                 session,
                 self.name,
-                found.to_json(),
+                inventory.to_json(),
                 driver=self.settings.driver,
                 host=socket.gethostname(),
                 drives=self.settings.drives,
@@ -180,14 +180,14 @@ class Robot:
             )
 
 
-def _after_the_cut(found: Inventory, move: RobotMove) -> Message:
+def _after_the_cut(inventory: Inventory, move: RobotMove) -> Message:
     """Where the cartridge of a move that was cut off is now."""
-    for bay in found.bays:
+    for bay in inventory.bays:
         if move.barcode is not None and bay.barcode == move.barcode:
             return M(
                 "It was cut off; {barcode} is in drive {number} now.", barcode=move.barcode, number=bay.number
             )
-    for slot in found.slots:
+    for slot in inventory.slots:
         if move.barcode is not None and slot.barcode == move.barcode:
             return M(
                 "It was cut off; {barcode} is in slot {number} now.", barcode=move.barcode, number=slot.number

@@ -41,16 +41,16 @@ def look(drive: str) -> Inventory | None:
         return None
 
 
-def best(session: Session, run: ChainRun, found: Inventory) -> Offer | None:
+def best(session: Session, run: ChainRun, inventory: Inventory) -> Offer | None:
     """The cartridge that a run would fetch now, or None. A tape that was exported is left for the
     operator."""
     feeder = feeder_of(settings.load().changers, run.drive)
     if feeder is None:
         return None
     name, changer, _ = feeder
-    mail = {slot.number for slot in found.slots if slot.is_mail}
+    mail = {slot.number for slot in inventory.slots if slot.is_mail}
     out = moves.exported(session, name) if run.kind is Kind.BACKUP else frozenset()
-    given = for_run(session, run, found, cleaning=changer.clean_with, pools=changer.pools)
+    given = for_run(session, run, inventory, cleaning=changer.clean_with, pools=changer.pools)
     return next(
         (each for each in given if each.stored.slot not in mail or each.stored.barcode not in out), None
     )
@@ -62,33 +62,37 @@ def for_schedule(session: Session, schedule: ScheduledTask, moment: datetime) ->
     row = rows.of_drive(session, schedule.drive)
     if row is None or row.old is not None:
         return None
-    found = Inventory.from_json(row.inventory)
-    stored = in_slots(session, found, cleaning=row.clean_with, pools={})
+    inventory = Inventory.from_json(row.inventory)
+    stored = in_slots(session, inventory, cleaning=row.clean_with, pools={})
     asked = [(each, tape_rules.question_for(session, schedule, each.facts, moment)) for each in stored]
-    return next(iter(best_first(asked, (), found.duplicates)), None)
+    return next(iter(best_first(asked, (), inventory.duplicates)), None)
 
 
 def for_run(
-    session: Session, run: ChainRun, found: Inventory, *, cleaning: str, pools: Mapping[str, str]
+    session: Session, run: ChainRun, inventory: Inventory, *, cleaning: str, pools: Mapping[str, str]
 ) -> list[Offer]:
     """The cartridges in the library's slots that a run could use, the best first; each that was not fetched
     for it yet."""
     if run.kind is Kind.IMPORT:
         return []  # It reads the tape that the operator has put in.
-    stored = in_slots(session, found, cleaning=cleaning, pools=pools)
+    stored = in_slots(session, inventory, cleaning=cleaning, pools=pools)
     if run.kind is not Kind.BACKUP:
         needed = [each.id for each in lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)]
         mine = {each.facts.known.id: each for each in stored if each.facts.known}
-        return in_order((mine[number] for number in needed if number in mine), run.fetched, found.duplicates)
+        return in_order(
+            (mine[number] for number in needed if number in mine), run.fetched, inventory.duplicates
+        )
     asked = [(each, tape_rules.question_of(session, run, each.facts)) for each in stored]
-    return best_first(asked, run.fetched, found.duplicates)
+    return best_first(asked, run.fetched, inventory.duplicates)
 
 
-def in_slots(session: Session, found: Inventory, *, cleaning: str, pools: Mapping[str, str]) -> list[Stored]:
+def in_slots(
+    session: Session, inventory: Inventory, *, cleaning: str, pools: Mapping[str, str]
+) -> list[Stored]:
     """The tapes in the slots with what is known of them; none that has no barcode, or cleans."""
     slots = {
         slot.barcode: slot.number
-        for slot in found.slots
+        for slot in inventory.slots
         if slot.barcode and not rows.matches(slot.barcode, cleaning)
     }
     known = rows.by_barcode(session, list(slots))

@@ -17,12 +17,12 @@ def send_sign_of_life() -> bool:
 
     Silence is the alarm: if beat, broker, database or host are down, nobody comes here.
     """
-    found = settings.load()
+    configured = settings.load()
     with wiring.database().transaction() as session:
-        if found.ping_alive_url is None:
+        if configured.ping_alive_url is None:
             alive.forget(session)
             return False
-        if not alive.is_due(session, wiring.ALIVE, timedelta(seconds=found.ping_alive_seconds)):
+        if not alive.is_due(session, wiring.ALIVE, timedelta(seconds=configured.ping_alive_seconds)):
             return False
         why = well.against_a_sign_of_life(session, wiring.is_silent)
         if why is not None:

@@ -43,12 +43,12 @@ def look(run_id: int) -> str:
     if run.state is not RunState.WAITING_FOR_TAPE or run.is_held:
         return run.state.value
     medium = wiring.drive(run.drive).look().to_json()
-    found = supply.look(run.drive)
+    inventory = supply.look(run.drive)
     with database.transaction() as session:
         run = transitions.get(session, run_id, lock=True)
         drives.looked(session, run.drive, medium)
         if run.state is RunState.WAITING_FOR_TAPE:
-            _consider(session, run, medium, found)
+            _consider(session, run, medium, inventory)
     if run.state is RunState.QUEUED:
         chain.release(run.drive)
     else:
@@ -56,7 +56,9 @@ def look(run_id: int) -> str:
     return run.state.value
 
 
-def _consider(session: Session, run: ChainRun, medium: cartridges.Medium, found: Inventory | None) -> None:
+def _consider(
+    session: Session, run: ChainRun, medium: cartridges.Medium, inventory: Inventory | None
+) -> None:
     """Queue the run if it can use this tape, or fetch another one; report it if it is another wrong one than
     before.
 
@@ -66,7 +68,7 @@ def _consider(session: Session, run: ChainRun, medium: cartridges.Medium, found:
     reason = refusal_of_all(session, run, medium)
     if reason is None and not may_try:
         return
-    offered = supply.best(session, run, found) if found and reason and may_try else None
+    offered = supply.best(session, run, inventory) if inventory and reason and may_try else None
     if offered is not None:
         told = M(
             "The library has a tape for it: {barcode} in slot {slot}.",

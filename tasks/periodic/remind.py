@@ -195,13 +195,13 @@ def _suitable(
     return tuple(_would_do(session, tape, each, moment) for tape, each in tapes)
 
 
-def _would_do(session: Session, tape: TapeCartridge, found: Outlook, moment: datetime) -> Message:
+def _would_do(session: Session, tape: TapeCartridge, outlook: Outlook, moment: datetime) -> Message:
     """A tape with its sets and what would be erased."""
-    on_it = _named(session, found.on_tape, moment)
+    on_it = _named(session, outlook.on_tape, moment)
     if not on_it:
         return M("{tape} (nothing is on it)", tape=tape.tape_id)
     facts = {"tape": tape.tape_id, "count": len(on_it), "set": on_it[-1].to_json()}
-    if not found.is_formatted:
+    if not outlook.is_formatted:
         return M("{tape} (is appended to, after {set})", **facts)
     if len(on_it) == 1:
         return M("{tape} (erases {set})", **facts)

@@ -31,8 +31,8 @@ def make_report() -> list[str]:
 
 def _announce(session: Session, every: Every) -> bool:
     """Whether the newest report that is due was announced now, and not before."""
-    found, moment = settings.load(), now()
-    about = report.last(every, moment, found.zone)
+    configured, moment = settings.load(), now()
+    about = report.last(every, moment, configured.zone)
     name = f"report:{every.value}:{about.end:%Y-%m-%d}"
     is_made = events.is_announced(session, name, Event.REPORT, about=name, since=moment)
     if is_made or not gather.may_be_made(session, about.end):
@@ -40,7 +40,7 @@ def _announce(session: Session, every: Every) -> bool:
     facts = Facts(
         event=Event.REPORT,
         at=moment,
-        time_zone=found.time_zone,
+        time_zone=configured.time_zone,
         report=gather.report(session, every, about, moment, wiring.is_silent),
     )
     return events.announce_once(session, name, Event.REPORT, facts.to_json())

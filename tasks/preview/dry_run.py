@@ -68,13 +68,13 @@ def dry_run(schedule: str | None, drive: str | None, *, named_label: str | None 
 
 def _schedule(session: Session, name: str | None, drive: str | None) -> ScheduledTask:
     if name is not None:
-        found = schedules.get(session, name)
-        if drive not in {None, found.drive}:
+        schedule = schedules.get(session, name)
+        if drive not in {None, schedule.drive}:
             raise UsageError(
-                M("Schedule '{schedule}' is for drive {drive}.", schedule=name, drive=found.drive),
+                M("Schedule '{schedule}' is for drive {drive}.", schedule=name, drive=schedule.drive),
                 M("Leave --drive out."),
             )
-        return found
+        return schedule
     rows = [row for row in schedules.present(session) if row.drive == drive]
     if len(rows) == 1:
         return rows[0]
@@ -124,30 +124,30 @@ def _judge(session: Session, schedule: ScheduledTask, medium: MediumReport, name
     moment = now().astimezone(zone_named(schedule.time_zone))
     tape = cartridges.tape_facts(session, medium)
     question = question_for(session, schedule, tape, moment, named)
-    found = verdict.judge(question)
+    judged = verdict.judge(question)
     decision = decide(question.facts)
     return DryRun(
         schedule=schedule.name,
         drive=schedule.drive,
         medium=medium,
-        allowed=found.answer is Answer.FORMAT,
-        append=found.answer is Answer.APPEND,
-        why_appended=found.decision.why_appended if found.decision and found.decision.append else None,
+        allowed=judged.answer is Answer.FORMAT,
+        append=judged.answer is Answer.APPEND,
+        why_appended=judged.decision.why_appended if judged.decision and judged.decision.append else None,
         denials=decision.denials,
-        reasons=tuple(_reasons(session, schedule, question, found)),
+        reasons=tuple(_reasons(session, schedule, question, judged)),
         sets_lost=sets_json(session, catalog.these(session, decision.sets_lost)),
     )
 
 
 def _reasons(
-    session: Session, schedule: ScheduledTask, question: Question, found: Verdict
+    session: Session, schedule: ScheduledTask, question: Question, judged: Verdict
 ) -> Iterator[Message]:
     """The precheck's refusal, in its words, and then the permit."""
-    wrong = refused_at_first(session, schedule, question, found)
+    wrong = refused_at_first(session, schedule, question, judged)
     if wrong is not None:
         yield wrong
-    if found.decision is None:
+    if judged.decision is None:
         kind = type_named(schedule.template.type).to_json()
         yield M("A backup of type {type} is appended: only a full one formats.", type=kind)
-    elif not (wrong and found.decision.allowed):
-        yield from found.decision.reasons
+    elif not (wrong and judged.decision.allowed):
+        yield from judged.decision.reasons

@@ -251,10 +251,10 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
     refused = answer.get("no_source")
     verdict = PrecheckVerdict.REFUSED if refused else PrecheckVerdict.WARNING
     remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
-    found = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
-    for problem in found:
+    problems = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
+    for problem in problems:
         yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
-    if not found:
+    if not problems:
         sources = ", ".join(schedule.template.sources)
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 
@@ -280,17 +280,17 @@ def of_the_tape(
     session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
 ) -> Iterator[Finding]:
     """What a run would do with the tape in the drive, at a local time."""
-    found = outlook(session, schedule, medium, moment)
-    if found.wrong is None:
-        yield Finding("tape", _good(session, schedule, medium, found))
-        yield _erased(found)
+    expected = outlook(session, schedule, medium, moment)
+    if expected.wrong is None:
+        yield Finding("tape", _good(session, schedule, medium, expected))
+        yield _erased(expected)
         yield _room(session, schedule, medium, moment)
     elif (brought := supply.for_schedule(session, schedule, moment)) is not None:
         yield Finding(
             "tape",
             M(
                 "{problem} The library brings {barcode} from slot {slot}.",
-                problem=found.wrong.to_json(),
+                problem=expected.wrong.to_json(),
                 barcode=brought.stored.barcode,
                 slot=brought.stored.slot,
             ),
@@ -314,18 +314,20 @@ def of_the_tape(
             _change(session, schedule, medium, moment),
         )
     else:
-        yield Finding("tape", found.wrong, PrecheckVerdict.WAIT, _change(session, schedule, medium, moment))
+        yield Finding(
+            "tape", expected.wrong, PrecheckVerdict.WAIT, _change(session, schedule, medium, moment)
+        )
 
 
-def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, found: Outlook) -> Message:
+def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, outlook: Outlook) -> Message:
     tape = cartridges.tape_facts(session, medium).describe()
-    if found.is_formatted:
+    if outlook.is_formatted:
         return M("In drive {drive}: {tape}. A run would format it.", drive=schedule.drive, tape=tape)
     return M("In drive {drive}: {tape}. A run would append to it.", drive=schedule.drive, tape=tape)
 
 
-def _erased(found: Outlook) -> Finding:
-    return _erased_of(found.erased)
+def _erased(outlook: Outlook) -> Finding:
+    return _erased_of(outlook.erased)
 
 
 def _erased_of(lost: Sequence[str]) -> Finding:

@@ -60,8 +60,8 @@ def _take_out(run: ChainRun) -> str:
 
 def _is_of(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
     """Whether the last tape of a run's set is in the drive: somebody may have changed it since."""
-    found = cartridges.recognise(session, medium)
-    return found is not None and found in catalog.tapes(session, run.set_id or "")[-1:]
+    cartridge = cartridges.recognise(session, medium)
+    return cartridge is not None and cartridge in catalog.tapes(session, run.set_id or "")[-1:]
 
 
 def _tell(run: ChainRun, message: Message, *, level: str = "info") -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from celery_app import wiring
 from celery_app.celery import app
 from db.errors import NotAllowed
-from db.libraries import inventory
+from db.libraries import inventory as rows
 from db.libraries import robot as moves
 from db.models import TapeLibrary, now
 from db.tapes import drives, mount_backoff
@@ -66,24 +66,24 @@ def library_move(request: dict[str, Any], asked_at: str) -> str:
     return "moved"
 
 
-def _make(arm: Robot, found: Inventory, asked: Request) -> None:
+def _make(arm: Robot, inventory: Inventory, asked: Request) -> None:
     place, barcode = asked.place, asked.barcode
     match asked.verb:
         case "load":
-            _check(found.slot(place), barcode)
+            _check(inventory.slot(place), barcode)
             arm.load(place, asked.target, barcode)
         case "unload":
-            bay = found.bay(place)
+            bay = inventory.bay(place)
             _check(bay, barcode)
-            slot = found.free_slot(bay.home if bay else None)
+            slot = inventory.free_slot(bay.home if bay else None)
             if slot is None:
                 raise robot.no_free_slot(arm.name)
             arm.unload(place, slot, barcode)
         case "export":
-            _check(found.slot(place), barcode)
-            arm.move(place, _empty_mail_slot(arm, found), barcode, out=True)
+            _check(inventory.slot(place), barcode)
+            arm.move(place, _empty_mail_slot(arm, inventory), barcode, out=True)
         case "import":
-            for each in [slot for slot in found.slots if slot.is_mail and slot.full]:
+            for each in [slot for slot in inventory.slots if slot.is_mail and slot.full]:
                 free = arm.look().free_slot(None)
                 if free is None:
                     raise robot.no_free_slot(arm.name)
@@ -93,8 +93,8 @@ def _make(arm: Robot, found: Inventory, asked: Request) -> None:
             mount_backoff.forget(session, arm.settings.drives[asked.served])
 
 
-def _empty_mail_slot(arm: Robot, found: Inventory) -> int:
-    mail = next((each.number for each in found.slots if each.is_mail and not each.full), None)
+def _empty_mail_slot(arm: Robot, inventory: Inventory) -> int:
+    mail = next((each.number for each in inventory.slots if each.is_mail and not each.full), None)
     if mail is None:
         raise NotAllowed(
             M("No mail slot of library {library} is empty.", library=arm.name),
@@ -135,7 +135,7 @@ def _note(asked: Request, error: TapelineError) -> None:
 
 def queue_for(session: Session, asked: Request) -> str:
     """The queue of a worker that has this library. Raises NotFound, NotAllowed if none of them lives."""
-    row = inventory.get(session, asked.library)
+    row = rows.get(session, asked.library)
     named = row.drives.get(str(asked.served))
     serving = [named] if named else list(row.drives.values())
     alive = [name for name in serving if drives.is_alive(session, name)]

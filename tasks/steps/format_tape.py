@@ -345,14 +345,14 @@ def _is_told(identity: MediumReport) -> bool:
 
 def _not_done(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> NextPart | CutOff:
     """A failed format is not tried again on this cartridge; another one gets its own part."""
-    found = _named(medium)
+    tape = _named(medium)
     if permit.outcome is None:
         permits.doubt(session, run, permit.identity)
     if _is_another_cartridge(run, permit, medium):
         return NextPart(
-            M("The permit of part {part} was for another tape than {found}.", part=permit.part, found=found)
+            M("The permit of part {part} was for another tape than {found}.", part=permit.part, found=tape)
         )
-    message = tried(found) if permit.outcome else _close_cut_off(session, run, permit, medium)
+    message = tried(tape) if permit.outcome else _close_cut_off(session, run, permit, medium)
     return CutOff(message, another_tape(run))
 
 

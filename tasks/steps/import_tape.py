@@ -114,21 +114,21 @@ def _import_set(source: Source, set_id: str) -> bool:
     return whole
 
 
-def _add_set(session: Session, said: Manifest, cartridge: int) -> None:
-    found = SetOnTape(
-        id=said.set_id,
-        type=BackupType(said.type),
-        parent=said.parent,
-        sources=[shown(source) for source in said.sources],
-        started_at=said.started_at,
-        finished_at=said.finished_at,
-        warnings=said.warnings,
-        encrypted=said.encrypted,
-        about=said.about,
+def _add_set(session: Session, manifest: Manifest, cartridge: int) -> None:
+    stored = SetOnTape(
+        id=manifest.set_id,
+        type=BackupType(manifest.type),
+        parent=manifest.parent,
+        sources=[shown(source) for source in manifest.sources],
+        started_at=manifest.started_at,
+        finished_at=manifest.finished_at,
+        warnings=manifest.warnings,
+        encrypted=manifest.encrypted,
+        about=manifest.about,
     )
     row = session.get(TapeCartridge, cartridge)
     assert row is not None
-    imports.add_set(session, found, row)
+    imports.add_set(session, stored, row)
 
 
 def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool | None:

@@ -177,9 +177,9 @@ def _take_all(volume: Volume, wanted: Wanted, restoration: Restoration, here: se
         for number, choices in wanted.choices[set_id].by_archive():
             if (set_id, number) not in here or restoration.is_done(set_id, number):
                 continue
-            found = chosen.entries(volume, (set_id, number, choices), restoration.lose, wanted.keys)
+            entries = chosen.entries(volume, (set_id, number, choices), restoration.lose, wanted.keys)
             with naming_keys(volume, set_id):
-                restoration.take(volume, set_id, found, number)
+                restoration.take(volume, set_id, entries, number)
             restoration.archive_done()
 
 

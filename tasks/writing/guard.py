@@ -50,9 +50,9 @@ class Standard:
             return ()
         return guard.open_doubts(guard.before(self.limits, self.surveys, seen), self.accepted)
 
-    def survey(self, found: Surveyed) -> Survey:
+    def survey(self, surveyed: Surveyed) -> Survey:
         """The set's record of its sources."""
-        return Survey(self.rules, found.seen)
+        return Survey(self.rules, surveyed.seen)
 
 
 def standard(session: Session, run: ChainRun) -> Standard | None:
@@ -125,20 +125,20 @@ def judge(
     held_to = work.db(standard)
     assert held_to is not None, "a backup is one of a schedule"
 
-    def judged(found: Surveyed) -> None:
+    def judged(surveyed: Surveyed) -> None:
         every = (
-            *guard.before(held_to.limits, held_to.surveys, found.seen),
-            *guard.after(held_to.limits, held_to.surveys, found.planned),
-            *(encryption.doubts(held_to.limits, found.planned) if held_to.surveys else ()),
+            *guard.before(held_to.limits, held_to.surveys, surveyed.seen),
+            *guard.after(held_to.limits, held_to.surveys, surveyed.planned),
+            *(encryption.doubts(held_to.limits, surveyed.planned) if held_to.surveys else ()),
         )
         _refuse(work, guard.open_doubts(every, held_to.accepted))
         work.db(
-            lambda session, run: enter(session, run, held_to.survey(found), run.accepted if every else [])
+            lambda session, run: enter(session, run, held_to.survey(surveyed), run.accepted if every else [])
         )
 
     return judged
 
 
-def _refuse(work: Work, found: tuple[Doubt, ...]) -> None:
-    if found:
-        raise SourcesDoubted(work.held.run_id, found)
+def _refuse(work: Work, doubts: tuple[Doubt, ...]) -> None:
+    if doubts:
+        raise SourcesDoubted(work.held.run_id, doubts)

@@ -27,12 +27,12 @@ TELLING = 1.0
 
 def fed(work: Work, request: SetRequest) -> SetRequest:
     """The request with buffer and readers from the settings of the run's drive."""
-    found = work.settings.drive(work.drive_name)
+    drive_settings = work.settings.drive(work.drive_name)
     return replace(
         request,
-        buffer_bytes=found.buffer_bytes or min(GIB, psutil.virtual_memory().total // 4),
-        in_bursts=found.in_bursts,
-        readers=readers_of_this_host() if found.readers is None else found.readers,
+        buffer_bytes=drive_settings.buffer_bytes or min(GIB, psutil.virtual_memory().total // 4),
+        in_bursts=drive_settings.in_bursts,
+        readers=readers_of_this_host() if drive_settings.readers is None else drive_settings.readers,
     )
 
 
