@@ -23,10 +23,10 @@ from db import (
     outbox,
 )
 from db.admin import alive, holds, processes, server
-from db.libraries import inventory, robot
+from db.libraries import troubles
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
-from db.schedules import calendar, needs, planner, plans, schedules
+from db.schedules import blanks, calendar, needs, planner, plans, schedules
 from db.schedules.schedules import Listed
 from db.states import ACTIVE, Kind, RunState
 from db.tapes import drives
@@ -314,24 +314,13 @@ def warned_of(session: Session) -> Iterator[tuple[Message, str | None, int | Non
 
 
 def _libraries(session: Session, moment: datetime) -> Iterator[Alert]:
-    """A library whose inventory is not believed, or whose last move nobody has finished."""
-    for row in inventory.every(session):
-        cut_off = robot.unfinished(session, row.name)
-        if cut_off is not None and moment - cut_off.begun_at > robot.ABANDONED:
-            text = M(
-                "A move of library {library} was cut off ({barcode}). To see where it is: tapeline library"
-                " inventory",
-                library=row.name,
-                barcode=cut_off.barcode or "-",
-            )
-            yield Alert(text, Topic.DRIVE)
-        elif row.old is not None:
-            text = M("Library {library} needs a look inside: {reason}", library=row.name, reason=row.old)
-            yield Alert(text, Topic.DRIVE, M("Read a new inventory: tapeline library inventory"))
-        for barcode, known in sorted(row.cleaners.items()):
-            if known["worn"] and barcode in inventory.barcodes(row.inventory):
-                worn = M("Cleaning cartridge {barcode} is worn out.", barcode=barcode)
-                yield Alert(worn, Topic.DRIVE, M("Put a new one into the library."), is_urgent=False)
+    """What needs somebody at a library now, and that its blank tapes end. A run that is near is listed
+    already, with the tape that it needs."""
+    for trouble in troubles.every(session, moment):
+        yield Alert(trouble.message, Topic.DRIVE, trouble.remedy, is_urgent=trouble.is_urgent)
+    for entry in blanks.ends(session, moment):
+        if entry.planned.at - moment > SOON:
+            yield Alert(blanks.in_words(entry), Topic.TAPE, blanks.REMEDY, is_urgent=False)
 
 
 def _damaged(session: Session) -> Iterator[Alert]:

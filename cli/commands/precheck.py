@@ -67,6 +67,7 @@ _NAMES = {
     "template": M("template"),
     "clock": M("clock"),
     "sources": M("sources"),
+    "library": M("library"),
     "drive": M("drive"),
     "tape": M("tape"),
     "erased": M("erased"),

@@ -49,6 +49,7 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
         "pages": max(-(-count // A_PAGE), 1),
         "weeks": _weeks(ahead, moment.astimezone(settings.load().zone).date()),
         "changes": _changes(ahead),
+        "brought": _brought(ahead),
     }
 
 
@@ -93,6 +94,11 @@ def _changes(ahead: list[CalendarEntry]) -> list[dict[str, Any]]:
     return changes
 
 
+def _brought(ahead: list[CalendarEntry]) -> list[dict[str, Any]]:
+    """The runs whose tape comes by itself from a library."""
+    return [_change(entry) for entry in ahead if entry.slot is not None]
+
+
 def _change(entry: CalendarEntry) -> dict[str, Any]:
     return {
         "at": views.iso(entry.planned.at),
@@ -100,6 +106,8 @@ def _change(entry: CalendarEntry) -> dict[str, Any]:
         "drive": entry.planned.drive,
         "needs": needs.needed(entry),
         "insert": entry.insert,
+        "needs_hands": entry.needs_hands,
+        "slot": entry.slot,
         "label": entry.label,
         "format": entry.format,
         "erases": entry.erases,

@@ -53,19 +53,20 @@ def entries(
 
 
 def _from_libraries(session: Session, played: Iterator[CalendarEntry]) -> list[CalendarEntry]:
-    """The entries with the slots that libraries bring their tapes from. A blank tape comes once."""
-    supplies: dict[str, inventory.Supply] = {}
+    """The entries with the libraries of their drives, and the slots that these bring their tapes from. A
+    blank tape comes once."""
+    supplies: dict[str, tuple[str, inventory.Supply]] = {}
     for row in inventory.every(session):
         # Its drives share what it has.
-        supplies |= dict.fromkeys(row.drives.values(), inventory.supply(session, row))
+        supplies |= dict.fromkeys(row.drives.values(), (row.name, inventory.supply(session, row)))
     entries = []
     for entry in played:
-        supply = supplies.get(entry.planned.drive)
+        name, supply = supplies.get(entry.planned.drive, (None, None))
         slot = None
         if supply is not None and entry.needs_hands and entry.label is not None:
             known = entry.tape_id if entry.insert else None
             slot = supply.slots.get(known) if known else supply.take_blank(entry.planned.policy.pool)
-        entries.append(replace(entry, slot=slot))
+        entries.append(replace(entry, slot=slot, library=name))
     return entries
 
 

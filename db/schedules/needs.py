@@ -16,6 +16,9 @@ def needed(entry: CalendarEntry) -> Message:
     if entry.slot is not None:
         tape = entry.tape_id or M("a blank tape").to_json()
         return M("{tape}, which the library brings from slot {slot}", tape=tape, slot=entry.slot)
+    if entry.library is not None:
+        tape = entry.tape_id or M("a blank tape").to_json()
+        return M("put {tape} into library {library}", tape=tape, library=entry.library)
     if entry.tape_id is None:
         return M("insert a blank tape")
     return M("insert {tape}", tape=entry.tape_id)
@@ -39,6 +42,15 @@ def preparation(entry: CalendarEntry) -> Message:
     facts = {"at": at, "drive": entry.planned.drive, "schedule": entry.planned.schedule}
     if entry.label is None:
         return M("Before {at}: no tape is known that {schedule} could write on in {drive}.", **facts)
+    if entry.library is not None:
+        tape = M("a blank tape").to_json() if entry.needs_a_blank else entry.tape_id
+        return M(
+            "Before {at}: put {tape} into library {library} for {schedule}.",
+            at=at,
+            tape=tape,
+            library=entry.library,
+            schedule=entry.planned.schedule,
+        )
     if not entry.insert:
         return M(
             "Before {at}: have another tape ready, {schedule} will not fit on the one in {drive}.", **facts

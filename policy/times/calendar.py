@@ -54,6 +54,13 @@ class CalendarEntry:
     slot: int | None = None
     """The slot of its drive's library that the tape, or the one that follows it when it is full, comes from
     by itself."""
+    library: str | None = None
+    """The library that feeds its drive."""
+
+    @property
+    def needs_a_blank(self) -> bool:
+        """Whether a blank tape must be ready that nothing brings: to begin with, or when the tape is full."""
+        return self.needs_hands and self.label is not None and not (self.insert and self.tape_id)
 
     @property
     def needs_hands(self) -> bool:

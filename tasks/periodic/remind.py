@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from celery_app import settings, wiring
 from celery_app.celery import app
 from db import events
+from db.libraries import inventory
 from db.models import BackupSet, Drive, ScheduledTask, TapeCartridge, now
 from db.schedules import calendar, planner
 from db.tapes import drives
@@ -152,7 +153,7 @@ def _facts(session: Session, schedule: ScheduledTask, drive: Drive | None, due: 
         schedule=schedule.name,
         drive=schedule.drive,
         due_at=due,
-        reason=None if is_ready else _why(schedule.drive, medium),
+        reason=None if is_ready else _why(session, schedule.drive, medium),
         expected=TapePolicy.parse(schedule.tape_policy).expects(local_due, begins=begins),
         suitable=() if is_ready else _suitable(session, schedule, medium, local_due),
         found=_seen(drive, schedule.time_zone) if drive else None,
@@ -170,7 +171,14 @@ def _is_first_of_month(session: Session, schedule: ScheduledTask) -> bool:
     return not events.is_announced(session, f"schedule:{schedule.id}:", Event.READY, about="", since=begin)
 
 
-def _why(drive: str, medium: MediumReport | None) -> Message:
+def _why(session: Session, drive: str, medium: MediumReport | None) -> Message:
+    library = inventory.of_drive(session, drive)
+    if library is not None:
+        return M(
+            "Neither library {library} nor drive {drive} has a tape that this run may use.",
+            library=library.name,
+            drive=drive,
+        )
     if medium is None:
         return M("What is in drive {drive} is not known.", drive=drive)
     if medium["state"] == "no_medium":

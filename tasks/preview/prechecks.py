@@ -14,9 +14,10 @@ from backup.format.age import recipients
 from backup.request import check_patterns
 from celery_app import settings, wiring
 from celery_app.health import BrokerUnavailable
+from db.libraries import inventory
 from db.models import Drive, ScheduledTask, now
 from db.runs import lookup, starting
-from db.schedules import forecast, planner, schedules
+from db.schedules import blanks, forecast, planner, schedules
 from db.tapes import cartridges, drives
 from policy import units
 from policy.errors import TapelineError
@@ -243,6 +244,7 @@ def _at_the_drive(
             M("See to the drive: tapeline doctor, on {host}", host=drive.host),
         )
     yield from of_the_tape(session, schedule, answer["medium"], moment)
+    yield from _blanks(session, schedule)
 
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
@@ -317,6 +319,14 @@ def of_the_tape(
         yield Finding(
             "tape", expected.wrong, PrecheckVerdict.WAIT, _change(session, schedule, medium, moment)
         )
+
+
+def _blanks(session: Session, schedule: ScheduledTask) -> Iterator[Finding]:
+    """Whether the library of its drive has blank tapes enough, for whichever schedule needs them first."""
+    row = inventory.of_drive(session, schedule.drive)
+    for entry in blanks.ends(session, now()) if row else ():
+        if row is not None and entry.library == row.name:
+            yield Finding("library", blanks.in_words(entry), PrecheckVerdict.WARNING, blanks.REMEDY)
 
 
 def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, outlook: Outlook) -> Message:

@@ -15,7 +15,7 @@ from db.errors import NotAllowed
 from db.libraries import as_json, inventory, promises, robot
 from db.models import TapeCartridge, TapeLibrary, TapePool, now
 from db.runs import admission
-from db.schedules import calendar, schedules
+from db.schedules import calendar, needs, schedules
 from db.states import RunState
 from db.tapes import cartridges
 from policy.message import M
@@ -267,3 +267,40 @@ def test_the_calendar_takes_each_blank_once_and_of_its_own_pool(database: Databa
             for entry in calendar.entries(session, moment, moment + timedelta(days=9))
         }
         assert slots == {"a": 1, "b": 3, "v": 2, "w": None}
+
+
+def test_the_end_of_the_blank_tapes_is_announced_before_the_month_ends(database: Database) -> None:
+    """For the first run that finds none; not once another blank tape is there, and not by an inventory that
+    nobody believes. The run itself asks for a tape in the library, not in its drive."""
+    moment = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+    def said(session: Session) -> list[str]:
+        found = alerts.alerts(session, moment, [], lambda _: False)
+        return [str(each.message) for each in found if "blank tapes" in str(each.message)]
+
+    with database.transaction() as session:
+        library(session, (1, "N0001L9"), drives={0: "tape0", 1: "tape1"})
+        for name, drive in (("a", "tape0"), ("b", "tape1"), ("alone", "tape9")):
+            schedules.put(
+                session,
+                name,
+                drive=drive,
+                sources=["/data"],
+                time_zone="UTC",
+                schedule_config={"day": 1, "at": "02:00"},
+            )
+        ends = "The blank tapes of library lib0 run out: b finds none at 2026-12-01 02:00 (UTC)."
+        assert said(session) == [ends]
+        ahead = calendar.entries(session, moment, moment + timedelta(days=9))
+        first, second = (next(each for each in ahead if each.planned.schedule == name) for name in "ab")
+        assert "which the library brings from slot 1" in str(needs.needed(first))
+        assert str(needs.needed(second)) == "put a blank tape into library lib0"
+        assert str(needs.preparation(second)) == (
+            "Before 2026-12-01 02:00 (UTC): put a blank tape into library lib0 for b."
+        )
+        inventory.is_old(session, "lib0", M("the door is open"))
+        session.expire_all()
+        assert said(session) == []
+        library(session, (1, "N0001L9"), (2, "N0002L9"), drives={0: "tape0", 1: "tape1"})
+        session.expire_all()
+        assert said(session) == []
