@@ -50,7 +50,7 @@ def pytest_configure() -> None:
 
 LONG = ("dashboard", "e2e", "histories", "integration/embedded", "windows", "wire")
 """The folders whose tests start installations, browsers or servers of their own: ``make test-all``."""
-FRONT_DOORS = ("e2e/test_pipeline.py", "e2e/test_restores.py")
+FRONT_DOORS = ("e2e/backups/test_pipeline.py", "e2e/restores/test_restores.py")
 """Files in them that belong to ``make test`` all the same: a backup and a restore by real processes."""
 
 

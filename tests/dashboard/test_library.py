@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tape.virtual import library
 from tests.dashboard.site import Site
-from tests.e2e.test_library import Library
+from tests.e2e.tapes.test_library import Library
 from tests.system import System
 
 

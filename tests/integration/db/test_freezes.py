@@ -27,8 +27,8 @@ from policy.guard import Doubt, GuardRule
 from policy.message import M
 from policy.tapes.permit import Denial
 from tasks.drive.tape_rules import local_now, policy_of, refusal_of_all
-from tests.integration.test_permits import ALLOWED
-from tests.integration.test_run_backup_rules import a_run
+from tests.integration.db.tapes.test_permits import ALLOWED
+from tests.integration.tasks.test_run_backup_rules import a_run
 
 BLANK = {"state": "blank", "label": None, "empty": None, "medium_serial": "M1"}
 ENCRYPTED = Doubt(GuardRule.ENCRYPTED, "/data", M("It looks so."))

@@ -18,8 +18,8 @@ from policy.guard import Doubt, GuardRule
 from policy.message import M, Message
 from policy.sources import NORM, Source, Survey
 from policy.tapes.facts import SetState
-from tests.integration.db.test_rows_of_runs import has, is_lately, story, text_of
-from tests.integration.test_run_backup_rules import a_run, a_set, row_of, this_months
+from tests.integration.db.runs.rows import has, is_lately, story, text_of
+from tests.integration.tasks.test_run_backup_rules import a_run, a_set, row_of, this_months
 
 WEEK = timedelta(days=7)
 FEWER = Doubt(GuardRule.FEWER_FILES, "/data", M("Half of it is gone."), 60.0, ("/data/a",))

@@ -1,0 +1,224 @@
+"""The file of schedules: what it may say, and that its schema, its reader and its example agree."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from db.models import BackupTask, ScheduledTask
+from db.states import BackupType
+from policy.errors import UsageError
+from policy.schedule import file, when
+from policy.schedule.fields import BACKUP_TYPES, Backup, Columns
+from policy.schedule.table import Table
+from policy.times.period import ScheduleType
+
+DOCS = Path(__file__).parents[4] / "docs"
+DEFAULTS = {"time_zone": "Asia/Shanghai", "drive": "tape0"}
+SCHEMA = Draft202012Validator(file.json_schema())
+BACKUP = {"sources": ["/srv"]}
+DAILY = {"type": "daily", "at": "02:00"}
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    return {"schedules": {"nightly": {"when": DAILY, "backup": BACKUP, **fields}}}
+
+
+def names(model: type[Table]) -> list[str]:
+    """As the file has them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def reads(given_document: Any) -> bool:
+    try:
+        file.read(given_document, DEFAULTS)
+    except UsageError:
+        return False
+    return True
+
+
+def test_the_schema_in_the_documentation_is_that_of_the_program() -> None:
+    """``make reference`` brings it up to date."""
+    Draft202012Validator.check_schema(file.json_schema())
+    assert json.loads((DOCS / "schedules.schema.json").read_text()) == file.json_schema()
+
+
+def test_the_example_is_read_and_names_every_field() -> None:
+    """What an operator starts from works, and shows everything that can be set."""
+    text = (DOCS / "schedules.example.toml").read_text()
+    example = tomllib.loads(text)
+    SCHEMA.validate(example)
+    wanted = {want.name: want for want in file.read(example, DEFAULTS)}
+    assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
+    full = example["schedules"]["monthly-full"]
+    assert set(names(Columns)) <= full.keys()
+    assert all(f"{name} = " in text for name in names(Backup))
+    assert all(f'type = "{each.value}"' in text for each in ScheduleType)
+    assert wanted["monthly-full"].schedule["wait_for_tape_seconds"] == 86400
+    assert wanted["monthly-full"].template["retention_days"] == 400
+
+
+def test_the_example_says_the_defaults() -> None:
+    """What stands in its first schedule beside a default in brackets is that default."""
+    example = tomllib.loads((DOCS / "schedules.example.toml").read_text())["schedules"]["monthly-full"]
+    rules = file.json_schema()["$defs"]
+    for table, model in ((example, "Schedule"), (example["backup"], "Backup")):
+        defaults = {
+            name: field["default"] for name, field in rules[model]["properties"].items() if "default" in field
+        }
+        assert defaults
+        assert {name: table[name] for name in defaults} == defaults
+
+
+def test_every_field_has_its_column() -> None:
+    """The table of fields and the tables of the database name the same things."""
+    assert set(Columns.model_fields) <= set(ScheduledTask.__table__.columns.keys())
+    assert set(Backup.model_fields) <= set(BackupTask.__table__.columns.keys())
+    assert set(BACKUP_TYPES) == {each.value for each in BackupType}
+    assert set(when.MODELS) == set(ScheduleType)
+
+
+WORDS = [
+    "02:00", "24:00", "2:00", "12:00:30", "last", "first weekday", "fifth friday", "friday", "6h", "1d12h",
+    "30s", "1h30s", "h", "", "0h", "current_month", "pool:", "pool:vault", "rotate", "4GiB", "0GB",
+    "zstd", "none", "full", "Asia/Shanghai", "2026-12-24T18:00", "2026-12-24", "refuse", "continue", "fail",
+    "30 2 * * *", "30 2 * *", "daily", "manual",
+]  # fmt: skip
+LISTS = [["/srv"], ["srv"], ["D:\\data"], ["/a", "/a"], [], {}]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 40),
+    st.text(max_size=4),
+    st.lists(st.text(max_size=2), max_size=2),
+    st.sampled_from([*WORDS, *LISTS]),
+)
+FIELDS = st.sampled_from(
+    [(), ("backup",), ("when",)]
+).flatmap(
+    lambda place: st.tuples(
+        st.just(place),
+        st.sampled_from(
+            {
+                (): [*names(Columns), "whne"],
+                ("backup",): [*names(Backup), "sorces"],
+                ("when",): ["type", "at", "day", "month", "every", "start", "expression"],
+            }[place]
+        ),
+    )
+)  # fmt: skip
+
+
+@given(FIELDS, VALUES, st.sampled_from(sorted(ScheduleType)))
+def test_what_the_reader_takes_the_schema_takes_too(
+    field: tuple[tuple[str, ...], str], value: Any, kind: ScheduleType
+) -> None:
+    """An editor never marks as wrong what would be applied; it cannot know everything that is refused."""
+    when: dict[str, Any] = {
+        "once": {"at": "2026-12-24T18:00"},
+        "interval": {"every": "6h"},
+        "weekly": {"day": "friday", "at": "02:00"},
+        "monthly": {"day": 1, "at": "02:00"},
+        "yearly": {"month": 1, "day": "last", "at": "02:00"},
+        "cron": {"expression": "30 2 * * *"},
+        "manual": {},
+    }.get(kind, {"at": "02:00"})
+    made = document(when={"type": kind.value, **when}, backup=dict(BACKUP))
+    place = made["schedules"]["nightly"]
+    for name in field[0]:
+        place = place[name]
+    place[field[1]] = value
+    if reads(made):
+        assert SCHEMA.is_valid(made)
+    elif not _only_the_reader_knows(field[1], value):
+        assert not SCHEMA.is_valid(made)
+
+
+def _only_the_reader_knows(name: str, value: Any) -> bool:
+    """What JSON Schema cannot say: a length of time of zero, which time zones and expressions there are."""
+    return isinstance(value, str) and name in {"time_zone", "grace", "wait_for_tape", "every", "expression"}
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ([], "file: this must be a table of fields."),
+        ({}, "The file names no schedules. Begin with"),
+        ({"schedule": {}}, "schedule: there is no such field. Did you mean 'schedules'?"),
+        ({"schedules": {"a b": {}}}, "schedules: 'a b' is not right here. Use 1 to 64"),
+        ({"schedules": {"x": {"backup": BACKUP}}}, "schedules.x: 'when' is missing."),
+        ({"schedules": {"x": {"when": DAILY}}}, "schedules.x: 'backup' is missing."),
+        (document(retention=3), "schedules.nightly.retention: there is no such field."),
+        (document(backup={}), "schedules.nightly.backup: 'sources' is missing. Write a list of folders"),
+        (document(backup={**BACKUP, "retantion_days": 3}),
+         "schedules.nightly.backup.retantion_days: there is no such field. Did you mean 'retention_days'?"),
+        (document(when={"at": "02:00"}), "schedules.nightly.when: 'type' is missing. Write one of"),
+        (None, "The file names no schedules. Begin with"),
+        (document(when="daily"), "schedules.nightly.when: this must be a table of fields."),
+        (document(when={"type": "dayly", "at": "02:00"}), "when.type: 'dayly' is not right here."),
+        (document(when={"type": "daily", "at": time(2, 30, 0, 500)}), "when.at: 02:30:00.000500 is"),
+        (document(when={"type": "once", "at": date(2026, 12, 24)}), "when.at: 2026-12-24 is not"),
+        (document(when={"type": "weekly", "day": 5, "at": "20:00"}), "when.day: 5 is not right here."),
+        (document(when={"type": "monthly", "day": 0, "at": "20:00"}), "when.day: 0 is not right"),
+        (document(when={"type": "interval", "every": "6 hours"}), "when.every: '6 hours' is not right here."),
+        (document(when={"type": "cron", "expression": "61 2 * * *"}), "when.expression: '61 2 * * *' is not"),
+        (document(time_zone="Mars/Olympus"), "time_zone: 'Mars/Olympus' is not right here. Write a"),
+        (document(drive="tape 0"), "schedules.nightly.drive: 'tape 0' is not right here. Use 1 to 64"),
+        (document(grace="1000d"), "schedules.nightly.grace: '1000d' is not right here. Write a"),
+        (document(backup={"sources": "/srv"}), "backup.sources: '/srv' is not right here. Write a list"),
+        (document(backup={"sources": ["/a\0b"]}), "backup.sources: ['/a\\x00b'] is not right here."),
+        (document(backup={**BACKUP, "archive_size": "4G"}), "archive_size: '4G' is not right here."),
+        (document(backup={**BACKUP, "retention_days": "400"}), "retention_days: '400' is not right here."),
+        (document(backup={**BACKUP, "excludes": ["a\0"]}), "excludes: ['a\\x00'] is not right here."),
+        (document(grace="5s"), "schedules.nightly.grace: '5s' is not right here. Write a length of time"),
+        (document(tape_policy="pool:"), "schedules.nightly.tape_policy: 'pool:' is not right here. Use"),
+        (document(backup={"sources": ["srv"]}), "schedules.nightly.backup.sources: ['srv'] is not right"),
+        (document(enabled="yes"), "schedules.nightly.enabled: 'yes' is not right here. Write true or false."),
+        (document(grace_seconds=3600), "schedules.nightly.grace_seconds: there is no such field. There are"),
+        (document(wait_for_tape=None), "schedules.nightly.wait_for_tape: None is not right here. Write a"),
+        (document(when={"type": ["daily"]}), "nightly.when.type: ['daily'] is not right here. Write one of"),
+        (document(when={"type": "daily", "tpye": 1}), "when.tpye: there is no such field. Did you mean"),
+        ({"schedules": {"when": {"when": {"type": "daily"}, "backup": BACKUP}}},
+         "schedules.when.when: 'at' is missing. Write the local time of day"),
+        (document(backup={**BACKUP, "guard": "off"}), "backup.guard: this must be a table of fields."),
+        (document(backup={**BACKUP, "guard": {"delete": "1%"}}), "guard.delete: there is no such field."),
+        (document(backup={**BACKUP, "guard": {"deleted": "101%"}}),
+         "schedules.nightly.backup.guard.deleted: '101%' is not right here. Write a percentage"),
+        (document(backup={**BACKUP, "guard": {"mount": "off"}}), "guard.mount: 'off' is not right here."),
+        (document(backup=[]), "schedules.nightly.backup: this must be a table of fields."),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) -> None:
+    """The place is written as a path through the file, and the remedy says what may stand there."""
+    with pytest.raises(UsageError) as caught:
+        file.read(made, DEFAULTS)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if not any(field in message for field in ("grace:", "time_zone:", "expression:")):
+        assert not SCHEMA.is_valid(made), "an editor marks it, too"
+
+
+def test_what_is_read_is_shown_as_it_was_written() -> None:
+    """So that a schedule that is as the file says shows no difference."""
+    fields = {
+        "enabled": False, "time_zone": "Europe/Berlin", "drive": "tape1", "tape_policy": "pool:vault",
+        "grace": "1d12h", "wait_for_tape": "1h30m", "unreadable_label": "continue",
+        "on_format_failure": "fail",
+    }  # fmt: skip
+    backup = {
+        "sources": ["/srv", "D:\\data"], "type": "full", "compression": "none", "compression_level": 7,
+        "archive_size": "500MB", "retention_days": 30, "guard": {"deleted": "5%", "mount": False},
+    }  # fmt: skip
+    when = {"type": "monthly", "day": "last weekday", "at": "02:00"}
+    [want] = file.read(document(when=when, backup=backup, **fields), DEFAULTS)
+    shown = dict(file.shown(want.schedule, want.template))
+    given = {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
+    assert {name: shown[name] for name in given} == given
