@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.guide import quick
-from tests.guide.scene import Scene
+from tests.guide.reader import Reader
 from tests.system import System
 
 
@@ -31,14 +31,14 @@ def programs() -> Iterator[Path]:
 
 
 @pytest.fixture
-def scene(short_path: Path, database_url: str, broker_url: str, programs: Path) -> Iterator[Scene]:
+def reader(short_path: Path, database_url: str, broker_url: str, programs: Path) -> Iterator[Reader]:
     """A reader of the guide, before the chapter's first line."""
     system = System(short_path, database_url, broker_url)
     path = broker_url.removeprefix("redis+socket://").split("?")[0]
     with redis.Redis(unix_socket_path=path) as broker:
         # As tapeline doctor wants a broker to be.
         broker.config_set("appendonly", "yes")
-        found = Scene(system, broker, programs)
+        found = Reader(system, broker, programs)
         yield found
         found.close()
         broker.config_set("appendonly", "no")

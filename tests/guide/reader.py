@@ -35,7 +35,7 @@ sources = ["{files}"]
 """
 
 
-class Scene:
+class Reader:
     """A chapter's reader: a folder, settings, files, a drive, and whatever was done before the chapter."""
 
     def __init__(self, system: System, broker: redis.Redis, programs: Path) -> None:

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.guide.chapters import CHINESE, GUIDE, Step, steps, strangers
-from tests.guide.scene import Scene
+from tests.guide.reader import Reader
 
 DOCS = GUIDE.parent
-CHAPTERS: dict[str, Callable[[Scene], None] | None] = {
+CHAPTERS: dict[str, Callable[[Reader], None] | None] = {
     "install": None,
-    "first-month": Scene.up,
-    "changing-tapes": Scene.backed_up,
-    "messages": Scene.up,
-    "retry": Scene.failed,
-    "restore": Scene.backed_up,
-    "disaster": Scene.backed_up,
-    "database-backup": Scene.backed_up,
-    "upgrade": Scene.up,
+    "first-month": Reader.up,
+    "changing-tapes": Reader.backed_up,
+    "messages": Reader.up,
+    "retry": Reader.failed,
+    "restore": Reader.backed_up,
+    "disaster": Reader.backed_up,
+    "database-backup": Reader.backed_up,
+    "upgrade": Reader.up,
 }
 """Each chapter, and what its reader has done before."""
 PROGRAMS = ("bash", "curl", "zstd", "tar", "diff", "sha256sum")
@@ -40,16 +40,16 @@ def files() -> list[Path]:
 @pytest.mark.guide
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_can_be_followed(chapter: str, scene: Scene) -> None:
+def test_a_chapter_can_be_followed(chapter: str, reader: Reader) -> None:
     """Every command ends as the chapter says, with real processes, a real broker and a real database."""
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         pytest.skip(f"not installed here: {', '.join(missing)}")
     before = CHAPTERS[chapter]
     if before is not None:
-        before(scene)
+        before(reader)
     todo = [step for step in steps(GUIDE / f"{chapter}.md") if not step.parsed_only]
     for step in todo:
-        scene.do(step)
+        reader.do(step)
     assert todo
 
 

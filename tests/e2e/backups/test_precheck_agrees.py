@@ -32,13 +32,13 @@ class Case(NamedTuple):
     """A situation, and the state in which a run that starts in it ends or comes to rest."""
 
     state: str
-    arrange: Callable[[Scene], Any] = lambda scene: scene.insert()
+    arrange: Callable[[Operator], Any] = lambda operator: operator.insert()
     by_hand: bool = True
     settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
     template: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
-class Scene:
+class Operator:
     """A drive host at work, a shelf of tapes, and an operator at the command line."""
 
     def __init__(self, system: System, source: Path) -> None:
@@ -165,46 +165,54 @@ ROTATE, POOL = {"tape_policy": "rotate"}, {"tape_policy": "pool:vault"}
 
 TAPES: dict[str, Case] = {
     "a blank tape": Case(DONE, by_hand=False),
-    "no tape": Case(WAIT, lambda scene: scene.system.take_out(), by_hand=False),
-    "another month": Case(WAIT, lambda scene: scene.insert("TP20190101"), by_hand=False),
-    "labelled beforehand": Case(DONE, lambda scene: scene.insert(MONTH)),
-    "a foreign tape": Case(WAIT, lambda scene: scene.insert_foreign("PHOTOS")),
-    "foreign files under this month's label": Case(WAIT, lambda scene: scene.insert_foreign(MONTH)),
-    "write-protected": Case(WAIT, lambda scene: scene.insert(MONTH, protected=True)),
-    "blank, write-protected": Case(WAIT, lambda scene: scene.insert(protected=True)),
-    "unreadable": Case(WAIT, Scene.insert_unreadable),
-    "unreadable, laxer": Case(WAIT, Scene.insert_unreadable, settings={"unreadable_label": "continue"}),
-    "kept": Case(WAIT, lambda scene: scene.insert_known(MONTH, IN_A_YEAR)),
-    "retired": Case(WAIT, lambda scene: scene.insert_known(MONTH, None, state=CartridgeState.RETIRED)),
+    "no tape": Case(WAIT, lambda operator: operator.system.take_out(), by_hand=False),
+    "another month": Case(WAIT, lambda operator: operator.insert("TP20190101"), by_hand=False),
+    "labelled beforehand": Case(DONE, lambda operator: operator.insert(MONTH)),
+    "a foreign tape": Case(WAIT, lambda operator: operator.insert_foreign("PHOTOS")),
+    "foreign files under this month's label": Case(WAIT, lambda operator: operator.insert_foreign(MONTH)),
+    "write-protected": Case(WAIT, lambda operator: operator.insert(MONTH, protected=True)),
+    "blank, write-protected": Case(WAIT, lambda operator: operator.insert(protected=True)),
+    "unreadable": Case(WAIT, Operator.insert_unreadable),
+    "unreadable, laxer": Case(WAIT, Operator.insert_unreadable, settings={"unreadable_label": "continue"}),
+    "kept": Case(WAIT, lambda operator: operator.insert_known(MONTH, IN_A_YEAR)),
+    "retired": Case(WAIT, lambda operator: operator.insert_known(MONTH, None, state=CartridgeState.RETIRED)),
     "full and kept": Case(
-        WAIT, lambda scene: scene.insert_known(MONTH, IN_A_YEAR, state=CartridgeState.FULL)
+        WAIT, lambda operator: operator.insert_known(MONTH, IN_A_YEAR, state=CartridgeState.FULL)
     ),
-    "rotate, expired": Case(DONE, lambda scene: scene.insert_known("TP20190101", LONG_AGO), settings=ROTATE),
-    "rotate, kept": Case(WAIT, lambda scene: scene.insert_known("TP20190101", IN_A_YEAR), settings=ROTATE),
+    "rotate, expired": Case(
+        DONE, lambda operator: operator.insert_known("TP20190101", LONG_AGO), settings=ROTATE
+    ),
+    "rotate, kept": Case(
+        WAIT, lambda operator: operator.insert_known("TP20190101", IN_A_YEAR), settings=ROTATE
+    ),
     "no tape of the pool": Case(WAIT, settings=POOL),
     "an expired tape of the pool": Case(
-        DONE, lambda scene: scene.insert_known("VAULT7", LONG_AGO, pool=TapePool(name="vault")), settings=POOL
+        DONE,
+        lambda operator: operator.insert_known("VAULT7", LONG_AGO, pool=TapePool(name="vault")),
+        settings=POOL,
     ),
 }
 
 REST: dict[str, Case] = {
-    "the month is done": Case(SKIP, Scene.succeed_before, by_hand=False),
-    "the month is done, by hand": Case(DONE, Scene.succeed_before),
+    "the month is done": Case(SKIP, Operator.succeed_before, by_hand=False),
+    "the month is done, by hand": Case(DONE, Operator.succeed_before),
     "disabled": Case(SKIP, settings={"enabled": False}),
-    "another run of it": Case(SKIP, Scene.leave_a_run_waiting),
+    "another run of it": Case(SKIP, Operator.leave_a_run_waiting),
     "no source": Case(FAIL, template={"sources": []}),
     "the only source is gone": Case(FAIL, template={"sources": ["/no/such/source"]}),
     "one of two sources is gone": Case(DONE, template={"sources": ["{source}", "/no/such/source"]}),
     "one of two sources is a device": Case(FAIL, template={"sources": ["{source}", "/dev/null"]}),
     "a pattern that is none": Case(FAIL, template={"excludes": ["!"]}),
     "a key that is none": Case(FAIL, template={"encrypt_to": ["age1nonsense"]}),
-    "an increment on the tape of the full one": Case(DONE, Scene.back_up_first),
-    "an increment and a blank tape": Case(WAIT, lambda scene: (scene.back_up_first(), scene.insert())),
+    "an increment on the tape of the full one": Case(DONE, Operator.back_up_first),
+    "an increment and a blank tape": Case(
+        WAIT, lambda operator: (operator.back_up_first(), operator.insert())
+    ),
     "a clock that is behind": Case(
         FAIL,
-        lambda scene: (
-            scene.insert(),
-            scene.system.ask(lambda session: session.execute(update(RunEvent).values(at=IN_A_YEAR))),
+        lambda operator: (
+            operator.insert(),
+            operator.system.ask(lambda session: session.execute(update(RunEvent).values(at=IN_A_YEAR))),
         ),
     ),
 }
@@ -213,48 +221,51 @@ CODES = {DONE: 0, WAIT: 4, FAIL: 1, SKIP: 1}
 
 
 @pytest.fixture
-def scene(system: System, short_path: Path) -> Scene:
+def operator(system: System, short_path: Path) -> Operator:
     source = short_path / "source"
     source.mkdir()
     (source / "a").write_bytes(b"x" * 10_000)
     system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
     system.start("control", "tape")
     system.start_beat()
-    return Scene(system, source)
+    return Operator(system, source)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("cases", [TAPES, REST], ids=["tapes", "rest"])
-def test_a_run_decides_as_precheck_says(scene: Scene, cases: dict[str, Case]) -> None:
+def test_a_run_decides_as_precheck_says(operator: Operator, cases: dict[str, Case]) -> None:
     """Exit code 0: it succeeds; 4: it waits for another tape, and says so once; 1: it fails or is skipped."""
     for number, (name, case) in enumerate(cases.items()):
-        scene.name = f"s{number}"
+        operator.name = f"s{number}"
         template = {
-            key: [each.format(source=scene.source) for each in value] for key, value in case.template.items()
+            key: [each.format(source=operator.source) for each in value]
+            for key, value in case.template.items()
         }
         settings = {"wait_for_tape_seconds": 3600, "template": template, **case.settings}
-        scene.system.schedule(scene.name, scene.source, **settings)
-        case.arrange(scene)
-        before = len(scene.runs())
+        operator.system.schedule(operator.name, operator.source, **settings)
+        case.arrange(operator)
+        before = len(operator.runs())
         started = "--manual" if case.by_hand else "--now"
-        done = scene.system.cli("precheck", scene.name, started, "--json", code=None)
+        done = operator.system.cli("precheck", operator.name, started, "--json", code=None)
         said = json.loads(done.stdout)
         code = done.returncode
         assert code == CODES[case.state], (name, said)
         assert said["would_run"] == (code == 0)
-        scene.start(by_hand=case.by_hand)
-        assert scene.rest(after=before) == case.state, (name, said)
+        operator.start(by_hand=case.by_hand)
+        assert operator.rest(after=before) == case.state, (name, said)
         if case.state == WAIT:
-            nothing_comes_of_waiting(scene, name)
-        scene.clear()
+            nothing_comes_of_waiting(operator, name)
+        operator.clear()
 
 
-def nothing_comes_of_waiting(scene: Scene, name: str) -> None:
+def nothing_comes_of_waiting(operator: Operator, name: str) -> None:
     """The tape is looked at again and again: the run waits on, and has said so once."""
-    [run] = scene.runs()[-1:]
-    looks = scene.system.log("tape").count(b"tapeline.look[")
-    scene.system.wait_for(lambda: scene.system.log("tape").count(b"tapeline.look[") >= looks + 2, "looks")
+    [run] = operator.runs()[-1:]
+    looks = operator.system.log("tape").count(b"tapeline.look[")
+    operator.system.wait_for(
+        lambda: operator.system.log("tape").count(b"tapeline.look[") >= looks + 2, "looks"
+    )
     said = select(Notification.event).where(Notification.run_id == run.id)
-    events = list(scene.system.ask(lambda session: session.scalars(said).all()))
+    events = list(operator.system.ask(lambda session: session.scalars(said).all()))
     assert events.count("waiting_for_tape") == 1, (name, events)
-    assert scene.runs()[-1].dispatch == run.dispatch, name
+    assert operator.runs()[-1].dispatch == run.dispatch, name

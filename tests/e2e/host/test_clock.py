@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from db.models import ClockMark
-from tests.e2e.backups.test_precheck_agrees import Scene
+from tests.e2e.backups.test_precheck_agrees import Operator
 from tests.system import System
 
 IN_A_MONTH = datetime.now(UTC) + timedelta(days=30)
@@ -43,7 +43,7 @@ def test_a_clock_that_jumps_ahead_erases_nothing_until_somebody_confirms_it(
     system.environment["TAPELINE_CLOCK_TOLERANCE_SECONDS"] = "1e9"
     system.environment["TAPELINE_RECOVER_SECONDS"] = "0.5"
     system.schedule("monthly", source, tape_policy="rotate", wait_for_tape_seconds=3600)
-    Scene(system, source).insert_known("TP20190101", IN_A_MONTH)
+    Operator(system, source).insert_known("TP20190101", IN_A_MONTH)
     assert "is kept until" in system.cli("format", "--dry-run", code=None).stdout
     refused = system.cli("clock", "confirm", "--why", "nothing has happened", code=1)
     assert "in no doubt" in refused.stderr

@@ -20,7 +20,7 @@ from cli import sample
 from db.engine import Database
 from embedded import binaries
 from tape.virtual import shelf
-from tests.e2e.backups.test_precheck_agrees import LONG_AGO, Scene
+from tests.e2e.backups.test_precheck_agrees import LONG_AGO, Operator
 from tests.system import System
 
 
@@ -171,7 +171,7 @@ def test_a_set_from_before_is_kept_until_somebody_answers_for_it(system: System,
     source, dump = short_path / "source", short_path / "dump.sql.zst"
     sample.make(source, large=1 << 20, small=4)
     system.schedule("monthly", source, tape_policy="rotate", wait_for_tape_seconds=3600)
-    Scene(system, source).insert_known("TP20190101", LONG_AGO)
+    Operator(system, source).insert_known("TP20190101", LONG_AGO)
     assert system.json("format", "--dry-run")["allowed"]
     system.cli("database", "dump", str(dump))
     with in_another_database(system) as copy:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.backup.bench import Bench
+from tests.unit.backup.rig import Rig
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def new_bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Bench]:
+def new_rig(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Rig]:
     """Benches for the examples of a property, which share one test."""
-    return lambda: Bench(tmp_path_factory.mktemp("bench"))
+    return lambda: Rig(tmp_path_factory.mktemp("rig"))

@@ -226,7 +226,7 @@ def seal_failed() -> SealFailed:
     return SealFailed(M("The index could not be written."), M("Retire the cartridge."))
 
 
-class Bench:
+class Rig:
     """One source, one volume, and the verbs of the engine on them."""
 
     def __init__(self, base: Path) -> None:

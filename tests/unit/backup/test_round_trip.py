@@ -75,17 +75,17 @@ def make_file(path: bytes, node: tuple[Any, ...]) -> None:
     archive_bytes=st.sampled_from([70_000, 3 * FRAME, 1 << 30]),
 )
 def test_any_tree_comes_back_as_it_was(
-    new_bench: Callable[[], Any], tree: dict[bytes, Any], compression: str, archive_bytes: int
+    new_rig: Callable[[], Any], tree: dict[bytes, Any], compression: str, archive_bytes: int
 ) -> None:
     """Names of any bytes, sizes around the borders of frames, links, holes, times: nothing is lost."""
-    bench = new_bench()
-    grow(os.fsencode(bench.source), tree, [])
-    summary = bench.back_up(compression=compression, archive_bytes=archive_bytes, frame_bytes=FRAME)
-    report = bench.restore()
-    assert bench.differences() == []
-    assert (report.failures, report.incomplete, bench.log.warnings) == ([], [], [])
-    assert (summary.files, summary.size) == bench.log.plan == bench.log.steps[-1]
-    assert (report.files, report.size) == bench.log.plan
+    rig = new_rig()
+    grow(os.fsencode(rig.source), tree, [])
+    summary = rig.back_up(compression=compression, archive_bytes=archive_bytes, frame_bytes=FRAME)
+    report = rig.restore()
+    assert rig.differences() == []
+    assert (report.failures, report.incomplete, rig.log.warnings) == ([], [], [])
+    assert (summary.files, summary.size) == rig.log.plan == rig.log.steps[-1]
+    assert (report.files, report.size) == rig.log.plan
 
 
 def sample(folder: Path) -> None:
@@ -124,98 +124,96 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.parametrize(
     ("compression", "archive_bytes"), [("zstd", 1 << 30), ("zstd", 9000), ("none", 9000)]
 )
-def test_the_readme_restores_a_set_with_tar_and_zstd(
-    bench: Any, compression: str, archive_bytes: int
-) -> None:
+def test_the_readme_restores_a_set_with_tar_and_zstd(rig: Any, compression: str, archive_bytes: int) -> None:
     """The command that stands on the tape gives back everything, metadata included, without a word."""
     system_tools()
-    sample(bench.source)
-    summary = bench.back_up(compression=compression, archive_bytes=archive_bytes, frame_bytes=FRAME)
-    bench.target.mkdir()
+    sample(rig.source)
+    summary = rig.back_up(compression=compression, archive_bytes=archive_bytes, frame_bytes=FRAME)
+    rig.target.mkdir()
     archives = " ".join(archive.name for archive in summary.archives)
-    found = re.search(r"(zstd -dc) data.*\.\.\. \|\n *(tar -xipf .*) -C /restore/here", _readme(bench))
+    found = re.search(r"(zstd -dc) data.*\.\.\. \|\n *(tar -xipf .*) -C /restore/here", _readme(rig))
     assert found is not None
     unpack = found[1] if compression == "zstd" else "cat"
-    done = shell(f"{unpack} {archives} | {found[2]} -C {bench.target}", bench.file(""))
+    done = shell(f"{unpack} {archives} | {found[2]} -C {rig.target}", rig.file(""))
     assert (done.returncode, done.stderr) == (0, b"")
-    assert bench.differences() == []
+    assert rig.differences() == []
 
 
-def _readme(bench: Any) -> str:
-    return str((bench.volume.root / "README.txt").read_text())
+def _readme(rig: Any) -> str:
+    return str((rig.volume.root / "README.txt").read_text())
 
 
-def test_the_sums_of_the_archives_are_those_of_sha256sum(bench: Any) -> None:
+def test_the_sums_of_the_archives_are_those_of_sha256sum(rig: Any) -> None:
     """Size and SHA-256 of each archive are those of its file on the volume."""
     system_tools()
-    sample(bench.source)
-    for archive in bench.back_up(archive_bytes=9000, frame_bytes=FRAME).archives:
-        told = shell(f"sha256sum {archive.name}; zstd -tq {archive.name}", bench.file(""))
+    sample(rig.source)
+    for archive in rig.back_up(archive_bytes=9000, frame_bytes=FRAME).archives:
+        told = shell(f"sha256sum {archive.name}; zstd -tq {archive.name}", rig.file(""))
         assert told.stdout.split()[0].decode() == archive.sha256
-        assert (told.returncode, bench.file(archive.name).stat().st_size) == (0, archive.bytes)
+        assert (told.returncode, rig.file(archive.name).stat().st_size) == (0, archive.bytes)
 
 
-def test_a_frame_alone_holds_its_members(bench: Any) -> None:
+def test_a_frame_alone_holds_its_members(rig: Any) -> None:
     """From the offset of a frame, plain zstd and tar read the member at its place."""
     system_tools()
     for number in range(20):
-        (bench.source / f"f{number:02}").write_bytes(bytes([number]) * 3000)
-    bench.back_up(frame_bytes=8192)
-    entry = bench.entries()["f13"]
+        (rig.source / f"f{number:02}").write_bytes(bytes([number]) * 3000)
+    rig.back_up(frame_bytes=8192)
+    entry = rig.entries()["f13"]
     place = entry.place
     assert place.frame > 0
     command = (
         f"tail -c +{place.frame + 1} data-000001.tar.zst | zstd -dc | tail -c +{place.skip + 1}"
         f" | tar -xOf - --occurrence=1 {entry.path[1:]} | cat"
     )
-    assert shell(command, bench.file("")).stdout == bytes([13]) * 3000
+    assert shell(command, rig.file("")).stdout == bytes([13]) * 3000
     command = (
         f"zstd -dc data-000001.tar.zst | tail -c +{place.offset + place.head + 1} | head -c {place.length}"
     )
-    got = subprocess.run(["bash", "-c", command], cwd=bench.file(""), capture_output=True, check=True)
+    got = subprocess.run(["bash", "-c", command], cwd=rig.file(""), capture_output=True, check=True)
     assert got.stdout == bytes([13]) * 3000
 
 
-def test_extended_attributes_come_back(bench: Any) -> None:
+def test_extended_attributes_come_back(rig: Any) -> None:
     """Attributes with any bytes in their values, and signs that tar has to escape in their names."""
     system_tools()
-    file = bench.source / "file"
+    file = rig.source / "file"
     file.write_text("x")
     try:
         os.setxattr(file, "user.a=b%41", b"\0\xff=\n")
     except OSError as error:
         pytest.skip(f"this file system has no extended attributes: {error}")
-    os.setxattr(bench.source, "user.文", b"folder")
-    bench.back_up()
-    assert bench.restore().incomplete == []
-    assert os.getxattr(bench.restored("file"), "user.a=b%41") == b"\0\xff=\n"
-    assert bench.differences() == []
-    shutil.rmtree(bench.target)
-    bench.target.mkdir()
-    shell(f"zstd -dc data-*.zst | tar -xpf - --xattrs -C {bench.target}", bench.file(""))
-    assert bench.differences() == []
+    os.setxattr(rig.source, "user.文", b"folder")
+    rig.back_up()
+    assert rig.restore().incomplete == []
+    assert os.getxattr(rig.restored("file"), "user.a=b%41") == b"\0\xff=\n"
+    assert rig.differences() == []
+    shutil.rmtree(rig.target)
+    rig.target.mkdir()
+    shell(f"zstd -dc data-*.zst | tar -xpf - --xattrs -C {rig.target}", rig.file(""))
+    assert rig.differences() == []
 
 
-def test_a_hard_link_across_archives_is_one_file(bench: Any) -> None:
+def test_a_hard_link_across_archives_is_one_file(rig: Any) -> None:
     """A link whose first name lies in an earlier archive is the same file after a restore."""
-    (bench.source / "a").write_bytes(os.urandom(9000))
-    (bench.source / "m").write_bytes(os.urandom(9000))
-    os.link(bench.source / "a", bench.source / "z")
-    summary = bench.back_up(archive_bytes=10_000)
+    (rig.source / "a").write_bytes(os.urandom(9000))
+    (rig.source / "m").write_bytes(os.urandom(9000))
+    os.link(rig.source / "a", rig.source / "z")
+    summary = rig.back_up(archive_bytes=10_000)
     assert len(summary.archives) > 2
     assert summary.size == 18_000
-    assert bench.restore().failures == []
-    assert bench.restored("a").samefile(bench.restored("z"))
-    assert bench.differences() == []
+    assert rig.restore().failures == []
+    assert rig.restored("a").samefile(rig.restored("z"))
+    assert rig.differences() == []
 
 
-def test_a_hole_of_a_terabyte_costs_nothing(bench: Any) -> None:
+def test_a_hole_of_a_terabyte_costs_nothing(rig: Any) -> None:
     """A sparse file is kept as its data, and restored with its holes."""
-    with (bench.source / "image").open("wb") as file:
+    with (rig.source / "image").open("wb") as file:
         file.seek(1 << 40)
         file.write(b"end")
-    summary = bench.back_up(compression="none")
+    summary = rig.back_up(compression="none")
     assert summary.written < 100_000
-    bench.restore()
-    assert bench.restored("image").stat().st_size == (1 << 40) + 3
-    assert bench.restored("image").stat().st_blocks * 512 < 1 << 20
+    rig.restore()
+    assert rig.restored("image").stat().st_size == (1 << 40) + 3
+    assert rig.restored("image").stat().st_blocks * 512 < 1 << 20

@@ -18,7 +18,7 @@ from backup.format.documents import signed
 from backup.format.manifest import entries_on, read_manifest, sets_on
 from backup.records import ArchiveRecord
 from backup.restoring.selection import Selection
-from tests.unit.backup.bench import SET
+from tests.unit.backup.rig import SET
 
 names = st.binary(min_size=1, max_size=60).map(entry.text)
 numbers = st.integers(0, 1 << 63)
@@ -123,8 +123,8 @@ def test_a_line_that_is_no_entry_is_refused(wrong: dict[str, Any]) -> None:
         entry.from_json(GOOD | wrong)
 
 
-def rewrite_index(bench: Any, change: Any) -> None:
-    path = bench.file("index-000001.jsonl.zst")
+def rewrite_index(rig: Any, change: Any) -> None:
+    path = rig.file("index-000001.jsonl.zst")
     lines = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()
     path.write_bytes(zstandard.compress(b"\n".join(change(lines)) + b"\n"))
 
@@ -143,82 +143,80 @@ def rewrite_index(bench: Any, change: Any) -> None:
         lambda lines: [],
     ],
 )
-def test_an_index_that_is_not_whole_is_refused(bench: Any, change: Any) -> None:
+def test_an_index_that_is_not_whole_is_refused(rig: Any, change: Any) -> None:
     """A line that is missing, torn or of another kind is found, and the index named."""
-    (bench.source / "a").write_text("a")
-    (bench.source / "b").write_text("b")
-    bench.back_up()
-    rewrite_index(bench, change)
+    (rig.source / "a").write_text("a")
+    (rig.source / "b").write_text("b")
+    rig.back_up()
+    rewrite_index(rig, change)
     with pytest.raises(SetUnreadable, match="index-000001"):
-        list(entries_on(bench.volume, SET))
+        list(entries_on(rig.volume, SET))
 
 
-def test_an_index_cut_off_anywhere_is_refused(bench: Any) -> None:
+def test_an_index_cut_off_anywhere_is_refused(rig: Any) -> None:
     """Not one byte can be missing from the end of an index."""
-    (bench.source / "a").write_text("a")
-    bench.back_up()
-    path = bench.file("index-000001.jsonl.zst")
+    (rig.source / "a").write_text("a")
+    rig.back_up()
+    path = rig.file("index-000001.jsonl.zst")
     whole = path.read_bytes()
     for length in range(len(whole)):
         os.truncate(path, length)
         with pytest.raises(SetUnreadable):
-            list(entries_on(bench.volume, SET))
+            list(entries_on(rig.volume, SET))
         path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("name", ["set.json", "complete.json"])
-def test_a_document_of_another_version_is_refused(bench: Any, name: str) -> None:
+def test_a_document_of_another_version_is_refused(rig: Any, name: str) -> None:
     """A set that a newer release wrote is named as such, never read by guess."""
-    bench.back_up()
+    rig.back_up()
     if name == "set.json":
-        bench.file("complete.json").unlink()
-    document = json.loads(bench.file(name).read_text())
-    bench.file(name).write_bytes(signed(document | {"version": 99}))
+        rig.file("complete.json").unlink()
+    document = json.loads(rig.file(name).read_text())
+    rig.file(name).write_bytes(signed(document | {"version": 99}))
     with pytest.raises(SetUnreadable, match="99"):
-        read_manifest(bench.volume, SET)
+        read_manifest(rig.volume, SET)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"archives": None}, {"set": {}}, {"finished_at": "soon"}, {"archives": [{"number": "1"}]}]
 )
-def test_a_manifest_that_lacks_something_is_refused(bench: Any, wrong: dict[str, Any]) -> None:
+def test_a_manifest_that_lacks_something_is_refused(rig: Any, wrong: dict[str, Any]) -> None:
     """A complete.json with a field of another kind is damaged, not taken as it is."""
-    bench.back_up()
-    document = json.loads(bench.file("complete.json").read_text())
-    bench.file("complete.json").write_bytes(signed(document | wrong))
+    rig.back_up()
+    document = json.loads(rig.file("complete.json").read_text())
+    rig.file("complete.json").write_bytes(signed(document | wrong))
     with pytest.raises(SetUnreadable):
-        read_manifest(bench.volume, SET)
+        read_manifest(rig.volume, SET)
 
 
-def test_a_set_that_is_not_there_is_named(bench: Any) -> None:
+def test_a_set_that_is_not_there_is_named(rig: Any) -> None:
     """The error names the set; a name that is a path is not one."""
-    bench.back_up()
+    rig.back_up()
     for name in ("another", "../sets", f"{SET}/.."):
         with pytest.raises(NoSuchSet):
-            read_manifest(bench.volume, name)
+            read_manifest(rig.volume, name)
 
 
-def test_a_volume_lists_its_sets(bench: Any) -> None:
+def test_a_volume_lists_its_sets(rig: Any) -> None:
     """Sets are listed with whether they are complete; a blank volume has none."""
-    assert sets_on(bench.volume) == []
-    bench.back_up()
-    bench.back_up(set_id="another")
-    (bench.volume.root / "sets/another/complete.json").write_text("{")
-    assert {found.set_id: found.complete for found in sets_on(bench.volume)} == {SET: True, "another": False}
+    assert sets_on(rig.volume) == []
+    rig.back_up()
+    rig.back_up(set_id="another")
+    (rig.volume.root / "sets/another/complete.json").write_text("{")
+    assert {found.set_id: found.complete for found in sets_on(rig.volume)} == {SET: True, "another": False}
 
 
-def test_entries_of_some_archives(bench: Any) -> None:
+def test_entries_of_some_archives(rig: Any) -> None:
     """Only the indexes of the archives asked for are read."""
     for name in "abc":
-        (bench.source / name).write_bytes(os.urandom(5000))
-    bench.back_up(archive_bytes=6000)
-    bench.volume.reads.clear()
-    found = list(entries_on(bench.volume, SET, archives={2}))
+        (rig.source / name).write_bytes(os.urandom(5000))
+    rig.back_up(archive_bytes=6000)
+    rig.volume.reads.clear()
+    found = list(entries_on(rig.volume, SET, archives={2}))
     assert found
     assert {one.place.archive for one in found} == {2}
-    assert {name for name, _ in bench.volume.reads if "index" in name} == {
-        f"sets/{SET}/index-000002.jsonl.zst"
-    }
+    assert {name for name, _ in rig.volume.reads if "index" in name} == {f"sets/{SET}/index-000002.jsonl.zst"}
 
 
 def test_an_archive_record_reads_back() -> None:

@@ -24,7 +24,7 @@ from backup.format import index, tar, tar_reader
 from backup.records import ArchiveRecord
 from backup.restoring import metadata
 from backup.source.links import LinkTable
-from tests.unit.backup.bench import Bench
+from tests.unit.backup.rig import Rig
 
 BORDERS = [
     sign * (1 << bits) + by for bits in (31, 32, 53, 63, 64, 100) for sign in (1, -1) for by in (-1, 0, 1)
@@ -99,13 +99,13 @@ def test_links_are_found_again_by_any_number(entry: Entry) -> None:
 
 
 @pytest.fixture
-def exact_bench() -> Iterator[Bench]:
-    """A bench on a file system that holds times of 64 bits of seconds."""
+def exact_bench() -> Iterator[Rig]:
+    """A rig on a file system that holds times of 64 bits of seconds."""
     memory = Path("/dev/shm")
     if not memory.is_dir():
         pytest.skip("no file system in memory here")
     folder = Path(tempfile.mkdtemp(prefix="tl-", dir=memory))
-    yield Bench(folder)
+    yield Rig(folder)
     shutil.rmtree(folder)
 
 
@@ -177,31 +177,31 @@ def test_sums_of_sizes_pass_sixty_four_bits(exact_bench: Any) -> None:
     "changes", [{"mtime_ns": 1 << 100}, {"mtime_ns": -(1 << 100)}, {"uid": 1 << 70}, {"gid": 1 << 64}]
 )
 def test_a_number_that_this_system_cannot_hold_costs_the_file_nothing_else(
-    bench: Any, changes: dict[str, int]
+    rig: Any, changes: dict[str, int]
 ) -> None:
     """The content is restored; the number is what is reported."""
     if "mtime_ns" not in changes and not metadata.may_own():
         pytest.skip("only root gives files away")
-    (bench.source / "f").write_text("content")
-    bench.back_up()
-    odd = bench.entries()["f"]._replace(**changes)
-    report = bench.restore([odd])
+    (rig.source / "f").write_text("content")
+    rig.back_up()
+    odd = rig.entries()["f"]._replace(**changes)
+    report = rig.restore([odd])
     assert (report.files, report.failures) == (1, [])
     assert len(report.incomplete) == 1
-    assert bench.restored("f").read_text() == "content"
+    assert rig.restored("f").read_text() == "content"
 
 
-def test_a_time_that_the_target_rounds_is_reported(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_that_the_target_rounds_is_reported(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system takes the nearest time that it has without an error."""
     utime = os.utime
 
     def clamping(file: Any, *, ns: tuple[int, int], **options: Any) -> None:
         utime(file, ns=(ns[0], min(ns[1], 10**18)), **options)
 
-    (bench.source / "f").write_text("content")
-    bench.back_up()
+    (rig.source / "f").write_text("content")
+    rig.back_up()
     monkeypatch.setattr(os, "utime", clamping)
-    odd = bench.entries()["f"]._replace(mtime_ns=253402300800 * 10**9)
-    ((name, reason),) = bench.restore([odd]).incomplete
+    odd = rig.entries()["f"]._replace(mtime_ns=253402300800 * 10**9)
+    ((name, reason),) = rig.restore([odd]).incomplete
     assert name.endswith("/f")
     assert "nearest" in str(reason)

@@ -16,7 +16,7 @@ from backup.errors import SetUnreadable
 from backup.format.manifest import entries_on
 from policy.message import M
 from tape.errors import TapeReadError
-from tests.unit.backup.bench import SET
+from tests.unit.backup.rig import SET
 
 
 def fill(folder: Path, count: int = 12, size: int = 3000) -> None:
@@ -41,84 +41,84 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
     compression=st.sampled_from(["zstd", "none"]),
 )
 def test_a_flipped_bit_costs_no_other_file(
-    new_bench: Callable[[], Any], where: float, bit: int, compression: str
+    new_rig: Callable[[], Any], where: float, bit: int, compression: str
 ) -> None:
     """A damaged file is named and not restored; files of other frames are whole, and no file is wrong."""
-    bench = new_bench()
-    fill(bench.source)
-    bench.back_up(compression=compression, frame_bytes=1)
-    archive = bench.file(bench.log.archives[0].name)
-    flip(archive, int(where * bench.log.archives[0].bytes), bit)
-    report = bench.restore()
+    rig = new_rig()
+    fill(rig.source)
+    rig.back_up(compression=compression, frame_bytes=1)
+    archive = rig.file(rig.log.archives[0].name)
+    flip(archive, int(where * rig.log.archives[0].bytes), bit)
+    report = rig.restore()
     assert len(report.failures) <= 1
-    restored = {path.name: path.read_bytes() for path in bench.restored().iterdir()}
+    restored = {path.name: path.read_bytes() for path in rig.restored().iterdir()}
     assert restored == {
-        path.name: path.read_bytes() for path in bench.source.iterdir() if path.name not in failed(report)
+        path.name: path.read_bytes() for path in rig.source.iterdir() if path.name not in failed(report)
     }
 
 
-def test_a_flipped_bit_in_the_data_is_found(bench: Any) -> None:
+def test_a_flipped_bit_in_the_data_is_found(rig: Any) -> None:
     """The hash finds a wrong bit where nothing else would, and names the file."""
-    fill(bench.source)
-    bench.back_up(compression="none")
-    place = bench.entries()["f05"].place
-    flip(bench.file("data-000001.tar"), place.offset + place.head + 1000)
-    report = bench.restore()
+    fill(rig.source)
+    rig.back_up(compression="none")
+    place = rig.entries()["f05"].place
+    flip(rig.file("data-000001.tar"), place.offset + place.head + 1000)
+    report = rig.restore()
     assert failed(report) == {"f05"}
     assert "hash" in str(report.failures[0][1])
     assert (report.files, report.size) == (12, 33_000)
 
 
-def test_damage_in_a_frame_costs_only_the_rest_of_it(bench: Any) -> None:
+def test_damage_in_a_frame_costs_only_the_rest_of_it(rig: Any) -> None:
     """What lies before the damage in its frame, and all other frames, come back."""
-    fill(bench.source, 30, 100_000)
-    bench.back_up(frame_bytes=1_000_000, level=1)
-    frames = sorted({entry.place.frame for entry in bench.entries().values()})
+    fill(rig.source, 30, 100_000)
+    rig.back_up(frame_bytes=1_000_000, level=1)
+    frames = sorted({entry.place.frame for entry in rig.entries().values()})
     assert len(frames) >= 3
-    flip(bench.file("data-000001.tar.zst"), frames[1] + (frames[2] - frames[1]) // 2)
-    report = bench.restore()
+    flip(rig.file("data-000001.tar.zst"), frames[1] + (frames[2] - frames[1]) // 2)
+    report = rig.restore()
     lost = failed(report)
-    hit = {name for name, entry in bench.entries().items() if entry.place.frame == frames[1]}
+    hit = {name for name, entry in rig.entries().items() if entry.place.frame == frames[1]}
     assert lost
     assert lost < hit
 
 
-def test_an_archive_cut_off_costs_only_its_end(bench: Any) -> None:
+def test_an_archive_cut_off_costs_only_its_end(rig: Any) -> None:
     """Of an archive that lost its end, the files before it come back."""
-    fill(bench.source)
-    bench.back_up(compression="none")
-    os.truncate(bench.file("data-000001.tar"), bench.entries()["f10"].place.offset + 2000)
-    assert failed(bench.restore()) == {"f10", "f11"}
+    fill(rig.source)
+    rig.back_up(compression="none")
+    os.truncate(rig.file("data-000001.tar"), rig.entries()["f10"].place.offset + 2000)
+    assert failed(rig.restore()) == {"f10", "f11"}
 
 
-def test_an_archive_that_is_not_there_costs_only_its_files(bench: Any) -> None:
+def test_an_archive_that_is_not_there_costs_only_its_files(rig: Any) -> None:
     """Files of a missing archive are named one by one, the others come back."""
-    fill(bench.source)
-    bench.back_up(archive_bytes=10_000)
-    gone = bench.log.archives[1]
-    names = {name for name, entry in bench.entries().items() if entry.place.archive == gone.number}
-    bench.file(gone.name).unlink()
-    report = bench.restore()
+    fill(rig.source)
+    rig.back_up(archive_bytes=10_000)
+    gone = rig.log.archives[1]
+    names = {name for name, entry in rig.entries().items() if entry.place.archive == gone.number}
+    rig.file(gone.name).unlink()
+    report = rig.restore()
     assert failed(report) == names
     assert f"archive {gone.number}" in str(report.failures[0][1])
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), "tape"])
-def test_a_place_the_tape_cannot_read_costs_only_its_files(bench: Any, error: Any) -> None:
+def test_a_place_the_tape_cannot_read_costs_only_its_files(rig: Any, error: Any) -> None:
     """A read error of the drive is told for the files there; reading goes on behind it."""
-    (bench.source / "a").write_bytes(os.urandom(3 << 20))
-    (bench.source / "b").write_bytes(os.urandom(3 << 20))
-    bench.back_up(compression="none")
+    (rig.source / "a").write_bytes(os.urandom(3 << 20))
+    (rig.source / "b").write_bytes(os.urandom(3 << 20))
+    rig.back_up(compression="none")
     raised = TapeReadError(M("The drive could not read.")) if error == "tape" else error
-    real_open = bench.volume.open
+    real_open = rig.volume.open
 
     def open_failing(name: str) -> Any:
         return _FailsOnce(real_open(name), raised) if name.endswith(".tar") else real_open(name)
 
-    bench.volume.open = open_failing
-    report = bench.restore()
+    rig.volume.open = open_failing
+    report = rig.restore()
     assert failed(report) == {"a"}
-    assert bench.restored("b").read_bytes() == (bench.source / "b").read_bytes()
+    assert rig.restored("b").read_bytes() == (rig.source / "b").read_bytes()
 
 
 class _FailsOnce:
@@ -142,25 +142,25 @@ class _FailsOnce:
         self._file.close()
 
 
-def test_an_index_that_is_damaged_is_told(bench: Any) -> None:
+def test_an_index_that_is_damaged_is_told(rig: Any) -> None:
     """Without its index an archive is named; with 'damaged' the entries of the others still come."""
-    fill(bench.source)
-    bench.back_up(archive_bytes=10_000)
-    flip(bench.file("index-000002.jsonl.zst"), 40)
+    fill(rig.source)
+    rig.back_up(archive_bytes=10_000)
+    flip(rig.file("index-000002.jsonl.zst"), 40)
     with pytest.raises(SetUnreadable, match="index-000002"):
-        list(entries_on(bench.volume, SET))
+        list(entries_on(rig.volume, SET))
     told: list[int] = []
-    entries = list(entries_on(bench.volume, SET, damaged=lambda number, error: told.append(number)))
+    entries = list(entries_on(rig.volume, SET, damaged=lambda number, error: told.append(number)))
     assert told == [2]
-    assert {entry.place.archive for entry in entries} == {a.number for a in bench.log.archives} - {2}
+    assert {entry.place.archive for entry in entries} == {a.number for a in rig.log.archives} - {2}
 
 
-def test_a_set_without_its_end_can_be_restored(bench: Any) -> None:
+def test_a_set_without_its_end_can_be_restored(rig: Any) -> None:
     """What was sealed before a crash comes back, without a catalogue and without complete.json."""
-    fill(bench.source)
-    bench.volume.capacity = 30_000
+    fill(rig.source)
+    rig.volume.capacity = 30_000
     with pytest.raises(Exception, match="full"):
-        bench.back_up(archive_bytes=10_000)
-    report = bench.restore()
+        rig.back_up(archive_bytes=10_000)
+    report = rig.restore()
     assert report.failures == []
-    assert report.files == len(bench.log.entries) > 1
+    assert report.files == len(rig.log.entries) > 1

@@ -25,29 +25,29 @@ def entry_like(model: Entry, **changes: Any) -> Entry:
     "path",
     ["/../out", "/a/../../out", "out", "../out", "/a/./b", "/a//b", "", "/a/b/..", "//out", "/a\0b", "/a/"],
 )
-def test_a_hostile_path_is_refused(bench: Any, path: str) -> None:
+def test_a_hostile_path_is_refused(rig: Any, path: str) -> None:
     """A path that could lead out is a failure, and nothing is made."""
-    fill(bench.source, 1)
-    bench.back_up()
-    evil = entry_like(bench.entries()["f00"], path=path)
+    fill(rig.source, 1)
+    rig.back_up()
+    evil = entry_like(rig.entries()["f00"], path=path)
     for kind in (FileType.FILE, FileType.FOLDER, FileType.SYMLINK, FileType.FIFO):
-        report = bench.restore([evil._replace(type=kind, target="x")])
+        report = rig.restore([evil._replace(type=kind, target="x")])
         assert (report.files, len(report.failures)) == (0, 1)
-    assert list(bench.target.iterdir()) == []
+    assert list(rig.target.iterdir()) == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_nothing_is_written_through_a_link(bench: Any, tmp_path: Path, overwrite: bool) -> None:
+def test_nothing_is_written_through_a_link(rig: Any, tmp_path: Path, overwrite: bool) -> None:
     """A symbolic link that was restored, or was there before, is never followed out of the target."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "victim").write_text("safe")
-    fill(bench.source, 1)
-    (bench.source / "l").symlink_to(outside)
-    bench.back_up()
-    model, link = bench.entries()["f00"], bench.entries()["l"]
-    bench.target.mkdir()
-    (bench.target / "before").symlink_to(outside)
+    fill(rig.source, 1)
+    (rig.source / "l").symlink_to(outside)
+    rig.back_up()
+    model, link = rig.entries()["f00"], rig.entries()["l"]
+    rig.target.mkdir()
+    (rig.target / "before").symlink_to(outside)
     hostile = [
         entry_like(link, path="/evil"),
         entry_like(model, path="/evil/new"),
@@ -56,37 +56,37 @@ def test_nothing_is_written_through_a_link(bench: Any, tmp_path: Path, overwrite
         entry_like(model, path="/evil/sub", type=FileType.FOLDER, mode=0o777),
         entry_like(link, path="/evil/link"),
     ]
-    report = bench.restore(hostile, overwrite=overwrite)
+    report = rig.restore(hostile, overwrite=overwrite)
     assert (report.files, len(report.failures)) == (1, 5)
     assert [path.name for path in outside.iterdir()] == ["victim"]
     assert (outside / "victim").read_text() == "safe"
 
 
-def test_a_link_in_place_of_a_file_is_replaced_not_followed(bench: Any, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_replaced_not_followed(rig: Any, tmp_path: Path) -> None:
     """Overwriting a name that is a link changes the name, not what the link points to."""
     victim = tmp_path / "victim"
     victim.write_text("safe")
-    fill(bench.source, 1)
-    bench.back_up()
-    model = bench.entries()["f00"]
-    bench.target.mkdir()
-    (bench.target / "name").symlink_to(victim)
-    bench.restore([entry_like(model, path="/name", mode=0o777)], overwrite=True)
+    fill(rig.source, 1)
+    rig.back_up()
+    model = rig.entries()["f00"]
+    rig.target.mkdir()
+    (rig.target / "name").symlink_to(victim)
+    rig.restore([entry_like(model, path="/name", mode=0o777)], overwrite=True)
     assert victim.read_text() == "safe"
     assert victim.stat().st_mode & 0o777 != 0o777
-    assert not (bench.target / "name").is_symlink()
+    assert not (rig.target / "name").is_symlink()
 
 
-def test_a_hostile_hard_link_cannot_reach_outside(bench: Any, tmp_path: Path) -> None:
+def test_a_hostile_hard_link_cannot_reach_outside(rig: Any, tmp_path: Path) -> None:
     """A hard link's target is never looked up as a path: only files of this restore are linked to."""
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    fill(bench.source, 1)
-    bench.back_up()
-    model = bench.entries()["f00"]
+    fill(rig.source, 1)
+    rig.back_up()
+    model = rig.entries()["f00"]
     evil = entry_like(model, path="/h", type=FileType.HARDLINK, target=f"/../{secret}", nlink=2)
-    bench.restore([evil])
-    assert (bench.target / "h").read_bytes() == (bench.source / "f00").read_bytes()
+    rig.restore([evil])
+    assert (rig.target / "h").read_bytes() == (rig.source / "f00").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_a_hostile_hard_link_cannot_reach_outside(bench: Any, tmp_path: Path) ->
         {"type": FileType.SYMLINK, "target": ""},
     ],
 )
-def test_a_senseless_entry_costs_no_other(bench: Any, changes: dict[str, Any]) -> None:
+def test_a_senseless_entry_costs_no_other(rig: Any, changes: dict[str, Any]) -> None:
     """Numbers and names that this system cannot hold are one failure each, and leave no file behind."""
-    fill(bench.source, 2)
-    bench.back_up()
-    model = bench.entries()["f00"]
-    report = bench.restore([entry_like(model, **{"path": "/bad"} | changes), bench.entries()["f01"]])
+    fill(rig.source, 2)
+    rig.back_up()
+    model = rig.entries()["f00"]
+    report = rig.restore([entry_like(model, **{"path": "/bad"} | changes), rig.entries()["f01"]])
     assert len(report.failures) == 1
     assert report.files == 1
-    assert [path.name for path in bench.target.iterdir()] == [bench.source.parts[1]]
+    assert [path.name for path in rig.target.iterdir()] == [rig.source.parts[1]]
 
 
 DESCRIPTORS = Path("/proc/self/fd")

@@ -20,12 +20,12 @@ ME = 1000
     ids=["root", "its owner", "somebody else", "root's by somebody else"],
 )
 def test_set_user_id_is_kept_only_for_the_owner_it_was_meant_for(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, euid: int, owner: int, mode: int
+    rig: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, euid: int, owner: int, mode: int
 ) -> None:
     """Restored by another user, a program that ran as its owner would run as whoever restored it."""
-    (bench.source / "program").write_text("x")
-    bench.back_up()
-    entry = bench.entries()["program"]._replace(mode=0o6755, uid=owner, gid=owner)
+    (rig.source / "program").write_text("x")
+    rig.back_up()
+    entry = rig.entries()["program"]._replace(mode=0o6755, uid=owner, gid=owner)
     monkeypatch.setattr(os, "geteuid", lambda: euid)
     monkeypatch.setattr(os, "chown", lambda *_args, **_options: None)
     opened, named = tmp_path / "opened", tmp_path / "named"

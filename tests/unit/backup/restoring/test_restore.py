@@ -13,7 +13,7 @@ import pytest
 from backup import restore as restore_module
 from backup.errors import TargetFailed
 from backup.format.manifest import entries_on
-from tests.unit.backup.bench import SET, Log
+from tests.unit.backup.rig import SET, Log
 
 
 def fill(folder: Path, count: int = 12, size: int = 3000) -> None:
@@ -25,139 +25,139 @@ def failed(report: restore_module.RestoreReport) -> set[str]:
     return {Path(path).name for path, _ in report.failures}
 
 
-def test_a_selection_reads_only_its_frames(bench: Any) -> None:
+def test_a_selection_reads_only_its_frames(rig: Any) -> None:
     """One file of many megabytes of archive is read by reading about its frame."""
-    fill(bench.source, 20, 1 << 20)
-    bench.back_up(frame_bytes=1 << 20)
-    bench.volume.reads.clear()
-    bench.restore(select=[str(bench.source / "f17")])
-    read = sum(size for name, size in bench.volume.reads if "data-" in name)
+    fill(rig.source, 20, 1 << 20)
+    rig.back_up(frame_bytes=1 << 20)
+    rig.volume.reads.clear()
+    rig.restore(select=[str(rig.source / "f17")])
+    read = sum(size for name, size in rig.volume.reads if "data-" in name)
     assert 0 < read <= 3 << 20
-    assert bench.restored("f17").read_bytes() == (bench.source / "f17").read_bytes()
+    assert rig.restored("f17").read_bytes() == (rig.source / "f17").read_bytes()
 
 
-def test_a_whole_restore_reads_each_byte_once(bench: Any) -> None:
+def test_a_whole_restore_reads_each_byte_once(rig: Any) -> None:
     """In tape order, frame after frame is read without going back."""
-    fill(bench.source, 40, 200_000)
-    bench.back_up(frame_bytes=500_000)
-    bench.volume.reads.clear()
-    bench.restore()
-    read = sum(size for name, size in bench.volume.reads if "data-" in name)
-    assert read <= bench.log.archives[0].bytes
+    fill(rig.source, 40, 200_000)
+    rig.back_up(frame_bytes=500_000)
+    rig.volume.reads.clear()
+    rig.restore()
+    read = sum(size for name, size in rig.volume.reads if "data-" in name)
+    assert read <= rig.log.archives[0].bytes
 
 
-def test_a_selection_takes_exact_paths_and_folders(bench: Any) -> None:
+def test_a_selection_takes_exact_paths_and_folders(rig: Any) -> None:
     """A path takes itself and what is in it, not what only begins alike; what is not there is told."""
-    (bench.source / "a" / "in").mkdir(parents=True)
+    (rig.source / "a" / "in").mkdir(parents=True)
     for name in ("a/in/x", "a/y", "ab", "c"):
-        (bench.source / name).write_text(name)
-    bench.back_up()
-    chosen = [f"{bench.source}/a/", f"{bench.source}/c", f"{bench.source}/nothing"]
-    report = bench.restore(select=chosen)
-    found = {str(path.relative_to(bench.restored())) for path in bench.restored().rglob("*")}
+        (rig.source / name).write_text(name)
+    rig.back_up()
+    chosen = [f"{rig.source}/a/", f"{rig.source}/c", f"{rig.source}/nothing"]
+    report = rig.restore(select=chosen)
+    found = {str(path.relative_to(rig.restored())) for path in rig.restored().rglob("*")}
     assert found == {"a", "a/in", "a/in/x", "a/y", "c"}
-    assert report.missing == [f"{bench.source}/nothing"]
+    assert report.missing == [f"{rig.source}/nothing"]
 
 
-def test_a_hard_link_alone_has_its_content(bench: Any) -> None:
+def test_a_hard_link_alone_has_its_content(rig: Any) -> None:
     """Only the later names are asked for: they have the content, and are one file."""
-    fill(bench.source, 1, 9000)
-    (bench.source / "sub").mkdir()
+    fill(rig.source, 1, 9000)
+    (rig.source / "sub").mkdir()
     for name in ("sub/y", "sub/z"):
-        os.link(bench.source / "f00", bench.source / name)
-    os.utime(bench.source / "sub", ns=(0, 12345))
-    bench.back_up(archive_bytes=5000)
-    report = bench.restore(select=[f"{bench.source}/sub"])
+        os.link(rig.source / "f00", rig.source / name)
+    os.utime(rig.source / "sub", ns=(0, 12345))
+    rig.back_up(archive_bytes=5000)
+    report = rig.restore(select=[f"{rig.source}/sub"])
     assert (report.failures, report.files, report.size) == ([], 3, 9000)
-    assert bench.restored("sub/y").read_bytes() == (bench.source / "f00").read_bytes()
-    assert bench.restored("sub/y").samefile(bench.restored("sub/z"))
-    assert bench.restored("sub").stat().st_mtime_ns == 12345
+    assert rig.restored("sub/y").read_bytes() == (rig.source / "f00").read_bytes()
+    assert rig.restored("sub/y").samefile(rig.restored("sub/z"))
+    assert rig.restored("sub").stat().st_mtime_ns == 12345
 
 
-def test_a_sparse_hard_link_alone_has_its_holes(bench: Any) -> None:
+def test_a_sparse_hard_link_alone_has_its_holes(rig: Any) -> None:
     """The content of a link to a sparse file is found with its map."""
-    with (bench.source / "a").open("wb") as file:
+    with (rig.source / "a").open("wb") as file:
         file.seek(1 << 20)
         file.write(b"end")
-    os.link(bench.source / "a", bench.source / "b")
-    bench.back_up()
-    assert bench.restore(select=[f"{bench.source}/b"]).failures == []
-    assert bench.restored("b").read_bytes() == bytes(1 << 20) + b"end"
-    assert bench.restored("b").stat().st_blocks * 512 < 1 << 20
+    os.link(rig.source / "a", rig.source / "b")
+    rig.back_up()
+    assert rig.restore(select=[f"{rig.source}/b"]).failures == []
+    assert rig.restored("b").read_bytes() == bytes(1 << 20) + b"end"
+    assert rig.restored("b").stat().st_blocks * 512 < 1 << 20
 
 
-def test_a_hard_link_never_goes_to_a_file_that_was_kept(bench: Any) -> None:
+def test_a_hard_link_never_goes_to_a_file_that_was_kept(rig: Any) -> None:
     """Where the first name exists with other content, the second gets its own."""
-    fill(bench.source, 1)
-    os.link(bench.source / "f00", bench.source / "z")
-    bench.back_up()
-    bench.restored().mkdir(parents=True)
-    bench.restored("f00").write_text("mine")
-    assert [Path(path).name for path, _ in bench.restore().differing] == ["f00"]
-    assert bench.restored("f00").read_text() == "mine"
-    assert bench.restored("z").read_bytes() == (bench.source / "z").read_bytes()
+    fill(rig.source, 1)
+    os.link(rig.source / "f00", rig.source / "z")
+    rig.back_up()
+    rig.restored().mkdir(parents=True)
+    rig.restored("f00").write_text("mine")
+    assert [Path(path).name for path, _ in rig.restore().differing] == ["f00"]
+    assert rig.restored("f00").read_text() == "mine"
+    assert rig.restored("z").read_bytes() == (rig.source / "z").read_bytes()
 
 
-def test_what_exists_is_kept_and_recorded(bench: Any) -> None:
+def test_what_exists_is_kept_and_recorded(rig: Any) -> None:
     """Files, links and what stands where a folder should be stay as they are; what is not as in the backup is
     named."""
-    fill(bench.source, 2)
-    (bench.source / "folder").mkdir()
-    (bench.source / "folder" / "x").write_text("x")
-    bench.back_up()
-    bench.restored().mkdir(parents=True, mode=0o750)
-    bench.restored("f00").write_text("mine")
-    bench.restored("f01").symlink_to("/nowhere")
-    bench.restored("folder").write_text("not a folder")
-    report = bench.restore()
+    fill(rig.source, 2)
+    (rig.source / "folder").mkdir()
+    (rig.source / "folder" / "x").write_text("x")
+    rig.back_up()
+    rig.restored().mkdir(parents=True, mode=0o750)
+    rig.restored("f00").write_text("mine")
+    rig.restored("f01").symlink_to("/nowhere")
+    rig.restored("folder").write_text("not a folder")
+    report = rig.restore()
     assert sorted(Path(path).name for path, _ in report.differing) == ["f00", "f01", "folder"]
     assert report.kept == []
     assert failed(report) == {"x"}
-    assert bench.restored("f00").read_text() == "mine"
-    assert bench.restored("f01").readlink() == Path("/nowhere")
-    assert bench.restored().stat().st_mode & 0o777 == 0o750
+    assert rig.restored("f00").read_text() == "mine"
+    assert rig.restored("f01").readlink() == Path("/nowhere")
+    assert rig.restored().stat().st_mode & 0o777 == 0o750
 
 
-def test_what_exists_is_compared_with_the_backup(bench: Any) -> None:
+def test_what_exists_is_compared_with_the_backup(rig: Any) -> None:
     """Restored twice, all is as in the backup, holes, links and fifos too; then one byte of each differs."""
-    fill(bench.source, 1)
-    os.link(bench.source / "f00", bench.source / "f01")
-    (bench.source / "link").symlink_to("there")
-    os.mkfifo(bench.source / "pipe")
-    with (bench.source / "sparse").open("wb") as file:
+    fill(rig.source, 1)
+    os.link(rig.source / "f00", rig.source / "f01")
+    (rig.source / "link").symlink_to("there")
+    os.mkfifo(rig.source / "pipe")
+    with (rig.source / "sparse").open("wb") as file:
         file.seek(1 << 20)
         file.write(b"end")
         file.truncate(3 << 20)
-    bench.back_up()
-    bench.restore()
-    again = bench.restore()
+    rig.back_up()
+    rig.restore()
+    again = rig.restore()
     assert sorted(Path(path).name for path in again.kept) == ["f00", "f01", "link", "pipe", "sparse"]
     assert (again.differing, again.failures) == ([], [])
 
-    with bench.restored("f00").open("r+b") as file:
+    with rig.restored("f00").open("r+b") as file:
         file.write(bytes([file.read(1)[0] ^ 1]) if file.seek(0) else bytes(1))
-    with bench.restored("sparse").open("r+b") as file:
+    with rig.restored("sparse").open("r+b") as file:
         file.seek(5000)
         file.write(b"x")
-    bench.restored("link").unlink()
-    bench.restored("link").symlink_to("elsewhere")
-    bench.restored("pipe").unlink()
-    bench.restored("pipe").write_bytes(b"")
-    changed = bench.restore()
+    rig.restored("link").unlink()
+    rig.restored("link").symlink_to("elsewhere")
+    rig.restored("pipe").unlink()
+    rig.restored("pipe").write_bytes(b"")
+    changed = rig.restore()
     names = sorted(Path(path).name for path, _ in changed.differing)
     assert names == ["f00", "f01", "link", "pipe", "sparse"]
     assert changed.kept == []
 
 
-def in_steps(bench: Any, until: int) -> tuple[restore_module.RestoreReport, int, list[int]]:
+def in_steps(rig: Any, until: int) -> tuple[restore_module.RestoreReport, int, list[int]]:
     """Restore so many archives of the set, as a run does; what came of it, what was kept, what was read."""
-    state = bench.spool / "there.sqlite"
-    numbers = [archive.number for archive in bench.log.archives][:until]
-    with restore_module.Restoration(bench.target, state=state) as restoration:
+    state = rig.spool / "there.sqlite"
+    numbers = [archive.number for archive in rig.log.archives][:until]
+    with restore_module.Restoration(rig.target, state=state) as restoration:
         read = [number for number in numbers if not restoration.is_done(SET, number)]
         for number in read:
-            found = entries_on(bench.volume, SET, archives=[number])
-            restoration.take(bench.volume, SET, found, number)
+            found = entries_on(rig.volume, SET, archives=[number])
+            restoration.take(rig.volume, SET, found, number)
             restoration.archive_done()
         return restoration.finish(), restoration.kept, read
 
@@ -165,94 +165,94 @@ def in_steps(bench: Any, until: int) -> tuple[restore_module.RestoreReport, int,
 @pytest.mark.parametrize(
     ("lost", "again"), [("nothing", []), ("all", [1, 2]), ("a file", [1]), ("a folder", [2])]
 )
-def test_what_is_counted_is_in_the_target_now(bench: Any, lost: str, again: list[int]) -> None:
+def test_what_is_counted_is_in_the_target_now(rig: Any, lost: str, again: list[int]) -> None:
     """Broken off after two archives, and the target has lost something since: in the end all is there, and
     counted once."""
-    (bench.source / "folder").mkdir()
-    fill(bench.source, 4)
-    fill(bench.source / "folder", 6)
-    bench.back_up(archive_bytes=18_000)
-    last = len(bench.log.archives)
+    (rig.source / "folder").mkdir()
+    fill(rig.source, 4)
+    fill(rig.source / "folder", 6)
+    rig.back_up(archive_bytes=18_000)
+    last = len(rig.log.archives)
     assert last >= 3
-    in_steps(bench, 2)
+    in_steps(rig, 2)
     if lost == "all":
-        bench.target.rename(bench.target.with_name("moved"))
+        rig.target.rename(rig.target.with_name("moved"))
     elif lost == "a file":
-        bench.restored("f00").unlink()
+        rig.restored("f00").unlink()
     elif lost == "a folder":
-        shutil.rmtree(bench.restored("folder"))
-    report, kept, read = in_steps(bench, last)
+        shutil.rmtree(rig.restored("folder"))
+    report, kept, read = in_steps(rig, last)
     assert read == [*again, *range(3, last + 1)]
-    assert (report.failures, report.differing, bench.differences()) == ([], [], [])
+    assert (report.failures, report.differing, rig.differences()) == ([], [], [])
     # A folder that is there is filled, and counts as one; the source's own parents are no entries.
     assert report.files + kept == 12
     assert report.size + 3000 * kept == 30_000
 
 
-def test_a_file_that_was_changed_after_it_was_restored_is_not_counted(bench: Any) -> None:
+def test_a_file_that_was_changed_after_it_was_restored_is_not_counted(rig: Any) -> None:
     """It is compared again, named, and left as it is."""
-    fill(bench.source, 6)
-    bench.back_up(archive_bytes=9_000)
-    in_steps(bench, 2)
-    bench.restored("f00").write_text("mine")
-    report, kept, _ = in_steps(bench, len(bench.log.archives))
+    fill(rig.source, 6)
+    rig.back_up(archive_bytes=9_000)
+    in_steps(rig, 2)
+    rig.restored("f00").write_text("mine")
+    report, kept, _ = in_steps(rig, len(rig.log.archives))
     assert [Path(path).name for path, _ in report.differing] == ["f00"]
     assert report.files + kept == 6
-    assert bench.restored("f00").read_text() == "mine"
+    assert rig.restored("f00").read_text() == "mine"
 
 
 def test_what_is_restored_is_on_the_disk_before_its_archive_is_done(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    rig: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once for many files; and an error of the disk ends the restore before the archive counts."""
-    fill(bench.source, 3)
-    bench.back_up()
-    state = bench.spool / "there.sqlite"
+    fill(rig.source, 3)
+    rig.back_up()
+    state = rig.spool / "there.sqlite"
     synced: list[bool] = []
 
     def fail(_folder: int) -> None:
-        synced.append(bench.restored("f02").exists())
+        synced.append(rig.restored("f02").exists())
         raise OSError(5, "Input/output error")
 
-    with restore_module.Restoration(bench.target, state=state) as restoration:
-        restoration.take(bench.volume, SET, entries_on(bench.volume, SET), 1)
+    with restore_module.Restoration(rig.target, state=state) as restoration:
+        restoration.take(rig.volume, SET, entries_on(rig.volume, SET), 1)
         monkeypatch.setattr("backup.restoring.dirfd.sync", fail)
         with pytest.raises(TargetFailed):
             restoration.archive_done()
     assert synced == [True]
-    with restore_module.Restoration(bench.target, state=state) as restoration:
+    with restore_module.Restoration(rig.target, state=state) as restoration:
         assert not restoration.is_done(SET, 1)
 
 
-def test_overwrite_replaces_what_exists(bench: Any) -> None:
+def test_overwrite_replaces_what_exists(rig: Any) -> None:
     """With overwrite the target is as the source was, links and modes included."""
-    fill(bench.source, 2)
-    os.link(bench.source / "f00", bench.source / "z")
-    (bench.source / "folder").mkdir()
-    (bench.source / "folder" / "x").write_text("x")
-    bench.back_up()
-    bench.restore()
-    bench.restored("f00").write_text("mine")
-    bench.restored("f01").unlink()
-    bench.restored("f01").symlink_to("/nowhere")
-    for path in bench.restored("folder").iterdir():
+    fill(rig.source, 2)
+    os.link(rig.source / "f00", rig.source / "z")
+    (rig.source / "folder").mkdir()
+    (rig.source / "folder" / "x").write_text("x")
+    rig.back_up()
+    rig.restore()
+    rig.restored("f00").write_text("mine")
+    rig.restored("f01").unlink()
+    rig.restored("f01").symlink_to("/nowhere")
+    for path in rig.restored("folder").iterdir():
         path.unlink()
-    bench.restored("folder").rmdir()
-    bench.restored("folder").write_text("not a folder")
-    report = bench.restore(overwrite=True)
+    rig.restored("folder").rmdir()
+    rig.restored("folder").write_text("not a folder")
+    report = rig.restore(overwrite=True)
     assert (report.kept, report.failures) == ([], [])
-    assert bench.differences() == []
-    assert not list(bench.restored().rglob(".tapeline-*"))
+    assert rig.differences() == []
+    assert not list(rig.restored().rglob(".tapeline-*"))
 
 
-def test_overwrite_never_removes_a_folder(bench: Any) -> None:
+def test_overwrite_never_removes_a_folder(rig: Any) -> None:
     """A folder where a file should be stays with all that is in it, and the file is a failure."""
-    fill(bench.source, 1)
-    bench.back_up()
-    bench.restored("f00").mkdir(parents=True)
-    bench.restored("f00/precious").write_text("mine")
-    assert failed(bench.restore(overwrite=True)) == {"f00"}
-    assert bench.restored("f00/precious").read_text() == "mine"
+    fill(rig.source, 1)
+    rig.back_up()
+    rig.restored("f00").mkdir(parents=True)
+    rig.restored("f00/precious").write_text("mine")
+    assert failed(rig.restore(overwrite=True)) == {"f00"}
+    assert rig.restored("f00/precious").read_text() == "mine"
 
 
 class Stop(OSError):
@@ -260,10 +260,10 @@ class Stop(OSError):
 
 
 @pytest.mark.parametrize("callback", ["check", "on_progress"])
-def test_what_a_callback_raises_ends_the_restore(bench: Any, callback: str) -> None:
+def test_what_a_callback_raises_ends_the_restore(rig: Any, callback: str) -> None:
     """The caller's error goes through as it is, and no half of a file is left."""
-    fill(bench.source, 3, 3 << 20)
-    bench.back_up()
+    fill(rig.source, 3, 3 << 20)
+    rig.back_up()
     calls: list[int] = []
 
     def stop(*_: int) -> None:
@@ -272,112 +272,112 @@ def test_what_a_callback_raises_ends_the_restore(bench: Any, callback: str) -> N
             raise Stop
 
     with pytest.raises(Stop):
-        bench.restore(**{callback: stop})
-    assert {path.name for path in bench.restored().iterdir()} == {"f00"}
+        rig.restore(**{callback: stop})
+    assert {path.name for path in rig.restored().iterdir()} == {"f00"}
 
 
-def test_progress_only_grows(bench: Any) -> None:
+def test_progress_only_grows(rig: Any) -> None:
     """Files and bytes are told as they come, within long files too, and end with the whole."""
-    fill(bench.source, 3, 3 << 20)
-    bench.back_up()
+    fill(rig.source, 3, 3 << 20)
+    rig.back_up()
     steps: list[tuple[int, int]] = []
-    report = bench.restore(on_progress=lambda files, size: steps.append((files, size)))
+    report = rig.restore(on_progress=lambda files, size: steps.append((files, size)))
     assert steps == sorted(steps)
     assert len(steps) >= 9
     assert steps[-1] == (report.files, report.size) == (4, 9 << 20)
 
 
-def test_a_full_disk_ends_the_restore(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_the_restore(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that can take no more is one error with a remedy, not one failure for each file."""
-    fill(bench.source, 3)
-    bench.back_up()
+    fill(rig.source, 3)
+    rig.back_up()
 
     def no_room(*_: Any, **__: Any) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("backup.restoring.write_file.os.write", no_room)
     with pytest.raises(TargetFailed, match="No space left"):
-        bench.restore()
-    assert list(bench.restored().iterdir()) == []
+        rig.restore()
+    assert list(rig.restored().iterdir()) == []
 
 
-def test_a_target_that_is_a_file_is_told(bench: Any) -> None:
+def test_a_target_that_is_a_file_is_told(rig: Any) -> None:
     """The folder to restore into must be one."""
-    bench.back_up()
-    bench.target.write_text("a file")
+    rig.back_up()
+    rig.target.write_text("a file")
     with pytest.raises(TargetFailed):
-        bench.restore()
+        rig.restore()
 
 
-def test_a_file_has_its_name_only_when_it_is_verified(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_has_its_name_only_when_it_is_verified(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the content comes, the name does not exist, or is still the old file."""
-    fill(bench.source, 1, 3 << 20)
-    bench.back_up()
-    bench.restored().mkdir(parents=True)
-    bench.restored("f00").write_text("old")
+    fill(rig.source, 1, 3 << 20)
+    rig.back_up()
+    rig.restored().mkdir(parents=True)
+    rig.restored("f00").write_text("old")
     seen: list[str] = []
-    bench.restore(
-        overwrite=True, check=lambda: seen.append(bench.restored("f00").read_bytes()[:3].decode("latin-1"))
+    rig.restore(
+        overwrite=True, check=lambda: seen.append(rig.restored("f00").read_bytes()[:3].decode("latin-1"))
     )
     assert seen.count("old") >= 3
-    assert bench.differences() == []
+    assert rig.differences() == []
 
 
-def test_a_link_that_the_target_refuses_is_a_copy(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_the_target_refuses_is_a_copy(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where hard links are not possible, the content is there twice, and that is told."""
-    fill(bench.source, 1)
-    os.link(bench.source / "f00", bench.source / "z")
-    bench.back_up()
+    fill(rig.source, 1)
+    os.link(rig.source / "f00", rig.source / "z")
+    rig.back_up()
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("backup.restoring.dirfd.os.link", refuse)
-    report = bench.restore()
+    report = rig.restore()
     assert report.failures == []
     assert [Path(path).name for path, _ in report.incomplete] == ["z"]
-    assert bench.restored("z").read_bytes() == (bench.source / "z").read_bytes()
+    assert rig.restored("z").read_bytes() == (rig.source / "z").read_bytes()
 
 
-def test_read_only_folders_are_restored_with_what_is_in_them(bench: Any) -> None:
+def test_read_only_folders_are_restored_with_what_is_in_them(rig: Any) -> None:
     """A folder's own mode comes last, so that it can be filled."""
-    inner = bench.source / "closed" / "deeper"
+    inner = rig.source / "closed" / "deeper"
     inner.mkdir(parents=True)
     (inner / "x").write_text("x")
     inner.chmod(0o555)
     inner.parent.chmod(0o500)
-    bench.back_up()
+    rig.back_up()
     try:
-        assert bench.restore().failures == []
-        assert bench.differences() == []
+        assert rig.restore().failures == []
+        assert rig.differences() == []
     finally:
-        for folder in (inner.parent, inner, bench.restored("closed"), bench.restored("closed/deeper")):
+        for folder in (inner.parent, inner, rig.restored("closed"), rig.restored("closed/deeper")):
             folder.chmod(0o755)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_root_restores_owners(bench: Any) -> None:
+def test_root_restores_owners(rig: Any) -> None:
     """Owners and the set-user-ID bit come back, on files, folders and links."""
-    fill(bench.source, 1)
-    (bench.source / "link").symlink_to("x")
-    os.chown(bench.source / "f00", 1234, 4321)
-    os.chown(bench.source / "link", 1234, 4321, follow_symlinks=False)
-    (bench.source / "f00").chmod(0o4755)
-    bench.back_up()
-    bench.restore()
-    status = bench.restored("f00").stat()
+    fill(rig.source, 1)
+    (rig.source / "link").symlink_to("x")
+    os.chown(rig.source / "f00", 1234, 4321)
+    os.chown(rig.source / "link", 1234, 4321, follow_symlinks=False)
+    (rig.source / "f00").chmod(0o4755)
+    rig.back_up()
+    rig.restore()
+    status = rig.restored("f00").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1234, 4321, 0o4755)
-    assert bench.differences() == []
+    assert rig.differences() == []
 
 
-def test_archives_that_do_not_count_are_passed_over(bench: Any) -> None:
+def test_archives_that_do_not_count_are_passed_over(rig: Any) -> None:
     """Of a set that was resumed and cut off again, each path is restored once."""
-    fill(bench.source)
+    fill(rig.source)
     for checks in (6, 9):
         log = Log(on_check=_stop_after(checks))
         with pytest.raises(Stop):
-            bench.back_up(archive_bytes=5_000, log=log)
-    paths = [entry.path for entry in entries_on(bench.volume, SET)]
+            rig.back_up(archive_bytes=5_000, log=log)
+    paths = [entry.path for entry in entries_on(rig.volume, SET)]
     assert paths == [entry.path for entry in log.entries]
     assert len(paths) == len(set(paths)) > 2
 

@@ -18,7 +18,7 @@ from backup.source.readahead import pool
 from backup.write import write_set
 from tape.programs import aside
 from tests.dead_source import mounted, needs_fuse
-from tests.unit.backup.bench import Bench, request
+from tests.unit.backup.rig import Rig, request
 
 if sys.platform == "win32":
     pytest.skip("there nothing can be left behind", allow_module_level=True)
@@ -64,37 +64,35 @@ def nobody_stays() -> Iterator[None]:
         time.sleep(0.05)
 
 
-def back_up(bench: Bench, wait: Any, *sources: Path, **how: Any) -> Any:
-    return write_set(
-        bench.volume, request(*(sources or (bench.source,)), **how), bench.log, bench.spool, wait
-    )
+def back_up(rig: Rig, wait: Any, *sources: Path, **how: Any) -> Any:
+    return write_set(rig.volume, request(*(sources or (rig.source,)), **how), rig.log, rig.spool, wait)
 
 
 @needs_fuse
 @pytest.mark.parametrize("what", ["read", "small", "list", "stat", "root"])
 @pytest.mark.parametrize("readers", [0, 2])
 def test_a_source_that_never_answers(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
 ) -> None:
     """Whatever is asked of it: the watch is called with its name, and what it raises comes back."""
     monkeypatch.setattr(pool, "FEW", 1)
     watch = Watch()
     with mounted(tmp_path, what) as point, pytest.raises(GaveUp):
-        back_up(bench, watch, point, readers=readers)
+        back_up(rig, watch, point, readers=readers)
     assert all(str(point) in about for about in watch.about)
 
 
 @pytest.mark.parametrize("readers", [0, 2])
-def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
+def test_readers_that_are_stopped(rig: Rig, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
     """SIGSTOP in the middle of an answer: nobody waits for them for ever."""
     monkeypatch.setattr(pool, "FEW", 1)
     for number in range(40):
-        (bench.source / f"{number:02d}").write_bytes(b"x" * 4000)
-    (bench.source / "large").write_bytes(os.urandom(30 << 20))
+        (rig.source / f"{number:02d}").write_bytes(b"x" * 4000)
+    (rig.source / "large").write_bytes(os.urandom(30 << 20))
 
     watch = Watch(armed=False)
 
-    class Stops(type(bench.log)):  # type: ignore[misc]
+    class Stops(type(rig.log)):  # type: ignore[misc]
         def progress(self, files: int, size: int) -> None:
             super().progress(files, size)
             watch.armed = True
@@ -103,46 +101,44 @@ def test_readers_that_are_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch,
 
     log = Stops()
     with pytest.raises(GaveUp):
-        write_set(
-            bench.volume, request(bench.source, readers=readers, frame_bytes=1), log, bench.spool, watch
-        )
+        write_set(rig.volume, request(rig.source, readers=readers, frame_bytes=1), log, rig.spool, watch)
     assert log.steps
 
 
-def test_the_set_is_the_same_to_the_byte(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_set_is_the_same_to_the_byte(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen from aside, or by the process itself: files, holes, links, names of any kind."""
     monkeypatch.setattr(scan, "RUN", 7)
     monkeypatch.setattr("backup.source.dirlist.MAX", 20)
-    many = bench.source / "many"
+    many = rig.source / "many"
     many.mkdir()
     for number in range(40):
         (many / f"{number:02d}").write_bytes(bytes([number]) * 50_000 * (number % 9))
-    (bench.source / "cut").write_bytes(os.urandom((3 << 20) + 17))
-    (bench.source / "empty").touch()
-    (bench.source / "link").symlink_to("cut")
-    (bench.source / "second").hardlink_to(bench.source / "cut")
-    os.mkfifo(bench.source / "fifo")
-    with (bench.source / "hole").open("wb") as file:
+    (rig.source / "cut").write_bytes(os.urandom((3 << 20) + 17))
+    (rig.source / "empty").touch()
+    (rig.source / "link").symlink_to("cut")
+    (rig.source / "second").hardlink_to(rig.source / "cut")
+    os.mkfifo(rig.source / "fifo")
+    with (rig.source / "hole").open("wb") as file:
         file.truncate(9_000_000)
         file.write(b"end")
-    Path(os.fsdecode(os.fsencode(bench.source) + b"/\xff")).write_text("z")
+    Path(os.fsdecode(os.fsencode(rig.source) + b"/\xff")).write_text("z")
     found = []
     for wait in (None, never):
-        back_up(bench, wait, compression="none")
-        folder = bench.file("")
+        back_up(rig, wait, compression="none")
+        folder = rig.file("")
         found.append({path.name: path.read_bytes() for path in sorted(folder.glob("data-*"))})
-        folder.rename(bench.volume.root / f"with {wait}")
+        folder.rename(rig.volume.root / f"with {wait}")
     assert found[0] == found[1]
-    assert not bench.log.warnings
+    assert not rig.log.warnings
 
 
-def test_a_process_that_was_killed_is_started_anew(bench: Bench) -> None:
+def test_a_process_that_was_killed_is_started_anew(rig: Rig) -> None:
     """What was open there is lost: its file is partial, with a warning, and the next is whole."""
     for name in ("a", "b"):
-        (bench.source / name).write_bytes(os.urandom(20 << 20))
+        (rig.source / name).write_bytes(os.urandom(20 << 20))
     killed: list[int] = []
 
-    class Killing(type(bench.log)):  # type: ignore[misc]
+    class Killing(type(rig.log)):  # type: ignore[misc]
         def progress(self, files: int, size: int) -> None:
             super().progress(files, size)
             if not killed:
@@ -150,12 +146,12 @@ def test_a_process_that_was_killed_is_started_anew(bench: Bench) -> None:
                     killed.append(child.pid)
                     child.kill()
 
-    bench.log = Killing()
-    summary = back_up(bench, never, frame_bytes=1 << 20)
+    rig.log = Killing()
+    summary = back_up(rig, never, frame_bytes=1 << 20)
     assert len(killed) == 1
     assert summary.warnings == 1
-    bench.restore()
-    assert (bench.restored("b")).read_bytes() == (bench.source / "b").read_bytes()
+    rig.restore()
+    assert (rig.restored("b")).read_bytes() == (rig.source / "b").read_bytes()
 
 
 def test_errors_are_those_of_the_one_who_looks() -> None:

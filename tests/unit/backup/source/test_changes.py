@@ -29,7 +29,7 @@ from backup.source.changes import (
 from backup.source.dirlist import Status, status_of
 from backup.source.scan import Found
 from policy.paths import order
-from tests.unit.backup.bench import SET, Log, request
+from tests.unit.backup.rig import SET, Log, request
 from tests.unit.backup.test_round_trip import grow
 from tests.unit.backup.test_round_trip import trees as file_trees
 
@@ -63,9 +63,9 @@ def is_utf8(path: bytes) -> bool:
     return True
 
 
-def remembered(bench: Any, entries: list[Entry]) -> KnownFiles:
+def remembered(rig: Any, entries: list[Entry]) -> KnownFiles:
     """What the catalogue would say of the entries of a set."""
-    base = KnownFiles(bench.spool / "known")
+    base = KnownFiles(rig.spool / "known")
     rows = [
         row(Known(raw(e.path), e.type.value, e.size, e.mtime_ns, e.ctime_ns, signed(e.inode), e.partial))
         for e in entries
@@ -74,135 +74,135 @@ def remembered(bench: Any, entries: list[Entry]) -> KnownFiles:
     return base
 
 
-def increment(bench: Any, **changes: Any) -> dict[str, str]:
-    """Back up what has changed since the set of ``bench.log``; what the new set says of each path."""
-    base = remembered(bench, bench.log.entries)
+def increment(rig: Any, **changes: Any) -> dict[str, str]:
+    """Back up what has changed since the set of ``rig.log``; what the new set says of each path."""
+    base = remembered(rig, rig.log.entries)
     log = Log()
     facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
-    bench.summary = bench.back_up(log=log, **(facts | changes))
-    bench.second = log
-    return said(bench, log.entries)
+    rig.summary = rig.back_up(log=log, **(facts | changes))
+    rig.second = log
+    return said(rig, log.entries)
 
 
-def said(bench: Any, entries: list[Entry]) -> dict[str, str]:
-    start = len(str(bench.source)) + 1
+def said(rig: Any, entries: list[Entry]) -> dict[str, str]:
+    start = len(str(rig.source)) + 1
     return {entry.path[start:]: entry.type.value for entry in entries}
 
 
-def test_nothing_changed_makes_an_empty_set(bench: Any) -> None:
+def test_nothing_changed_makes_an_empty_set(rig: Any) -> None:
     """Such a set has no archive, and is complete."""
-    (bench.source / "a").write_text("a")
-    bench.back_up()
-    assert increment(bench) == {}
-    assert bench.summary.archives == ()
-    assert list(entries_on(bench.volume, CHILD)) == []
+    (rig.source / "a").write_text("a")
+    rig.back_up()
+    assert increment(rig) == {}
+    assert rig.summary.archives == ()
+    assert list(entries_on(rig.volume, CHILD)) == []
 
 
-def test_what_is_new_changed_or_gone_is_in_the_set(bench: Any) -> None:
+def test_what_is_new_changed_or_gone_is_in_the_set(rig: Any) -> None:
     """Content, metadata, type, a name taken by another file, a deleted tree, and the folders they are in."""
     for name in ("same", "content", "mode", "type", "swap", "was/deep/x", "was/y", "old name"):
-        path = bench.source / name
+        path = rig.source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    bench.back_up()
-    (bench.source / "content").write_text("CONTENT")
-    (bench.source / "mode").chmod(0o600)
-    (bench.source / "type").unlink()
-    (bench.source / "type").symlink_to("same")
-    other = bench.source / "other"
+    rig.back_up()
+    (rig.source / "content").write_text("CONTENT")
+    (rig.source / "mode").chmod(0o600)
+    (rig.source / "type").unlink()
+    (rig.source / "type").symlink_to("same")
+    other = rig.source / "other"
     other.write_text("swap")
-    os.utime(other, ns=(0, (bench.source / "swap").stat().st_mtime_ns))
-    other.rename(bench.source / "swap")
+    os.utime(other, ns=(0, (rig.source / "swap").stat().st_mtime_ns))
+    other.rename(rig.source / "swap")
     for name in ("was/deep/x", "was/y"):
-        (bench.source / name).unlink()
-    (bench.source / "was/deep").rmdir()
-    (bench.source / "was").rmdir()
-    (bench.source / "old name").rename(bench.source / "new name")
-    (bench.source / "new").write_text("new")
-    assert increment(bench) == {
+        (rig.source / name).unlink()
+    (rig.source / "was/deep").rmdir()
+    (rig.source / "was").rmdir()
+    (rig.source / "old name").rename(rig.source / "new name")
+    (rig.source / "new").write_text("new")
+    assert increment(rig) == {
         "": "folder", "content": "file", "mode": "file", "type": "symlink", "swap": "file",
         "was": "deleted", "was/deep": "deleted", "was/deep/x": "deleted", "was/y": "deleted",
         "old name": "deleted", "new name": "file", "new": "file",
     }  # fmt: skip
-    assert (bench.summary.files, bench.summary.deleted) == (7, 5)
-    orders = [order(raw(entry.path)) for entry in bench.second.entries]
+    assert (rig.summary.files, rig.summary.deleted) == (7, 5)
+    orders = [order(raw(entry.path)) for entry in rig.second.entries]
     assert orders == sorted(orders)
 
 
-def test_a_file_that_was_partial_is_taken_again(bench: Any) -> None:
+def test_a_file_that_was_partial_is_taken_again(rig: Any) -> None:
     """What is on tape is no state of the file, though nothing about it has changed since."""
-    (bench.source / "a").write_text("a")
-    bench.back_up()
-    bench.log.entries = [entry._replace(partial=entry.path.endswith("/a")) for entry in bench.log.entries]
-    assert increment(bench) == {"a": "file"}
+    (rig.source / "a").write_text("a")
+    rig.back_up()
+    rig.log.entries = [entry._replace(partial=entry.path.endswith("/a")) for entry in rig.log.entries]
+    assert increment(rig) == {"a": "file"}
 
 
-def test_a_name_added_to_a_file_has_the_content_in_the_same_set(bench: Any) -> None:
+def test_a_name_added_to_a_file_has_the_content_in_the_same_set(rig: Any) -> None:
     """A hard link made since: all names of the file are in the set, the first with its content."""
-    (bench.source / "a").write_text("a")
-    bench.back_up()
-    os.link(bench.source / "a", bench.source / "b")
-    assert increment(bench) == {"": "folder", "a": "file", "b": "hardlink"}
+    (rig.source / "a").write_text("a")
+    rig.back_up()
+    os.link(rig.source / "a", rig.source / "b")
+    assert increment(rig) == {"": "folder", "a": "file", "b": "hardlink"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
-def test_what_could_not_be_read_is_not_taken_for_deleted(bench: Any) -> None:
+def test_what_could_not_be_read_is_not_taken_for_deleted(rig: Any) -> None:
     """A folder without permission is a warning; its files stand as they were."""
-    (bench.source / "closed").mkdir()
-    (bench.source / "closed/a").write_text("a")
-    bench.back_up()
-    (bench.source / "closed").chmod(0)
+    (rig.source / "closed").mkdir()
+    (rig.source / "closed/a").write_text("a")
+    rig.back_up()
+    (rig.source / "closed").chmod(0)
     try:
-        assert increment(bench) == {"closed": "folder"}
+        assert increment(rig) == {"closed": "folder"}
     finally:
-        (bench.source / "closed").chmod(0o755)
+        (rig.source / "closed").chmod(0o755)
 
 
-def test_the_files_of_a_missing_source_are_not_taken_for_deleted(bench: Any) -> None:
+def test_the_files_of_a_missing_source_are_not_taken_for_deleted(rig: Any) -> None:
     """A file system that is not mounted: a warning, and its files stand as they were."""
-    other = bench.source.parent / "other"
+    other = rig.source.parent / "other"
     other.mkdir()
     (other / "a").write_text("a")
-    bench.back_up(bench.source, other)
+    rig.back_up(rig.source, other)
     (other / "a").unlink()
     other.rmdir()
-    sources = tuple(str(path) for path in (bench.source, other))
-    assert increment(bench, sources=sources) == {}
-    assert len(bench.second.warnings) == 1
+    sources = tuple(str(path) for path in (rig.source, other))
+    assert increment(rig, sources=sources) == {}
+    assert len(rig.second.warnings) == 1
 
 
-def test_what_the_rules_pass_over_by_size_stays_as_it_was(bench: Any) -> None:
+def test_what_the_rules_pass_over_by_size_stays_as_it_was(rig: Any) -> None:
     """A file that has grown too large is not deleted; one that a pattern leaves out now is."""
     for name in ("grows", "a.tmp"):
-        (bench.source / name).write_text(name)
-    bench.back_up()
-    (bench.source / "grows").write_bytes(bytes(1000))
+        (rig.source / name).write_text(name)
+    rig.back_up()
+    (rig.source / "grows").write_bytes(bytes(1000))
     rules = Excludes(patterns=("*.tmp",), max_bytes=500)
-    assert increment(bench, excludes=rules) == {"a.tmp": "deleted"}
+    assert increment(rig, excludes=rules) == {"a.tmp": "deleted"}
 
 
-def test_an_increment_that_was_cut_off_goes_on(bench: Any) -> None:
+def test_an_increment_that_was_cut_off_goes_on(rig: Any) -> None:
     """Asked to end in the middle and resumed, it has every change once."""
     for number in range(12):
-        (bench.source / f"f{number:02}").write_text("x")
-    bench.back_up()
+        (rig.source / f"f{number:02}").write_text("x")
+    rig.back_up()
     for number in range(0, 12, 2):
-        (bench.source / f"f{number:02}").unlink()
+        (rig.source / f"f{number:02}").unlink()
     for number in range(1, 12, 2):
-        (bench.source / f"f{number:02}").write_text("changed")
-    base = remembered(bench, bench.log.entries)
+        (rig.source / f"f{number:02}").write_text("changed")
+    base = remembered(rig, rig.log.entries)
     facts: dict[str, Any] = {"set_id": CHILD, "type": "incremental", "parent": SET, "known": base}
     first = Log(ends_after=3)
     with pytest.raises(Ended):
-        bench.back_up(log=first, **facts)
+        rig.back_up(log=first, **facts)
     second = Log()
-    summary = bench.back_up(log=second, resume=first.resume_point(), **facts)
+    summary = rig.back_up(log=second, resume=first.resume_point(), **facts)
     paths = [entry.path for entry in first.entries + second.entries]
     assert sorted(Path(path).name for path in paths[1:]) == [f"f{number:02}" for number in range(12)]
     assert first.entries
     assert second.entries
     assert (summary.files, summary.deleted) == (7, 6)
-    assert [entry.path for entry in entries_on(bench.volume, CHILD)] == paths
+    assert [entry.path for entry in entries_on(rig.volume, CHILD)] == paths
 
 
 @pytest.mark.parametrize("facts", [{"type": "full", "parent": SET}, {"type": "incremental", "parent": None}])
@@ -220,20 +220,20 @@ def test_only_an_increment_has_a_parent(facts: dict[str, Any]) -> None:
     kinds=st.sampled_from([("incremental", "zstd"), ("differential", "none")]),
 )
 def test_any_tree_comes_back_as_it_was_after_any_change(
-    new_bench: Callable[[], Any], before: Tree, later: Tree, gone: list[bool], kinds: tuple[str, str]
+    new_rig: Callable[[], Any], before: Tree, later: Tree, gone: list[bool], kinds: tuple[str, str]
 ) -> None:
     """A full set and what follows it: names of any bytes, links, holes, times; what is gone is not there."""
-    bench = new_bench()
-    root = os.fsencode(bench.source)
+    rig = new_rig()
+    root = os.fsencode(rig.source)
     grow(root, before, [])
-    bench.back_up(archive_bytes=20_000, frame_bytes=4096)
+    rig.back_up(archive_bytes=20_000, frame_bytes=4096)
     for name, is_gone in zip(sorted(os.listdir(root)), gone, strict=False):  # noqa: PTH208 - bytes
         if is_gone:
             remove(root + b"/" + name)
     grow(root, {name: node for name, node in later.items() if not os.path.lexists(root + b"/" + name)}, [])
-    increment(bench, type=kinds[0], compression=kinds[1], archive_bytes=20_000, frame_bytes=4096)
-    restore_both(bench)
-    assert bench.differences() == []
+    increment(rig, type=kinds[0], compression=kinds[1], archive_bytes=20_000, frame_bytes=4096)
+    restore_both(rig)
+    assert rig.differences() == []
 
 
 def remove(path: bytes) -> None:
@@ -243,14 +243,14 @@ def remove(path: bytes) -> None:
         os.unlink(path)  # noqa: PTH108 - as above
 
 
-def restore_both(bench: Any) -> None:
+def restore_both(rig: Any) -> None:
     """The state of the second set: of each path the newest entry, unless it is deleted."""
-    newest = {entry.path: SET for entry in bench.log.entries}
-    newest |= {entry.path: CHILD for entry in bench.second.entries}
-    with Restoration(bench.target) as restoration:
-        for set_id, log in ((SET, bench.log), (CHILD, bench.second)):
+    newest = {entry.path: SET for entry in rig.log.entries}
+    newest |= {entry.path: CHILD for entry in rig.second.entries}
+    with Restoration(rig.target) as restoration:
+        for set_id, log in ((SET, rig.log), (CHILD, rig.second)):
             live = (entry for entry in log.entries if newest[entry.path] == set_id)
-            restoration.take(bench.volume, set_id, live)
+            restoration.take(rig.volume, set_id, live)
         assert restoration.finish().failures == []
 
 

@@ -24,7 +24,7 @@ from backup.source.readahead.worker import Question
 from backup.source.scan import Found, Scan
 from policy.message import Message
 from tape.programs.command import Companion
-from tests.unit.backup.bench import Bench
+from tests.unit.backup.rig import Rig
 
 names = st.sampled_from(["a", "b", "a b", "a.txt", "cache", "x\ny", "back\\slash", "é", "z"])
 trees = st.recursive(
@@ -174,15 +174,15 @@ def test_only_what_will_be_walked_is_listed_ahead(
     assert here == [os.fsencode(root)]
 
 
-def test_a_cache_that_was_listed_ahead_is_passed_over(bench: Bench) -> None:
+def test_a_cache_that_was_listed_ahead_is_passed_over(rig: Rig) -> None:
     """Its answer is read and forgotten, and not taken for that to another question."""
-    for folder in wide(bench.source).glob("*/3"):
+    for folder in wide(rig.source).glob("*/3"):
         (folder / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
     rules = {"excludes": Excludes(caches=True)}
-    assert Scanned(bench.source, count=2, **rules).all == Scanned(bench.source, count=0, **rules).all
-    bench.back_up(readers=2, **rules)
-    assert bench.restore().failures == []
-    inside = [path for path in bench.entries() if "/3/" in path]
+    assert Scanned(rig.source, count=2, **rules).all == Scanned(rig.source, count=0, **rules).all
+    rig.back_up(readers=2, **rules)
+    assert rig.restore().failures == []
+    inside = [path for path in rig.entries() if "/3/" in path]
     assert len(inside) == 12
     assert all(path.endswith("CACHEDIR.TAG") for path in inside)
 
@@ -241,10 +241,10 @@ def test_a_folder_of_millions_is_never_in_memory_at_once(
 
 @pytest.mark.parametrize("most", [0, 1])
 def test_a_host_that_can_start_no_process_backs_up_without(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """With those that could be started, or alone."""
-    wide(bench.source)
+    wide(rig.source)
     started = []
 
     def start(module: str) -> Companion:
@@ -254,9 +254,9 @@ def test_a_host_that_can_start_no_process_backs_up_without(
         return Companion(module)
 
     monkeypatch.setattr(pool, "Companion", start)
-    bench.back_up(readers=2)
-    bench.restore()
-    assert bench.differences() == []
+    rig.back_up(readers=2)
+    rig.restore()
+    assert rig.differences() == []
     assert len(started) == most
 
 

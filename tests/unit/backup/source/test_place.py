@@ -81,29 +81,29 @@ def test_a_look(tmp_path: Path) -> None:
     assert found[4].place == FileSystem()
 
 
-def surveyed(bench: Any, **changes: Any) -> Surveyed:
+def surveyed(rig: Any, **changes: Any) -> Surveyed:
     """What is told of the sources of a backup before its first byte, at which nothing is on the volume."""
     told: list[Surveyed] = []
 
     def keep(found: Surveyed) -> None:
-        assert not list(bench.volume.root.iterdir())
+        assert not list(rig.volume.root.iterdir())
         told.append(found)
 
-    bench.back_up(before_first_byte=keep, **changes)
+    rig.back_up(before_first_byte=keep, **changes)
     [found] = told
     return found
 
 
-def test_what_a_full_backup_counts(bench: Any) -> None:
+def test_what_a_full_backup_counts(rig: Any) -> None:
     """Regular files and their bytes, of each source but one that lies in another, or is not there."""
-    one, two = bench.source / "one", bench.source / "two"
+    one, two = rig.source / "one", rig.source / "two"
     for folder, count in ((one, 3), (two / "deep", 2)):
         folder.mkdir(parents=True)
         for number in range(count):
             (folder / f"f{number}").write_bytes(b"x" * 10)
     (one / "link").symlink_to("f0")
-    sources = (str(one), str(two), str(two / "deep"), str(bench.source / "none"))
-    found = surveyed(bench, sources=sources)
+    sources = (str(one), str(two), str(two / "deep"), str(rig.source / "none"))
+    found = surveyed(rig, sources=sources)
     assert [(each.path, each.files, each.bytes, each.known) for each in found.planned] == [
         (str(one), 3, 30, None),
         (str(two), 2, 20, None),

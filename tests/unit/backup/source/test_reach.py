@@ -47,9 +47,9 @@ def put(folder: int, name: str, content: bytes, at: int = 0) -> None:
 
 
 @pytest.fixture
-def deep_bench(bench: Any) -> Any:
+def deep_bench(rig: Any) -> Any:
     """A source whose lowest folder, of a path of 5,000 bytes, holds one file of each kind."""
-    lowest = deep(bench.source, 25)
+    lowest = deep(rig.source, 25)
     put(lowest, "small", b"small")
     put(lowest, "large", os.urandom(500_000))
     put(lowest, "sparse", b"end", at=3 << 20)
@@ -61,7 +61,7 @@ def deep_bench(bench: Any) -> Any:
     if sys.platform == "linux":
         os.setxattr(f"/proc/self/fd/{lowest}/folder", "user.mark", b"value")
     os.close(lowest)
-    return bench
+    return rig
 
 
 @pytest.mark.parametrize("readers", [0, 2])
@@ -97,18 +97,18 @@ def in_time() -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("readers", [0, 1])
-def test_a_path_longer_than_half_a_pipe(bench: Any, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
+def test_a_path_longer_than_half_a_pipe(rig: Any, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
     """Whoever reads ahead is not asked for it: two such questions wait while nobody takes his answer."""
     monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     for number in range(31):
-        (bench.source / f"a{number:02d}").write_bytes(b"s" * 60_000)
-    held = deep(bench.source, 132, b"d" * 255)
+        (rig.source / f"a{number:02d}").write_bytes(b"s" * 60_000)
+    held = deep(rig.source, 132, b"d" * 255)
     for number in range(5):
         put(held, f"small {number}", b"s" * 60_000)
     os.close(held)
-    assert bench.back_up(readers=readers).warnings == 0
-    assert bench.restore().failures == []
-    assert bench.differences() == []
+    assert rig.back_up(readers=readers).warnings == 0
+    assert rig.restore().failures == []
+    assert rig.differences() == []
 
 
 def test_a_long_file_of_a_long_path_is_cut(deep_bench: Any) -> None:
@@ -130,17 +130,17 @@ def test_a_difference_is_seen_however_deep(deep_bench: Any) -> None:
     assert {found.what for found in deep_bench.differences()} == {"content", "mtime"}
 
 
-def test_a_large_folder_of_a_long_path(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_folder_of_a_long_path(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """More names than a listing has are gone through part by part there, too."""
     monkeypatch.setattr("backup.source.dirlist.MAX", 3)
     monkeypatch.setattr("backup.source.scan.RUN", 2)
-    lowest = deep(bench.source, 22)
+    lowest = deep(rig.source, 22)
     for number in range(9):
         put(lowest, f"f{number}", b"x")
     os.close(lowest)
-    assert bench.back_up().files == 1 + 22 + 9
-    bench.restore()
-    assert bench.differences() == []
+    assert rig.back_up().files == 1 + 22 + 9
+    rig.restore()
+    assert rig.differences() == []
 
 
 @given(st.lists(st.integers(1, 255), min_size=1, max_size=80))
@@ -189,64 +189,64 @@ def leased(path: Path, how: str) -> Iterator[None]:
 @pytest.mark.parametrize("size", [100, 1_000_000])
 @pytest.mark.parametrize("readers", [0, 1])
 def test_a_file_under_a_lease_is_asked_for_again(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, size: int, readers: int
+    rig: Any, monkeypatch: pytest.MonkeyPatch, size: int, readers: int
 ) -> None:
     """Its holder lets go of it when asked: it is stored like any other, and so it is compared."""
     monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
-    (bench.source / "leased").write_bytes(b"x" * size)
-    with leased(bench.source / "leased", "gives"):
-        assert bench.back_up(readers=readers).warnings == 0
-    bench.restore()
-    assert bench.differences() == []
-    with leased(bench.restored("leased"), "gives"):
-        report = bench.restore()
+    (rig.source / "leased").write_bytes(b"x" * size)
+    with leased(rig.source / "leased", "gives"):
+        assert rig.back_up(readers=readers).warnings == 0
+    rig.restore()
+    assert rig.differences() == []
+    with leased(rig.restored("leased"), "gives"):
+        report = rig.restore()
     assert ([Path(path).name for path in report.kept], report.differing) == (["leased"], [])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
-def test_a_file_whose_holder_keeps_it_is_a_warning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_holder_keeps_it_is_a_warning(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time it is given up, with the reason; the others are stored."""
     monkeypatch.setattr(reach, "LEASE", 0.2)
-    (bench.source / "a").write_text("a")
-    (bench.source / "b").write_text("b")
-    with leased(bench.source / "a", "keeps"):
-        bench.back_up()
-    ((name, reason),) = bench.log.warnings
+    (rig.source / "a").write_text("a")
+    (rig.source / "b").write_text("b")
+    with leased(rig.source / "a", "keeps"):
+        rig.back_up()
+    ((name, reason),) = rig.log.warnings
     assert Path(name).name == "a"
     assert "another program has it" in str(reason)
     # It comes as it is from the process that looks at the sources.
     found = pickle.loads(pickle.dumps(reach.Leased(errno.EAGAIN, "x")))
     assert (type(found), found.errno) == (reach.Leased, errno.EAGAIN)
-    assert "b" in bench.entries()
+    assert "b" in rig.entries()
 
 
 def test_what_gives_nothing_just_now_is_not_taken_for_leased(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    rig: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of the kernel's that has nothing to read has another reason."""
-    (bench.source / "f").write_text("x")
+    (rig.source / "f").write_text("x")
 
     def nothing(*_: object) -> None:
         raise BlockingIOError(errno.EAGAIN, "nothing just now")
 
     monkeypatch.setattr("backup.system.probe", nothing)
-    bench.back_up()
-    ((_, reason),) = bench.log.warnings
+    rig.back_up()
+    ((_, reason),) = rig.log.warnings
     assert "could not be read: nothing just now" in str(reason)
 
 
-def test_a_pipe_that_is_named_as_a_tag_holds_nobody_up(bench: Any) -> None:
+def test_a_pipe_that_is_named_as_a_tag_holds_nobody_up(rig: Any) -> None:
     """Whoever may write in a source could stop the night with it."""
-    os.mkfifo(bench.source / "CACHEDIR.TAG")
-    (bench.source / "f").write_text("x")
-    bench.back_up(excludes=Excludes(caches=True))
-    assert "f" in bench.entries()
+    os.mkfifo(rig.source / "CACHEDIR.TAG")
+    (rig.source / "f").write_text("x")
+    rig.back_up(excludes=Excludes(caches=True))
+    assert "f" in rig.entries()
 
 
 @pytest.mark.parametrize("size", [-1, -(1 << 62)])
-def test_a_size_below_zero_costs_no_content(bench: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_a_size_below_zero_costs_no_content(rig: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """What can be read is stored, with a warning, and comes back."""
-    odd = bench.source / "odd"
+    odd = rig.source / "odd"
     odd.write_bytes(b"y" * 3000)
     inode = odd.stat().st_ino
 
@@ -262,13 +262,13 @@ def test_a_size_below_zero_costs_no_content(bench: Any, monkeypatch: pytest.Monk
 
     for name in ("stat", "lstat", "fstat"):
         monkeypatch.setattr(os, name, lying(getattr(os, name)))
-    summary = bench.back_up()
+    summary = rig.back_up()
     monkeypatch.undo()
     assert (summary.warnings, summary.size) == (1, 3000)
-    assert bench.log.plan == (2, 0)
-    ((path, reason),) = bench.log.warnings
+    assert rig.log.plan == (2, 0)
+    ((path, reason),) = rig.log.warnings
     assert path.endswith("/odd")
     assert "below 0" in str(reason)
-    assert not bench.entries()["odd"].partial
-    bench.restore()
-    assert bench.differences() == []
+    assert not rig.entries()["odd"].partial
+    rig.restore()
+    assert rig.differences() == []

@@ -12,14 +12,14 @@ import pytest
 
 from backup.source.pack import SMALL
 from backup.source.readahead import pool
-from tests.unit.backup.bench import Bench, Log
+from tests.unit.backup.rig import Log, Rig
 
 
 @pytest.fixture
-def tree(bench: Bench) -> Path:
+def tree(rig: Rig) -> Path:
     """More small files than a batch holds, among all that is not one of them."""
     for folder in range(4):
-        inside = bench.source / f"folder {folder}"
+        inside = rig.source / f"folder {folder}"
         inside.mkdir()
         for number in range(40):
             (inside / f"{number:02d}").write_bytes(bytes([number]) * (number * 997))
@@ -34,8 +34,8 @@ def tree(bench: Bench) -> Path:
         os.setxattr(inside / "08", "user.comment", b"\0\xff")
         with (inside / "hole").open("wb") as file:
             file.truncate(100_000)
-    (bench.source / "empty").touch()
-    return bench.source
+    (rig.source / "empty").touch()
+    return rig.source
 
 
 @pytest.fixture(autouse=True)
@@ -45,13 +45,13 @@ def even_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.usefixtures("tree")
-def test_the_set_is_the_same_to_the_byte(bench: Bench, compression: str) -> None:
+def test_the_set_is_the_same_to_the_byte(rig: Rig, compression: str) -> None:
     archives = []
     for count in (0, 2):
-        bench.back_up(readers=count, compression=compression, archive_bytes=2 << 20, frame_bytes=64 << 10)
-        folder = bench.file("")
+        rig.back_up(readers=count, compression=compression, archive_bytes=2 << 20, frame_bytes=64 << 10)
+        folder = rig.file("")
         archives.append({path.name: path.read_bytes() for path in sorted(folder.glob("data-*"))})
-        folder.rename(bench.volume.root / f"with {count}")
+        folder.rename(rig.volume.root / f"with {count}")
     assert len(archives[0]) > 1
     # Frames of a batch may be longer by a few files; uncompressed, an archive is one and the same.
     if compression == "none":
@@ -59,17 +59,17 @@ def test_the_set_is_the_same_to_the_byte(bench: Bench, compression: str) -> None
 
 
 @pytest.mark.usefixtures("tree")
-def test_what_readers_packed_is_restored(bench: Bench) -> None:
-    summary = bench.back_up(readers=2)
-    report = bench.restore()
-    assert bench.differences() == []
+def test_what_readers_packed_is_restored(rig: Rig) -> None:
+    summary = rig.back_up(readers=2)
+    report = rig.restore()
+    assert rig.differences() == []
     assert report.failures == []
     assert (report.files, summary.warnings) == (summary.files, 0)
-    assert summary.size == sum(entry.size for entry in bench.log.entries if entry.type.value == "file")
+    assert summary.size == sum(entry.size for entry in rig.log.entries if entry.type.value == "file")
 
 
 @pytest.mark.usefixtures("tree")
-def test_killed_readers_cost_nothing_but_time(bench: Bench) -> None:
+def test_killed_readers_cost_nothing_but_time(rig: Rig) -> None:
     """Whoever kills them, at whatever moment: the one that writes reads for himself."""
     killed: list[int] = []
 
@@ -80,19 +80,19 @@ def test_killed_readers_cost_nothing_but_time(bench: Bench) -> None:
                 child.kill()
                 killed.append(child.pid)
 
-    bench.back_up(readers=2, log=Killing(), frame_bytes=1)
-    bench.restore()
+    rig.back_up(readers=2, log=Killing(), frame_bytes=1)
+    rig.restore()
     assert killed
-    assert bench.differences() == []
+    assert rig.differences() == []
 
 
-def test_none_outlives_the_backup(bench: Bench, tree: Path) -> None:
+def test_none_outlives_the_backup(rig: Rig, tree: Path) -> None:
     class Failing(Log):
         def progress(self, files: int, size: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench.back_up(tree, readers=2, log=Failing())
+        rig.back_up(tree, readers=2, log=Failing())
     assert psutil.Process().children() == []
 
 
@@ -130,7 +130,7 @@ def _turn_into_a_fifo(path: Path) -> None:
     [(_vanish, 1), (_grow, 0), (_shrink, 0), (_turn_into_a_socket, 1), (_turn_into_a_fifo, 0)],
 )
 def test_a_file_that_changed_since_the_scan(
-    bench: Bench, tree: Path, change: Callable[[Path], None], warnings: int
+    rig: Rig, tree: Path, change: Callable[[Path], None], warnings: int
 ) -> None:
     """It is stored as it is then, or passed over with a warning; its neighbours are whole."""
     changed = tree / "folder 2" / "11"
@@ -141,7 +141,7 @@ def test_a_file_that_changed_since_the_scan(
             change(changed)
 
     log = Changing()
-    bench.back_up(readers=1, log=log)
-    bench.restore()
+    rig.back_up(readers=1, log=log)
+    rig.restore()
     assert [path for path, _ in log.warnings] == [str(changed)] * warnings
-    assert bench.differences() == []
+    assert rig.differences() == []

@@ -17,46 +17,46 @@ from tests.dead_source import mounted, needs_fuse
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="no files without a size here")
 @pytest.mark.parametrize("compression", ["zstd", "none"])
-def test_a_file_of_more_content_than_it_reports_is_stored_whole(bench: Any, compression: str) -> None:
+def test_a_file_of_more_content_than_it_reports_is_stored_whole(rig: Any, compression: str) -> None:
     """Its size reads as 0, and it has content: that is backed up, without a warning, and comes back."""
     path = Path("/proc/version")
     assert path.stat().st_size == 0
-    summary = bench.back_up(path, compression=compression)
+    summary = rig.back_up(path, compression=compression)
     assert (summary.warnings, summary.size) == (0, len(path.read_bytes()))
-    report = bench.restore()
+    report = rig.restore()
     assert (report.failures, report.incomplete) == ([], [])
-    assert (bench.target / "proc/version").read_bytes() == path.read_bytes()
+    assert (rig.target / "proc/version").read_bytes() == path.read_bytes()
 
 
-def test_what_has_no_end_is_cut_with_a_warning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_end_is_cut_with_a_warning(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """So much is looked for behind the reported size, and no more."""
     monkeypatch.setattr("backup.source.member.MAX_BEYOND", 10)
     monkeypatch.setattr("backup.source.member.READ_AT_ONCE", 4)
     path = Path("/proc/version")
     if not path.exists():
         pytest.skip("no files without a size here")
-    assert bench.back_up(path).warnings == 1
-    ((_, reason),) = bench.log.warnings
+    assert rig.back_up(path).warnings == 1
+    ((_, reason),) = rig.log.warnings
     assert "much longer" in str(reason)
-    assert bench.log.entries[-1].size == 12
+    assert rig.log.entries[-1].size == 12
 
 
 @needs_fuse
 @pytest.mark.parametrize("readers", [0, 2])
 @pytest.mark.parametrize("what", ["zero", "grow", "twin"])
 def test_what_a_file_system_reports_costs_no_content(
-    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
+    rig: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, readers: int
 ) -> None:
     """Content behind the reported size, two files that one number stands for: all is stored, and comes back,
     without a warning."""
     monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
     with mounted(tmp_path, what, Path(untrue.__file__)) as point:
-        summary = bench.back_up(point, readers=readers)
+        summary = rig.back_up(point, readers=readers)
     files = untrue.LIES[what]
     assert (summary.warnings, summary.size) == (0, sum(len(file.content) for file in files.values()))
-    report = bench.restore()
+    report = rig.restore()
     assert (report.failures, report.incomplete) == ([], [])
-    there = bench.target / str(point)[1:]
+    there = rig.target / str(point)[1:]
     assert {path.name: path.read_bytes() for path in there.iterdir()} == {
         name: file.content for name, file in files.items()
     }
@@ -79,17 +79,17 @@ def test_two_files_of_one_number_are_no_links(tmp_path: Path, fact: str) -> None
 
 
 def test_links_of_a_file_system_that_makes_numbers_up_are_files(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    rig: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each name is stored with its content, and restored as a file of its own."""
-    (bench.source / "one").write_text("content of the first")
-    os.link(bench.source / "one", bench.source / "two")
+    (rig.source / "one").write_text("content of the first")
+    os.link(rig.source / "one", rig.source / "two")
     monkeypatch.setattr(inodes, "are_made_up", lambda _device: True)
-    bench.back_up()
-    found = bench.entries()
+    rig.back_up()
+    found = rig.entries()
     assert [(found[name].type, found[name].nlink) for name in ("one", "two")] == [(FileType.FILE, 1)] * 2
-    bench.restore()
-    assert bench.restored("one").stat().st_ino != bench.restored("two").stat().st_ino
+    rig.restore()
+    assert rig.restored("one").stat().st_ino != rig.restored("two").stat().st_ino
 
 
 MOUNTS = """\

@@ -19,7 +19,7 @@ from backup.writing.buffer import (
     BufferedFile,
 )
 from tape.errors import TapeFull
-from tests.unit.backup.bench import full
+from tests.unit.backup.rig import full
 
 SECONDS = 10.0
 
