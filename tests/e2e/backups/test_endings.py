@@ -35,7 +35,7 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
     shutil.rmtree(source)
     system.cli("runs", "retry", "1")
     system.wait_for_state(1, "FAILED")
-    system.wait_for(lambda: story(system).count("was told") == 3, "the end of the second chain")
+    system.wait_for(lambda: story(system).count("was informed") == 3, "the end of the second chain")
     again = system.cli("runs", "watch", "1", code=1).stdout
     assert [line.split(":")[0] for line in again.splitlines()] == [
         f"· Queued for drive tape0 by {getpass.getuser()}.",
@@ -56,7 +56,7 @@ def test_a_failure_is_shown_with_its_remedy_and_the_next_command(system: System,
         "",
         "Run 1",
         "Correct the path, or mount its file system, and run again.",
-        "To go on",
+        "To continue",
     ]
 
 

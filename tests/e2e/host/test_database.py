@@ -79,7 +79,7 @@ def nothing_starts(system: System) -> None:
     assert (run["state"], system.json("status")["held"]) == ("WAITING_FOR_TAPE", held)
     assert "run 1, schedule 'monthly'" in system.cli("status", code=4).stdout
     [doctor] = [each for each in system.json("doctor") if each["check"] == "Schedules"]
-    assert "runs 1; schedules monthly" in doctor["detail"]
+    assert "run 1, schedule 'monthly'" in doctor["detail"]
     assert "held" in system.cli("schedule", "run", "monthly", code=3).stdout
 
 
