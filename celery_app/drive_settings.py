@@ -196,6 +196,9 @@ class ChangerSettings(Section):
     """The barcodes of cleaning cartridges, ``*`` for any letters."""
     clean_seconds: Seconds = 300
     """How long a cleaning cartridge stays in a drive, unless the drive ejects it before."""
+    clean_after_hours: float | None = Field(default=None, gt=0)
+    """A drive that has read and written for so many hours since its last cleaning is cleaned after a backup,
+    although it does not ask for it. Not set: only when it asks."""
     pools: dict[str, str] = {}
     """The pool of a new cartridge by its barcode: ``{ "Y*" = "yearly" }``; one that matches nothing is in
     none."""

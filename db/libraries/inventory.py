@@ -153,12 +153,16 @@ def cleaner(row: TapeLibrary, max_uses: int) -> tuple[str, int] | None:
     return None
 
 
-def has_cleaned(session: Session, name: str, barcode: str, *, worn: bool) -> int:
-    """Count a use of a cleaning cartridge; returns how many there were."""
+def has_cleaned(
+    session: Session, name: str, barcode: str, *, is_expired: bool, max_uses: int
+) -> tuple[int, bool]:
+    """Count a use of a cleaning cartridge. ``is_expired``: the drive reports it as such. Returns how many
+    uses there were, and whether it is worn out."""
     row = session.get_one(TapeLibrary, name, with_for_update=True)
     uses = row.cleaners.get(barcode, {}).get("uses", 0) + 1
+    worn = is_expired or uses >= max_uses
     row.cleaners = {**row.cleaners, barcode: {"uses": uses, "worn": worn, "at": now().isoformat()}}
-    return int(uses)
+    return int(uses), worn
 
 
 def matches(barcode: str, pattern: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from celery_app import settings
+from celery_app.drive_settings import feeder_of
 from db import events
-from db.libraries import inventory
+from db.libraries import cleanings, inventory
 from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
 from db.tapes import cartridges
@@ -27,6 +28,7 @@ def note(work: Work, at: drive.Drive) -> None:
 
     Raises LostClaim, DatabaseUnavailable.
     """
+    work.db(_clean_after_hours)
     try:
         told_by_drive = at.health()
     except DriveError as error:
@@ -39,6 +41,26 @@ def note(work: Work, at: drive.Drive) -> None:
     drive_warnings = settings.load().drive(work.drive_name).warn
     limits = health.HealthLimits(**drive_warnings.model_dump())
     work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
+
+
+def _clean_after_hours(session: Session, run: ChainRun) -> None:
+    """Let the library clean the drive after this run, if its settings say so by the hours of its work."""
+    feeder = feeder_of(settings.load().changers, run.drive)
+    library = inventory.of_drive(session, run.drive) if feeder else None
+    row = session.get(Drive, run.drive)
+    limit = feeder[1].clean_after_hours if feeder else None
+    if library is None or row is None or limit is None:
+        return
+    worked = cleanings.hours_since(session, library, run.drive)
+    if worked < limit:
+        return
+    row.clean_after = run.id
+    reason = M(
+        "Drive {drive} has worked {hours} h since it was cleaned: it is cleaned after this run.",
+        drive=run.drive,
+        hours=round(worked),
+    )
+    events.record(session, run, reason, step=Step.RUN_BACKUP)
 
 
 def condemn(session: Session, run: ChainRun, cartridge_id: int) -> None:

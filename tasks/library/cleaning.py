@@ -50,10 +50,12 @@ def clean(library: str, number: int, drive: Drive) -> Cleaned | None:
         _wait(arm, drive)
         after = _health(drive)
         arm.unload(number, slot, barcode)
-    worn = bool(limits.WORN_OUT & set(after.tape_alerts))
+    is_expired = bool(limits.WORN_OUT & set(after.tape_alerts))
     with wiring.database().transaction() as session:
-        uses = rows.has_cleaned(session, library, barcode, worn=worn)
-    return Cleaned(barcode, uses, worn or uses >= limits.MAX_CLEANINGS, after)
+        uses, worn = rows.has_cleaned(
+            session, library, barcode, is_expired=is_expired, max_uses=limits.MAX_CLEANINGS
+        )
+    return Cleaned(barcode, uses, worn, after)
 
 
 def _wait(arm: Robot, drive: Drive) -> None:

@@ -204,6 +204,21 @@ def test_a_drive_that_asks_for_it_is_cleaned_after_the_run(lib: Library, short_p
     assert "TapeAlert" not in str(lib.system.json("status")["alerts"])
 
 
+def test_a_drive_is_cleaned_after_so_many_hours(lib: Library, short_path: Path) -> None:
+    """Although it does not ask for it; the run itself is a plain success."""
+    lib.configure(clean_seconds=0.2, clean_after_hours=1e-9)
+    lib.put("CLNU01L1", 1, cleaning=50)
+    lib.put("TP0001L9", 2)
+    lib.system.schedule("monthly", source(short_path))
+    lib.system.start("control", "tape")
+    run = lib.system.run_schedule("monthly")
+    assert lib.end_of(run)["state"] == "SUCCEEDED", lib.story(run)
+    lib.system.wait_for(lambda: "was cleaned with CLNU01L1" in lib.story(run), "the cleaning")
+    assert "since it was cleaned" in lib.story(run)
+    events = lib.system.ask(lambda session: set(session.scalars(select(Notification.event))))
+    assert "warnings" not in events
+
+
 def test_without_a_cleaning_cartridge_somebody_is_told(lib: Library, short_path: Path) -> None:
     """The warning stays among what needs somebody; the run itself has succeeded, with a warning."""
     lib.put("CLNU01L1", 1, cleaning=0)

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from db import alerts
 from db.engine import Database
 from db.errors import NotAllowed
-from db.libraries import as_json, inventory, promises, robot
+from db.libraries import as_json, cleanings, inventory, promises, robot
 from db.models import TapeCartridge, TapeLibrary, TapePool, now
 from db.runs import admission
 from db.schedules import calendar, needs, schedules
-from db.states import RunState
+from db.states import RunState, Step
 from db.tapes import cartridges
 from policy.message import M
 from policy.tapes.facts import CartridgeState
@@ -304,3 +304,55 @@ def test_the_end_of_the_blank_tapes_is_announced_before_the_month_ends(database:
         library(session, (1, "N0001L9"), (2, "N0002L9"), drives={0: "tape0", 1: "tape1"})
         session.expire_all()
         assert said(session) == []
+
+
+def test_the_hours_of_a_drive_count_from_its_last_cleaning(database: Database) -> None:
+    """Work before it, work at another drive and steps that only move a tape count for nothing; a load of a
+    tape is no cleaning, and neither is one that failed."""
+
+    def work(session: Session, begun: float, hours: float | None, **run: Any) -> None:
+        at_work = a_run(session)
+        at_work.drive = run.get("drive", "tape0")
+        step = next(each for each in at_work.steps if each.step is run.get("step", Step.RUN_BACKUP))
+        step.started_at = now() - timedelta(hours=begun)
+        step.finished_at = None if hours is None else step.started_at + timedelta(hours=hours)
+        at_work.state = RunState.SUCCEEDED
+        session.flush()
+
+    def clean(session: Session, before: float, barcode: str = "CLNU01L1", outcome: Any = None) -> None:
+        number = robot.begin(session, "lib0", "load", 8, 0, barcode=barcode, run_id=None, asked_by="cleaning")
+        robot.end(session, number, outcome)
+        session.get_one(robot.RobotMove, number).ended_at = now() - timedelta(hours=before)
+        session.flush()
+
+    with database.transaction() as session:
+        row_ = library(session, (1, "A00001L9"))
+        work(session, 100, 30)
+        work(session, 50, 2)
+        work(session, 50, 9, drive="tape1")
+        work(session, 50, 9, step=Step.PRECHECK)
+
+        def hours() -> float:
+            return round(cleanings.hours_since(session, row_, "tape0"), 2)
+
+        assert hours() == 32
+        clean(session, 20, barcode="A00001L9")
+        clean(session, 20, outcome=M("It failed."))
+        assert hours() == 32
+        clean(session, 49)
+        assert hours() == 1
+        work(session, 3, None)
+        assert hours() == 4
+
+
+def test_a_cleaning_cartridge_that_has_done_its_work_is_among_what_needs_somebody(database: Database) -> None:
+    """By the count, or because the drive reports it as expired; it is not chosen again."""
+    with database.transaction() as session:
+        found = library(session, (1, "CLNU01L1"))
+        assert inventory.has_cleaned(session, "lib0", "CLNU01L1", is_expired=False, max_uses=2) == (1, False)
+        assert inventory.cleaner(found, 2) == ("CLNU01L1", 1)
+        assert inventory.has_cleaned(session, "lib0", "CLNU01L1", is_expired=False, max_uses=2) == (2, True)
+        assert inventory.cleaner(found, 2) is None
+        said = [str(each.message) for each in alerts.current(session, lambda _: False)]
+        assert "Cleaning cartridge CLNU01L1 is worn out." in said
+        assert inventory.has_cleaned(session, "lib0", "CLNU02L1", is_expired=True, max_uses=2) == (1, True)
