@@ -10,14 +10,14 @@ from backup.entry import Entry, FileType, shown, text
 from backup.format.age import Identities
 from backup.format.documents import folder_of
 from backup.restoring import assembly
-from backup.restoring.checkpoint import Count, Restored, There
-from backup.restoring.contents import Contents, Damaged
+from backup.restoring.checkpoint import Restored, RestoredCount, There
+from backup.restoring.contents import Contents, DamagedMember
 from backup.restoring.placing import Placing
 from backup.restoring.report import RestoreReport
 from backup.restoring.selection import Selection
 from backup.restoring.target import (
-    Refused,
-    Target,
+    EntryRefused,
+    TargetFolders,
     split,
     writing,
 )
@@ -87,12 +87,12 @@ class Restoration:
         self._restored = Restored(state)
         self.report = RestoreReport()
         self._on_progress, self._check = on_progress, check
-        self._target = Target(target, self._restored.makes)
+        self._target = TargetFolders(target, self._restored.makes)
         self._forget_what_is_gone()
         self._before = self._restored.totals()
         self.report.files, self.report.size = self._before.files, self._before.size
         self._begun = self._total()
-        self._firsts = Target(target)
+        self._firsts = TargetFolders(target)
         self._under_way = 0
         self._placing = Placing(
             self._target,
@@ -157,10 +157,10 @@ class Restoration:
         """All wanted entries of the last archive were given: it is not read again after an interruption."""
         self._target.sync()
         now = zip(self._total(), self._begun, strict=True)
-        self._restored.done(Count(*(total - begun for total, begun in now)))
+        self._restored.done(RestoredCount(*(total - begun for total, begun in now)))
 
-    def _total(self) -> Count:
-        return Count(self.report.files, self.report.size, self.kept, self.differing)
+    def _total(self) -> RestoredCount:
+        return RestoredCount(self.report.files, self.report.size, self.kept, self.differing)
 
     def is_done(self, set_id: str, archive: int) -> bool:
         """Whether an archive was done, perhaps before an interruption."""
@@ -212,7 +212,7 @@ class Restoration:
         try:
             with writing():
                 return act(entry)
-        except (Refused, Damaged) as error:
+        except (EntryRefused, DamagedMember) as error:
             self._fail(shown(entry.path), error.reason)
             return False
 

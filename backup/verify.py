@@ -17,7 +17,7 @@ from backup.format.documents import COMPLETE, SET, folder_of
 from backup.format.manifest import read_manifest
 from backup.format.volume_file import BLOCK, open_to_read, read_error
 from backup.records import ArchiveRecord
-from backup.restoring.contents import Contents, Damaged
+from backup.restoring.contents import Contents, DamagedMember
 from policy.message import M, Message
 from tape.drive import Volume
 from tape.errors import TapeReadError
@@ -166,7 +166,7 @@ class Verification:
             for block in contents.read(entry.place):
                 hasher.update(block)
                 self._read(len(block))
-        except Damaged as error:
+        except DamagedMember as error:
             self._damaged(shown(entry.path), error.reason)
             return
         if hasher.digest() == entry.blake3:

@@ -27,7 +27,7 @@ from backup.source.links import LinkTable
 from backup.source.plan import Plan
 from backup.source.readahead.files import Readers
 from backup.source.readahead.pool import Helpers
-from backup.source.scan import Found, Scan, roots
+from backup.source.scan import FoundPath, Scan, roots
 from backup.spool import spooling
 from backup.writing.finishing import Finishing
 from backup.writing.members import Members
@@ -181,7 +181,7 @@ class _Writing:
         self._journal.planned(tally.files + plan.files, tally.size + plan.size - begun, scan.left_out)
         return plan
 
-    def _changes(self, scanned: Iterable[Found], counts: Counts) -> Iterable[Change]:
+    def _changes(self, scanned: Iterable[FoundPath], counts: Counts) -> Iterable[Change]:
         if self._request.parent is None:
             return (Change(path, status) for path, status in scanned if status is not None)
         after = None if self._resume.after is None else order(raw(self._resume.after))

@@ -26,7 +26,7 @@ from db.schedules import calendar, schedules
 from db.sets import lineage
 from db.states import BackupType
 from db.tapes import cartridges
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from embedded.servers import Servers
 from policy.times.period import ScheduleType
 
@@ -162,7 +162,7 @@ ANSWERS: dict[str, Answer] = {
     "facts of a tape": _facts,
     "what an increment follows": _parents,
     "tape list": views.tapes_counted,
-    "all tapes as the rules see them": Shelf,
+    "all tapes as the rules see them": LoadedTapes,
     "calendar of 30 days": _calendar,
     "what needs somebody": lambda session: alerts.alerts(session, now(), (), lambda _seen: False),
     "channels in trouble": outbox.troubles,

@@ -40,7 +40,7 @@ from tasks.writing.pace import readers_of_this_host
 MOMENT = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
-class Journal:
+class UncountedJournal:
     """Enters sealed archives into a real catalogue, and keeps no counts."""
 
     def __init__(self, database: Database, set_id: str) -> None:
@@ -102,7 +102,7 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
         known=known,
     )
     volume = FolderVolume(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
-    summary = write_set(volume, request, Journal(database, set_id), spool)
+    summary = write_set(volume, request, UncountedJournal(database, set_id), spool)
     seconds = time.perf_counter() - started
     with database.transaction() as session:
         catalog.complete(
@@ -130,7 +130,7 @@ def _known(database: Database, parent: str, folder: Path) -> KnownFiles:
 
 def bring_back(facts: dict[str, Any]) -> dict[str, Any]:
     """Restore a set, or one path of it."""
-    volume = _Counting(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
+    volume = _CountingVolume(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
     target = Path(facts["target"])
     paths = facts.get("paths", [])
     started = time.perf_counter()
@@ -141,7 +141,7 @@ def bring_back(facts: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "files": report.files, "bytes": report.size, "read": volume.read}
 
 
-class _Counting(FolderVolume):
+class _CountingVolume(FolderVolume):
     """Counts the bytes read from the tape."""
 
     read = 0
@@ -151,7 +151,7 @@ class _Counting(FolderVolume):
 
 
 class _CountingFile:
-    def __init__(self, file: Any, volume: _Counting) -> None:
+    def __init__(self, file: Any, volume: _CountingVolume) -> None:
         self._file = file
         self._volume = volume
 

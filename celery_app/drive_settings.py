@@ -22,7 +22,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Health(Section):
+class HealthWarnings(Section):
     """The limits at which a run warns of a cartridge."""
 
     loads: int | None = Field(default=15_000, ge=1)
@@ -42,7 +42,7 @@ class DriveSettings(Section):
     """How long reading or writing a label may take."""
     format_limit_seconds: Seconds = 9000
     """How long a format may take; a new LTO-9 cartridge is first calibrated, for up to two hours."""
-    warn: Health = Health()
+    warn: HealthWarnings = HealthWarnings()
     """The limits at which a run warns of a cartridge, below."""
     buffer_bytes: int | None = Field(default=None, ge=16 << 20)
     """Memory between the sources and the drive. Not set: 1 GiB, or a quarter of this host's memory."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from celery_app import settings, wiring
 from db.admin import processes
-from db.admin.processes import Reading
+from db.admin.processes import ProcessSettings
 from db.engine import Database
 from policy.errors import TapelineError
 
@@ -35,10 +35,10 @@ def enter(kind: str, database: Database | None = None) -> None:
         log.warning("which settings are in use cannot be entered now", error=str(error))
 
 
-def of_this_process(name: str) -> Reading:
+def of_this_process(name: str) -> ProcessSettings:
     """The settings that this process uses."""
     configured, source = settings.load(), settings.SOURCE
-    return Reading(
+    return ProcessSettings(
         name=name,
         host=socket.gethostname(),
         file=str(source.file) if source.file else None,

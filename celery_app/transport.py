@@ -5,7 +5,7 @@ from __future__ import annotations
 from kombu.transport import TRANSPORT_ALIASES, redis
 
 
-class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+class RedisChannel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     """A channel of kombu's that never stays half closed."""
 
     def close(self) -> None:
@@ -26,7 +26,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
 class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
     """kombu's Redis transport with our channel."""
 
-    Channel = Channel
+    Channel = RedisChannel
 
 
 def install() -> None:

@@ -81,9 +81,9 @@ def drive(name: str) -> Drive:
 
 def _ltfs(name: str, drive_settings: LtfsDriveSettings) -> Drive:
     from tape.ltfs.drive import LtfsDrive  # noqa: PLC0415 - only Linux has what it needs
-    from tape.ltfs.setup import Limits, Setup  # noqa: PLC0415 - as above
+    from tape.ltfs.setup import ProgramLimits, Setup  # noqa: PLC0415 - as above
 
-    limits = Limits(
+    limits = ProgramLimits(
         label=drive_settings.label_limit_seconds,
         format=drive_settings.format_limit_seconds,
         mount=drive_settings.mount_limit_seconds,
@@ -194,8 +194,8 @@ def reports() -> set[Every]:
 
 
 def outlets() -> dict[str, Outlet]:
-    """The channels of the settings, made anew, by name. A channel with wrong settings is ``Broken`` and does
-    not affect the others."""
+    """The channels of the settings, made anew, by name. A channel with wrong settings is ``BrokenChannel``
+    and does not affect the others."""
     from db import outbox  # noqa: PLC0415 - see above
     from notify.channels.dingtalk import MINUTE  # noqa: PLC0415 - see above
     from notify.outlet import Outlet, monthly, switched  # noqa: PLC0415 - see above
@@ -251,18 +251,20 @@ def ping(name: str) -> Channel:
 def channel(name: str, pace: outbox.Pace | None = None) -> Channel:
     """A channel of the settings, or its replacement if they are wrong; or the ping of a setting."""
     from db import outbox  # noqa: PLC0415 - see above
-    from notify.channel import Broken  # noqa: PLC0415 - see above
+    from notify.channel import BrokenChannel  # noqa: PLC0415 - see above
 
     if name.startswith(PING):
         return ping(name)
     try:
         return _channel(name, settings.load().channels[name], pace or outbox.Pace([]))
     except TapelineError as error:
-        return Broken(name, error)
+        return BrokenChannel(name, error)
     except Exception as error:  # noqa: BLE001 - a library's error must not cost the other channels
         # Its text may contain the address, and with it a password.
         what = M("Channel '{name}' cannot be set up ({kind}).", name=name, kind=type(error).__name__)
-        return Broken(name, TapelineError(what, M("Correct [channels.{name}] in tapeline.toml.", name=name)))
+        return BrokenChannel(
+            name, TapelineError(what, M("Correct [channels.{name}] in tapeline.toml.", name=name))
+        )
 
 
 def _channel(name: str, channel_settings: ChannelSettings, pace: outbox.Pace) -> Channel:

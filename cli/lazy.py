@@ -24,7 +24,7 @@ class Command:
     """The commands of a group that are in other modules than the group."""
 
 
-class Commands(MutableMapping[str, Any]):
+class LazyCommands(MutableMapping[str, Any]):
     """Typer's commands by name; each is made the first time that it is asked for."""
 
     def __init__(self, made: Mapping[str, Any], lazy: Mapping[str, Command]) -> None:
@@ -55,7 +55,7 @@ class Commands(MutableMapping[str, Any]):
 class LazyGroup(TyperGroup):
     """A group that lists its commands without importing them."""
 
-    commands: Commands
+    commands: LazyCommands
     _offers_names = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
@@ -95,7 +95,7 @@ def group_of(lazy: Mapping[str, Command]) -> type[LazyGroup]:
     class Group(LazyGroup):
         def __init__(self, *, commands: Any = None, **given: Any) -> None:
             super().__init__(commands={}, **given)
-            self.commands = Commands(commands or {}, lazy)
+            self.commands = LazyCommands(commands or {}, lazy)
 
     return Group
 

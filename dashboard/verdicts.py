@@ -22,7 +22,7 @@ NOTHING = TapeFacts("no_medium", None, empty=None, write_protected=False, identi
 """An empty drive."""
 
 
-class Asker:
+class ScheduleAsker:
     """A schedule that asks about one tape after the other."""
 
     def __init__(self, schedule: ScheduledTask, facts: FormatFacts, *, begins: bool) -> None:
@@ -42,7 +42,7 @@ class Asker:
         return {"verdict": verdict.answer.value, "reasons": reasons, "sets_lost": list(verdict.sets_lost)}
 
 
-def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
+def askers(session: Session, rows: list[ScheduledTask]) -> list[ScheduleAsker]:
     """The schedules that are enabled and can be planned at all. With the same number of statements for any
     number of them."""
     enabled = [row for row in rows if row.enabled]
@@ -60,5 +60,5 @@ def askers(session: Session, rows: list[ScheduledTask]) -> list[Asker]:
             continue
         kind = row.template.type
         begins = kind is BackupType.FULL or (row.template_id, kind) not in newest
-        asking.append(Asker(row, facts, begins=begins))
+        asking.append(ScheduleAsker(row, facts, begins=begins))
     return asking

@@ -42,7 +42,7 @@ class Note:
         return None
 
 
-class Notes:
+class NotesFolder:
     """The notes in one folder, one file each."""
 
     def __init__(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from embedded.folders import translated
 
 
-class Lock:
+class LockFile:
     """One lock file, open while it is locked."""
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Lock:
         """Release it. The file stays: if it were removed, two processes could lock two files of one name."""
         os.close(self._descriptor)
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> LockFile:
         return self
 
     def __exit__(
@@ -64,6 +64,6 @@ class Lock:
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Lock a file exclusively for the time of the context; waits for the others."""
-    with Lock(path) as lock:
+    with LockFile(path) as lock:
         lock.own()
         yield

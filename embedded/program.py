@@ -36,7 +36,7 @@ class Program:
     """All programs with the same name here are asked to end before the first of them is waited for."""
 
 
-class Kind(StrEnum):
+class ProgramEventKind(StrEnum):
     """What happened to a program."""
 
     STARTED = "started"
@@ -54,16 +54,16 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ProgramEvent:
     """One line for the operator about one program."""
 
     name: str
-    kind: Kind
+    kind: ProgramEventKind
     pid: int | None
     text: Message
 
 
-Tell = Callable[[Event], None]
+Tell = Callable[[ProgramEvent], None]
 """Shows an event; must not raise, and must be quick, because nothing is watched meanwhile."""
 
 
@@ -75,7 +75,7 @@ class Watched:
     log: Path
     note: Callable[[int], None]
     """Keeps the id of a started process, before anything is reported about it."""
-    process: command.Process | None = None
+    process: command.RunningProgram | None = None
     _failures: int = 0
     _started_at: float = 0.0
     _next_start: float = 0.0
@@ -93,7 +93,7 @@ class Watched:
             self.stop(tell)
             raise
         self._started_at = time.monotonic()
-        self._tell(tell, Kind.STARTED, M("Started as process {pid}.", pid=self.process.pid))
+        self._tell(tell, ProgramEventKind.STARTED, M("Started as process {pid}.", pid=self.process.pid))
 
     def look(self, tell: Tell) -> None:
         """Check it; start it again when the time has come."""
@@ -113,7 +113,7 @@ class Watched:
                 delay=delay,
                 log=str(self.log),
             )
-            self._tell(tell, Kind.DIED, text)
+            self._tell(tell, ProgramEventKind.DIED, text)
             self.process = None
 
     def _start_again(self, tell: Tell) -> None:
@@ -121,7 +121,7 @@ class Watched:
             self.start(tell)
         except TapelineError as error:
             self._put_off()
-            self._tell(tell, Kind.DIED, error.message)
+            self._tell(tell, ProgramEventKind.DIED, error.message)
 
     def _put_off(self) -> float:
         """Seconds until it is started again: twice as long after each consecutive failure."""
@@ -138,7 +138,7 @@ class Watched:
         if self.process.poll() is None:
             limit = self.program.stop_limit
             text = M("Stopping process {pid}; it has up to {limit:.0f} s.", pid=self.process.pid, limit=limit)
-            self._tell(tell, Kind.STOPPING, text)
+            self._tell(tell, ProgramEventKind.STOPPING, text)
             self.process.terminate()
 
     def stop(self, tell: Tell) -> None:
@@ -147,12 +147,16 @@ class Watched:
         if self.process is None or self._asked_at is None:
             return
         if self._ends_by(self._asked_at + self.program.stop_limit):
-            self._tell(tell, Kind.STOPPED, M("Stopped."))
+            self._tell(tell, ProgramEventKind.STOPPED, M("Stopped."))
         else:
             self.process.kill()
             self._ends_by(time.monotonic() + KILL_LIMIT)
             limit = self.program.stop_limit
-            self._tell(tell, Kind.KILLED, M("Did not stop within {limit:.0f} s and was killed.", limit=limit))
+            self._tell(
+                tell,
+                ProgramEventKind.KILLED,
+                M("Did not stop within {limit:.0f} s and was killed.", limit=limit),
+            )
         self.process = self._asked_at = None
 
     def _ends_by(self, deadline: float) -> bool:
@@ -162,5 +166,5 @@ class Watched:
             time.sleep(LOOK_EVERY)
         return True
 
-    def _tell(self, tell: Tell, kind: Kind, text: Message) -> None:
-        tell(Event(self.program.name, kind, self.process.pid if self.process else None, text))
+    def _tell(self, tell: Tell, kind: ProgramEventKind, text: Message) -> None:
+        tell(ProgramEvent(self.program.name, kind, self.process.pid if self.process else None, text))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedded.account import for_servers, require_posix
 from embedded.folders import make_state
-from embedded.locks import Lock, alone
+from embedded.locks import LockFile, alone
 from embedded.postgres import Postgres
 from embedded.redis import Redis
 
@@ -50,7 +50,7 @@ class Servers:
         Raises ServerNotInstalled, ServerFailed, StateFolderUnusable.
         """
         make_state(self.state, for_servers())
-        with Lock(self.state / "servers.lock") as users:
+        with LockFile(self.state / "servers.lock") as users:
             # While this is locked, nobody can lock it exclusively, so nobody stops the servers.
             users.share()
             try:

@@ -15,9 +15,9 @@ from embedded import leftovers
 from embedded.account import Account, require_posix
 from embedded.errors import AlreadyUp
 from embedded.folders import make_state, translated
-from embedded.leftovers import Notes
-from embedded.locks import Lock
-from embedded.program import Event, Kind, Program, Tell, Watched
+from embedded.leftovers import NotesFolder
+from embedded.locks import LockFile
+from embedded.program import Program, ProgramEvent, ProgramEventKind, Tell, Watched
 from policy.message import M
 
 LOOK_EVERY = 0.1
@@ -40,7 +40,7 @@ class Supervisor:
     def __init__(self, state: Path, programs: Sequence[Program]) -> None:
         require_posix()
         self.state = state.resolve()
-        self._notes = Notes(self.state / "up")
+        self._notes = NotesFolder(self.state / "up")
         self._watched = [self._watch_over(order, program) for order, program in enumerate(programs)]
         self._stop_asked = False
 
@@ -81,7 +81,7 @@ class Supervisor:
     @contextmanager
     def _held(self) -> Iterator[None]:
         make_state(self.state, Account(os.geteuid(), os.getegid()))
-        with Lock(self.state / "up.lock") as lock:
+        with LockFile(self.state / "up.lock") as lock:
             if not lock.try_own():
                 raise AlreadyUp(
                     M(
@@ -129,7 +129,7 @@ class Supervisor:
                 if by_itself
                 else M("Process {pid}, left behind by an earlier start, was killed.", pid=note.pid)
             )
-            on_event(Event(note.name, Kind.LEFT_BEHIND, note.pid, text))
+            on_event(ProgramEvent(note.name, ProgramEventKind.LEFT_BEHIND, note.pid, text))
         self._notes.clear()
 
 

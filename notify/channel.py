@@ -30,7 +30,7 @@ class ChannelRefused(TapelineError):
     """
 
 
-class Broken:
+class BrokenChannel:
     """A channel that could not be made from its settings. Its messages wait until the settings are right."""
 
     def __init__(self, name: str, error: TapelineError) -> None:

@@ -12,7 +12,7 @@ from db import events, outbox
 from db.engine import Database
 from db.models import Notification, now
 from notify import sending
-from notify.channel import Broken, Channel, ChannelRefused, RateLimited
+from notify.channel import BrokenChannel, Channel, ChannelRefused, RateLimited
 from notify.events import Event
 from notify.facts import Facts
 from notify.notice import Composer, Notice
@@ -123,7 +123,7 @@ class Delivery:
         if not final:
             self._down.add(channel.name)
         session.flush()
-        self._alert(session, channel, error, at_once=final or isinstance(channel, Broken))
+        self._alert(session, channel, error, at_once=final or isinstance(channel, BrokenChannel))
 
     def _alert(self, session: Session, channel: Channel, error: TapelineError, *, at_once: bool) -> None:
         trouble = outbox.troubles(session).get(channel.name)

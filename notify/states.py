@@ -7,7 +7,7 @@ from typing import NamedTuple
 from policy.message import M, Message
 
 
-class Shown(NamedTuple):
+class ShownState(NamedTuple):
     """A state of a run, a step, a tape or a set."""
 
     word: Message
@@ -22,24 +22,24 @@ class Shown(NamedTuple):
 
 
 STATES = {
-    "QUEUED": Shown(M("queued"), "secondary", "cyan"),
-    "RUNNING": Shown(M("running"), "info", "cyan"),
-    "WAITING_FOR_TAPE": Shown(M("waiting for a tape"), "warning", "yellow", exit_code=4),
-    "HELD": Shown(M("held"), "warning", "yellow", exit_code=4),
-    "SUCCEEDED": Shown(M("succeeded"), "success", "green", "✓", exit_code=0),
-    "FAILED": Shown(M("failed"), "danger", "red", "✗"),
-    "SKIPPED": Shown(M("skipped"), "secondary", "yellow", "–", exit_code=3),
-    "CANCELLED": Shown(M("cancelled"), "dark", "yellow"),
-    "PENDING": Shown(M("not yet"), "light"),
-    "active": Shown(M("in use"), "success"),
-    "full": Shown(M("full (tape)"), "secondary"),
-    "unknown": Shown(M("unknown"), "warning"),
-    "retired": Shown(M("retired"), "secondary"),
-    "error": Shown(M("defective"), "danger"),
-    "writing": Shown(M("being written"), "info", "cyan"),
-    "complete": Shown(M("complete"), "success", "green"),
-    "incomplete": Shown(M("incomplete"), "warning", "yellow"),
-    "destroyed": Shown(M("destroyed"), "secondary", "red"),
+    "QUEUED": ShownState(M("queued"), "secondary", "cyan"),
+    "RUNNING": ShownState(M("running"), "info", "cyan"),
+    "WAITING_FOR_TAPE": ShownState(M("waiting for a tape"), "warning", "yellow", exit_code=4),
+    "HELD": ShownState(M("held"), "warning", "yellow", exit_code=4),
+    "SUCCEEDED": ShownState(M("succeeded"), "success", "green", "✓", exit_code=0),
+    "FAILED": ShownState(M("failed"), "danger", "red", "✗"),
+    "SKIPPED": ShownState(M("skipped"), "secondary", "yellow", "–", exit_code=3),
+    "CANCELLED": ShownState(M("cancelled"), "dark", "yellow"),
+    "PENDING": ShownState(M("not yet"), "light"),
+    "active": ShownState(M("in use"), "success"),
+    "full": ShownState(M("full (tape)"), "secondary"),
+    "unknown": ShownState(M("unknown"), "warning"),
+    "retired": ShownState(M("retired"), "secondary"),
+    "error": ShownState(M("defective"), "danger"),
+    "writing": ShownState(M("being written"), "info", "cyan"),
+    "complete": ShownState(M("complete"), "success", "green"),
+    "incomplete": ShownState(M("incomplete"), "warning", "yellow"),
+    "destroyed": ShownState(M("destroyed"), "secondary", "red"),
 }
 
 

@@ -41,7 +41,7 @@ def _translations(language: str) -> GNUTranslations:
     return GNUTranslations(compiled)
 
 
-class _Counting(Formatter):
+class _CountingFormatter(Formatter):
     """As ``str.format``, and also ``{count:file|files}``: "1 file", "3 files"."""
 
     def format_field(self, value: Any, spec: str) -> str:
@@ -51,7 +51,7 @@ class _Counting(Formatter):
         return f"{value} {one if str(value) == '1' else many}"
 
 
-_FORMAT = _Counting()
+_FORMAT = _CountingFormatter()
 
 
 class Words:

@@ -38,7 +38,7 @@ class MediumState(StrEnum):
     """A cartridge of a kind or generation that the drive cannot use."""
 
 
-class Lock(StrEnum):
+class WriteLock(StrEnum):
     """Why a cartridge cannot be written although its switch permits it."""
 
     NONE = "none"
@@ -65,7 +65,7 @@ class Medium:
     """The sticker on the cartridge, as stored in its memory chip."""
     write_protected: bool = False
     """Its switch is set, or the drive itself refuses to write it."""
-    lock: Lock = Lock.NONE
+    lock: WriteLock = WriteLock.NONE
     """As the cartridge's chip or the mounted volume reports it."""
     drive: str | None = None
     """Where it is; only for a cartridge that its contents cannot identify."""

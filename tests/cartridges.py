@@ -12,7 +12,7 @@ def sealed(folder: Path) -> dict[str, int]:
     """The files that count on a cartridge, with their sizes."""
     try:
         record = virtual_record.read(folder)
-    except virtual_record.Damaged:
+    except virtual_record.DamagedRecord:
         return {}
     return {} if record.formatting or record.volume is None else dict(record.volume.files)
 

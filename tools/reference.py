@@ -24,7 +24,7 @@ from celery_app.drive_settings import (
     AnyDriveSettings,
     ChangerSettings,
     DriveSettings,
-    Health,
+    HealthWarnings,
     WindowsCommands,
 )
 from celery_app.sections import ChannelSettings, FlowerSettings
@@ -105,7 +105,7 @@ def settings_page() -> str:
         _table("`[flower]`", FlowerSettings),
         *(_table(_title("channels", "type", each), each) for each in _members(ChannelSettings)),
         _table("`[drives.<name>]` of every driver", DriveSettings),
-        _table("`[drives.<name>.warn]`", Health),
+        _table("`[drives.<name>.warn]`", HealthWarnings),
         *(
             _table(_title("drives", "driver", each), each, DriveSettings)
             for each in _members(AnyDriveSettings)

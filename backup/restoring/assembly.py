@@ -12,8 +12,8 @@ from blake3 import blake3
 from backup.entry import Entry, digest_of_pieces
 from backup.restoring import dirfd, metadata
 from backup.restoring.checkpoint import Fate, Piece
-from backup.restoring.contents import Contents, Damaged
-from backup.restoring.target import Refused, Target
+from backup.restoring.contents import Contents, DamagedMember
+from backup.restoring.target import EntryRefused, TargetFolders
 from backup.restoring.write_file import receive_piece
 from policy.message import M, Message
 
@@ -25,7 +25,7 @@ def name_of(path: bytes) -> bytes:
     return b".tapeline-" + blake3(path).hexdigest(length=8).encode()
 
 
-def is_there(target: Target, piece: Piece) -> bool:
+def is_there(target: TargetFolders, piece: Piece) -> bool:
     """Whether what was counted of a piece is in the target now."""
     if piece.fate == Fate.DIFFERS:
         return True
@@ -48,12 +48,12 @@ def open_for(pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
 
 
 def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], None]) -> None:
-    """Write a piece, and close the file. Raises Damaged, Refused, OSError."""
+    """Write a piece, and close the file. Raises DamagedMember, EntryRefused, OSError."""
     assert entry.part
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise Refused(M("Another file has the name under which its pieces are put together."))
+            raise EntryRefused(M("Another file has the name under which its pieces are put together."))
         os.ftruncate(fd, entry.part.whole)
         receive_piece(contents, entry, fd, look_up)
         dirfd.settle(fd)
@@ -72,9 +72,9 @@ def are_all(entry: Entry, pieces: list[Piece]) -> bool:
 
 
 def check(entry: Entry, pieces: list[Piece]) -> None:
-    """Check that these are all the pieces of a file, each as it was written. Raises Damaged."""
+    """Check that these are all the pieces of a file, each as it was written. Raises DamagedMember."""
     if not are_all(entry, pieces) or digest_of_pieces([piece.blake3 for piece in pieces]) != entry.blake3:
-        raise Damaged(INCOMPLETE)
+        raise DamagedMember(INCOMPLETE)
 
 
 def finish(entry: Entry, folder: dirfd.Folder, path: bytes, name: bytes) -> list[Message]:
@@ -91,7 +91,7 @@ def finish(entry: Entry, folder: dirfd.Folder, path: bytes, name: bytes) -> list
     return problems
 
 
-def drop(target: Target, path: bytes) -> None:
+def drop(target: TargetFolders, path: bytes) -> None:
     """Remove the joined pieces of a file that will not be finished, if they are still there."""
     folders = tuple(path.split(b"/"))[:-1]
     if target.status((*folders, name_of(path))) is not None:

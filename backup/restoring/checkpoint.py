@@ -76,7 +76,7 @@ class Piece(NamedTuple):
     fate: str
 
 
-class Count(NamedTuple):
+class RestoredCount(NamedTuple):
     """The results of the finished archives."""
 
     files: int
@@ -253,7 +253,7 @@ class Restored:
         return int(self._db.execute("SELECT count(*) FROM failures").fetchone()[0])
 
     @spooled
-    def done(self, count: Count) -> None:
+    def done(self, count: RestoredCount) -> None:
         """All wanted entries of the current archive are in the target, and on its disk, or have failed."""
         self._db.execute("BEGIN")
         self._write_down()
@@ -310,11 +310,11 @@ class Restored:
             yield from (key.replace(b"\0", b"/") for key in keys)
 
     @spooled
-    def totals(self) -> Count:
+    def totals(self) -> RestoredCount:
         """The results of all finished archives."""
         sums = "coalesce(sum(files), 0), coalesce(sum(size), 0), coalesce(sum(kept), 0)"
         query = f"SELECT {sums}, coalesce(sum(differing), 0) FROM done"  # noqa: S608
-        return Count(*self._db.execute(query).fetchone())
+        return RestoredCount(*self._db.execute(query).fetchone())
 
     def _write_down(self) -> None:
         # No number of SQLite can store the nanoseconds of the year 2300.

@@ -18,7 +18,7 @@ from tape.errors import TapeReadError
 BLOCK = 1 << 20
 
 
-class Damaged(Exception):
+class DamagedMember(Exception):
     """The data of a member could not be read; those of others may be intact."""
 
     def __init__(self, reason: Message) -> None:
@@ -85,11 +85,11 @@ class Contents:
         self._buffer = memoryview(bytearray(BLOCK))
 
     def read(self, place: Place) -> Iterator[memoryview]:
-        """The data, block by block; each block is valid until the next. Raises Damaged."""
+        """The data, block by block; each block is valid until the next. Raises DamagedMember."""
         if not place.length:
             return
         if self._is_broken(place):
-            raise Damaged(M("Its data on the tape are damaged."))
+            raise DamagedMember(M("Its data on the tape are damaged."))
         try:
             self._go_to(place)
             left = place.length
@@ -99,12 +99,14 @@ class Contents:
                 yield self._buffer[:count]
         except (zstandard.ZstdError, ValueError, EOFError) as error:
             self._mark()
-            raise Damaged(M("Its data on the tape are damaged.")) from error
+            raise DamagedMember(M("Its data on the tape are damaged.")) from error
         except FileNotFoundError as error:
-            raise Damaged(M("Its archive {number} is not on this tape.", number=place.archive)) from error
+            raise DamagedMember(
+                M("Its archive {number} is not on this tape.", number=place.archive)
+            ) from error
         except (OSError, TapeReadError) as error:
             self._mark()
-            raise Damaged(M("The tape could not be read where its data are.")) from error
+            raise DamagedMember(M("The tape could not be read where its data are.")) from error
 
     def close(self) -> None:
         if self._window is not None:

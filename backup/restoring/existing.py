@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from backup.entry import Entry, FileType, raw
 from backup.restoring import dirfd
-from backup.restoring.contents import Contents, Damaged
+from backup.restoring.contents import Contents, DamagedMember
 from backup.restoring.write_file import read_map
 from backup.source import holes
 from policy.message import M
@@ -23,7 +23,8 @@ def is_as_backed_up(
 ) -> bool:
     """Whether a name in a folder has the content of an entry, or of a piece at its position.
 
-    Ignores owners, modes and times. ``look_up`` is called regularly. Raises Damaged, and OSError of the disk.
+    Ignores owners, modes and times. ``look_up`` is called regularly.
+    Raises DamagedMember, and OSError of the disk.
     """
     kind = dirfd.kind(folder, name)
     if entry.type is FileType.SYMLINK:
@@ -48,7 +49,7 @@ def _digest(fd: int, contents: Contents, entry: Entry, look_up: Callable[[], Non
     try:
         head, segments = read_map(entry, contents.read(entry.place))
     except ValueError as error:
-        raise Damaged(M("Its map of holes is damaged.")) from error
+        raise DamagedMember(M("Its map of holes is damaged.")) from error
     hasher, position = blake3(head), 0
     for start, length in (*segments, (entry.size, 0)):
         if not _is_hole(fd, at + position, at + start, look_up):

@@ -13,8 +13,8 @@ from backup.restoring.contents import Contents
 from backup.restoring.existing import is_as_backed_up
 from backup.restoring.report import RestoreReport
 from backup.restoring.target import (
-    Refused,
-    Target,
+    EntryRefused,
+    TargetFolders,
     placed,
     split,
 )
@@ -31,12 +31,13 @@ class LookUp(Protocol):
 
 
 class Placing:
-    """Puts entries of one set into a target. An error with one raises Refused, Damaged or OSError."""
+    """Puts entries of one set into a target. An error with one raises EntryRefused, DamagedMember
+    or OSError."""
 
     def __init__(
         self,
-        target: Target,
-        firsts: Target,
+        target: TargetFolders,
+        firsts: TargetFolders,
         restored: Restored,
         report: RestoreReport,
         *,
@@ -138,9 +139,9 @@ class Placing:
             self._restored.together(self._set_id, entry)
             return False
         if existing is not None and stat.S_ISDIR(existing):
-            raise Refused(M("A folder of the same name is in its way."))
+            raise EntryRefused(M("A folder of the same name is in its way."))
         if any(piece.fate != Fate.WRITTEN for piece in pieces):
-            raise Refused(M("The file of its name went away while it was compared: restore it again."))
+            raise EntryRefused(M("The file of its name went away while it was compared: restore it again."))
         if not self._is_linked_to_its_twin(entry, parent, parts):
             self._note(entry, assembly.finish(entry, parent, path, parts[-1]))
             self._report.size += entry.size
@@ -176,7 +177,7 @@ class Placing:
         """Restore anything but a folder; False if the existing file was kept."""
         parts = split(entry.path)
         if not parts:
-            raise Refused(M("Only a folder can have this path."))
+            raise EntryRefused(M("Only a folder can have this path."))
         parent = self._target.folder(parts[:-1])
         if self._is_kept(entry, parent, parts):
             return False
@@ -204,7 +205,7 @@ class Placing:
             self._keep(entry, parent, parts)
             return True
         if stat.S_ISDIR(existing):
-            raise Refused(M("A folder of the same name is in its way."))
+            raise EntryRefused(M("A folder of the same name is in its way."))
         return False
 
     def _keep(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> None:
@@ -261,10 +262,10 @@ class Placing:
 
 
 def _existing(parent: dirfd.Folder, name: bytes) -> int | None:
-    """The type bits of what has this name, or None. Raises Refused if it belongs to another file."""
+    """The type bits of what has this name, or None. Raises EntryRefused if it belongs to another file."""
     kind = dirfd.kind(parent, name)
     if kind is not None and dirfd.is_another(parent, name):
-        raise Refused(M("A file is in its way whose name differs in capitals alone."))
+        raise EntryRefused(M("A file is in its way whose name differs in capitals alone."))
     return kind
 
 

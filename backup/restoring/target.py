@@ -22,7 +22,7 @@ from policy.message import M, Message
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-class Refused(Exception):
+class EntryRefused(Exception):
     """One entry cannot be restored; the others may be."""
 
     def __init__(self, reason: Message) -> None:
@@ -32,15 +32,17 @@ class Refused(Exception):
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Translate errors of the target: Refused for one entry, TargetFailed when all would fail."""
+    """Translate errors of the target: EntryRefused for one entry, TargetFailed when all would fail."""
     try:
         yield
     except OSError as error:
         if error.errno in _FATAL:
             raise _failed(error) from error
-        raise Refused(M("It could not be written: {reason}.", reason=error.strerror or str(error))) from error
+        raise EntryRefused(
+            M("It could not be written: {reason}.", reason=error.strerror or str(error))
+        ) from error
     except (OverflowError, ValueError, NotImplementedError) as error:
-        raise Refused(M("It has a value or a type that this system cannot store.")) from error
+        raise EntryRefused(M("It has a value or a type that this system cannot store.")) from error
 
 
 def _failed(error: OSError) -> TargetFailed:
@@ -51,21 +53,21 @@ def _failed(error: OSError) -> TargetFailed:
 
 
 def split(path: str) -> tuple[bytes, ...]:
-    """The names in an absolute path. Raises Refused if one could lead out of the target."""
+    """The names in an absolute path. Raises EntryRefused if one could lead out of the target."""
     parts = tuple(raw(path).split(b"/"))
     if len(parts) < 2 or parts[0] or b"\0" in raw(path):
-        raise Refused(M("Its path is not an absolute one."))
+        raise EntryRefused(M("Its path is not an absolute one."))
     parts = () if path == "/" else parts[1:]
     if any(part in (b"", b".", b"..") for part in parts):
-        raise Refused(M("Its path would lead out of the folder to restore into."))
+        raise EntryRefused(M("Its path would lead out of the folder to restore into."))
     parts = system.below_a_target(parts)
     for part in parts:
         if not system.is_name(part):
-            raise Refused(M("Windows can have no file of the name {name}.", name=shown(part)))
+            raise EntryRefused(M("Windows can have no file of the name {name}.", name=shown(part)))
     return parts
 
 
-class Target:
+class TargetFolders:
     """Folders below the target, of which the last one is kept open. Raises TargetFailed."""
 
     def __init__(self, root: Path, on_make: Callable[[bytes], None] = lambda _path: None) -> None:
@@ -107,7 +109,7 @@ class Target:
             dirfd.close(here)
 
     def folder(self, parts: tuple[bytes, ...]) -> dirfd.Folder:
-        """A folder, kept open until the next call; missing ones are made. Raises Refused."""
+        """A folder, kept open until the next call; missing ones are made. Raises EntryRefused."""
         if parts[: len(self._parts)] != self._parts:
             self._go((), dirfd.again(self._root))
         for name in parts[len(self._parts) :]:
@@ -132,8 +134,8 @@ class Target:
             return dirfd.enter(self._held, name)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise Refused(M("A link or a file is in the way of its folder.")) from error
-            raise Refused(
+                raise EntryRefused(M("A link or a file is in the way of its folder.")) from error
+            raise EntryRefused(
                 M("Its folder could not be opened: {reason}.", reason=error.strerror or "")
             ) from error
 

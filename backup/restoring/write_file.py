@@ -10,7 +10,7 @@ from blake3 import blake3
 from backup.entry import Entry
 from backup.format.tar import BLOCK
 from backup.restoring import dirfd, metadata
-from backup.restoring.contents import Contents, Damaged
+from backup.restoring.contents import Contents, DamagedMember
 from backup.source.holes import MapReader, Segments
 from policy.message import M, Message
 
@@ -20,7 +20,7 @@ def receive(
 ) -> list[Message]:
     """Make a new file with the content and the metadata of an entry; returns what differs from the backup.
 
-    Raises Damaged, and OSError of the disk.
+    Raises DamagedMember, and OSError of the disk.
     """
     fd = dirfd.create(folder, name)
     try:
@@ -39,7 +39,10 @@ def receive(
 
 
 def receive_piece(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], None]) -> None:
-    """Write a piece of a file to its position in an open one. Raises Damaged, and OSError of the disk."""
+    """Write a piece of a file to its position in an open one.
+
+    Raises DamagedMember, and OSError of the disk.
+    """
     assert entry.part
     blocks = _verified(contents, entry, look_up)
     if entry.sparse:
@@ -57,12 +60,12 @@ def _verified(contents: Contents, entry: Entry, look_up: Callable[[int], None]) 
         yield block
         look_up(len(block))
     if hasher.digest() != entry.blake3:
-        raise Damaged(M("Its data on the tape are not what was backed up: the hash differs."))
+        raise DamagedMember(M("Its data on the tape are not what was backed up: the hash differs."))
 
 
 def _write_plain(fd: int, entry: Entry, blocks: Iterator[memoryview]) -> None:
     if entry.size != entry.place.length:
-        raise Damaged(M("Its index is wrong about its size."))
+        raise DamagedMember(M("Its index is wrong about its size."))
     for block in blocks:
         _write_all(fd, block)
 
@@ -78,7 +81,7 @@ def _write_parts(fd: int, entry: Entry, blocks: Iterator[memoryview], at: int) -
     try:
         _, segments = _map_of(entry, data)
     except ValueError as error:
-        raise Damaged(M("Its map of holes is damaged.")) from error
+        raise DamagedMember(M("Its map of holes is damaged.")) from error
     for offset, length in segments:
         os.lseek(fd, at + offset, os.SEEK_SET)
         for part in data.take(length):
@@ -89,7 +92,7 @@ def _write_parts(fd: int, entry: Entry, blocks: Iterator[memoryview], at: int) -
 def read_map(entry: Entry, blocks: Iterator[memoryview]) -> tuple[bytes, Segments]:
     """The map of holes at the beginning of an entry's data, as bytes and as segments.
 
-    Raises ValueError, Damaged.
+    Raises ValueError, DamagedMember.
     """
     return _map_of(entry, _Data(blocks))
 
@@ -110,21 +113,21 @@ class _Data:
         self._rest = memoryview(b"")
 
     def take(self, length: int) -> Iterator[memoryview]:
-        """The next bytes. Raises Damaged if there are not so many."""
+        """The next bytes. Raises DamagedMember if there are not so many."""
         while length:
             if not self._rest:
                 self._rest = next(self._blocks, memoryview(b""))
                 if not self._rest:
-                    raise Damaged(M("Its data end before its map of holes says."))
+                    raise DamagedMember(M("Its data end before its map of holes says."))
             part = self._rest[:length]
             self._rest = self._rest[len(part) :]
             length -= len(part)
             yield part
 
     def end(self) -> None:
-        """Check that nothing is left, which also verifies the hash. Raises Damaged."""
+        """Check that nothing is left, which also verifies the hash. Raises DamagedMember."""
         if self._rest or next(self._blocks, None) is not None:
-            raise Damaged(M("Its data go on after its map of holes says."))
+            raise DamagedMember(M("Its data go on after its map of holes says."))
 
 
 def _write_all(fd: int, data: memoryview) -> None:

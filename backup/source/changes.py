@@ -18,7 +18,7 @@ import zstandard
 
 from backup.entry import FileType, signed
 from backup.source.dirlist import Status, kind_of
-from backup.source.scan import Found
+from backup.source.scan import FoundPath
 from backup.spool import spooling
 from policy.paths import is_below, order
 
@@ -62,7 +62,9 @@ class Change(NamedTuple):
     """The type that it had; None: it is new."""
 
 
-def since(rows: Iterable[bytes], scanned: Iterable[Found], after: bytes | None = None) -> Iterator[Change]:
+def since(
+    rows: Iterable[bytes], scanned: Iterable[FoundPath], after: bytes | None = None
+) -> Iterator[Change]:
     """The changes, in the order of the set. Both streams are in this order.
 
     A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. A path that

@@ -17,7 +17,7 @@ from backup.request import SetRequest, Surveyed
 from backup.source import reach
 from backup.source.changes import Change
 from backup.source.place import looked
-from backup.source.scan import Found
+from backup.source.scan import FoundPath
 from policy.encryption import MIN_SAMPLES, is_noise
 from policy.guard import NAMES, PlannedSource
 from policy.paths import is_below, order
@@ -31,7 +31,7 @@ MAX_SUFFIXES = 1000
 
 
 @dataclass(slots=True)
-class Count:
+class RootCount:
     """Of one root. Only regular files; each name of a file with several counts."""
 
     root: bytes
@@ -72,15 +72,15 @@ class Counts:
     """Of all roots, which come in the order of the set."""
 
     def __init__(self, roots: Sequence[bytes]) -> None:
-        self._of = {root: Count(root) for root in roots}
+        self._of = {root: RootCount(root) for root in roots}
         self._keys = [(order(root), self._of[root]) for root in roots]
 
-    def of(self, root: bytes) -> Count | None:
+    def of(self, root: bytes) -> RootCount | None:
         return self._of.get(root)
 
-    def found(self, stream: Iterable[Found]) -> Iterator[Found]:
+    def found(self, stream: Iterable[FoundPath]) -> Iterator[FoundPath]:
         """The walk of the scan, counted: each root comes before its contents."""
-        count = Count(b"")
+        count = RootCount(b"")
         for each in stream:
             path, status = each
             if path in self._of:
@@ -101,12 +101,12 @@ class Counts:
                     _count(count, change, was_file=was_file)
             yield change
 
-    def _above(self, path: bytes) -> Count | None:
+    def _above(self, path: bytes) -> RootCount | None:
         key = order(path)
         return next((count for root, count in self._keys if is_below(key, root)), None)
 
 
-def _count(count: Count, change: Change, *, was_file: bool) -> None:
+def _count(count: RootCount, change: Change, *, was_file: bool) -> None:
     if not was_file:
         count.new += 1
         suffix = _suffix(change.path)
@@ -123,7 +123,7 @@ def _count(count: Count, change: Change, *, was_file: bool) -> None:
         _sample(count, change.path)
 
 
-def _sample(count: Count, path: bytes) -> None:
+def _sample(count: RootCount, path: bytes) -> None:
     """Each path has the same chance to be among the samples."""
     if len(count.samples) < SAMPLES:
         count.samples.append(path)

@@ -19,7 +19,7 @@ from backup.source.scan import split
 from backup.spool import spooling
 
 
-class Kind(Enum):
+class PathAction(Enum):
     """The action for a path."""
 
     STORE = b"+"
@@ -28,14 +28,14 @@ class Kind(Enum):
     GONE = b"-"
 
 
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS = {kind.value: kind for kind in PathAction}
 
 
-class Planned(NamedTuple):
+class PlannedPath(NamedTuple):
     """One change."""
 
     path: bytes
-    kind: Kind
+    kind: PathAction
 
 
 class Plan:
@@ -71,21 +71,21 @@ class Plan:
             sink.write(b"".join(line + b"\0" for line in lines))
         lines.clear()
 
-    def _kind(self, path: bytes, status: Status | None, links: LinkTable) -> Kind:
+    def _kind(self, path: bytes, status: Status | None, links: LinkTable) -> PathAction:
         if status is None:
             self.deleted += 1
-            return Kind.GONE
+            return PathAction.GONE
         self.files += 1
         if not stat.S_ISREG(status.mode):
-            return Kind.STORE
+            return PathAction.STORE
         if status.nlink == 1 or links.count(status.device, status.inode):
             self.size += max(status.size, 0)
         if is_long(path) or not is_small(status.mode, status.nlink, status.size):
-            return Kind.STORE
+            return PathAction.STORE
         self.small += 1
-        return Kind.SMALL
+        return PathAction.SMALL
 
-    def changes(self) -> Iterator[Planned]:
+    def changes(self) -> Iterator[PlannedPath]:
         """Read the changes back."""
         with spooling():
             source = zstandard.open(self._path, "rb")
@@ -96,4 +96,4 @@ class Plan:
                     line = next(lines, None)
                 if line is None:
                     return
-                yield Planned(line[1:], _KINDS[line[:1]])
+                yield PlannedPath(line[1:], _KINDS[line[:1]])

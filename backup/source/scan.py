@@ -43,7 +43,7 @@ T = TypeVar("T")
 Warn = Callable[[bytes, Message], None]
 
 
-class Found(NamedTuple):
+class FoundPath(NamedTuple):
     """An existing path. Without a status, neither it nor anything below it was inspected."""
 
     path: bytes
@@ -153,23 +153,23 @@ class Scan:
         self.left_out = 0
         """Files and folders that the rules left out; the contents of such a folder are not counted."""
 
-    def walk(self, paths: Iterable[bytes]) -> Iterator[Found]:
+    def walk(self, paths: Iterable[bytes]) -> Iterator[FoundPath]:
         """Each path and all below it, in the order of the set, after the point of resuming."""
         with ExitStack() as open_files:
             for path in paths:
                 yield from self._tree(path, open_files)
         self._listings.finish()
 
-    def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[Found]:
+    def _tree(self, root: bytes, open_files: ExitStack) -> Iterator[FoundPath]:
         try:
             rules = Filter(self._excludes, root, self._see(look, root).device)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             self._warn(root, SOURCE_MISSING if missing else unreadable(error))
             # Not inspected: an increment must not treat its files as deleted.
-            yield Found(root, None)
+            yield FoundPath(root, None)
             return
-        stack: list[Iterator[Found]] = [iter((Found(root, None),))]
+        stack: list[Iterator[FoundPath]] = [iter((FoundPath(root, None),))]
         while stack:
             candidate = next(stack[-1], None)
             if candidate is None:
@@ -184,11 +184,11 @@ class Scan:
             if status is not None and stat.S_ISDIR(status.mode) and not self._is_done(path):
                 inside = self._inside(path, status, rules, open_files)
                 if inside is None:
-                    yield Found(path, None)
+                    yield FoundPath(path, None)
                 else:
                     stack.append(inside)
 
-    def _judged(self, candidate: Found, rules: Filter) -> Found | None:
+    def _judged(self, candidate: FoundPath, rules: Filter) -> FoundPath | None:
         """The warning for a path; None: for this backup it does not exist."""
         path, status = candidate
         if status is None:
@@ -197,12 +197,12 @@ class Scan:
             except OSError as error:
                 self._warn(path, unreadable(error))
                 return None if isinstance(error, FileNotFoundError) else candidate
-            candidate = Found(path, status)
+            candidate = FoundPath(path, status)
         if rules.takes_every_file and stat.S_ISREG(status.mode):
             return candidate
         return self._ruled(path, status, rules)
 
-    def _ruled(self, path: bytes, status: Status, rules: Filter) -> Found | None:
+    def _ruled(self, path: bytes, status: Status, rules: Filter) -> FoundPath | None:
         if rules.matches(path, status.mode):
             self.left_out += 1
             return None
@@ -214,8 +214,8 @@ class Scan:
             return None
         if rules.passes_over(status):
             self.left_out += 1
-            return Found(path, None)
-        return Found(path, status)
+            return FoundPath(path, None)
+        return FoundPath(path, status)
 
     def _is_own(self, status: Status) -> bool:
         return (status.device, status.inode) in self._own
@@ -232,7 +232,7 @@ class Scan:
 
     def _inside(
         self, folder: bytes, status: Status, rules: Filter, open_files: ExitStack
-    ) -> Iterator[Found] | None:
+    ) -> Iterator[FoundPath] | None:
         """The contents of a folder; None if it could not be listed."""
         if rules.is_foreign(status):
             self.left_out += 1
@@ -240,7 +240,7 @@ class Scan:
         listing = self._listings.take(folder)
         if rules.leaves_out_caches and self._see(is_cache, folder):
             self.left_out += 1
-            return iter((Found(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
+            return iter((FoundPath(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
         try:
             if listing is None:
                 listing = self._see(listed, folder)
@@ -251,15 +251,15 @@ class Scan:
             return None
         return self._wanting(folder, listing, rules)
 
-    def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[Found]:
+    def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[FoundPath]:
         """The contents of a large folder, never all in memory at once."""
         while part := list(islice(names, PART)):
             yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
 
-    def _wanting(self, folder: bytes, listing: list[Listed], rules: Filter) -> Iterator[Found]:
+    def _wanting(self, folder: bytes, listing: list[Listed], rules: Filter) -> Iterator[FoundPath]:
         """The names found in a folder; its folders that will be walked are listed ahead."""
         base = folder.rstrip(b"/") + b"/"
-        part = [Found(base + name, Status._make(fields) if fields else None) for name, fields in listing]
+        part = [FoundPath(base + name, Status._make(fields) if fields else None) for name, fields in listing]
         folders = (
             path
             for path, status in part

@@ -9,7 +9,7 @@ from backup.request import Journal, SetRequest
 from backup.source.links import First, LinkTable
 from backup.source.member import Member, examined
 from backup.source.pack import SMALL, Pack
-from backup.source.plan import Kind
+from backup.source.plan import PathAction
 from backup.source.readahead.files import Batch
 from backup.writing.pieces import head_of, next_piece, whole_of
 from backup.writing.sealing import Sealing
@@ -49,7 +49,7 @@ class Members:
             self._take_pack(batch.pack)
             return
         for planned, pack in batch.each():
-            if planned.kind is Kind.GONE:
+            if planned.kind is PathAction.GONE:
                 self._forget(planned.path)
             elif pack is None:
                 self._examine(planned.path)

@@ -20,14 +20,14 @@ from db.admin import alive
 from notify import sending
 from policy.errors import TapelineError
 from tape.programs import command
-from tape.programs.command import Process
+from tape.programs.command import RunningProgram
 
 log = structlog.get_logger("tapeline.alive")
 
 TIMEOUT_SECONDS = 120.0
 """How long the process may live, even if something hangs."""
 
-_started: list[Process] = []
+_started: list[RunningProgram] = []
 
 
 def ask() -> None:

@@ -22,7 +22,7 @@ from policy.errors import TapelineError
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
 from tape.programs import command
-from tape.programs.command import Process
+from tape.programs.command import RunningProgram
 
 log = structlog.get_logger("tapeline.notify")
 
@@ -31,10 +31,10 @@ TIMEOUT_SECONDS = 600.0
 
 LOOK_SECONDS = 0.1
 
-_started: list[Process] = []
+_started: list[RunningProgram] = []
 
 
-def ask() -> Process | None:
+def ask() -> RunningProgram | None:
     """Have due messages delivered; returns at once, with our process that delivers them, if there is one.
 
     A process that is already delivering checks once more before it ends, so no second process is started

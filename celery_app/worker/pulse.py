@@ -39,7 +39,7 @@ class NoPulse(TapelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class OwnProcess:
     """One of Tapeline's processes on this host. ``name``: its queue, or ``beat`` or ``flower``."""
 
     name: str
@@ -47,7 +47,7 @@ class Process:
     """Its name in the broker."""
 
 
-def processes() -> list[Process]:
+def processes() -> list[OwnProcess]:
     """The processes of this installation that run here, however they were started, each once."""
     ours, _ = _sorted_out()
     return sorted(ours, key=lambda process: process.name)
@@ -59,10 +59,10 @@ def of_others() -> int:
     return len(others)
 
 
-def _sorted_out() -> tuple[set[Process], set[Process]]:
+def _sorted_out() -> tuple[set[OwnProcess], set[OwnProcess]]:
     """The processes of this installation, and those of others, that run here."""
-    ours: set[Process] = set()
-    others: set[Process] = set()
+    ours: set[OwnProcess] = set()
+    others: set[OwnProcess] = set()
     for each in psutil.process_iter(["cmdline"]):
         process = _process(each.info["cmdline"] or [])
         if process:
@@ -70,7 +70,7 @@ def _sorted_out() -> tuple[set[Process], set[Process]]:
     return ours, others
 
 
-def named(name: str) -> Process:
+def named(name: str) -> OwnProcess:
     """The process of this name, or the worker of this node name, that runs here. Raises NoPulse."""
     for process in processes():
         if name in {process.name, process.node}:
@@ -78,7 +78,7 @@ def named(name: str) -> Process:
     raise NoPulse(M("It does not run on this host."), M("Start it, and read its log if it ended by itself."))
 
 
-def check(process: Process) -> Message:
+def check(process: OwnProcess) -> Message:
     """Ask a process for a sign of life. Raises NoPulse, BrokerUnavailable, DatabaseUnavailable."""
     if process.name == "flower":
         return _flower()
@@ -86,16 +86,16 @@ def check(process: Process) -> Message:
     return M("answers") if process.name in {"beat", CONTROL} else _drive(process)
 
 
-def _process(command: Sequence[str]) -> Process | None:
+def _process(command: Sequence[str]) -> OwnProcess | None:
     """What a command line starts: ``celery -A celery_app worker -Q tape ...``, or None."""
     words = list(_split(command))
     if ("-A", "celery_app") not in pairwise(words):
         return None
     if "worker" in words:
         node = host_format(default_nodename(_option(words, "-n", "--hostname")))
-        return Process(_option(words, "-Q", "--queues") or CONTROL, node)
+        return OwnProcess(_option(words, "-Q", "--queues") or CONTROL, node)
     name = next((name for name in ("beat", "flower") if name in words), None)
-    return Process(name, beat_nodename() if name == "beat" else name) if name else None
+    return OwnProcess(name, beat_nodename() if name == "beat" else name) if name else None
 
 
 def _split(command: Sequence[str]) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _option(words: Sequence[str], *names: str) -> str:
     return given[-1] if given else ""
 
 
-def _ping(process: Process) -> None:
+def _ping(process: OwnProcess) -> None:
     """A worker answers while its task works; beat is silent once its scheduler hangs for a minute."""
     if not health.ping([process.node], ANSWER_SECONDS):
         raise NoPulse(
@@ -119,7 +119,7 @@ def _ping(process: Process) -> None:
         )
 
 
-def _drive(process: Process) -> Message:
+def _drive(process: OwnProcess) -> Message:
     """The worker also records in the database that it keeps its drive."""
     name = settings.load().drive_of(process.name)
     with wiring.database().transaction() as session:

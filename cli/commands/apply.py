@@ -19,7 +19,7 @@ from cli.render.output import AsJson
 from db.engine import Database
 from db.models import now
 from db.schedules import schedules, sync
-from db.schedules.sync import Action, Change
+from db.schedules.sync import Action, ScheduleChange
 from db.tapes import drives
 from policy.errors import UsageError
 from policy.guard import is_at_or_below
@@ -89,7 +89,7 @@ def _defaults() -> dict[str, Any]:
     return {"time_zone": settings.load().time_zone, "drive": settings.load().default_drive}
 
 
-def _confirm(changes: list[Change], *, yes: bool, as_json: bool) -> None:
+def _confirm(changes: list[ScheduleChange], *, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if as_json or not sys.stdin.isatty():
@@ -97,7 +97,9 @@ def _confirm(changes: list[Change], *, yes: bool, as_json: bool) -> None:
     typer.confirm(output.in_words(M("Make these {count} changes?", count=len(changes))), abort=True)
 
 
-def _make(database: Database, wanted: list[WantedSchedule], changes: list[Change], *, prune: bool) -> None:
+def _make(
+    database: Database, wanted: list[WantedSchedule], changes: list[ScheduleChange], *, prune: bool
+) -> None:
     """Raises UsageError, and changes nothing, if the schedules have changed since they were shown."""
     with database.transaction() as session:
         if sync.differences(session, wanted, prune=prune) != changes:
@@ -117,7 +119,7 @@ _TITLES: dict[Action, tuple[str, str]] = {
 }
 
 
-def _print(changes: list[Change]) -> None:
+def _print(changes: list[ScheduleChange]) -> None:
     if not changes:
         output.say(M("The schedules are as the file says."))
     for change in changes:

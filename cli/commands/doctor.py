@@ -18,7 +18,7 @@ import typer
 
 from celery_app import settings, wiring
 from cli.host import changer_checks, drive_checks, stack, wire_checks
-from cli.host.drive_checks import Wrong
+from cli.host.drive_checks import CheckFailed
 from cli.render import output
 from cli.render.output import AsJson
 from cli.render.troubles import in_hold, in_trouble
@@ -33,7 +33,7 @@ from db.alerts import Alert, Topic
 from db.models import Process, now
 from db.schedules import schedules
 from db.tapes import drives
-from notify.channel import Broken
+from notify.channel import BrokenChannel
 from policy import units
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -49,7 +49,7 @@ CLOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HostCheck:
     """One check."""
 
     name: Message
@@ -73,7 +73,7 @@ def doctor(as_json: AsJson = False) -> None:
     report(list(_all()), as_json=as_json)
 
 
-def report(findings: list[Finding], *, as_json: bool) -> None:
+def report(findings: list[HostCheck], *, as_json: bool) -> None:
     """Print the findings, and end the command: with exit code 1 if anything is wrong."""
     if as_json:
         output.print_json([_json(finding) for finding in findings])
@@ -84,11 +84,11 @@ def report(findings: list[Finding], *, as_json: bool) -> None:
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
-def _all() -> Iterator[Finding]:
-    yield Finding(M("Python"), M("{version}", version=sys.version.split()[0]))
+def _all() -> Iterator[HostCheck]:
+    yield HostCheck(M("Python"), M("{version}", version=sys.version.split()[0]))
     file = settings.config_file()
     configured = settings.load()
-    yield Finding(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
+    yield HostCheck(M("Settings"), M("{file}", file=str(file) if file else "environment and defaults"))
     yield checked(M("State folder"), lambda: _state_folder(configured.state_dir))
     with ExitStack() as servers:
         yield checked(M("Servers"), lambda: _servers(servers))
@@ -124,28 +124,28 @@ def _listed() -> list[Alert]:
 
 
 def _raise_for(listed: Iterable[Alert], topic: Topic) -> None:
-    """Raises Wrong for the first urgent alert of a topic, else Doubtful for the first other one."""
+    """Raises CheckFailed for the first urgent alert of a topic, else Doubtful for the first other one."""
     of_topic = sorted((each for each in listed if each.topic is topic), key=lambda each: not each.is_urgent)
     for each in of_topic:
-        kind = Wrong if each.is_urgent else Doubtful
+        kind = CheckFailed if each.is_urgent else Doubtful
         raise kind(each.message, each.remedy)
 
 
-def checked(name: Message, check: Callable[[], Message]) -> Finding:
+def checked(name: Message, check: Callable[[], Message]) -> HostCheck:
     """The result of a check, or the error it ends with."""
     try:
-        return Finding(name, check())
+        return HostCheck(name, check())
     except (Doubtful, changer_checks.Unproved) as doubt:
-        return Finding(name, doubt.message, doubt.remedy, is_warning=True)
+        return HostCheck(name, doubt.message, doubt.remedy, is_warning=True)
     except TapelineError as error:
-        return Finding(name, error.message, error.remedy, ok=False)
+        return HostCheck(name, error.message, error.remedy, ok=False)
 
 
 def _state_folder(folder: Path) -> Message:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < SPOOL_BYTES:
-        raise Wrong(
+        raise CheckFailed(
             M("{folder}: only {free} are free.", folder=str(folder), free=units.size(free)),
             M("Make room, or set state_dir to another disk."),
         )
@@ -164,7 +164,7 @@ def _database() -> Message:
         apart = abs((datetime.now(UTC) - shown).total_seconds())
     database.check_version()
     if apart > CLOCK_SECONDS:
-        raise Wrong(
+        raise CheckFailed(
             M("The clocks of this host and the database are {seconds} s apart.", seconds=round(apart)),
             M("Set both by NTP."),
         )
@@ -182,11 +182,11 @@ def _broker() -> Message:
     facts = health.broker_facts()
     health.check_writable()
     if not facts["append_only"]:
-        raise Wrong(
+        raise CheckFailed(
             M("Redis does not keep its messages on disk."), M("Set 'appendonly yes' in its configuration.")
         )
     if facts["eviction"] != "noeviction":
-        raise Wrong(
+        raise CheckFailed(
             M("Redis may throw messages away (maxmemory-policy {policy}).", policy=facts["eviction"]),
             M("Set 'maxmemory-policy noeviction' in its configuration."),
         )
@@ -202,10 +202,10 @@ def _workers() -> Message:
         # A busy worker is asked once more.
         answering = health.queues(timeout=TIMEOUT)
     if not answering:
-        raise Wrong(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
+        raise CheckFailed(M("No worker answers."), M("Start them with 'tapeline up', or as services."))
     missing = sorted(needed - answering.keys())
     if missing:
-        raise Wrong(
+        raise CheckFailed(
             M("No worker answers for: {queues}.", queues=", ".join(missing)),
             M("Start it on its host: tapeline worker {queue}", queue=missing[0]),
         )
@@ -228,7 +228,7 @@ def _schedules(listed: list[Alert]) -> Message:
         held = in_hold(views.held_json(session))
         planned = [schedules.as_json(row) for row in schedules.present(session)]
     if held is not None:
-        raise Wrong(held)
+        raise CheckFailed(held)
     _raise_for(listed, Topic.START)
     if not planned:
         raise Doubtful(*idle.NOTHING_TIMED)
@@ -244,17 +244,17 @@ def _schedules(listed: list[Alert]) -> Message:
 def _channels(listed: list[Alert]) -> Message:
     for name in settings.load().channels:
         channel = wiring.channel(name)
-        if isinstance(channel, Broken):
+        if isinstance(channel, BrokenChannel):
             raise channel.error
     with wiring.database().transaction() as session:
         held_up, deliverers = outbox.troubles(session), processes.deliverers(session)
         known = {row.name for row in schedules.present(session)}
     for each in listed:
         if each.channel is not None:
-            raise Wrong(in_trouble(each.channel, held_up[each.channel]), each.remedy)
+            raise CheckFailed(in_trouble(each.channel, held_up[each.channel]), each.remedy)
     _raise_for(listed, Topic.ALIVE)
     for name in sorted(settings.load().ping_urls.keys() - known):
-        raise Wrong(
+        raise CheckFailed(
             M("ping_urls.{name}: there is no schedule of this name.", name=name),
             M("Correct the name in tapeline.toml; 'tapeline schedule list' lists them."),
         )
@@ -265,7 +265,7 @@ def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> M
     """A channel is known to the processes that deliver; it is of no use if only this host knows it."""
     for process in deliverers:
         for name in sorted(set(channels) - set(process.channels)):
-            raise Wrong(
+            raise CheckFailed(
                 M(
                     "{process} delivers the messages and does not know channel {name}.",
                     process=process.name,
@@ -279,7 +279,7 @@ def _delivered_by(channels: Collection[str], deliverers: Sequence[Process]) -> M
             )
     names = ", ".join(sorted({*channels, *(name for each in deliverers for name in each.channels)}))
     if not names:
-        raise Wrong(*idle.NO_CHANNEL)
+        raise CheckFailed(*idle.NO_CHANNEL)
     return M("{names}", names=names)
 
 
@@ -289,7 +289,7 @@ def _dashboard() -> Message:
     installed = version("flower")
     templates = sorted({patch.template for patch in templating.misplaced()})
     if templates:
-        raise Wrong(
+        raise CheckFailed(
             M(
                 "Flower {version} changed {templates}; the dashboard's pages lack entries or styles there.",
                 version=installed,
@@ -310,7 +310,7 @@ def _settings_in_use(listed: list[Alert]) -> Message:
     return M("{names}", names=names) if names else M("no process has entered any yet")
 
 
-def _json(finding: Finding) -> dict[str, Any]:
+def _json(finding: HostCheck) -> dict[str, Any]:
     return {
         "check": str(finding.name),
         "ok": finding.ok,
@@ -320,7 +320,7 @@ def _json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _print(finding: Finding, width: int) -> None:
+def _print(finding: HostCheck, width: int) -> None:
     mark, style = ("✓", "green") if finding.ok else ("✗", "red")
     if finding.is_warning:
         mark, style = "!", "yellow"

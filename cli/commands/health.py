@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands import doctor
-from cli.commands.doctor import Finding
+from cli.commands.doctor import HostCheck
 from cli.render.output import AsJson
 from policy.message import M
 
 if TYPE_CHECKING:
-    from celery_app.worker.pulse import Process
+    from celery_app.worker.pulse import OwnProcess
 
 
 def health(
@@ -37,23 +37,23 @@ def health(
     doctor.report(findings or [_none()], as_json=as_json)
 
 
-def _of(name: str) -> Finding:
+def _of(name: str) -> HostCheck:
     from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     return doctor.checked(M("{name}", name=name), lambda: pulse.check(pulse.named(name)))
 
 
-def _asked(process: Process) -> Finding:
+def _asked(process: OwnProcess) -> HostCheck:
     from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     return doctor.checked(M("{name}", name=process.name), lambda: pulse.check(process))
 
 
-def _none() -> Finding:
+def _none() -> HostCheck:
     from celery_app.worker import pulse  # noqa: PLC0415 - loading Celery takes half a second
 
     others = pulse.of_others()
-    return Finding(
+    return HostCheck(
         M("Processes"),
         M(
             "None of this installation's processes runs here; of others, with another broker: {count}.",

@@ -32,7 +32,7 @@ from db.sets import catalog
 from db.sets.as_json import sets_json
 from db.states import ACTIVE
 from embedded.errors import AlreadyUp
-from embedded.program import Event, Kind
+from embedded.program import ProgramEvent, ProgramEventKind
 from embedded.supervisor import Supervisor
 from notify import states
 from policy import units
@@ -179,8 +179,8 @@ def _adopt(database: Database) -> None:
         recover.adopt(run_id)
 
 
-def _tell(event: Event) -> None:
-    if event.kind in {Kind.DIED, Kind.KILLED, Kind.LEFT_BEHIND}:
+def _tell(event: ProgramEvent) -> None:
+    if event.kind in {ProgramEventKind.DIED, ProgramEventKind.KILLED, ProgramEventKind.LEFT_BEHIND}:
         processes.show(event)
 
 

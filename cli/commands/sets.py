@@ -108,7 +108,7 @@ def find(
     raise typer.Exit(0 if matches.versions else 1)
 
 
-def _show_found(newest: versions.Found, pattern: str) -> None:
+def _show_found(newest: versions.FoundVersions, pattern: str) -> None:
     output.print_table(
         [M("Set"), M("Backed up"), M("Tapes"), M("Size"), M("Changed"), M("Path")],
         (

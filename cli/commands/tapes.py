@@ -111,7 +111,7 @@ def show(
     )
 
 
-class Mark(StrEnum):
+class TapeMark(StrEnum):
     """The marks that an operator may give a cartridge."""
 
     ACTIVE = CartridgeState.ACTIVE.value
@@ -121,7 +121,7 @@ class Mark(StrEnum):
 @app.command(epilog=examples("tapeline tape mark TP20261101 retired", "tapeline tape mark TP20261101 active"))
 def mark(
     name: Annotated[str, typer.Argument(help="The tape's id or label.", metavar="TAPE")],
-    state: Annotated[Mark, typer.Argument(help="What may be done with it from now on.")],
+    state: Annotated[TapeMark, typer.Argument(help="What may be done with it from now on.")],
     as_json: AsJson = False,
 ) -> None:
     """Mark what may be done with a cartridge: 'active' after you have inspected one that was marked 'unknown'

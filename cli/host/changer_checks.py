@@ -8,7 +8,7 @@ from functools import partial
 
 from celery_app import settings, wiring
 from celery_app.drive_settings import LtfsDriveSettings, VirtualDriveSettings
-from cli.host.drive_checks import Check, Wrong
+from cli.host.drive_checks import Check, CheckFailed
 from policy.errors import TapelineError
 from policy.message import M, Message
 from tape.ltfs.scsi import Scsi
@@ -31,7 +31,7 @@ def checks() -> Iterator[Check]:
 
 def _library(name: str) -> Message:
     if sys.platform == "win32":
-        raise Wrong(
+        raise CheckFailed(
             M("Windows has no changer: no program there moves a library's robot."),
             M(
                 "Take [changers.{name}] out, and change tapes by hand; or serve the drive from a Linux host.",
@@ -41,7 +41,7 @@ def _library(name: str) -> Message:
     inventory = wiring.changer(name).status()
     missing = sorted(set(wiring.changer_settings(name).drives) - {bay.number for bay in inventory.bays})
     if missing:
-        raise Wrong(
+        raise CheckFailed(
             M("Library {name} has no drive {number}.", name=name, number=missing[0]),
             M("Drives count from 0: correct 'drives' in [changers.{name}].", name=name),
         )
@@ -74,7 +74,7 @@ def _number(name: str, number: int, drive: str) -> Message:
             ),
         )
     if serial not in told:
-        raise Wrong(
+        raise CheckFailed(
             M(
                 "Drive {number} of {name} is '{told}'; {drive} has the serial number {serial}.",
                 number=number,

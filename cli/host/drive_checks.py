@@ -32,7 +32,7 @@ _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
 Check = tuple[Message, Callable[[], Message]]
 
 
-class Wrong(TapelineError):
+class CheckFailed(TapelineError):
     """A check that failed."""
 
 
@@ -54,7 +54,7 @@ def _programs(drive_settings: LtfsDriveSettings) -> Message:
     paths = drive_programs.of(drive_settings)
     versions = {name: _version(paths[name]) for name in get_args(LtfsProgram) if name in OF_LTFS}
     if len(set(versions.values()) - {"?"}) > 1:
-        raise Wrong(
+        raise CheckFailed(
             M(
                 "The programs of LTFS are of several versions: {versions}.",
                 versions=", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -73,12 +73,12 @@ def _version(program: str) -> str:
 
 def _device(drive_settings: LtfsDriveSettings) -> Message:
     if not Path(drive_settings.device).exists():
-        raise Wrong(
+        raise CheckFailed(
             M("There is no drive at {device}.", device=drive_settings.device),
             M("Switch it on, see its cable, and check the setting 'device' ('lsscsi -g' lists them)."),
         )
     if not os.access(drive_settings.device, os.R_OK | os.W_OK):
-        raise Wrong(
+        raise CheckFailed(
             M("This user may not open {device}.", device=drive_settings.device),
             M("Add the worker's user to the group that owns it, e.g. 'tape'."),
         )
@@ -87,14 +87,14 @@ def _device(drive_settings: LtfsDriveSettings) -> Message:
 
 def _mounting(name: str, drive_settings: LtfsDriveSettings) -> Message:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        raise Wrong(
+        raise CheckFailed(
             M("This user cannot mount: /dev/fuse is missing or closed to it."),
             M("Load the module fuse, and give the worker's user access to /dev/fuse."),
         )
     point = drive_settings.mount_point or settings.load().drive_folder(name) / "mount"
     mounted = mounts.of(drive_settings.device)
     if mounted is None and point.is_dir() and any(point.iterdir()):
-        raise Wrong(
+        raise CheckFailed(
             M("{folder} is no empty folder to mount at.", folder=str(point)),
             M("Empty it, or change the setting 'mount_point'."),
         )
@@ -103,7 +103,7 @@ def _mounting(name: str, drive_settings: LtfsDriveSettings) -> Message:
 
 def _sync_type(drive_settings: LtfsDriveSettings) -> Message:
     if drive_settings.sync_type == "unmount":
-        raise Wrong(
+        raise CheckFailed(
             M("LTFS writes its index at the unmount alone (sync_type = unmount)."),
             M("Set sync_type to time@5: what is written between two seals is lost with the power otherwise."),
         )
@@ -124,11 +124,11 @@ def _windows_index(drive_settings: LtfsWindowsDriveSettings) -> Message:
 def _tape(name: str) -> Message:
     driver = settings.load().drive(name).driver
     if driver == "ltfs_windows" and sys.platform != "win32":
-        raise Wrong(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
+        raise CheckFailed(M("The driver ltfs_windows runs on Windows alone."), M("Set driver to ltfs."))
     medium = _seen(name)
     unfit = media.no_volume(_as_found(name, medium))
     if unfit is not None:
-        raise Wrong(unfit, M("Which tape the next run needs: tapeline calendar"))
+        raise CheckFailed(unfit, M("Which tape the next run needs: tapeline calendar"))
     return M("{driver}: {tape}", driver=driver, tape=described(medium.state.value, medium.label))
 
 
@@ -162,7 +162,7 @@ def _look(name: str) -> Medium:
 def _until(name: str, limit: float) -> Wait:
     def wait(_about: str, seconds: float) -> None:
         if seconds > limit:
-            raise Wrong(
+            raise CheckFailed(
                 M("Drive {name} has not answered for {seconds} s.", name=name, seconds=round(limit)),
                 M("See whether LTFS and the drive still work; leave the drive switched on."),
             )

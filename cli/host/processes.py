@@ -16,7 +16,7 @@ from cli.host import audited, programs, stack
 from cli.render import output
 from dashboard import login
 from db.admin import rights
-from embedded.program import Event, Program
+from embedded.program import Program, ProgramEvent
 from embedded.supervisor import Supervisor
 from policy.errors import UsageError
 from policy.message import M
@@ -69,7 +69,7 @@ def _is_taken(address: str, port: int) -> bool:
     return False
 
 
-def show(event: Event) -> None:
+def show(event: ProgramEvent) -> None:
     """One line for a process's event."""
     pid = f"[{event.pid}]" if event.pid else ""
     text = wiring.words().text(event.text)

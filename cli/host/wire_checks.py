@@ -8,19 +8,19 @@ from sqlalchemy import make_url
 
 from celery_app import settings, wiring
 from celery_app.sections import LOOPBACK, is_encrypted
-from cli.host.drive_checks import Wrong
+from cli.host.drive_checks import CheckFailed
 from db.admin import server
 from policy.message import M, Message
 
 
 def broker() -> Message:
-    """Raises Wrong if a broker on another host requires no password."""
+    """Raises CheckFailed if a broker on another host requires no password."""
     configured = settings.load().broker_url
     url = urlsplit(configured.get_secret_value() if configured else "")
     if not configured or "socket" in url.scheme:
         return M("a socket of this host")
     if url.hostname not in LOOPBACK and not url.password:
-        raise Wrong(
+        raise CheckFailed(
             M("The broker at {host} asks for no password.", host=url.hostname),
             M("Whoever reaches it can have a tape formatted: set one (docs/security.md)."),
         )
@@ -30,14 +30,14 @@ def broker() -> Message:
 
 
 def database() -> Message:
-    """The server's own report of this connection. Raises Wrong if its certificate is not checked."""
+    """The server's own report of this connection. Raises CheckFailed if its certificate is not checked."""
     url = make_url(wiring.database_url())
     with wiring.database().transaction() as session:
         tls = server.encryption(session)
     if tls is None:
         return _plain(url.host) if url.host else M("a socket of this host")
     if url.query.get("sslmode") not in {"verify-ca", "verify-full"}:
-        raise Wrong(
+        raise CheckFailed(
             M("The connection is encrypted, and the server's certificate is not checked."),
             M("Set database_tls.ca to the certificate that the server's is signed by."),
         )

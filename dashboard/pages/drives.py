@@ -16,7 +16,7 @@ from db.runs.lookup import RunFilter
 from db.schedules import schedules
 from db.states import ACTIVE
 from db.tapes import drives
-from db.tapes.facts import Inside, Shelf
+from db.tapes.facts import Inside, LoadedTapes
 
 
 class Drives(Page):
@@ -30,7 +30,7 @@ class Drives(Page):
 
 
 def _found(session: Session) -> list[dict[str, Any]]:
-    loaded = Inside(session, Shelf(session, look=False))
+    loaded = Inside(session, LoadedTapes(session, look=False))
     asking = verdicts.askers(session, schedules.present(session))
     runs = views.runs_json(session, RunFilter(states=ACTIVE))[::-1]
     return [
@@ -43,7 +43,7 @@ def _found(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(drive: str, loaded: Inside, asking: list[verdicts.Asker]) -> list[dict[str, Any]]:
+def _answers(drive: str, loaded: Inside, asking: list[verdicts.ScheduleAsker]) -> list[dict[str, Any]]:
     """What each schedule of a drive would do with the tape in it."""
     if drive not in loaded.tapes:
         return []

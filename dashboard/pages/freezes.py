@@ -18,7 +18,7 @@ from policy.roles import Role
 log = structlog.get_logger("tapeline.dashboard")
 
 
-class Freeze(Button):
+class FreezeFormats(Button):
     """Freeze all formats."""
 
     rule = AccessRule(Role.ADMIN)

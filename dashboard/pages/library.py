@@ -65,7 +65,7 @@ def _found(session: Session, chosen: str) -> dict[str, Any]:
     }
 
 
-def _shown(session: Session, row: TapeLibrary, asker: verdicts.Asker | None) -> dict[str, Any]:
+def _shown(session: Session, row: TapeLibrary, asker: verdicts.ScheduleAsker | None) -> dict[str, Any]:
     library = as_json.library(session, row)
     answers = _answers(session, row, asker) if asker else {}
     for slot in library["slots"]:
@@ -74,13 +74,13 @@ def _shown(session: Session, row: TapeLibrary, asker: verdicts.Asker | None) -> 
     return {**library, "under_way": under_way}
 
 
-def _answers(session: Session, row: TapeLibrary, asker: verdicts.Asker) -> dict[str, dict[str, Any]]:
+def _answers(session: Session, row: TapeLibrary, asker: verdicts.ScheduleAsker) -> dict[str, dict[str, Any]]:
     """What a run would do with each tape in a slot, by its barcode."""
     stored = supply.in_slots(session, Inventory.from_json(row.inventory), cleaning=row.clean_with, pools={})
     return {each.barcode: asker.ask(each.facts) for each in stored}
 
 
-class Move(Button):
+class MoveCartridge(Button):
     """Ask a worker of a library for a move."""
 
     rule = AccessRule(Role.OPERATOR)

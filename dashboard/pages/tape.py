@@ -17,14 +17,14 @@ from db.errors import NotFound
 from db.models import BackupSet, TapeCartridge
 from db.schedules import schedules
 from db.sets import amounts
-from db.tapes.facts import Inside, Shelf
+from db.tapes.facts import Inside, LoadedTapes
 from policy.message import M
 
 MAX_SETS = 500
 """How many sets of a cartridge are listed, the newest first."""
 
 
-class Tape(Page):
+class TapePage(Page):
     """``/tapes/3``: by the row's id, because the label changes."""
 
     active = "tapes"
@@ -40,9 +40,11 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
     tape = session.get(TapeCartridge, tape_id)
     if tape is None:
         raise NotFound(M("There is no tape {id}.", id=tape_id), M("The page of the tapes lists them."))
-    inside = Inside(session, Shelf(session, look=False))
+    inside = Inside(session, LoadedTapes(session, look=False))
     drive = inside.cartridges.get(tape.id)
-    facts = inside.tapes[drive][1] if drive else Shelf(session, TapeCartridge.id == tape.id).facts(tape.id)
+    facts = (
+        inside.tapes[drive][1] if drive else LoadedTapes(session, TapeCartridge.id == tape.id).facts(tape.id)
+    )
     return {
         "tape": tape_facts(tape),
         "drive": drive,

@@ -15,7 +15,7 @@ from db.models import ScheduledTask, TapeCartridge, now
 from db.schedules import schedules
 from db.sets import amounts
 from db.tapes import listing
-from db.tapes.facts import Inside, Shelf
+from db.tapes.facts import Inside, LoadedTapes
 from policy.tapes.facts import CartridgeState
 
 MONTHS = 24
@@ -41,7 +41,7 @@ class Tapes(Page):
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
     moment = now()
-    shelf = Shelf(session, look=False)
+    shelf = LoadedTapes(session, look=False)
     inside = Inside(session, shelf)
     page = number("page", asked["page"] or "1")
     shown, count = listing.page(
@@ -77,7 +77,11 @@ def _askers(session: Session, chosen: str) -> list[ScheduledTask]:
 
 
 def _shown(
-    shelf: Shelf, inside: Inside, tape: TapeCartridge, kept: listing.Kept, asker: verdicts.Asker | None
+    shelf: LoadedTapes,
+    inside: Inside,
+    tape: TapeCartridge,
+    kept: listing.Kept,
+    asker: verdicts.ScheduleAsker | None,
 ) -> dict[str, Any]:
     drive = inside.cartridges.get(tape.id)
     facts = inside.tapes[drive][1] if drive else shelf.facts(tape.id)

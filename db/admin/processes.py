@@ -21,7 +21,7 @@ BEAT_LATELY = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ProcessSettings:
     """A process's settings."""
 
     name: str
@@ -36,11 +36,11 @@ class Reading:
     """Why the file cannot be read now."""
 
 
-def enter(session: Session, reading: Reading) -> None:
+def enter(session: Session, reading: ProcessSettings) -> None:
     """Record a process, or that it is still running; after a day without a record it is removed."""
     moment = func.clock_timestamp()
     session.execute(delete(Process).where(Process.seen_at < moment - timedelta(days=1)))
-    values = {name: getattr(reading, name) for name in Reading.__slots__ if name != "name"}
+    values = {name: getattr(reading, name) for name in ProcessSettings.__slots__ if name != "name"}
     session.execute(
         insert(Process)
         .values(name=reading.name, seen_at=moment, **values)

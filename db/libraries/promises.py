@@ -16,7 +16,7 @@ from policy.tapes.facts import CartridgeState, described
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenPromise:
     """A barcode that does not describe the tape in the drive."""
 
     reason: Message
@@ -26,7 +26,7 @@ class Broken:
 
 def keep(
     session: Session, barcode: str, medium: cartridges.Medium, pools: Mapping[str, str]
-) -> Broken | None:
+) -> BrokenPromise | None:
     """Compare the barcode that the robot has read with the tape in the drive; None: they agree.
 
     A row and a barcode that meet for the first time are joined: the row of a known tape gets the barcode, and
@@ -37,13 +37,13 @@ def keep(
     own = medium.get("barcode")
     rows = tuple(row for row in (recognised, promised) if row is not None)
     if own and own != barcode:
-        return Broken(_reason(barcode, medium, own), rows)
+        return BrokenPromise(_reason(barcode, medium, own), rows)
     if promised is not None and recognised is not None and recognised.id != promised.id:
-        return Broken(_reason(barcode, medium, recognised.tape_id), rows)
+        return BrokenPromise(_reason(barcode, medium, recognised.tape_id), rows)
     if recognised is not None and recognised.barcode and recognised.barcode != barcode:
-        return Broken(_reason(barcode, medium, recognised.barcode), rows)
+        return BrokenPromise(_reason(barcode, medium, recognised.barcode), rows)
     if promised is not None and recognised is None and _is_another(promised, medium):
-        return Broken(_reason(barcode, medium, medium.get("medium_serial") or "-"), rows)
+        return BrokenPromise(_reason(barcode, medium, medium.get("medium_serial") or "-"), rows)
     _join(session, barcode, recognised or promised, medium, pools)
     return None
 
@@ -74,7 +74,7 @@ def _join(
     session.flush()
 
 
-def doubt(session: Session, broken: Broken, barcode: str, medium: cartridges.Medium) -> None:
+def doubt(session: Session, broken: BrokenPromise, barcode: str, medium: cartridges.Medium) -> None:
     """Nothing writes to these cartridges until a person has decided. One that no row describes gets a row, so
     that no run fetches it again."""
     rows = broken.rows

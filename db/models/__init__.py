@@ -4,7 +4,7 @@ from db.models.audit import AuditEntry
 from db.models.base import Base, now
 from db.models.hosts import AlivePing, ClockMark, Drive, DriveCheck, Freeze, Process
 from db.models.libraries import RobotMove, TapeLibrary
-from db.models.options import Notes, Options
+from db.models.options import Options, RunNotes
 from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
 from db.models.schedules import BackupTask, ScheduledTask
 from db.models.sets import PATH_INDEXED, BackupArchive, BackupFile, BackupSet
@@ -28,12 +28,12 @@ __all__ = [
     "FormatPermit",
     "Freeze",
     "MountFailure",
-    "Notes",
     "Notification",
     "Options",
     "Process",
     "RobotMove",
     "RunEvent",
+    "RunNotes",
     "ScheduledTask",
     "TapeCartridge",
     "TapeLibrary",

@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class RunNotes:
     """What a run notes for its later parts."""
 
     erase_sets: tuple[str, ...] | None = None

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from db.models.base import Base, Typed, enum, is_elsewhere, now
-from db.models.options import Notes, Options
+from db.models.options import Options, RunNotes
 from db.models.schedules import ScheduledTask
 from db.states import Kind, RunState, Step, StepState, Trigger
 from policy.tapes.medium import MediumReport
@@ -42,7 +42,9 @@ class ChainRun(Base):
     period: Mapped[str | None]
     options: Mapped[Options] = mapped_column(Typed(Options), default=Options)
     """Given by hand; they override the template."""
-    notes: Mapped[Notes] = mapped_column(Typed(Notes), default=Notes, server_default=text("'{}'::jsonb"))
+    notes: Mapped[RunNotes] = mapped_column(
+        Typed(RunNotes), default=RunNotes, server_default=text("'{}'::jsonb")
+    )
     """What it notes for its later parts."""
     part: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     dispatch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

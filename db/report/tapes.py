@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.schedules import calendar
 from db.tapes import drives
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from policy.tapes.facts import CartridgeState, SetFacts
 from policy.times.calendar import CalendarEntry
 from policy.times.shelf import PlannedRun
@@ -23,7 +23,7 @@ OUT_OF_USE = frozenset({CartridgeState.UNKNOWN, CartridgeState.ERROR, CartridgeS
 
 def stock(session: Session, moment: datetime) -> dict[str, Any]:
     """How many cartridges there are: with a set that is kept, free to be written anew, and out of use."""
-    shelf, counts = Shelf(session), {"used": 0, "free": 0, "out_of_use": 0}
+    shelf, counts = LoadedTapes(session), {"used": 0, "free": 0, "out_of_use": 0}
     room = {"bytes_used": 0, "capacity": 0}
     for number, row in shelf.cartridges.items():
         room["bytes_used"] += row.bytes_used

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import events
 from db.errors import NotFound
-from db.models import BackupSet, ChainRun, ChainStep, Notes, Options, ScheduledTask, now
+from db.models import BackupSet, ChainRun, ChainStep, Options, RunNotes, ScheduledTask, now
 from db.runs import announcing, lookup
 from db.sets import catalog
 from db.states import (
@@ -52,7 +52,7 @@ def start(
         due_at=due_at,
         period=period.key(schedule.schedule_type, due_at, schedule.time_zone),
         options=options,
-        notes=Notes(erase_sets=permits.named_sets(session, options.erase_label)),
+        notes=RunNotes(erase_sets=permits.named_sets(session, options.erase_label)),
     )
     refusal = _refusal(session, schedule, due_at, trigger)
     if refusal is None:
@@ -174,7 +174,7 @@ def start_restore(
         set_id=set_id,
         drive=drive,
         options=options,
-        notes=Notes(cartridges=None if cartridges is None else tuple(cartridges)),
+        notes=RunNotes(cartridges=None if cartridges is None else tuple(cartridges)),
         requested_by=requested_by,
     )
     return _queue(session, run)
@@ -189,7 +189,7 @@ def start_verify(
         set_id=set_id,
         drive=drive,
         options=Options(percent=percent),
-        notes=Notes(cartridges=tuple(cartridge.id for cartridge in catalog.tapes(session, set_id))),
+        notes=RunNotes(cartridges=tuple(cartridge.id for cartridge in catalog.tapes(session, set_id))),
         requested_by=requested_by,
     )
     return _queue(session, run)

@@ -19,11 +19,11 @@ from db.schedules import planner, plans
 from db.sets import parents
 from db.states import BackupType
 from db.tapes import labels
-from db.tapes.facts import Inside, Shelf
+from db.tapes.facts import Inside, LoadedTapes
 from db.tapes.volumes import Medium
 from policy.tapes.facts import SetFacts, SetState, TapeFacts, TapePolicy
 from policy.times.calendar import CalendarEntry, Stock, play
-from policy.times.shelf import PlannedRun, Tape
+from policy.times.shelf import PlannedRun, ShelfTape
 
 MAX = 1000
 """How many runs are simulated at most."""
@@ -123,7 +123,7 @@ def _sizes(session: Session, rows: Iterable[ScheduledTask]) -> dict[int, int]:
 
 
 def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:
-    shelf, holders = Shelf(session, look=False), labels.Holders(session)
+    shelf, holders = LoadedTapes(session, look=False), labels.Holders(session)
     inside = Inside(session, shelf)
     bounds = shelf.bounds(session)
     newest = parents.newest_whole(session, {row.template_id for row in rows})
@@ -133,9 +133,9 @@ def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:
         shelf.look(session, TapeCartridge.id.in_(ids))
         return {number: shelf.known(number).sets for number in ids}
 
-    def on_shelf(tape: TapeCartridge) -> Tape:
+    def on_shelf(tape: TapeCartridge) -> ShelfTape:
         bound = bounds[tape.id]
-        return Tape(
+        return ShelfTape(
             shelf.facts(tape.id),
             tape.bytes_used,
             tape.capacity,
@@ -159,10 +159,10 @@ def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:
     )
 
 
-def _loaded(medium: Medium, facts: TapeFacts, own: frozenset[str]) -> Tape:
+def _loaded(medium: Medium, facts: TapeFacts, own: frozenset[str]) -> ShelfTape:
     capacity, free = medium.get("capacity"), medium.get("free")
     used = capacity - free if capacity is not None and free is not None else 0
-    return Tape(facts, used, capacity, own)
+    return ShelfTape(facts, used, capacity, own)
 
 
 def _longest_ago(tape: TapeCartridge) -> tuple[bool, datetime, int]:

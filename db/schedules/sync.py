@@ -42,7 +42,7 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScheduleChange:
     schedule: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
@@ -51,18 +51,18 @@ class Change:
         return asdict(self)
 
 
-def differences(session: Session, wanted: list[WantedSchedule], *, prune: bool) -> list[Change]:
+def differences(session: Session, wanted: list[WantedSchedule], *, prune: bool) -> list[ScheduleChange]:
     """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed."""
     rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
     changes = [_difference(want, rows.get(want.name)) for want in wanted]
     if prune:
         names = {want.name for want in wanted}
         gone = (row for name, row in rows.items() if name not in names and row.archived_at is None)
-        changes += [Change(row.name, _removal(session, row)) for row in gone]
+        changes += [ScheduleChange(row.name, _removal(session, row)) for row in gone]
     return [change for change in changes if change is not None]
 
 
-def _difference(want: WantedSchedule, row: ScheduledTask | None) -> Change | None:
+def _difference(want: WantedSchedule, row: ScheduledTask | None) -> ScheduleChange | None:
     after = dict(file.shown(want.schedule, want.template))
     before = dict(shown(row)) if row else {}
     fields = tuple(
@@ -71,10 +71,10 @@ def _difference(want: WantedSchedule, row: ScheduledTask | None) -> Change | Non
         if before.get(name) != value
     )
     if row is None:
-        return Change(want.name, Action.CREATE, fields)
+        return ScheduleChange(want.name, Action.CREATE, fields)
     if row.archived_at is not None:
-        return Change(want.name, Action.RESTORE, fields)
-    return Change(want.name, Action.CHANGE, fields) if fields else None
+        return ScheduleChange(want.name, Action.RESTORE, fields)
+    return ScheduleChange(want.name, Action.CHANGE, fields) if fields else None
 
 
 def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
@@ -94,7 +94,9 @@ def _removal(session: Session, row: ScheduledTask) -> Action:
     return Action.ARCHIVE if session.scalar(select(points_to_it)) else Action.DELETE
 
 
-def apply(session: Session, wanted: list[WantedSchedule], changes: list[Change], moment: datetime) -> None:
+def apply(
+    session: Session, wanted: list[WantedSchedule], changes: list[ScheduleChange], moment: datetime
+) -> None:
     """Make the changes, all of them or none, and plan the changed schedules as of ``moment``."""
     named = {want.name: want for want in wanted}
     for change in changes:

@@ -23,7 +23,7 @@ from policy.tapes.facts import SetState
 
 
 @dataclass(frozen=True, slots=True)
-class SetOnTape:
+class ImportedSet:
     """A set as a tape describes it."""
 
     id: str
@@ -38,7 +38,7 @@ class SetOnTape:
     about: Mapping[str, Any]
 
 
-def add_set(session: Session, on_tape: SetOnTape, cartridge: TapeCartridge) -> BackupSet:
+def add_set(session: Session, on_tape: ImportedSet, cartridge: TapeCartridge) -> BackupSet:
     """The row of a set, created if it is missing. The catalogue knows more of a set that a run writes
     here."""
     stored = session.get(BackupSet, on_tape.id)
@@ -64,7 +64,7 @@ def add_set(session: Session, on_tape: SetOnTape, cartridge: TapeCartridge) -> B
     return stored
 
 
-def _tell_of(session: Session, stored: BackupSet, on_tape: SetOnTape) -> None:
+def _tell_of(session: Session, stored: BackupSet, on_tape: ImportedSet) -> None:
     """Its template, and how long it is kept. Without the key of an encrypted set its tape does not show that,
     and known values stay; if the tape does not show how long, the set is kept for ever."""
     if not on_tape.about:

@@ -19,7 +19,7 @@ COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundVersions:
     """The newest matching versions, in the form for scripts, and how many more there are."""
 
     versions: list[dict[str, Any]]
@@ -31,7 +31,7 @@ class Found:
         return self.more < COUNTED
 
 
-def find(session: Session, set_id: str | None, pattern: str, limit: int) -> Found:
+def find(session: Session, set_id: str | None, pattern: str, limit: int) -> FoundVersions:
     """The matches in a set, or in all that are not destroyed. Raises NotFound: there is no such set."""
     if set_id:
         catalog.get(session, set_id)
@@ -42,7 +42,7 @@ def find(session: Session, set_id: str | None, pattern: str, limit: int) -> Foun
     sets = {stored.id: stored for stored in session.scalars(_sets(files))}
     tapes = _tapes(session, files)
     rows = [_as_json(file, sets[file.set_id], tapes) for file in files]
-    return Found(rows, max(count - limit, 0))
+    return FoundVersions(rows, max(count - limit, 0))
 
 
 def _sets(files: Sequence[BackupFile]) -> Any:

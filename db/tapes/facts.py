@@ -27,7 +27,7 @@ class Bound:
     """None of them was begun later."""
 
 
-class Shelf:
+class LoadedTapes:
     """Cartridges with the sets on their present generation, loaded at once."""
 
     def __init__(self, session: Session, on: ColumnElement[bool] | None = None, *, look: bool = True) -> None:
@@ -157,7 +157,7 @@ class Inside:
     """The drives with a tape in them at the last inspection, and these tapes as the rules see them: as
     ``cartridges.tape_facts``, for all drives at once."""
 
-    def __init__(self, session: Session, shelf: Shelf) -> None:
+    def __init__(self, session: Session, shelf: LoadedTapes) -> None:
         """``shelf``: every cartridge, its sets loaded or not."""
         self.tapes: dict[str, tuple[Medium, TapeFacts, int | None]] = {}
         """By drive: what it reports, the facts, and the row of the known cartridge."""

@@ -30,7 +30,7 @@ from policy.times import period
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class VolumeContents:
     """The contents of a mounted volume: its sets by id, and the names of files that are not ours."""
 
     sets: tuple[str, ...]
@@ -65,7 +65,7 @@ def judge(
     *,
     policy: TapePolicy,
     now_local: datetime,
-    shown: Shown | None = None,
+    shown: VolumeContents | None = None,
 ) -> Decision:
     """Ask the rules whether the run may format the tape in the drive now. Stores nothing.
 

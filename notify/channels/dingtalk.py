@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlsplit
 
 from notify.channel import ChannelUnavailable, RateLimited
-from notify.channels.dingtalk_answer import Answer
+from notify.channels.dingtalk_answer import RobotAnswer
 from notify.channels.dingtalk_message import encode
 from notify.channels.rate_limit import RateLimit
 from notify.notice import Notice
@@ -72,7 +72,7 @@ class DingTalk:
         if error is not None:
             raise error
 
-    def _post(self, body: bytes) -> Answer:
+    def _post(self, body: bytes) -> RobotAnswer:
         import requests  # noqa: PLC0415 - slow to load, and most commands send nothing
 
         try:
@@ -86,7 +86,7 @@ class DingTalk:
         except requests.RequestException as error:
             kind = type(error).__name__
         else:
-            return Answer(response.status_code, self._hidden(response.content.decode(errors="replace")))
+            return RobotAnswer(response.status_code, self._hidden(response.content.decode(errors="replace")))
         # Raised out here: the foreign error's text contains the address, and with it token and signature.
         raise ChannelUnavailable(
             M("DingTalk cannot be reached ({kind}).", kind=kind),

@@ -58,7 +58,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RobotAnswer:
     """The HTTP status and its text, with secrets hidden."""
 
     status: int

@@ -28,7 +28,7 @@ from policy.tapes.verdict import (
     judge,
 )
 from policy.times import period
-from policy.times.shelf import LOOKED_AT, PlannedRun, Shelf, Tape, Written
+from policy.times.shelf import LOOKED_AT, PlannedRun, Shelf, ShelfTape, Written
 
 _FULL = "full"
 
@@ -78,8 +78,8 @@ class CalendarEntry:
 class Stock:
     """All tapes: in the drives, by name, and on the shelf. The simulation changes it."""
 
-    loaded: dict[str, Tape]
-    shelf: list[Tape]
+    loaded: dict[str, ShelfTape]
+    shelf: list[ShelfTape]
     newest_full: dict[int, str | None]
     """The full set of each template that a differential one would follow."""
     newest: dict[int, str | None]
@@ -124,7 +124,9 @@ def _is_full(stock: Stock, run: PlannedRun) -> bool:
     return _parent(stock, run) is None
 
 
-def _entry(stock: Stock, run: PlannedRun, tape: Tape, verdict: Verdict, local: datetime) -> CalendarEntry:
+def _entry(
+    stock: Stock, run: PlannedRun, tape: ShelfTape, verdict: Verdict, local: datetime
+) -> CalendarEntry:
     """Simulate the run on this tape; afterwards the tape is in the drive, with the set on it."""
     formats = verdict.answer is Answer.FORMAT
     name = label.to_ask_for(local, stock.labels - tape.own) if formats else tape.facts.label or ""
@@ -147,7 +149,7 @@ def _entry(stock: Stock, run: PlannedRun, tape: Tape, verdict: Verdict, local: d
     return entry
 
 
-def _verdict(stock: Stock, run: PlannedRun, tape: Tape, local: datetime) -> Verdict:
+def _verdict(stock: Stock, run: PlannedRun, tape: ShelfTape, local: datetime) -> Verdict:
     begins = _is_full(stock, run)
     facts = FormatFacts(
         tape=_facts(stock, tape, local) if begins else tape.facts,
@@ -160,7 +162,7 @@ def _verdict(stock: Stock, run: PlannedRun, tape: Tape, local: datetime) -> Verd
     return judge(Question(facts, begins=begins))
 
 
-def _facts(stock: Stock, tape: Tape, local: datetime) -> TapeFacts:
+def _facts(stock: Stock, tape: ShelfTape, local: datetime) -> TapeFacts:
     """A tape as a run sees it that may format it. A set of this month that is kept decides by itself: the
     run appends, or refuses the tape, whatever else is on it."""
     known = tape.facts.known
@@ -176,7 +178,7 @@ def _facts(stock: Stock, tape: Tape, local: datetime) -> TapeFacts:
 
 def _fetch(
     stock: Stock, shelf: Shelf, run: PlannedRun, local: datetime
-) -> tuple[Tape, Verdict] | tuple[None, None]:
+) -> tuple[ShelfTape, Verdict] | tuple[None, None]:
     """The tape that somebody must insert: one from the shelf that the rules permit, else a blank one."""
     begins, size = _is_full(stock, run), LOOKED_AT
     places = shelf.for_run(run, local, begins=begins)
@@ -194,7 +196,7 @@ def _fetch(
     # A pool has none until the operator puts one in, which must happen before the run.
     pool = run.policy.pool
     known = CartridgeFacts(0, "", None, CartridgeState.ACTIVE, pool, None) if pool else None
-    blank = Tape(
+    blank = ShelfTape(
         TapeFacts("blank", None, empty=True, write_protected=False, identity=(), known=known),
         0,
         stock.capacity,
@@ -202,7 +204,7 @@ def _fetch(
     return blank, _verdict(stock, run, blank, local)
 
 
-def _know(stock: Stock, tapes: Iterable[Tape]) -> None:
+def _know(stock: Stock, tapes: Iterable[ShelfTape]) -> None:
     """Have the sets of some tapes loaded, with one question for all."""
     known = {each.facts.known.id: each for each in tapes if not each.is_known and each.facts.known}
     sets_by_tape = stock.look([*known]) if known else {}
@@ -215,7 +217,9 @@ def _know(stock: Stock, tapes: Iterable[Tape]) -> None:
         tape.is_known = True
 
 
-def _write(stock: Stock, run: PlannedRun, tape: Tape, name: str, before: int, *, formatted: bool) -> None:
+def _write(
+    stock: Stock, run: PlannedRun, tape: ShelfTape, name: str, before: int, *, formatted: bool
+) -> None:
     """The world after the run: its set is on the tape, and earlier sets are older."""
     parent = _parent(stock, run)
     written = SetFacts(
@@ -246,7 +250,7 @@ def _write(stock: Stock, run: PlannedRun, tape: Tape, name: str, before: int, *,
     tape.used, tape.own, tape.begun = before + (run.size or 0), tape.own | {name}, retention.NEVER
 
 
-def _age(stock: Stock, tape: Tape) -> None:
+def _age(stock: Stock, tape: ShelfTape) -> None:
     """Bring a tape up to date with everything that was simulated, here or elsewhere: its sets have newer
     ones, or are followed by one. That is done only when somebody asks about them."""
     _know(stock, [tape])

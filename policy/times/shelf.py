@@ -44,7 +44,7 @@ class PlannedRun:
 
 
 @dataclass(slots=True)
-class Tape:
+class ShelfTape:
     """A known tape, or a future blank one. The simulation changes it."""
 
     facts: TapeFacts
@@ -75,8 +75,8 @@ class Shelf:
     """The tapes on the shelf in the order in which they are taken; finds those that may suit a run without
     asking the rules about each."""
 
-    def __init__(self, tapes: Iterable[Tape]) -> None:
-        self.tapes: dict[int, Tape] = {}
+    def __init__(self, tapes: Iterable[ShelfTape]) -> None:
+        self.tapes: dict[int, ShelfTape] = {}
         self._of: dict[_Group, list[int]] = defaultdict(list)
         self._kept: list[tuple[datetime, int]] = []
         """Tapes of no pool with something on them that is kept, by the moment until which it is."""
@@ -86,7 +86,7 @@ class Shelf:
         for tape in tapes:
             self.put(tape)
 
-    def put(self, tape: Tape, written: Sequence[Written] = ()) -> None:
+    def put(self, tape: ShelfTape, written: Sequence[Written] = ()) -> None:
         """Add a tape behind the others; ``written``: what was simulated."""
         of_run = [written[place][0].kept_at_least for place in tape.added]
         known = tape.facts.known.sets if tape.facts.known else ()
@@ -125,7 +125,7 @@ class Shelf:
         return tape.kept_until <= local or tape.begun >= local - _PERIODS.get(run.schedule_type, _A_MONTH)
 
 
-def _group(tape: Tape) -> _Group:
+def _group(tape: ShelfTape) -> _Group:
     known = tape.facts.known
     if tape.facts.state != "formatted":
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from policy.message import M
-from tape.drive import Health, Lock, Medium, MediumState, ProgramRun
+from tape.drive import Health, Medium, MediumState, ProgramRun, WriteLock
 from tape.errors import (
     CommandTimeout,
     DriveError,
@@ -272,14 +272,14 @@ def _check_volume(medium: Medium) -> None:
     )
 
 
-def _check_lock(lock: Lock, label: str | None) -> None:
+def _check_lock(lock: WriteLock, label: str | None) -> None:
     """Raises TapeWriteError if a write has failed, WriteProtected if a program has set the lock."""
-    if lock is Lock.WRITE_ERROR:
+    if lock is WriteLock.WRITE_ERROR:
         raise TapeWriteError(
             M("The volume {label} is read-only for ever, since a write to it failed.", label=label),
             M("Use another tape; what was sealed stays readable."),
         )
-    if lock is Lock.ADVISORY:
+    if lock is WriteLock.ADVISORY:
         raise locked_by_a_program(label)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tape.drive import Lock, Medium, MediumState
+from tape.drive import Medium, MediumState, WriteLock
 from tape.ltfs import mam
-from tape.ltfs.mounts import Mount
-from tape.ltfs.scsi import Look
+from tape.ltfs.mounts import LtfsMount
+from tape.ltfs.scsi import Inspection
 from tape.ltfs.volume import attribute, number
 
 # On the chip (attribute 0x1623) a number; on a mounted volume (volumeLockState) bits.
@@ -18,7 +18,7 @@ VOLUME_PROTECTED = 0x4 | 0x8 | 0x10
 VOLUME_WRITE_ERROR = 0x20 | 0x40 | 0x80
 
 
-def of_chip(look: Look, drive: str) -> Medium:
+def of_chip(look: Inspection, drive: str) -> Medium:
     """The report of chip and drive. Blank only if the chip proves that no byte was ever written."""
     chip = look.attributes()
     protected = look.is_write_protected()
@@ -64,10 +64,10 @@ def _is_new(chip: mam.Attributes) -> bool:
     )
 
 
-def _lock_of_chip(state: int) -> Lock:
+def _lock_of_chip(state: int) -> WriteLock:
     if state == 0:
-        return Lock.NONE
-    return Lock.WRITE_ERROR if state in CHIP_WRITE_ERROR else Lock.ADVISORY
+        return WriteLock.NONE
+    return WriteLock.WRITE_ERROR if state in CHIP_WRITE_ERROR else WriteLock.ADVISORY
 
 
 def _is_empty(chip: mam.Attributes, data: mam.Attributes) -> bool | None:
@@ -78,7 +78,7 @@ def _is_empty(chip: mam.Attributes, data: mam.Attributes) -> bool | None:
     return True if all(part.coherency and part.is_current for part in parts) else None
 
 
-def of_volume(mounted: Mount) -> Medium:
+def of_volume(mounted: LtfsMount) -> Medium:
     """What a mounted volume reports."""
 
     def text(name: str) -> str | None:
@@ -102,12 +102,12 @@ def of_volume(mounted: Mount) -> Medium:
     )
 
 
-def lock_of(root: Path) -> Lock:
+def lock_of(root: Path) -> WriteLock:
     """Why a mounted volume is locked. Raises OSError."""
     return _lock_of_volume(number(root, "volumeLockState") or 0)
 
 
-def _lock_of_volume(state: int) -> Lock:
+def _lock_of_volume(state: int) -> WriteLock:
     if state & VOLUME_WRITE_ERROR:
-        return Lock.WRITE_ERROR
-    return Lock.ADVISORY if state & VOLUME_LOCKED else Lock.NONE
+        return WriteLock.WRITE_ERROR
+    return WriteLock.ADVISORY if state & VOLUME_LOCKED else WriteLock.NONE

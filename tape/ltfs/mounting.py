@@ -12,7 +12,7 @@ from policy.message import M, Message
 from tape.drive import ProgramRun
 from tape.errors import DriveBusy, DriveError, DriveMisconfigured, NotMountable, SealFailed
 from tape.ltfs import mounts
-from tape.ltfs.mounts import Mount
+from tape.ltfs.mounts import LtfsMount
 from tape.ltfs.setup import Setup
 from tape.programs import command, ltfs_messages
 from tape.programs.command import Completed
@@ -195,7 +195,7 @@ class Mounting:
                 )
             time.sleep(0.2)
 
-    def mounted(self) -> Mount | None:
+    def mounted(self) -> LtfsMount | None:
         """The mount point of this drive's cartridge, wherever it is."""
         return mounts.of(self._setup.device, self._setup.mounts)
 

@@ -13,7 +13,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class LtfsMount:
     """One line of LTFS in the table of mounts."""
 
     device: str
@@ -21,12 +21,12 @@ class Mount:
     read_only: bool
 
 
-def of(device: str, table: Path = TABLE) -> Mount | None:
+def of(device: str, table: Path = TABLE) -> LtfsMount | None:
     """Where the cartridge of a drive is mounted, or None. Raises OSError."""
     return next((mount for mount in _all(table) if mount.device == device), None)
 
 
-def at(point: Path, table: Path = TABLE) -> Mount | None:
+def at(point: Path, table: Path = TABLE) -> LtfsMount | None:
     """What LTFS has mounted at a folder, or None. Raises OSError."""
     return next((mount for mount in _all(table) if mount.point == point), None)
 
@@ -42,17 +42,17 @@ def _serves(command: list[str], program: str, device: str) -> bool:
     return f"devname={device}" in options and Path(program).name in {Path(word).name for word in command}
 
 
-def _all(table: Path) -> list[Mount]:
+def _all(table: Path) -> list[LtfsMount]:
     lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     mounts = (_mount(line.split()) for line in lines)
     return [mount for mount in mounts if mount is not None]
 
 
-def _mount(fields: list[str]) -> Mount | None:
+def _mount(fields: list[str]) -> LtfsMount | None:
     if len(fields) < 4 or not fields[0].startswith("ltfs:"):
         return None
     device, point = _plain(fields[0].removeprefix("ltfs:")), Path(_plain(fields[1]))
-    return Mount(device, point, "ro" in fields[3].split(","))
+    return LtfsMount(device, point, "ro" in fields[3].split(","))
 
 
 def _plain(text: str) -> str:

@@ -38,9 +38,9 @@ class Scsi:
         self._programs = programs
         self._limit = limit
 
-    def look(self) -> Look:
+    def look(self) -> Inspection:
         """Begin an inspection; all its queries together end within the limit."""
-        return Look(self, time.monotonic() + self._limit)
+        return Inspection(self, time.monotonic() + self._limit)
 
     def move(self, cdb: Sequence[str], limit: float) -> None:
         """Load or unload; takes half a minute, and does nothing without a cartridge. Raises DriveError."""
@@ -73,7 +73,7 @@ class Scsi:
         return command.run([self._programs.get(program, program), *arguments], limit=limit)
 
 
-class Look:
+class Inspection:
     """Several queries within one limit. Every verb raises LabelReadTimeout, DriveBusy, DriveError."""
 
     def __init__(self, scsi: Scsi, deadline: float) -> None:

@@ -12,7 +12,7 @@ SCSI_BACKEND = "sg"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProgramLimits:
     """Seconds that a program may take."""
 
     label: float = 10
@@ -41,7 +41,7 @@ class Setup:
     mount_options: Sequence[str] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
     """The path of each program that is not on the PATH."""
-    limits: Limits = Limits()
+    limits: ProgramLimits = ProgramLimits()
     mounts: Path = ltfs_mounts.TABLE
     """Where the kernel lists what is mounted."""
 

@@ -119,12 +119,12 @@ class MtxChanger:
             return done, False
         return command.run(argv, limit=limit, inherit=[lock.descriptor]), True
 
-    def _lock(self) -> _RobotLock:
+    def _lock(self) -> _MtxRobotLock:
         self._setup.folder.mkdir(parents=True, exist_ok=True)
-        return _RobotLock(self.name, self._setup.folder / "robot.lock")
+        return _MtxRobotLock(self.name, self._setup.folder / "robot.lock")
 
 
-class _RobotLock(HostLock):
+class _MtxRobotLock(HostLock):
     """The robot's lock on this host. A program that outlived its worker still has it."""
 
     def __init__(self, name: str, path: Path) -> None:

@@ -126,14 +126,14 @@ def spawn(
     env: Mapping[str, str] | None = None,
     user: int | None = None,
     group: int | None = None,
-) -> Process:
+) -> RunningProgram:
     """Start a program that keeps running, in its own session.
 
     Its output is appended to ``log``; None: it goes to this process's standard error. Raises CommandNotFound,
     DriveError if it could not be started or the log not be written.
     """
     if log is None:
-        return Process(_start(argv, ERRORS, cwd=cwd, env=env, inherit=(), user=user, group=group))
+        return RunningProgram(_start(argv, ERRORS, cwd=cwd, env=env, inherit=(), user=user, group=group))
     try:
         file = log.open("ab", buffering=0)
     except OSError as error:
@@ -142,10 +142,10 @@ def spawn(
             M("Make its folder writable, or choose another."),
         ) from error
     with file:
-        return Process(_start(argv, file, cwd=cwd, env=env, inherit=(), user=user, group=group))
+        return RunningProgram(_start(argv, file, cwd=cwd, env=env, inherit=(), user=user, group=group))
 
 
-class Process:
+class RunningProgram:
     """A program that keeps running until it ends or is ended."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from policy.message import M, Message
-from tape.drive import Lock, Medium, MediumState
+from tape.drive import Medium, MediumState, WriteLock
 from tape.virtual import record as virtual_record
 from tape.virtual.record import (
     LOST,
     VOLUME,
-    Damaged,
+    DamagedRecord,
     Record,
     VolumeRecord,
 )
@@ -21,7 +21,7 @@ def medium(folder: Path) -> Medium:
     """What the drive affirms about a cartridge. Damage or a contradiction makes it unreadable."""
     try:
         record = virtual_record.read(folder)
-    except Damaged:
+    except DamagedRecord:
         return Medium(MediumState.UNREADABLE, barcode=folder.name)
     if record.cleaning is not None:
         return Medium(MediumState.CLEANING)
@@ -48,7 +48,7 @@ def contradiction(folder: Path, record: Record) -> Message | None:
 
 
 def recover(folder: Path) -> Record:
-    """Remove what a crash left unsealed; its bytes stay used. Raises Damaged, OSError."""
+    """Remove what a crash left unsealed; its bytes stay used. Raises DamagedRecord, OSError."""
     record = virtual_record.read(folder)
     sealed = record.volume.files if record.volume else {}
     volume = folder / VOLUME
@@ -89,10 +89,10 @@ def _formatted(record: Record) -> Medium:
     )
 
 
-def _lock(volume: VolumeRecord) -> Lock:
+def _lock(volume: VolumeRecord) -> WriteLock:
     if volume.read_only:
-        return Lock.WRITE_ERROR
-    return Lock.ADVISORY if volume.locked else Lock.NONE
+        return WriteLock.WRITE_ERROR
+    return WriteLock.ADVISORY if volume.locked else WriteLock.NONE
 
 
 def _wrong_size(volume: Path, sealed: dict[str, int]) -> Message | None:

@@ -20,7 +20,7 @@ from tape.errors import (
 )
 from tape.hostlock import HostLock
 from tape.virtual import library
-from tape.virtual.library import Refusal, Refused
+from tape.virtual.library import Refusal, RobotRefused
 
 _READ_AGAIN = M("Read a new inventory: tapeline library inventory")
 _ERRORS: Mapping[Refusal, tuple[type[ChangerError], Message, Message]] = {
@@ -82,28 +82,28 @@ class VirtualChanger:
         try:
             with self._robot():
                 return library.status(self.path, verb)
-        except Refused as refused:
+        except RobotRefused as refused:
             raise self._error(refused) from refused
 
     def _move(self, verb: str, source: tuple[str, int], target: tuple[str, int]) -> None:
         try:
             with self._robot():
                 library.move(self.path, verb, source, target)
-        except Refused as refused:
+        except RobotRefused as refused:
             raise self._error(refused) from refused
 
     def _robot(self) -> HostLock:
-        return _RobotLock(self.path / "robot.lock")
+        return _VirtualRobotLock(self.path / "robot.lock")
 
-    def _error(self, refused: Refused) -> ChangerError:
+    def _error(self, refused: RobotRefused) -> ChangerError:
         kind, why, remedy = _ERRORS[refused.why]
         return kind(M("Library {library}: {reason}.", library=self.name, reason=why.to_json()), remedy)
 
 
-class _RobotLock(HostLock):
+class _VirtualRobotLock(HostLock):
     def acquire(self) -> None:
-        """Raises Refused while another process uses the robot, ChangerError."""
+        """Raises RobotRefused while another process uses the robot, ChangerError."""
         try:
             super().acquire()
         except DriveBusy as error:
-            raise Refused(Refusal.BUSY) from error
+            raise RobotRefused(Refusal.BUSY) from error

@@ -11,7 +11,7 @@ from tape.errors import SealFailed
 from tape.virtual import faults as virtual_faults
 from tape.virtual import record as virtual_record
 from tape.virtual.faults import Fault
-from tape.virtual.record import Damaged, Record, VolumeRecord
+from tape.virtual.record import DamagedRecord, Record, VolumeRecord
 from tape.volume import seal_error
 
 
@@ -106,7 +106,7 @@ def record_errors(cartridge: Path) -> Iterator[None]:
     """Translate the error of a record: without it nothing on the cartridge counts."""
     try:
         yield
-    except (Damaged, FileNotFoundError) as error:
+    except (DamagedRecord, FileNotFoundError) as error:
         raise SealFailed(
             M(
                 "The record of the virtual cartridge {folder} is damaged: {reason}.",
@@ -121,5 +121,5 @@ def record_errors(cartridge: Path) -> Iterator[None]:
 
 def _volume_of(record: Record) -> VolumeRecord:
     if record.volume is None:
-        raise Damaged("the volume has gone")
+        raise DamagedRecord("the volume has gone")
     return record.volume

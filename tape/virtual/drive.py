@@ -25,7 +25,7 @@ from tape.virtual import (
     record as virtual_record,
 )
 from tape.virtual.faults import Fault
-from tape.virtual.record import Damaged, Record, VolumeRecord
+from tape.virtual.record import DamagedRecord, Record, VolumeRecord
 from tape.virtual.shelf import (
     insert,
     new_cartridge,
@@ -147,7 +147,7 @@ class VirtualDrive:
         barcode = shelf.inserted(self.path)
         try:
             record = virtual_record.read(self._folder(barcode)) if barcode else None
-        except Damaged:
+        except DamagedRecord:
             record = None
         health = _health(record) if record else Health()
         return replace(health, tape_alerts=(*health.tape_alerts, *self._cleaning(record)))
@@ -188,7 +188,7 @@ class VirtualDrive:
     def _recovered(self, barcode: str) -> Record:
         try:
             return virtual_cartridge.recover(self._folder(barcode))
-        except (Damaged, OSError) as error:
+        except (DamagedRecord, OSError) as error:
             raise _not_mountable(
                 M("Cartridge {barcode} cannot be used: {reason}.", barcode=barcode, reason=str(error))
             ) from error
@@ -236,7 +236,7 @@ class VirtualDrive:
     def _take_fault(self, barcode: str, at: str) -> Fault | None:
         try:
             planned = virtual_record.read(self._folder(barcode)).faults
-        except Damaged:
+        except DamagedRecord:
             return None
         if not any(fault.at == at for fault in planned):
             return None
@@ -287,7 +287,7 @@ def _writable_volume(record: Record) -> VolumeRecord:
 def _why_unreadable(folder: Path) -> Message:
     try:
         why = virtual_cartridge.contradiction(folder, virtual_record.read(folder))
-    except Damaged as error:
+    except DamagedRecord as error:
         return M(
             "The record of cartridge {barcode} is damaged: {reason}.", barcode=folder.name, reason=str(error)
         )

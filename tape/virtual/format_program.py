@@ -22,7 +22,7 @@ from tape.virtual.faults import Fault
 from tape.virtual.record import (
     LOST,
     VOLUME,
-    Damaged,
+    DamagedRecord,
     Record,
     VolumeRecord,
 )
@@ -38,14 +38,14 @@ def main() -> int:
     _say(f"LTFS15003I Formatting device '{asked.device}'.")
     try:
         record, fault = _take_fault(asked.device)
-    except (Damaged, OSError) as error:
+    except (DamagedRecord, OSError) as error:
         return _fail(NO_DEVICE, f"LTFS15009E Cannot open device: {error}.")
     refusal = _refusal(asked, record)
     if refusal:
         return _fail(REFUSED, refusal)
     try:
         return _format(asked, record, fault)
-    except (Damaged, OSError) as error:
+    except (DamagedRecord, OSError) as error:
         return _fail(FAILED, f"LTFS15012E Failed to format the medium: {error}.")
 
 

@@ -43,7 +43,7 @@ class Refusal(StrEnum):
     NO_SUCH = "no_such"
 
 
-class Refused(Exception):
+class RobotRefused(Exception):
     """The robot's answer; the driver translates it."""
 
     def __init__(self, why: Refusal, detail: str = "") -> None:
@@ -186,7 +186,7 @@ def edit(path: Path) -> Iterator[Library]:
         _follow_hands(library)
         try:
             yield library
-        except Refused:
+        except RobotRefused:
             # A refusal counts in the fault plan, too.
             write_json(path / FILE, library.to_json())
             raise
@@ -261,7 +261,10 @@ def set_faults(path: Path, plan: Sequence[Mapping[str, Any]]) -> None:
 
 
 def status(path: Path, verb: str = "status") -> Inventory:
-    """What is where; nothing moves. ``verb``: ``inventory`` reads every barcode again. Raises Refused."""
+    """What is where; nothing moves. ``verb``: ``inventory`` reads every barcode again.
+
+    Raises RobotRefused.
+    """
     with edit(path) as library:
         _settle(library)
         fault = _refused(library, verb)
@@ -276,13 +279,16 @@ def status(path: Path, verb: str = "status") -> Inventory:
 
 
 def move(path: Path, verb: str, source: tuple[str, int], target: tuple[str, int]) -> None:
-    """Move a cartridge. ``verb``: ``load``, ``unload`` or ``move``, for the fault plan. Raises Refused."""
+    """Move a cartridge. ``verb``: ``load``, ``unload`` or ``move``, for the fault plan.
+
+    Raises RobotRefused.
+    """
     with edit(path) as library:
         _settle(library)
         fault = _refused(library, verb)
         moving = _begun(library, source, target)
         if fault and fault.error == "before":
-            raise Refused(Refusal.FAILED)
+            raise RobotRefused(Refusal.FAILED)
         library.moving = moving
     time.sleep(library.move_seconds + ((fault.seconds if fault else None) or 0))
     with edit(path) as library:
@@ -291,17 +297,17 @@ def move(path: Path, verb: str, source: tuple[str, int], target: tuple[str, int]
             library.moving, library.gripper = None, moving
         _settle(library)
     if fault and fault.error in {"after", "lost"}:
-        raise Refused(Refusal.FAILED)
+        raise RobotRefused(Refusal.FAILED)
 
 
 def _begun(library: Library, source: tuple[str, int], target: tuple[str, int]) -> Move:
     cartridge = _at(library, source)
     if cartridge is None:
-        raise Refused(Refusal.DRIVE_EMPTY if source[0] == "drive" else Refusal.SLOT_EMPTY)
+        raise RobotRefused(Refusal.DRIVE_EMPTY if source[0] == "drive" else Refusal.SLOT_EMPTY)
     if source == target or _at(library, target) is not None:
-        raise Refused(Refusal.DRIVE_FULL if target[0] == "drive" else Refusal.SLOT_FULL)
+        raise RobotRefused(Refusal.DRIVE_FULL if target[0] == "drive" else Refusal.SLOT_FULL)
     if source[0] == "drive" and not _lets_go(library, source[1]):
-        raise Refused(Refusal.FAILED, "the drive has not let go of the cartridge")
+        raise RobotRefused(Refusal.FAILED, "the drive has not let go of the cartridge")
     return Move(cartridge, source, target)
 
 
@@ -320,12 +326,12 @@ def _lets_go(library: Library, number: int) -> bool:
 
 
 def _refused(library: Library, verb: str) -> Fault | None:
-    """The fault planned for a verb, counted. Raises Refused if the robot does not even begin."""
+    """The fault planned for a verb, counted. Raises RobotRefused if the robot does not even begin."""
     fault = faults.take(library.faults, verb)
     if fault and fault.error == "busy":
-        raise Refused(Refusal.BUSY)
+        raise RobotRefused(Refusal.BUSY)
     if library.door_open or (fault and fault.error == "door"):
-        raise Refused(Refusal.DOOR_OPEN)
+        raise RobotRefused(Refusal.DOOR_OPEN)
     return fault
 
 
@@ -351,12 +357,12 @@ def _arrive(
 
 
 def _at(library: Library, place: tuple[str, int]) -> str | None:
-    """The cartridge in a place. Raises Refused if there is no such place."""
+    """The cartridge in a place. Raises RobotRefused if there is no such place."""
     kind, number = place
     try:
         return library.slots[number] if kind == "slot" else library.bays[number].cartridge
     except KeyError:
-        raise Refused(Refusal.NO_SUCH, f"there is no {kind} {number}") from None
+        raise RobotRefused(Refusal.NO_SUCH, f"there is no {kind} {number}") from None
 
 
 def inventory_of(library: Library, *, disturbed: bool = False) -> Inventory:

@@ -27,7 +27,7 @@ VOLUME = "volume"
 LOST = "lost"
 
 
-class Damaged(Exception):
+class DamagedRecord(Exception):
     """The record cannot be read, or its values are impossible."""
 
 
@@ -82,17 +82,17 @@ class Record:
 
 
 def read(folder: Path) -> Record:
-    """The record of the cartridge in a folder. Raises Damaged; anything missing or odd is damage."""
+    """The record of the cartridge in a folder. Raises DamagedRecord; anything missing or odd is damage."""
     try:
         data = json.loads((folder / FILE).read_bytes())
         return _record(data)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Damaged(f"{folder / FILE}: {error}") from error
+        raise DamagedRecord(f"{folder / FILE}: {error}") from error
 
 
 @contextmanager
 def editing(folder: Path) -> Iterator[Record]:
-    """Read, change and write the record while no other process does. Raises Damaged, OSError."""
+    """Read, change and write the record while no other process does. Raises DamagedRecord, OSError."""
     with locked(folder / "cartridge.lock"):
         record = read(folder)
         yield record

@@ -17,7 +17,7 @@ from tape.errors import DriveError, NoMedium
 from tape.hostlock import HostLock
 from tape.virtual import record as virtual_record
 from tape.virtual.faults import Fault
-from tape.virtual.record import Damaged, Record
+from tape.virtual.record import DamagedRecord, Record
 
 DRIVE_FILE = "drive.json"
 MOUNT_LOCK = "mount.lock"
@@ -102,7 +102,7 @@ def _names(folder: Path) -> set[str | None]:
     """The other names of a cartridge besides its barcode; none if its record cannot be read."""
     try:
         record = virtual_record.read(folder)
-    except Damaged:
+    except DamagedRecord:
         return set()
     volume = record.volume
     return {record.medium_serial} | ({volume.label, volume.serial} if volume else set())
@@ -209,7 +209,7 @@ def _put(path: Path, barcode: str | None) -> None:
 
 def _count_load(path: Path, folder: Path) -> None:
     # A damaged cartridge can be inserted too; an inspection reports its state.
-    with _shelf_errors(folder), suppress(Damaged), virtual_record.editing(folder) as record:
+    with _shelf_errors(folder), suppress(DamagedRecord), virtual_record.editing(folder) as record:
         record.loads += 1
         if record.cleaning:
             record.cleaning -= 1
@@ -226,7 +226,7 @@ def set_dirty(path: Path) -> None:
 def _shelf_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, Damaged) as error:
+    except (OSError, DamagedRecord) as error:
         raise DriveError(
             M("The virtual drive {path} cannot be used: {reason}.", path=str(path), reason=str(error)),
             M("See that this user may write there and that the disk has room."),

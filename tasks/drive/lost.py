@@ -55,7 +55,7 @@ Expected = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingParts:
     """What a volume lacks of what the catalogue expects on it."""
 
     gone: Collection[str]
@@ -64,7 +64,7 @@ class Missing:
     """For other sets, how many archives are missing."""
 
 
-def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing | None:
+def missing_on(volume: Volume, expected: Expected, own: str | None) -> MissingParts | None:
     """What a volume lacks of these archives, each with its size; None: it has all.
 
     ``own``: the set that the run continues to write; without one of its archives it cannot.
@@ -78,10 +78,10 @@ def missing_on(volume: Volume, expected: Expected, own: str | None) -> Missing |
     }
     gone |= {each for each in archives if each == own and archives[each]}
     archives = {each: count for each, count in archives.items() if count and each not in gone}
-    return Missing(gone, archives) if gone or archives else None
+    return MissingParts(gone, archives) if gone or archives else None
 
 
-def mark(session: Session, run: ChainRun, tape_id: str, missing: Missing) -> None:
+def mark(session: Session, run: ChainRun, tape_id: str, missing: MissingParts) -> None:
     """Missing sets become destroyed, sets that have lost some archives damaged; both are reported."""
     destroyed = volumes.destroy_these(session, missing.gone, now())
     for set_id, count in missing.archives.items():

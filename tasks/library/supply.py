@@ -17,7 +17,7 @@ from db.libraries import robot as moves
 from db.models import ChainRun, ScheduledTask, TapeCartridge
 from db.sets import lineage
 from db.states import Kind
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from policy.tapes.candidates import Offer, Stored, best_first, in_order
 from policy.tapes.facts import CartridgeFacts, CartridgeState, TapeFacts
 from tape.changer import Inventory
@@ -96,7 +96,7 @@ def in_slots(
         if slot.barcode and not rows.matches(slot.barcode, cleaning)
     }
     known = rows.by_barcode(session, list(slots))
-    shelf = Shelf(session, TapeCartridge.id.in_([row.id for row in known.values()]))
+    shelf = LoadedTapes(session, TapeCartridge.id.in_([row.id for row in known.values()]))
     disputed = rows.disputed(session, list(slots))
     return [
         Stored(barcode, number, _facts(shelf, known.get(barcode), barcode, pools))
@@ -105,7 +105,9 @@ def in_slots(
     ]
 
 
-def _facts(shelf: Shelf, row: TapeCartridge | None, barcode: str, pools: Mapping[str, str]) -> TapeFacts:
+def _facts(
+    shelf: LoadedTapes, row: TapeCartridge | None, barcode: str, pools: Mapping[str, str]
+) -> TapeFacts:
     if row is None:
         return _never_seen(barcode, pools)
     expected = shelf.facts(row.id)

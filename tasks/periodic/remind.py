@@ -50,7 +50,7 @@ def remind(unseen: str | None = None) -> list[str]:
     with wiring.database().transaction() as session:
         answers = {row.name: _answer(session, row, unseen) for row in planner.coming(session, now(), unseen)}
     said = [name for name, answer in answers.items() if answer is True]
-    for drive in {answer for answer in answers.values() if isinstance(answer, Look)}:
+    for drive in {answer for answer in answers.values() if isinstance(answer, DriveToInspect)}:
         chain.publish(drive.ask)
     if said:
         chain.ask("tapeline.deliver")
@@ -58,7 +58,7 @@ def remind(unseen: str | None = None) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DriveToInspect:
     """A drive that must be inspected first."""
 
     drive: str
@@ -69,7 +69,7 @@ class Look:
         app.send_task("tapeline.look_in", kwargs=asked, queue=self.queue, **options)
 
 
-def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
+def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | DriveToInspect:
     """If one schedule has an impossible value, the others are still announced."""
     try:
         return _consider(session, schedule, unseen)
@@ -78,7 +78,7 @@ def _answer(session: Session, schedule: ScheduledTask, unseen: str | None) -> bo
         return False
 
 
-def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | Look:
+def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> bool | DriveToInspect:
     """Whether something was announced, or which drive to inspect first."""
     due = schedule.next_run_time
     assert due is not None
@@ -97,7 +97,7 @@ def _consider(session: Session, schedule: ScheduledTask, unseen: str | None) -> 
     drive = session.get(Drive, schedule.drive)
     is_last_call = now() > due - timedelta(seconds=settings.load().reminder_again_seconds) / 2
     if drive is not None and unseen is None and not is_last_call and _should_be_looked_at(session, drive):
-        return Look(drive.name, drive.queue)
+        return DriveToInspect(drive.name, drive.queue)
     facts = _facts(session, schedule, drive, due)
     if _was_said(session, schedule, kind, facts.event):
         return False

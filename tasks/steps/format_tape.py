@@ -16,7 +16,7 @@ from db.models import ChainRun, FormatPermit, now
 from db.runs import lookup
 from db.states import BackupType, Step
 from db.tapes import cartridges, drives, mount_backoff, permits
-from db.tapes.permits import Shown
+from db.tapes.permits import VolumeContents
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
 from policy.tapes import label as labels
@@ -75,14 +75,14 @@ def format_tape(work: Work) -> Done | NotNeeded | NextPart:
     return _format(work, decided)
 
 
-def _shown(work: Work, medium: Medium) -> Shown | None:
+def _shown(work: Work, medium: Medium) -> VolumeContents | None:
     """The contents of the volume itself, if a format would destroy data: the catalogue alone might be
     outdated."""
     if medium.state is not MediumState.FORMATTED or medium.empty or not work.db(_has_data_to_lose(medium)):
         return None
     with mounted(work, read_only=True) as volume:
         sets = tuple(each.set_id for each in manifest.sets_on(volume))
-        return Shown(sets, tuple(manifest.strangers(volume)))
+        return VolumeContents(sets, tuple(manifest.strangers(volume)))
 
 
 def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
@@ -103,7 +103,7 @@ def _appended_type(session: Session, run: ChainRun) -> BackupType | None:
 
 
 def _decide(
-    session: Session, run: ChainRun, medium: Medium, shown: Shown | None
+    session: Session, run: ChainRun, medium: Medium, shown: VolumeContents | None
 ) -> Order | NotNeeded | WrongTape:
     """The decision is always stored, so a refusal is returned, not raised."""
     kind = _appended_type(session, run)

@@ -18,7 +18,7 @@ from backup.records import ArchiveRecord
 from db import events
 from db.models import ChainRun, TapeCartridge
 from db.sets import imports
-from db.sets.imports import SetOnTape
+from db.sets.imports import ImportedSet
 from db.states import BackupType, Step
 from db.tapes import cartridges
 from policy.errors import TapelineError
@@ -52,7 +52,7 @@ def import_tape(work: Work) -> Done:
         unread = []
         for done, set_id in enumerate(on_it):
             work.check()
-            if not _import_set(Source(work, volume, cartridge, keys), set_id):
+            if not _import_set(ImportedTape(work, volume, cartridge, keys), set_id):
                 unread.append(set_id)
             shown_now = meter.update(done + 1, 0)
             if shown_now:
@@ -84,7 +84,7 @@ def _cartridge(session: Session, run: ChainRun, volume: Volume, on_it: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImportedTape:
     """The tape that is imported, and who imports it."""
 
     work: Work
@@ -93,7 +93,7 @@ class Source:
     keys: Identities
 
 
-def _import_set(source: Source, set_id: str) -> bool:
+def _import_set(source: ImportedTape, set_id: str) -> bool:
     """Whether all of a set on the tape could be read; unreadable parts are reported."""
     work, volume = source.work, source.volume
     try:
@@ -115,7 +115,7 @@ def _import_set(source: Source, set_id: str) -> bool:
 
 
 def _add_set(session: Session, manifest: Manifest, cartridge: int) -> None:
-    stored = SetOnTape(
+    stored = ImportedSet(
         id=manifest.set_id,
         type=BackupType(manifest.type),
         parent=manifest.parent,
@@ -131,7 +131,7 @@ def _add_set(session: Session, manifest: Manifest, cartridge: int) -> None:
     imports.add_set(session, stored, row)
 
 
-def _import_archive(source: Source, set_id: str, record: ArchiveRecord) -> bool | None:
+def _import_archive(source: ImportedTape, set_id: str, record: ArchiveRecord) -> bool | None:
     """Whether an archive was added; None if its index could not be read."""
     work, folder = source.work, folder_of(set_id)
 

@@ -14,7 +14,7 @@ from db.tapes import cartridges, drives
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import TapeFacts
-from tape.drive import Lock, Medium
+from tape.drive import Medium, WriteLock
 from tasks.drive import condition, lost
 from tasks.drive.host_clock import clock_doubt
 from tasks.drive.tape_rules import (
@@ -97,7 +97,7 @@ def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) 
         M("In drive {drive}: {tape}.", drive=run.drive, tape=facts.describe()),
         step=Step.PRECHECK,
     )
-    if facts.lock == Lock.WRITE_ERROR and facts.known:
+    if facts.lock == WriteLock.WRITE_ERROR and facts.known:
         condition.condemn(session, run, facts.known.id)
     gone = lost.set_gone(session, run) if run.kind is Kind.BACKUP else None
     if gone is not None:

@@ -21,7 +21,7 @@ from backup.restoring import chosen
 from backup.restoring.chosen import Choice, Choices
 from backup.spool import spooling
 from db import events
-from db.models import BackupArchive, ChainRun, Notes
+from db.models import BackupArchive, ChainRun, RunNotes
 from db.runs import transitions
 from db.sets import catalog, lineage, restores
 from db.sets.lineage import Live
@@ -48,7 +48,7 @@ class RestoreIncomplete(TapelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedRestore:
     """What to restore, where to, and where on tape it is."""
 
     target: Path
@@ -105,7 +105,7 @@ def restore(work: Work) -> Done:
     )
 
 
-def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
+def _wanted(session: Session, run: ChainRun, folder: Path) -> WantedRestore:
     """Write the wanted files of each set to disk; the catalogue may be larger than memory."""
     assert run.set_id is not None
     choices: dict[str, Choices] = {}
@@ -121,10 +121,10 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> Wanted:
         of_set.end()
     identity = run.options.identity
     keys = identities(Path(identity)) if identity else []
-    return Wanted(Path(run.options.target), run.options.overwrite, keys, plan, choices)
+    return WantedRestore(Path(run.options.target), run.options.overwrite, keys, plan, choices)
 
 
-def _restoration(work: Work, wanted: Wanted, folder: Path) -> Restoration:
+def _restoration(work: Work, wanted: WantedRestore, folder: Path) -> Restoration:
     meter = Meter()
     meter.plan(wanted.plan.files, wanted.plan.size)
 
@@ -161,7 +161,7 @@ def _on_this(session: Session, volume: Volume, plan: RestorePlan) -> set[tuple[s
 
 
 def _take(
-    work: Work, volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]
+    work: Work, volume: Volume, wanted: WantedRestore, restoration: Restoration, here: set[tuple[str, int]]
 ) -> None:
     try:
         _take_all(volume, wanted, restoration, here)
@@ -172,7 +172,9 @@ def _take(
         raise WrongKey(error.message, remedy) from error
 
 
-def _take_all(volume: Volume, wanted: Wanted, restoration: Restoration, here: set[tuple[str, int]]) -> None:
+def _take_all(
+    volume: Volume, wanted: WantedRestore, restoration: Restoration, here: set[tuple[str, int]]
+) -> None:
     for set_id in dict.fromkeys(archive.set_id for archive in wanted.plan.archives):
         for number, choices in wanted.choices[set_id].by_archive():
             if (set_id, number) not in here or restoration.is_done(set_id, number):
@@ -192,7 +194,7 @@ def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
     needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
 
     def note(session: Session, run: ChainRun) -> list[str]:
-        run.notes = Notes(cartridges=tuple(needed), next_tape=True)
+        run.notes = RunNotes(cartridges=tuple(needed), next_tape=True)
         run.wait_until = None
         return [cartridge.tape_id for cartridge in lineage.tapes(session, run.set_id or "", only=needed)]
 

@@ -44,12 +44,12 @@ from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.work import SourcesDoubted, Work, WrongTape
 from tasks.writing import guard, pace
-from tasks.writing.journal import Journal
+from tasks.writing.journal import CatalogueJournal
 from tasks.writing.set_request import spool_of, with_dump, with_known_files
 from tasks.writing.sources import watch
 from tasks.writing.target import (
     ParentGone,
-    Target,
+    SetTarget,
     parent_gone,
     parent_is_whole,
     rows_of,
@@ -92,7 +92,7 @@ def _known(session: Session, medium: Medium) -> int | None:
     return cartridge.id if cartridge else None
 
 
-def _mount_and_write(work: Work, medium: Medium) -> tuple[Target, SetSummary, int, int | None]:
+def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary, int, int | None]:
     """The set's summary, and how many bytes are free, and fit in total, on the volume after it.
 
     Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be mounted has none of
@@ -137,7 +137,9 @@ def _expected(session: Session, run: ChainRun, medium: Medium) -> tuple[str | No
     return run.set_id, lineage.expected_on(session, sets, cartridge) if cartridge else {}
 
 
-def _without(session: Session, run: ChainRun, medium: Medium, missing: lost.Missing) -> TapelineError | None:
+def _without(
+    session: Session, run: ChainRun, medium: Medium, missing: lost.MissingParts
+) -> TapelineError | None:
     """Record what is gone; why the run cannot continue without it, or None: its parent is chosen again."""
     cartridge = cartridges.recognise(session, medium.to_json())
     assert cartridge is not None, "nothing is expected on a tape that nobody knows"
@@ -162,8 +164,8 @@ class TooLarge(TapelineError):
     """A tape that was formatted for it had no space for the first of its files."""
 
 
-def _journal(work: Work, target: Target) -> Journal:
-    return Journal(work, target.set_id, target.cartridge_id, target.generation)
+def _journal(work: Work, target: SetTarget) -> CatalogueJournal:
+    return CatalogueJournal(work, target.set_id, target.cartridge_id, target.generation)
 
 
 def _next_tape(work: Work, error: TapeFull) -> NextPart:
@@ -255,7 +257,7 @@ def _is_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
     return medium.label == cartridge.label
 
 
-def _complete(session: Session, run: ChainRun, target: Target, summary: SetSummary) -> None:
+def _complete(session: Session, run: ChainRun, target: SetTarget, summary: SetSummary) -> None:
     """Sealed before this; now the catalogue records it, and then the run succeeds. Raises ParentGone if its
     parent is gone, or is being formatted, now: the set could not be restored."""
     record = lookup.record_made(session, run)
@@ -302,7 +304,7 @@ def _elapsed(started: datetime | None, finished: datetime) -> float:
     return (finished - started).total_seconds() if started else 0.0
 
 
-def _result(target: Target, summary: SetSummary) -> dict[str, object]:
+def _result(target: SetTarget, summary: SetSummary) -> dict[str, object]:
     return {
         "set_id": target.set_id,
         "files": summary.files,

@@ -10,7 +10,7 @@ from backup.errors import Ended
 from backup.records import ArchiveRecord
 from backup.verify import Verification, VerifyReport
 from db import events
-from db.models import ChainRun, Notes, now
+from db.models import ChainRun, RunNotes, now
 from db.sets import catalog, lineage
 from db.states import Step
 from db.tapes import cartridges
@@ -34,7 +34,7 @@ class SetDamaged(TapelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedPart:
     """The part of the set on the tape in the drive."""
 
     set_id: str
@@ -72,7 +72,7 @@ def verify(work: Work) -> Done:
     )
 
 
-def _wanted(session: Session, run: ChainRun, volume: Volume) -> Wanted:
+def _wanted(session: Session, run: ChainRun, volume: Volume) -> WantedPart:
     stored = catalog.get(session, run.set_id or "")
     cartridge = cartridges.recognise(session, volume.medium.to_json())
     here = [
@@ -81,7 +81,7 @@ def _wanted(session: Session, run: ChainRun, volume: Volume) -> Wanted:
         if cartridge and (archive.cartridge_id, archive.generation) == (cartridge.id, cartridge.generation)
     ]
     last_is_here = not stored.archives or stored.archives[-1] in here
-    return Wanted(
+    return WantedPart(
         stored.id,
         run.options.percent,
         [ArchiveRecord.from_json(archive.record) for archive in here],
@@ -89,7 +89,7 @@ def _wanted(session: Session, run: ChainRun, volume: Volume) -> Wanted:
     )
 
 
-def _verify(work: Work, volume: Volume, wanted: Wanted) -> VerifyReport:
+def _verify(work: Work, volume: Volume, wanted: WantedPart) -> VerifyReport:
     meter = Meter()
     meter.plan(0, sum(archive.bytes for archive in wanted.archives) * wanted.percent // 100)
     done = 0
@@ -139,11 +139,11 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
     damaged = run.notes.damaged + len(report.damaged)
     stored = catalog.get(session, run.set_id or "")
     if left:
-        run.notes = Notes(cartridges=tuple(left), damaged=damaged, next_tape=True)
+        run.notes = RunNotes(cartridges=tuple(left), damaged=damaged, next_tape=True)
         run.wait_until = None
         return [tape.tape_id for tape in lineage.tapes(session, stored.id, only=left)], damaged
     stored.verified_at, stored.verified_percent = now(), run.options.percent
     stored.damaged = damaged
     # A retry begins again with the first tape.
-    run.notes = Notes(cartridges=tuple(tape.id for tape in catalog.tapes(session, stored.id)))
+    run.notes = RunNotes(cartridges=tuple(tape.id for tape in catalog.tapes(session, stored.id)))
     return [], damaged

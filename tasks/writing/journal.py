@@ -24,7 +24,7 @@ WARNINGS_TOLD = 100
 """How many warnings the story lists; all of them are counted, and are in the set's manifest."""
 
 
-class Journal:
+class CatalogueJournal:
     """The engine's journal of one set on one cartridge."""
 
     def __init__(self, work: Work, set_id: str, cartridge_id: int, generation: int) -> None:

@@ -27,7 +27,7 @@ from tasks.writing.set_request import request_for
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SetTarget:
     """The target of the set, and its request."""
 
     set_id: str
@@ -57,7 +57,7 @@ def rows_of(session: Session, run: ChainRun) -> tuple[BackupTask, BackupSet | No
     return record, session.get(BackupSet, run.set_id) if run.set_id else None
 
 
-def target_of(session: Session, run: ChainRun, medium: Medium) -> Target:
+def target_of(session: Session, run: ChainRun, medium: Medium) -> SetTarget:
     """The set that this run writes on what is in the drive: its own that is not complete, or a new one."""
     record, stored = rows_of(session, run)
     cartridge = cartridges.recognise(session, medium.to_json())
@@ -75,7 +75,7 @@ def target_of(session: Session, run: ChainRun, medium: Medium) -> Target:
     record.state = RecordState.RUNNING
     record.started_at = record.started_at or now()
     record.error = None
-    return Target(
+    return SetTarget(
         stored.id,
         cartridge.id,
         cartridge.generation,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tape.changer import Bay, Inventory, Slot
 from tape.virtual import library
-from tape.virtual.library import Refusal, Refused
+from tape.virtual.library import Refusal, RobotRefused
 
 PAD = 32
 """Places of a volume tag: mtx prints what the changer reports, with its blanks."""
@@ -37,7 +37,7 @@ def main() -> int:
         return fail(("Unit Attention", 0x28, 0x00), "READ ELEMENT STATUS Command Failed")
     try:
         return VERBS[verb](path, *map(int, numbers))
-    except Refused as refused:
+    except RobotRefused as refused:
         return fail(SENSES[refused.why], "READ ELEMENT STATUS Command Failed")
 
 
@@ -68,7 +68,7 @@ def of_slot(slot: Slot) -> str:
 def inventory(path: Path) -> int:
     try:
         library.status(path, "inventory")
-    except Refused as refused:
+    except RobotRefused as refused:
         return fail(SENSES[refused.why], "mtx:inventory failed")
     return 0
 
@@ -111,14 +111,14 @@ def move(path: Path, verb: str, source: tuple[str, int], target: tuple[str, int]
     sys.stdout.flush()
     try:
         library.move(path, verb, source, target)
-    except Refused as refused:
+    except RobotRefused as refused:
         return moved_not(refused, address(source), address(target))
     if said:
         sys.stdout.write("done\n")
     return 0
 
 
-def moved_not(refused: Refused, source: int, target: int) -> int:
+def moved_not(refused: RobotRefused, source: int, target: int) -> int:
     sys.stdout.write("\n")
     if refused.why in {Refusal.SLOT_EMPTY, Refusal.NO_SUCH}:
         sys.stderr.write(f"Source Element Address {source} is Empty\n")

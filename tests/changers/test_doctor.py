@@ -71,7 +71,7 @@ def test_a_wrong_number_names_what_is_there(host: Path) -> None:
     """The robot would take the tape of another drive."""
     configure(host, "{ 1 = 'tape0' }", install(host / "bin"))
     wrong = found()["Drive 1 of lib0"]
-    assert isinstance(wrong, changer_checks.Wrong)
+    assert isinstance(wrong, changer_checks.CheckFailed)
     assert "TAPE1" in str(wrong)
     assert "TAPE0" in str(wrong)
 
@@ -79,7 +79,7 @@ def test_a_wrong_number_names_what_is_there(host: Path) -> None:
 def test_a_number_that_the_changer_has_not_is_named(host: Path) -> None:
     configure(host, "{ 7 = 'tape0' }", install(host / "bin"))
     wrong = found()["Library lib0"]
-    assert isinstance(wrong, changer_checks.Wrong)
+    assert isinstance(wrong, changer_checks.CheckFailed)
     assert "no drive 7" in str(wrong)
 
 

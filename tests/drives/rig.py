@@ -13,7 +13,7 @@ from typing import Any
 from tape.drive import Drive
 from tape.ltfs import mounts
 from tape.ltfs.drive import LtfsDrive
-from tape.ltfs.setup import Limits, Setup
+from tape.ltfs.setup import ProgramLimits, Setup
 from tape.virtual import shelf
 from tape.virtual.drive import (
     VirtualDrive,
@@ -208,7 +208,7 @@ class LtfsRig(VirtualRig):
             "device": str(self.path),
             "folder": folder / "host",
             "programs": programs.install(folder / "bin"),
-            "limits": Limits(label=6, format=20, mount=20, unmount=20, check=20, move=20),
+            "limits": ProgramLimits(label=6, format=20, mount=20, unmount=20, check=20, move=20),
         }
         self._make()
 
@@ -216,7 +216,7 @@ class LtfsRig(VirtualRig):
         self.drive = LtfsDrive("tape", Setup(**self.setup))
         self.recipe = (
             "from pathlib import *\n"
-            "from tape.ltfs.drive import LtfsDrive\nfrom tape.ltfs.setup import Limits, Setup\n"
+            "from tape.ltfs.drive import LtfsDrive\nfrom tape.ltfs.setup import ProgramLimits, Setup\n"
             f"drive = LtfsDrive('tape', Setup(**{self.setup!r}))\n"
         )
 
@@ -281,7 +281,10 @@ class EmulatedRig(FileRig):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.setup |= {"programs": {}, "limits": Limits(label=10, format=60, mount=60, unmount=60, check=60)}
+        self.setup |= {
+            "programs": {},
+            "limits": ProgramLimits(label=10, format=60, mount=60, unmount=60, check=60),
+        }
         self._make()
 
     def insert_blank(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tape.drive import Lock, MediumState, Volume
+from tape.drive import MediumState, Volume, WriteLock
 from tape.errors import (
     LabelReadTimeout,
     NoDeepRecovery,
@@ -102,7 +102,7 @@ def test_a_write_error_is_for_ever(rig: Rig, at: str, error: str) -> None:
         write_until_it_breaks(rig, at)
     refusal = TapeWriteError if rig.tells_why_read_only else WriteProtected
     medium = rig.drive.look()
-    assert medium.lock is (Lock.WRITE_ERROR if rig.tells_why_read_only else Lock.NONE)
+    assert medium.lock is (WriteLock.WRITE_ERROR if rig.tells_why_read_only else WriteLock.NONE)
     assert medium.write_protected is not rig.tells_why_read_only
     with pytest.raises(refusal, match="read-only"):
         rig.drive.relabel("TP20261102")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tape.drive import Health, Lock, MediumState
+from tape.drive import Health, MediumState, WriteLock
 from tape.errors import DriveBusy, DriveError, NoMedium, NotMountable, WriteProtected
 from tests.drives.rig import Rig
 
@@ -102,7 +102,7 @@ def test_a_volume_that_a_program_has_locked(rig: Rig, verb: str) -> None:
     rig.store("file", b"kept")
     rig.lock()
     medium = rig.drive.look()
-    assert (medium.lock, medium.write_protected) == (Lock.ADVISORY, False)
+    assert (medium.lock, medium.write_protected) == (WriteLock.ADVISORY, False)
     with pytest.raises(WriteProtected, match="locked"):
         use(rig, verb)
     with rig.drive.mount(read_only=True) as volume, volume.open("file") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tape.durable import write_json
 from tape.virtual import record as virtual_record
-from tape.virtual.record import Damaged, Record
+from tape.virtual.record import DamagedRecord, Record
 from tests.ltfs import hardware, samples
 
 MIB = 1024 * 1024
@@ -54,7 +54,7 @@ def sg_read_attr() -> int:
     fault = hardware.take_fault(folder, "look") if asked.partition == 0 else None
     try:
         record = virtual_record.read(folder)
-    except Damaged:
+    except DamagedRecord:
         return MEDIUM_ERROR
     if (fault and fault.error == "unreadable") or record.formatting:
         sys.stderr.write("Read attribute command: Medium or hardware error\n")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from db.models import BackupSet, FormatPermit, Notification, RunEvent
-from notify.channel import Broken
+from notify.channel import BrokenChannel
 from notify.facts import Facts
 from notify.notice import Composer
 from notify.outlet import Outlet
@@ -30,7 +30,7 @@ from tests.soak.storm import Storm
 
 pytestmark = pytest.mark.soak
 
-DEFAULT = Outlet(Broken("ops", TapelineError(M("No channel is set up."))))
+DEFAULT = Outlet(BrokenChannel("ops", TapelineError(M("No channel is set up."))))
 """A channel without choices of its own, as the catcher is."""
 
 

@@ -22,7 +22,7 @@ from tape.errors import DriveError
 from tape.ltfs import mounts
 from tape.virtual import record as virtual_record
 from tape.virtual import shelf
-from tape.virtual.record import Damaged, Record
+from tape.virtual.record import DamagedRecord, Record
 from tests.ltfs import hardware, programs
 
 CAPACITY = 4 * 1024 * 1024
@@ -85,7 +85,7 @@ class Hardware:
             return "MEDIA_NOT_READY"  # who asked has gone; the letter may be another drive's by now
         try:
             record = virtual_record.read(folder)
-        except Damaged:
+        except DamagedRecord:
             return "NO_LTFS_MEDIA"
         if fault and fault.error == "unreadable":
             return "NO_LTFS_MEDIA"

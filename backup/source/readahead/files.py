@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from backup.phases import Phases
 from backup.source.pack import Pack, length_of
-from backup.source.plan import Kind, Planned
+from backup.source.plan import PathAction, PlannedPath
 from backup.source.readahead import worker
 from backup.source.readahead.pool import Helpers
 from tape.programs.command import Companion
@@ -26,7 +26,7 @@ IN_FLIGHT = 2
 class Batch(NamedTuple):
     """Consecutive parts of the plan, with their packed files."""
 
-    planned: list[Planned]
+    planned: list[PlannedPath]
     pack: Pack
 
     @property
@@ -34,13 +34,13 @@ class Batch(NamedTuple):
         """Whether all of it is packed, and nothing else remains to be done."""
         return len(self.planned) == len(self.pack[1]) and None not in self.pack[1]
 
-    def each(self) -> Iterator[tuple[Planned, Pack | None]]:
+    def each(self) -> Iterator[tuple[PlannedPath, Pack | None]]:
         """Its parts one by one; each packed part with its packed files."""
         data, files = self.pack
         packed = iter(files)
         at = 0
         for part in self.planned:
-            packed_file = next(packed, None) if part.kind is Kind.SMALL else None
+            packed_file = next(packed, None) if part.kind is PathAction.SMALL else None
             if packed_file is None:
                 yield part, None
             else:
@@ -60,11 +60,11 @@ class Readers:
         self._phases = phases
         self._turn = 0
 
-    def ahead(self, plan: Iterable[Planned], small: int) -> Iterator[Batch]:
+    def ahead(self, plan: Iterable[PlannedPath], small: int) -> Iterator[Batch]:
         """The plan, batch by batch; it has so many ``small`` files."""
         self._helpers.start_for(small)
         parts = iter(plan)
-        waiting: deque[tuple[list[Planned], Companion | None]] = deque()
+        waiting: deque[tuple[list[PlannedPath], Companion | None]] = deque()
         while planned := _some(parts):
             waiting.append((planned, self._asked(planned)))
             if len(waiting) > IN_FLIGHT * len(self._helpers.running):
@@ -72,16 +72,16 @@ class Readers:
         while waiting:
             yield self._answered(*waiting.popleft())
 
-    def _asked(self, planned: list[Planned]) -> Companion | None:
-        paths = [part.path for part in planned if part.kind is Kind.SMALL]
+    def _asked(self, planned: list[PlannedPath]) -> Companion | None:
+        paths = [part.path for part in planned if part.kind is PathAction.SMALL]
         while paths and (running := self._helpers.running):
             self._turn += 1
             helper = running[self._turn % len(running)]
-            if self._helpers.ask(helper, worker.Question.PACK, paths):
+            if self._helpers.ask(helper, worker.RequestKind.PACK, paths):
                 return helper
         return None
 
-    def _answered(self, planned: list[Planned], helper: Companion | None) -> Batch:
+    def _answered(self, planned: list[PlannedPath], helper: Companion | None) -> Batch:
         if helper is None:
             return Batch(planned, NOTHING)
         started = perf_counter()
@@ -91,13 +91,13 @@ class Readers:
         return Batch(planned, pack)
 
 
-def _some(parts: Iterator[Planned]) -> list[Planned]:
+def _some(parts: Iterator[PlannedPath]) -> list[PlannedPath]:
     """The next parts, with as many small files as go to a process at once."""
-    planned: list[Planned] = []
+    planned: list[PlannedPath] = []
     small = length = 0
     for part in islice(parts, 4 * BATCH):
         planned.append(part)
-        if part.kind is Kind.SMALL:
+        if part.kind is PathAction.SMALL:
             small += 1
             length += len(part.path) + 1
             if small == BATCH or length > BATCH_PATHS:

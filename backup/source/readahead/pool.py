@@ -62,7 +62,7 @@ class Helpers:
         assert self._wait is not None
         self._wait(shown(self._asked[helper][0]), seconds)
 
-    def ask(self, helper: Companion, question: worker.Question, paths: list[bytes]) -> bool:
+    def ask(self, helper: Companion, question: worker.RequestKind, paths: list[bytes]) -> bool:
         """Send a request to one of the running processes; returns whether it is still there."""
         try:
             worker.ask(helper.stdin, question, paths)

@@ -22,7 +22,7 @@ Answer = tuple[bytes, bytes]
 """A message, and the data that belong to it."""
 
 
-class Question(Enum):
+class RequestKind(Enum):
     """The kinds of requests."""
 
     PACK = b"p"
@@ -31,7 +31,7 @@ class Question(Enum):
     """List this folder."""
 
 
-def ask(pipe: BinaryIO, question: Question, paths: list[bytes]) -> None:
+def ask(pipe: BinaryIO, question: RequestKind, paths: list[bytes]) -> None:
     """Send paths. Raises OSError."""
     _send(pipe, question.value + b"\0".join(paths))
 
@@ -69,7 +69,7 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
         except EOFError:
             return
         paths = question[1:].split(b"\0")
-        if question[:1] == Question.PACK.value:
+        if question[:1] == RequestKind.PACK.value:
             data, packed = pack(paths)
             _send(answers, marshal.dumps(packed), data)
         else:

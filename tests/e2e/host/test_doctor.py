@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from dashboard.templating import NEWEST
 from db.admin import processes
-from db.admin.processes import Reading
+from db.admin.processes import ProcessSettings
 from tests.system import System
 
 REPOSITORY = Path(__file__).parents[3]
@@ -53,7 +53,7 @@ def test_who_is_told(system: System) -> None:
     """Without a channel nobody is; on the host of a drive alone those of the control host count."""
     assert "nobody learns how a run went" in wrong(system)["Channels"]
     reading = {"file": None, "read_at": datetime.now(UTC), "behind": [], "problem": None}
-    far = Reading(name="control@far", host="far", channels=["mail"], **reading)
+    far = ProcessSettings(name="control@far", host="far", channels=["mail"], **reading)
     system.ask(lambda session: processes.enter(session, far))
     [channels] = [each for each in system.json("doctor") if each["check"] == "Channels"]
     assert (channels["ok"], channels["detail"]) == (True, "mail")

@@ -14,7 +14,7 @@ import pytest
 
 from cli import person
 from db.admin import processes
-from db.admin.processes import Reading
+from db.admin.processes import ProcessSettings
 from notify.events import Event
 from tests.faults.catcher import Catcher
 from tests.faults.trickle import Trickle
@@ -201,7 +201,7 @@ def test_a_channel_that_is_added_while_everything_runs_is_told(
 def test_whoever_delivers_has_to_know_the_channel(system: System) -> None:
     """That this host knows it is of no use: the doctor names the process, and the file that it reads; and one
     that is behind its file."""
-    reading = Reading(
+    reading = ProcessSettings(
         name="control@elsewhere", host="elsewhere", file="/etc/tapeline/tapeline.toml",
         read_at=datetime.now(UTC), channels=["mail"], behind=[], problem=None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import alerts
 from db.admin import processes
-from db.admin.processes import Reading
+from db.admin.processes import ProcessSettings
 from db.engine import Database
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge
 from db.runs import starting, transitions
@@ -64,4 +64,4 @@ def enter(database: Database, name: str, **facts: Any) -> None:
     """A process that runs, and what it knows of its settings."""
     reading = {"file": "/etc/t.toml", "channels": [], "behind": [], "problem": None, **facts}
     with database.transaction() as session:
-        processes.enter(session, Reading(name=name, host="h", read_at=datetime.now(UTC), **reading))
+        processes.enter(session, ProcessSettings(name=name, host="h", read_at=datetime.now(UTC), **reading))

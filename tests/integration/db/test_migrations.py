@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from db.engine import Database, alembic_config, newest_version
 from db.errors import DatabaseNotMigrated, DatabaseUnavailable
-from db.models import Base, Notes, Options
+from db.models import Base, Options, RunNotes
 from db.runs import lookup
 from db.runs.lookup import RunFilter
 from db.states import BackupType
@@ -127,13 +127,13 @@ def test_what_a_run_noted_among_its_options_is_moved_to_its_notes(database: Data
     with database.transaction() as session:
         runs = {run.kind.value: (run.options, run.notes) for run in lookup.find(session, RunFilter())}
     assert runs == {
-        "restore": (Options(target="/r", paths=("/a",)), Notes(cartridges=(2,), next_tape=True)),
-        "verify": (Options(percent=5), Notes(cartridges=(1, 2), damaged=3, next_tape=True)),
+        "restore": (Options(target="/r", paths=("/a",)), RunNotes(cartridges=(2,), next_tape=True)),
+        "verify": (Options(percent=5), RunNotes(cartridges=(1, 2), damaged=3, next_tape=True)),
         "backup": (
             Options(type=BackupType.FULL, erase_label="TP20241015"),
-            Notes(erase_sets=()),
+            RunNotes(erase_sets=()),
         ),
-        "import": (Options(), Notes()),
+        "import": (Options(), RunNotes()),
     }
     with database.engine.connect() as connection:
         config.attributes["connection"] = connection

@@ -54,7 +54,7 @@ def pid_of(server: Postgres) -> int:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[command.Process]:
+def stranger(tmp_path: Path) -> Iterator[command.RunningProgram]:
     """An unrelated process of the account that the servers run as."""
     who = account.for_servers()
     process = command.spawn(
@@ -108,7 +108,7 @@ def test_killed_postmaster_is_replaced(server: Postgres, wait_until: Callable[..
 
 
 def test_pid_of_an_unrelated_program_is_seen_through(
-    server: Postgres, stranger: command.Process, wait_until: Callable[..., None]
+    server: Postgres, stranger: command.RunningProgram, wait_until: Callable[..., None]
 ) -> None:
     """Files that name a living stranger as the server stop neither the start nor the stranger."""
     psutil.Process(pid_of(server)).kill()

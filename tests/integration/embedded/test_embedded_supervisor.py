@@ -17,7 +17,7 @@ import pytest
 
 from embedded.errors import AlreadyUp, StateFolderUnusable
 from embedded.logs import rotate
-from embedded.program import Event, Kind, Program
+from embedded.program import Program, ProgramEvent, ProgramEventKind
 from embedded.supervisor import Supervisor
 from tape.errors import CommandNotFound
 
@@ -73,14 +73,14 @@ UP = """
 """
 
 
-class Heard(list[Event]):
+class Heard(list[ProgramEvent]):
     """The events, in order."""
 
-    def kinds(self, name: str) -> list[Kind]:
+    def kinds(self, name: str) -> list[ProgramEventKind]:
         return [event.kind for event in self if event.name == name]
 
     def pid(self, name: str) -> int:
-        found = [event.pid for event in self if event.name == name and event.kind is Kind.STARTED]
+        found = [event.pid for event in self if event.name == name and event.kind is ProgramEventKind.STARTED]
         assert found[-1] is not None
         return found[-1]
 
@@ -144,7 +144,11 @@ def test_programs_are_stopped_in_the_opposite_order(
         wait_until(lambda: ready(folder, "first", "second", "third"))
 
     assert order.read_text().split() == ["third", "second", "first"]
-    assert heard.kinds("first") == [Kind.STARTED, Kind.STOPPING, Kind.STOPPED]
+    assert heard.kinds("first") == [
+        ProgramEventKind.STARTED,
+        ProgramEventKind.STOPPING,
+        ProgramEventKind.STOPPED,
+    ]
     assert list((folder / "up").iterdir()) == []
 
 
@@ -163,8 +167,12 @@ def test_those_that_end_together_have_one_limit(
         wait_until(lambda: ready(folder, "first", "one", "two", "second"))
 
     for name in ("one", "two"):
-        assert heard.kinds(name) == [Kind.STARTED, Kind.STOPPING, Kind.STOPPED]
-    ends = [event.name for event in heard if event.kind is Kind.STOPPED]
+        assert heard.kinds(name) == [
+            ProgramEventKind.STARTED,
+            ProgramEventKind.STOPPING,
+            ProgramEventKind.STOPPED,
+        ]
+    ends = [event.name for event in heard if event.kind is ProgramEventKind.STOPPED]
     assert ends == ["second", "two", "one", "first"]
 
 
@@ -175,11 +183,15 @@ def test_program_that_died_is_started_again(
     with Supervisor(folder, programs[:1]).started(heard.append):
         before = heard.pid("first")
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: heard.kinds("first").count(Kind.STARTED) == 2)
+        wait_until(lambda: heard.kinds("first").count(ProgramEventKind.STARTED) == 2)
         assert heard.pid("first") != before
         assert noted(folder, "first") == heard.pid("first")
 
-    assert heard.kinds("first")[:3] == [Kind.STARTED, Kind.DIED, Kind.STARTED]
+    assert heard.kinds("first")[:3] == [
+        ProgramEventKind.STARTED,
+        ProgramEventKind.DIED,
+        ProgramEventKind.STARTED,
+    ]
 
 
 def test_each_failure_in_a_row_doubles_the_delay(
@@ -188,9 +200,9 @@ def test_each_failure_in_a_row_doubles_the_delay(
     """A program that ends at once is tried again after 1 s, then 2 s, with its return code told."""
     failing = Program("failing", [sys.executable, "-c", "raise SystemExit(3)"])
     with Supervisor(folder, [failing]).started(heard.append):
-        wait_until(lambda: heard.kinds("failing").count(Kind.DIED) == 3)
+        wait_until(lambda: heard.kinds("failing").count(ProgramEventKind.DIED) == 3)
 
-    died = [event.text.params for event in heard if event.kind is Kind.DIED]
+    died = [event.text.params for event in heard if event.kind is ProgramEventKind.DIED]
     assert [params["delay"] for params in died[:3]] == [1, 2, 4]
     assert died[0]["code"] == 3
 
@@ -205,9 +217,9 @@ def test_program_that_cannot_be_started_again_is_tried_on(
     with Supervisor(folder, [Program("fickle", [str(path)])]).started(heard.append):
         path.rename(away)
         os.kill(heard.pid("fickle"), signal.SIGKILL)
-        wait_until(lambda: heard.kinds("fickle").count(Kind.DIED) == 2)
+        wait_until(lambda: heard.kinds("fickle").count(ProgramEventKind.DIED) == 2)
         away.rename(path)
-        wait_until(lambda: heard.kinds("fickle")[-1] is Kind.STARTED)
+        wait_until(lambda: heard.kinds("fickle")[-1] is ProgramEventKind.STARTED)
 
     assert "not installed" in str(heard[2].text)
 
@@ -221,7 +233,7 @@ def test_deaf_program_is_killed_with_its_group(
     with Supervisor(folder, [deaf]).started(heard.append):
         wait_until(lambda: log.exists() and log.read_text().startswith("child"))
 
-    assert heard.kinds("deaf")[-1] is Kind.KILLED
+    assert heard.kinds("deaf")[-1] is ProgramEventKind.KILLED
     child = int(log.read_text().split()[1])
     wait_until(lambda: not _runs(child))
 
@@ -263,7 +275,7 @@ def test_program_that_cannot_be_noted_does_not_run_on(
     ):
         pytest.fail("it must not come up")
 
-    stopping = next(event for event in heard if event.kind is Kind.STOPPING)
+    stopping = next(event for event in heard if event.kind is ProgramEventKind.STOPPING)
     assert stopping.pid is not None
     assert not _runs(stopping.pid)
 
@@ -276,7 +288,7 @@ def test_program_that_is_not_there_stops_the_others(
     with pytest.raises(CommandNotFound), Supervisor(folder, [programs[0], missing]).started(heard.append):
         pytest.fail("it must not come up")
 
-    assert heard.kinds("first")[-1] is Kind.STOPPED
+    assert heard.kinds("first")[-1] is ProgramEventKind.STOPPED
 
 
 def test_second_supervisor_is_refused(folder: Path, programs: list[Program]) -> None:
@@ -328,8 +340,8 @@ def test_programs_left_behind_are_ended_first(
     assert all(_runs(pid) for pid in left)
 
     with Supervisor(folder, programs[2:]).started(heard.append):
-        assert [event.pid for event in heard if event.kind is Kind.LEFT_BEHIND] == left
-        assert heard[-1].kind is Kind.STARTED
+        assert [event.pid for event in heard if event.kind is ProgramEventKind.LEFT_BEHIND] == left
+        assert heard[-1].kind is ProgramEventKind.STARTED
         assert not any(_runs(pid) for pid in left)
 
     assert order.read_text().split()[:2] == ["second", "first"]

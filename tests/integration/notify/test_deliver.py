@@ -13,7 +13,7 @@ from db import events, outbox
 from db.engine import Database
 from db.models import Notification
 from notify import deliver
-from notify.channel import Broken, ChannelRefused, ChannelUnavailable, RateLimited
+from notify.channel import BrokenChannel, ChannelRefused, ChannelUnavailable, RateLimited
 from notify.deliver import deliver_due, leave_out_unwanted
 from notify.events import Event
 from notify.notice import Composer, Notice
@@ -200,7 +200,7 @@ def test_a_channel_that_works_again_is_clear(
     [
         Post("bad", error=ChannelRefused(M("Correct it."))),
         Post("bad", error=UnicodeError("label empty")),
-        Broken("bad", ChannelUnavailable(M("Correct it."))),
+        BrokenChannel("bad", ChannelUnavailable(M("Correct it."))),
     ],
     ids=["refuses", "raises", "broken"],
 )

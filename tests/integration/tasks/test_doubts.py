@@ -18,7 +18,7 @@ from db.runs import admission, retrying
 from db.sets import lineage
 from db.states import ACTIVE, BackupType, RunState, Step
 from db.tapes import drives
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from notify.facts import Facts
 from policy.guard import Doubt, GuardRule
 from policy.message import M
@@ -166,7 +166,7 @@ def test_what_was_held_is_no_reason_to_lose_anything(database: Database, end: st
             retrying.cancel(session, run.id, "li")
         session.refresh(begun)
         assert begun.state in {SetState.WRITING, SetState.INCOMPLETE}
-        on_it = {each.id: each for each in Shelf(session).known(tape.id).sets}
+        on_it = {each.id: each for each in LoadedTapes(session).known(tape.id).sets}
         assert (on_it[full.id].newer, on_it[full.id].is_newest_full) == (0, True)
         assert lineage.parent_for(session, template or 0, BackupType.INCREMENTAL) is full
         assert session.get(BackupSet, begun.id) is begun

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.models import ChainRun, Notes, Options, now
+from db.models import ChainRun, Options, RunNotes, now
 from db.runs import admission, retrying, transitions
 from db.tapes import (
     cartridges,
@@ -109,12 +109,12 @@ def test_the_label_that_was_named_is_not_named_any_more_in_the_part_that_follows
         stored_on(session, cartridge, "20241015T000000Z-0001")
         run = failed(session, named, started=False)
         run.options = Options(erase_label="TP20241015")
-        run.notes = Notes(erase_sets=permits.named_sets(session, "TP20241015"))
+        run.notes = RunNotes(erase_sets=permits.named_sets(session, "TP20241015"))
         policy = TapePolicy.parse("rotate")
 
         def decision() -> Decision:
             return permits.judge(
-                session, run, named, policy=policy, now_local=now(), shown=permits.Shown((), ())
+                session, run, named, policy=policy, now_local=now(), shown=permits.VolumeContents((), ())
             )
 
         assert decision().denials == (Denial.ALREADY_USED,)

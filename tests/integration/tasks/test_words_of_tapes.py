@@ -8,7 +8,7 @@ import pytest
 
 from db import freezes
 from db.engine import Database
-from db.models import Notes, TapePool, now
+from db.models import RunNotes, TapePool, now
 from db.states import BackupType, Kind
 from db.tapes import cartridges, permits
 from policy.message import M, Message
@@ -221,7 +221,7 @@ def test_a_run_that_reads_takes_the_tapes_of_its_set(database: Database, kind: K
         told = "Insert tape TP20260501, TP20260502 for set 20260502T020000Z-ab"
         assert refusal(session, run, media[2]) == f"{told} (in drive tape7: TP20260503)."
         assert refusal(session, run, NOTHING) == f"{told} (in drive tape7: no tape)."
-        run.notes = Notes(cartridges=(tapes[1].id,))
+        run.notes = RunNotes(cartridges=(tapes[1].id,))
         assert [refusal(session, run, each) is None for each in media] == [False, True, False]
         for medium in media:
             found = tape_rules.refusal_of_all(session, run, medium)

@@ -10,7 +10,7 @@ import pytest
 
 from celery_app import settings
 from cli.host import drive_checks
-from cli.host.drive_checks import Wrong
+from cli.host.drive_checks import CheckFailed
 from tape.programs import aside
 
 
@@ -25,7 +25,7 @@ def test_a_drive_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(drive_checks, "_look", pipe.write_text)
     monkeypatch.setattr(drive_checks, "ANSWER_SECONDS", -9.5)
     monkeypatch.setattr(aside, "TICK", 0.1)
-    with pytest.raises(Wrong, match="Drive tape0 has not answered"):
+    with pytest.raises(CheckFailed, match="Drive tape0 has not answered"):
         drive_checks._tape("tape0")
     monkeypatch.undo()
     settings.SOURCE.forget()

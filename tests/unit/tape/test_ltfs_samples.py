@@ -118,7 +118,7 @@ def test_the_table_of_mounts(name: str, read_only: bool) -> None:
     """A mount is found by its device and by its folder, and tells whether it can be written."""
     table = samples.FOLDER / f"proc_mounts_{name}.txt"
     found = mounts.of("/var/lib/tapes/X", table)
-    assert found == mounts.Mount("/var/lib/tapes/X", Path("/var/lib/mnt"), read_only)
+    assert found == mounts.LtfsMount("/var/lib/tapes/X", Path("/var/lib/mnt"), read_only)
     assert mounts.at(Path("/var/lib/mnt"), table) == found
     assert mounts.of("/dev/sg3", table) is None
 
@@ -127,7 +127,7 @@ def test_a_mount_with_odd_names(tmp_path: Path) -> None:
     """The kernel writes blanks as octal numbers; other file systems are passed over."""
     table = tmp_path / "mounts"
     table.write_text("tmpfs /tmp tmpfs rw 0 0\nltfs:/dev/sg3 /mnt/my\\040tape\\134x fuse rw 0 0\n")
-    assert mounts.of("/dev/sg3", table) == mounts.Mount("/dev/sg3", Path("/mnt/my tape\\x"), False)
+    assert mounts.of("/dev/sg3", table) == mounts.LtfsMount("/dev/sg3", Path("/mnt/my tape\\x"), False)
 
 
 def test_the_attributes_of_a_volume_are_those_that_the_driver_reads() -> None:

@@ -6,10 +6,15 @@ import json
 from dataclasses import fields
 
 from policy.tapes.medium import MediumReport, first_mark, identity_of
-from tape.drive import Lock, Medium, MediumState
+from tape.drive import Medium, MediumState, WriteLock
 
 FOUND = Medium(
-    MediumState.FORMATTED, label="TP20261101", medium_serial="m1", lock=Lock.ADVISORY, empty=False, free=7
+    MediumState.FORMATTED,
+    label="TP20261101",
+    medium_serial="m1",
+    lock=WriteLock.ADVISORY,
+    empty=False,
+    free=7,
 )
 
 

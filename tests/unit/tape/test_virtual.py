@@ -28,7 +28,7 @@ from tape.virtual.faults import (
     Fault,
     take,
 )
-from tape.virtual.record import Damaged, Record, VolumeRecord
+from tape.virtual.record import DamagedRecord, Record, VolumeRecord
 from tape.virtual.shelf import barcodes
 
 BARCODE = "TAPE01L8"
@@ -384,5 +384,5 @@ def test_a_record_that_is_cut_off(cut: int, tmp_path_factory: pytest.TempPathFac
     path = folder / virtual_record.FILE
     content = path.read_bytes()
     path.write_bytes(content[: min(cut, len(content) - 1)])
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRecord):
         virtual_record.read(folder)

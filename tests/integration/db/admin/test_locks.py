@@ -21,7 +21,7 @@ from db.schedules import schedules
 from db.states import RunState, Step, Trigger
 from db.tapes import drives
 from tasks.periodic import drive_liveness, recover
-from tasks.writing.journal import Journal
+from tasks.writing.journal import CatalogueJournal
 
 assert celery.app
 
@@ -129,7 +129,7 @@ def test_a_catalogue_entry_that_stands_still_locks_nothing(database: Database) -
         db=lambda do, *, first=None: _in_one(database, held, do, first),
         held=held,
     )
-    journal = Journal(work, "20261101T000000Z-0000", 1, 1)  # type: ignore[arg-type]
+    journal = CatalogueJournal(work, "20261101T000000Z-0000", 1, 1)  # type: ignore[arg-type]
     archive = SimpleNamespace(number=1)
     with pytest.raises(Entered):
         journal.sealed(archive, lines(archive))  # type: ignore[arg-type]

@@ -14,9 +14,9 @@ from db.errors import NotFound
 from db.models import (
     BackupSet,
     ChainRun,
-    Notes,
     Notification,
     Options,
+    RunNotes,
 )
 from db.runs import lookup, starting
 from db.schedules import schedules
@@ -48,7 +48,7 @@ def test_a_started_run_says_all_about_itself(database: Database) -> None:
         run = started(session, due=due, requested_by="li", options=given)
         assert (run.kind, run.schedule_id, run.trigger) == (Kind.BACKUP, row.id, Trigger.MANUAL)
         assert (run.requested_by, run.drive, run.due_at, run.period) == ("li", "tape7", due, "2026-11")
-        assert (run.options, run.notes) == (given, Notes(erase_sets=(set_id,)))
+        assert (run.options, run.notes) == (given, RunNotes(erase_sets=(set_id,)))
         assert (run.state, run.reason) == (RunState.QUEUED, None)
         assert (run.finished_at, run.part, run.dispatch, run.dispatched_at) == (None, 1, 0, None)
         session.flush()
@@ -64,7 +64,7 @@ def test_a_run_by_itself_has_nobody_who_asked(database: Database) -> None:
     with database.transaction() as session:
         schedule(session)
         run = started(session, trigger=Trigger.SCHEDULE)
-        assert (run.options, run.notes) == (Options(), Notes())
+        assert (run.options, run.notes) == (Options(), RunNotes())
         assert (run.requested_by, run.trigger) == (None, Trigger.SCHEDULE)
         assert story(session, run) == ["info 1: Queued for drive tape0."]
 
@@ -215,7 +215,7 @@ def test_what_is_asked_for_by_hand_is_queued_with_its_question(database: Databas
         ]
         for run, kind, drive, set_id, options, cartridges, who, trigger in expected:
             assert (run.kind, run.drive, run.set_id, run.options) == (kind, drive, set_id, options)
-            assert run.notes == Notes(cartridges=cartridges)
+            assert run.notes == RunNotes(cartridges=cartridges)
             assert (run.requested_by, run.trigger, run.state) == (who, trigger, RunState.QUEUED)
             assert (run.schedule_id, run.period) == (None, None)
             assert is_lately(run.due_at)

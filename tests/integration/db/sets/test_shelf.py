@@ -13,7 +13,7 @@ from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType
 from db.tapes import cartridges, mounts
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from policy.message import M
 from policy.tapes.facts import CartridgeState, SetState
 from tests import statements
@@ -70,7 +70,7 @@ def tapes(database: Database) -> list[int]:
 def test_the_shelf_says_of_each_tape_what_the_drive_would(database: Database, tapes: list[int]) -> None:
     """The facts are those that a run finds when the tape is in a drive."""
     with database.transaction() as session:
-        shelf = Shelf(session)
+        shelf = LoadedTapes(session)
         for tape in tapes:
             row = shelf.cartridges[tape]
             medium = {"state": "formatted", "label": row.label, "volume_uuid": row.volume_uuid}
@@ -86,7 +86,7 @@ def test_the_shelf_says_of_each_tape_what_the_drive_would(database: Database, ta
 
 def test_the_shelf_asks_as_much_for_many_tapes_as_for_one(database: Database, tapes: list[int]) -> None:
     with database.transaction() as session, statements.counted(session) as asked:
-        shelf = Shelf(session)
+        shelf = LoadedTapes(session)
         for tape in tapes:
             shelf.facts(tape)
     assert len(asked) == 5, asked
@@ -98,7 +98,7 @@ def test_the_shelf_knows_what_could_not_be_mounted(database: Database, tapes: li
         row = session.get_one(TapeCartridge, tapes[0])
         medium = {"state": "formatted", "label": row.label, "volume_uuid": row.volume_uuid}
         mounts.failed(session, medium, M("LTFS14013E Cannot mount the volume."))
-        found = [Shelf(session).facts(tape).mount_failed for tape in tapes]
+        found = [LoadedTapes(session).facts(tape).mount_failed for tape in tapes]
         assert found == [M("LTFS14013E Cannot mount the volume."), None, None]
         mounts.worked(session, medium)
-        assert Shelf(session).facts(tapes[0]).mount_failed is None
+        assert LoadedTapes(session).facts(tapes[0]).mount_failed is None

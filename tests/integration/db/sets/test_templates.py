@@ -15,7 +15,7 @@ from db.runs import starting
 from db.schedules import schedules, sync
 from db.schedules.sync import Action
 from db.sets import catalog, imports
-from db.sets.imports import SetOnTape
+from db.sets.imports import ImportedSet
 from db.states import BackupType, Trigger
 from db.tapes import cartridges, kin
 
@@ -26,7 +26,7 @@ ABOUT = {"template": "files", "period": "2026-11", "retention_days": 30, "keep_s
 def imported(session: Session, about: dict[str, Any]) -> BackupSet:
     medium = {"state": "formatted", "label": "TP20261101", "medium_serial": "m1", "volume_uuid": "u1"}
     cartridge = cartridges.update_label(session, original=None, medium=medium)[0]
-    found = SetOnTape(
+    found = ImportedSet(
         id="20261101T000000Z-0001", type=BackupType.FULL, parent=None, sources=["/data"], started_at=MOMENT,
         finished_at=MOMENT, warnings=0, encrypted=False, about=about,
     )  # fmt: skip

@@ -20,7 +20,7 @@ TAPE: dict[str, Any] = {
 }  # fmt: skip
 
 
-SHOWN = permits.Shown((SET,), ())
+SHOWN = permits.VolumeContents((SET,), ())
 
 
 def about_to_format(session: Session) -> ChainRun:
@@ -38,7 +38,7 @@ def denials(
     run: ChainRun,
     medium: dict[str, Any] = TAPE,
     *,
-    shown: permits.Shown | None = SHOWN,
+    shown: permits.VolumeContents | None = SHOWN,
     policy: str = "rotate",
 ) -> tuple[Denial, ...]:
     return permits.judge(

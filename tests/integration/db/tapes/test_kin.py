@@ -21,7 +21,7 @@ from db.schedules import schedules
 from db.sets import lineage, parents
 from db.states import BackupType, Kind, RunState, Trigger
 from db.tapes import cartridges, drives, kin, risk
-from db.tapes.facts import Inside, Shelf
+from db.tapes.facts import Inside, LoadedTapes
 from policy.tapes import retention
 from policy.tapes.facts import CartridgeState, SetState, TapeFacts, TapePolicy
 from policy.tapes.permit import FormatFacts
@@ -241,10 +241,10 @@ def test_many_tapes_and_templates_are_asked_about_as_one_by_one(
                 with suppress(NotFound):  # A chain that follows itself.
                     alone = lineage.parent_for(session, row.template_id, kind)
                     assert together.get((row.template_id, kind)) == (alone.id if alone else None)
-        inside = Inside(session, Shelf(session, look=False))
+        inside = Inside(session, LoadedTapes(session, look=False))
         for name, medium in media.items():
             assert inside.tapes[name][1] == cartridges.tape_facts(session, medium), name
-        whole, brief = Shelf(session), Shelf(session, look=False)
+        whole, brief = LoadedTapes(session), LoadedTapes(session, look=False)
         brief.look_briefly(session, [tape.id for tape in tapes], NOW, "2025")
         for tape in tapes:
             bound = brief.bounds(session)[tape.id]

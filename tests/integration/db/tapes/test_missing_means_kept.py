@@ -18,7 +18,7 @@ from db.schedules import schedules
 from db.sets import catalog
 from db.states import BackupType
 from db.tapes import cartridges, permits
-from db.tapes.facts import Shelf
+from db.tapes.facts import LoadedTapes
 from policy.tapes.facts import CartridgeState, SetState
 from policy.tapes.permit import Denial, decide
 from tests import earlier
@@ -85,7 +85,9 @@ def denials(session: Session, number: int, schedule: str = "files", **more: Any)
     medium = tape(number, **more)
     facts = cartridges.tape_facts(session, medium)
     if facts.known is not None:
-        assert sorted(facts.known.sets, key=str) == sorted(Shelf(session).known(facts.known.id).sets, key=str)
+        assert sorted(facts.known.sets, key=str) == sorted(
+            LoadedTapes(session).known(facts.known.id).sets, key=str
+        )
     return set(decide(permits.facts_for(session, schedules.get(session, schedule), facts, NOW)).denials)
 
 

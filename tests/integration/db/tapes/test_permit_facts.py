@@ -8,7 +8,7 @@ import pytest
 
 from db.engine import Database
 from db.errors import NotAllowed
-from db.models import FormatPermit, Notes, Options, now
+from db.models import FormatPermit, Options, RunNotes, now
 from db.tapes import cartridges, erasable, permits
 from policy.tapes.facts import TapePolicy
 from policy.tapes.permit import Denial
@@ -73,11 +73,15 @@ def test_what_the_volume_shows_and_the_catalogue_does_not_know(database: Databas
     """A set of somebody's, and files of a stranger: each is kept, and named."""
     with database.transaction() as session:
         run = about_to_format(session)
-        assert denials(session, run, shown=permits.Shown((SET, "other"), ())) == (Denial.UNKNOWN_SETS,)
-        assert denials(session, run, shown=permits.Shown((SET,), ("letters",))) == (Denial.STRANGERS,)
+        assert denials(session, run, shown=permits.VolumeContents((SET, "other"), ())) == (
+            Denial.UNKNOWN_SETS,
+        )
+        assert denials(session, run, shown=permits.VolumeContents((SET,), ("letters",))) == (
+            Denial.STRANGERS,
+        )
         decision = permits.judge(
             session, run, TAPE, policy=TapePolicy.parse("rotate"), now_local=now(),
-            shown=permits.Shown((SET, "other"), ("letters",)),
+            shown=permits.VolumeContents((SET, "other"), ("letters",)),
         )  # fmt: skip
         said = " ".join(map(str, decision.reasons))
         assert "other" in said
@@ -112,13 +116,13 @@ def test_an_operator_who_named_the_tape_gave_up_what_was_on_it_then(database: Da
         stored_on(session, known, "20241015T000000Z-0002")
         assert denials(session, run) == (Denial.RETAINED_SETS,)
         run.options = Options(erase_label="TP20241015")
-        run.notes = Notes(erase_sets=permits.named_sets(session, "TP20241015"))
+        run.notes = RunNotes(erase_sets=permits.named_sets(session, "TP20241015"))
         assert run.notes.erase_sets == (SET, "20241015T000000Z-0002")
         assert denials(session, run) == ()
         stored_on(session, known, "20241015T000000Z-0003")
         assert denials(session, run) == (Denial.RETAINED_SETS,)
         # A run of an earlier version has no list: its word is of the tape.
-        run.notes = Notes()
+        run.notes = RunNotes()
         assert denials(session, run) == ()
         run.part = 2
         assert set(denials(session, run)) == {Denial.RETAINED_SETS}

@@ -10,7 +10,7 @@ import pytest
 
 from db import freezes, leaps
 from db.engine import Database
-from db.models import ClockMark, Notes, Options, RunEvent, now
+from db.models import ClockMark, Options, RunEvent, RunNotes, now
 from db.schedules import schedules
 from db.tapes import cartridges, permits
 from policy.errors import UsageError
@@ -163,14 +163,14 @@ def test_the_rules_get_every_fact_of_a_run(database: Database) -> None:
     with database.transaction() as session:
         run = about_to_format(session)
         run.period = "2025-11"
-        run.options, run.notes = Options(erase_label="TP20241015"), Notes(erase_sets=(SET,))
+        run.options, run.notes = Options(erase_label="TP20241015"), RunNotes(erase_sets=(SET,))
         seen = cartridges.tape_facts(session, TAPE)
         facts = permits.facts_of(session, run, seen, policy, NOVEMBER)
         expected = FormatFacts(
             seen, seen.identity, policy, NOVEMBER, run.id, "2025-11", "TP20241015", frozenset({SET})
         )
         assert facts == expected
-        run.options, run.notes = Options(), Notes()
+        run.options, run.notes = Options(), RunNotes()
         bare = replace(expected, named_label=None, named_sets=None)
         assert permits.facts_of(session, run, seen, policy, NOVEMBER) == bare
         freezes.freeze(session, "now", "me", "why")

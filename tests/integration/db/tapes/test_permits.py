@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cli.render import output
 from db.engine import Database
 from db.errors import NotFound
-from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Notes, Options, TapeCartridge, now
+from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Options, RunNotes, TapeCartridge, now
 from db.runs import admission, starting, steps, transitions
 from db.schedules import schedules
 from db.sets import catalog, restores
@@ -135,7 +135,7 @@ def test_a_label_that_is_named_gives_up_the_sets_that_its_tape_has_then(database
         asked = Options(erase_label="TP20241015")
         run = starting.start(session, row, due_at=now(), trigger=Trigger.MANUAL, options=asked)
         assert run
-        assert (run.options, run.notes) == (asked, Notes(erase_sets=("20241015T000000Z-0001",)))
+        assert (run.options, run.notes) == (asked, RunNotes(erase_sets=("20241015T000000Z-0001",)))
         assert permits.named_sets(session, "NOBODY") is None
         assert permits.named_sets(session, None) is None
 

@@ -120,7 +120,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="the system does not list descriptors here")
 def test_the_target_keeps_one_folder_open(tmp_path: Path) -> None:
     """Walking through many folders does not use up descriptors."""
-    target = target_module.Target(tmp_path / "target")
+    target = target_module.TargetFolders(tmp_path / "target")
     before = len(list(DESCRIPTORS.iterdir()))
     for number in range(50):
         target.folder(tuple(b"%d" % step for step in range(number)))

@@ -27,7 +27,7 @@ from backup.source.changes import (
     since,
 )
 from backup.source.dirlist import Status, status_of
-from backup.source.scan import Found
+from backup.source.scan import FoundPath
 from policy.paths import order
 from tests.unit.backup.rig import SET, Log, request
 from tests.unit.backup.test_round_trip import grow
@@ -288,7 +288,7 @@ def test_the_changes_make_one_tree_of_the_other(before: Tree, after: Tree, resum
         row(Known(path, "folder" if state < 0 else "file", 9, *_times(state), 6 + state, partial=False))
         for path, state in old.items()
     ]
-    found = [Found(path, status(path, state)) for path, state in new.items()]
+    found = [FoundPath(path, status(path, state)) for path, state in new.items()]
     changes = list(since(base, found))
     state = dict(old)
     for path, now, _ in changes:
@@ -341,7 +341,7 @@ def test_a_name_that_looks_like_the_escaped_row_of_another_is_another_file() -> 
     """Two backslashes are not one: the row of the one would read like the name of the other."""
     before, now = b"/s/a\\b", b"/s/a\\\\b"
     base = [row(Known(before, "file", 9, *_times(1), 7, partial=False))]
-    changes = list(since(base, [Found(now, status(now, 1))]))
+    changes = list(since(base, [FoundPath(now, status(now, 1))]))
     assert {(change.path, change.status is None) for change in changes} == {(before, True), (now, False)}
 
 
@@ -351,7 +351,7 @@ def test_a_place_that_was_not_looked_at_changes_nothing() -> None:
         row(Known(path, "file", 9, *_times(1), 5, partial=False))
         for path in (b"/s/a", b"/s/b", b"/s/b/x", b"/s/b.txt")
     ]
-    assert list(since(base, [Found(b"/s/b", None)])) == [
+    assert list(since(base, [FoundPath(b"/s/b", None)])) == [
         Change(b"/s/a", None, "file"),
         Change(b"/s/b.txt", None, "file"),
     ]

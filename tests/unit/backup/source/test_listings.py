@@ -20,8 +20,8 @@ from backup.source import dirlist, scan
 from backup.source.dirlist import look
 from backup.source.readahead import dirs, pool
 from backup.source.readahead.pool import Helpers
-from backup.source.readahead.worker import Question
-from backup.source.scan import Found, Scan
+from backup.source.readahead.worker import RequestKind
+from backup.source.scan import FoundPath, Scan
 from policy.message import Message
 from tape.programs.command import Companion
 from tests.unit.backup.rig import Rig
@@ -156,7 +156,7 @@ def test_only_what_will_be_walked_is_listed_ahead(
     asked = set()
     real = pair.ask
 
-    def ask(helper: Companion, question: Question, paths: list[bytes]) -> bool:
+    def ask(helper: Companion, question: RequestKind, paths: list[bytes]) -> bool:
         asked.update(paths)
         return real(helper, question, paths)
 
@@ -208,11 +208,11 @@ def test_what_vanishes_after_it_was_listed_is_warned_of(
         (f"{root}/gone", True)
     ]
     # Not looked at: an increment leaves what it knows of it.
-    assert scanned.found[-2:] == [Found(os.fsencode(root / "gone"), None), _found(root / "there")]
+    assert scanned.found[-2:] == [FoundPath(os.fsencode(root / "gone"), None), _found(root / "there")]
 
 
-def _found(path: Path) -> Found:
-    return Found(os.fsencode(path), look(os.fsencode(path)))
+def _found(path: Path) -> FoundPath:
+    return FoundPath(os.fsencode(path), look(os.fsencode(path)))
 
 
 def test_a_folder_of_millions_is_never_in_memory_at_once(

@@ -13,7 +13,7 @@ from backup.source.changes import Change
 from backup.source.counts import SAMPLES, Counts, looked_into
 from backup.source.dirlist import look
 from backup.source.place import innermost, looked, mounts
-from backup.source.scan import Found
+from backup.source.scan import FoundPath
 from policy.sources import FileSystem
 
 TABLE = b"""\
@@ -122,7 +122,11 @@ def test_what_an_increment_counts(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     file, folder = look(bytes(tmp_path / "file")), look(bytes(tmp_path))
     counts = Counts((b"/a", b"/b"))
-    walk = [Found(b"/a", folder), *(Found(b"/a/%d" % n, file) for n in range(5)), Found(b"/b", None)]
+    walk = [
+        FoundPath(b"/a", folder),
+        *(FoundPath(b"/a/%d" % n, file) for n in range(5)),
+        FoundPath(b"/b", None),
+    ]
     assert list(counts.found(walk)) == walk
     changes = [
         Change(b"/0", None, "file"),

@@ -21,7 +21,7 @@ from policy.tapes.permit import FormatFacts, decide
 from policy.tapes.verdict import Answer, Objection, Question
 from policy.times.calendar import Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import PlannedRun, Tape
+from policy.times.shelf import PlannedRun, ShelfTape
 from tests.random_tapes import EXPIRED, NOW, OLD, RUN, questions
 
 EXPIRED_SET = SetFacts("S1", 1, 5, "full", SetState.COMPLETE, "2024-10", OLD, EXPIRED)
@@ -63,7 +63,7 @@ def test_the_calendar_takes_a_tape_that_the_run_would_take(question: Question) -
     facts = replace(question.facts, run_id=None, period="2026-11", named_label=None)
     asked = Question(facts, begins=question.begins)
     stock = Stock(
-        loaded={"tape0": Tape(facts.tape, 0, None)},
+        loaded={"tape0": ShelfTape(facts.tape, 0, None)},
         shelf=[],
         newest_full={1: "S0"},
         newest={1: "S0"},

@@ -16,7 +16,7 @@ from policy.tapes.facts import (
 )
 from policy.times.calendar import CalendarEntry, Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import PlannedRun, Tape
+from policy.times.shelf import PlannedRun, ShelfTape
 
 TB = 10**12
 
@@ -45,7 +45,9 @@ def run(
     )
 
 
-def tape(name: str, *kept_until: str, pool: str | None = None, state: Any = CartridgeState.ACTIVE) -> Tape:
+def tape(
+    name: str, *kept_until: str, pool: str | None = None, state: Any = CartridgeState.ACTIVE
+) -> ShelfTape:
     """A known cartridge with one set for each date until which it is kept, written a year before."""
     sets = tuple(
         SetFacts(
@@ -62,10 +64,10 @@ def tape(name: str, *kept_until: str, pool: str | None = None, state: Any = Cart
     )
     known = CartridgeFacts(len(name), name, name, state, pool, f"uuid-{name}", sets)
     facts = TapeFacts("formatted", name, not sets, False, (("label", name),), known)
-    return Tape(facts, len(sets) * TB, 12 * TB, frozenset({name}))
+    return ShelfTape(facts, len(sets) * TB, 12 * TB, frozenset({name}))
 
 
-def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -> Stock:
+def stock(*shelf: ShelfTape, loaded: ShelfTape | None = None, newest: str | None = None) -> Stock:
     shelf = tuple(with_newest(each, newest) for each in shelf)
     loaded = with_newest(loaded, newest) if loaded else None
     every = [*shelf, *([loaded] if loaded else [])]
@@ -79,7 +81,7 @@ def stock(*shelf: Tape, loaded: Tape | None = None, newest: str | None = None) -
     )
 
 
-def with_newest(of: Tape, newest: str | None) -> Tape:
+def with_newest(of: ShelfTape, newest: str | None) -> ShelfTape:
     known = of.facts.known
     assert known is not None
     sets = tuple(replace(each, is_newest_full=each.id == newest) for each in known.sets)

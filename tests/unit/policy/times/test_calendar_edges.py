@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from policy.tapes.facts import SetFacts, SetState
 from policy.times.calendar import CalendarEntry, Stock, play
 from policy.times.period import ScheduleType
-from policy.times.shelf import PlannedRun, Tape
+from policy.times.shelf import PlannedRun, ShelfTape
 from tests.unit.policy.times.test_calendar import TB, brief, run, stock, tape
 
 KEPT_LONG = datetime(2028, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ def of_another(planned: PlannedRun, **changes: Any) -> PlannedRun:
     return replace(planned, template_id=2, schedule="other", **changes)
 
 
-def with_set(of: Tape, stored: SetFacts) -> Tape:
+def with_set(of: ShelfTape, stored: SetFacts) -> ShelfTape:
     known = of.facts.known
     assert known
     facts = replace(of.facts, empty=False, known=replace(known, sets=(*known.sets, stored)))
@@ -255,12 +255,12 @@ def test_tapes_whose_sets_are_loaded_when_they_matter_give_the_same_calendar(
 BEGIN = datetime(2026, 12, 1, tzinfo=UTC)
 
 
-def numbered(of: Tape, number: int) -> Tape:
+def numbered(of: ShelfTape, number: int) -> ShelfTape:
     assert of.facts.known is not None
     return replace(of, facts=replace(of.facts, known=replace(of.facts.known, id=number)))
 
 
-def unloaded(of: Tape) -> Tape:
+def unloaded(of: ShelfTape) -> ShelfTape:
     """The tape with what is certain of its sets, as an index gives it, instead of the sets."""
     known = of.facts.known
     assert known is not None
