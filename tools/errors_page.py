@@ -42,6 +42,8 @@ Tapeline 的全部错误信息及处理办法，按出处排列。*斜体*词代
 通知和运行记录的含义见[消息](messages.md)。
 """,
 }
+ROOTS = ("TapelineError", "WrongValue")
+"""What errors of ours derive from; the second is what a field of a file of schedules is refused with."""
 COLUMNS: dict[Language, str] = {"en": "| error | what to do |", "zh_CN": "| 错误 | 处理办法 |"}
 
 
@@ -66,7 +68,7 @@ def _sources(room: str) -> list[Path]:
 def _errors(trees: list[ast.Module]) -> set[str]:
     """The names of all classes that are errors of ours."""
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    names = {"TapelineError"}
+    names = set(ROOTS)
     while more := {each.name for each in classes if _bases(each) & names} - names:
         names |= more
     return names
