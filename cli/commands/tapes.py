@@ -166,9 +166,16 @@ def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
 @app.command(
     name="import",
     short_help="Rebuild the catalogue of a tape from the tape.",
-    epilog=examples("tapeline tape import", "tapeline tape import --drive tape1 --json"),
+    epilog=examples("tapeline tape import", "tapeline tape import TP0001L9", "tapeline tape import --json"),
 )
 def import_tape(
+    tape: Annotated[
+        str | None,
+        typer.Argument(
+            help="The barcode or label of a tape, which the drive's library fetches; else the one in it.",
+            metavar="TAPE",
+        ),
+    ] = None,
     drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     identity: Annotated[
         Path | None, typer.Option(help="The file with the secret key, on the drive host.", metavar="FILE")
@@ -189,6 +196,7 @@ def import_tape(
                 drive=name,
                 requested_by=person.name(),
                 identity=str(identity.absolute()) if identity else None,
+                tape=tape,
             )
         chain.release(run.drive, brief=True)
         if as_json or not wait:

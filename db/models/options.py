@@ -30,6 +30,8 @@ class Options:
     """Of a restore: existing files are replaced."""
     identity: str | None = None
     """Of a restore or an import: the file with the secret key, on the drive's host."""
+    tape: str | None = None
+    """Of an import: the tape to read, by its barcode or label. None: the one that is in the drive."""
     percent: int = 100
     """Of a verification: how much of the set is read back."""
 

@@ -196,14 +196,19 @@ def start_verify(
 
 
 def start_import(
-    session: Session, *, drive: str, requested_by: str | None, identity: str | None = None
+    session: Session,
+    *,
+    drive: str,
+    requested_by: str | None,
+    identity: str | None = None,
+    tape: str | None = None,
 ) -> ChainRun:
-    """Queue an import of the tape in a drive. ``identity``: the file with the secret key, on the drive's
-    host."""
+    """Queue an import at a drive. ``identity``: the file with the secret key, on the drive's host. ``tape``:
+    the barcode or label of the tape to read, which a library brings; None: the one in the drive."""
     run = ChainRun(
         kind=Kind.IMPORT,
         drive=drive,
-        options=Options(identity=identity),
+        options=Options(identity=identity, tape=tape),
         requested_by=requested_by,
     )
     return _queue(session, run)

@@ -222,6 +222,13 @@ def _no_room(session: Session, asker: Asker, tape: TapeFacts) -> Message:
 def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
     """Why a run that only reads cannot use this tape, or None."""
     if run.kind is Kind.IMPORT:
+        if run.options.tape is not None and run.options.tape not in _names(session, tape):
+            return M(
+                "Insert tape {tape} to import it (in drive {drive}: {found}).",
+                tape=run.options.tape,
+                drive=run.drive,
+                found=tape.describe(),
+            )
         if tape.state == "formatted":
             return None
         in_drive = tape.describe()
@@ -237,6 +244,13 @@ def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | N
         found=tape.describe(),
         tapes=", ".join(cartridge.tape_id for cartridge in needed),
     )
+
+
+def _names(session: Session, tape: TapeFacts) -> set[str | None]:
+    """What an operator may call the tape in a drive: its label, its number, the barcode on its sticker."""
+    row = session.get(TapeCartridge, tape.known.id) if tape.known else None
+    mine = {tape.label, dict(tape.identity).get("barcode")}
+    return mine | ({row.tape_id, row.label, row.barcode} if row else set())
 
 
 def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:

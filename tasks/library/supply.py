@@ -73,9 +73,12 @@ def for_run(
 ) -> list[Offer]:
     """The cartridges in the library's slots that a run could use, the best first; each that was not fetched
     for it yet."""
-    if run.kind is Kind.IMPORT:
+    if run.kind is Kind.IMPORT and run.options.tape is None:
         return []  # It reads the tape that the operator has put in.
     stored = in_slots(session, inventory, cleaning=cleaning, pools=pools)
+    if run.kind is Kind.IMPORT:
+        asked_for = (each for each in stored if run.options.tape in _names(each))
+        return in_order(asked_for, run.fetched, inventory.duplicates)
     if run.kind is not Kind.BACKUP:
         needed = [each.id for each in lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)]
         mine = {each.facts.known.id: each for each in stored if each.facts.known}
@@ -84,6 +87,12 @@ def for_run(
         )
     asked = [(each, tape_rules.question_of(session, run, each.facts)) for each in stored]
     return best_first(asked, run.fetched, inventory.duplicates)
+
+
+def _names(stored: Stored) -> set[str | None]:
+    """What an operator may call a tape."""
+    known = stored.facts.known
+    return {stored.barcode, stored.facts.label} | ({known.tape_id, known.label} if known else set())
 
 
 def in_slots(

@@ -308,6 +308,29 @@ def test_a_restore_fetches_its_tapes_in_order(lib: Library, short_path: Path) ->
     assert restored.read_bytes() == (short_path / "source" / "data").read_bytes()
 
 
+def test_an_import_fetches_the_tape_that_is_named(lib: Library, short_path: Path) -> None:
+    """The one in the drive goes back unread; after the import the set of the other one is known. A tape that
+    the library does not have is asked for by its name, and nothing else is read."""
+    lib.put("TP0001L9", 1)
+    lib.put("TP0002L9", 2)
+    lib.system.schedule("monthly", source(short_path), after_run="eject")
+    lib.system.start("control", "tape")
+    run = lib.system.run_schedule("monthly")
+    assert lib.end_of(run)["state"] == "SUCCEEDED", lib.story(run)
+    lib.system.wait_for(lambda: lib.where()["TP0001L9"] == "slot 1", "the tape to be put away")
+    lib.system.cli("library", "load", "TP0002L9", "--yes")
+    started = lib.system.json("tape", "import", "TP0001L9", "--no-wait")
+    ended = lib.end_of(int(started["run"]))
+    assert ended["state"] == "SUCCEEDED", lib.story(int(started["run"]))
+    assert lib.where() == {"TP0001L9": "drive 0", "TP0002L9": "slot 2"}
+    assert "loads TP0001L9 from slot 1" in lib.story(int(started["run"]))
+    missing = lib.system.json("tape", "import", "TP0009L9", "--no-wait")
+    ended = lib.end_of(int(missing["run"]))
+    assert ended["state"] == "FAILED"
+    assert "Insert tape TP0009L9 to import it" in lib.story(int(missing["run"]))
+    assert lib.where()["TP0001L9"] == "drive 0"
+
+
 def test_whoever_asks_beforehand_learns_that_the_tape_comes_by_itself(lib: Library, short_path: Path) -> None:
     """The precheck and the calendar name the slot; nobody is asked to put a tape in while there is a blank
     one."""
