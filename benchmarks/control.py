@@ -28,6 +28,7 @@ from db.states import BackupType
 from db.tapes import cartridges
 from db.tapes.facts import LoadedTapes
 from embedded.servers import Servers
+from policy.tapes.medium import MediumReport
 from policy.times.period import ScheduleType
 
 _HISTORY = """
@@ -131,7 +132,7 @@ def counted(session: Session) -> Iterator[list[str]]:
         event.remove(session.get_bind(), "before_cursor_execute", note)
 
 
-Answer = Callable[[Session], object]
+Query = Callable[[Session], object]
 """The questions to the control plane."""
 
 
@@ -141,7 +142,7 @@ def _newest_tape(session: Session) -> TapeCartridge:
 
 def _facts(session: Session) -> object:
     tape = _newest_tape(session)
-    medium: cartridges.Medium = {
+    medium: MediumReport = {
         "state": "formatted",
         "label": tape.label,
         "medium_serial": tape.medium_serial,
@@ -158,7 +159,7 @@ def _calendar(session: Session) -> object:
     return calendar.entries(session, now(), now() + timedelta(days=30))
 
 
-ANSWERS: dict[str, Answer] = {
+ANSWERS: dict[str, Query] = {
     "facts of a tape": _facts,
     "what an increment follows": _parents,
     "tape list": views.tapes_counted,

@@ -19,6 +19,7 @@ from benchmarks.rivals import Rival, installed
 from db.engine import Database
 from db.tapes import cartridges
 from embedded.postgres import Postgres
+from policy.tapes.medium import MediumReport
 
 MIB = 1 << 20
 OURS = "tapeline"
@@ -43,7 +44,7 @@ class Stage:
         database = Database(self.server.url)
         database.upgrade()
         with database.transaction() as session:
-            blank: cartridges.Medium = {"state": "blank", "volume_uuid": None, "medium_serial": "BENCH1"}
+            blank: MediumReport = {"state": "blank", "volume_uuid": None, "medium_serial": "BENCH1"}
             cartridges.formatted(session, None, blank, {**blank, "state": "formatted", "label": "TP20261101"})
         database.close()
         return self

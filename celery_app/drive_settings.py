@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tape.ltfs_windows.setup import READER
 
 Seconds = Annotated[float, Field(gt=0)]
-Command = Annotated[list[str], Field(min_length=1)]
+CommandLine = Annotated[list[str], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -123,25 +123,25 @@ class LtfsDriveSettings(DriveSettings):
 class WindowsCommands(Section):
     """The command lines of LTFS on Windows; ``{letter}``, ``{label}``, ``{serial}`` are filled in."""
 
-    format: Command = ["LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}"]
+    format: CommandLine = ["LtfsCmdFormat.exe", "{letter}", "/N:{label}", "/S:{serial}"]
     """Formats."""
-    drives: Command = ["LtfsCmdDrives.exe"]
+    drives: CommandLine = ["LtfsCmdDrives.exe"]
     """Lists the drives and what is in each."""
-    load: Command = ["LtfsCmdLoad.exe", "{letter}"]
+    load: CommandLine = ["LtfsCmdLoad.exe", "{letter}"]
     """Loads the cartridge that was inserted."""
-    eject: Command = ["LtfsCmdEject.exe", "{letter}"]
+    eject: CommandLine = ["LtfsCmdEject.exe", "{letter}"]
     """Ejects the cartridge."""
-    check: Command = ["LtfsCmdCheck.exe", "{letter}"]
+    check: CommandLine = ["LtfsCmdCheck.exe", "{letter}"]
     """Checks the volume."""
     seal: list[str] = []
     """Not needed if the tool writes its index at each close of a file."""
-    label: Command = ["label.exe", "{letter}:", "{label}"]
+    label: CommandLine = ["label.exe", "{letter}:", "{label}"]
     """Changes the label."""
-    read: Command = list(READER)
+    read: CommandLine = list(READER)
     """Reads the label."""
-    fsutil: Command = ["fsutil.exe", "fsinfo", "volumeinfo", "{letter}:"]
+    fsutil: CommandLine = ["fsutil.exe", "fsinfo", "volumeinfo", "{letter}:"]
     """Asks Windows for the file system of the letter."""
-    vol: Command = ["cmd.exe", "/d", "/c", "vol", "{letter}:"]
+    vol: CommandLine = ["cmd.exe", "/d", "/c", "vol", "{letter}:"]
     """Shows label and serial number."""
 
 

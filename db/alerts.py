@@ -27,7 +27,7 @@ from db.libraries import troubles
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.runs import transitions
 from db.schedules import blanks, calendar, needs, planner, plans, schedules
-from db.schedules.schedules import Listed
+from db.schedules.schedules import ListedSchedule
 from db.states import ACTIVE, Kind, RunState
 from db.tapes import drives
 from policy.message import M, Message
@@ -218,7 +218,7 @@ def _what(run: ChainRun) -> dict[str, object]:
     return kinds[run.kind].to_json()
 
 
-def _not_by_itself(session: Session, rows: Sequence[Listed]) -> Iterator[Alert]:
+def _not_by_itself(session: Session, rows: Sequence[ListedSchedule]) -> Iterator[Alert]:
     """The state after a restore from a dump, or on a host where nobody started beat."""
     wrong = idle.all_off(rows) or idle.no_beat(session, rows)
     if wrong is not None:

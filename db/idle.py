@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.admin import processes
 from db.schedules import planner, schedules
-from db.schedules.schedules import Listed
+from db.schedules.schedules import ListedSchedule
 from policy.message import M, Message
 from policy.times.period import ScheduleType
 
@@ -27,13 +27,13 @@ NO_CHANNEL: Said = (
 )
 
 
-def _with_times(rows: Sequence[Listed]) -> Sequence[Listed]:
+def _with_times(rows: Sequence[ListedSchedule]) -> Sequence[ListedSchedule]:
     """The schedules that should run automatically: that of 'tapeline run', and all of type manual, never
     do."""
     return [row for row in rows if row.schedule_type is not ScheduleType.MANUAL]
 
 
-def all_off(rows: Sequence[Listed]) -> Said | None:
+def all_off(rows: Sequence[ListedSchedule]) -> Said | None:
     """A warning if every schedule with times is switched off; None: one is on, or there is none."""
     timed = _with_times(rows)
     if not timed or any(row.enabled for row in timed):
@@ -48,7 +48,7 @@ def all_off(rows: Sequence[Listed]) -> Said | None:
     )
 
 
-def no_beat(session: Session, rows: Sequence[Listed]) -> Said | None:
+def no_beat(session: Session, rows: Sequence[ListedSchedule]) -> Said | None:
     """A warning if nothing would start due runs."""
     if not any(row.enabled for row in _with_times(rows)) or processes.is_beat_there(session):
         return None
@@ -58,7 +58,7 @@ def no_beat(session: Session, rows: Sequence[Listed]) -> Said | None:
     )
 
 
-def not_by_itself(rows: Sequence[Listed]) -> Iterator[Said]:
+def not_by_itself(rows: Sequence[ListedSchedule]) -> Iterator[Said]:
     """Schedules that are off beside others that are on, and a warning if none has times."""
     timed = _with_times(rows)
     off = [row for row in timed if not row.enabled]
@@ -97,6 +97,6 @@ def without_a_backup(session: Session, moment: datetime) -> Iterator[tuple[str, 
             )
 
 
-def _names(rows: Sequence[Listed]) -> str:
+def _names(rows: Sequence[ListedSchedule]) -> str:
     shown = ", ".join(row.name for row in rows[:NAMED])
     return shown if len(rows) <= NAMED else f"{shown}, … ({len(rows)})"

@@ -23,7 +23,7 @@ _TYPES = {
     FileType.FIFO: b"6",
 }
 
-Records = list[tuple[bytes, bytes]]
+WrittenRecords = list[tuple[bytes, bytes]]
 
 
 def padding(length: int) -> int:
@@ -40,7 +40,7 @@ def member_name(entry: Entry) -> bytes:
 def header(entry: Entry, length: int, name: bytes | None = None) -> bytes:
     """The headers of a member with ``length`` bytes of data; with a ``name`` that is not its path."""
     name = name or member_name(entry)
-    records: Records = []
+    records: WrittenRecords = []
     if entry.part is not None:
         records.append((b"comment", PIECE + _piece(entry)))
     if entry.sparse and entry.type in (FileType.FILE, FileType.PIECE):
@@ -74,7 +74,7 @@ def _piece(entry: Entry) -> bytes:
     return json.dumps({"path": name_to_json(entry.path), "part": entry.part}, ensure_ascii=False).encode()
 
 
-def _sparse(entry: Entry, name: bytes) -> Records:
+def _sparse(entry: Entry, name: bytes) -> WrittenRecords:
     return [
         (b"GNU.sparse.major", b"1"),
         (b"GNU.sparse.minor", b"0"),
@@ -89,22 +89,22 @@ def _link(entry: Entry) -> bytes:
     return raw(entry.target) if entry.target is not None else b""
 
 
-def _name(records: Records, key: bytes, value: bytes, room: int) -> None:
+def _name(records: WrittenRecords, key: bytes, value: bytes, room: int) -> None:
     """A text that is long or not plain ASCII goes into a record."""
     if len(value) > room or not value.isascii():
         records.append((key, value))
 
 
 @functools.lru_cache(maxsize=1024)
-def _owner(uname: str, gname: str) -> Records:
+def _owner(uname: str, gname: str) -> WrittenRecords:
     """The names of owners that no fixed field can hold; few owners own all files."""
-    records: Records = []
+    records: WrittenRecords = []
     _name(records, b"uname", raw(uname), 31)
     _name(records, b"gname", raw(gname), 31)
     return records
 
 
-def _numbers(records: Records, entry: Entry, length: int) -> tuple[int, int, int, int]:
+def _numbers(records: WrittenRecords, entry: Entry, length: int) -> tuple[int, int, int, int]:
     """uid, gid, size and mtime as the fixed fields can store them; records for those that they cannot."""
     uid = _fitting(records, b"uid", entry.uid, 0o7777777)
     gid = _fitting(records, b"gid", entry.gid, 0o7777777)
@@ -116,7 +116,7 @@ def _numbers(records: Records, entry: Entry, length: int) -> tuple[int, int, int
     return uid, gid, size, seconds
 
 
-def _fitting(records: Records, key: bytes, value: int, most: int) -> int:
+def _fitting(records: WrittenRecords, key: bytes, value: int, most: int) -> int:
     if 0 <= value <= most:
         return value
     records.append((key, b"%d" % value))
@@ -134,7 +134,7 @@ def _keyword(name: bytes) -> bytes:
     return name.replace(b"%", b"%25").replace(b"=", b"%3D")
 
 
-def _extended(records: Records, name: bytes) -> bytes:
+def _extended(records: WrittenRecords, name: bytes) -> bytes:
     body = b"".join(_record(key, value) for key, value in records)
     title = b"PaxHeaders/" + name.rstrip(b"/").rpartition(b"/")[2]
     head = _block(b"x", title, mode=0o644, numbers=(0, 0, len(body), 0), link=b"", uname="", gname="")

@@ -16,7 +16,7 @@ _TYPES = {
     b"5": FileType.FOLDER,
     b"6": FileType.FIFO,
 }
-Records = dict[bytes, bytes]
+ReadRecords = dict[bytes, bytes]
 
 
 class Stream(Protocol):
@@ -37,7 +37,7 @@ def members(stream: Stream, number: int, *, framed: bool) -> Iterator[Entry]:
     """
     offset = 0
     while True:
-        start, records = offset, Records()
+        start, records = offset, ReadRecords()
         block = _read(stream, BLOCK)
         if block == bytes(BLOCK):
             return
@@ -74,9 +74,9 @@ def _octal(field: bytes) -> int:
     return int(field.rstrip(b"\0 ") or b"0", 8)
 
 
-def _records(body: bytes) -> Records:
+def _records(body: bytes) -> ReadRecords:
     """``LENGTH KEY=VALUE\\n``, one after the other."""
-    records = Records()
+    records = ReadRecords()
     while body:
         length, _, _ = body.partition(b" ")
         key, _, value = body[len(length) + 1 : int(length) - 1].partition(b"=")
@@ -85,7 +85,7 @@ def _records(body: bytes) -> Records:
     return records
 
 
-def _entry(block: bytes, records: Records, place: Place) -> Entry:
+def _entry(block: bytes, records: ReadRecords, place: Place) -> Entry:
     try:
         kind = _TYPES[block[156:157]]
     except KeyError as error:
@@ -132,7 +132,7 @@ def _nanoseconds(seconds: bytes | None) -> int:
     return -value if seconds.startswith(b"-") else value
 
 
-def _xattrs(records: Records) -> Iterator[tuple[str, bytes]]:
+def _xattrs(records: ReadRecords) -> Iterator[tuple[str, bytes]]:
     prefix = b"SCHILY.xattr."
     for key, value in records.items():
         if key.startswith(prefix):

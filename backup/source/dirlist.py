@@ -34,7 +34,7 @@ class Status(NamedTuple):
 
 
 _Fields = tuple[int, int, int, int, int, int, int, bytes]
-Listed = tuple[bytes, _Fields | None]
+ListedName = tuple[bytes, _Fields | None]
 """A name, and the fields of its status; None if it could not be inspected. Plain tuples: they go to another
 process."""
 
@@ -49,7 +49,7 @@ def status_of(path: bytes, stat_result: os.stat_result) -> Status:
     return Status(*_fields(path, stat_result))
 
 
-def listed(folder: bytes) -> list[Listed] | None:
+def listed(folder: bytes) -> list[ListedName] | None:
     """The contents of a folder; None if there are more than ``MAX``. Raises OSError."""
     with reach.names(folder) as all_names:
         # No more of them: the names of a folder of millions would not fit into memory.
@@ -57,7 +57,7 @@ def listed(folder: bytes) -> list[Listed] | None:
     return None if len(names) > MAX else looked_at(folder, sorted(names))
 
 
-def looked_at(folder: bytes, names: Sequence[bytes]) -> list[Listed]:
+def looked_at(folder: bytes, names: Sequence[bytes]) -> list[ListedName]:
     """The status of names in a folder, in their order."""
     base = folder.rstrip(b"/") + b"/"
     return [

@@ -132,7 +132,7 @@ def _other(path: bytes, status: os.stat_result, warn: Warn) -> Entry:
     return entry_of(path, kind, status, xattrs, target=target)
 
 
-def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Attributes:
+def _attributes(path: bytes, file: int | bytes, warn: Warn) -> attributes.Xattrs:
     try:
         return attributes.read(file)
     except OSError as error:

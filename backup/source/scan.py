@@ -18,7 +18,7 @@ from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
 from backup.request import Excludes
 from backup.source import reach
 from backup.source.dirlist import (
-    Listed,
+    ListedName,
     Status,
     listed,
     look,
@@ -256,7 +256,7 @@ class Scan:
         while part := list(islice(names, PART)):
             yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
 
-    def _wanting(self, folder: bytes, listing: list[Listed], rules: Filter) -> Iterator[FoundPath]:
+    def _wanting(self, folder: bytes, listing: list[ListedName], rules: Filter) -> Iterator[FoundPath]:
         """The names found in a folder; its folders that will be walked are listed ahead."""
         base = folder.rstrip(b"/") + b"/"
         part = [FoundPath(base + name, Status._make(fields) if fields else None) for name, fields in listing]

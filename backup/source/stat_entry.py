@@ -13,7 +13,7 @@ def entry_of(
     path: bytes,
     kind: FileType,
     status: os.stat_result,
-    xattrs: attributes.Attributes,
+    xattrs: attributes.Xattrs,
     *,
     target: str | None = None,
     blake3: bytes | None = None,

@@ -10,12 +10,12 @@ import sys
 from backup import system
 from backup.entry import text
 
-Attributes = tuple[tuple[str, bytes], ...]
+Xattrs = tuple[tuple[str, bytes], ...]
 
 _NONE = (errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-def read(file: int | bytes) -> Attributes:
+def read(file: int | bytes) -> Xattrs:
     """All extended attributes of an open file or of a path itself, sorted by name. Raises OSError."""
     if sys.platform != "linux":
         return ()

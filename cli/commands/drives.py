@@ -21,13 +21,13 @@ from tape.drive import Drive, Medium, ProgramRun
 from tape.errors import NotMountable
 from tape.virtual.drive import VirtualDrive, new_cartridge
 
-DriveName = Annotated[
+DriveArgument = Annotated[
     str | None, typer.Argument(help="The drive; the default drive if none is named.", metavar="DRIVE")
 ]
 
 
 def load(
-    name: DriveName = None,
+    name: DriveArgument = None,
     cartridge: Annotated[
         str | None, typer.Option("--cartridge", help="Its label, serial or barcode: refuse any other.")
     ] = None,
@@ -68,7 +68,7 @@ def _make(drive: Drive, barcode: str, capacity: str) -> None:
     new_cartridge(drive.path, barcode, capacity=fits)
 
 
-def eject(name: DriveName = None, as_json: AsJson = False) -> None:
+def eject(name: DriveArgument = None, as_json: AsJson = False) -> None:
     """Eject the cartridge from the drive. Refused while a run uses the drive."""
     with stack.database() as database:
         drive = idle(database, name)
@@ -79,7 +79,7 @@ def eject(name: DriveName = None, as_json: AsJson = False) -> None:
 
 
 def check(
-    name: DriveName = None,
+    name: DriveArgument = None,
     deep: Annotated[
         bool,
         typer.Option("--deep", help="Look for the end of the data if it is not marked on the tape."),

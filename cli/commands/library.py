@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-Name = Annotated[
+LibraryName = Annotated[
     str | None, typer.Option("--library", help="The library, if this host has several.", metavar="NAME")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the move; move nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the move; move nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Move without asking.")]
 What = Annotated[str, typer.Argument(help="A barcode, a label, or the number of a slot.", metavar="TAPE")]
-DriveName = Annotated[
+ServedDrive = Annotated[
     str | None, typer.Option("--drive", help="The drive; else the default drive.", metavar="DRIVE")
 ]
 
@@ -54,7 +54,7 @@ def list_libraries(as_json: AsJson = False) -> None:
 
 
 @app.command(name="inventory", epilog=examples("tapeline library inventory"))
-def read_inventory(name: Name = None, as_json: AsJson = False) -> None:
+def read_inventory(name: LibraryName = None, as_json: AsJson = False) -> None:
     """Let the robot read every barcode again. It takes minutes, and moves no cartridge."""
     with stack.database() as database:
         library = _library(name)
@@ -73,8 +73,8 @@ def read_inventory(name: Name = None, as_json: AsJson = False) -> None:
 )
 def load(
     tape: What,
-    drive: DriveName = None,
-    dry_run: DryRun = False,
+    drive: ServedDrive = None,
+    dry_run: DryRunOption = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -99,11 +99,11 @@ def load(
     epilog=examples("tapeline library unload", "tapeline library unload --drive tape1 --slot 4 --yes")
 )
 def unload(
-    drive: DriveName = None,
+    drive: ServedDrive = None,
     slot: Annotated[
         int | None, typer.Option("--slot", help="Where to; else where it came from.", metavar="SLOT")
     ] = None,
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +137,9 @@ def unload(
 @app.command(
     name="import", epilog=examples("tapeline library import", "tapeline library import --yes --json")
 )
-def import_(name: Name = None, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
+def import_(
+    name: LibraryName = None, dry_run: DryRunOption = False, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Move what is in the mail slots into empty slots."""
     library = _library(name)
     with _shown(library) as contents:
@@ -167,7 +169,11 @@ def import_(name: Name = None, dry_run: DryRun = False, yes: Yes = False, as_jso
 
 @app.command(epilog=examples("tapeline library export TP20261101", "tapeline library export 3 --dry-run"))
 def export(
-    tape: What, name: Name = None, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False
+    tape: What,
+    name: LibraryName = None,
+    dry_run: DryRunOption = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Move a tape into an empty mail slot, to be taken out."""
     library = _library(name)

@@ -39,9 +39,9 @@ def precheck(
     would go ahead, 4 if it needs another tape or its sources accepted, 1 otherwise.
     """
     with stack.database():
-        from tasks.preview.prechecks import When, findings  # noqa: PLC0415 - loading Celery takes half a second
+        from tasks.preview.prechecks import WhichRun, findings  # noqa: PLC0415 - loading Celery takes half a second
 
-        when = When.BY_HAND if manual else When.NOW if at_once else When.DUE
+        when = WhichRun.BY_HAND if manual else WhichRun.NOW if at_once else WhichRun.DUE
         judged = findings(name, when)
     checks = judged.findings
     code = exit_code(checks)

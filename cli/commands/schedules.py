@@ -91,11 +91,11 @@ def trouble(schedule: dict[str, Any]) -> Message | None:
     )
 
 
-Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
+ScheduleName = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
 
 
 @app.command(short_help="Show one schedule.", epilog=examples("tapeline schedule show monthly-full"))
-def show(name: Name, as_json: AsJson = False) -> None:
+def show(name: ScheduleName, as_json: AsJson = False) -> None:
     """Show a schedule in the form of a file, its times and how its runs ended."""
     with stack.database() as database, database.transaction() as session:
         row = schedules.get(session, name)
@@ -141,13 +141,13 @@ def written(value: Any) -> str:
 
 
 @app.command(short_help="Enable a schedule.", epilog=examples("tapeline schedule enable monthly-full"))
-def enable(name: Name) -> None:
+def enable(name: ScheduleName) -> None:
     """Enable a schedule: it runs from its next time on."""
     _switch(name, on=True)
 
 
 @app.command(short_help="Disable a schedule.", epilog=examples("tapeline schedule disable monthly-full"))
-def disable(name: Name) -> None:
+def disable(name: ScheduleName) -> None:
     """Disable a schedule: it does not run, not even by hand. A run that is already active continues."""
     _switch(name, on=False)
 
@@ -228,7 +228,7 @@ def _on_its_clock(schedule: ScheduledTask, moment: datetime) -> datetime:
     ),
 )
 def run(
-    name: Name,
+    name: ScheduleName,
     kind: Annotated[
         BackupType | None, typer.Option("--type", help="Another type than the template's.")
     ] = None,

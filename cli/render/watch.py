@@ -63,14 +63,14 @@ def _bar() -> Progress:
     return Progress(
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
-        Sizes(),
+        SizeColumn(),
         TimeRemainingColumn(),
         console=output.console,
         transient=True,
     )
 
 
-class Sizes(ProgressColumn):
+class SizeColumn(ProgressColumn):
     """How much of how much is done, and how fast, in the units of every other size."""
 
     def render(self, task: Task) -> Text:

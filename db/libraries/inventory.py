@@ -13,18 +13,18 @@ from sqlalchemy.orm import Session
 
 from db.errors import NotFound
 from db.models import TapeCartridge, TapeLibrary, now
-from db.tapes import cartridges
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
+from policy.tapes.medium import MediumReport
 
-Inventory = Mapping[str, Any]
+StoredInventory = Mapping[str, Any]
 """``tape.changer.Inventory`` as JSON: this package knows no drives."""
 
 
 def store(
     session: Session,
     name: str,
-    inventory: Inventory,
+    inventory: StoredInventory,
     *,
     driver: str,
     host: str,
@@ -84,7 +84,7 @@ def every(session: Session) -> Sequence[TapeLibrary]:
     return session.scalars(select(TapeLibrary).order_by(TapeLibrary.name)).all()
 
 
-def barcodes(inventory: Inventory) -> list[str]:
+def barcodes(inventory: StoredInventory) -> list[str]:
     """Every barcode, once for each cartridge that has it."""
     places = [*inventory["slots"], *inventory["bays"]]
     return [place["barcode"] for place in places if place["barcode"]]
@@ -170,14 +170,14 @@ def matches(barcode: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(barcode, pattern)
 
 
-def saw(session: Session, cartridge: TapeCartridge, medium: cartridges.Medium) -> None:
+def saw(session: Session, cartridge: TapeCartridge, medium: MediumReport) -> None:
     """Remember what a drive showed of a cartridge, so that it is not fetched in vain again."""
     names = ("state", "label", "volume_uuid", "empty", "write_protected", "lock")
     cartridge.seen = {**{name: medium.get(name) for name in names}, "at": now().isoformat()}
     session.flush()
 
 
-def forget_what_was_seen(session: Session, inventory: Inventory) -> None:
+def forget_what_was_seen(session: Session, inventory: StoredInventory) -> None:
     """Somebody has had the cartridges in hand: switches may have been moved, tapes exchanged."""
     session.execute(
         update(TapeCartridge).where(TapeCartridge.barcode.in_(barcodes(inventory))).values(seen=None)

@@ -13,6 +13,7 @@ from db.models import TapeCartridge
 from db.tapes import cartridges
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState, described
+from policy.tapes.medium import MediumReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class BrokenPromise:
 
 
 def keep(
-    session: Session, barcode: str, medium: cartridges.Medium, pools: Mapping[str, str]
+    session: Session, barcode: str, medium: MediumReport, pools: Mapping[str, str]
 ) -> BrokenPromise | None:
     """Compare the barcode that the robot has read with the tape in the drive; None: they agree.
 
@@ -48,7 +49,7 @@ def keep(
     return None
 
 
-def _is_another(row: TapeCartridge, medium: cartridges.Medium) -> bool:
+def _is_another(row: TapeCartridge, medium: MediumReport) -> bool:
     """Whether a mark that both have differs. Missing marks decide nothing."""
     pairs = [(getattr(row, name), medium.get(name)) for name in ("medium_serial", "volume_uuid")]
     return any(mine and shown and mine != shown for mine, shown in pairs)
@@ -58,7 +59,7 @@ def _join(
     session: Session,
     barcode: str,
     row: TapeCartridge | None,
-    medium: cartridges.Medium,
+    medium: MediumReport,
     pools: Mapping[str, str],
 ) -> None:
     if row is None and medium.get("medium_serial"):
@@ -74,7 +75,7 @@ def _join(
     session.flush()
 
 
-def doubt(session: Session, broken: BrokenPromise, barcode: str, medium: cartridges.Medium) -> None:
+def doubt(session: Session, broken: BrokenPromise, barcode: str, medium: MediumReport) -> None:
     """Nothing writes to these cartridges until a person has decided. One that no row describes gets a row, so
     that no run fetches it again."""
     rows = broken.rows
@@ -87,7 +88,7 @@ def doubt(session: Session, broken: BrokenPromise, barcode: str, medium: cartrid
             cartridges.mark(session, row.id, CartridgeState.UNKNOWN)
 
 
-def _reason(barcode: str, medium: cartridges.Medium, shown: str) -> Message:
+def _reason(barcode: str, medium: MediumReport, shown: str) -> Message:
     return M(
         "The barcode {barcode} does not belong to the tape in the drive, which shows {tape} ({shown}).",
         barcode=barcode,

@@ -19,6 +19,7 @@ from policy import units
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.tapes.facts import SetState, described
+from policy.tapes.medium import MediumReport
 from policy.times.local_time import zone_named
 
 STOPPED = frozenset({"failed", "tape_error", "cancelled", "waiting_for_tape", "held"})
@@ -68,7 +69,7 @@ def _untouched(run: ChainRun) -> Message:
     return M("Nothing was written: {tape} holds what it held.", tape=_named(run.tape_seen))
 
 
-def _named(medium: cartridges.Medium) -> str | dict[str, object]:
+def _named(medium: MediumReport) -> str | dict[str, object]:
     return described(medium["state"], medium.get("label"))
 
 

@@ -20,8 +20,8 @@ from db.sets import parents
 from db.states import BackupType
 from db.tapes import labels
 from db.tapes.facts import Inside, LoadedTapes
-from db.tapes.volumes import Medium
 from policy.tapes.facts import SetFacts, SetState, TapeFacts, TapePolicy
+from policy.tapes.medium import MediumReport
 from policy.times.calendar import CalendarEntry, Stock, play
 from policy.times.shelf import PlannedRun, ShelfTape
 
@@ -159,7 +159,7 @@ def _stock(session: Session, rows: Collection[ScheduledTask]) -> Stock:
     )
 
 
-def _loaded(medium: Medium, facts: TapeFacts, own: frozenset[str]) -> ShelfTape:
+def _loaded(medium: MediumReport, facts: TapeFacts, own: frozenset[str]) -> ShelfTape:
     capacity, free = medium.get("capacity"), medium.get("free")
     used = capacity - free if capacity is not None and free is not None else 0
     return ShelfTape(facts, used, capacity, own)

@@ -16,7 +16,7 @@ from db.states import BackupType, RunState
 from policy.message import M
 from policy.times.period import ScheduleType
 
-Listed = Any
+ListedSchedule = Any
 """A schedule with some of its columns."""
 
 
@@ -39,7 +39,7 @@ def present(session: Session) -> list[ScheduledTask]:
     return list(session.scalars(_present().order_by(ScheduledTask.name)))
 
 
-def listed(session: Session) -> list[Listed]:
+def listed(session: Session) -> list[ListedSchedule]:
     """Every schedule that was not removed, by name, with the few facts that are shown of all of them."""
     columns = (
         ScheduledTask.id,

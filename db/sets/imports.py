@@ -16,10 +16,10 @@ from db.sets import catalog, templates
 from db.sets.catalog import FileRow
 from db.states import BackupType, RunState
 from db.tapes import cartridges, kin, volumes
-from db.tapes.volumes import Medium
 from policy.message import M
 from policy.tapes import retention
 from policy.tapes.facts import SetState
+from policy.tapes.medium import MediumReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _move(session: Session, known: BackupArchive, on_tape: BackupArchive) -> Non
         session.flush()
 
 
-def check_label(session: Session, medium: Medium, on_tape: Collection[str]) -> None:
+def check_label(session: Session, medium: MediumReport, on_tape: Collection[str]) -> None:
     """Raises NotAllowed for a tape that only its label identifies, and that has nothing that the catalogue
     expects on the tape of this label: it may be another site's."""
     known = cartridges.recognise(session, medium)

@@ -19,15 +19,13 @@ from policy.tapes.facts import (
     SetFacts,
     TapeFacts,
 )
-from policy.tapes.medium import Mark, identity_of
-
-Medium = volumes.Medium
+from policy.tapes.medium import Mark, MediumReport, identity_of
 
 MARKS: tuple[Mark, ...] = ("medium_serial", "volume_uuid", "barcode")
 """Marks that identify a cartridge, the most reliable first."""
 
 
-def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
+def recognise(session: Session, medium: MediumReport) -> TapeCartridge | None:
     """The row of the cartridge that the drive describes, or None.
 
     The serial of the cartridge itself decides, because it survives a format; then the UUID of its volume;
@@ -39,7 +37,7 @@ def recognise(session: Session, medium: Medium) -> TapeCartridge | None:
 
 
 def recognised(
-    session: Session, latest_first: Iterable[TapeCartridge], medium: Medium
+    session: Session, latest_first: Iterable[TapeCartridge], medium: MediumReport
 ) -> TapeCartridge | None:
     """As ``recognise``, among rows that are loaded already, the one that changed last first."""
     rows = [row for row in latest_first if not volumes.is_another_cartridge(row, medium)]
@@ -56,7 +54,7 @@ def recognised(
     return None if is_another else match
 
 
-def _marked(medium: Medium) -> ColumnElement[bool]:
+def _marked(medium: MediumReport) -> ColumnElement[bool]:
     """The condition that a row has one of the marks that a drive shows, or its label."""
     conditions = [getattr(TapeCartridge, name) == mark for name in MARKS if (mark := medium.get(name))]
     if label := medium.get("label"):
@@ -74,7 +72,7 @@ def _loaded(session: Session, condition: ColumnElement[bool]) -> Iterable[TapeCa
     return session.scalars(query.order_by(TapeCartridge.updated_at.desc()))
 
 
-def labelled(session: Session, name: str, medium: Medium) -> TapeCartridge | None:
+def labelled(session: Session, name: str, medium: MediumReport) -> TapeCartridge | None:
     """The row of this tape_id, else of this label, that may describe the tape in the drive."""
     rows = _loaded(session, _labelled(name))
     return _of_label((row for row in rows if not volumes.is_another_cartridge(row, medium)), name)
@@ -109,7 +107,7 @@ def in_use(session: Session) -> Sequence[TapeCartridge]:
     return session.scalars(select(TapeCartridge).where(usable).order_by(TapeCartridge.formatted_at)).all()
 
 
-def tape_facts(session: Session, medium: Medium) -> TapeFacts:
+def tape_facts(session: Session, medium: MediumReport) -> TapeFacts:
     """The tape in the drive as the rules see it.
 
     Decisions about a cartridge apply to every volume on it. The sets in its row do not apply to a volume that
@@ -125,7 +123,7 @@ def tape_facts(session: Session, medium: Medium) -> TapeFacts:
 
 
 def reported(
-    medium: Medium, known: CartridgeFacts | None, *, erasable: bool, mount_failed: Message | None
+    medium: MediumReport, known: CartridgeFacts | None, *, erasable: bool, mount_failed: Message | None
 ) -> TapeFacts:
     """The tape that a drive reports."""
     return TapeFacts(
@@ -142,12 +140,12 @@ def reported(
     )
 
 
-def identity(medium: Medium) -> tuple[tuple[str, str | None], ...]:
+def identity(medium: MediumReport) -> tuple[tuple[str, str | None], ...]:
     """What distinguishes this tape from every other, comparable as a whole."""
     return tuple(identity_of(medium).items())  # type: ignore[arg-type]  # each is a text or None
 
 
-def _facts(session: Session, cartridge: TapeCartridge, medium: Medium) -> CartridgeFacts:
+def _facts(session: Session, cartridge: TapeCartridge, medium: MediumReport) -> CartridgeFacts:
     is_another = volumes.is_another_volume(cartridge, medium)
     return described(cartridge, () if is_another else kin.Family(session, kin.on(cartridge)).wanted)
 
@@ -165,7 +163,7 @@ def described(cartridge: TapeCartridge, sets: tuple[SetFacts, ...]) -> Cartridge
     )
 
 
-def labels_of_others(session: Session, medium: Medium) -> set[str]:
+def labels_of_others(session: Session, medium: MediumReport) -> set[str]:
     """Every label and tape_id of other cartridges than the one in the drive."""
     mine = recognise(session, medium)
     rows = session.execute(select(TapeCartridge.id, TapeCartridge.tape_id, TapeCartridge.label))
@@ -180,8 +178,8 @@ def labels_of_others(session: Session, medium: Medium) -> set[str]:
 def formatted(
     session: Session,
     cartridge_id: int | None,
-    before: Medium,
-    after: Medium,
+    before: MediumReport,
+    after: MediumReport,
     *,
     permit_id: int | None = None,
 ) -> TapeCartridge:
@@ -206,7 +204,7 @@ def formatted(
     return cartridge
 
 
-def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None) -> bool:
+def _is_recorded(cartridge: TapeCartridge, after: MediumReport, permit_id: int | None) -> bool:
     """For a drive that does not report its volume, every volume looks like the last one."""
     if permit_id is not None:
         return cartridge.permit_id == permit_id
@@ -214,7 +212,7 @@ def _is_recorded(cartridge: TapeCartridge, after: Medium, permit_id: int | None)
     return bool(cartridge.generation and said and cartridge.volume_uuid == said)
 
 
-def _new(session: Session, medium: Medium) -> TapeCartridge:
+def _new(session: Session, medium: MediumReport) -> TapeCartridge:
     """A row for a tape whose label was read back from it."""
     label = medium["label"]
     assert label is not None, "it was read back"
@@ -236,7 +234,7 @@ def _free_name(session: Session, label: str, told: str | None) -> str:
     return next(name for name in names if name not in taken)
 
 
-def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Sequence[BackupSet]]:
+def arrived(session: Session, medium: MediumReport) -> tuple[TapeCartridge | None, Sequence[BackupSet]]:
     """Update the row of a known cartridge from the volume that a drive shows; returns it, and the sets that
     are gone because the volume was made elsewhere."""
     cartridge = recognise(session, medium)
@@ -247,7 +245,7 @@ def arrived(session: Session, medium: Medium) -> tuple[TapeCartridge | None, Seq
 
 
 def update_label(
-    session: Session, *, original: str | None, medium: Medium
+    session: Session, *, original: str | None, medium: MediumReport
 ) -> tuple[TapeCartridge, str | None]:
     """Update the row of the cartridge from the label on its tape; returns the row and its former tape_id.
 
@@ -313,7 +311,7 @@ def condition(
     session.flush()
 
 
-def register(session: Session, medium: Medium, tape_id: str, pool: str | None) -> TapeCartridge:
+def register(session: Session, medium: MediumReport, tape_id: str, pool: str | None) -> TapeCartridge:
     """Enter the cartridge that is in a drive, or put a known one into a pool.
 
     Raises NotAllowed if another row has the name, or if the cartridge could not be recognised again.
@@ -347,7 +345,7 @@ def enter(session: Session, barcode: str, pool: str | None) -> TapeCartridge:
     return row
 
 
-def _check_new(session: Session, medium: Medium, tape_id: str) -> None:
+def _check_new(session: Session, medium: MediumReport, tape_id: str) -> None:
     if find(session, tape_id):
         raise NotAllowed(
             M("There is a tape '{name}' already, and it is not the one in the drive.", name=tape_id),

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session, joinedload
 
 from db.models import BackupArchive, BackupSet, Drive, TapeCartridge
 from db.tapes import cartridges, erasable, kin, mounts, volumes
-from db.tapes.volumes import Medium
 from policy.tapes import retention
 from policy.tapes.facts import CartridgeFacts, SetState, TapeFacts
+from policy.tapes.medium import MediumReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Inside:
 
     def __init__(self, session: Session, shelf: LoadedTapes) -> None:
         """``shelf``: every cartridge, its sets loaded or not."""
-        self.tapes: dict[str, tuple[Medium, TapeFacts, int | None]] = {}
+        self.tapes: dict[str, tuple[MediumReport, TapeFacts, int | None]] = {}
         """By drive: what it reports, the facts, and the row of the known cartridge."""
         drives = session.scalars(select(Drive).order_by(Drive.name))
         media = {row.name: row.medium for row in drives if row.medium and row.medium["state"] != "no_medium"}

@@ -14,6 +14,7 @@ from db.models import ChainRun, FormatPermit, TapeCartridge
 from db.states import ACTIVE
 from db.tapes import cartridges
 from policy.tapes import label
+from policy.tapes.medium import MediumReport
 
 Holder = int | str | None
 """The owner of a label: the row of a cartridge, the serial that a permit was for; None: a tape that reported
@@ -51,7 +52,7 @@ class Holders:
         return frozenset(name for each in me for name in self._names[each] if self._of[name] <= me)
 
 
-def taken(session: Session, medium: cartridges.Medium, run: ChainRun | None = None) -> set[str]:
+def taken(session: Session, medium: MediumReport, run: ChainRun | None = None) -> set[str]:
     """The labels that the tape in a drive cannot get, because others have them."""
     known = cartridges.recognise(session, medium)
     return Holders(session, run).of_others(known.id if known else None, medium.get("medium_serial"))

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ChainRun, Drive, now
 from db.states import RunState
-from db.tapes import cartridges
-from policy.tapes.medium import identity_of
+from policy.tapes.medium import MediumReport, identity_of
 from policy.times import backoff
 
 FIRST_PAUSE = timedelta(minutes=10)
@@ -37,7 +36,7 @@ def pause(times: int) -> timedelta:
     return backoff.pause(FIRST_PAUSE, times, MAX_PAUSE)
 
 
-def may_try(run: ChainRun, medium: cartridges.Medium) -> bool:
+def may_try(run: ChainRun, medium: MediumReport) -> bool:
     """Whether a waiting run should try the tape that is in the drive now.
 
     It tries at once what has not failed: another tape, the same one inserted again, or one of which the drive
@@ -58,6 +57,6 @@ def forget(session: Session, drive: str) -> None:
     session.execute(update(ChainRun).where(waiting).values(tape_failed=None))
 
 
-def _facts(medium: cartridges.Medium) -> dict[str, Any]:
+def _facts(medium: MediumReport) -> dict[str, Any]:
     """The facts that do not change while a tape stays in."""
     return {**identity_of(medium), "write_protected": bool(medium.get("write_protected"))}

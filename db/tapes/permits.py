@@ -24,7 +24,7 @@ from db.tapes import (
 from policy.message import M, Message
 from policy.tapes import label as label_rule
 from policy.tapes.facts import CartridgeState, TapeFacts, TapePolicy
-from policy.tapes.medium import Mark, identity_of
+from policy.tapes.medium import Mark, MediumReport, identity_of
 from policy.tapes.permit import Decision, FormatFacts, decide
 from policy.times import period
 
@@ -61,7 +61,7 @@ def used(session: Session, run_id: int, part: int) -> FormatPermit | None:
 def judge(
     session: Session,
     run: ChainRun,
-    medium: cartridges.Medium,
+    medium: MediumReport,
     *,
     policy: TapePolicy,
     now_local: datetime,
@@ -130,7 +130,7 @@ def _facts(session: Session, tape: TapeFacts, policy: TapePolicy, now_local: dat
     )
 
 
-def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_local: datetime) -> str:
+def label_for(session: Session, run: ChainRun, medium: MediumReport, now_local: datetime) -> str:
     """The label to request: no other cartridge has it, and no run at another drive is about to write it.
 
     The tape's own, if an operator wants to keep it; else the next of the month. Until the transaction ends
@@ -146,7 +146,7 @@ def label_for(session: Session, run: ChainRun, medium: cartridges.Medium, now_lo
 
 
 def store(
-    session: Session, run: ChainRun, medium: cartridges.Medium, label: str, decision: Decision
+    session: Session, run: ChainRun, medium: MediumReport, label: str, decision: Decision
 ) -> FormatPermit:
     """Store a decision with its reasons."""
     cartridge = cartridges.recognise(session, medium)
@@ -167,7 +167,7 @@ def store(
     return permit
 
 
-def is_same_cartridge(permit: FormatPermit, medium: cartridges.Medium) -> bool | None:
+def is_same_cartridge(permit: FormatPermit, medium: MediumReport) -> bool | None:
     """Whether a medium is the cartridge that a permit was for, by marks that survive a format: the chip's
     serial; else the barcode, which some format programs rewrite. None: no mark decides."""
     marks: tuple[Mark, ...] = ("medium_serial", "barcode")
@@ -183,7 +183,7 @@ def has_failed(permit: FormatPermit) -> bool:
     return permit.outcome is not None and not permit.outcome["ok"]
 
 
-def is_spent_on(run: ChainRun, permit: FormatPermit, medium: cartridges.Medium) -> bool:
+def is_spent_on(run: ChainRun, permit: FormatPermit, medium: MediumReport) -> bool:
     """Whether the tape in the drive is the one whose format under this permit has failed.
 
     If no mark distinguishes cartridges, it counts as the same, until the drive has shown something else or an
@@ -257,7 +257,7 @@ def close(session: Session, permit_id: int, outcome: dict[str, Any]) -> None:
     )
 
 
-def doubt(session: Session, run: ChainRun, identity: cartridges.Medium) -> None:
+def doubt(session: Session, run: ChainRun, identity: MediumReport) -> None:
     """The contents of the cartridge that a permit was for are unknown: nothing writes to it from now on."""
     cartridge = cartridges.recognise(session, identity)
     if cartridge is None or cartridge.state is CartridgeState.UNKNOWN:

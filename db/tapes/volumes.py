@@ -13,10 +13,8 @@ from db.models import BackupArchive, BackupSet, TapeCartridge, now
 from policy.tapes.facts import CartridgeState, SetState
 from policy.tapes.medium import MediumReport
 
-Medium = MediumReport
 
-
-def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
+def is_another_cartridge(cartridge: TapeCartridge, medium: MediumReport) -> bool:
     """Whether row and drive certainly describe two cartridges. The strongest mark that both have decides: the
     chip's serial, an equal volume UUID, the barcode. Another UUID without such a mark may be a cartridge of
     ours that was formatted elsewhere, or any other one: an unknown cartridge is not ours."""
@@ -30,13 +28,13 @@ def is_another_cartridge(cartridge: TapeCartridge, medium: Medium) -> bool:
     return all(uuids)
 
 
-def is_another_volume(cartridge: TapeCartridge, medium: Medium) -> bool:
+def is_another_volume(cartridge: TapeCartridge, medium: MediumReport) -> bool:
     """Whether somebody else has formatted a cartridge since: its row describes a volume that is gone."""
     shown = medium.get("volume_uuid")
     return bool(shown and cartridge.volume_uuid and shown != cartridge.volume_uuid)
 
 
-def take_over(session: Session, cartridge: TapeCartridge, medium: Medium) -> Sequence[BackupSet]:
+def take_over(session: Session, cartridge: TapeCartridge, medium: MediumReport) -> Sequence[BackupSet]:
     """Update a row from what the tape shows of itself; returns the sets that are gone.
 
     Another volume is another generation, no matter who formatted it. Decisions about the cartridge
@@ -57,7 +55,7 @@ def take_over(session: Session, cartridge: TapeCartridge, medium: Medium) -> Seq
     return destroy_earlier(session, cartridge, now()) if replaced else ()
 
 
-def _identify(session: Session, cartridge: TapeCartridge, medium: Medium) -> None:
+def _identify(session: Session, cartridge: TapeCartridge, medium: MediumReport) -> None:
     if (serial := medium.get("serial")) is not None:
         cartridge.serial = serial
     if (barcode := medium.get("barcode")) is not None:

@@ -17,6 +17,7 @@ from db.tapes import cartridges, volumes
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
+from policy.tapes.medium import MediumReport
 from tape.drive import Volume
 
 
@@ -24,7 +25,7 @@ class SetGone(TapelineError):
     """The sets that the run was writing, or was to read, are no longer on its tape."""
 
 
-def note_volume(session: Session, run: ChainRun, medium: cartridges.Medium, step: Step) -> None:
+def note_volume(session: Session, run: ChainRun, medium: MediumReport, step: Step) -> None:
     """Update the row of the tape in the drive from its volume; sets that are gone with the previous volume
     are reported."""
     known = cartridges.recognise(session, medium)

@@ -18,6 +18,7 @@ from db.tapes import cartridges, labels, permits
 from policy.message import M, Message
 from policy.tapes import verdict
 from policy.tapes.facts import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes.medium import MediumReport
 from policy.tapes.permit import Decision, Denial
 from policy.tapes.verdict import (
     Answer,
@@ -272,7 +273,7 @@ def expected(session: Session, run: ChainRun) -> Message:
     return policy_of(run).expects(local_now(run), begins=_begins(session, run))
 
 
-def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -> Message | None:
+def refusal_of_all(session: Session, run: ChainRun, medium: MediumReport) -> Message | None:
     """Why a run that begins its part anew with this tape would wait again, or None.
 
     Because of its precheck, its format permit, or the format that was tried: a waiting run continues only
@@ -291,14 +292,12 @@ def refusal_of_all(session: Session, run: ChainRun, medium: cartridges.Medium) -
     return _refused(session, _asked_by(session, run), tape, judged)
 
 
-def is_switch_alone(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
+def is_switch_alone(session: Session, run: ChainRun, medium: MediumReport) -> bool:
     """Whether only its write-protect switch prevents the use of a tape, for a run."""
     return would_do_writable(medium, lambda writable: refusal_of_all(session, run, writable))
 
 
-def would_do_writable(
-    medium: cartridges.Medium, refused: Callable[[cartridges.Medium], Message | None]
-) -> bool:
+def would_do_writable(medium: MediumReport, refused: Callable[[MediumReport], Message | None]) -> bool:
     """Whether a write-protected tape would be accepted without its switch."""
     return bool(medium.get("write_protected")) and refused({**medium, "write_protected": False}) is None
 

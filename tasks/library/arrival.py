@@ -15,8 +15,8 @@ from db.libraries import robot as moves
 from db.models import ChainRun, now
 from db.runs import announcing
 from db.states import Step
-from db.tapes import cartridges
 from policy.message import M, Message
+from policy.tapes.medium import MediumReport
 from tape.changer import Inventory
 from tape.errors import DriveError
 from tasks.library import robot
@@ -65,7 +65,7 @@ def _fresh(session: Session, drive: str) -> Inventory | None:
     return Inventory.from_json(row.inventory)
 
 
-def broken(session: Session, run: ChainRun, shown: str | None, medium: cartridges.Medium) -> WrongTape | None:
+def broken(session: Session, run: ChainRun, shown: str | None, medium: MediumReport) -> WrongTape | None:
     """The refusal of a tape that is not the one that its barcode promises; its cartridges become ``unknown``.
 
     Joins a barcode and a row that meet for the first time, and remembers what the drive shows of the tape.

@@ -14,6 +14,7 @@ from db.runs import announcing, transitions
 from db.states import RunState
 from db.tapes import cartridges, drives, mount_backoff
 from policy.message import M
+from policy.tapes.medium import MediumReport
 from tape.changer import Inventory
 from tasks import chain
 from tasks.drive.tape_rules import refusal_of_all
@@ -56,9 +57,7 @@ def look(run_id: int) -> str:
     return run.state.value
 
 
-def _consider(
-    session: Session, run: ChainRun, medium: cartridges.Medium, inventory: Inventory | None
-) -> None:
+def _consider(session: Session, run: ChainRun, medium: MediumReport, inventory: Inventory | None) -> None:
     """Queue the run if it can use this tape, or fetch another one; report it if it is another wrong one than
     before.
 

@@ -26,6 +26,7 @@ from policy.guard import not_mounted
 from policy.message import M, Message
 from policy.sources import Source
 from policy.tapes.facts import TapePolicy
+from policy.tapes.medium import MediumReport
 from policy.times.local_time import zone_named
 from policy.times.period import ScheduleType
 from tasks.drive.tape_rules import is_full
@@ -42,7 +43,7 @@ from tasks.requests.check_drive import said
 from tasks.writing import guard
 
 
-class When(Enum):
+class WhichRun(Enum):
     """Which run is judged."""
 
     DUE = auto()
@@ -62,7 +63,7 @@ class Judged:
     findings: list[Finding]
 
 
-def findings(name: str, when: When) -> Judged:
+def findings(name: str, when: WhichRun) -> Judged:
     """Check everything for a run of a schedule; changes nothing. Raises NotFound, UsageError (the schedule
     has an impossible value).
 
@@ -70,7 +71,7 @@ def findings(name: str, when: When) -> Judged:
     """
     with wiring.database().transaction() as session:
         schedule = schedules.get(session, name)
-        due = planner.next_start(schedule, now()) if when is When.DUE else None
+        due = planner.next_start(schedule, now()) if when is WhichRun.DUE else None
         as_of = (due or now()).astimezone(zone_named(schedule.time_zone))
         of_schedule = list(_of_the_schedule(session, schedule, when, due))
         drive = session.get(Drive, schedule.drive)
@@ -92,7 +93,7 @@ def findings(name: str, when: When) -> Judged:
 
 
 def _of_the_schedule(
-    session: Session, schedule: ScheduledTask, when: When, due: datetime | None
+    session: Session, schedule: ScheduledTask, when: WhichRun, due: datetime | None
 ) -> Iterator[Finding]:
     problem = planner.problem_of(schedule)
     if schedule.is_held:
@@ -109,11 +110,11 @@ def _of_the_schedule(
             PrecheckVerdict.REFUSED,
             M("Enable it."),
         )
-    elif problem is not None and when is not When.BY_HAND:
+    elif problem is not None and when is not WhichRun.BY_HAND:
         yield Finding("schedule", problem, PrecheckVerdict.REFUSED)
     else:
         yield Finding("schedule", M("Schedule '{schedule}' is enabled.", schedule=schedule.name))
-    is_planned = when is When.DUE and schedule.enabled and problem is None
+    is_planned = when is WhichRun.DUE and schedule.enabled and problem is None
     yield _due(schedule, due) if is_planned else _period(schedule, when)
     yield _running(session, schedule)
     yield _template(schedule)
@@ -133,11 +134,11 @@ def _due(schedule: ScheduledTask, due: datetime | None) -> Finding:
     )
 
 
-def _period(schedule: ScheduledTask, when: When) -> Finding:
+def _period(schedule: ScheduledTask, when: WhichRun) -> Finding:
     refusal = starting.period_refusal(schedule, now())
     if refusal is None:
         return Finding("period", M("This period has no backup yet."))
-    if when is When.BY_HAND:
+    if when is WhichRun.BY_HAND:
         return Finding("period", M("This period has its backup already; a run by hand makes another."))
     return Finding("period", refusal, PrecheckVerdict.REFUSED, M("A run by hand is exempt: --manual."))
 
@@ -279,7 +280,7 @@ def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -
 
 
 def of_the_tape(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+    session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime
 ) -> Iterator[Finding]:
     """What a run would do with the tape in the drive, at a local time."""
     expected = outlook(session, schedule, medium, moment)
@@ -329,7 +330,7 @@ def _blanks(session: Session, schedule: ScheduledTask) -> Iterator[Finding]:
             yield Finding("library", blanks.in_words(entry), PrecheckVerdict.WARNING, blanks.REMEDY)
 
 
-def _good(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, outlook: Outlook) -> Message:
+def _good(session: Session, schedule: ScheduledTask, medium: MediumReport, outlook: Outlook) -> Message:
     tape = cartridges.tape_facts(session, medium).describe()
     if outlook.is_formatted:
         return M("In drive {drive}: {tape}. A run would format it.", drive=schedule.drive, tape=tape)
@@ -354,7 +355,7 @@ def _erased_of(lost: Sequence[str]) -> Finding:
     )
 
 
-def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime) -> Finding:
+def _room(session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime) -> Finding:
     doubt = room_doubt(session, schedule, medium, moment)
     if doubt is not None:
         return Finding("room", doubt, PrecheckVerdict.WARNING, M("Have another tape ready for it."))
@@ -364,9 +365,7 @@ def _room(session: Session, schedule: ScheduledTask, medium: cartridges.Medium, 
     return Finding("room", M("The last backup took {expected}: it fits.", expected=units.size(expected)))
 
 
-def _change(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
-) -> Message:
+def _change(session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime) -> Message:
     """The remedy for a refused tape: it must not name that tape itself."""
     begins = is_full(session, schedule, schedule.template.type)
     facts: dict[str, Any] = {

@@ -14,6 +14,7 @@ from db.sets import catalog
 from db.tapes import cartridges
 from policy.message import Message
 from policy.tapes import room, verdict
+from policy.tapes.medium import MediumReport
 from policy.tapes.verdict import Answer
 from tasks.drive.tape_rules import question_for, refused, would_do_writable
 
@@ -35,9 +36,7 @@ class Outlook:
     """Whether the run would format the tape."""
 
 
-def outlook(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
-) -> Outlook:
+def outlook(session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime) -> Outlook:
     """Judge a tape for a run at a local time, by the rules of the run itself. Stores nothing."""
     tape = cartridges.tape_facts(session, medium)
     question = question_for(session, schedule, tape, moment)
@@ -51,14 +50,14 @@ def outlook(
 
 
 def is_switch_alone(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+    session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime
 ) -> bool:
     """Whether only its write-protect switch prevents the use of a tape, for a run at a local time."""
     return would_do_writable(medium, lambda writable: outlook(session, schedule, writable, moment).wrong)
 
 
 def room_doubt(
-    session: Session, schedule: ScheduledTask, medium: cartridges.Medium, moment: datetime
+    session: Session, schedule: ScheduledTask, medium: MediumReport, moment: datetime
 ) -> Message | None:
     """Why the backup may not fit on the tape in the drive, by the size of the last one; None: it does."""
     judged = outlook(session, schedule, medium, moment)
@@ -72,7 +71,7 @@ def candidates(
     schedule: ScheduledTask,
     moment: datetime,
     *,
-    instead_of: cartridges.Medium | None,
+    instead_of: MediumReport | None,
 ) -> list[tuple[TapeCartridge, Outlook]]:
     """Known tapes that a run at a local time could use, those that were formatted longest ago first.
 
@@ -84,7 +83,7 @@ def candidates(
     return list(islice((pair for pair in judged if pair[1].wrong is None), CANDIDATES))
 
 
-def as_if_loaded(cartridge: TapeCartridge) -> cartridges.Medium:
+def as_if_loaded(cartridge: TapeCartridge) -> MediumReport:
     """A drive's report of a cartridge, as far as its row has it."""
     return {
         "state": "formatted",

@@ -15,6 +15,7 @@ from db.runs import transitions
 from db.sets import catalog
 from db.tapes import cartridges, drives
 from policy.message import M, Message
+from policy.tapes.medium import MediumReport
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError
 from tasks.library import outward
@@ -58,7 +59,7 @@ def _take_out(run: ChainRun) -> str:
     return "ejected"
 
 
-def _is_of(session: Session, run: ChainRun, medium: cartridges.Medium) -> bool:
+def _is_of(session: Session, run: ChainRun, medium: MediumReport) -> bool:
     """Whether the last tape of a run's set is in the drive: somebody may have changed it since."""
     cartridge = cartridges.recognise(session, medium)
     return cartridge is not None and cartridge in catalog.tapes(session, run.set_id or "")[-1:]

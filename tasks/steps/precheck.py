@@ -14,6 +14,7 @@ from db.tapes import cartridges, drives
 from policy.errors import TapelineError
 from policy.message import M, Message
 from policy.tapes.facts import TapeFacts
+from policy.tapes.medium import MediumReport
 from tape.drive import Medium, WriteLock
 from tasks.drive import condition, lost
 from tasks.drive.host_clock import clock_doubt
@@ -120,7 +121,7 @@ def _unable_to_format(session: Session, run: ChainRun, facts: TapeFacts) -> Prog
     return None
 
 
-def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> None:
+def _warn_of_room(session: Session, run: ChainRun, said: MediumReport) -> None:
     """A tape on which the backup may not fit is no failure, but somebody should have another one ready."""
     if run.schedule is None:
         return
@@ -131,7 +132,7 @@ def _warn_of_room(session: Session, run: ChainRun, said: cartridges.Medium) -> N
     announcing.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
-def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: cartridges.Medium) -> WrongTape | None:
+def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: MediumReport) -> WrongTape | None:
     wrong = refusal(session, run, facts)
     if wrong is None:
         return None

@@ -27,6 +27,7 @@ from policy import units
 from policy.errors import TapelineError
 from policy.message import M
 from policy.tapes import verdict
+from policy.tapes.medium import MediumReport
 from tape.drive import Medium, Volume
 from tape.errors import DriveError, TapeChanged, TapeFull
 from tasks.drive import condition, lost
@@ -215,7 +216,7 @@ def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
     return None
 
 
-def _not_to_write(session: Session, run: ChainRun, said: cartridges.Medium) -> NextPart | WrongTape:
+def _not_to_write(session: Session, run: ChainRun, said: MediumReport) -> NextPart | WrongTape:
     """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such a
     format another tape gets its own part, and its own permit."""
     wrong = refusal_of_all(session, run, said)

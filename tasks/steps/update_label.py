@@ -11,6 +11,7 @@ from db.models import ChainRun, Drive, TapeCartridge
 from db.states import Step
 from db.tapes import cartridges, permits
 from policy.message import M, Message
+from policy.tapes.medium import MediumReport
 from tasks.step import Done, step
 from tasks.work import Work
 
@@ -50,14 +51,14 @@ def _changed(cartridge: TapeCartridge, before: str | None) -> Message:
     )
 
 
-def _medium_now(session: Session, run: ChainRun) -> cartridges.Medium | None:
+def _medium_now(session: Session, run: ChainRun) -> MediumReport | None:
     """The drive's last report: after the format if there was one, else what precheck saw.
 
     A failed format made nothing that a row may be named after.
     """
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome:
-        after = cast("cartridges.Medium", permit.outcome.get("after") or {})
+        after = cast("MediumReport", permit.outcome.get("after") or {})
         return after if permit.outcome["ok"] or after == run.tape_seen else None
     drive = session.get(Drive, run.drive)
     return run.tape_seen or (drive.medium if drive else None)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backup.source.dirlist import Listed
+from backup.source.dirlist import ListedName
 from backup.source.readahead import worker
 from backup.source.readahead.pool import Helpers
 from tape.programs.command import Companion
@@ -40,7 +40,7 @@ class Listings:
         self._levels: dict[bytes, _Level] = {}
         self._asked: dict[bytes, Companion] = {}
         self._questions: dict[Companion, deque[bytes]] = {}
-        self._answers: dict[bytes, worker.Answer] = {}
+        self._answers: dict[bytes, worker.Reply] = {}
         self._held = 0
 
     def want(self, folders: Iterable[bytes], seen: int) -> None:
@@ -56,7 +56,7 @@ class Listings:
         if parent is not None:
             self._ask(parent)
 
-    def take(self, folder: bytes) -> list[Listed] | None:
+    def take(self, folder: bytes) -> list[ListedName] | None:
         """The contents of a folder; None if no process has listed it, or could."""
         answer = self._received(folder) if folder in self._asked else None
         parent = _parent(folder)
@@ -99,7 +99,7 @@ class Listings:
         companion = min(running, key=lambda each: len(self._questions.get(each, ())), default=None)
         return None if companion and len(self._questions.get(companion, ())) >= QUESTIONS else companion
 
-    def _received(self, folder: bytes) -> worker.Answer | None:
+    def _received(self, folder: bytes) -> worker.Reply | None:
         """Read the answers of this process, up to this one."""
         helper = self._asked[folder]
         questions = self._questions[helper]

@@ -72,7 +72,7 @@ class Helpers:
             return False
         return True
 
-    def answer(self, helper: Companion) -> worker.Answer | None:
+    def answer(self, helper: Companion) -> worker.Reply | None:
         """The answer to the oldest request of this process; None if it has ended before."""
         try:
             answer = worker.answer(self._pipes.get(helper, helper.stdout))

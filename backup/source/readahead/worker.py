@@ -12,13 +12,13 @@ import sys
 from enum import Enum
 from typing import BinaryIO, Protocol
 
-from backup.source.dirlist import Listed, listed
+from backup.source.dirlist import ListedName, listed
 from backup.source.pack import Pack, pack
 
 _SIZE = 8
 """Bytes of the length of a message's part."""
 
-Answer = tuple[bytes, bytes]
+Reply = tuple[bytes, bytes]
 """A message, and the data that belong to it."""
 
 
@@ -42,22 +42,22 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def answer(pipe: Readable) -> Answer:
+def answer(pipe: Readable) -> Reply:
     """The answer to the oldest request. Raises EOFError if the process has ended."""
     sizes = _exactly(pipe, 2 * _SIZE)
     facts, data = (int.from_bytes(size, "little") for size in (sizes[:_SIZE], sizes[_SIZE:]))
     return _exactly(pipe, facts), _exactly(pipe, data)
 
 
-def as_pack(answered: Answer) -> Pack:
+def as_pack(answered: Reply) -> Pack:
     """The content of an answer to ``PACK``."""
     facts, data = answered
     return data, marshal.loads(facts)  # noqa: S302 - from our own process
 
 
-def as_listing(answered: Answer) -> list[Listed] | None:
+def as_listing(answered: Reply) -> list[ListedName] | None:
     """The content of an answer to ``LIST``; None for a folder that was too large or could not be listed."""
-    listing: list[Listed] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
+    listing: list[ListedName] | None = marshal.loads(answered[0])  # noqa: S302 - from our own process
     return listing
 
 
@@ -76,7 +76,7 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
             _send(answers, marshal.dumps(_listing(paths[0])), b"")
 
 
-def _listing(folder: bytes) -> list[Listed] | None:
+def _listing(folder: bytes) -> list[ListedName] | None:
     try:
         return listed(folder)
     except OSError:

@@ -16,6 +16,7 @@ from db.states import BackupType, RunState, Trigger
 from db.tapes import cartridges, permits
 from policy.message import M
 from policy.tapes.facts import CartridgeState, SetState
+from policy.tapes.medium import MediumReport
 from policy.tapes.permit import Decision
 from policy.times.period import ScheduleType
 from tasks.drive import tape_rules
@@ -34,7 +35,7 @@ def run_at_tape0(session: Session, **options: Any) -> ChainRun:
     return run
 
 
-def full_and_kept(session: Session, medium: cartridges.Medium) -> None:
+def full_and_kept(session: Session, medium: MediumReport) -> None:
     """The cartridge of a medium is full, and a set on it is kept for ever."""
     row, _ = cartridges.update_label(session, original=None, medium={**medium, "label": "TP20251101"})
     row.state = CartridgeState.FULL
