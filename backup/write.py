@@ -92,9 +92,9 @@ def _confirmed(volume: Volume, request: SetRequest, known: manifest.Manifest, jo
     know."""
     volume.seal()
     assert request.resume is not None
-    told = {archive.number for archive in request.resume.archives}
+    numbers = {archive.number for archive in request.resume.archives}
     for archive in known.archives:
-        if archive.number not in told:
+        if archive.number not in numbers:
             read = partial(index.on_volume, volume, folder_of(request.set_id), archive.number)
             journal.sealed(archive, index.Again(read))
     assert known.finished_at is not None

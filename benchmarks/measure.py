@@ -93,10 +93,10 @@ def job(kind: str, **facts: Any) -> dict[str, Any]:
             helper = max(helper, _peak_of_children(process.pid))
             time.sleep(0.1)
         assert process.stdout is not None
-        said = process.stdout.read()
+        output = process.stdout.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, argv)
-    return {**json.loads(said), "helper_mib": helper}
+    return {**json.loads(output), "helper_mib": helper}
 
 
 def _peak_of_children(pid: int) -> float:

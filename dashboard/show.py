@@ -159,11 +159,11 @@ class Show:
             return self(M("tapes of pool {pool}", pool=pool))
         return self(POLICIES[kind]) if kind in POLICIES else text
 
-    def medium(self, said: Mapping[str, Any] | None) -> str:
+    def medium(self, medium: Mapping[str, Any] | None) -> str:
         """The last known contents of a drive; a dash if nobody has inspected it yet."""
-        if not said:
+        if not medium:
             return "–"
-        return self.tape(said.get("label") or said["state"])
+        return self.tape(medium.get("label") or medium["state"])
 
     def tape(self, name: str) -> str:
         """A tape by its label; without a label by its state, in words."""

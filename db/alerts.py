@@ -158,9 +158,9 @@ def standing_still(session: Session) -> list[dict[str, Any]]:
     """The runs that were announced as stalled and have made no progress since, each with its reason."""
     stalled = []
     for run in _runs(session, ChainRun.state == RunState.RUNNING):
-        said = events.last_of(session, run, "stalled")
-        if said is not None and (run.moved_at is None or said.created_at >= run.moved_at):
-            stalled.append({"run": run.id, "reason": said.facts["reason"]})
+        announced = events.last_of(session, run, "stalled")
+        if announced is not None and (run.moved_at is None or announced.created_at >= run.moved_at):
+            stalled.append({"run": run.id, "reason": announced.facts["reason"]})
     return stalled
 
 
@@ -348,9 +348,9 @@ def _channels(session: Session) -> Iterator[Alert]:
 
 
 def _alive(session: Session) -> Iterator[Alert]:
-    said = alive.problem(session)
-    if said is not None:
-        yield Alert(said[0], Topic.ALIVE, said[1])
+    problem = alive.problem(session)
+    if problem is not None:
+        yield Alert(problem[0], Topic.ALIVE, problem[1])
 
 
 def _untold(session: Session) -> Iterator[Alert]:

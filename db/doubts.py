@@ -36,8 +36,8 @@ _LOOKED_THROUGH = 20 * NORM
 
 def rules(values: Mapping[str, Any]) -> str:
     """Identifies these rules of a template or record."""
-    said = {name: values[name] for name in _RULES} | {"sources": sorted(values["sources"])}
-    return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16).hexdigest()
+    compared = {name: values[name] for name in _RULES} | {"sources": sorted(values["sources"])}
+    return hashlib.blake2b(json.dumps(compared, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def past(session: Session, template_id: int) -> list[Past]:

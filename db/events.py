@@ -52,9 +52,9 @@ def announce(session: Session, run: ChainRun, event: str, facts: dict[str, Any])
     """Put an event into the outbox. The caller must have the run's row locked, so that an event is sent
     once."""
     of_event = (Notification.run_id == run.id) & (Notification.event == event)
-    said = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
+    occurrence = session.scalar(select(func.max(Notification.occurrence)).where(of_event)) or 0
     facts = {**facts, "frozen": _frozen(session)}
-    session.add(Notification(run_id=run.id, event=event, occurrence=said + 1, facts=facts))
+    session.add(Notification(run_id=run.id, event=event, occurrence=occurrence + 1, facts=facts))
     session.flush()
 
 
@@ -62,8 +62,8 @@ def announce_once(session: Session, about: str, event: str, facts: dict[str, Any
     """Put an event that belongs to no run into the outbox, unless it was announced for this before."""
     facts = {**facts, "frozen": _frozen(session)}
     row = {"about": about, "event": event, "occurrence": 1, "facts": facts, "deliveries": {}, "attempts": 0}
-    said = insert(Notification).values(**row, created_at=now(), next_attempt_at=now())
-    return session.scalar(said.on_conflict_do_nothing().returning(Notification.id)) is not None
+    statement = insert(Notification).values(**row, created_at=now(), next_attempt_at=now())
+    return session.scalar(statement.on_conflict_do_nothing().returning(Notification.id)) is not None
 
 
 def _frozen(session: Session) -> dict[str, Any] | None:

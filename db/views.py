@@ -80,8 +80,8 @@ def _warnings(session: Session, run_ids: list[int]) -> dict[int | None, int]:
 def whole_run_json(session: Session, run: ChainRun) -> dict[str, Any]:
     """A run with the number of its warnings, and its remedy from the time when it reached its present
     state."""
-    said = _said(session, run)
-    facts = said.facts if said else {}
+    notification = _said(session, run)
+    facts = notification.facts if notification else {}
     shown = run_json(run)
     return {
         **shown,
@@ -106,12 +106,12 @@ def told(session: Session, run_id: int) -> str | None:
     )
     if newest is None:
         return None
-    told = [each for name, each in newest.deliveries.items() if not name.startswith(PING)]
-    if any("sent_at" in each for each in told):
+    deliveries = [each for name, each in newest.deliveries.items() if not name.startswith(PING)]
+    if any("sent_at" in each for each in deliveries):
         return "sent"
     if newest.next_attempt_at is not None:
         return "waits"
-    return "lost" if told else "nobody"
+    return "lost" if deliveries else "nobody"
 
 
 def waits_at(state: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -138,8 +138,8 @@ _SAID_OF: dict[RunState, tuple[str, ...]] = {
 
 
 def _said(session: Session, run: ChainRun) -> Notification | None:
-    told = (events.last_of(session, run, event) for event in _SAID_OF.get(run.state, ()))
-    return max(filter(None, told), key=lambda row: row.id, default=None)
+    notifications = (events.last_of(session, run, event) for event in _SAID_OF.get(run.state, ()))
+    return max(filter(None, notifications), key=lambda row: row.id, default=None)
 
 
 def _way_on(session: Session, run: ChainRun) -> str | None:

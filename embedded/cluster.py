@@ -53,8 +53,8 @@ class Cluster:
             try:
                 return self._start(data, config, since)
             except ServerFailed:
-                said = logs.last_lines(self.log, since=since)
-                if "shared memory block" not in said or time.monotonic() > deadline:
+                log_lines = logs.last_lines(self.log, since=since)
+                if "shared memory block" not in log_lines or time.monotonic() > deadline:
                     raise
             time.sleep(0.2)
 

@@ -108,9 +108,9 @@ class Redis:
         since = logs.size(self.log)
         done = launch([str(program), str(self._config)], limit=START_LIMIT, account=account)
         if done.return_code != 0 or not self._comes_up():
-            said = logs.last_lines(self.log, since=since) or done.output.strip()
+            log_lines = logs.last_lines(self.log, since=since) or done.output.strip()
             raise ServerFailed(
-                M("Redis did not start: {reason}", reason=said),
+                M("Redis did not start: {reason}", reason=log_lines),
                 M(
                     "Look into {log}, or give the address of a server in TAPELINE_BROKER_URL.",
                     log=str(self.log),

@@ -66,7 +66,9 @@ def stale(language: str) -> list[str]:
 
 def broken(language: str) -> list[str]:
     """Ids whose translation has other ``{fields}`` than the English text, sorted."""
-    return sorted(text for text, said in _translated(language).items() if fields(text) != fields(said))
+    return sorted(
+        text for text, translation in _translated(language).items() if fields(text) != fields(translation)
+    )
 
 
 def fields(text: str) -> set[str] | None:

@@ -367,11 +367,11 @@ def _wait(work: Work, error: TapelineError) -> RunState | None:
 def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
     """The drive could not use the tape, regardless of the rules' decision about it."""
     minutes = round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1))
-    told = M(
+    message = M(
         "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",
         minutes=minutes,
     )
-    events.record(session, run, told, step=step)
+    events.record(session, run, message, step=step)
 
 
 def _hand_over(work: Work, error: Ended) -> None:

@@ -240,9 +240,11 @@ def naming_keys(volume: Volume, set_id: str) -> Iterator[None]:
         yield
     except WrongKey as error:
         keys = read_manifest(volume, set_id).encrypted_to
-        told = M("This key does not open set {set}, encrypted to {keys}.", set=set_id, keys=", ".join(keys))
+        message = M(
+            "This key does not open set {set}, encrypted to {keys}.", set=set_id, keys=", ".join(keys)
+        )
         raise WrongKey(
-            told if keys else M("This key does not open set {set}.", set=set_id), error.remedy
+            message if keys else M("This key does not open set {set}.", set=set_id), error.remedy
         ) from error
 
 

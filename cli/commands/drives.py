@@ -181,8 +181,8 @@ def note(database: Database, drive: Drive, medium: Medium) -> None:
         mount_backoff.forget(session, drive.name)
 
 
-def _show(drive: Drive, medium: Medium, told: Message, *, as_json: bool) -> None:
+def _show(drive: Drive, medium: Medium, message: Message, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"drive": drive.name, "medium": medium.to_json()})
     else:
-        output.say(told, style="green")
+        output.say(message, style="green")

@@ -82,17 +82,17 @@ def load(
     name, number, served = _served(drive)
     with _shown(name) as contents:
         slot = _slot(contents, tape)
-        told = M(
+        move = M(
             "{barcode} from slot {slot} into drive {drive}",
             barcode=_code(contents, slot),
             slot=slot,
             drive=served,
         )
-        if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
+        if _may(move, dry_run=dry_run, yes=yes, as_json=as_json):
             with _robot(name, contents) as arm:
                 arm.load(slot, number, _barcode(contents, slot))
             _forget(served)
-            _done(name, told, as_json=as_json)
+            _done(name, move, as_json=as_json)
 
 
 @app.command(
@@ -121,17 +121,17 @@ def unload(
                 M("Every slot of library {library} is full.", library=name),
                 M("Take a cartridge out first: tapeline library export TAPE"),
             )
-        told = M(
+        move = M(
             "{barcode} from drive {drive} into slot {slot}",
             barcode=bay.barcode or "-",
             drive=served,
             slot=target,
         )
-        if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
+        if _may(move, dry_run=dry_run, yes=yes, as_json=as_json):
             with _robot(name, contents) as arm:
                 arm.unload(number, target, bay.barcode)
             _forget(served)
-            _done(name, told, as_json=as_json)
+            _done(name, move, as_json=as_json)
 
 
 @app.command(
@@ -151,7 +151,7 @@ def import_(
                 M("Nothing to import: no mail slot is full, or no other slot is empty."),
                 M("Put the cartridges into the mail slot first; 'tapeline library list' shows them."),
             )
-        told = _together(
+        moves = _together(
             M(
                 "{barcode} from mail slot {source} into slot {slot}",
                 barcode=slot.barcode or "-",
@@ -160,11 +160,11 @@ def import_(
             )
             for slot, to in pairs
         )
-        if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
+        if _may(moves, dry_run=dry_run, yes=yes, as_json=as_json):
             with _robot(library, contents) as arm:
                 for slot, to in pairs:
                     arm.move(slot.number, to, slot.barcode)
-            _done(library, told, as_json=as_json)
+            _done(library, moves, as_json=as_json)
 
 
 @app.command(epilog=examples("tapeline library export TP20261101", "tapeline library export 3 --dry-run"))
@@ -185,16 +185,16 @@ def export(
                 M("No mail slot of library {library} is empty.", library=library),
                 M("Take out what is in it, then try again."),
             )
-        told = M(
+        move = M(
             "{barcode} from slot {slot} into mail slot {mail}",
             barcode=_code(contents, slot),
             slot=slot,
             mail=mail,
         )
-        if _may(told, dry_run=dry_run, yes=yes, as_json=as_json):
+        if _may(move, dry_run=dry_run, yes=yes, as_json=as_json):
             with _robot(library, contents) as arm:
                 arm.move(slot, mail, _barcode(contents, slot), out=True)
-            _done(library, told, as_json=as_json)
+            _done(library, move, as_json=as_json)
 
 
 def _library(name: str | None) -> str:
@@ -285,29 +285,29 @@ def _code(contents: Inventory, slot: int) -> str:
     return _barcode(contents, slot) or "-"
 
 
-def _may(told: Message, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
+def _may(move: Message, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
     """Whether to make a move: with --yes, or if a person at a terminal agrees. Raises UsageError in a
     script."""
     if dry_run:
         if as_json:
-            output.print_json({"would_move": output.in_words(told), "moved": False})
+            output.print_json({"would_move": output.in_words(move), "moved": False})
         else:
-            output.say(M("Would move: {move}", move=told.to_json()))
+            output.say(M("Would move: {move}", move=move.to_json()))
         return False
     if yes:
         return True
     if as_json or not sys.stdin.isatty():
         raise UsageError(
-            M("Nobody can be asked here: {move}.", move=told.to_json()), M("Add --yes to move it.")
+            M("Nobody can be asked here: {move}.", move=move.to_json()), M("Add --yes to move it.")
         )
-    return typer.confirm(output.in_words(M("Move {move}?", move=told.to_json())), default=False)
+    return typer.confirm(output.in_words(M("Move {move}?", move=move.to_json())), default=False)
 
 
-def _done(library: str, told: Message, *, as_json: bool) -> None:
+def _done(library: str, move: Message, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"library": library, "move": output.in_words(told), "moved": True})
+        output.print_json({"library": library, "move": output.in_words(move), "moved": True})
     else:
-        output.say(M("Done: {move}", move=told.to_json()), style="green")
+        output.say(M("Done: {move}", move=move.to_json()), style="green")
 
 
 def _forget(drive: str) -> None:
@@ -316,8 +316,8 @@ def _forget(drive: str) -> None:
         mount_backoff.forget(session, drive)
 
 
-def _together(told: Iterable[Message]) -> Message:
-    return M("{moves}", moves="; ".join(map(output.in_words, told)))
+def _together(moves: Iterable[Message]) -> Message:
+    return M("{moves}", moves="; ".join(map(output.in_words, moves)))
 
 
 _WHAT = {

@@ -216,8 +216,8 @@ def _backup(database: Database, folder: Path) -> tuple[dict[str, Any], Path]:
         output.say(M("Run {id}: full backup, step by step", id=run_id), style="bold")
     else:
         folder = _source_of(database, run_id)
-        told = M("Run {id} of {folder} was interrupted; it goes on:", id=run_id, folder=str(folder))
-        output.say(told, style="bold")
+        message = M("Run {id} of {folder} was interrupted; it goes on:", id=run_id, folder=str(folder))
+        output.say(message, style="bold")
     run = watch.follow(run_id, stays=False)
     if run["state"] != "SUCCEEDED":
         output.say(M("Run {id}: {state}", id=run_id, state=run["state"]), style="red")
@@ -318,8 +318,8 @@ def _restore_and_compare(database: Database, backup: dict[str, Any], folder: Pat
 def _left_out(database: Database, run_id: int, folder: Path) -> list[str]:
     """The files that the backup could not store completely, so that they cannot be compared."""
     with database.transaction() as session:
-        told = [event["message"]["params"].get("path") for event in views.events_json(session, run_id)]
-    return [path.removeprefix(f"{shown(str(folder))}/") for path in told if path]
+        paths = [event["message"]["params"].get("path") for event in views.events_json(session, run_id)]
+    return [path.removeprefix(f"{shown(str(folder))}/") for path in paths if path]
 
 
 def _compare(source: Path, restored: Path, left_out: list[str]) -> bool:

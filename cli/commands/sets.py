@@ -250,8 +250,8 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     output.say(M("Tapes, in this order: {tapes}.", tapes=", ".join(plan["tapes"]) or "–"))
     if plan["seconds"] is not None:
         words = wiring.words()
-        told = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
-        output.say(told)
+        message = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
+        output.say(message)
 
 
 @app.command(

@@ -212,7 +212,7 @@ def import_tape(
 def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
     """The condition of a cartridge, as far as the drive reports it."""
     written = health["written_bytes"]
-    told = [
+    facts = [
         (M("Loads"), health["loads"]),
         (M("Written in all"), None if written is None else units.size(written)),
         (M("Write errors"), health["write_errors"]),
@@ -220,7 +220,7 @@ def condition(health: dict[str, Any]) -> list[tuple[Message, Any]]:
         (M("TapeAlert"), ", ".join(health["tape_alerts"]) or "–"),
         (M("Condition as of"), output.local(health["at"])),
     ]
-    return [(name, value) for name, value in told if value is not None]
+    return [(name, value) for name, value in facts if value is not None]
 
 
 @drives.command(name="list")

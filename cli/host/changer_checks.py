@@ -57,9 +57,9 @@ def _library(name: str) -> Message:
 def _number(name: str, number: int, drive: str) -> Message:
     """The robot's number of a drive is not its order among the devices: proved by the drive's serial
     number."""
-    told = wiring.changer(name).identities().get(number)
+    identity = wiring.changer(name).identities().get(number)
     serial = _serial(drive)
-    if told is None or serial is None:
+    if identity is None or serial is None:
         raise Unproved(
             M(
                 "Nothing proves that drive {number} of {name} is {drive}.",
@@ -73,13 +73,13 @@ def _number(name: str, number: int, drive: str) -> Message:
                 drive=drive,
             ),
         )
-    if serial not in told:
+    if serial not in identity:
         raise CheckFailed(
             M(
                 "Drive {number} of {name} is '{told}'; {drive} has the serial number {serial}.",
                 number=number,
                 name=name,
-                told=told,
+                told=identity,
                 drive=drive,
                 serial=serial,
             ),

@@ -68,7 +68,7 @@ def _version(program: str) -> str:
     """The version of the program itself, not of FUSE or of the format; ``?`` if it does not report it."""
     lines = command.run([program, "--version"], limit=VERSION_SECONDS).output.splitlines()
     own = (line for line in lines if "FUSE" not in line.upper() and "Specification" not in line)
-    return next((told[0] for line in own if (told := _VERSION.search(line))), "?")
+    return next((match[0] for line in own if (match := _VERSION.search(line))), "?")
 
 
 def _device(drive_settings: LtfsDriveSettings) -> Message:

@@ -47,10 +47,10 @@ def step_state(step: dict[str, Any]) -> Text | str:
     run waits for a tape shows that."""
     if step.get("waits"):
         return output.state(RunState.WAITING_FOR_TAPE.value)
-    state, told = str(step["state"]), UNTOLD.get(step.get("told", ""))
-    if told is None:
+    state, untold = str(step["state"]), UNTOLD.get(step.get("told", ""))
+    if untold is None:
         return output.state(state)
-    return Text(output.in_words(M("{state}, {told}", state=state, told=told.to_json())), "yellow")
+    return Text(output.in_words(M("{state}, {told}", state=state, told=untold.to_json())), "yellow")
 
 
 UNTOLD = {"nobody": M("nobody was told"), "lost": M("not sent")}

@@ -41,10 +41,10 @@ class Line:
 
 def lines(run: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[Line]:
     """The lines of a run: its events, and when the steps of its latest part began and ended."""
-    told = [_event(event) for event in events]
+    story = [_event(event) for event in events]
     for step in run["steps"]:
-        told.extend(_of_step(run, step, [line.at for line in told if line.step == step["name"]]))
-    return sorted(told, key=lambda line: line.at)
+        story.extend(_of_step(run, step, [line.at for line in story if line.step == step["name"]]))
+    return sorted(story, key=lambda line: line.at)
 
 
 def _event(event: dict[str, Any]) -> Line:

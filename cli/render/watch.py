@@ -121,12 +121,12 @@ class Watcher:
         self._complained = True
         with wiring.database().transaction() as session:
             alive = drives.is_alive(session, run["drive"])
-        told = (
+        message = (
             M("Nothing happens: does a control worker run? 'tapeline doctor' checks.")
             if alive
             else M("No worker of drive {drive} answers. Start it: tapeline up", drive=run["drive"])
         )
-        self._print(f"  ! {wiring.words().text(told)}", style="yellow")
+        self._print(f"  ! {wiring.words().text(message)}", style="yellow")
 
     def _show(self, line: Line) -> None:
         """A line of a step is printed below the step's name; one of the run has its own margin."""
@@ -155,5 +155,5 @@ class Watcher:
         minutes = int(views.seconds_between(step["started_at"], views.iso(now()) or "") // 60)
         if minutes > self._minutes:
             self._minutes = minutes
-            told = M("formatting for {minutes} min; a new LTO-9 tape may take two hours", minutes=minutes)
-            self._print(f"  · {wiring.words().text(told)}")
+            message = M("formatting for {minutes} min; a new LTO-9 tape may take two hours", minutes=minutes)
+            self._print(f"  · {wiring.words().text(message)}")

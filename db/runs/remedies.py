@@ -73,13 +73,13 @@ def _named(medium: MediumReport) -> str | dict[str, object]:
     return described(medium["state"], medium.get("label"))
 
 
-def remedy(session: Session, run: ChainRun, event: str, said: Message | None) -> Message | None:
+def remedy(session: Session, run: ChainRun, event: str, stored: Message | None) -> Message | None:
     """The remedy from the error; a waiting run needs the tape, or a clock that is not in doubt."""
     if event not in {"waiting_for_tape", "held"} or run.wait_until is None:
-        return said
+        return stored
     until = _until(session, run, run.wait_until)
     if event == "held":
-        return M("It is held until {until}. {remedy}", until=until, remedy=said.to_json() if said else "")
+        return M("It is held until {until}. {remedy}", until=until, remedy=stored.to_json() if stored else "")
     if leaps.doubt(session, now()) is not None:
         return M(
             "Compare the clock with another one. The run goes on by itself when it is set right, or"

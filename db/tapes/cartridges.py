@@ -42,8 +42,8 @@ def recognised(
     """As ``recognise``, among rows that are loaded already, the one that changed last first."""
     rows = [row for row in latest_first if not volumes.is_another_cartridge(row, medium)]
     for name in MARKS:
-        told = medium.get(name)
-        match = next((row for row in rows if told and getattr(row, name) == told), None)
+        mark = medium.get(name)
+        match = next((row for row in rows if mark and getattr(row, name) == mark), None)
         if match:
             return match
     label = medium.get("label")
@@ -208,8 +208,8 @@ def _is_recorded(cartridge: TapeCartridge, after: MediumReport, permit_id: int |
     """For a drive that does not report its volume, every volume looks like the last one."""
     if permit_id is not None:
         return cartridge.permit_id == permit_id
-    said = after.get("volume_uuid")
-    return bool(cartridge.generation and said and cartridge.volume_uuid == said)
+    volume_uuid = after.get("volume_uuid")
+    return bool(cartridge.generation and volume_uuid and cartridge.volume_uuid == volume_uuid)
 
 
 def _new(session: Session, medium: MediumReport) -> TapeCartridge:
@@ -227,10 +227,10 @@ def _new(session: Session, medium: MediumReport) -> TapeCartridge:
     return cartridge
 
 
-def _free_name(session: Session, label: str, told: str | None) -> str:
+def _free_name(session: Session, label: str, mark: str | None) -> str:
     """A name for another cartridge of the same label: from the drive's report, else its number."""
     taken = set(session.scalars(select(TapeCartridge.tape_id).where(TapeCartridge.tape_id.startswith(label))))
-    names = chain([f"{label}-{told[:12]}"] if told else [], (f"{label}-{number}" for number in count(2)))
+    names = chain([f"{label}-{mark[:12]}"] if mark else [], (f"{label}-{number}" for number in count(2)))
     return next(name for name in names if name not in taken)
 
 

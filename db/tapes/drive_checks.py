@@ -27,8 +27,8 @@ def question(session: Session, number: int) -> DriveCheck | None:
     return session.get(DriveCheck, number)
 
 
-def answer(session: Session, number: int, said: dict[str, Any]) -> None:
-    session.execute(update(DriveCheck).where(DriveCheck.id == number).values(answer=said))
+def answer(session: Session, number: int, answered: dict[str, Any]) -> None:
+    session.execute(update(DriveCheck).where(DriveCheck.id == number).values(answer=answered))
 
 
 def withdraw(session: Session, number: int) -> None:

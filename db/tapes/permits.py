@@ -201,8 +201,8 @@ def is_spent_on(run: ChainRun, permit: FormatPermit, medium: MediumReport) -> bo
 
 def failure(permit: FormatPermit) -> Message | None:
     """Why the format under a permit failed, for an operator; None: it is not known."""
-    said = (permit.outcome or {}).get("failure")
-    return Message.from_json(said) if said else None
+    reason = (permit.outcome or {}).get("failure")
+    return Message.from_json(reason) if reason else None
 
 
 def consume(session: Session, permit_id: int, moment: datetime) -> None:

@@ -95,8 +95,8 @@ def _http_error(status: int) -> TapelineError:
     return ChannelRefused(what, M("Check the webhook's address and any proxy on the way to it."))
 
 
-def _error(code: int, said: str) -> TapelineError:
-    what = M("DingTalk answered with error {code}: {said}", code=code, said=said)
+def _error(code: int, reason: str) -> TapelineError:
+    what = M("DingTalk answered with error {code}: {said}", code=code, said=reason)
     match MEANINGS.get(code):
         case Meaning.TOO_FAST:
             return RateLimited(

@@ -76,10 +76,10 @@ class Mounting:
             time.sleep(0.05)
 
     def _not_mounted(self, done: Completed) -> DriveError:
-        said = set(ltfs_messages.codes(done.output))
-        if ltfs_messages.NOT_CLEANLY_UNMOUNTED in said:
+        codes = set(ltfs_messages.codes(done.output))
+        if ltfs_messages.NOT_CLEANLY_UNMOUNTED in codes:
             return NeedsCheck(M("The volume was not unmounted cleanly."), _asks_for_check(self._drive))
-        if ltfs_messages.NOT_PARTITIONED in said:
+        if ltfs_messages.NOT_PARTITIONED in codes:
             return NotPartitioned(
                 M(
                     "LTFS cannot read the cartridge in drive {drive}: it is blank, or another program has"
@@ -98,7 +98,7 @@ class Mounting:
                 M("Empty it, or change the setting 'mount_point'."),
             )
         reason = M("The volume could not be mounted: {reason}", reason=ltfs_messages.reason(done.output))
-        if ltfs_messages.NEEDS_DEEP_RECOVERY & said:
+        if ltfs_messages.NEEDS_DEEP_RECOVERY & codes:
             return NeedsDeepRecovery(reason, _asks_for_deep_recovery(self._drive))
         return self._no_device(done) or NotMountable(reason, _asks_for_check(self._drive))
 

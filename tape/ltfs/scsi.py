@@ -170,7 +170,7 @@ def failure(done: Completed, device: str) -> DriveError:
             M("This user may not open {device}.", device=device),
             M("Add the worker's user to the group that owns it, e.g. 'tape'."),
         )
-    said = (done.output.strip().splitlines() or ["-"])[-1]
+    last_line = (done.output.strip().splitlines() or ["-"])[-1]
     kind = TapeReadError if code in MEDIUM_ERROR else DriveError
     return kind(
         M(
@@ -178,7 +178,7 @@ def failure(done: Completed, device: str) -> DriveError:
             program=done.argv[0],
             device=device,
             code=code,
-            said=said,
+            said=last_line,
         ),
         M("Look at the drive and the cartridge; clean the drive if it asks for it."),
     )

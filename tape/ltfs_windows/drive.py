@@ -91,8 +91,8 @@ class WindowsDrive:
                 inherit=inherit,
                 encoding=self._setup.encoding,
             )
-        said = ltfs_messages.outcome(done.output)
-        return ProgramRun(done.argv, done.return_code, done.seconds, done.output, says_done=said)
+        outcome = ltfs_messages.outcome(done.output)
+        return ProgramRun(done.argv, done.return_code, done.seconds, done.output, says_done=outcome)
 
     def relabel(self, label: str) -> None:
         """``label O: NAME``, and the label read back; see tape.drive. Raises DriveError if it did not
@@ -212,10 +212,10 @@ class WindowsDrive:
     def _volume(self, deadline: float) -> dict[str, Any]:
         """Label, space, and whether it has files. Three programs can report the label; the first that does
         counts."""
-        said = self._read(deadline)
-        if said is None:
-            said = self._by_text(deadline)
-        system = said.pop("file_system", None)
+        volume = self._read(deadline)
+        if volume is None:
+            volume = self._by_text(deadline)
+        system = volume.pop("file_system", None)
         if system and self._setup.file_system and system != self._setup.file_system:
             raise DriveError(
                 M(
@@ -225,14 +225,14 @@ class WindowsDrive:
                 ),
                 M("The letter has moved: see 'LtfsCmdDrives', and correct the setting 'letter'."),
             )
-        return said
+        return volume
 
     def _read(self, deadline: float) -> dict[str, Any] | None:
         done = self._ask(self._filled(self._setup.commands.read), deadline)
         if done.return_code:
             return None
-        said: dict[str, Any] = json.loads(done.output.splitlines()[-1])
-        return {**said, "label": said["label"] or None}
+        volume: dict[str, Any] = json.loads(done.output.splitlines()[-1])
+        return {**volume, "label": volume["label"] or None}
 
     def _by_text(self, deadline: float) -> dict[str, Any]:
         readers = (

@@ -30,17 +30,17 @@ def note(work: Work, at: drive.Drive) -> None:
     """
     work.db(_clean_after_hours)
     try:
-        told_by_drive = at.health()
+        condition = at.health()
     except DriveError as error:
-        told = M("The drive did not tell its condition: {error}", error=error.message.to_json())
-        work.tell(told, level="warning")
+        message = M("The drive did not tell its condition: {error}", error=error.message.to_json())
+        work.tell(message, level="warning")
         return
-    if told_by_drive == drive.Health():
+    if condition == drive.Health():
         return
-    said = asdict(told_by_drive)
+    facts = asdict(condition)
     drive_warnings = settings.load().drive(work.drive_name).warn
     limits = health.HealthLimits(**drive_warnings.model_dump())
-    work.db(lambda session, run: _record(session, run, work.held.step, said, limits))
+    work.db(lambda session, run: _record(session, run, work.held.step, facts, limits))
 
 
 def _clean_after_hours(session: Session, run: ChainRun) -> None:
@@ -82,19 +82,19 @@ def condemn(session: Session, run: ChainRun, cartridge_id: int) -> None:
 
 
 def _record(
-    session: Session, run: ChainRun, step: Step, said: dict[str, Any], limits: health.HealthLimits
+    session: Session, run: ChainRun, step: Step, facts: dict[str, Any], limits: health.HealthLimits
 ) -> None:
     row = session.get(Drive, run.drive)
     medium = (row.medium if row else None) or run.tape_seen
     cartridge = cartridges.recognise(session, medium) if medium else None
     name = cartridge.tape_id if cartridge else str((medium or {}).get("label") or "-")
-    alerts = list(health.alerts(name, said))
-    wear = list(health.wear(name, said, limits)) if cartridge else []
+    alerts = list(health.alerts(name, facts))
+    wear = list(health.wear(name, facts, limits)) if cartridge else []
     if cartridge is not None:
-        cartridges.condition(session, cartridge, said, wear)
+        cartridges.condition(session, cartridge, facts, wear)
     if row is not None:
         row.alerts = [each.to_json() for each in alerts]
-        if health.wants_cleaning(said) and inventory.of_drive(session, run.drive) is not None:
+        if health.wants_cleaning(facts) and inventory.of_drive(session, run.drive) is not None:
             row.clean_after = run.id
     for warning in alerts + wear:
         events.record(session, run, warning, step=step, level="warning")

@@ -25,7 +25,7 @@ def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
     (``Work.db``). Raises LostClaim, Cancelled, Ended as well: between two tries is a safe point.
     """
     ends = time.monotonic() + limit
-    pause, told = FIRST_PAUSE, ""
+    pause, last_error = FIRST_PAUSE, ""
     while True:
         try:
             return act()
@@ -39,8 +39,8 @@ def wait_out(work: Work, act: Callable[[], T], *, limit: float) -> T:
                 # It has been waited for: the caller does not begin to wait once more.
                 error.consequence = Consequence.FAIL_RUN
                 raise
-            if str(error) != told:
-                told = str(error)
+            if str(error) != last_error:
+                last_error = str(error)
                 _tell(work, error, left)
         _pause(work, min(pause, left))
         pause = min(2 * pause, MAX_PAUSE)

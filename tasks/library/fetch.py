@@ -137,14 +137,14 @@ def _put_away(work: Work, arm: Robot, inventory: Inventory, bay: Bay) -> None:
     def note(session: Session, run: ChainRun) -> None:
         if bay.barcode is not None:
             _tried(run, bay.barcode)
-        told = M(
+        message = M(
             "Library {library} has put {barcode} from drive {drive} into slot {slot}.",
             library=arm.name,
             barcode=bay.barcode or "-",
             drive=run.drive,
             slot=slot,
         )
-        events.record(session, run, told, step=work.held.step)
+        events.record(session, run, message, step=work.held.step)
 
     work.db(note)
 

@@ -26,10 +26,10 @@ def watch() -> list[str]:
     with wiring.database().transaction() as session:
         if _has_just_started(session):
             return []
-        said = [drive.name for drive in drives.every(session) if _tell(session, drive)]
-    if said:
+        announced = [drive.name for drive in drives.every(session) if _tell(session, drive)]
+    if announced:
         chain.ask("tapeline.deliver")
-    return said
+    return announced
 
 
 def _has_just_started(session: Session) -> bool:

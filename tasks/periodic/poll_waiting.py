@@ -69,12 +69,12 @@ def _consider(session: Session, run: ChainRun, medium: MediumReport, inventory: 
         return
     offered = supply.best(session, run, inventory) if inventory and reason and may_try else None
     if offered is not None:
-        told = M(
+        message = M(
             "The library has a tape for it: {barcode} in slot {slot}.",
             barcode=offered.stored.barcode,
             slot=offered.stored.slot,
         )
-        transitions.transition(session, run, RunState.QUEUED, told)
+        transitions.transition(session, run, RunState.QUEUED, message)
         return
     if reason is None:
         tape = cartridges.tape_facts(session, medium)

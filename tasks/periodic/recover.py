@@ -135,8 +135,8 @@ def _look_after(run_id: int) -> bool:
         else:
             resume_at = _resume(session, run, step, dead) if dead else None
         working = None if dead else step
-        said = run.state is RunState.RUNNING and standstill.attend(session, run, working)
-    if said:
+        is_attended = run.state is RunState.RUNNING and standstill.attend(session, run, working)
+    if is_attended:
         chain.ask("tapeline.deliver", run_id=run.id)
     return _send(run, resume_at)
 
@@ -203,15 +203,15 @@ def _send_again(session: Session, run: ChainRun) -> Step | None:
         return None
     admission.new_dispatch(run)
     if handed_over:
-        told, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
+        message, level = M("Goes on with {step} on the new worker.", step=step.step.value), "info"
     else:
-        told, level = (
+        message, level = (
             M("No worker has taken the message for {step}; it is sent again.", step=step.step.value),
             "warning",
         )
     # If a worker hangs, it is sent again each minute: that is one line of the story.
-    if handed_over or not events.is_told(session, run, told, since=standstill.moved(run)):
-        events.record(session, run, told, step=step.step, level=level)
+    if handed_over or not events.is_told(session, run, message, since=standstill.moved(run)):
+        events.record(session, run, message, step=step.step, level=level)
     return step.step
 
 

@@ -49,12 +49,12 @@ def remind(unseen: str | None = None) -> list[str]:
     """
     with wiring.database().transaction() as session:
         answers = {row.name: _answer(session, row, unseen) for row in planner.coming(session, now(), unseen)}
-    said = [name for name, answer in answers.items() if answer is True]
+    announced = [name for name, answer in answers.items() if answer is True]
     for drive in {answer for answer in answers.values() if isinstance(answer, DriveToInspect)}:
         chain.publish(drive.ask)
-    if said:
+    if announced:
         chain.ask("tapeline.deliver")
-    return said
+    return announced
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,26 +65,26 @@ def clean(run_id: int) -> str:
     return "cleaned"
 
 
-def _tell(run: ChainRun, done: Cleaned | None, told: Message) -> None:
+def _tell(run: ChainRun, done: Cleaned | None, message: Message) -> None:
     """Nobody needs a message of a drive that was cleaned with a cartridge that is good still."""
     with wiring.database().transaction() as session:
         row = transitions.get(session, run.id, lock=True)
         left = None if done is None else _left(done)
         drives.cleaned(session, run.drive, alerts=left)
-        events.record(session, row, told, level="info" if done else "warning")
-        _announce(session, row, done, told)
+        events.record(session, row, message, level="info" if done else "warning")
+        _announce(session, row, done, message)
 
 
 def _left(done: Cleaned) -> list[dict[str, Any]]:
     """What the drive warns of after it was cleaned; a worn cartridge is no warning of the drive's."""
-    said = {"tape_alerts": [each for each in done.health.tape_alerts if each not in health.WORN_OUT]}
-    return [each.to_json() for each in health.alerts("-", said)]
+    facts = {"tape_alerts": [each for each in done.health.tape_alerts if each not in health.WORN_OUT]}
+    return [each.to_json() for each in health.alerts("-", facts)]
 
 
-def _announce(session: Session, run: ChainRun, done: Cleaned | None, told: Message) -> None:
+def _announce(session: Session, run: ChainRun, done: Cleaned | None, message: Message) -> None:
     if done is None:
         remedy = M("Put a cleaning cartridge (CLN…) into the library, or clean the drive by hand.")
-        announcing.announce(session, run, "library", told, remedy)
+        announcing.announce(session, run, "library", message, remedy)
     elif done.is_worn:
         worn = M("Cleaning cartridge {barcode} is worn out.", barcode=done.barcode)
         events.record(session, run, worn, level="warning")

@@ -110,17 +110,17 @@ def _decide(
     if kind is not None:
         named = type_named(kind).to_json()
         return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=named))
-    said = medium.to_json()
+    report = medium.to_json()
     decision = permits.judge(
         session,
         run,
-        said,
+        report,
         policy=policy_of(run),
         now_local=local_now(run),
         shown=shown,
     )
-    label = permits.label_for(session, run, said, local_now(run))
-    permit = permits.store(session, run, said, label, decision)
+    label = permits.label_for(session, run, report, local_now(run))
+    permit = permits.store(session, run, report, label, decision)
     if decision.append:
         return NotNeeded(M("The tape holds this month's data: the backup is appended to it."))
     _tell_decision(session, run, permit, decision)
@@ -129,7 +129,7 @@ def _decide(
             not_to_format(
                 run.drive,
                 policy_of(run),
-                cartridges.tape_facts(session, said),
+                cartridges.tape_facts(session, report),
                 decision,
                 expected(session, run),
             ),
@@ -249,9 +249,9 @@ def _record(session: Session, run: ChainRun, order: Order, outcome: FormatOutcom
 
 
 def _story(outcome: FormatOutcome) -> list[Message]:
-    told = []
+    story = []
     if outcome.run:
-        told.append(
+        story.append(
             M(
                 "Command: {command}; return code {code}, {seconds} s.",
                 command=" ".join(outcome.run.command),
@@ -259,10 +259,10 @@ def _story(outcome: FormatOutcome) -> list[Message]:
                 seconds=round(outcome.run.seconds, 1),
             )
         )
-        told.append(M("Label read back: {label}.", label=_named(outcome.after)))
+        story.append(M("Label read back: {label}.", label=_named(outcome.after)))
     if outcome.warning:
-        told.append(outcome.warning)
-    return told
+        story.append(outcome.warning)
+    return story
 
 
 def _named(medium: Medium) -> str | dict[str, Any]:
@@ -325,12 +325,12 @@ def _limit(work: Work, permit: FormatPermit) -> float:
 
 
 def _record_found(session: Session, run: ChainRun, permit: FormatPermit, medium: Medium) -> None:
-    said = medium.to_json()
-    permits.close(session, permit.id, {"ok": True, "started": True, "after": said, "recovered": True})
+    report = medium.to_json()
+    permits.close(session, permit.id, {"ok": True, "started": True, "after": report, "recovered": True})
     # A label alone identifies no cartridge: if there was only the label, the decision has already chosen the
     # row.
     before = permit.identity if _is_told(permit.identity) else {}
-    cartridges.formatted(session, permit.cartridge_id, before, said, permit_id=permit.id)
+    cartridges.formatted(session, permit.cartridge_id, before, report, permit_id=permit.id)
     events.record(
         session,
         run,

@@ -98,14 +98,14 @@ def _import_set(source: ImportedTape, set_id: str) -> bool:
     work, volume = source.work, source.volume
     try:
         with manifest.naming_keys(volume, set_id):
-            said = manifest.read_manifest(volume, set_id, source.keys)
-        work.db(lambda session, _run: _add_set(session, said, source.cartridge))
+            on_tape = manifest.read_manifest(volume, set_id, source.keys)
+        work.db(lambda session, _run: _add_set(session, on_tape, source.cartridge))
     except TapelineError as error:
         work.tell(_unreadable(set_id, error), level="error")
         return False
     added, whole = 0, True
     present = numbers(volume, set_id)
-    for record in said.archives:
+    for record in on_tape.archives:
         if record.number in present:
             outcome = _import_archive(source, set_id, record)
             added += outcome is True
@@ -156,14 +156,14 @@ def _import_archive(source: ImportedTape, set_id: str, record: ArchiveRecord) ->
 
 def _settle(session: Session, run: ChainRun, *, set_id: str, added: int) -> None:
     stored = imports.settle(session, set_id)
-    told = M(
+    message = M(
         "Set {set}: {added} archives are new; {files} files, it is {state}.",
         set=set_id,
         added=added,
         files=stored.files,
         state=stored.state.value,
     )
-    events.record(session, run, told, step=Step.IMPORT_TAPE)
+    events.record(session, run, message, step=Step.IMPORT_TAPE)
 
 
 def _unreadable(set_id: str, error: TapelineError) -> Message:

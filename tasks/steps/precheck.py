@@ -84,14 +84,14 @@ def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) 
 
     ``barcode``: what the library's robot has read on it.
     """
-    said = medium.to_json()
-    drives.looked(session, run.drive, said)
-    run.tape_seen = said
-    misnamed = arrival.broken(session, run, barcode, said)
+    report = medium.to_json()
+    drives.looked(session, run.drive, report)
+    run.tape_seen = report
+    misnamed = arrival.broken(session, run, barcode, report)
     if misnamed is not None:
         return misnamed
-    lost.note_volume(session, run, said, Step.PRECHECK)
-    facts = cartridges.tape_facts(session, said)
+    lost.note_volume(session, run, report, Step.PRECHECK)
+    facts = cartridges.tape_facts(session, report)
     events.record(
         session,
         run,
@@ -103,9 +103,9 @@ def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) 
     gone = lost.set_gone(session, run) if run.kind is Kind.BACKUP else None
     if gone is not None:
         return gone
-    wrong = _refused(session, run, facts, said)
+    wrong = _refused(session, run, facts, report)
     if wrong is None and run.kind is Kind.BACKUP:
-        _warn_of_room(session, run, said)
+        _warn_of_room(session, run, report)
         return _unable_to_format(session, run, facts)
     return wrong
 
@@ -121,18 +121,18 @@ def _unable_to_format(session: Session, run: ChainRun, facts: TapeFacts) -> Prog
     return None
 
 
-def _warn_of_room(session: Session, run: ChainRun, said: MediumReport) -> None:
+def _warn_of_room(session: Session, run: ChainRun, medium: MediumReport) -> None:
     """A tape on which the backup may not fit is no failure, but somebody should have another one ready."""
     if run.schedule is None:
         return
-    doubt = room_doubt(session, run.schedule, said, local_now(run))
+    doubt = room_doubt(session, run.schedule, medium, local_now(run))
     if doubt is None or events.last_announced(session, run, "capacity"):
         return
     events.record(session, run, doubt, step=Step.PRECHECK, level="warning")
     announcing.announce(session, run, "capacity", doubt, M("Have another tape ready for it."))
 
 
-def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: MediumReport) -> WrongTape | None:
+def _refused(session: Session, run: ChainRun, facts: TapeFacts, medium: MediumReport) -> WrongTape | None:
     wrong = refusal(session, run, facts)
     if wrong is None:
         return None
@@ -145,7 +145,7 @@ def _refused(session: Session, run: ChainRun, facts: TapeFacts, said: MediumRepo
             level="warning",
         )
         return None
-    if is_switch_alone(session, run, said):
+    if is_switch_alone(session, run, medium):
         return WrongTape(
             wrong,
             M(

@@ -216,10 +216,10 @@ def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
     return None
 
 
-def _not_to_write(session: Session, run: ChainRun, said: MediumReport) -> NextPart | WrongTape:
+def _not_to_write(session: Session, run: ChainRun, medium: MediumReport) -> NextPart | WrongTape:
     """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such a
     format another tape gets its own part, and its own permit."""
-    wrong = refusal_of_all(session, run, said)
+    wrong = refusal_of_all(session, run, medium)
     remedy = M("With the right tape in the drive: tapeline runs retry {run}", run=run.id)
     permit = permits.used(session, run.id, run.part)
     if permit is not None and permits.has_failed(permit):
@@ -227,10 +227,10 @@ def _not_to_write(session: Session, run: ChainRun, said: MediumReport) -> NextPa
             return NextPart(
                 M("The format of part {part} failed; the tape in the drive is another one.", part=permit.part)
             )
-        if permits.is_spent_on(run, permit, said):
+        if permits.is_spent_on(run, permit, medium):
             mount_backoff.failed(session, run)
             remedy = another_tape(run)
-    return WrongTape(wrong or wrong_tape(session, run, cartridges.tape_facts(session, said)), remedy)
+    return WrongTape(wrong or wrong_tape(session, run, cartridges.tape_facts(session, medium)), remedy)
 
 
 def _may_write(session: Session, run: ChainRun, medium: Medium, stored: BackupSet | None) -> bool:

@@ -132,8 +132,8 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
         step=Step.VERIFY,
     )
     for name, reason in report.damaged[:MAX_TOLD]:
-        told = M("{path}: {reason}", path=name, reason=reason.to_json())
-        events.record(session, run, told, step=Step.VERIFY, level="error")
+        message = M("{path}: {reason}", path=name, reason=reason.to_json())
+        events.record(session, run, message, step=Step.VERIFY, level="error")
     cartridge = cartridges.recognise(session, volume.medium.to_json())
     left = [each for each in run.notes.cartridges or () if cartridge is None or each != cartridge.id]
     damaged = run.notes.damaged + len(report.damaged)
