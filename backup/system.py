@@ -54,10 +54,10 @@ if sys.platform == "win32":
         resolved = os.path.realpath(native(path), strict=True)
         return b"/" + resolved.removeprefix(b"\\\\?\\").replace(b"\\", b"/").rstrip(b"/")
 
-    def read_into(fd: int, room: memoryview) -> int:
+    def read_into(fd: int, buffer: memoryview) -> int:
         """Read into a buffer; returns how many bytes. Raises OSError."""
-        data = os.read(fd, len(room))
-        room[: len(data)] = data
+        data = os.read(fd, len(buffer))
+        buffer[: len(data)] = data
         return len(data)
 
     def probe(fd: int, offset: int) -> None:
@@ -107,9 +107,9 @@ else:
         """The path without links. Raises OSError."""
         return os.path.realpath(path, strict=True)
 
-    def read_into(fd: int, room: memoryview) -> int:
+    def read_into(fd: int, buffer: memoryview) -> int:
         """Read into a buffer; returns how many bytes. Raises OSError."""
-        return os.readv(fd, (room,))
+        return os.readv(fd, (buffer,))
 
     def probe(fd: int, offset: int) -> None:
         """Read one byte, to check whether it can be read. Raises OSError."""

@@ -11,8 +11,8 @@ import structlog
 from notify import markdown
 from notify.events import CALLS, Event
 from notify.facts import Facts
+from notify.message_template import BrokenTemplate, Templates
 from notify.report.lines import Report
-from notify.template import BrokenTemplate, Templates
 from notify.words import Words
 from policy.message import M
 

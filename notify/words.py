@@ -66,7 +66,7 @@ class Words:
         self.language = language
         self._translations = _translations(language)
 
-    def template(self, text: str) -> str:
+    def unfilled(self, text: str) -> str:
         """A text in this language with its fields not filled in."""
         # The empty id is that of gettext's own header.
         return self._translations.gettext(text) if text else ""
@@ -74,7 +74,7 @@ class Words:
     def text(self, message: Message) -> str:
         """The message in this language; a parameter that is itself a message is translated too."""
         values = {name: self._value(value) for name, value in message.params.items()}
-        return _FORMAT.vformat(self.template(message.id), (), values)
+        return _FORMAT.vformat(self.unfilled(message.id), (), values)
 
     def error(self, error: TapelineError) -> str:
         """What happened and what to do, in one line."""

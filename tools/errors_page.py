@@ -97,5 +97,5 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def _cell(words: Words, text: str) -> str:
-    translated = " / ".join(map(words.template, text.split(" / "))) if text else "–"
+    translated = " / ".join(map(words.unfilled, text.split(" / "))) if text else "–"
     return re.sub(r"\{(\w+)[^}]*\}", r"*\1*", translated).replace("|", "\\|").replace("<", "&lt;")

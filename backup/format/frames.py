@@ -32,7 +32,7 @@ def compressor(level: int) -> zstandard.ZstdCompressor:
 
 
 class FrameWriter:
-    """Fill ``room()``, report how much with ``filled()``; a full block goes on to the file.
+    """Fill ``space()``, report how much with ``filled()``; a full block goes on to the file.
 
     ``take``: returns a new block of ``BLOCK`` bytes, for a file that keeps the blocks that it is given.
     """
@@ -77,14 +77,14 @@ class FrameWriter:
             return offset, 0, offset
         return self._frame_at, self.frame_length + ahead, offset
 
-    def room(self) -> memoryview:
+    def space(self) -> memoryview:
         """Free space to read into; never empty."""
         if self._used == BLOCK:
             self._flush()
         return self._block[self._used :]
 
     def filled(self, count: int) -> None:
-        """Take the first bytes of the space from ``room()``."""
+        """Take the first bytes of the space from ``space()``."""
         self._used += count
         self.offset += count
 
@@ -92,9 +92,9 @@ class FrameWriter:
         """Add bytes from memory."""
         rest = memoryview(data)
         while rest:
-            room = self.room()
-            count = min(len(room), len(rest))
-            room[:count] = rest[:count]
+            space = self.space()
+            count = min(len(space), len(rest))
+            space[:count] = rest[:count]
             self.filled(count)
             rest = rest[count:]
 

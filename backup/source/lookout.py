@@ -48,11 +48,11 @@ class _ReadHere:
         self._end = offset + length
         os.lseek(descriptor, offset, os.SEEK_SET)
 
-    def into(self, room: memoryview) -> int:
+    def into(self, buffer: memoryview) -> int:
         if self._asked < min(self._at + AHEAD, self._end):
             system.read_soon(self._descriptor, self._asked, AHEAD)
             self._asked += AHEAD
-        count = system.read_into(self._descriptor, room)
+        count = system.read_into(self._descriptor, buffer)
         self._at += count
         return count
 

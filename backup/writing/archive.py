@@ -200,16 +200,16 @@ class Archive:
         """Read a part of a file into the stream; returns how many bytes are missing at its end, and why."""
         out, phases = self._out, self._phases
         while left:
-            room = out.room()[:left]
+            space = out.space()[:left]
             started = perf_counter()
             try:
-                count = source.into(room)
+                count = source.into(space)
             except OSError as error:
                 return left, M("A read error, the rest is zeros: {reason}.", reason=error.strerror)
             if not count:
                 return left, M("It shrank while it was read; the rest is zeros.")
             has_read = perf_counter()
-            hasher.update(room[:count])
+            hasher.update(space[:count])
             phases.read += has_read - started
             phases.hash += perf_counter() - has_read
             out.filled(count)

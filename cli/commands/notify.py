@@ -16,10 +16,10 @@ from cli.render.output import AsJson, examples
 from notify import sending
 from notify.channel import Channel
 from notify.events import Event
+from notify.message_template import SHIPPED, SUFFIX
 from notify.notice import Notice
 from notify.outlet import monthly
 from notify.samples import SAMPLES
-from notify.template import SHIPPED, SUFFIX
 from notify.words import Language
 from policy.errors import TapelineError, UsageError
 from policy.message import M

@@ -24,17 +24,17 @@ OUT_OF_USE = frozenset({CartridgeState.UNKNOWN, CartridgeState.ERROR, CartridgeS
 def stock(session: Session, moment: datetime) -> dict[str, Any]:
     """How many cartridges there are: with a set that is kept, free to be written anew, and out of use."""
     shelf, counts = LoadedTapes(session), {"used": 0, "free": 0, "out_of_use": 0}
-    room = {"bytes_used": 0, "capacity": 0}
+    space = {"bytes_used": 0, "capacity": 0}
     for number, row in shelf.cartridges.items():
-        room["bytes_used"] += row.bytes_used
-        room["capacity"] += row.capacity or 0
+        space["bytes_used"] += row.bytes_used
+        space["capacity"] += row.capacity or 0
         if row.state in OUT_OF_USE:
             counts["out_of_use"] += 1
         elif all(_is_past(each, moment) for each in shelf.known(number).sets):
             counts["free"] += 1
         else:
             counts["used"] += 1
-    return {**counts, **room}
+    return {**counts, **space}
 
 
 def _is_past(stored: SetFacts, moment: datetime) -> bool:

@@ -50,21 +50,21 @@ class Pipe:
     def read(self, size: int, /) -> bytes:
         """So many bytes; fewer if the process has ended."""
         data = bytearray(size)
-        room = memoryview(data)
+        buffer = memoryview(data)
         at = 0
         while at < size:
-            count = self.into(room[at:])
+            count = self.into(buffer[at:])
             if not count:
                 break
             at += count
-        return bytes(room[:at])
+        return bytes(buffer[:at])
 
-    def into(self, room: memoryview) -> int:
+    def into(self, buffer: memoryview) -> int:
         """At least one byte; 0 if the process has ended."""
         started = time.monotonic()
         while not self._poll.poll(TICK * 1000):
             self._wait(time.monotonic() - started)
-        return os.readv(self._descriptor, (room,))
+        return os.readv(self._descriptor, (buffer,))
 
 
 class Eyes(Protocol):
@@ -90,7 +90,7 @@ class Eyes(Protocol):
 class Reading(Protocol):
     """A part of a file, from its beginning to its end."""
 
-    def into(self, room: memoryview) -> int:
+    def into(self, buffer: memoryview) -> int:
         """The next bytes; 0 at the end of the file. Raises OSError."""
         ...
 
@@ -189,7 +189,7 @@ class _ReadAside:
         self._left = 0
         self._is_over = False
 
-    def into(self, room: memoryview) -> int:
+    def into(self, buffer: memoryview) -> int:
         while not self._left:
             if self._is_over:
                 self._drop_the_rest()
@@ -197,7 +197,7 @@ class _ReadAside:
             if not self._wanted():
                 return 0
             self._begin()
-        count = self._aside.pipe.into(room[: self._left])
+        count = self._aside.pipe.into(buffer[: self._left])
         if not count:
             self._aside.end()
             raise OSError(errno.EIO, "the process that reads it has ended")
@@ -234,11 +234,11 @@ class _ReadAside:
 
 def _piece(descriptor: int, offset: int, length: int) -> memoryview:
     """Exactly so many bytes, fewer only at the end of the file."""
-    room = memoryview(bytearray(length))
+    buffer = memoryview(bytearray(length))
     at = 0
-    while at < length and (count := os.preadv(descriptor, (room[at:],), offset + at)):
+    while at < length and (count := os.preadv(descriptor, (buffer[at:],), offset + at)):
         at += count
-    return room[:at]
+    return buffer[:at]
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:

@@ -31,7 +31,7 @@ from tasks.preview.preview import room_doubt
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.work import Work, WrongTape
 from tasks.writing import guard
-from tasks.writing.sources import check, watch
+from tasks.writing.sources import check, for_step
 
 
 class ClockWrong(TapelineError):
@@ -53,8 +53,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     sources = work.db(lambda _session, run: _sources(run))
     if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
-        check(sources, watch(work), some_may_miss=True)
-        guard.look(work, watch(work))
+        check(sources, for_step(work), some_may_miss=True)
+        guard.look(work, for_step(work))
     barcode = arrival.barcode(work)
     medium = work.drive().look()
     wrong = work.db(lambda session, run: _tape(session, run, medium, barcode))

@@ -47,7 +47,7 @@ from tasks.work import SourcesDoubted, Work, WrongTape
 from tasks.writing import guard, pace
 from tasks.writing.journal import CatalogueJournal
 from tasks.writing.set_request import spool_of, with_dump, with_known_files
-from tasks.writing.sources import watch
+from tasks.writing.sources import for_step
 from tasks.writing.target import (
     ParentGone,
     SetTarget,
@@ -107,7 +107,7 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary,
         request = with_dump(work, with_known_files(work, target.request))
         request = replace(pace.fed(work, request), before_first_byte=guard.judge(work, target.enter))
         try:
-            summary = write_set(volume, request, _journal(work, target), spool_of(work), watch(work))
+            summary = write_set(volume, request, _journal(work, target), spool_of(work), for_step(work))
         except SourcesDoubted:
             # After an acceptance it continues as another set.
             shutil.rmtree(spool_of(work) / target.set_id, ignore_errors=True)

@@ -18,7 +18,7 @@ SHOWN_AFTER = 10.0
 """Seconds after which a source that does not answer is reported."""
 
 
-def watch(work: Work) -> Wait | None:
+def for_step(work: Work) -> Wait | None:
     """For a step: it stops at once if it must, and gives up in the end. None if no process can be left
     behind.
 

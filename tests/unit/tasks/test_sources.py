@@ -32,7 +32,7 @@ class Step:
 
 
 def watch(step: Any) -> Any:
-    return sources.watch(step)
+    return sources.for_step(step)
 
 
 def test_a_step_hears_what_it_has_to() -> None:
