@@ -171,7 +171,7 @@ class _Writing:
         )
         plan = Plan(self._spool / "plan.zst")
         counts = Counts(sources)
-        scanned = counts.found(scan.walk(sources))
+        scanned = counts.counted(scan.walk(sources))
         plan.write(self._changes(scanned, counts), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
         if self._request.before_first_byte is not None and self._request.resume is None:

@@ -165,9 +165,9 @@ def standing_still(session: Session) -> list[dict[str, Any]]:
 
 
 def _standing_still(session: Session) -> Iterator[Alert]:
-    for each in standing_still(session):
-        run = transitions.get(session, each["run"])
-        text = M("{what} stands still: {reason}", what=_what(run), reason=each["reason"])
+    for stalled in standing_still(session):
+        run = transitions.get(session, stalled["run"])
+        text = M("{what} stands still: {reason}", what=_what(run), reason=stalled["reason"])
         yield Alert(text, Topic.RUN, run=run.id, drive=run.drive)
 
 

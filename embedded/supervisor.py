@@ -109,9 +109,9 @@ class Supervisor:
 
     def _stop(self, watched: Watched, on_event: Tell) -> None:
         group = watched.program.together
-        for each in self._watched if group is not None else ():
-            if each.program.together == group:
-                each.ask_to_end(on_event)
+        for other in self._watched if group is not None else ():
+            if other.program.together == group:
+                other.ask_to_end(on_event)
         watched.stop(on_event)
         self._notes.remove(watched.program.name)
 

@@ -76,11 +76,11 @@ def norm(past: Sequence[Past], rules: str) -> list[Survey]:
     """The surveys to compare a new one with, from these of the last sets, newest first: those with the same
     rules. What a person has accepted is the norm from then on."""
     surveys: list[Survey] = []
-    for each in past:
+    for past_survey in past:
         if len(surveys) == NORM:
             break
-        if each.survey.rules == rules:
-            surveys.append(each.survey)
-            if each.is_accepted:
+        if past_survey.survey.rules == rules:
+            surveys.append(past_survey.survey)
+            if past_survey.is_accepted:
                 break
     return surveys

@@ -78,17 +78,17 @@ class Counts:
     def of(self, root: bytes) -> RootCount | None:
         return self._of.get(root)
 
-    def found(self, stream: Iterable[FoundPath]) -> Iterator[FoundPath]:
+    def counted(self, stream: Iterable[FoundPath]) -> Iterator[FoundPath]:
         """The walk of the scan, counted: each root comes before its contents."""
         count = RootCount(b"")
-        for each in stream:
-            path, status = each
+        for seen in stream:
+            path, status = seen
             if path in self._of:
                 count = self._of[path]
             if status is not None and stat.S_ISREG(status.mode):
                 count.files += 1
                 count.size += max(status.size, 0)
-            yield each
+            yield seen
 
     def changes(self, stream: Iterable[Change]) -> Iterator[Change]:
         """The changes of an increment, counted."""

@@ -63,10 +63,10 @@ def _sorted_out() -> tuple[set[OwnProcess], set[OwnProcess]]:
     """The processes of this installation, and those of others, that run here."""
     ours: set[OwnProcess] = set()
     others: set[OwnProcess] = set()
-    for each in psutil.process_iter(["cmdline"]):
-        process = _process(each.info["cmdline"] or [])
+    for running in psutil.process_iter(["cmdline"]):
+        process = _process(running.info["cmdline"] or [])
         if process:
-            (ours if installation.is_ours(each) else others).add(process)
+            (ours if installation.is_ours(running) else others).add(process)
     return ours, others
 
 

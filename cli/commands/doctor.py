@@ -125,10 +125,12 @@ def _listed() -> list[Alert]:
 
 def _raise_for(listed: Iterable[Alert], topic: Topic) -> None:
     """Raises CheckFailed for the first urgent alert of a topic, else Doubtful for the first other one."""
-    of_topic = sorted((each for each in listed if each.topic is topic), key=lambda each: not each.is_urgent)
-    for each in of_topic:
-        kind = CheckFailed if each.is_urgent else Doubtful
-        raise kind(each.message, each.remedy)
+    of_topic = sorted(
+        (alert for alert in listed if alert.topic is topic), key=lambda alert: not alert.is_urgent
+    )
+    for alert in of_topic:
+        kind = CheckFailed if alert.is_urgent else Doubtful
+        raise kind(alert.message, alert.remedy)
 
 
 def checked(name: Message, check: Callable[[], Message]) -> HostCheck:

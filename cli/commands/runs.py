@@ -219,10 +219,10 @@ def retry(
         who = person.name()
         done: list[dict[str, Any]] = []
         refused: list[TapelineError] = []
-        for each in ids:
+        for failed_id in ids:
             try:
                 run = chain.retry(
-                    each,
+                    failed_id,
                     step,
                     requested_by=who,
                     why=why,

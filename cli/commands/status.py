@@ -86,10 +86,10 @@ def _due(schedule: dict[str, Any]) -> str:
 
 
 def _print_alerts(overview: dict[str, Any]) -> None:
-    for each in overview["alerts"]:
-        held_up = overview["channels"].get(each["channel"])
-        text = in_trouble(each["channel"], held_up) if held_up else Message.from_json(each["message"])
-        output.say(text, style="red" if each["urgent"] else "yellow")
+    for alert in overview["alerts"]:
+        held_up = overview["channels"].get(alert["channel"])
+        text = in_trouble(alert["channel"], held_up) if held_up else Message.from_json(alert["message"])
+        output.say(text, style="red" if alert["urgent"] else "yellow")
 
 
 def _print_workers(overview: dict[str, Any]) -> None:

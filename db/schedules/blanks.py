@@ -27,11 +27,11 @@ def ends(session: Session, moment: datetime) -> list[CalendarEntry]:
     believed = {row.name for row in inventory.every(session) if row.old is None}
     if not believed:
         return []
-    found: dict[str, CalendarEntry] = {}
+    first_runs: dict[str, CalendarEntry] = {}
     for entry in calendar.entries(session, moment, moment + A_MONTH):
         if entry.library in believed and entry.needs_a_blank and _is_near(entry, moment):
-            found.setdefault(str(entry.library), entry)
-    return list(found.values())
+            first_runs.setdefault(str(entry.library), entry)
+    return list(first_runs.values())
 
 
 def _is_near(entry: CalendarEntry, moment: datetime) -> bool:

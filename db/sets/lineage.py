@@ -174,11 +174,11 @@ class Along(Generic[R]):
     def of(self, set_id: str, step: Callable[[str, R], R]) -> R:
         """The value of a set. ``step``: the value of a set from that of the one that it follows."""
         path: list[str] = []
-        each: str | None = set_id
-        while each is not None and each not in self._known:
-            path.append(each)
-            self._known[each] = self._in_circle
-            each = self._parents[each]
+        ancestor: str | None = set_id
+        while ancestor is not None and ancestor not in self._known:
+            path.append(ancestor)
+            self._known[ancestor] = self._in_circle
+            ancestor = self._parents[ancestor]
         for follower in reversed(path):
             self._known[follower] = step(follower, self._known[self._parents[follower]])
         return self._known[set_id]

@@ -37,17 +37,17 @@ def text(report: dict[str, Any]) -> str:
     return written.getvalue()
 
 
-def _row(each: dict[str, Any]) -> list[Any]:
-    full, later = each["full"] or {}, each["increment"] or {}
+def _row(schedule: dict[str, Any]) -> list[Any]:
+    full, later = schedule["full"] or {}, schedule["increment"] or {}
     return [
-        each["schedule"],
-        each["enabled"],
-        each["protected_until"],
+        schedule["schedule"],
+        schedule["enabled"],
+        schedule["protected_until"],
         *(full.get(field) for field in ("id", "finished_at", "files", "bytes", "verified_at", "damaged")),
         *(later.get(field) for field in ("id", "finished_at", "files", "bytes")),
-        each["grows"],
-        each["owed_since"],
-        each["next"],
+        schedule["grows"],
+        schedule["owed_since"],
+        schedule["next"],
     ]
 
 

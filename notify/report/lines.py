@@ -60,21 +60,21 @@ class Report:
         yield from map(Message.from_json, self.data["needs_somebody"])
 
     def _protected(self) -> Iterator[Message]:
-        for each in self.data["schedules"]:
-            facts = {"schedule": each["schedule"]}
-            if each["protected_until"] is None:
+        for schedule in self.data["schedules"]:
+            facts = {"schedule": schedule["schedule"]}
+            if schedule["protected_until"] is None:
                 yield M("{schedule}: no backup yet", **facts)
                 continue
-            as_of = M("as of {at}", at=self.at(each["protected_until"]))
-            parts = [as_of, *self._full(each), *self._increment(each["increment"])]
+            as_of = M("as of {at}", at=self.at(schedule["protected_until"]))
+            parts = [as_of, *self._full(schedule), *self._increment(schedule["increment"])]
             yield M("{schedule}: {facts}", facts=self._joined(parts), **facts)
-            if each["owed_since"] and each["enabled"]:
-                yield M("{schedule}: owes a backup since {at}", at=self.at(each["owed_since"]), **facts)
+            if schedule["owed_since"] and schedule["enabled"]:
+                yield M("{schedule}: owes a backup since {at}", at=self.at(schedule["owed_since"]), **facts)
         if not self.data["schedules"]:
             yield M("No schedules.")
 
-    def _full(self, each: dict[str, Any]) -> Iterator[Message]:
-        full = each["full"]
+    def _full(self, schedule: dict[str, Any]) -> Iterator[Message]:
+        full = schedule["full"]
         if full is None:
             yield M("no full backup")
             return
@@ -84,8 +84,8 @@ class Report:
             files=self.words.number(full["files"]),
             size=self.words.size(full["bytes"]),
         )
-        if each["grows"] is not None:
-            yield self._growth(each["grows"])
+        if schedule["grows"] is not None:
+            yield self._growth(schedule["grows"])
         if full["damaged"]:
             yield M("{count} damaged", count=full["damaged"])
         elif full["verified_at"]:
@@ -141,15 +141,15 @@ class Report:
             yield M("New tapes within 90 days: none")
 
     def _changes(self) -> Iterator[Message]:
-        for each in self.data["tapes"]["changes"]:
-            bring = each["bring"] or M("a blank tape").to_json()
-            facts = {"at": self.at(each["at"]), "drive": each["drive"], "schedule": each["schedule"]}
-            if each["label"] is None:
+        for change in self.data["tapes"]["changes"]:
+            bring = change["bring"] or M("a blank tape").to_json()
+            facts = {"at": self.at(change["at"]), "drive": change["drive"], "schedule": change["schedule"]}
+            if change["label"] is None:
                 yield M("{at}, {drive}: no tape is known that {schedule} could write on", **facts)
-            elif each["take_out"]:
+            elif change["take_out"]:
                 yield M(
                     "{at}, {drive}: take out {old}, bring {new} ({schedule})",
-                    old=each["take_out"],
+                    old=change["take_out"],
                     new=bring,
                     **facts,
                 )

@@ -110,10 +110,10 @@ def _last_first(followers: Mapping[str, Collection[str]]) -> Iterator[str]:
     while ready:
         set_id = ready.pop()
         yield set_id
-        for each in followed[set_id]:
-            left[each] -= 1
-            if not left[each]:
-                ready.append(each)
+        for parent in followed[set_id]:
+            left[parent] -= 1
+            if not left[parent]:
+                ready.append(parent)
 
 
 def _in_circles(

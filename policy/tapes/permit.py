@@ -244,8 +244,8 @@ def _foreign(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:
             Denial.UNREADABLE,
             M("The catalogue has sets on this cartridge that are kept, and LTFS cannot read it: look at it."),
         )
-    for each in kept:
-        yield Denial.RETAINED_SETS, each
+    for reason in kept:
+        yield Denial.RETAINED_SETS, reason
 
 
 def _shown(facts: FormatFacts) -> Iterator[tuple[Denial, Message]]:

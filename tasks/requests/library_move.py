@@ -83,11 +83,11 @@ def _make(arm: Robot, inventory: Inventory, asked: Request) -> None:
             _check(inventory.slot(place), barcode)
             arm.move(place, _empty_mail_slot(arm, inventory), barcode, out=True)
         case "import":
-            for each in [slot for slot in inventory.slots if slot.is_mail and slot.full]:
+            for mail in [slot for slot in inventory.slots if slot.is_mail and slot.full]:
                 free = arm.look().free_slot(None)
                 if free is None:
                     raise robot.no_free_slot(arm.name)
-                arm.move(each.number, free, each.barcode)
+                arm.move(mail.number, free, mail.barcode)
     if asked.served is not None:
         with wiring.database().transaction() as session:
             mount_backoff.forget(session, arm.settings.drives[asked.served])

@@ -127,7 +127,7 @@ def test_what_an_increment_counts(tmp_path: Path) -> None:
         *(FoundPath(b"/a/%d" % n, file) for n in range(5)),
         FoundPath(b"/b", None),
     ]
-    assert list(counts.found(walk)) == walk
+    assert list(counts.counted(walk)) == walk
     changes = [
         Change(b"/0", None, "file"),
         Change(b"/a", folder, "folder"),
