@@ -46,6 +46,7 @@ def _make() -> Celery:
             "tasks.periodic.alive",
             "tasks.periodic.report",
             "tasks.requests.eject",
+            "tasks.requests.run_after",
         ],
     )
     transport.install()

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tape.ltfs_windows.setup import READER
 
+DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+"""The name is part of a queue's name and of folders."""
 Seconds = Annotated[float, Field(gt=0)]
 CommandLine = Annotated[list[str], Field(min_length=1)]
 

@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -28,9 +28,11 @@ from celery_app.addresses import PingUrl, ServerUrl
 from celery_app.drive_settings import (
     AnyChangerSettings,
     AnyDriveSettings,
+    DriveName,
     VirtualDriveSettings,
     check_feeding,
 )
+from celery_app.host.sections import CommandName, CommandSettings
 from celery_app.sections import (
     ChannelName,
     ChannelSettings,
@@ -46,10 +48,6 @@ from policy.message import M
 PREFIX = "TAPELINE_"
 
 HOST_FILE = Path("/etc/tapeline/tapeline.toml")
-
-
-DriveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-"""The name is part of a queue's name and of folders."""
 
 
 class BadConfiguration(UsageError):
@@ -119,6 +117,8 @@ class Settings(BaseSettings):
     changers: dict[DriveName, AnyChangerSettings] = {}
     """The media changers (autoloaders, libraries) that feed this host's drives. Not set: tapes are changed
     by hand."""
+    commands: dict[CommandName, CommandSettings] = {}
+    """The programs of this host that templates may name. Not set: none."""
     channels: dict[ChannelName, ChannelSettings] = {}
     """Where messages go. Not set: nowhere."""
     ping_url: PingUrl | None = None

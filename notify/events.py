@@ -40,6 +40,8 @@ class Event(StrEnum):
     """A tape is nearly full, or the next backup may not fit on it."""
     SETS_LOST = "sets_lost"
     """Backup sets are not on their tape any more: somebody else has formatted or changed it."""
+    AFTER_FAILED = "after_failed"
+    """A command that follows a run failed: what an earlier one did may still be in effect."""
     LIBRARY = "library"
     """A library needs somebody: a barcode is on the wrong cartridge, a tape is to be taken out."""
     DRIVE_SILENT = "drive_silent"
@@ -62,6 +64,7 @@ CALLS = frozenset(
         Event.REMINDER,
         Event.FORMAT_WARNING,
         Event.SETS_LOST,
+        Event.AFTER_FAILED,
         Event.LIBRARY,
         Event.DRIVE_SILENT,
         Event.CHANNEL_DOWN,

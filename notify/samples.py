@@ -250,6 +250,21 @@ def _of_runs() -> list[Facts]:
         ),
         replace(
             _RUN,
+            event=Event.AFTER_FAILED,
+            reason=M(
+                "After the backup: {error}",
+                error=M(
+                    "Command {name} ended with code {code}: {line}",
+                    name="release-snapshot",
+                    code=5,
+                    line="Logical volume vg0/files-tape is in use.",
+                ).to_json(),
+            ),
+            remedy=M("Do by hand what {name} should have done on the drive's host.", name="release-snapshot"),
+            next_command="tapeline runs show 12",
+        ),
+        replace(
+            _RUN,
             event=Event.LIBRARY,
             reason=M(
                 "The barcode {barcode} does not belong to the tape in the drive, which shows {tape}"

@@ -16,7 +16,7 @@ from celery_app.queues import CONTROL
 from db import doubts
 from db.admin import holds
 from db.models import ChainRun, Options, now
-from db.runs import admission, retrying, starting
+from db.runs import admission, brackets, retrying, starting
 from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 from db.tapes import drives
@@ -79,15 +79,18 @@ def ask(name: str, *, queue: str = CONTROL, brief: bool = False, **kwargs: Any) 
 
 
 def release(drive: str, *, brief: bool = False) -> ChainRun | None:
-    """Give the drive to the next queued run, if it is free, and send its chain. After the last one the tape
-    is ejected, if the schedule wants that; if that message is lost, the tape stays in until the next run
-    ends."""
+    """Give the drive to the next queued run, if it is free, and send its chain. Before it, the drive's worker
+    runs the commands that earlier runs owe. After the last run the tape is ejected, if the schedule wants
+    that; if that message is lost, the tape stays in until the next run ends."""
     with wiring.database().transaction() as session:
         holds.hold_back(session, drive)
         run = admission.admit(session, drive)
         opened = admission.first_open_step(session, run) if run else None
         to_eject = drives.eject_owed(session, drive)
         to_clean = drives.clean_owed(session, drive)
+        owes = bool(brackets.owed(session, drive))
+    if owes:
+        ask_for_after(drive, brief=brief)
     if to_eject is not None:
         ask("tapeline.eject", queue=queue_of(drive), brief=brief, run_id=to_eject)
     if to_clean is not None:
@@ -95,6 +98,11 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
     if run is not None and opened is not None:
         send(run, opened.step, brief=brief)
     return run
+
+
+def ask_for_after(drive: str, *, brief: bool = False) -> None:
+    """Let a drive's worker run the commands that runs owe after their end."""
+    ask("tapeline.run_after", queue=queue_of(drive), brief=brief, drive=drive)
 
 
 def start(

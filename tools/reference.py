@@ -27,6 +27,7 @@ from celery_app.drive_settings import (
     HealthWarnings,
     WindowsCommands,
 )
+from celery_app.host.sections import CommandSettings
 from celery_app.sections import ChannelSettings, FlowerSettings
 from celery_app.settings import PREFIX, Settings
 from celery_app.settings_file import FIXED
@@ -104,6 +105,7 @@ def settings_page() -> str:
         _table("Everywhere", Settings),
         _table("`[flower]`", FlowerSettings),
         *(_table(_title("channels", "type", each), each) for each in _members(ChannelSettings)),
+        _table("`[commands.<name>]`", CommandSettings),
         _table("`[drives.<name>]` of every driver", DriveSettings),
         _table("`[drives.<name>.warn]`", HealthWarnings),
         *(

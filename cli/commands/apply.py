@@ -13,7 +13,7 @@ from backup.request import check_patterns
 from celery_app import settings
 from cli import schedule_source
 from cli.commands.schedules import next_run, written
-from cli.host import stack
+from cli.host import command_checks, stack
 from cli.render import output
 from cli.render.output import AsJson
 from db.engine import Database
@@ -47,6 +47,8 @@ def apply(
         _check_for_the_engine(each)
     with stack.database() as database:
         with database.transaction() as session:
+            for each in wanted:
+                command_checks.check_wanted(session, each)
             changes = sync.differences(session, wanted, prune=prune)
         if not as_json:
             _print(changes)

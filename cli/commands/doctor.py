@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from celery_app import settings, wiring
-from cli.host import changer_checks, drive_checks, stack, wire_checks
+from cli.host import changer_checks, command_checks, drive_checks, stack, wire_checks
 from cli.host.drive_checks import CheckFailed
 from cli.render import output
 from cli.render.output import AsJson
@@ -65,8 +65,8 @@ class Doubtful(TapelineError):
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, servers, tables, workers, drives, clock and disk of this host. Changes nothing, but
-    starts the embedded servers for its own duration.
+    """Check settings, servers, tables, workers, drives, commands, clock and disk of this host. Changes
+    nothing, but starts the embedded servers for its own duration.
 
     Exit code 1 if anything is wrong; warnings (!) do not count.
     """
@@ -102,6 +102,8 @@ def _all() -> Iterator[HostCheck]:
         yield checked(M("Settings in use"), lambda: _settings_in_use(listed()))
         yield checked(M("Schedules"), lambda: _schedules(listed()))
         yield checked(M("Channels"), lambda: _channels(listed()))
+        for title, check in command_checks.checks():
+            yield checked(title, check)
     yield checked(M("Dashboard"), _dashboard)
     for name in configured.drive_names:
         for title, check in drive_checks.checks(name):

@@ -68,6 +68,7 @@ _NAMES = {
     "clock": M("clock"),
     "sources": M("sources"),
     "library": M("library"),
+    "commands": M("commands"),
     "drive": M("drive"),
     "tape": M("tape"),
     "erased": M("erased"),

@@ -35,6 +35,7 @@ EVENTS: dict[str, Message] = {
     "ready": M("ready"),
     "format_warning": M("warning of the format"),
     "sets_lost": M("sets that are lost"),
+    "after_failed": M("command after the run"),
     "capacity": M("the tape is getting full"),
 }
 

@@ -48,6 +48,7 @@ _NAMED = "SELECT run_id FROM backup_sets WHERE run_id IS NOT NULL UNION SELECT r
 _WITHOUT_HISTORY = {
     "chain_runs": f"id IN ({_PRESENT} UNION {_NAMED})",
     "backup_tasks": f"is_template OR run_id IN ({_PRESENT} UNION {_NAMED})",
+    "command_brackets": f"run_id IN ({_PRESENT})",
     "chain_steps": f"run_id IN ({_PRESENT})",
     "run_events": f"run_id IN ({_PRESENT})",
     "notifications": (

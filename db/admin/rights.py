@@ -37,6 +37,7 @@ GRANTS = {
     "alive_pings": "SELECT",
     # What is done on its command line is entered, and nothing of it taken back.
     "audit_entries": "SELECT, INSERT, UPDATE (outcome, outcome_at)",
+    "command_brackets": "SELECT, INSERT, UPDATE",
     "drive_checks": "SELECT, UPDATE (answer)",
     "erasable_tapes": "SELECT, INSERT, UPDATE (ended_at, permit_id)",
     "mount_failures": "SELECT, INSERT, UPDATE, DELETE",

@@ -2,6 +2,7 @@
 
 from db.models.audit import AuditEntry
 from db.models.base import Base, now
+from db.models.brackets import CommandBracket
 from db.models.hosts import AlivePing, ClockMark, Drive, DriveCheck, Freeze, Process
 from db.models.libraries import RobotMove, TapeLibrary
 from db.models.options import Options, RunNotes
@@ -22,6 +23,7 @@ __all__ = [
     "ChainRun",
     "ChainStep",
     "ClockMark",
+    "CommandBracket",
     "Drive",
     "DriveCheck",
     "ErasableTape",

@@ -48,6 +48,8 @@ class DriveCheck(Base):
     drive: Mapped[str]
     sources: Mapped[list[Any]]
     """Paths to inspect, as the drive's host sees them."""
+    commands: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'::jsonb"))
+    """Names of commands of that host: those to find (``named``), and those to run (``checks``)."""
     asked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     answer: Mapped[dict[str, Any] | None]
 

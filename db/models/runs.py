@@ -64,7 +64,7 @@ class ChainRun(Base):
     fetched: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """The barcodes that the library has brought for it: each at most once, until an operator retries it."""
     condition: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
-    """Warnings of drive and tapes after the run had used them, as messages."""
+    """Warnings of drive and tapes after the run had used them, and of its commands, as messages."""
     doubts: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """The doubts for which the guard held it last (``policy.guard.Doubt``)."""
     accepted: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))

@@ -119,6 +119,12 @@ class BackupTask(Base):
     """How far the sources may differ from their former state (``policy.guard.GuardLimits``)."""
     must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
     """Folders at which a file system must be mounted."""
+    checks: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """The commands that the precheck runs, by their names in the file of the drive's host."""
+    before: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Those that run before anything is read."""
+    after: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Those that run at the end, however it comes."""
     verify_percent: Mapped[int | None] = mapped_column(Integer)
     """How many percent are read back after each backup; None: nothing."""
     encrypt_to: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)

@@ -151,7 +151,7 @@ def command(session: Session, run: ChainRun, event: str) -> str | None:
             following = f"tapeline runs accept {run.id} --why TEXT"
         case "sets_lost":
             following = "tapeline sets list"
-        case "warnings" | "format_warning" | "stalled":
+        case "warnings" | "format_warning" | "stalled" | "after_failed":
             following = f"tapeline runs show {run.id}"
     return following
 

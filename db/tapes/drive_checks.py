@@ -14,9 +14,9 @@ FORGOTTEN_AFTER = timedelta(hours=1)
 """A killed asker leaves its question behind."""
 
 
-def ask(session: Session, drive: str, sources: list[str]) -> int:
+def ask(session: Session, drive: str, sources: list[str], commands: dict[str, Any]) -> int:
     """Store a question; returns its number."""
-    asked = DriveCheck(drive=drive, sources=sources)
+    asked = DriveCheck(drive=drive, sources=sources, commands=commands)
     session.add(asked)
     session.flush()
     return asked.id

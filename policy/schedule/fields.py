@@ -105,6 +105,12 @@ class Backup(Table):
     """How far the sources may be from what they were before a run is held: percentages, or off."""
     must_be_mounted: Annotated[list[str], values.folders(0)] = Field([])
     """Folders at which a file system has to be mounted, or the run fails."""
+    checks: Annotated[list[str], values.COMMANDS] = Field([], alias="check")
+    """Commands of the drive's host that the precheck runs: one that fails ends the run."""
+    before: Annotated[list[str], values.COMMANDS] = Field([])
+    """Commands of the drive's host that run before anything is read or written."""
+    after: Annotated[list[str], values.COMMANDS] = Field([])
+    """Commands of the drive's host that run at the end of a run, however it ends."""
     verify_percent: LeftOut[Annotated[int, values.integer(1, 100)]] = None
     """After each backup so much of it is read back; nothing if left out."""
     encrypt_to: Annotated[

@@ -294,6 +294,13 @@ def folders(least: int) -> ValueKind:
 
 FOLDERS = folders(1)
 
+COMMAND = "[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+COMMANDS = texts(
+    COMMAND,
+    M('Write a list of names of commands of the drive\'s host, each once, for instance ["quiesce"].'),
+)
+"""What they are, only that host's own tapeline.toml says."""
+
 
 def _limit(value: str | bool) -> str:
     if value is True:

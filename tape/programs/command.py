@@ -57,24 +57,36 @@ def run(
     user: int | None = None,
     group: int | None = None,
     encoding: str | None = None,
+    hidden: str | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program to its end and return how it ended, with any return code.
 
     ``limit``: seconds. ``env`` is added to this process's. ``on_output`` gets each line as it comes, in the
     calling thread; if it raises, the program is ended. ``inherit``: descriptors that the program keeps open
     (POSIX; Windows ties locks to a process). ``user``, ``group``: run as them, without other groups.
-    ``encoding``: of the output, else the platform's. At the limit the program and its process group are
-    ended, unless it already has a return code. A child that it leaves behind is not waited for. Raises
-    CommandNotFound, CommandTimeout (with the output so far), DriveError if it could not be started,
-    CommandNotStarted if a retry in a moment may succeed.
+    ``encoding``: of the output, else the platform's. ``hidden``: variables of this process that begin so are
+    not passed on. ``watch`` is called a few times a second; if it raises, the program is ended. At the limit
+    the program and its process group are ended, unless it already has a return code. A child that it leaves
+    behind is not waited for. Raises CommandNotFound, CommandTimeout (with the output so far), DriveError if
+    it could not be started, CommandNotStarted if a retry in a moment may succeed.
     """
     started = time.monotonic()
     with output_file() as (written, read), _until(started + limit):
         output = Output(written, read, encoding or PLATFORM_ENCODING, on_output)
-        process = _start(argv, written, cwd=cwd, env=env, inherit=inherit, user=user, group=group, bound=True)
+        process = _start(
+            argv,
+            written,
+            cwd=cwd,
+            env=_environment(env, hidden),
+            inherit=inherit,
+            user=user,
+            group=group,
+            bound=True,
+        )
         with _bound(process):
             try:
-                code = _watch(process, output, started + limit)
+                code = _watch(process, output, started + limit, watch)
             except BaseException:
                 _end(process)
                 raise
@@ -133,7 +145,9 @@ def spawn(
     DriveError if it could not be started or the log not be written.
     """
     if log is None:
-        return RunningProgram(_start(argv, ERRORS, cwd=cwd, env=env, inherit=(), user=user, group=group))
+        return RunningProgram(
+            _start(argv, ERRORS, cwd=cwd, env=_environment(env), inherit=(), user=user, group=group)
+        )
     try:
         file = log.open("ab", buffering=0)
     except OSError as error:
@@ -142,7 +156,9 @@ def spawn(
             M("Make its folder writable, or choose another."),
         ) from error
     with file:
-        return RunningProgram(_start(argv, file, cwd=cwd, env=env, inherit=(), user=user, group=group))
+        return RunningProgram(
+            _start(argv, file, cwd=cwd, env=_environment(env), inherit=(), user=user, group=group)
+        )
 
 
 class RunningProgram:
@@ -238,7 +254,7 @@ def _start(
     output: IO[bytes] | int,
     *,
     cwd: Path | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     inherit: Sequence[int],
     user: int | None,
     group: int | None,
@@ -251,16 +267,17 @@ def _start(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env=_environment(env),
+            env=env,
             **_platform_options(inherit, user, group, bound=bound),
         )
     except (OSError, ValueError) as error:
         raise _not_started(argv[0], cwd, error) from error
 
 
-def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
+def _environment(added: Mapping[str, str] | None, hidden: str | None = None) -> dict[str, str]:
     # Passed on, not read: messages must be in English, in any language of the operator's session.
-    return {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(added or {})}
+    own = {name: value for name, value in os.environ.items() if not (hidden and name.startswith(hidden))}
+    return {**own, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(added or {})}
 
 
 if sys.platform == "win32":
@@ -315,11 +332,15 @@ def _passes(error: OSError | ValueError) -> bool:
     return isinstance(error, OSError) and error.errno in PASSING_ERRORS
 
 
-def _watch(process: subprocess.Popen[bytes], output: Output, deadline: float) -> int | None:
+def _watch(
+    process: subprocess.Popen[bytes], output: Output, deadline: float, watch: Callable[[], None] | None
+) -> int | None:
     """Follow the output to the program's end; its return code, or None at the deadline."""
     pause = 0.001
     while True:
         more = output.follow()
+        if watch is not None:
+            watch()
         code = process.poll()
         if code is not None:
             output.finish()

@@ -17,7 +17,7 @@ from celery_app.celery import app
 from db import doubts, events, leaps
 from db.admin import holds, server
 from db.models import ChainRun, ChainStep, now
-from db.runs import admission, announcing, lookup, recoveries, steps, transitions
+from db.runs import admission, announcing, brackets, lookup, recoveries, steps, transitions
 from db.runs.lookup import RunFilter
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step
@@ -43,11 +43,14 @@ def recover() -> list[int]:
         queued = lookup.queued_for(session)
         waiting = _in_state(session, RunState.WAITING_FOR_TAPE)
         held = _in_state(session, RunState.HELD)
+        owing = _owing(session)
     resumed = [run_id for run_id in running if _each(_look_after, run_id)]
     for run_id in waiting:
         _each(_look_after_waiting, run_id)
     for run_id in held:
         _each(_look_after_held, run_id)
+    for drive in owing:
+        _each(chain.ask_for_after, drive)
     for drive in queued:
         _each(chain.release, drive)
     return resumed
@@ -55,6 +58,14 @@ def recover() -> list[int]:
 
 def _in_state(session: Session, state: RunState) -> list[int]:
     return lookup.ids(session, RunFilter(states=[state]))
+
+
+def _owing(session: Session) -> set[str]:
+    """The drives whose worker lives, is free, and owes commands: a message got lost, or a worker died."""
+    owed = {drive for _, drive in brackets.owed(session)}
+    return {
+        drive for drive in owed if drives.is_alive(session, drive) and drives.running(session, drive) is None
+    }
 
 
 def _each(attend: Callable[[K], object], one: K) -> object:

@@ -40,7 +40,7 @@ from tasks.preview.preview import (
 )
 from tasks.requests import check_drive
 from tasks.requests.check_drive import said
-from tasks.writing import guard
+from tasks.writing import guard, trying
 
 
 class WhichRun(Enum):
@@ -77,10 +77,11 @@ def findings(name: str, when: WhichRun) -> Judged:
         drive = session.get(Drive, schedule.drive)
         busy = _busy(session, schedule)
         sources = list(schedule.template.sources)
+        named = trying.to_try(schedule.template)
     if drive is None or busy or wiring.is_silent(drive.last_seen_at):
         return Judged(as_of, [*of_schedule, busy or no_worker(schedule.drive, drive)])
     try:
-        answer = check_drive.ask(drive, sources)
+        answer = check_drive.ask(drive, sources, named=named)
     except BrokerUnavailable as error:
         return Judged(
             as_of, [*of_schedule, Finding("drive", error.message, PrecheckVerdict.REFUSED, error.remedy)]
@@ -225,6 +226,9 @@ def _at_the_drive(
         yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
     yield from _sources(schedule, answer)
     yield from _doubts(session, schedule, answer)
+    # A worker of the previous version does not report it.
+    named = answer.get("commands") or []
+    yield from trying.findings(trying.to_try(schedule.template), drive.host, named)
     error = said(answer["error"])
     if error:
         yield Finding(

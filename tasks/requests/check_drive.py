@@ -17,6 +17,7 @@ from policy.message import Message
 from tape.programs.aside import Wait
 from tasks import chain
 from tasks.drive.host_clock import clock_doubt
+from tasks.writing import trying
 from tasks.writing.sources import check, within
 
 SOURCES_TIMEOUT = 8.0
@@ -41,6 +42,7 @@ def check_drive(number: int) -> str:
         "no_source": _problem(asked.sources, wait, some_may_miss=True),
         "seen": _seen(asked.sources, wait),
         "no_format": _no_format(asked.drive),
+        "commands": trying.tried(asked.commands, asked.sources),
         **_medium(asked.drive),
     }
     with database.transaction() as session:
@@ -80,14 +82,20 @@ def _medium(drive: str) -> dict[str, Any]:
         return {"medium": None, "error": error.message.to_json()}
 
 
-def ask(drive: Drive, sources: list[str], patience: float = TIMEOUT) -> dict[str, Any] | None:
-    """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind.
+def ask(
+    drive: Drive,
+    sources: list[str],
+    patience: float = TIMEOUT,
+    named: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """The answer of a drive's worker; None: it gave none in time. Leaves nothing behind. ``named``: the
+    commands of a template (``tasks.writing.trying.to_try``).
 
     Raises BrokerUnavailable if it cannot be asked at all.
     """
     database = wiring.database()
     with database.transaction() as session:
-        number = drive_checks.ask(session, drive.name, sources)
+        number = drive_checks.ask(session, drive.name, sources, named or {})
     try:
         if not chain.ask("tapeline.check_drive", queue=drive.queue, brief=True, number=number):
             health.check_writable()

@@ -28,9 +28,10 @@ from tasks.drive.tape_rules import (
 )
 from tasks.library import arrival
 from tasks.preview.preview import room_doubt
+from tasks.requests import run_after
 from tasks.step import Done, NotNeeded, SkipRun, step
 from tasks.work import Work, WrongTape
-from tasks.writing import guard
+from tasks.writing import commands, guard
 from tasks.writing.sources import check, for_step
 
 
@@ -41,7 +42,7 @@ class ClockWrong(TapelineError):
 @step(Step.PRECHECK)
 def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     """Raises ClockWrong, SetGone, SourceMissing, SourceUnreadable, SourceUnusable, SourceSilent,
-    SourceUnmounted, SourcesDoubted, WrongTape, ProgramMissing, DriveError."""
+    SourceUnmounted, SourcesDoubted, CommandUnusable, CommandFailed, WrongTape, ProgramMissing, DriveError."""
     done = work.db(lambda _session, run: _period(run))
     if done:
         return SkipRun(done)
@@ -50,6 +51,8 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         raise ClockWrong(
             wrong_clock, M("Set the clocks by NTP, then: tapeline runs retry {run}", run=work.held.run_id)
         )
+    run_after.settle(work.drive_name)
+    commands.check(work)
     sources = work.db(lambda _session, run: _sources(run))
     if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.

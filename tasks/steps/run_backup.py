@@ -44,7 +44,7 @@ from tasks.drive.tape_rules import (
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.work import SourcesDoubted, Work, WrongTape
-from tasks.writing import guard, pace
+from tasks.writing import commands, guard, pace
 from tasks.writing.journal import CatalogueJournal
 from tasks.writing.set_request import spool_of, with_dump, with_known_files
 from tasks.writing.sources import for_step
@@ -63,8 +63,11 @@ def run_backup(work: Work) -> Done | NextPart:
     """Continues after the last sealed archive if it was interrupted, and on the next tape when this one is
     full.
 
-    Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError.
+    Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError, CommandUnusable,
+    CommandFailed, CommandBusy.
     """
+    if work.db(commands.is_ending):
+        return _ended(work)
     drive = work.drive()
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
@@ -74,6 +77,7 @@ def run_backup(work: Work) -> Done | NextPart:
     if refused is not None:
         raise refused
     work.writes_on = work.db(lambda session, _run: _known(session, medium))
+    commands.begin(work)
     try:
         target, summary, free, capacity = _mount_and_write(work, medium)
     except TapeFull as error:
@@ -85,7 +89,14 @@ def run_backup(work: Work) -> Done | NextPart:
     work.db(lambda session, run: _complete(session, run, target, summary))
     work.db(lambda session, run: note_fill(session, run, target.cartridge_id, capacity, free))
     condition.note(work, drive)
+    commands.end(work)
     return Done(_result(target, summary))
+
+
+def _ended(work: Work) -> Done:
+    """Its worker died after the set was complete, in the commands that follow it."""
+    commands.end(work)
+    return Done(work.db(lambda session, run: _result_of(rows_of(session, run)[1])))
 
 
 def _known(session: Session, medium: Medium) -> int | None:
@@ -314,4 +325,18 @@ def _result(target: SetTarget, summary: SetSummary) -> dict[str, object]:
         "archives": len(summary.archives),
         "warnings": summary.warnings,
         "summary": f"{summary.files} files, {units.size(summary.size)}",
+    }
+
+
+def _result_of(stored: BackupSet | None) -> dict[str, object]:
+    """The same, from the catalogue."""
+    assert stored is not None, "a complete set is in the catalogue"
+    return {
+        "set_id": stored.id,
+        "files": stored.files,
+        "deleted": stored.deleted,
+        "bytes": stored.bytes,
+        "archives": len(stored.archives),
+        "warnings": stored.warnings,
+        "summary": f"{stored.files} files, {units.size(stored.bytes)}",
     }

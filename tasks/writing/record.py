@@ -17,6 +17,9 @@ _COPIED = (
     "one_file_system",
     "max_file_bytes",
     "max_file_age_days",
+    "checks",
+    "before",
+    "after",
     "verify_percent",
     "encrypt_to",
 )

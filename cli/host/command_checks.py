@@ -1,0 +1,74 @@
+"""The commands of this host's tapeline.toml: can they be started, and do templates name others?"""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from collections.abc import Iterator
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from celery_app import settings, wiring
+from celery_app.host import commands
+from cli.host.drive_checks import Check
+from db.models import Drive
+from db.schedules import schedules
+from policy.errors import TapelineError, UsageError
+from policy.message import M, Message
+from policy.schedule.file import WantedSchedule
+
+FIELDS = {"checks": "check", "before": "before", "after": "after"}
+"""The columns of a template that name commands, and their names in the file of schedules."""
+
+
+def checks() -> Iterator[Check]:
+    """For ``tapeline doctor``: each command of this host, then what the schedules of its drives name."""
+    for name in sorted(settings.load().commands):
+        yield M("Command {name}", name=name), partial(_command, name)
+    yield M("Commands of schedules"), _of_schedules
+
+
+def _command(name: str) -> Message:
+    found = commands.find(name)
+    user = settings.load().commands[name].user
+    facts = {"argv": shlex.join(found.argv), "seconds": found.limit}
+    if user is not None:
+        return M("{argv}; at most {seconds} s, as {user}", user=user, **facts)
+    return M("{argv}; at most {seconds} s", **facts)
+
+
+def _of_schedules() -> Message:
+    with wiring.database().transaction() as session:
+        here = [row for row in schedules.present(session) if is_of_this_host(session, row.drive)]
+        named = {row.name: {each: getattr(row.template, each) for each in FIELDS} for row in here}
+    for schedule, fields in named.items():
+        _check(schedule, fields)
+    names = sorted({name for fields in named.values() for each in fields.values() for name in each})
+    return M("{names}", names=", ".join(names)) if names else M("no schedule of this host's drives names any")
+
+
+def is_of_this_host(session: Session, drive: str) -> bool:
+    """Whether this host's file is the one that says what the commands of a drive are."""
+    registered = session.get(Drive, drive)
+    if registered is not None:
+        return registered.host == socket.gethostname()
+    return drive in settings.load().drives
+
+
+def check_wanted(session: Session, wanted: WantedSchedule) -> None:
+    """For ``schedule apply``: the commands of a schedule whose drive is on this host. Raises UsageError that
+    names the field. On any other host nobody can know; the precheck at the drive does."""
+    if is_of_this_host(session, wanted.schedule["drive"]):
+        _check(wanted.name, {each: wanted.template[each] for each in FIELDS})
+
+
+def _check(schedule: str, fields: dict[str, list[str]]) -> None:
+    for field, names in fields.items():
+        try:
+            commands.check(names)
+        except TapelineError as error:
+            where = f"schedules.{schedule}.backup.{FIELDS[field]}"
+            raise UsageError(
+                M("{where}: {problem}", where=where, problem=error.message.to_json()), error.remedy
+            ) from error

@@ -1,0 +1,306 @@
+"""The commands that a template names, at work on the drive's host: ``check``, ``before`` and ``after``."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backup.errors import Ended
+from celery_app import settings, wiring
+from celery_app.host import commands as host
+from celery_app.host.commands import HostCommand
+from db import events
+from db.models import ChainRun
+from db.runs import announcing, brackets, lookup, transitions
+from db.states import RunState, Step
+from policy.errors import TapelineError
+from policy.message import M, Message
+from tape.errors import CommandTimeout, DriveBusy
+from tape.hostlock import HostLock
+from tasks.work import Work
+from tasks.writing.record import asked_for
+
+LINES_TOLD = 20
+"""How many lines of a command's output the story has: the last ones."""
+LINE_LENGTH = 500
+MAX_TRIES = 3
+"""How often a command of ``after`` is begun, if the worker dies in it each time."""
+PAUSE = 0.2
+
+Watch = Callable[[], None]
+
+
+class CommandFailed(TapelineError):
+    """A command ended with an error, or not in time."""
+
+
+class CommandBusy(TapelineError):
+    """Another run uses an exclusive command for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The commands that the template of a run names, and what each of them gets in its environment."""
+
+    run_id: int
+    checks: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    environment: dict[str, str]
+
+    @property
+    def every(self) -> list[str]:
+        """All names, each once."""
+        return list(dict.fromkeys((*self.checks, *self.before, *self.after)))
+
+
+def asked(session: Session, run: ChainRun) -> Asked | None:
+    """For a run; None: it is no backup."""
+    if run.schedule is None:
+        return None
+    record = lookup.record_of(session, run)
+    found = asked_for(run) if record is None else {name: getattr(record, name) for name in _NAMES}
+    return Asked(
+        run.id,
+        tuple(found["checks"]),
+        tuple(found["before"]),
+        tuple(found["after"]),
+        {
+            "BACKUP_RUN": str(run.id),
+            "BACKUP_SCHEDULE": run.schedule.name,
+            "BACKUP_TEMPLATE": found["name"],
+            "BACKUP_TYPE": found["type"].value,
+            "BACKUP_DRIVE": run.drive,
+            "BACKUP_SOURCES": "\n".join(found["sources"]),
+        },
+    )
+
+
+_NAMES = ("name", "type", "sources", "checks", "before", "after")
+
+
+def check(work: Work) -> None:
+    """In the precheck: every command is there, and those of ``check`` succeed. Raises CommandUnusable,
+    CommandFailed, DriveError, Cancelled, LostClaim."""
+    found = work.db(asked)
+    if found is None:
+        return
+    host.check(found.every)
+    for name in found.checks:
+        _perform(found.run_id, work.held.step, name, _moment(found, "check"), work.heed)
+
+
+def begin(work: Work) -> None:
+    """Before anything of the run is written: ``before``, once for the run, however often it is resumed.
+
+    Raises CommandUnusable, CommandFailed, CommandBusy, DriveError, Cancelled, LostClaim, Ended.
+    """
+    found = work.db(asked)
+    if found is None or not (found.before or found.after):
+        return
+    opened = work.db(lambda session, run: brackets.of(session, run.id))
+    if opened is not None and opened.ready_at is not None and opened.outcome is None:
+        return
+    if opened is not None:
+        # Its worker died in ``before`` or in ``after``: put right what that began, then begin anew.
+        settle(found.run_id, opened.outcome or brackets.INTERRUPTED, work.heed)
+    host.check(found.every)
+    exclusive = {name for name in (*found.before, *found.after) if host.find(name).exclusive}
+    _wait_for_others(work, found, exclusive)
+    for name in found.before:
+        _perform(found.run_id, work.held.step, name, _moment(found, "before"), work.heed)
+    work.db(lambda session, run: brackets.ready(session, run.id))
+
+
+def _wait_for_others(work: Work, found: Asked, exclusive: set[str]) -> None:
+    """Open the bracket, as soon as no other run on this host has one with the same exclusive commands."""
+    started, limit = time.monotonic(), work.settings.stalled_fails_after_seconds
+    open_it = partial(_open, run_id=found.run_id, after=found.after, exclusive=exclusive)
+    told = False
+    while True:
+        other = work.database.attempt(open_it, patience=work.settings.database_patience_seconds)
+        if other is None:
+            break
+        waits = M("Run {run} uses the same exclusive commands: this run waits for its end.", run=other)
+        if not told:
+            work.tell(waits)
+            told = True
+        work.waits_for(f"run {other}")
+        work.heed()
+        if work.is_ending():
+            raise Ended(waits, M("The backup goes on when its worker is back."))
+        if time.monotonic() - started > limit:
+            raise CommandBusy(
+                M(
+                    "Run {run} has used the same exclusive commands for {hours} h.",
+                    run=other,
+                    hours=round(limit / 3600),
+                ),
+                M("Wait for it or cancel it: tapeline runs cancel {run}", run=other),
+            )
+        time.sleep(1.0)
+    if told:
+        work.waits_for(None)
+
+
+def _open(session: Session, *, run_id: int, after: Sequence[str], exclusive: set[str]) -> int | None:
+    run = transitions.get(session, run_id, lock=True)
+    return brackets.begin(session, run, host=socket.gethostname(), after=after, exclusive=exclusive)
+
+
+def end(work: Work) -> None:
+    """The set is complete: ``after``, in the step that wrote it. Never fails the run."""
+    settle(work.held.run_id, RunState.SUCCEEDED.value)
+
+
+def is_ending(session: Session, run: ChainRun) -> bool:
+    """Whether the set of a run is complete and its ``after`` was cut off: nothing else is left to do."""
+    opened = brackets.of(session, run.id)
+    return opened is not None and opened.outcome == RunState.SUCCEEDED.value
+
+
+def settle(run_id: int, outcome: str, watch: Watch | None = None) -> None:
+    """Run what a run owes of ``after``, each command once unless its worker dies in it. A command that fails
+    is a warning. Raises DatabaseUnavailable, and what ``watch`` raises."""
+    while (owed := _db(lambda session: brackets.next_owed(session, run_id, outcome))) is not None:
+        name, tries, ended_as = owed
+        try:
+            if tries >= MAX_TRIES:
+                raise CommandFailed(
+                    M("Command {name} was cut off {tries} times: its worker died.", name=name, tries=tries),
+                    _by_hand(name),
+                )
+            found = _db(lambda session: asked(session, transitions.get(session, run_id)))
+            assert found is not None, "only a backup has commands"
+            _perform(
+                run_id, Step.RUN_BACKUP, name, {**_moment(found, "after"), "BACKUP_RESULT": ended_as}, watch
+            )
+        except TapelineError as error:
+            if watch is not None:
+                watch()
+            _db(partial(_warn, run_id=run_id, name=name, error=error, outcome=ended_as))
+        _db(partial(_ended, run_id=run_id, name=name))
+
+
+def _ended(session: Session, *, run_id: int, name: str) -> None:
+    brackets.ended(session, run_id, name)
+
+
+def _by_hand(name: str) -> Message:
+    return M("Do by hand what {name} should have done on the drive's host.", name=name)
+
+
+def _warn(session: Session, *, run_id: int, name: str, error: TapelineError, outcome: str) -> None:
+    """The run stays what it is, but somebody has to know: what ``before`` did may still be in effect."""
+    run = transitions.get(session, run_id, lock=True)
+    warning = M("After the backup: {error}", error=error.message.to_json())
+    events.record(session, run, warning, step=Step.RUN_BACKUP, level="warning")
+    if outcome == RunState.SUCCEEDED.value and run.state is RunState.RUNNING:
+        # The message of its success counts it.
+        run.condition = [*run.condition, warning.to_json()]
+    else:
+        announcing.announce(session, run, "after_failed", warning, _by_hand(name))
+
+
+def _moment(found: Asked, moment: str) -> dict[str, str]:
+    return {**found.environment, "BACKUP_MOMENT": moment}
+
+
+def _perform(run_id: int, step: Step, name: str, environment: dict[str, str], watch: Watch | None) -> None:
+    """Run a command, with its output in the story. Raises CommandUnusable, CommandFailed, DriveError, and
+    what ``watch`` raises."""
+    found = host.find(name)
+    moment = environment["BACKUP_MOMENT"]
+    with locked(run_id, found, watch) as inherit:
+        _tell(run_id, step, [M("Command {name} ({moment}) begins.", name=name, moment=moment)])
+        try:
+            done = found.run(environment, inherit=inherit, watch=watch)
+        except CommandTimeout as error:
+            _tell(run_id, step, _output(name, error.output))
+            raise CommandFailed(
+                M("Command {name} did not end within {seconds} s.", name=name, seconds=found.limit),
+                M("See what it waits for, or raise commands.{name}.limit in tapeline.toml there.", name=name),
+            ) from error
+    said = _output(name, done.output)
+    if done.return_code != 0:
+        _tell(run_id, step, said)
+        remedy = M("Put right what it names, then: tapeline runs retry {run}", run=run_id)
+        raise failed(name, done.return_code, done.output, remedy)
+    seconds = round(done.seconds, 1)
+    _tell(run_id, step, [*said, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)])
+
+
+def failed(name: str, code: int, output: str, remedy: Message) -> CommandFailed:
+    """The error for a command that ended with a return code other than 0."""
+    lines = output.strip().splitlines()
+    if not lines:
+        return CommandFailed(M("Command {name} ended with code {code}.", name=name, code=code), remedy)
+    last = lines[-1][:LINE_LENGTH]
+    return CommandFailed(
+        M("Command {name} ended with code {code}: {line}", name=name, code=code, line=last), remedy
+    )
+
+
+def _output(name: str, output: str) -> list[Message]:
+    lines = [line for line in output.splitlines() if line.strip()]
+    told = [M("{name}: {line}", name=name, line=line[:LINE_LENGTH]) for line in lines[-LINES_TOLD:]]
+    left = len(lines) - len(told)
+    return [M("{name}: {count} earlier lines are left out.", name=name, count=left), *told] if left else told
+
+
+def _tell(run_id: int, step: Step, messages: list[Message]) -> None:
+    def record(session: Session) -> None:
+        run = transitions.get(session, run_id)
+        for message in messages:
+            events.record(session, run, message, step=step)
+
+    _db(record)
+
+
+def _db(work: Callable[[Session], Any]) -> Any:
+    return wiring.database().attempt(work, patience=settings.load().database_patience_seconds)
+
+
+@contextmanager
+def locked(run_id: int, found: HostCommand, watch: Watch | None) -> Iterator[tuple[int, ...]]:
+    """Descriptors for a command to inherit. A command that outlives its worker still has them: another one
+    of its run, and an exclusive one of any run, waits for its end. Raises CommandFailed, DriveError."""
+    folder = settings.load().state_dir / "commands"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"run-{run_id}", *([f"command-{found.name}"] if found.exclusive else [])]
+    with ExitStack() as stack:
+        locks = [HostLock(folder / f"{name}.lock") for name in names]
+        for lock in locks:
+            _acquire(lock, found, watch)
+            stack.callback(lock.release)
+        yield tuple(lock.descriptor for lock in locks)
+
+
+def _acquire(lock: HostLock, found: HostCommand, watch: Watch | None) -> None:
+    ends = time.monotonic() + found.limit
+    while True:
+        try:
+            lock.acquire()
+        except DriveBusy as error:
+            if time.monotonic() > ends:
+                raise CommandFailed(
+                    M(
+                        "Command {name} did not begin: a command of a dead worker, or of another run, still"
+                        " runs after {seconds} s.",
+                        name=found.name,
+                        seconds=found.limit,
+                    ),
+                    M("End that program on the drive's host."),
+                ) from error
+        else:
+            return
+        if watch is not None:
+            watch()
+        time.sleep(PAUSE)
