@@ -78,9 +78,9 @@ def find(name: str) -> HostCommand:
     known = settings.load().commands
     if name not in known:
         raise _unknown(name, known)
-    found = known[name]
-    account = _account(name, found)
-    program = found.argv[0]
+    configured = known[name]
+    account = _account(name, configured)
+    program = configured.argv[0]
     path = shutil.which(program) if os.path.basename(program) == program else _file(program)  # noqa: PTH119 - a name or a path
     if path is None:
         raise CommandUnusable(
@@ -91,18 +91,20 @@ def find(name: str) -> HostCommand:
             ),
             M("Install it, or write its whole path in tapeline.toml of this host."),
         )
-    return HostCommand(name, (path, *found.argv[1:]), seconds_of(found.limit), found.exclusive, account)
+    return HostCommand(
+        name, (path, *configured.argv[1:]), seconds_of(configured.limit), configured.exclusive, account
+    )
 
 
 def problems(names: Iterable[str]) -> list[TapelineError]:
     """Why some of these commands could not be started now; each name once."""
-    found: list[TapelineError] = []
+    errors: list[TapelineError] = []
     for name in dict.fromkeys(names):
         try:
             find(name)
         except CommandUnusable as error:
-            found.append(error)
-    return found
+            errors.append(error)
+    return errors
 
 
 def check(names: Iterable[str]) -> None:
@@ -131,8 +133,8 @@ def _file(program: str) -> str | None:
 
 if sys.platform == "win32":
 
-    def _account(name: str, found: CommandSettings) -> CommandAccount | None:
-        if found.user is None:
+    def _account(name: str, configured: CommandSettings) -> CommandAccount | None:
+        if configured.user is None:
             return None
         raise CommandUnusable(
             M("commands.{name}.user: Windows starts no program as another user.", name=name),
@@ -141,17 +143,17 @@ if sys.platform == "win32":
 
 else:
 
-    def _account(name: str, found: CommandSettings) -> CommandAccount | None:
-        if found.user is None:
+    def _account(name: str, configured: CommandSettings) -> CommandAccount | None:
+        if configured.user is None:
             return None
         try:
-            user = pwd.getpwnam(found.user)
+            user = pwd.getpwnam(configured.user)
         except KeyError:
             raise CommandUnusable(
                 M(
                     "commands.{name}.user: there is no user '{user}' on this host.",
                     name=name,
-                    user=found.user,
+                    user=configured.user,
                 ),
                 M("Correct the name in tapeline.toml, or create the user."),
             ) from None
@@ -162,9 +164,9 @@ else:
                 M(
                     "commands.{name}.user: only a worker of root starts programs as {user}.",
                     name=name,
-                    user=found.user,
+                    user=configured.user,
                 ),
-                M("Run the drive's worker as root or as {user}, or leave 'user' out.", user=found.user),
+                M("Run the drive's worker as root or as {user}, or leave 'user' out.", user=configured.user),
             )
         home = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
         return CommandAccount(user.pw_uid, user.pw_gid, home)

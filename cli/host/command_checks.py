@@ -30,9 +30,9 @@ def checks() -> Iterator[Check]:
 
 
 def _command(name: str) -> Message:
-    found = commands.find(name)
+    command = commands.find(name)
     user = settings.load().commands[name].user
-    facts = {"argv": shlex.join(found.argv), "seconds": found.limit}
+    facts = {"argv": shlex.join(command.argv), "seconds": command.limit}
     if user is not None:
         return M("{argv}; at most {seconds} s, as {user}", user=user, **facts)
     return M("{argv}; at most {seconds} s", **facts)

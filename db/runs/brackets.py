@@ -17,8 +17,8 @@ INTERRUPTED = "INTERRUPTED"
 
 def of(session: Session, run_id: int) -> CommandBracket | None:
     """The open bracket of a run; None: nothing is begun, or nothing is owed any more."""
-    found = session.get(CommandBracket, run_id, populate_existing=True)
-    return found if found is not None and found.closed_at is None else None
+    bracket = session.get(CommandBracket, run_id, populate_existing=True)
+    return bracket if bracket is not None and bracket.closed_at is None else None
 
 
 def begin(
@@ -63,22 +63,22 @@ def ready(session: Session, run_id: int) -> None:
 def next_owed(session: Session, run_id: int, outcome: str) -> tuple[str, int, str] | None:
     """Begin the next command that a run owes: its name, how often it was begun before, and the outcome of
     the run, which stays as it was when ``after`` began. None: nothing is owed, and the bracket is closed."""
-    found = session.get(CommandBracket, run_id, with_for_update=True, populate_existing=True)
-    if found is None or found.closed_at is not None:
+    bracket = session.get(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    if bracket is None or bracket.closed_at is not None:
         return None
-    found.outcome = found.outcome or outcome
-    if not found.owed:
-        found.closed_at = now()
+    bracket.outcome = bracket.outcome or outcome
+    if not bracket.owed:
+        bracket.closed_at = now()
         return None
-    tries, found.tries = found.tries, found.tries + 1
-    return found.owed[0], tries, found.outcome
+    tries, bracket.tries = bracket.tries, bracket.tries + 1
+    return bracket.owed[0], tries, bracket.outcome
 
 
 def ended(session: Session, run_id: int, name: str) -> None:
     """A command of ``after`` has ended, in any way."""
-    found = session.get(CommandBracket, run_id, with_for_update=True, populate_existing=True)
-    if found is not None and found.owed[:1] == [name]:
-        found.owed, found.tries = found.owed[1:], 0
+    bracket = session.get(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    if bracket is not None and bracket.owed[:1] == [name]:
+        bracket.owed, bracket.tries = bracket.owed[1:], 0
 
 
 _HAS_WRITTEN = exists().where(BackupArchive.set_id == ChainRun.set_id)

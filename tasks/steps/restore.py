@@ -240,12 +240,12 @@ def _tell(session: Session, run: ChainRun, restoration: Restoration, target: Pat
                 ),
                 "warning",
             )
-        for told, level in (
+        for problems, level in (
             (report.failures, "error"),
             (report.differing, "warning"),
             (report.incomplete, "warning"),
         ):
-            for path, reason in told[:MAX_TOLD]:
+            for path, reason in problems[:MAX_TOLD]:
                 yield M("{path}: {reason}", path=path, reason=reason.to_json()), level
 
     for message, level in lines():

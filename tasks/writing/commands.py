@@ -66,19 +66,19 @@ def asked(session: Session, run: ChainRun) -> Asked | None:
     if run.schedule is None:
         return None
     record = lookup.record_of(session, run)
-    found = asked_for(run) if record is None else {name: getattr(record, name) for name in _NAMES}
+    columns = asked_for(run) if record is None else {name: getattr(record, name) for name in _NAMES}
     return Asked(
         run.id,
-        tuple(found["checks"]),
-        tuple(found["before"]),
-        tuple(found["after"]),
+        tuple(columns["checks"]),
+        tuple(columns["before"]),
+        tuple(columns["after"]),
         {
             "BACKUP_RUN": str(run.id),
             "BACKUP_SCHEDULE": run.schedule.name,
-            "BACKUP_TEMPLATE": found["name"],
-            "BACKUP_TYPE": found["type"].value,
+            "BACKUP_TEMPLATE": columns["name"],
+            "BACKUP_TYPE": columns["type"].value,
             "BACKUP_DRIVE": run.drive,
-            "BACKUP_SOURCES": "\n".join(found["sources"]),
+            "BACKUP_SOURCES": "\n".join(columns["sources"]),
         },
     )
 
@@ -89,12 +89,12 @@ _NAMES = ("name", "type", "sources", "checks", "before", "after")
 def check(work: Work) -> None:
     """In the precheck: every command is there, and those of ``check`` succeed. Raises CommandUnusable,
     CommandFailed, DriveError, Cancelled, LostClaim."""
-    found = work.db(asked)
-    if found is None:
+    commands = work.db(asked)
+    if commands is None:
         return
-    host.check(found.every)
-    for name in found.checks:
-        _perform(found.run_id, work.held.step, name, _moment(found, "check"), work.heed)
+    host.check(commands.every)
+    for name in commands.checks:
+        _perform(commands.run_id, work.held.step, name, _moment(commands, "check"), work.heed)
 
 
 def begin(work: Work) -> None:
@@ -102,36 +102,36 @@ def begin(work: Work) -> None:
 
     Raises CommandUnusable, CommandFailed, CommandBusy, DriveError, Cancelled, LostClaim, Ended.
     """
-    found = work.db(asked)
-    if found is None or not (found.before or found.after):
+    commands = work.db(asked)
+    if commands is None or not (commands.before or commands.after):
         return
     opened = work.db(lambda session, run: brackets.of(session, run.id))
     if opened is not None and opened.ready_at is not None and opened.outcome is None:
         return
     if opened is not None:
         # Its worker died in ``before`` or in ``after``: put right what that began, then begin anew.
-        settle(found.run_id, opened.outcome or brackets.INTERRUPTED, work.heed)
-    host.check(found.every)
-    exclusive = {name for name in (*found.before, *found.after) if host.find(name).exclusive}
-    _wait_for_others(work, found, exclusive)
-    for name in found.before:
-        _perform(found.run_id, work.held.step, name, _moment(found, "before"), work.heed)
+        settle(commands.run_id, opened.outcome or brackets.INTERRUPTED, work.heed)
+    host.check(commands.every)
+    exclusive = {name for name in (*commands.before, *commands.after) if host.find(name).exclusive}
+    _wait_for_others(work, commands, exclusive)
+    for name in commands.before:
+        _perform(commands.run_id, work.held.step, name, _moment(commands, "before"), work.heed)
     work.db(lambda session, run: brackets.ready(session, run.id))
 
 
-def _wait_for_others(work: Work, found: Asked, exclusive: set[str]) -> None:
+def _wait_for_others(work: Work, commands: Asked, exclusive: set[str]) -> None:
     """Open the bracket, as soon as no other run on this host has one with the same exclusive commands."""
     started, limit = time.monotonic(), work.settings.stalled_fails_after_seconds
-    open_it = partial(_open, run_id=found.run_id, after=found.after, exclusive=exclusive)
-    told = False
+    open_it = partial(_open, run_id=commands.run_id, after=commands.after, exclusive=exclusive)
+    is_reported = False
     while True:
         other = work.database.attempt(open_it, patience=work.settings.database_patience_seconds)
         if other is None:
             break
         waits = M("Run {run} uses the same exclusive commands: this run waits for its end.", run=other)
-        if not told:
+        if not is_reported:
             work.tell(waits)
-            told = True
+            is_reported = True
         work.waits_for(f"run {other}")
         work.heed()
         if work.is_ending():
@@ -146,7 +146,7 @@ def _wait_for_others(work: Work, found: Asked, exclusive: set[str]) -> None:
                 M("Wait for it or cancel it: tapeline runs cancel {run}", run=other),
             )
         time.sleep(1.0)
-    if told:
+    if is_reported:
         work.waits_for(None)
 
 
@@ -177,10 +177,14 @@ def settle(run_id: int, outcome: str, watch: Watch | None = None) -> None:
                     M("Command {name} was cut off {tries} times: its worker died.", name=name, tries=tries),
                     _by_hand(name),
                 )
-            found = _db(lambda session: asked(session, transitions.get(session, run_id)))
-            assert found is not None, "only a backup has commands"
+            commands = _db(lambda session: asked(session, transitions.get(session, run_id)))
+            assert commands is not None, "only a backup has commands"
             _perform(
-                run_id, Step.RUN_BACKUP, name, {**_moment(found, "after"), "BACKUP_RESULT": ended_as}, watch
+                run_id,
+                Step.RUN_BACKUP,
+                name,
+                {**_moment(commands, "after"), "BACKUP_RESULT": ended_as},
+                watch,
             )
         except TapelineError as error:
             if watch is not None:
@@ -209,32 +213,32 @@ def _warn(session: Session, *, run_id: int, name: str, error: TapelineError, out
         announcing.announce(session, run, "after_failed", warning, _by_hand(name))
 
 
-def _moment(found: Asked, moment: str) -> dict[str, str]:
-    return {**found.environment, "BACKUP_MOMENT": moment}
+def _moment(commands: Asked, moment: str) -> dict[str, str]:
+    return {**commands.environment, "BACKUP_MOMENT": moment}
 
 
 def _perform(run_id: int, step: Step, name: str, environment: dict[str, str], watch: Watch | None) -> None:
     """Run a command, with its output in the story. Raises CommandUnusable, CommandFailed, DriveError, and
     what ``watch`` raises."""
-    found = host.find(name)
+    command = host.find(name)
     moment = environment["BACKUP_MOMENT"]
-    with locked(run_id, found, watch) as inherit:
+    with locked(run_id, command, watch) as inherit:
         _tell(run_id, step, [M("Command {name} ({moment}) begins.", name=name, moment=moment)])
         try:
-            done = found.run(environment, inherit=inherit, watch=watch)
+            done = command.run(environment, inherit=inherit, watch=watch)
         except CommandTimeout as error:
             _tell(run_id, step, _output(name, error.output))
             raise CommandFailed(
-                M("Command {name} did not end within {seconds} s.", name=name, seconds=found.limit),
+                M("Command {name} did not end within {seconds} s.", name=name, seconds=command.limit),
                 M("See what it waits for, or raise commands.{name}.limit in tapeline.toml there.", name=name),
             ) from error
-    said = _output(name, done.output)
+    lines = _output(name, done.output)
     if done.return_code != 0:
-        _tell(run_id, step, said)
+        _tell(run_id, step, lines)
         remedy = M("Put right what it names, then: tapeline runs retry {run}", run=run_id)
         raise failed(name, done.return_code, done.output, remedy)
     seconds = round(done.seconds, 1)
-    _tell(run_id, step, [*said, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)])
+    _tell(run_id, step, [*lines, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)])
 
 
 def failed(name: str, code: int, output: str, remedy: Message) -> CommandFailed:
@@ -250,9 +254,13 @@ def failed(name: str, code: int, output: str, remedy: Message) -> CommandFailed:
 
 def _output(name: str, output: str) -> list[Message]:
     lines = [line for line in output.splitlines() if line.strip()]
-    told = [M("{name}: {line}", name=name, line=line[:LINE_LENGTH]) for line in lines[-LINES_TOLD:]]
-    left = len(lines) - len(told)
-    return [M("{name}: {count} earlier lines are left out.", name=name, count=left), *told] if left else told
+    messages = [M("{name}: {line}", name=name, line=line[:LINE_LENGTH]) for line in lines[-LINES_TOLD:]]
+    left = len(lines) - len(messages)
+    return (
+        [M("{name}: {count} earlier lines are left out.", name=name, count=left), *messages]
+        if left
+        else messages
+    )
 
 
 def _tell(run_id: int, step: Step, messages: list[Message]) -> None:
@@ -269,22 +277,22 @@ def _db(work: Callable[[Session], Any]) -> Any:
 
 
 @contextmanager
-def locked(run_id: int, found: HostCommand, watch: Watch | None) -> Iterator[tuple[int, ...]]:
+def locked(run_id: int, command: HostCommand, watch: Watch | None) -> Iterator[tuple[int, ...]]:
     """Descriptors for a command to inherit. A command that outlives its worker still has them: another one
     of its run, and an exclusive one of any run, waits for its end. Raises CommandFailed, DriveError."""
     folder = settings.load().state_dir / "commands"
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"run-{run_id}", *([f"command-{found.name}"] if found.exclusive else [])]
+    names = [f"run-{run_id}", *([f"command-{command.name}"] if command.exclusive else [])]
     with ExitStack() as stack:
         locks = [HostLock(folder / f"{name}.lock") for name in names]
         for lock in locks:
-            _acquire(lock, found, watch)
+            _acquire(lock, command, watch)
             stack.callback(lock.release)
         yield tuple(lock.descriptor for lock in locks)
 
 
-def _acquire(lock: HostLock, found: HostCommand, watch: Watch | None) -> None:
-    ends = time.monotonic() + found.limit
+def _acquire(lock: HostLock, command: HostCommand, watch: Watch | None) -> None:
+    ends = time.monotonic() + command.limit
     while True:
         try:
             lock.acquire()
@@ -294,8 +302,8 @@ def _acquire(lock: HostLock, found: HostCommand, watch: Watch | None) -> None:
                     M(
                         "Command {name} did not begin: a command of a dead worker, or of another run, still"
                         " runs after {seconds} s.",
-                        name=found.name,
-                        seconds=found.limit,
+                        name=command.name,
+                        seconds=command.limit,
                     ),
                     M("End that program on the drive's host."),
                 ) from error

@@ -52,17 +52,17 @@ def tried(question: dict[str, Any], sources: Sequence[str]) -> list[dict[str, An
     ]
 
 
-def _try(found: HostCommand, sources: Sequence[str], limit: float) -> None:
+def _try(command: HostCommand, sources: Sequence[str], limit: float) -> None:
     environment = {"BACKUP_MOMENT": "check", "BACKUP_SOURCES": "\n".join(sources)}
     try:
-        done = found.run(environment, limit=max(limit, 0.1))
+        done = command.run(environment, limit=max(limit, 0.1))
     except CommandTimeout as error:
         raise CommandSlow(
-            M("Command {name} takes longer than anybody waits here for a check.", name=found.name),
-            M("A run gives it {seconds} s.", seconds=found.limit),
+            M("Command {name} takes longer than anybody waits here for a check.", name=command.name),
+            M("A run gives it {seconds} s.", seconds=command.limit),
         ) from error
     if done.return_code != 0:
-        raise failed(found.name, done.return_code, done.output, M("Put right what it names."))
+        raise failed(command.name, done.return_code, done.output, M("Put right what it names."))
 
 
 def findings(question: dict[str, Any], at: str, answer: Sequence[dict[str, Any]]) -> Iterator[Finding]:
