@@ -1,4 +1,4 @@
-"""How fast the dashboard's pages are, with years of runs and shelves of tapes."""
+"""How fast the dashboard's pages are, with years of runs, shelves of tapes and millions of files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import requests
 from sqlalchemy import text
 
+from benchmarks import files
 from db.engine import Database
+from db.models import TapeCartridge
 from db.schedules import schedules
+from db.sets import names
 from embedded.servers import Servers
 
 PAGES = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/metrics")
@@ -61,8 +65,12 @@ FROM generate_series(1, 1000);
 """
 
 
-def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> dict[str, tuple[float, float, int]]:
-    """For each page: the median and the longest time in seconds, and its bytes."""
+Times = dict[str, tuple[float, float, int]]
+"""For each page: the median and the longest time in seconds, and its bytes."""
+
+
+def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> Times:
+    """The pages of an installation with years of runs."""
     with Servers(folder / "pages", durable=False).use() as servers:
         database = Database(servers.database_url)
         database.upgrade()
@@ -74,6 +82,60 @@ def measure(folder: Path, rounds: int, *, runs: int, tapes: int) -> dict[str, tu
         database.close()
         with _dashboard(folder, servers) as url:
             return {page: _times(url + page, rounds) for page in PAGES}
+
+
+def measure_files(
+    folder: Path, rounds: int, *, count: int
+) -> tuple[dict[str, tuple[float, float, int, float]], dict[str, float]]:
+    """The pages of the files with so many in one tree, each with its processor time; and the seconds and
+    bytes of the indexes."""
+    with Servers(folder / "files", durable=False).use() as servers:
+        database = Database(servers.database_url)
+        database.upgrade()
+        with database.transaction() as session:
+            tape = TapeCartridge(tape_id="TP20260101", label="TP20260101", generation=1, state="active")
+            session.add(tape)
+            template = schedules.put(session, "tree", drive="tape0", sources=["/data"]).template_id
+            session.flush()
+            files.fill(session, template, tape, count)
+        cost = _index(database)
+        database.close()
+        with _dashboard(folder, servers) as url:
+            used = [_processor(servers, url + page, rounds) for page in files.PAGES.values()]
+            times = {title: _times(url + page, rounds) for title, page in files.PAGES.items()}
+        return {title: (*times[title], seconds) for title, seconds in zip(times, used, strict=True)}, cost
+
+
+def _processor(servers: Servers, url: str, rounds: int) -> float:
+    """The processor time in seconds that the database and the dashboard need for a page: other work on the
+    host does not change it."""
+    _get(url)
+    before, count = _used(servers), max(rounds, 5)
+    for _ in range(count):
+        _get(url)
+    return (_used(servers) - before) / count
+
+
+def _used(servers: Servers) -> float:
+    postmaster = int((servers.postgres.data / "postmaster.pid").read_text().split()[0])
+    found = [*psutil.Process().children(recursive=True), *psutil.Process(postmaster).children()]
+    return sum(sum(each.cpu_times()[:2]) for each in {each.pid: each for each in found}.values())
+
+
+def _index(database: Database) -> dict[str, float]:
+    """Seconds that the indexes take, and the bytes of names, folders, other indexes and rows."""
+    started = time.perf_counter()
+    with database.transaction() as session:
+        waiting = names.unindexed(session)
+    for set_id in waiting:
+        with database.transaction() as session:
+            names.index(session, set_id)
+    found = {"seconds": time.perf_counter() - started}
+    with database.transaction() as session:
+        for title, like in files.PARTS.items():
+            query = "SELECT coalesce(sum(pg_relation_size(oid)), 0) FROM pg_class WHERE relname LIKE :like"
+            found[title] = float(session.scalar(text(query), {"like": like}) or 0)
+    return found
 
 
 def _times(url: str, rounds: int) -> tuple[float, float, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks import chains, data, pages, streaming
+from benchmarks import chains, data, files, pages, streaming
 from benchmarks import control as years
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
@@ -291,6 +291,29 @@ def dashboard(stage: Stage) -> None:
             (page, f"{1000 * median:.0f} ms", f"{1000 * slowest:.0f} ms", f"{size / 1024:.0f}")
             for page, (median, slowest, size) in times.items()
         ),
+    )
+    count = 5_000_000 // stage.scale
+    say(f"  {count:,} files in one tree, {files.SETS} sets")
+    of_files, cost = pages.measure_files(stage.folder, stage.rounds, count=count)
+    table(
+        f"Files with {count:,} in one tree and {files.SETS} sets in one chain",
+        ("page", "median", "slowest", "processor", "KiB"),
+        (
+            (
+                page,
+                f"{1000 * median:.0f} ms",
+                f"{1000 * slowest:.0f} ms",
+                f"{1000 * used:.0f} ms",
+                f"{size / 1024:.0f}",
+            )
+            for page, (median, slowest, size, used) in of_files.items()
+        ),
+    )
+    table(
+        "What finding files costs",
+        ("what", "size"),
+        [(title, f"{cost[title] / 1e6:.0f} MB") for title in files.PARTS]
+        + [("time to make folders and names", f"{cost['seconds']:.0f} s")],
     )
 
 

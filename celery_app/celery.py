@@ -44,6 +44,7 @@ def _make() -> Celery:
             "tasks.periodic.drive_liveness",
             "tasks.periodic.remind",
             "tasks.periodic.alive",
+            "tasks.periodic.names",
             "tasks.periodic.report",
             "tasks.requests.eject",
             "tasks.requests.run_after",

@@ -22,6 +22,9 @@ KEY_PREFIX = "tapeline:"
 STEADY = {"max_retries": 200, "interval_start": 0.5, "interval_step": 1, "interval_max": 10}
 """Publishing keeps retrying through an outage of half an hour."""
 
+INDEX_SECONDS = 300.0
+"""How often complete sets are looked for whose names have no index yet."""
+
 BRIEF = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
 """For a command that an operator waits for; ``recover`` sends messages that could not be sent."""
 
@@ -114,6 +117,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "remind": {"task": "tapeline.remind", "schedule": schedule(settings.recover_seconds)},
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
             "report": {"task": "tapeline.report", "schedule": schedule(settings.recover_seconds)},
+            "names": {"task": "tapeline.names", "schedule": schedule(INDEX_SECONDS)},
             "alive": {
                 "task": "tapeline.alive",
                 "schedule": schedule(settings.ping_alive_seconds),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime, time
 
 from celery_app import settings
-from policy.errors import UsageError
-from policy.message import M
+from policy.times import written
 
 
 def parse(option: str, text: str) -> datetime:
@@ -24,13 +23,4 @@ def parse_start(option: str, text: str) -> datetime:
 
 
 def _parsed(option: str, text: str, of_day: time) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            M("{option}: '{text}' is not a time.", option=option, text=text),
-            M("Write it as 2026-11-20, '2026-11-20 18:00' or 2026-11-20T18:00:00+08:00."),
-        ) from error
-    if len(text) <= len("2026-11-20"):
-        moment = datetime.combine(moment, of_day)
-    return moment if moment.tzinfo else moment.replace(tzinfo=settings.load().zone)
+    return written.moment(option, text, settings.load().zone, of_day)

@@ -30,6 +30,15 @@ _TAPE = {
 }
 
 _SETS = {
+    "find": Command(
+        "cli.overview.find:find_files",
+        "Find files in the catalogue.",
+        (
+            "tapeline sets find report.pdf",
+            "tapeline sets find '*/2026/*.xlsx' --json",
+            "tapeline sets find scan --larger '1 GB' --since 2026-11-01",
+        ),
+    ),
     "show": Command(
         "cli.overview.one_set:show_set",
         "Show a set: its tapes, what it needs, its archives.",

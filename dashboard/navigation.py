@@ -13,6 +13,7 @@ from policy.message import M
 PLACES = {
     "today": M("Today"),
     "runs": M("Runs"),
+    "files": M("Files"),
     "tapes": M("Tapes"),
     "schedules": M("Schedules"),
     "drives": M("Drives"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from babel.dates import format_date, get_day_names
@@ -172,6 +172,13 @@ class Show:
     def at(self, iso: str | None) -> str:
         """A stored time on the page's clock."""
         return f"{_on_our_clock(iso):%Y-%m-%d %H:%M:%S}" if iso else "–"
+
+    def at_ns(self, stamp: int | None) -> str:
+        """The time of a file, in nanoseconds since 1970; a dash if no calendar reaches that far."""
+        try:
+            return "–" if stamp is None else self.at(datetime.fromtimestamp(stamp // 10**9, UTC).isoformat())
+        except (ValueError, OverflowError, OSError):
+            return "–"
 
     def until_minute(self, iso: str | None) -> str:
         """A stored time on the page's clock, with the day of the week, without seconds."""

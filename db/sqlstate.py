@@ -31,3 +31,8 @@ def passes(error: BaseException | None) -> bool:
 def reason(error: BaseException | None) -> str:
     """The server's report, in one line."""
     return " ".join(str(error).split())
+
+
+def is_too_long(error: BaseException | None) -> bool:
+    """Whether a statement was stopped at its time limit."""
+    return getattr(error, "pgcode", None) == "57014"

@@ -22,7 +22,6 @@ from db.sets import (
     expiry,
     lineage,
     restores,
-    versions,
 )
 from db.sets.as_json import sets_json
 from policy import units
@@ -81,48 +80,6 @@ def list_sets(
             for stored in listed
         ),
         M("No backup sets yet."),
-    )
-
-
-@app.command(
-    short_help="Find files in the catalogue.",
-    epilog=examples("tapeline sets find report.pdf", "tapeline sets find '*/2026/*.xlsx' --json"),
-)
-def find(
-    pattern: Annotated[str, typer.Argument(help="A part of the path, or a pattern with * and ?.")],
-    set_id: Annotated[str | None, typer.Option("--set", help="Only in this set.")] = None,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 200,
-    as_json: AsJson = False,
-) -> None:
-    """Find versions of files in the catalogue, the newest first, with the tapes of each. Case is ignored.
-    Exit code 1 if there is none."""
-    with stack.database() as database, database.transaction() as session:
-        matches = versions.find(session, set_id, pattern, limit)
-    if as_json:
-        output.print_json(matches.versions)
-    else:
-        _show_found(matches, pattern)
-    if matches.more:
-        shown = f"{matches.more:,}" if matches.is_counted else f"{matches.more:,}+"
-        output.add(M("… and {count} more: -n shows more, a longer name fewer.", count=shown))
-    raise typer.Exit(0 if matches.versions else 1)
-
-
-def _show_found(newest: versions.FoundVersions, pattern: str) -> None:
-    output.print_table(
-        [M("Set"), M("Backed up"), M("Tapes"), M("Size"), M("Changed"), M("Path")],
-        (
-            [
-                row["set"],
-                output.local(row["backed_up_at"]),
-                ", ".join(row["tapes"]) or None,
-                units.size(row["size"]),
-                output.local_ns(row["mtime_ns"]),
-                row["path"],
-            ]
-            for row in newest.versions
-        ),
-        M("No file matches '{pattern}'.", pattern=pattern),
     )
 
 

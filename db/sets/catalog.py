@@ -16,6 +16,7 @@ from db.bigint import MAX_BIGINT, MIN_BIGINT, nearest
 from db.copying import copy_in
 from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
+from db.sets import names
 from policy.message import M
 from policy.tapes import retention
 from policy.tapes.facts import SetState
@@ -252,32 +253,6 @@ def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
     return list(by_id.values())
 
 
-def files(set_id: str | None, pattern: str | None) -> Select[BackupFile]:
-    """Files of a set, or of all sets that are not destroyed, whose path contains or matches ``pattern``.
-    Those of the newest set come first: the ids of sets begin with their time.
-
-    In a pattern ``*`` and ``?`` represent any characters; without them it is a part of the path. Case is
-    ignored: people remember a file's name, not its spelling.
-    """
-    query = select(BackupFile).join(BackupSet, BackupSet.id == BackupFile.set_id)
-    query = query.where(BackupFile.type.not_in(("deleted", "piece")))
-    query = (
-        query.where(BackupFile.set_id == set_id)
-        if set_id
-        else query.where(BackupSet.state != SetState.DESTROYED)
-    )
-    if pattern:
-        query = query.where(BackupFile.path.ilike(_like(pattern), escape="!"))
-    return query.order_by(BackupFile.set_id.desc(), BackupFile.archive, BackupFile.position)
-
-
-def _like(pattern: str) -> str:
-    escaped = _verbatim(pattern)
-    if re.search(r"[*?]", pattern):
-        return escaped.replace("*", "%").replace("?", "_")
-    return f"%{escaped}%"
-
-
 def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[bool] | None:
     """The condition that a file is, or is below, one of these paths or a match of one of these patterns;
     None, that is every file, if none is named. Paths are given as people read them."""
@@ -287,7 +262,7 @@ def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[
 
 
 def _matches(pattern: str) -> ColumnElement[bool]:
-    like = _like(pattern)
+    like = names.like(pattern)
     return or_(BackupFile.path.like(like, escape="!"), BackupFile.path.like(f"{like}/%", escape="!"))
 
 
@@ -298,12 +273,7 @@ def _at_or_below(path: str) -> ColumnElement[bool]:
     return or_(
         and_(indexed == path[:PATH_INDEXED], BackupFile.path == path),
         and_(
-            indexed.like(_verbatim(below[:PATH_INDEXED]) + "%", escape="!"),
-            BackupFile.path.like(_verbatim(below) + "%", escape="!"),
+            indexed.like(names.verbatim(below[:PATH_INDEXED]) + "%", escape="!"),
+            BackupFile.path.like(names.verbatim(below) + "%", escape="!"),
         ),
     )
-
-
-def _verbatim(text_: str) -> str:
-    """Text escaped for LIKE with the escape character ``!``."""
-    return re.sub(r"([!%_])", r"!\1", text_)

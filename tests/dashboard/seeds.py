@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from db.models import BackupArchive, BackupSet, FormatPermit, ScheduledTask, Tap
 from db.runs import starting, transitions
 from db.schedules import schedules
 from db.sets import catalog
+from db.sets.catalog import FileRow
 from db.states import BackupType, RunState, Trigger
 from db.tapes import cartridges, drives
 from policy.message import M
@@ -24,6 +26,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}"
 """A name, a label, a path, a reason: whatever an operator or a file system may hold."""
 
 FAILED, OLD = 1, "TP20251001"
+A_FILE = "/data/report.pdf"
 
 
 def sow(database: Database) -> None:
@@ -115,4 +118,12 @@ def _set(
         set_id=name, number=1, cartridge_id=tape.id, generation=generation, name="data-000001.tar",
         bytes=10**9, sha256="0", files=1, content_bytes=0, record={},
     )  # fmt: skip
-    catalog.add_archive(session, archive, [])
+    catalog.add_archive(session, archive, _files() if state is SetState.COMPLETE else iter(()))
+
+
+def _files() -> Iterator[FileRow]:
+    """A folder with a folder in it, and with files with names as nobody should give them."""
+    rows = [("/data", "folder"), (f"/data/{HOSTILE.replace('/', '')}", "file"), (A_FILE, "file")]
+    rows += [("/data/sub", "folder"), ("/data/sub/file.txt", "file")]
+    for position, (path, kind) in enumerate(rows):
+        yield FileRow(position, path, None, kind, 10**6, 1_760_000_000_000_000_000, 0, 0, None)

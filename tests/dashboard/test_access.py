@@ -32,10 +32,10 @@ OPEN = {"/healthcheck", "/metrics", "/login", "/logout", "/static/1", "/tapeline
 """What answers without a login, and shows nothing of ours but the figures, on loopback."""
 
 SHOWS = {
-    "/", "/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/library", "/audit",
-    "/workers", "/worker/1", "/task/1", "/tasks", "/tasks/datatable", "/broker",
-    "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length", "/api/task/info/1",
-    "/api/task/result/1",
+    "/", "/today", "/runs", "/runs/1", "/files", "/files/versions", "/files/search", "/tapes", "/tapes/1",
+    "/schedules", "/drives", "/library", "/audit", "/workers", "/worker/1", "/task/1", "/tasks",
+    "/tasks/datatable", "/broker", "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length",
+    "/api/task/info/1", "/api/task/result/1",
 }  # fmt: skip
 
 NEEDS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -128,14 +129,18 @@ def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Site, browser: Open,
     """Nothing is wider than the screen, whatever it is called, and no name in a chart is cut off; no script
     fails, nothing is refused by the page's own policy, and nothing that a name says is done."""
     chrome = browser(shared, language=language, phone=True)
-    for page in ("today", "runs", f"runs/{seeds.FAILED}", "tapes", "tapes/1", "schedules", "drives", "audit"):
+    for page in (
+        "today", "runs", f"runs/{seeds.FAILED}", "files?template=monthly", "files/search?name=img",
+        f"files/versions?template=monthly&path={seeds.A_FILE}", "tapes", "tapes/1", "schedules", "drives",
+        "audit",
+    ):  # fmt: skip
         chrome.get(f"{shared.url}/{page}")
         wide = chrome.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"{page} is {wide} pixels wider than a phone"
         assert chrome.get_log("browser") == [], page
         assert ("今日" in chrome.page_source) == (language == "zh-CN"), page
         assert chrome.execute_script(CUT_OFF) == [], page
-        shoot(chrome, f"phone-{language}-" + page.replace("/", "-"))
+        shoot(chrome, f"phone-{language}-" + re.sub(r"\?.*", "", page).replace("/", "-"))
 
 
 def test_the_pages_do_without_scripts(shared: Site, browser: Open) -> None:

@@ -33,7 +33,10 @@ from tests.system import System
 OPEN = {"/healthcheck", "/metrics", "/logout"}
 """What answers without a login: nothing of it tells or changes anything, but the figures, on loopback."""
 
-OURS = ("/today", "/runs", "/runs/1", "/tapes", "/tapes/1", "/schedules", "/drives", "/audit", "/library")
+OURS = (
+    "/today", "/runs", "/runs/1", "/files", "/files/search?name=img", "/tapes", "/tapes/1", "/schedules",
+    "/drives", "/audit", "/library",
+)  # fmt: skip
 THEIRS = ("/workers", "/tasks", "/broker")
 DOCS = Path(__file__).parent.parent.parent / "docs"
 

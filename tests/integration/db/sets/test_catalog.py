@@ -24,6 +24,7 @@ from db.runs.starting import start
 from db.schedules import schedules
 from db.sets import catalog, lineage, versions
 from db.sets.catalog import FileRow
+from db.sets.versions import FileSearch
 from db.states import BackupType, Trigger
 from db.tapes import cartridges, permits
 from policy.message import M
@@ -117,9 +118,9 @@ def test_a_path_finds_itself_and_what_is_below_and_nothing_beside(database: Data
         assert archives_with(session, set_id, []) == {1, 2}
         assert archives_with(session, set_id, ["/data/100%_sure"]) == {2}
         assert archives_with(session, set_id, ["/data/100__sure"]) == set()
-        found = session.scalars(catalog.files(None, "100%")).all()
-        assert [row.path for row in found] == ["/data/100%_sure"]
-        assert len(session.scalars(catalog.files(set_id, "/data/a*")).all()) == 3
+        found = versions.find(session, FileSearch("100%"), 9).versions
+        assert [row["path"] for row in found] == ["/data/100%_sure"]
+        assert len(versions.find(session, FileSearch("/data/a*", set_id), 9).versions) == 3
 
 
 def test_versions_of_a_file_are_found_with_their_tapes(database: Database) -> None:
@@ -129,20 +130,20 @@ def test_versions_of_a_file_are_found_with_their_tapes(database: Database) -> No
     with database.transaction() as session:
         archive(session, first, 1, [b"/data/Report.PDF", b"/data/other"])
         archive(session, second, 1, [b"/data/Report.PDF", "/data/ÄRGER.pdf".encode()])
-        found = versions.find(session, None, "report.pdf", 1)
+        found = versions.find(session, FileSearch("report.pdf"), 1)
         assert (found.more, found.is_counted) == (1, True)
         [newest] = found.versions
         tape = catalog.tapes(session, second)[0].tape_id
         assert (newest["set"], newest["tapes"], newest["path"]) == (second, [tape], "/data/Report.PDF")
         assert newest["backed_up_at"] == catalog.get(session, second).started_at.isoformat()
-        everything = versions.find(session, None, "*.pdf", 200)
+        everything = versions.find(session, FileSearch("*.pdf"), 200)
         assert [row["set"] for row in everything.versions] == [second, second, first]
         assert everything.more == 0
-        assert versions.find(session, None, "ärger", 9).versions
+        assert versions.find(session, FileSearch("ärger"), 9).versions
         catalog.get(session, first).state = SetState.DESTROYED
         session.flush()
-        assert [row["set"] for row in versions.find(session, None, "report", 9).versions] == [second]
-        assert versions.find(session, first, "report", 9).versions[0]["tapes"] == []
+        assert [row["set"] for row in versions.find(session, FileSearch("report"), 9).versions] == [second]
+        assert versions.find(session, FileSearch("report", first), 9).versions[0]["tapes"] == []
 
 
 def test_each_set_has_a_partition_of_its_own(database: Database) -> None:
