@@ -55,7 +55,7 @@ class Part(NamedTuple):
     offset: int
     """Where it begins in the file; its ``size`` is that of the piece."""
     whole: int
-    """The size of the file."""
+    """The size of the file; 0 for a piece of a dump, whose size was not known then."""
 
 
 class Entry(NamedTuple):

@@ -21,6 +21,14 @@ class SourceUnusable(UsageError):
     """A source is relative, a socket or a device; nothing was written."""
 
 
+class DumpBroken(TapelineError):
+    """The command that prints a file of the set failed: what it printed is not whole."""
+
+
+class DumpTooLong(TapelineError):
+    """What a command prints fills a whole tape; it cannot go on on another one."""
+
+
 class BadRequest(UsageError):
     """Compression, level or sizes of a set are out of range; nothing was written."""
 

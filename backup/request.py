@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from backup.phases import Phases
 from backup.records import ArchiveRecord
 from policy.guard import PlannedSource
 from policy.message import M, Message
-from policy.sources import Source
+from policy.sources import DUMPS, Source
 from policy.units import GIB, MIB
 
 _SET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -102,6 +103,31 @@ class Surveyed(NamedTuple):
     """Not for a source that is inside another, is missing or could not be inspected."""
 
 
+class DumpStream(Protocol):
+    """What a command prints."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read some of it; 0 at its end, if the command ended well. Raises DumpBroken if it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A command whose output is a file of the set."""
+
+    name: str
+    open: Callable[[], AbstractContextManager[DumpStream]]
+    """Start the command; the end of the context ends it. Raises DumpBroken."""
+    optional: bool = False
+    """If it fails, the set is complete without it, with a warning."""
+    judge: Callable[[int], None] = lambda _size: None
+    """Called with the size of its whole output, before that counts as whole. Its errors go through."""
+
+    @property
+    def path(self) -> str:
+        """Its path in the set."""
+        return DUMPS + self.name
+
+
 @dataclass(frozen=True, slots=True)
 class SetRequest:
     """One backup. Raises BadRequest."""
@@ -145,6 +171,8 @@ class SetRequest:
     before_first_byte: Callable[[Surveyed], None] | None = None
     """Only for a set that has nothing on tape yet: called after the plan, with the facts of each source. Its
     errors go through, and nothing is written."""
+    dumps: tuple[Dump, ...] = ()
+    """Sources that are the output of commands."""
     encrypt_dump_to: tuple[str, ...] = ()
     """Public keys for the dump if the set is not encrypted; an encrypted set uses its own keys."""
     known: Iterable[bytes] = ()

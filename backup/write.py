@@ -16,6 +16,7 @@ from backup.format.readme import README
 from backup.format.volume_file import put, read_error
 from backup.phases import Phases
 from backup.request import (
+    Begun,
     Journal,
     SetRequest,
     SetSummary,
@@ -29,6 +30,7 @@ from backup.source.readahead.files import Readers
 from backup.source.readahead.pool import Helpers
 from backup.source.scan import FoundPath, Scan, roots
 from backup.spool import spooling
+from backup.writing.dumping import among
 from backup.writing.finishing import Finishing
 from backup.writing.members import Members
 from backup.writing.sealing import Sealing
@@ -58,7 +60,9 @@ def write_set(
 def _written(
     volume: Volume, request: SetRequest, journal: Journal, spool: Path, *, seeing: Eyes
 ) -> SetSummary:
-    sources = seeing.ask(roots, request.sources, True, about=", ".join(request.sources))  # noqa: FBT003
+    sources: tuple[bytes, ...] = ()
+    if request.sources or not request.dumps:
+        sources = seeing.ask(roots, request.sources, True, about=", ".join(request.sources))  # noqa: FBT003
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)
@@ -171,15 +175,20 @@ class _Writing:
         )
         plan = Plan(self._spool / "plan.zst")
         counts = Counts(sources)
-        scanned = counts.counted(scan.walk(sources))
+        scanned = among(counts.counted(scan.walk(sources)), self._request.dumps, self._resume.after)
         plan.write(self._changes(scanned, counts), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
         if self._request.before_first_byte is not None and self._request.resume is None:
             self._request.before_first_byte(surveyed(self._request, counts, self._eyes))
-        begun = self._resume.begun.offset if self._resume.begun else 0
+        cut_off = self._resume.begun
+        begun = cut_off.offset if cut_off and not self._is_dump(cut_off) else 0
         tally = self._tally
         self._journal.planned(tally.files + plan.files, tally.size + plan.size - begun, scan.left_out)
         return plan
+
+    def _is_dump(self, begun: Begun) -> bool:
+        """A dump that was cut off is not gone on with: it is read from its beginning."""
+        return any(begun.path == dump.path for dump in self._request.dumps)
 
     def _changes(self, scanned: Iterable[FoundPath], counts: Counts) -> Iterable[Change]:
         if self._request.parent is None:

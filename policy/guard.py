@@ -226,6 +226,18 @@ def after(
     return tuple(doubts)
 
 
+def of_dump(limits: GuardLimits, surveys: Sequence[Survey], path: str, size: int) -> tuple[Doubt, ...]:
+    """The doubts about what a command has printed, whose size is known only when it has been read."""
+    kept = [was for each in surveys if (was := each.of(path)) is not None]
+    usual = _usual([was.bytes for was in kept])
+    if limits.fewer_bytes is None or not usual:
+        return ()
+    if size == 0:
+        text = M("Dump {source} is empty: usual are {usual}.", source=path, usual=units.size(usual))
+        return (Doubt(GuardRule.EMPTY, path, text, 100.0),)
+    return tuple(_of_bytes(limits, PlannedSource(path, 1, size), usual))
+
+
 def _usual(kept: Sequence[int | None]) -> int:
     """The median of the known figures, newest first; nothing if the last set had nothing. An earlier set that
     had nothing does not show how much is usual."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
+
+DUMPS = "/tapeline-dumps/"
+"""The folder in a set of what commands print: no source is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Survey(NamedTuple):
     rules: str
     """Identifies the named sources and the rules of exclusion: with other rules nothing is compared."""
     sources: tuple[Source, ...]
+
+    def with_bytes(self, path: str, size: int) -> Survey:
+        """The same, with the size of a source that was not known before."""
+        changed = (replace(each, bytes=size) if each.path == path else each for each in self.sources)
+        return Survey(self.rules, tuple(changed))
 
     def of(self, path: str) -> Source | None:
         """The facts of a source."""

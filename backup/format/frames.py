@@ -88,7 +88,7 @@ class FrameWriter:
         self._used += count
         self.offset += count
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Add bytes from memory."""
         rest = memoryview(data)
         while rest:

@@ -27,6 +27,8 @@ FORMAT = "tapeline-index"
 VERSION = 1
 WITH_PIECES = 2
 """The version of an index with pieces of files: a reader of the first version cannot join them."""
+WITH_DUMPS = 3
+"""The version of an index with pieces of dumps: an earlier reader takes their files for empty."""
 SMALL = 16384
 LINES = 256
 """So many are passed to the compressor at once."""
@@ -36,13 +38,12 @@ class IndexWriter:
     """An unfinished index, in the spool."""
 
     @spooled
-    def __init__(self, path: Path, set_id: str, number: int, *, in_pieces: bool = False) -> None:
+    def __init__(self, path: Path, set_id: str, number: int, version: int = VERSION) -> None:
         self.path = path
         self._lines: list[bytes] = []
         self.length = 0
         """Bytes before compression; on the volume it takes fewer."""
         self._sink = zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=1, write_checksum=True))
-        version = WITH_PIECES if in_pieces else VERSION
         self._line({"format": FORMAT, "version": version, "set_id": set_id, "archive": number})
 
     def add(self, entry: Entry) -> None:
@@ -108,7 +109,8 @@ class IndexReader:
         reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
         lines = io.BufferedReader(reader)
         try:
-            check_version(orjson.loads(lines.readline()), FORMAT, WITH_PIECES, self._name, VERSION)
+            head = orjson.loads(lines.readline())
+            check_version(head, FORMAT, WITH_DUMPS, self._name, VERSION, WITH_PIECES)
             while line := lines.readline():
                 yield line, orjson.loads(line)
         except OSError as error:

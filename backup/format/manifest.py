@@ -128,9 +128,10 @@ def _set_document(request: SetRequest, roots: Collection[bytes]) -> dict[str, An
 
 def _names(request: SetRequest, roots: Collection[bytes]) -> dict[str, Any]:
     """The facts about the content; in an encrypted set they are encrypted as well."""
+    dumps = [dump.path for dump in request.dumps]
     return {
-        "sources": [name_to_json(source) for source in request.sources],
-        "roots": [name_to_json(text(root)) for root in roots],
+        "sources": [name_to_json(source) for source in (*request.sources, *dumps)],
+        "roots": [name_to_json(root) for root in (*map(text, roots), *dumps)],
         "excludes": _excludes(request.excludes),
         "about": request.about,
     }

@@ -35,6 +35,7 @@ README = """\
         cat "$parts"?????? > "$file" && cp -a --attributes-only "$first" "$file" && rm "$parts"??????
     done
     清单中该文件的 "pieces" 是段数，"size" 是总字节数。段名过长时文件名会被截短，原名也在清单中。
+    长转储亦然：空的 -part-000001 最后写入，没有它则不完整。
 
 只恢复一个文件（归档内的路径不带开头的 /）
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/文件' && echo "$i"; done
@@ -91,6 +92,7 @@ A very long file lies in pieces (NAME.tapeline-xxxxxxxx-part-000001, -000002 ...
     done
     In the list of files "pieces" says how many there are, and "size" how long the file is. Where the name of
     a piece would be too long, that of the file is cut short in it: the list of files has it.
+    So does a long dump: its empty -part-000001 was written last. One without it is not whole.
 
 Restore one file (paths in an archive have no leading /)
     for i in index-*.jsonl.zst; do zstd -dc "$i" | grep -F '/home/user/file' && echo "$i"; done

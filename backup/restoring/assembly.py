@@ -33,8 +33,13 @@ def is_there(target: TargetFolders, piece: Piece) -> bool:
     places = [parts] if piece.fate == Fate.SAME else [parts, (*parts[:-1], name_of(piece.path))]
     statuses = [target.status(place) for place in places]
     return any(
-        status and stat.S_ISREG(status.st_mode) and status.st_size == piece.whole for status in statuses
+        status and stat.S_ISREG(status.st_mode) and _has_size(status.st_size, piece) for status in statuses
     )
+
+
+def _has_size(size: int, piece: Piece) -> bool:
+    """Of a dump the first pieces do not know how long the whole is."""
+    return size == piece.whole if piece.whole else size >= piece.offset + piece.size
 
 
 def open_for(pieces: list[Piece], folder: dirfd.Folder, path: bytes) -> int:
@@ -54,7 +59,8 @@ def write(contents: Contents, entry: Entry, fd: int, look_up: Callable[[int], No
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise EntryRefused(M("Another file has the name under which its pieces are put together."))
-        os.ftruncate(fd, entry.part.whole)
+        whole = entry.part.whole or max(status.st_size, entry.part.offset + entry.size)
+        os.ftruncate(fd, whole)
         receive_piece(contents, entry, fd, look_up)
         dirfd.settle(fd)
     finally:

@@ -71,7 +71,7 @@ class Piece(NamedTuple):
     """Where the file will be, from the target."""
     size: int
     whole: int
-    """The size of the file."""
+    """The size of the file; 0: not known when the piece was written."""
     blake3: bytes
     fate: str
 

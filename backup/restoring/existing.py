@@ -35,10 +35,16 @@ def is_as_backed_up(
         return False
     fd = dirfd.read(folder, name)
     try:
-        size = entry.part.whole if entry.part else entry.size
-        return os.fstat(fd).st_size == size and _digest(fd, contents, entry, look_up) == entry.blake3
+        return _has_size(fd, entry) and _digest(fd, contents, entry, look_up) == entry.blake3
     finally:
         os.close(fd)
+
+
+def _has_size(fd: int, entry: Entry) -> bool:
+    size = os.fstat(fd).st_size
+    if entry.part is None:
+        return size == entry.size
+    return size == entry.part.whole if entry.part.whole else size >= entry.part.offset + entry.size
 
 
 def _digest(fd: int, contents: Contents, entry: Entry, look_up: Callable[[], None]) -> bytes | None:

@@ -21,6 +21,7 @@ from backup.source.scan import FoundPath
 from policy.encryption import MIN_SAMPLES, is_noise
 from policy.guard import NAMES, PlannedSource
 from policy.paths import is_below, order
+from policy.sources import Source
 from tape.programs.aside import Eyes
 
 SAMPLES = 50
@@ -146,7 +147,8 @@ def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
     """The sources as they are, with the counts of each."""
     about = ", ".join(request.sources)
     follows = request.parent is not None
-    seen, planned = [], []
+    seen: list[Source] = []
+    planned: list[PlannedSource] = []
     for source, root in zip(
         seeing.ask(looked, request.sources, about=about),
         seeing.ask(real_paths, request.sources, about=about),
@@ -160,6 +162,8 @@ def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
             planned.append(now)
             source = replace(source, files=count.files, bytes=count.size)  # noqa: PLW2901
         seen.append(source)
+    # How much a dump is, is known when it has been read.
+    seen += [Source(dump.path, files=1) for dump in request.dumps]
     return Surveyed(tuple(seen), tuple(planned))
 
 

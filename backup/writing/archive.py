@@ -45,9 +45,9 @@ class Archive:
         buffer: Buffer,
         phases: Phases,
         eyes: Eyes,
-        in_pieces: bool = False,
+        version: int = index.VERSION,
     ) -> None:
-        """``in_pieces``: it is for a piece of a file."""
+        """``version``: of its index, which the kind of its members decides."""
         self.number = number
         self._eyes = eyes
         self.name = sealed.name_of(number, compressed=zstd is not None, encrypted=bool(keys))
@@ -57,7 +57,7 @@ class Archive:
         self.size = 0
         self._phases = phases
         set_id = folder.rpartition("/")[2]
-        self.index = index.IndexWriter(spool / index.name_of(number), set_id, number, in_pieces=in_pieces)
+        self.index = index.IndexWriter(spool / index.name_of(number), set_id, number, version)
         try:
             self._buffered = BufferedFile(volume.create(f"{folder}/{self.name}"), buffer, phases)
         except BaseException:
@@ -106,6 +106,16 @@ class Archive:
             entry = entry._replace(blake3=digest, partial=problem is not None)
         self._enter(entry, counts=counts)
         return entry, problem
+
+    def add_data(self, entry: Entry, head: bytes, data: memoryview) -> Entry:
+        """Write a member whose content is in memory; returns its entry."""
+        place = Place(self.number, *self._out.position(), len(head), len(data))
+        self._out.write(head)
+        self._out.write(data)
+        self._out.zeros(tar.padding(len(data)))
+        entry = entry._replace(place=place, blake3=blake3(data).digest())
+        self._enter(entry)
+        return entry
 
     def add_whole(self, entry: Entry) -> None:
         """Record that a file is whole with its last piece, which was added before."""

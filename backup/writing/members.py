@@ -5,12 +5,14 @@ from __future__ import annotations
 from backup.entry import Entry, FileType, deletion, raw, shown, text
 from backup.errors import Ended
 from backup.format import tar
+from backup.format.index import WITH_PIECES
 from backup.request import Journal, SetRequest
 from backup.source.links import First, LinkTable
 from backup.source.member import Member, examined
 from backup.source.pack import SMALL, Pack
 from backup.source.plan import PathAction
 from backup.source.readahead.files import Batch
+from backup.writing.dumping import Dumping
 from backup.writing.pieces import head_of, next_piece, whole_of
 from backup.writing.sealing import Sealing
 from backup.writing.tally import START, Tally
@@ -42,6 +44,7 @@ class Members:
         self._links = links
         self._eyes = eyes
         self._begun = (request.resume or START).begun
+        self._dumping = Dumping(request, sealing, tally)
 
     def take(self, batch: Batch) -> None:
         """Put a batch of the plan into archives. Raises TapeFull, Ended, and what the journal raises."""
@@ -63,6 +66,10 @@ class Members:
         return self._sealing.room.has(length, self._sealing.archive)
 
     def _examine(self, path: bytes) -> None:
+        if self._dumping.wants(path):
+            if self._dumping.take(path):
+                self._taken()
+            return
         member, warnings = self._eyes.ask(examined, path, about=shown(path))
         for of, reason in warnings:
             self._tally.warn(of, reason)
@@ -145,7 +152,7 @@ class Members:
             self._sealing.seal()
             number = len(begun.digests if begun else ()) + len(stored) + 1
             piece = next_piece(member, number, offset, self._room_for_piece(member, offset))
-            entry, reason = self._sealing.begin(in_pieces=True).add(
+            entry, reason = self._sealing.begin(WITH_PIECES).add(
                 piece,
                 head_of(piece, self._request.set_id),
                 self._tally.read if counts else self._tally.read_again,

@@ -84,8 +84,8 @@ class Sealing:
             archive = None
         return archive or self.begin()
 
-    def begin(self, *, in_pieces: bool = False) -> Archive:
-        """Begin the next archive; ``in_pieces``: for a piece of a file. Raises what the journal raises."""
+    def begin(self, version: int = index.VERSION) -> Archive:
+        """Begin the next archive; ``version``: of its index. Raises what the journal raises."""
         self._journal.check()
         self._number += 1
         self.archive = Archive(
@@ -98,7 +98,7 @@ class Sealing:
             buffer=self._buffer,
             phases=self.phases,
             eyes=self._eyes,
-            in_pieces=in_pieces,
+            version=version,
         )
         return self.archive
 

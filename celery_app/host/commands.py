@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from policy.errors import TapelineError
 from policy.message import M
 from tape.programs import command
 from tape.programs.command import Completed
+from tape.programs.piped import Piped, piped
 
 if sys.platform != "win32":
     import pwd
@@ -60,6 +62,25 @@ class HostCommand:
         return command.run(
             self.argv,
             limit=min(self.limit, limit or self.limit),
+            env=self.environment(environment),
+            hidden=PRIVATE,
+            inherit=inherit,
+            watch=watch,
+            user=self.account.uid if self.account else None,
+            group=self.account.gid if self.account else None,
+        )
+
+    def piped(
+        self,
+        environment: Mapping[str, str],
+        *,
+        inherit: Sequence[int] = (),
+        watch: Callable[[], None] | None = None,
+    ) -> AbstractContextManager[Piped]:
+        """Start it, to read what it prints. Raises DriveError."""
+        return piped(
+            self.argv,
+            limit=self.limit,
             env=self.environment(environment),
             hidden=PRIVATE,
             inherit=inherit,

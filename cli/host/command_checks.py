@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -18,8 +19,9 @@ from policy.errors import TapelineError, UsageError
 from policy.message import M, Message
 from policy.schedule.file import WantedSchedule
 
-FIELDS = {"checks": "check", "before": "before", "after": "after"}
-"""The columns of a template that name commands, and their names in the file of schedules."""
+COLUMNS = ("checks", "before", "dumps", "after")
+FIELDS = ("check", "before", "sources", "after")
+"""Where a template names commands: its columns, and the fields of the file in the same order."""
 
 
 def checks() -> Iterator[Check]:
@@ -41,7 +43,7 @@ def _command(name: str) -> Message:
 def _of_schedules() -> Message:
     with wiring.database().transaction() as session:
         here = [row for row in schedules.present(session) if is_of_this_host(session, row.drive)]
-        named = {row.name: {each: getattr(row.template, each) for each in FIELDS} for row in here}
+        named = {row.name: _named({each: getattr(row.template, each) for each in COLUMNS}) for row in here}
     for schedule, fields in named.items():
         _check(schedule, fields)
     names = sorted({name for fields in named.values() for each in fields.values() for name in each})
@@ -60,7 +62,13 @@ def check_wanted(session: Session, wanted: WantedSchedule) -> None:
     """For ``schedule apply``: the commands of a schedule whose drive is on this host. Raises UsageError that
     names the field. On any other host nobody can know; the precheck at the drive does."""
     if is_of_this_host(session, wanted.schedule["drive"]):
-        _check(wanted.name, {each: wanted.template[each] for each in FIELDS})
+        _check(wanted.name, _named(wanted.template))
+
+
+def _named(template: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By field, the commands that the columns of a template name."""
+    dumps = [each["command"] for each in template["dumps"]]
+    return dict(zip(FIELDS, (template["checks"], template["before"], dumps, template["after"]), strict=True))
 
 
 def _check(schedule: str, fields: dict[str, list[str]]) -> None:
@@ -68,7 +76,7 @@ def _check(schedule: str, fields: dict[str, list[str]]) -> None:
         try:
             commands.check(names)
         except TapelineError as error:
-            where = f"schedules.{schedule}.backup.{FIELDS[field]}"
+            where = f"schedules.{schedule}.backup.{field}"
             raise UsageError(
                 M("{where}: {problem}", where=where, problem=error.message.to_json()), error.remedy
             ) from error

@@ -63,6 +63,8 @@ def _facts(stored: dict[str, Any]) -> Iterator[tuple[Message, Any]]:
     yield M("Size"), units.size(stored["bytes"])
     if stored["warnings"]:
         yield M("Warnings"), stored["warnings"]
+    if stored["broken_dumps"]:
+        yield M("Dumps that broke off"), ", ".join(stored["broken_dumps"])
     yield M("Tapes"), ", ".join(stored["tapes"]) or None
     if stored["follows"]:
         yield M("Needs"), ", ".join(stored["follows"])

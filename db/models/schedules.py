@@ -101,6 +101,8 @@ class BackupTask(Base):
     name: Mapped[str]
     type: Mapped[BackupType] = mapped_column(enum(BackupType, "backup_type"))
     sources: Mapped[list[Any]]
+    dumps: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
+    """Commands whose output is a file of the set: ``command``, ``name`` and, if it may fail, ``optional``."""
     compression: Mapped[str] = mapped_column(server_default="zstd", default="zstd")
     compression_level: Mapped[int] = mapped_column(Integer, server_default="3", default=3)
     archive_bytes: Mapped[int] = mapped_column(server_default=text(str(4 << 30)), default=4 << 30)

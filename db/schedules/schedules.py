@@ -170,7 +170,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "tape_policy": schedule.tape_policy,
         "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
-        "sources": schedule.template.sources,
+        "sources": [*schedule.template.sources, *schedule.template.dumps],
         "last_run_time": _iso(schedule.last_run_time),
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),

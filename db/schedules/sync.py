@@ -81,7 +81,7 @@ def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
     """A schedule of the database in the form of the file."""
     schedule = {column: getattr(row, column) for column in Columns.model_fields}
     schedule |= {"schedule_type": row.schedule_type, "schedule_config": row.schedule_config}
-    template = {column: getattr(row.template, column) for column in Backup.model_fields}
+    template = {column: getattr(row.template, column) for column in (*Backup.model_fields, "dumps")}
     return file.shown(schedule, template)
 
 

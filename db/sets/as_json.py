@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, BackupTask, TapeCartridge
-from db.sets import lineage
+from db.sets import catalog, lineage
 from policy.tapes.facts import SetState
 
 
@@ -54,7 +54,8 @@ def set_json(session: Session, stored: BackupSet) -> dict[str, Any]:
         }
         for archive, tape_id in session.execute(archives)
     ]
-    return {**facts, "follows": needed[::-1], "contents": contents}
+    broken = catalog.broken_dumps(session, stored.id)
+    return {**facts, "follows": needed[::-1], "broken_dumps": broken, "contents": contents}
 
 
 def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
 from psycopg2 import sql
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from db.bigint import MAX_BIGINT, MIN_BIGINT, nearest
 from db.copying import copy_in
@@ -18,6 +18,7 @@ from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
 from db.sets import names
 from policy.message import M
+from policy.sources import DUMPS
 from policy.tapes import retention
 from policy.tapes.facts import SetState
 
@@ -251,6 +252,15 @@ def tapes(session: Session, set_id: str) -> list[TapeCartridge]:
         began = session.get(TapeCartridge, stored.cartridge_id)
         return [began] if began else []
     return list(by_id.values())
+
+
+def broken_dumps(session: Session, set_id: str) -> list[str]:
+    """The dumps of a set that broke off: pieces of them are on tape, and no file."""
+    row, whole = aliased(BackupFile), aliased(BackupFile)
+    is_dump = func.left(row.path, PATH_INDEXED).like(f"{DUMPS}%")
+    there = exists().where(whole.set_id == set_id, whole.path == row.path, whole.type == "file")
+    query = select(row.path).where(row.set_id == set_id, is_dump, row.type == "piece", ~there)
+    return list(session.scalars(query.distinct().order_by(row.path)))
 
 
 def wanted(paths: Iterable[str], patterns: Iterable[str] = ()) -> ColumnElement[bool] | None:

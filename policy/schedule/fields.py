@@ -73,8 +73,8 @@ class Backup(Table):
     """What a schedule backs up, and how."""
 
     # Columns of ``backup_tasks``: the template.
-    sources: Annotated[list[str], values.FOLDERS]
-    """The folders to back up, as the drive's host sees them."""
+    sources: Annotated[list[Any], values.SOURCES]
+    """The folders to back up, as the drive's host sees them, and what commands of that host print."""
     type: Annotated[str, values.choice(BACKUP_TYPES)] = "full"
     """full is everything, incremental what changed since the last set, differential what changed since the
     last full one."""

@@ -46,8 +46,18 @@ def _wanted(name: str, schedule: Schedule, defaults: Mapping[str, Any]) -> Wante
             **_columns(Columns, schedule),
             **{column: value for column, value in defaults.items() if getattr(schedule, column) is None},
         },
-        template=_columns(Backup, schedule.backup),
+        template=_apart(_columns(Backup, schedule.backup)),
     )
+
+
+def _apart(template: dict[str, Any]) -> dict[str, Any]:
+    """The folders and the dumps of ``sources`` are two columns."""
+    sources = template["sources"]
+    return {
+        **template,
+        "sources": [each for each in sources if isinstance(each, str)],
+        "dumps": [each for each in sources if not isinstance(each, str)],
+    }
 
 
 def _columns(model: type[Table], holder: object) -> dict[str, Any]:
@@ -62,7 +72,8 @@ def shown(schedule: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[
     """The columns of a schedule in the form of the file: pairs of a dotted name and a value."""
     yield "when", {"type": schedule["schedule_type"].value, **schedule["schedule_config"]}
     yield from _written(Columns, schedule).items()
-    for name, value in _written(Backup, template).items():
+    together = {**template, "sources": [*template["sources"], *template.get("dumps", ())]}
+    for name, value in _written(Backup, together).items():
         yield f"backup.{name}", value
 
 

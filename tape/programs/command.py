@@ -72,27 +72,27 @@ def run(
     it could not be started, CommandNotStarted if a retry in a moment may succeed.
     """
     started = time.monotonic()
-    with output_file() as (written, read), _until(started + limit):
+    with output_file() as (written, read), until(started + limit):
         output = Output(written, read, encoding or PLATFORM_ENCODING, on_output)
-        process = _start(
+        process = start(
             argv,
             written,
             cwd=cwd,
-            env=_environment(env, hidden),
+            env=environment(env, hidden),
             inherit=inherit,
             user=user,
             group=group,
             bound=True,
         )
-        with _bound(process):
+        with bound(process):
             try:
                 code = _watch(process, output, started + limit, watch)
             except BaseException:
-                _end(process)
+                end(process)
                 raise
             seconds = time.monotonic() - started
             if code is None:
-                raise _timed_out(tuple(argv), limit, seconds, output, ended=_end(process))
+                raise timed_out(tuple(argv), limit, seconds, output, ended=end(process))
         return Completed(tuple(argv), code, seconds, output.text)
 
 
@@ -100,7 +100,8 @@ _ends: list[float] = []
 
 
 @contextmanager
-def _until(end: float) -> Iterator[None]:
+def until(end: float) -> Iterator[None]:
+    """Meanwhile this process waits for a program, at most until this moment."""
     _ends.append(end)
     try:
         yield
@@ -114,12 +115,12 @@ def has_its_limit() -> bool:
 
 
 @contextmanager
-def _bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Meanwhile the program ends with this process, if it could not keep the drive locked by itself."""
     try:
         bond = process_group.Bond(process.pid)
     except OSError as error:
-        _end(process)
+        end(process)
         raise DriveError(
             M("A program could not be tied to this process: {reason}.", reason=error.strerror or str(error)),
             M("Nothing was done. Start the worker anew, outside of any other program's job."),
@@ -146,7 +147,7 @@ def spawn(
     """
     if log is None:
         return RunningProgram(
-            _start(argv, ERRORS, cwd=cwd, env=_environment(env), inherit=(), user=user, group=group)
+            start(argv, ERRORS, cwd=cwd, env=environment(env), inherit=(), user=user, group=group)
         )
     try:
         file = log.open("ab", buffering=0)
@@ -157,7 +158,7 @@ def spawn(
         ) from error
     with file:
         return RunningProgram(
-            _start(argv, file, cwd=cwd, env=_environment(env), inherit=(), user=user, group=group)
+            start(argv, file, cwd=cwd, env=environment(env), inherit=(), user=user, group=group)
         )
 
 
@@ -249,7 +250,7 @@ def _widen(pipe: BinaryIO) -> None:
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _start(
+def start(
     argv: Sequence[str],
     output: IO[bytes] | int,
     *,
@@ -259,13 +260,16 @@ def _start(
     user: int | None,
     group: int | None,
     bound: bool = False,
+    is_data: bool = False,
 ) -> subprocess.Popen[bytes]:
+    """``is_data``: what it prints is read from a pipe, and ``output`` gets its messages."""
     try:
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE if is_data else output,
+            stderr=output if is_data else subprocess.STDOUT,
+            bufsize=0 if is_data else -1,
             cwd=cwd,
             env=env,
             **_platform_options(inherit, user, group, bound=bound),
@@ -274,7 +278,7 @@ def _start(
         raise _not_started(argv[0], cwd, error) from error
 
 
-def _environment(added: Mapping[str, str] | None, hidden: str | None = None) -> dict[str, str]:
+def environment(added: Mapping[str, str] | None, hidden: str | None = None) -> dict[str, str]:
     # Passed on, not read: messages must be in English, in any language of the operator's session.
     own = {name: value for name, value in os.environ.items() if not (hidden and name.startswith(hidden))}
     return {**own, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(added or {})}
@@ -353,7 +357,7 @@ def _watch(
             pause = min(pause * 2, MAX_PAUSE)
 
 
-def _end(process: subprocess.Popen[bytes]) -> bool:
+def end(process: subprocess.Popen[bytes]) -> bool:
     """Terminate the group, wait a moment, kill it, reap; False if even that did not end it."""
     if process.poll() is None:
         process_group.terminate(process.pid)
@@ -369,7 +373,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float) -> int | None:
         return None
 
 
-def _timed_out(
+def timed_out(
     argv: tuple[str, ...], limit: float, seconds: float, output: Output, *, ended: bool
 ) -> CommandTimeout:
     output.finish()

@@ -261,7 +261,7 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
     problems = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
     for problem in problems:
         yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
-    if not problems:
+    if not problems and schedule.template.sources:
         sources = ", ".join(schedule.template.sources)
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 

@@ -50,7 +50,7 @@ def _record(session: Session, run: ChainRun) -> int:
             "Record {record}: {type} backup of {sources}.",
             record=record.id,
             type=type_named(record.type).to_json(),
-            sources=", ".join(record.sources),
+            sources=", ".join([*record.sources, *(each["name"] for each in record.dumps)]),
         ),
         step=Step.CREATE_RECORD,
     )

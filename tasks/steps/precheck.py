@@ -54,7 +54,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     run_after.settle(work.drive_name)
     commands.check(work)
     sources = work.db(lambda _session, run: _sources(run))
-    if sources is not None:
+    if sources:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
         check(sources, for_step(work), some_may_miss=True)
         guard.look(work, for_step(work))

@@ -44,7 +44,7 @@ from tasks.drive.tape_rules import (
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.work import SourcesDoubted, Work, WrongTape
-from tasks.writing import commands, guard, pace
+from tasks.writing import commands, dumps, guard, pace
 from tasks.writing.journal import CatalogueJournal
 from tasks.writing.set_request import spool_of, with_dump, with_known_files
 from tasks.writing.sources import for_step
@@ -64,7 +64,7 @@ def run_backup(work: Work) -> Done | NextPart:
     full.
 
     Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError, CommandUnusable,
-    CommandFailed, CommandBusy.
+    CommandFailed, CommandBusy, DumpBroken, DumpTooLong.
     """
     if work.db(commands.is_ending):
         return _ended(work)
@@ -116,12 +116,17 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary,
         target = work.db(lambda session, run: target_of(session, run, medium))
         work.writes_on = target.cartridge_id
         request = with_dump(work, with_known_files(work, target.request))
-        request = replace(pace.fed(work, request), before_first_byte=guard.judge(work, target.enter))
+        request = replace(
+            pace.fed(work, request),
+            before_first_byte=guard.judge(work, target.enter),
+            dumps=dumps.of(work, guard.judge_dump(work)),
+        )
         try:
             summary = write_set(volume, request, _journal(work, target), spool_of(work), for_step(work))
         except SourcesDoubted:
-            # After an acceptance it continues as another set.
-            shutil.rmtree(spool_of(work) / target.set_id, ignore_errors=True)
+            if not work.db(lambda session, run: rows_of(session, run)[1] is not None):
+                # After an acceptance it continues as another set.
+                shutil.rmtree(spool_of(work) / target.set_id, ignore_errors=True)
             raise
         return target, summary, volume.free(), volume.medium.capacity
 

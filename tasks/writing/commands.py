@@ -53,12 +53,18 @@ class Asked:
     checks: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
+    dumps: tuple[dict[str, Any], ...]
     environment: dict[str, str]
 
     @property
     def every(self) -> list[str]:
         """All names, each once."""
-        return list(dict.fromkeys((*self.checks, *self.before, *self.after)))
+        return list(dict.fromkeys((*self.checks, *self.bracketed)))
+
+    @property
+    def bracketed(self) -> tuple[str, ...]:
+        """Those that run between the beginning and the end of the bracket."""
+        return (*self.before, *(each["command"] for each in self.dumps), *self.after)
 
 
 def asked(session: Session, run: ChainRun) -> Asked | None:
@@ -72,6 +78,7 @@ def asked(session: Session, run: ChainRun) -> Asked | None:
         tuple(columns["checks"]),
         tuple(columns["before"]),
         tuple(columns["after"]),
+        tuple(columns["dumps"]),
         {
             "BACKUP_RUN": str(run.id),
             "BACKUP_SCHEDULE": run.schedule.name,
@@ -83,7 +90,7 @@ def asked(session: Session, run: ChainRun) -> Asked | None:
     )
 
 
-_NAMES = ("name", "type", "sources", "checks", "before", "after")
+_NAMES = ("name", "type", "sources", "checks", "before", "after", "dumps")
 
 
 def check(work: Work) -> None:
@@ -103,7 +110,7 @@ def begin(work: Work) -> None:
     Raises CommandUnusable, CommandFailed, CommandBusy, DriveError, Cancelled, LostClaim, Ended.
     """
     commands = work.db(asked)
-    if commands is None or not (commands.before or commands.after):
+    if commands is None or not commands.bracketed:
         return
     opened = work.db(lambda session, run: brackets.of(session, run.id))
     if opened is not None and opened.ready_at is not None and opened.outcome is None:
@@ -112,7 +119,7 @@ def begin(work: Work) -> None:
         # Its worker died in ``before`` or in ``after``: put right what that began, then begin anew.
         settle(commands.run_id, opened.outcome or brackets.INTERRUPTED, work.heed)
     host.check(commands.every)
-    exclusive = {name for name in (*commands.before, *commands.after) if host.find(name).exclusive}
+    exclusive = {name for name in commands.bracketed if host.find(name).exclusive}
     _wait_for_others(work, commands, exclusive)
     for name in commands.before:
         _perform(commands.run_id, work.held.step, name, _moment(commands, "before"), work.heed)
@@ -228,17 +235,31 @@ def _perform(run_id: int, step: Step, name: str, environment: dict[str, str], wa
             done = command.run(environment, inherit=inherit, watch=watch)
         except CommandTimeout as error:
             _tell(run_id, step, _output(name, error.output))
-            raise CommandFailed(
-                M("Command {name} did not end within {seconds} s.", name=name, seconds=command.limit),
-                M("See what it waits for, or raise commands.{name}.limit in tapeline.toml there.", name=name),
-            ) from error
+            raise timed_out(name) from error
     lines = _output(name, done.output)
     if done.return_code != 0:
         _tell(run_id, step, lines)
-        remedy = M("Put right what it names, then: tapeline runs retry {run}", run=run_id)
-        raise failed(name, done.return_code, done.output, remedy)
+        raise failed(name, done.return_code, done.output, put_right(run_id))
     seconds = round(done.seconds, 1)
     _tell(run_id, step, [*lines, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)])
+
+
+def timed_out(name: str) -> CommandFailed:
+    """The error for a command that was ended at its limit."""
+    return CommandFailed(
+        M("Command {name} did not end within {seconds} s.", name=name, seconds=host.find(name).limit),
+        M("See what it waits for, or raise commands.{name}.limit in tapeline.toml there.", name=name),
+    )
+
+
+def put_right(run_id: int) -> Message:
+    """What to do about a command that failed in a run."""
+    return M("Put right what it names, then: tapeline runs retry {run}", run=run_id)
+
+
+def tell_output(work: Work, name: str, output: str) -> None:
+    """Add what a command has printed for people to the story of its run."""
+    _tell(work.held.run_id, work.held.step, _output(name, output))
 
 
 def failed(name: str, code: int, output: str, remedy: Message) -> CommandFailed:

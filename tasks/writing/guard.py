@@ -139,6 +139,33 @@ def judge(
     return judged
 
 
+def judge_dump(work: Work) -> Callable[[str, int], None]:
+    """The check of what a command has printed, before it counts as whole; its size goes into the set's
+    survey.
+
+    The returned function raises SourcesDoubted. What is sealed of the set stays, and counts for nothing
+    before the set is complete.
+    """
+    held_to = work.db(standard)
+    assert held_to is not None, "a backup is one of a schedule"
+
+    def judged(path: str, size: int) -> None:
+        found = guard.of_dump(held_to.limits, held_to.surveys, path, size)
+        _refuse(work, guard.open_doubts(found, held_to.accepted))
+        work.db(lambda session, run: _note(session, run, path, size, has_doubts=bool(found)))
+
+    return judged
+
+
+def _note(session: Session, run: ChainRun, path: str, size: int, *, has_doubts: bool) -> None:
+    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    assert stored is not None, "the set is in the catalogue from its first byte on"
+    if stored.survey is not None:
+        stored.survey = Survey.from_json(stored.survey).with_bytes(path, size).to_json()
+    if has_doubts:
+        stored.accepted = run.accepted
+
+
 def _refuse(work: Work, doubts: tuple[Doubt, ...]) -> None:
     if doubts:
         raise SourcesDoubted(work.held.run_id, doubts)

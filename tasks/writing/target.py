@@ -19,7 +19,7 @@ from db.tapes import (
 )
 from policy.errors import TapelineError
 from policy.message import M
-from policy.sources import Survey
+from policy.sources import DUMPS, Survey
 from policy.tapes import retention
 from policy.tapes.facts import SetState
 from tape.drive import Medium
@@ -118,7 +118,7 @@ def _new_set(run: ChainRun, record: BackupTask, cartridge: TapeCartridge) -> dic
         "encrypted": bool(record.encrypt_to),
         "state": SetState.WRITING,
         "period": run.period,
-        "sources": record.sources,
+        "sources": [*record.sources, *(DUMPS + each["name"] for each in record.dumps)],
         "started_at": started,
         # Set again when it is complete; an unfinished set is kept as long.
         "retention_until": retention.until(started, record.retention_days),

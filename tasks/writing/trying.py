@@ -26,7 +26,8 @@ TRIED_SECONDS = 8.0
 
 def to_try(template: BackupTask) -> dict[str, Any]:
     """The commands of a template, as a question to the worker of its drive."""
-    names = (*template.checks, *template.before, *template.after)
+    dumps = (each["command"] for each in template.dumps)
+    names = (*template.checks, *template.before, *dumps, *template.after)
     return {"named": list(dict.fromkeys(names)), "checks": list(template.checks)}
 
 

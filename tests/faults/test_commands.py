@@ -30,6 +30,8 @@ def note(what):
         file.write(what + "\\n")
 ended = os.environ.get("BACKUP_RESULT")
 note(f"{name} {ended}" if ended else name)
+if name == "dump":
+    print("x" * 2_600_000, flush=True)
 while (folder / f"hold-{name}").exists():
     time.sleep(0.05)
 note(f"{name} ends")
@@ -39,6 +41,8 @@ COMMANDS = """
 argv = ["{python}", "{script}", "{folder}", "quiesce"]
 [commands.release]
 argv = ["{python}", "{script}", "{folder}", "release"]
+[commands.dump]
+argv = ["{python}", "{script}", "{folder}", "dump"]
 """
 NAMED = {"before": ["quiesce"], "after": ["release"]}
 BEFORE = ["quiesce", "quiesce ends"]
@@ -132,6 +136,23 @@ def test_a_kill_while_reading(site: Site, calls: Calls, kill: Kill) -> None:
     kill.mend(site)
     prove(scene, SUCCESS)
     assert calls.read() == [*BEFORE, *AFTER]
+
+
+@pytest.mark.parametrize("kill", [TAPE_CHILD, TAPE], ids=str)
+def test_a_kill_while_a_dump_is_read(site: Site, calls: Calls, kill: Kill) -> None:
+    """It is read again from its beginning, and nothing of the first attempt is taken for it."""
+    dumps = [{"command": "dump", "name": "accounts.sql"}]
+    scene = Scene(site, tape={}, template={**NAMED, "dumps": dumps})
+    calls.hold("dump")
+    with Place("a dump", Step.RUN_BACKUP, reached=at_work(calls, "dump")).held(scene):
+        site.wait_for(lambda: scene.catalogued() >= 1, "a part of it to be sealed")
+        kill.strike(site)
+    kill.mend(site)
+    calls.let_go("dump")
+    prove(scene, SUCCESS)
+    found = [line for line in calls.read() if line != "dump ends"]
+    assert found == ["quiesce", "quiesce ends", "dump", "dump", *AFTER]
+    assert calls.read()[-3:] == ["dump ends", *AFTER]
 
 
 @KILLS

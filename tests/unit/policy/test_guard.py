@@ -238,3 +238,33 @@ def test_what_must_be_mounted(demanded: str, place: FileSystem, unmet: bool) -> 
     seen = [Source("/mnt/files", place=place), Source("/srv", place=ROOT)]
     assert bool(guard.not_mounted([demanded], seen)) is unmet
     assert guard.not_mounted([demanded], [Source("/srv", place=ROOT)]) == ()
+
+
+DUMP = "/tapeline-dumps/accounts.sql"
+
+
+def dumped(*sizes: int | None) -> list[Survey]:
+    return [Survey("r", (Source(DUMP, files=1, bytes=size),)) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "rule"),
+    [
+        ((), 0, None),
+        ((0,), 0, None),
+        ((1,), 0, GuardRule.EMPTY),
+        ((None, 1), 0, GuardRule.EMPTY),
+        ((None,), 0, None),
+        ((40 << 20, 40 << 20, 10), 20 << 20, None),
+        ((40 << 20, 40 << 20, 10), (20 << 20) - 1, GuardRule.FEWER_BYTES),
+        ((15 << 20,), 1, None),
+    ],
+)
+def test_a_dump_that_has_become_small(
+    before: tuple[int | None, ...], size: int, rule: GuardRule | None
+) -> None:
+    """Its size is compared when it has been read: with the median, and nothing is not less than little."""
+    found = guard.of_dump(GuardLimits(), dumped(*before), DUMP, size)
+    assert [doubt.rule for doubt in found] == ([rule] if rule else [])
+    assert guard.of_dump(GuardLimits(fewer_bytes=None), dumped(*before), DUMP, size) == ()
+    assert guard.of_dump(GuardLimits(), dumped(*before), "/tapeline-dumps/new", size) == ()

@@ -222,3 +222,54 @@ def test_what_is_read_is_shown_as_it_was_written() -> None:
     shown = dict(file.shown(want.schedule, want.template))
     given = {"when": when, **fields, **{f"backup.{name}": value for name, value in backup.items()}}
     assert {name: shown[name] for name in given} == given
+
+
+A_DUMP = {"command": "dump-accounts", "name": "accounts.sql"}
+
+
+def of_sources(*sources: Any) -> dict[str, Any]:
+    return document(backup={"sources": list(sources)})
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ("/srv", A_DUMP),
+        (A_DUMP,),
+        (A_DUMP | {"optional": True}, {"command": "dump-accounts", "name": "again"}),
+    ],
+)
+def test_what_a_command_prints_is_a_source(sources: tuple[Any, ...]) -> None:
+    """Folders and dumps are columns of their own, and one list again where they are shown."""
+    SCHEMA.validate(of_sources(*sources))
+    [want] = file.read(of_sources(*sources), DEFAULTS)
+    assert want.template["sources"] == [each for each in sources if isinstance(each, str)]
+    assert want.template["dumps"] == [each for each in sources if not isinstance(each, str)]
+    shown = dict(file.shown({**want.schedule, "schedule_type": ScheduleType.DAILY}, want.template))
+    assert shown["backup.sources"] == list(sources)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"command": "dump"},
+        {"name": "a"},
+        A_DUMP | {"user": "root"},
+        A_DUMP | {"argv": ["sh"]},
+        A_DUMP | {"name": "../a"},
+        A_DUMP | {"name": ""},
+        A_DUMP | {"command": "/bin/sh"},
+        A_DUMP | {"optional": "yes"},
+        7,
+    ],
+)
+def test_a_dump_that_is_none(source: Any) -> None:
+    """A schedule names a command and nothing more: what it is stands in the host's own file."""
+    assert not SCHEMA.is_valid(of_sources("/srv", source))
+    with pytest.raises(UsageError, match=r"nightly\.backup\.sources: .* and of dumps such as"):
+        file.read(of_sources("/srv", source), DEFAULTS)
+
+
+def test_each_dump_has_its_own_name() -> None:
+    with pytest.raises(UsageError, match="each once"):
+        file.read(of_sources(A_DUMP, A_DUMP | {"optional": True}), DEFAULTS)

@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[Callable[[], ValueKind], list[tuple[Any, Any]], list[Any]
         str(REMEDY),
     ),
     "folders": (
-        lambda: values.FOLDERS,
+        lambda: values.folders(1),
         [(["/"], ["/"]), (["/srv", "D:\\x", "\\\\host\\y"], ["/srv", "D:\\x", "\\\\host\\y"])],
         [[], ["srv"], ["/a", "/a"], "/srv", ["/a\0"], ["/a", 1], None, {}, 7, {"/a": 1}],
         "a list of folders",
