@@ -9,9 +9,12 @@ from functools import partial
 from celery_app import settings, wiring
 from celery_app.drive_settings import LtfsDriveSettings, VirtualDriveSettings
 from cli.host.drive_checks import Check, CheckFailed
+from db.errors import DatabaseUnavailable
+from db.libraries import inventory as rows
 from policy.errors import TapelineError
 from policy.message import M, Message
 from tape.ltfs.scsi import Scsi
+from tape.mtx import identities
 
 
 class Unproved(TapelineError):
@@ -39,6 +42,8 @@ def _library(name: str) -> Message:
             ),
         )
     inventory = wiring.changer(name).status()
+    if inventory.disturbed:
+        _keep_in_mind(name)
     missing = sorted(set(wiring.changer_settings(name).drives) - {bay.number for bay in inventory.bays})
     if missing:
         raise CheckFailed(
@@ -52,6 +57,18 @@ def _library(name: str) -> Message:
         drives=len(inventory.bays),
         full=sum(slot.full for slot in inventory.slots) + sum(bay.full for bay in inventory.bays),
     )
+
+
+def _keep_in_mind(name: str) -> None:
+    """The changer reports an opened door once, and has reported it to this check: no run would hear of it."""
+    try:
+        with wiring.database().transaction() as session:
+            rows.is_old(session, name, rows.DISTURBED)
+    except DatabaseUnavailable as error:
+        raise CheckFailed(
+            M("The door of library {name} was opened, and that cannot be stored.", name=name),
+            M("Once the database answers: tapeline library inventory"),
+        ) from error
 
 
 def _number(name: str, number: int, drive: str) -> Message:
@@ -73,7 +90,7 @@ def _number(name: str, number: int, drive: str) -> Message:
                 drive=drive,
             ),
         )
-    if serial not in identity:
+    if not identities.names(identity, serial):
         raise CheckFailed(
             M(
                 "Drive {number} of {name} is '{told}'; {drive} has the serial number {serial}.",

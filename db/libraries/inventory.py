@@ -17,6 +17,8 @@ from policy.message import M, Message
 from policy.tapes.facts import CartridgeState
 from policy.tapes.medium import MediumReport
 
+DISTURBED = M("Its door was opened, or it was started again, since its barcodes were read.")
+
 StoredInventory = Mapping[str, Any]
 """``tape.changer.Inventory`` as JSON: this package knows no drives."""
 
@@ -95,6 +97,13 @@ def by_barcode(session: Session, wanted: Collection[str]) -> dict[str, TapeCartr
     rows = session.scalars(select(TapeCartridge).where(TapeCartridge.barcode.in_(wanted))).all()
     count = Counter(row.barcode for row in rows)
     return {row.barcode: row for row in rows if row.barcode and count[row.barcode] == 1}
+
+
+def is_known(session: Session, barcode: str) -> bool:
+    """Whether a row has this barcode."""
+    return (
+        session.scalar(select(TapeCartridge.id).where(TapeCartridge.barcode == barcode).limit(1)) is not None
+    )
 
 
 def disputed(session: Session, wanted: Collection[str]) -> frozenset[str]:

@@ -33,8 +33,16 @@ def keep(
     A row and a barcode that meet for the first time are joined: the row of a known tape gets the barcode, and
     an unknown tape gets a row, in the pool that ``pools`` names for its barcode.
     """
-    recognised = cartridges.recognise(session, medium)
-    promised = inventory.by_barcode(session, [barcode]).get(barcode)
+    broken = contradiction(session, barcode, medium)
+    if broken is None:
+        row = cartridges.recognise(session, medium) or _promised(session, barcode)
+        _join(session, barcode, row, medium, pools)
+    return broken
+
+
+def contradiction(session: Session, barcode: str, medium: MediumReport) -> BrokenPromise | None:
+    """As ``keep``; it changes nothing."""
+    recognised, promised = cartridges.recognise(session, medium), _promised(session, barcode)
     own = medium.get("barcode")
     rows = tuple(row for row in (recognised, promised) if row is not None)
     if own and own != barcode:
@@ -45,8 +53,12 @@ def keep(
         return BrokenPromise(_reason(barcode, medium, recognised.barcode), rows)
     if promised is not None and recognised is None and _is_another(promised, medium):
         return BrokenPromise(_reason(barcode, medium, medium.get("medium_serial") or "-"), rows)
-    _join(session, barcode, recognised or promised, medium, pools)
     return None
+
+
+def _promised(session: Session, barcode: str) -> TapeCartridge | None:
+    """The row of a barcode."""
+    return inventory.by_barcode(session, [barcode]).get(barcode)
 
 
 def _is_another(row: TapeCartridge, medium: MediumReport) -> bool:
@@ -76,13 +88,14 @@ def _join(
 
 
 def doubt(session: Session, broken: BrokenPromise, barcode: str, medium: MediumReport) -> None:
-    """Nothing writes to these cartridges until a person has decided. One that no row describes gets a row, so
-    that no run fetches it again."""
+    """Nothing writes to these cartridges until a person has decided. A barcode that no row has gets one, so
+    that no run fetches its cartridge again."""
     rows = broken.rows
-    if not rows and medium.get("medium_serial") and cartridges.find(session, barcode) is None:
+    if not inventory.is_known(session, barcode) and cartridges.find(session, barcode) is None:
         row = cartridges.enter(session, barcode, None)
-        row.medium_serial = medium["medium_serial"]
-        rows = (row,)
+        row.barcode = barcode
+        row.medium_serial = None if rows else medium.get("medium_serial")
+        rows = (*rows, row)
     for row in rows:
         if row.state not in {CartridgeState.RETIRED, CartridgeState.ERROR}:
             cartridges.mark(session, row.id, CartridgeState.UNKNOWN)

@@ -39,11 +39,15 @@ class MtxChanger:
     def __init__(self, name: str, setup: MtxSetup) -> None:
         self.name = name
         self._setup = setup
+        self._is_disturbed = False
+        """A Unit Attention came since the last status, which the next one has to report."""
 
     def status(self) -> Inventory:
         """See tape.changer."""
         with self._lock() as lock:
-            return self._status(lock)
+            inventory = self._status(lock)
+        disturbed, self._is_disturbed = self._is_disturbed, False
+        return replace(inventory, disturbed=disturbed)
 
     def load(self, slot: int, drive: int) -> None:
         """See tape.changer."""
@@ -68,10 +72,12 @@ class MtxChanger:
     def inventory(self) -> Inventory:
         """See tape.changer."""
         with self._lock() as lock:
-            done, _ = self._ask(lock, ["inventory"], self._setup.inventory_limit)
+            done = self._ask(lock, ["inventory"], self._setup.inventory_limit)
             if done.return_code:
                 raise output.failure(done, self._setup.device, moving=False)
-            return replace(self._status(lock), disturbed=False)
+            # The barcodes were read after all that came before.
+            self._is_disturbed = False
+            return self._status(lock)
 
     def identities(self) -> dict[int, str]:
         """See tape.changer; asked with sg_raw, since mtx does not print them."""
@@ -91,11 +97,11 @@ class MtxChanger:
         return self._setup.programs.get(name, name)
 
     def _status(self, lock: HostLock) -> Inventory:
-        done, disturbed = self._ask(lock, ["status"], self._setup.status_limit)
+        done = self._ask(lock, ["status"], self._setup.status_limit)
         inventory = None if done.return_code else output.parse(done.output, self._setup.mail_slots)
         if inventory is None:
             raise output.failure(done, self._setup.device, moving=False)
-        return replace(inventory, disturbed=disturbed)
+        return inventory
 
     def _move(self, verb: str, *numbers: int) -> None:
         with self._lock() as lock:
@@ -103,21 +109,22 @@ class MtxChanger:
 
     def _run(self, lock: HostLock, verb: str, *numbers: int) -> None:
         try:
-            done, _ = self._ask(lock, [verb, *map(str, numbers)], self._setup.move_limit)
+            done = self._ask(lock, [verb, *map(str, numbers)], self._setup.move_limit)
         except CommandTimeout as error:
             raise MoveFailed(error.message, output.LOOK_INSIDE) from error
         if done.return_code or re.search(r"\bFailed\b", done.output):
             raise output.failure(done, self._setup.device, moving=True)
 
-    def _ask(self, lock: HostLock, words: Sequence[str], limit: float) -> tuple[Completed, bool]:
+    def _ask(self, lock: HostLock, words: Sequence[str], limit: float) -> Completed:
         """Run mtx. A Unit Attention comes instead of the answer, and nothing was done: it is asked again
-        once. Returns also whether there was one."""
+        once. The next status reports that there was one."""
         argv = [self._program("mtx"), "-f", self._setup.device, *words]
         done = command.run(argv, limit=limit, inherit=[lock.descriptor])
         sense = output.sense(done.output) if done.return_code else None
         if sense is None or sense.key != output.UNIT_ATTENTION:
-            return done, False
-        return command.run(argv, limit=limit, inherit=[lock.descriptor]), True
+            return done
+        self._is_disturbed = True
+        return command.run(argv, limit=limit, inherit=[lock.descriptor])
 
     def _lock(self) -> _MtxRobotLock:
         self._setup.folder.mkdir(parents=True, exist_ok=True)

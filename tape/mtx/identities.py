@@ -14,6 +14,10 @@ ASK = ("b8", "04", "00", "00", "ff", "ff", "01", "00", "ff", "ff", "00", "00")
 """The command, as bytes."""
 
 _HEADER, _PAGE, _FIXED, _TAG = 8, 8, 12, 36
+_T10 = 1
+"""The type of an identifier with maker and model (SPC)."""
+_MAKER, _MODEL = 8, 24
+"""Where the fields of maker and model end."""
 _PRIMARY, _ALTERNATE = 0x80, 0x40
 
 
@@ -49,5 +53,13 @@ def _identity(descriptor: bytes) -> str:
     """The identifier: code set, type, a reserved byte, length, text."""
     if len(descriptor) < 4:
         return ""
-    length = descriptor[3]
-    return " ".join(descriptor[4 : 4 + length].decode("ascii", "replace").replace("\0", " ").split())
+    kind, text = descriptor[1] & 0x0F, descriptor[4 : 4 + descriptor[3]]
+    # Maker, model and serial number in fields of fixed width: a long model leaves no blank before the serial.
+    fields = (text[:_MAKER], text[_MAKER:_MODEL], text[_MODEL:]) if kind == _T10 else (text,)
+    return " ".join(" ".join(field.decode("ascii", "replace") for field in fields).replace("\0", " ").split())
+
+
+def names(told: str, serial: str) -> bool:
+    """Whether what a changer tells of a drive names the one with this serial number: as a whole, or as the
+    last word behind maker and model. The end of a longer number is another drive's."""
+    return told == serial or told.split()[-1:] == [serial]

@@ -31,11 +31,25 @@ TIMEOUT = 120.0
 def barcode(work: Work) -> str | None:
     """The barcode of the cartridge in the run's drive, as the robot has read it; None: there is no library,
     or it does not tell. A library that does not answer stops no run whose tape is in the drive."""
+    return _barcode(work, may_be_stored=True)
+
+
+def confirmed(work: Work, shown: str | None, medium: MediumReport) -> str | None:
+    """As ``barcode``, once the tape was looked at: where the two do not agree, the robot is asked again
+    before cartridges are doubted. Somebody may have exchanged them by hand since the inventory was stored."""
+    if shown is None:
+        return None
+    if work.db(lambda session, _run: promises.contradiction(session, shown, medium)) is None:
+        return shown
+    return _barcode(work, may_be_stored=False)
+
+
+def _barcode(work: Work, *, may_be_stored: bool) -> str | None:
     feeder = feeder_of(work.settings.changers, work.drive_name)
     if feeder is None:
         return None
     name, changer, number = feeder
-    inventory = work.db(lambda session, _run: _fresh(session, work.drive_name))
+    inventory = work.db(lambda session, _run: _fresh(session, work.drive_name)) if may_be_stored else None
     if inventory is None:
         try:
             asked_by = f"run {work.held.run_id}"

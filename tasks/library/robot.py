@@ -96,6 +96,8 @@ class Robot:
         is_old = anew or row is None or row.old is not None or cut_off is not None
         inventory = self._changer.inventory() if is_old else self._changer.status()
         if inventory.disturbed:
+            # The changer reports it once: it is kept before the robot is asked again, which may fail.
+            self._note_disturbed()
             is_old, inventory = True, self._changer.inventory()
         with wiring.database().transaction() as session:
             if is_old:
@@ -153,11 +155,18 @@ class Robot:
             self._end(number, error.message)
             raise
         try:
-            self._store(self._changer.status())
+            inventory = self._changer.status()
+            self._store(inventory)
+            if inventory.disturbed:
+                self._note_disturbed()
         except TapelineError as error:
             # It was moved; where everything is, the next question shows.
             self._distrust(error)
         self._end(number, None)
+
+    def _note_disturbed(self) -> None:
+        with wiring.database().transaction() as session:
+            rows.is_old(session, self.name, rows.DISTURBED)
 
     def _distrust(self, error: TapelineError) -> None:
         with wiring.database().transaction() as session:

@@ -60,6 +60,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
         guard.look(work, for_step(work))
     barcode = arrival.barcode(work)
     medium = work.drive().look()
+    barcode = arrival.confirmed(work, barcode, medium.to_json())
     wrong = work.db(lambda session, run: _tape(session, run, medium, barcode))
     if wrong:
         raise wrong

@@ -174,6 +174,23 @@ def test_an_opened_door_is_reported_once_and_the_question_is_asked_again(rig: Ri
     assert not rig.changer.status().disturbed
 
 
+def test_a_door_opened_before_a_move_is_reported_after_it(rig: Rig) -> None:
+    """The changer tells only the first command: here the move, which is made; the next status reports it."""
+    rig.new("TP0001L9", 1)
+    rig.new("TP0002L9", 2)
+    rig.disturb()
+    rig.changer.load(1, 0)
+    assert rig.changer.status().disturbed
+    assert not rig.changer.status().disturbed
+    rig.disturb()
+    rig.changer.unload(0, 1)
+    assert rig.changer.status().disturbed
+    rig.disturb()
+    rig.changer.move(2, 3)
+    assert not rig.changer.inventory().disturbed
+    assert not rig.changer.status().disturbed
+
+
 def test_an_inventory_survives_json(rig: Rig) -> None:
     rig.new("TP0001L9", 1)
     rig.changer.load(1, 0)

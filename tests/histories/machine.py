@@ -27,9 +27,12 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.parts)
+        self.world = self.make_world()
         self.failed = False
         self.checked = -1
+
+    def make_world(self) -> World:
+        return World(self.parts)
 
     def _drain(self, planned: Fates) -> None:
         self.world.drain(Plan({at: fate(self.world) for at, fate in planned.items()}))
