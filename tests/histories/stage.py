@@ -84,7 +84,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         patch.setattr(drive, "VirtualVolume", WatchedVolume)
         # A process for each look at the sources is too slow for thousands of them.
         for module in (precheck, run_backup):
-            patch.setattr(module, "watch", lambda _work: None)
+            patch.setattr(module, "for_step", lambda _work: None)
         parts.formatter.install(patch)
         for name in DRIVES:
             app.amqp.queues.add(queue(configured.queue_of(name)))
