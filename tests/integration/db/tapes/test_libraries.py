@@ -15,7 +15,7 @@ from db.errors import NotAllowed
 from db.libraries import as_json, cleanings, inventory, promises, robot
 from db.models import TapeCartridge, TapeLibrary, TapePool, now
 from db.runs import admission
-from db.schedules import calendar, needs, schedules
+from db.schedules import blanks, calendar, needs, schedules
 from db.states import RunState, Step
 from db.tapes import cartridges
 from policy.message import M
@@ -291,6 +291,16 @@ def test_the_end_of_the_blank_tapes_is_announced_before_the_month_ends(database:
             )
         ends = "The blank tapes of library lib0 run out: b finds none at 2026-12-01 02:00 (UTC)."
         assert said(session) == [ends]
+        # Three weeks before it is another month's matter, unless the run is in this month.
+        early = datetime(2026, 11, 10, 12, 0, tzinfo=UTC)
+        assert blanks.ends(session, early) == []
+        schedules.get(session, "b").schedule_config = {"day": 28, "at": "02:00"}
+        schedules.get(session, "a").schedule_config = {"day": 27, "at": "02:00"}
+        session.flush()
+        assert [entry.planned.schedule for entry in blanks.ends(session, early)] == ["b"]
+        for name in "ab":
+            schedules.get(session, name).schedule_config = {"day": 1, "at": "02:00"}
+        session.flush()
         ahead = calendar.entries(session, moment, moment + timedelta(days=9))
         first, second = (next(each for each in ahead if each.planned.schedule == name) for name in "ab")
         assert "which the library brings from slot 1" in str(needs.needed(first))
