@@ -36,6 +36,7 @@ def restore(
     *,
     select: Iterable[str] = (),
     overwrite: bool = False,
+    beside: bool = False,
     keys: Identities = (),
     on_progress: Callable[[int, int], None] | None = None,
     check: Callable[[], None] | None = None,
@@ -46,7 +47,7 @@ def restore(
     """
     selection = Selection(select)
     with Restoration(
-        target, overwrite=overwrite, keys=keys, on_progress=on_progress, check=check
+        target, overwrite=overwrite, beside=beside, keys=keys, on_progress=on_progress, check=check
     ) as restoration:
         restoration.take(volume, set_id, (entry for entry in entries if selection.wants(entry.path)))
         report = restoration.finish()
@@ -65,7 +66,8 @@ class _Ended(Exception):
 class Restoration:
     """Restore several sets below ``target``; the path of each file is kept below it.
 
-    An existing file stays, unless ``overwrite``, and is compared; an existing folder is filled, and keeps its
+    An existing file stays, unless ``overwrite``, and is compared; with ``beside``, the file of the backup is
+    put beside a different one, under another name. An existing folder is filled, and keeps its
     own mode and times without ``overwrite``. ``state``: a file that records the progress; with it, an
     interrupted restore continues. Everything from an archive that was done is looked for in the target: if
     something is missing, the archive is not done. ``on_progress(files, size)`` and ``check`` are called with
@@ -79,6 +81,7 @@ class Restoration:
         *,
         state: Path | None = None,
         overwrite: bool = False,
+        beside: bool = False,
         keys: Identities = (),
         on_progress: Callable[[int, int], None] | None = None,
         check: Callable[[], None] | None = None,
@@ -100,6 +103,7 @@ class Restoration:
             self._restored,
             self.report,
             overwrite=overwrite,
+            beside=beside,
             look_up=self._look_up,
         )
         self._postponed: list[Entry] = []

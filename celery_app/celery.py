@@ -40,6 +40,7 @@ def _make() -> Celery:
             "tasks.periodic.poll_waiting",
             "tasks.requests.check_drive",
             "tasks.requests.clean",
+            "tasks.requests.look_at_target",
             "tasks.requests.library_move",
             "tasks.periodic.drive_liveness",
             "tasks.periodic.remind",

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     """The drive of the queue ``tape``; any other drive's queue is ``tape.<name>``."""
     drives: dict[DriveName, AnyDriveSettings] = {}
     """The drives of this host. Not set: a virtual drive of the default name."""
+    restore_roots: list[Path] = []
+    """The folders of this host that restores may write to, with everything below them; the dashboard offers
+    them. Not set: any folder by command, and none from the dashboard."""
     changers: dict[DriveName, AnyChangerSettings] = {}
     """The media changers (autoloaders, libraries) that feed this host's drives. Not set: tapes are changed
     by hand."""

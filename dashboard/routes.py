@@ -17,6 +17,8 @@ ROUTES: list[tuple[str, str]] = [
     (r"/files", "dashboard.pages.files.FilesPage"),
     (r"/files/versions", "dashboard.pages.files.VersionsPage"),
     (r"/files/search", "dashboard.pages.files.SearchPage"),
+    (r"/files/restore", "dashboard.pages.restore.RestorePreview"),
+    (r"/files/restore/start", "dashboard.pages.restore.StartRestore"),
     (r"/tapes", "dashboard.pages.tapes.Tapes"),
     (r"/tapes/([0-9]+)", "dashboard.pages.tape.TapePage"),
     (r"/schedules", "dashboard.pages.schedules.Schedules"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
-from backup.entry import Entry, FileType, raw, shown
+from backup.entry import Entry, FileType, raw, shown, text
 from backup.restoring import assembly, dirfd, metadata
 from backup.restoring.checkpoint import Fate, Restored, There
 from backup.restoring.contents import Contents
@@ -42,6 +43,7 @@ class Placing:
         report: RestoreReport,
         *,
         overwrite: bool,
+        beside: bool,
         look_up: LookUp,
     ) -> None:
         """``firsts``: the same folder as ``target``, for the first names of hard links."""
@@ -50,6 +52,7 @@ class Placing:
         self._restored = restored
         self._report = report
         self._overwrite = overwrite
+        self._beside = beside
         self._look_up = look_up
         self._set_id = ""
 
@@ -102,7 +105,8 @@ class Placing:
         path = b"/".join(parts)
         parent = self._target.folder(parts[:-1])
         existing = _existing(parent, parts[-1])
-        if existing is None or (self._overwrite and not stat.S_ISDIR(existing)):
+        # That of a file to be put beside is known when the file is whole.
+        if existing is None or self._beside or (self._overwrite and not stat.S_ISDIR(existing)):
             fd = assembly.open_for(self._restored.pieces(self._set_id, entry), parent, path)
             assembly.write(self._contents, entry, fd, self._look_up)
             fate = Fate.WRITTEN
@@ -134,33 +138,35 @@ class Placing:
             return False
         assembly.check(entry, pieces)
         existing = _existing(parent, parts[-1])
-        if existing is not None and not self._overwrite:
+        if existing is not None and self._beside:
+            parts = self._name_beside(entry, parent, parts)
+        elif existing is not None and not self._overwrite:
             self._keep_whole(entry, parent, parts, {piece.fate for piece in pieces} == {Fate.SAME})
             self._restored.together(self._set_id, entry)
             return False
-        if existing is not None and stat.S_ISDIR(existing):
+        elif existing is not None and stat.S_ISDIR(existing):
             raise EntryRefused(M("A folder of the same name is in its way."))
         if any(piece.fate != Fate.WRITTEN for piece in pieces):
             raise EntryRefused(M("The file of its name went away while it was compared: restore it again."))
-        if not self._is_linked_to_its_twin(entry, parent, parts):
+        if not self._is_linked_to_its_twin(entry, parent, path, parts[-1]):
             self._note(entry, assembly.finish(entry, parent, path, parts[-1]))
             self._report.size += entry.size
         self._count(entry, parent, parts)
         self._restored.together(self._set_id, entry)
         return True
 
-    def _is_linked_to_its_twin(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> bool:
+    def _is_linked_to_its_twin(self, entry: Entry, parent: dirfd.Folder, path: bytes, name: bytes) -> bool:
         """One more name of a file in pieces has them, too; the two are one file again where that can be."""
         twin = self._same_file(entry)
         if twin is None:
             return False
         *folders, first = twin
         try:
-            with placed(parent, parts[-1]) as temporary:
+            with placed(parent, name) as temporary:
                 dirfd.link(self._firsts.folder(tuple(folders)), first, parent, temporary)
         except OSError:
             return False
-        assembly.drop(self._target, b"/".join(parts))
+        assembly.drop(self._target, path)
         return True
 
     def _keep_whole(
@@ -179,8 +185,10 @@ class Placing:
         if not parts:
             raise EntryRefused(M("Only a folder can have this path."))
         parent = self._target.folder(parts[:-1])
-        if self._is_kept(entry, parent, parts):
+        free = self._free(entry, parent, parts)
+        if free is None:
             return False
+        parts = free
         with placed(parent, parts[-1]) as temporary:
             self._fill(entry, parent, temporary)
         if entry.type is FileType.FILE:
@@ -197,16 +205,37 @@ class Placing:
         if entry.type is FileType.FILE and entry.nlink > 1:
             self._restored.name(self._set_id, entry, parts)
 
-    def _is_kept(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> bool:
+    def _free(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> tuple[bytes, ...] | None:
+        """The path that an entry gets; None: what exists was kept."""
         existing = _existing(parent, parts[-1])
         if existing is None:
-            return False
+            return parts
+        if self._beside:
+            return self._free_beside(entry, parent, parts)
         if not self._overwrite:
             self._keep(entry, parent, parts)
-            return True
+            return None
         if stat.S_ISDIR(existing):
             raise EntryRefused(M("A folder of the same name is in its way."))
-        return False
+        return parts
+
+    def _free_beside(
+        self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]
+    ) -> tuple[bytes, ...] | None:
+        """The first free name beside an existing one; None: one of them is as in the backup already."""
+        for name in (parts[-1], *_taken_beside(parent, parts[-1])):
+            with suppress(OSError):
+                if is_as_backed_up(self._contents, entry, parent, name, self._look_up):
+                    self._report.kept.append(shown(entry.path))
+                    self._count(entry, parent, (*parts[:-1], name))
+                    return None
+        return self._name_beside(entry, parent, parts)
+
+    def _name_beside(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        taken = len(list(_taken_beside(parent, parts[-1])))
+        name = beside(parts[-1], taken + 1)
+        self._report.beside.append((shown(entry.path), shown(text(name))))
+        return (*parts[:-1], name)
 
     def _keep(self, entry: Entry, parent: dirfd.Folder, parts: tuple[bytes, ...]) -> None:
         """Keep the existing file, and check whether it is as in the backup."""
@@ -259,6 +288,22 @@ class Placing:
 
     def _note(self, entry: Entry, problems: Iterable[Message]) -> None:
         self._report.incomplete.extend((shown(entry.path), problem) for problem in problems)
+
+
+def beside(name: bytes, number: int) -> bytes:
+    """Another name for a file: ``report.restored-1.pdf``."""
+    stem, dot, ending = name.rpartition(b".")
+    if not stem:
+        stem, dot, ending = name, b"", b""
+    return stem + b".restored-%d" % number + dot + ending
+
+
+def _taken_beside(parent: dirfd.Folder, name: bytes) -> Iterator[bytes]:
+    """The names beside a name that exist already."""
+    number = 1
+    while _existing(parent, other := beside(name, number)) is not None:
+        yield other
+        number += 1
 
 
 def _existing(parent: dirfd.Folder, name: bytes) -> int | None:

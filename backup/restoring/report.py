@@ -23,5 +23,7 @@ class RestoreReport:
     """What existed in the target, and is as in the backup."""
     differing: list[tuple[str, Message]] = field(default_factory=list)
     """What existed in the target, differs from the backup, and was left as it was."""
+    beside: list[tuple[str, str]] = field(default_factory=list)
+    """What was put beside a different file in the target, and the name that it got there."""
     missing: list[str] = field(default_factory=list)
     """The selected paths that the set does not have."""

@@ -332,4 +332,5 @@ class Keeper(threading.Thread):
                 host=socket.gethostname(),
                 worker=self._worker,
                 queue=self._queue,
+                restore_roots=[str(root) for root in settings.load().restore_roots],
             )

@@ -28,6 +28,8 @@ class Drive(Base):
     queue: Mapped[str]
     registered_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    restore_roots: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """The folders of its host that restores may write to; none: its host names none."""
     medium: Mapped[MediumReport | None]
     """Its contents at the last inspection by a step or a poll."""
     medium_at: Mapped[datetime | None]

@@ -28,6 +28,10 @@ class Options:
     patterns: tuple[str, ...] = ()
     overwrite: bool = False
     """Of a restore: existing files are replaced."""
+    beside: bool = False
+    """Of a restore: a file is put beside a different one that exists, under another name."""
+    within_roots: bool = False
+    """Of a restore: only into a folder that the drive's host names; without this it may name none."""
     identity: str | None = None
     """Of a restore or an import: the file with the secret key, on the drive's host."""
     tape: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, BigInteger, Select, func, literal, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupTask, ChainRun, ScheduledTask
+from db.models import BackupTask, ChainRun, Options, ScheduledTask
 from db.states import ACTIVE, Kind, RunState
 
 
@@ -42,6 +42,14 @@ class RunFilter:
         if self.before is not None:
             query = query.where(ChainRun.id < self.before)
         return query
+
+
+def same_restore(session: Session, set_id: str, options: Options) -> int | None:
+    """The run that has not ended and restores the same of a set into the same folder, or None."""
+    query = select(ChainRun).where(
+        ChainRun.kind == Kind.RESTORE, ChainRun.set_id == set_id, ChainRun.state.in_(ACTIVE)
+    )
+    return next((run.id for run in session.scalars(query) if run.options == options), None)
 
 
 def find(session: Session, wanted: RunFilter) -> list[ChainRun]:

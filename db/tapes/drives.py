@@ -32,7 +32,16 @@ def try_lock(connection: Connection, name: str) -> bool:
     return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}))
 
 
-def register(session: Session, *, name: str, driver: str, host: str, worker: str, queue: str) -> None:
+def register(
+    session: Session,
+    *,
+    name: str,
+    driver: str,
+    host: str,
+    worker: str,
+    queue: str,
+    restore_roots: Sequence[str] = (),
+) -> None:
     """Register a drive, or the restart of its worker."""
     moment = now()
     leaps.note(session, moment)
@@ -41,6 +50,7 @@ def register(session: Session, *, name: str, driver: str, host: str, worker: str
         "host": host,
         "worker": worker,
         "queue": queue,
+        "restore_roots": list(restore_roots),
         "registered_at": moment,
         "last_seen_at": moment,
     }

@@ -99,13 +99,14 @@ def ask(
     try:
         if not chain.ask("tapeline.check_drive", queue=drive.queue, brief=True, number=number):
             health.check_writable()
-        return _wait(number, time.monotonic() + patience)
+        return wait_for(number, time.monotonic() + patience)
     finally:
         with database.transaction() as session:
             drive_checks.withdraw(session, number)
 
 
-def _wait(number: int, deadline: float) -> dict[str, Any] | None:
+def wait_for(number: int, deadline: float) -> dict[str, Any] | None:
+    """The answer to a question; None: there was none by then."""
     while time.monotonic() < deadline:
         with wiring.database().transaction() as session:
             asked = drive_checks.question(session, number)

@@ -19,6 +19,7 @@ from backup.format.manifest import naming_keys
 from backup.restore import Restoration
 from backup.restoring import chosen
 from backup.restoring.chosen import Choice, Choices
+from backup.restoring.roots import allowed
 from backup.spool import spooling
 from db import events
 from db.models import BackupArchive, ChainRun, RunNotes
@@ -53,6 +54,7 @@ class WantedRestore:
 
     target: Path
     overwrite: bool
+    beside: bool
     keys: Identities
     plan: RestorePlan
     choices: dict[str, Choices]
@@ -63,14 +65,14 @@ class WantedRestore:
 def restore(work: Work) -> Done:
     """Restore from the tape in the drive; then from the next tape.
 
-    Raises RestoreIncomplete, WrongTape, DriveError.
+    Raises RestoreIncomplete, NotAllowedHere, WrongTape, DriveError.
     """
     folder = spool_of(work) / f"restore-{work.held.run_id}"
     with spooling():
         folder.mkdir(mode=0o700, exist_ok=True)
     # Without a lock on the run: the catalogue may be large, and heartbeats must continue meanwhile.
     wanted = work.database.attempt(
-        lambda session: _wanted(session, transitions.get(session, work.held.run_id), folder),
+        lambda session: _wanted(work, session, transitions.get(session, work.held.run_id), folder),
         patience=work.settings.database_patience_seconds,
     )
     began = time.monotonic()
@@ -85,6 +87,7 @@ def restore(work: Work) -> Done:
             restoration.finish()
         work.db(lambda session, run: _tell(session, run, restoration, wanted.target))
         failures, report, kept = restoration.failures, restoration.report, restoration.kept
+        beside = len(report.beside)
         warnings = restoration.differing + len(report.incomplete)
     if missing:
         raise _next_tape(work, missing)
@@ -98,6 +101,7 @@ def restore(work: Work) -> Done:
             "files": report.files,
             "bytes": report.size,
             "kept": kept,
+            "beside": beside,
             "warnings": warnings,
             "seconds": round(time.monotonic() - began, 3),
             "summary": f"{report.files} files to {wanted.target}",
@@ -105,9 +109,11 @@ def restore(work: Work) -> Done:
     )
 
 
-def _wanted(session: Session, run: ChainRun, folder: Path) -> WantedRestore:
+def _wanted(work: Work, session: Session, run: ChainRun, folder: Path) -> WantedRestore:
     """Write the wanted files of each set to disk; the catalogue may be larger than memory."""
     assert run.set_id is not None
+    given = run.options
+    target = allowed(Path(given.target), work.settings.restore_roots, always=given.within_roots)
     choices: dict[str, Choices] = {}
 
     def choose(file: Live) -> None:
@@ -115,13 +121,12 @@ def _wanted(session: Session, run: ChainRun, folder: Path) -> WantedRestore:
             choices[file.set_id] = Choices(folder / f"{file.set_id}.zst")
         choices[file.set_id].add(Choice(file.archive, file.position, file.path, file.blake3 or b""))
 
-    condition = catalog.wanted(run.options.paths, run.options.patterns)
+    condition = catalog.wanted(given.paths, given.patterns)
     plan = restores.plan(session, run.set_id, condition, choose)
     for of_set in choices.values():
         of_set.end()
-    identity = run.options.identity
-    keys = identities(Path(identity)) if identity else []
-    return WantedRestore(Path(run.options.target), run.options.overwrite, keys, plan, choices)
+    keys = identities(Path(given.identity)) if given.identity else []
+    return WantedRestore(target, given.overwrite, given.beside, keys, plan, choices)
 
 
 def _restoration(work: Work, wanted: WantedRestore, folder: Path) -> Restoration:
@@ -137,6 +142,7 @@ def _restoration(work: Work, wanted: WantedRestore, folder: Path) -> Restoration
         wanted.target,
         state=folder / "there.sqlite",
         overwrite=wanted.overwrite,
+        beside=wanted.beside,
         keys=wanted.keys,
         on_progress=progress,
         check=partial(_check, work),
@@ -247,6 +253,8 @@ def _tell(session: Session, run: ChainRun, restoration: Restoration, target: Pat
         ):
             for path, reason in problems[:MAX_TOLD]:
                 yield M("{path}: {reason}", path=path, reason=reason.to_json()), level
+        for path, name in report.beside[:MAX_TOLD]:
+            yield M("{path}: put beside another file, as {name}", path=path, name=name), "info"
 
     for message, level in lines():
         events.record(session, run, message, step=Step.RESTORE, level=level)

@@ -44,6 +44,8 @@ NEEDS = {
     "/runs/1/accept": Role.OPERATOR,
     "/runs/1/dismiss": Role.OPERATOR,
     "/runs/1/cancel": Role.OPERATOR,
+    "/files/restore": Role.OPERATOR,
+    "/files/restore/start": Role.OPERATOR,
     "/schedules/1/run": Role.OPERATOR,
     "/library/1/1": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,

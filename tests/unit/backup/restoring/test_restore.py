@@ -388,3 +388,34 @@ def _stop_after(checks: int) -> Callable[[int], None]:
             raise Stop
 
     return check
+
+
+def test_the_backup_is_put_beside_a_different_file(rig: Any) -> None:
+    """Under the next free name, once: restored again, it is there already. What is the same gets no copy, no
+    existing file is touched, and names of one file stay one file."""
+    fill(rig.source, 3)
+    (rig.source / "folder").mkdir()
+    (rig.source / "folder" / "x.tar.gz").write_text("x")
+    (rig.source / ".hidden").write_text("h")
+    os.link(rig.source / "f02", rig.source / "z")
+    rig.back_up()
+    rig.restored().mkdir(parents=True)
+    mine = {"f00": "mine", "f00.restored-1": "mine too", ".hidden": "mine", "f02": "mine"}
+    for name, content in mine.items():
+        rig.restored(name).write_text(content)
+    shutil.copy(rig.source / "f01", rig.restored("f01"))
+    rig.restored("folder").mkdir()
+    rig.restored("folder/x.tar.gz").mkdir()
+    report = rig.restore(beside=True)
+    assert (report.failures, report.differing) == ([], [])
+    assert {Path(path).name: name for path, name in report.beside} == {
+        "f00": "f00.restored-2", ".hidden": ".hidden.restored-1", "f02": "f02.restored-1",
+        "x.tar.gz": "x.tar.restored-1.gz",
+    }  # fmt: skip
+    assert {name: rig.restored(name).read_text() for name in mine} == mine
+    assert rig.restored("f00.restored-2").read_bytes() == (rig.source / "f00").read_bytes()
+    assert rig.restored("folder/x.tar.restored-1.gz").read_text() == "x"
+    assert rig.restored("f02.restored-1").samefile(rig.restored("z"))
+    again = rig.restore(beside=True)
+    assert (again.beside, again.differing, again.failures) == ([], [], [])
+    assert len(again.kept) == 6

@@ -372,3 +372,18 @@ def test_whatever_the_sizes_nothing_is_lost(
     assert rig.log.warnings == []
     assert restore(rig, tapes).failures == []
     assert rig.differences() == []
+
+
+def test_a_file_in_pieces_is_put_beside_one_that_exists(rig: Any) -> None:
+    """Whatever that is: it is not touched, and the next restore takes the next name."""
+    large(rig.source / "big.bin", 400_000)
+    rig.back_up(archive_bytes=20_000, compression="none")
+    rig.restored().mkdir(parents=True)
+    rig.restored("big.bin").mkdir()
+    for name in ("big.restored-1.bin", "big.restored-2.bin"):
+        report = rig.restore(beside=True)
+        assert (report.failures, report.differing) == ([], [])
+        assert [name for _, name in report.beside] == [name]
+        assert rig.restored(name).read_bytes() == (rig.source / "big.bin").read_bytes()
+    assert rig.restored("big.bin").is_dir()
+    assert not list(rig.target.rglob(".tapeline-*"))
