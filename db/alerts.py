@@ -283,7 +283,7 @@ def _doubtful_tapes(session: Session) -> Iterator[Alert]:
     for tape in session.scalars(query.order_by(TapeCartridge.tape_id)):
         text = (
             M(
-                "A format of tape {tape} was cut off: look at it, then:"
+                "Tape {tape} is in doubt: a format was cut off, or its barcode is wrong. Look at it, then:"
                 " tapeline tape mark {tape} active (or retired)",
                 tape=tape.tape_id,
             )

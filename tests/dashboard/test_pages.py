@@ -291,7 +291,7 @@ def test_the_first_page_says_what_needs_somebody(shared: Site) -> None:
     page = shared.get("/")
     assert shared.session.get(shared.url + "/", timeout=10).url.endswith("/today")
     assert f'href="/runs/{seeds.FAILED}/retry"' in page
-    assert "A format of tape" in page
+    assert "is in doubt: a format was cut off, or its barcode is wrong." in page
     assert "its verification found 2 damaged" in page
     assert int(re.findall(r'data-urgent="(\d+)"', page)[0]) >= 3
 

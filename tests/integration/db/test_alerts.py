@@ -101,7 +101,8 @@ def test_tapes_in_doubt_and_damaged_sets_are_named(database: Database, nightly: 
             damaged = a_set(row, tape, f"20261101T000000Z-000{number}", state, damaged=3)
             catalog.add_set(session, damaged)
     assert said(database) == [
-        "A format of tape A was cut off: look at it, then: tapeline tape mark A active (or retired)",
+        "Tape A is in doubt: a format was cut off, or its barcode is wrong. Look at it, then:"
+        " tapeline tape mark A active (or retired)",
         "Tape B had a write error: nothing writes on it. Take it out of use: tapeline tape mark B retired",
         "Set 20261101T000000Z-0000: its verification found 3 damaged. Back up again:"
         " tapeline schedule run NAME --type full; then: tapeline sets expire 20261101T000000Z-0000",
