@@ -12,7 +12,7 @@ import pytest
 
 from embedded.servers import Servers
 from tests.dashboard import seeds
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.system import System
 
 
@@ -44,18 +44,20 @@ def system(short_path: Path, database_url: str, broker_url: str) -> Iterator[Sys
 
 
 @pytest.fixture
-def site(system: System) -> Site:
+def dashboard(system: System) -> Dashboard:
     """Its dashboard, with the login that was made for it."""
-    return Site(system)
+    return Dashboard(system)
 
 
 @pytest.fixture(scope="module")
-def shared(servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Site]:
+def shared(
+    servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]
+) -> Iterator[Dashboard]:
     """A dashboard for the tests that only look, with tapes, runs and names as nobody should give them."""
     with a_folder() as folder, fresh_database() as url:
         found = a_system(folder, url, servers.broker_url)
         seeds.sow(found.database)
         try:
-            yield Site(found)
+            yield Dashboard(found)
         finally:
             found.close()

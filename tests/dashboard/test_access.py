@@ -23,7 +23,7 @@ from embedded.servers import Servers
 from policy.roles import Role
 from tests.dashboard import seeds
 from tests.dashboard.conftest import a_folder, a_system
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.system import System
 
 LOGINS = {Role.VIEWER: "vic", Role.OPERATOR: "olga", Role.ADMIN: "ann"}
@@ -72,7 +72,9 @@ NEEDS = {
 
 
 @pytest.fixture(scope="module")
-def site(servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Site]:
+def dashboard(
+    servers: Servers, fresh_database: Callable[[], AbstractContextManager[str]]
+) -> Iterator[Dashboard]:
     """A dashboard with a login of each role, and one without a role."""
     with a_folder() as folder, fresh_database() as url:
         system = a_system(folder, url, servers.broker_url)
@@ -84,7 +86,7 @@ def site(servers: Servers, fresh_database: Callable[[], AbstractContextManager[s
         system.environment["TAPELINE_FLOWER__ROLES"] = json.dumps(roles)
         seeds.sow(system.database)
         try:
-            yield Site(system)
+            yield Dashboard(system)
         finally:
             system.close()
 
@@ -100,11 +102,11 @@ def addresses() -> set[str]:
     return found
 
 
-def login(site: Site, user: str) -> requests.Session:
+def login(dashboard: Dashboard, user: str) -> requests.Session:
     """A browser with a login and the token of our forms."""
     session = requests.Session()
     session.auth = (user, f"{user}-pw")
-    assert session.get(site.url + "/today", timeout=20).ok
+    assert session.get(dashboard.url + "/today", timeout=20).ok
     session.headers["X-XSRFToken"] = session.cookies["_xsrf"]
     return session
 
@@ -115,45 +117,50 @@ def test_every_route_has_a_rule() -> None:
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_role_at_every_route(site: Site, role: Role) -> None:
+def test_a_role_at_every_route(dashboard: Dashboard, role: Role) -> None:
     """What it may not do is answered with 403, which names the role that may; nothing else is."""
-    browser = login(site, LOGINS[role])
+    browser = login(dashboard, LOGINS[role])
     for path, needed in NEEDS.items():
         for method in ("GET", "POST"):
-            answer = browser.request(method, site.url + path, timeout=20, allow_redirects=False)
+            answer = browser.request(method, dashboard.url + path, timeout=20, allow_redirects=False)
             is_refused = answer.status_code == 403
             assert is_refused == (not role.may(needed)), f"{method} {path}: {answer.status_code}"
             if is_refused:
                 assert f"Your role is {role}; this needs the role {needed}" in answer.text, path
-    assert [run["state"] for run in site.system.json("runs")] == ["FAILED"]
+    assert [run["state"] for run in dashboard.system.json("runs")] == ["FAILED"]
 
 
-def test_a_login_without_a_role_is_a_viewer(site: Site) -> None:
+def test_a_login_without_a_role_is_a_viewer(dashboard: Dashboard) -> None:
     """As soon as anybody has one; and it sees no button that it may not press."""
-    browser = login(site, "nobody")
-    assert browser.post(f"{site.url}/api/task/revoke/1", timeout=20).status_code == 403
+    browser = login(dashboard, "nobody")
+    assert browser.post(f"{dashboard.url}/api/task/revoke/1", timeout=20).status_code == 403
     for path in ("/today", "/runs/1", "/schedules", "/tapes"):
-        page = browser.get(site.url + path, timeout=20).text
+        page = browser.get(dashboard.url + path, timeout=20).text
         assert not re.findall(r'href="[^"]*/(retry|dismiss|cancel|run|enable|disable|freeze)"', page), path
-    operators = login(site, "olga").get(site.url + "/schedules", timeout=20).text
+    operators = login(dashboard, "olga").get(dashboard.url + "/schedules", timeout=20).text
     assert "/schedules/monthly/run" in operators
     assert "/schedules/monthly/disable" not in operators
-    assert "/schedules/monthly/disable" in login(site, "ann").get(site.url + "/schedules", timeout=20).text
+    assert (
+        "/schedules/monthly/disable"
+        in login(dashboard, "ann").get(dashboard.url + "/schedules", timeout=20).text
+    )
 
 
-def test_what_was_done_and_refused_is_in_the_audit(site: Site) -> None:
+def test_what_was_done_and_refused_is_in_the_audit(dashboard: Dashboard) -> None:
     """Who, with which role, from where, what, and how it ended; no page that was only looked at, and no more
     of a form than its reason."""
-    login(site, "vic").post(
-        f"{site.url}/schedules/monthly/disable", data={"password": "secret-1"}, timeout=20
+    login(dashboard, "vic").post(
+        f"{dashboard.url}/schedules/monthly/disable", data={"password": "secret-1"}, timeout=20
     )
-    admin = login(site, "ann")
-    admin.post(f"{site.url}/schedules/monthly/disable", data={"why": "a <test>", "x": "secret-2"}, timeout=20)
-    admin.post(f"{site.url}/schedules/monthly/enable", timeout=20)
-    admin.post(f"{site.url}/schedules/none/enable", timeout=20)
-    admin.post(f"{site.url}/tasks/datatable", timeout=20)
-    site.system.wait_for(lambda: entries(site)[0]["outcome"], "the last outcome")
-    newest = entries(site)[:4]
+    admin = login(dashboard, "ann")
+    admin.post(
+        f"{dashboard.url}/schedules/monthly/disable", data={"why": "a <test>", "x": "secret-2"}, timeout=20
+    )
+    admin.post(f"{dashboard.url}/schedules/monthly/enable", timeout=20)
+    admin.post(f"{dashboard.url}/schedules/none/enable", timeout=20)
+    admin.post(f"{dashboard.url}/tasks/datatable", timeout=20)
+    dashboard.system.wait_for(lambda: entries(dashboard)[0]["outcome"], "the last outcome")
+    newest = entries(dashboard)[:4]
     assert [(each["who"], each["role"], each["what"], each["outcome"]) for each in newest] == [
         ("ann", "admin", "POST /schedules/none/enable", "failed"),
         ("ann", "admin", "POST /schedules/monthly/enable", "done"),
@@ -162,30 +169,30 @@ def test_what_was_done_and_refused_is_in_the_audit(site: Site) -> None:
     ]
     assert {each["origin"] for each in newest} == {"127.0.0.1"}
     assert newest[2]["details"] == {"why": "a <test>"}
-    page = login(site, "vic").get(f"{site.url}/audit?who=ann", timeout=20).text
+    page = login(dashboard, "vic").get(f"{dashboard.url}/audit?who=ann", timeout=20).text
     assert "a &lt;test&gt;" in page
     assert ">vic" not in page
-    assert "No entry is like that" in admin.get(f"{site.url}/audit?who=none", timeout=20).text
-    assert "is not a number" in admin.get(f"{site.url}/audit?before=x", timeout=20).text
-    assert "secret" not in json.dumps(entries(site)) + page
+    assert "No entry is like that" in admin.get(f"{dashboard.url}/audit?who=none", timeout=20).text
+    assert "is not a number" in admin.get(f"{dashboard.url}/audit?before=x", timeout=20).text
+    assert "secret" not in json.dumps(entries(dashboard)) + page
 
 
-def entries(site: Site) -> list[dict[str, Any]]:
-    return list(site.system.json("audit"))
+def entries(dashboard: Dashboard) -> list[dict[str, Any]]:
+    return list(dashboard.system.json("audit"))
 
 
-def test_the_audit_is_paged(site: Site) -> None:
+def test_the_audit_is_paged(dashboard: Dashboard) -> None:
     """Newest first, a hundred at a time, and none of them missing."""
 
     def fill(session: Any) -> None:
         for number in range(150):
             audit.enter(session, who="robot", origin="h", what=f"deed {number}")
 
-    site.system.ask(fill)
-    browser = login(site, "vic")
-    first = browser.get(f"{site.url}/audit?who=robot", timeout=20).text
+    dashboard.system.ask(fill)
+    browser = login(dashboard, "vic")
+    first = browser.get(f"{dashboard.url}/audit?who=robot", timeout=20).text
     [older] = re.findall(r'id="older" href="([^"]+)"', first)
-    second = browser.get(site.url + older.replace("&amp;", "&"), timeout=20).text
+    second = browser.get(dashboard.url + older.replace("&amp;", "&"), timeout=20).text
     deeds = [re.findall(r"deed (\d+)", page) for page in (first, second)]
     assert [list(map(int, each)) for each in deeds] == [list(range(149, 49, -1)), list(range(49, -1, -1))]
 
@@ -235,11 +242,11 @@ def test_commands_are_in_the_audit_too(system: System) -> None:
 
 def test_what_cannot_be_entered_is_not_done(system: System, short_path: Path) -> None:
     """Without the table of the audit nothing is changed by anybody."""
-    site = Site(system)
+    dashboard = Dashboard(system)
     with system.database.transaction() as session:
         session.execute(text("ALTER TABLE audit_entries RENAME TO gone"))
-    form = site.form("/schedules/monthly/disable")
-    answer = site.session.post(f"{site.url}/schedules/monthly/disable", data=form, timeout=20)
+    form = dashboard.form("/schedules/monthly/disable")
+    answer = dashboard.session.post(f"{dashboard.url}/schedules/monthly/disable", data=form, timeout=20)
     assert answer.status_code == 503
     system.cli("schedule", "disable", "monthly", code=1)
     assert system.json("schedule", "show", "monthly")["enabled"]

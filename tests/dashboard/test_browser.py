@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.dashboard import seeds
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SHOTS = os.environ.get("DASHBOARD_SHOTS")
@@ -39,7 +39,7 @@ def browser(short_path: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def started(
-            site: Site, *, language: str = "en", phone: bool = False, scripts: bool = True
+            dashboard: Dashboard, *, language: str = "en", phone: bool = False, scripts: bool = True
         ) -> webdriver.Chrome:
             options = _options(short_path, language)
             if not scripts:
@@ -56,7 +56,7 @@ def browser(short_path: Path) -> Iterator[Open]:
                 size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
                 driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             # The login goes with the first address, and the browser keeps it.
-            driver.get(site.url.replace("http://", f"http://tapeline:{site.password}@") + "/drives")
+            driver.get(dashboard.url.replace("http://", f"http://tapeline:{dashboard.password}@") + "/drives")
             return driver
 
         yield started
@@ -91,21 +91,23 @@ def shoot(browser: webdriver.Chrome, name: str) -> None:
         browser.save_screenshot(f"{SHOTS}/{name}.png")
 
 
-def test_a_failed_run_is_retried_with_clicks_and_the_page_follows_it(site: Site, browser: Open) -> None:
+def test_a_failed_run_is_retried_with_clicks_and_the_page_follows_it(
+    dashboard: Dashboard, browser: Open
+) -> None:
     """The first page names the failure; Retry, the question, the deed; the run's page shows the success, and
     the first page that all is well, neither loaded again."""
-    system = site.system
+    system = dashboard.system
     system.start("control", "tape")
     system.start_beat()
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "FAILED")
-    chrome = browser(site)
-    chrome.get(f"{site.url}/")
+    chrome = browser(dashboard)
+    chrome.get(f"{dashboard.url}/")
     first_page = chrome.current_window_handle
     assert chrome.find_element(By.ID, "verdict").get_dom_attribute("data-urgent") == "1"
     shoot(chrome, "today-failed")
     chrome.switch_to.new_window("tab")
-    chrome.get(f"{site.url}/runs/{run_id}")
+    chrome.get(f"{dashboard.url}/runs/{run_id}")
     shoot(chrome, "run-failed")
     system.insert_blank()
     chrome.find_element(By.ID, "retry").click()
@@ -125,7 +127,7 @@ def test_a_failed_run_is_retried_with_clicks_and_the_page_follows_it(site: Site,
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Site, browser: Open, language: str) -> None:
+def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Dashboard, browser: Open, language: str) -> None:
     """Nothing is wider than the screen, whatever it is called, and no name in a chart is cut off; no script
     fails, nothing is refused by the page's own policy, and nothing that a name says is done."""
     chrome = browser(shared, language=language, phone=True)
@@ -143,7 +145,7 @@ def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Site, browser: Open,
         shoot(chrome, f"phone-{language}-" + re.sub(r"\?.*", "", page).replace("/", "-"))
 
 
-def test_the_pages_do_without_scripts(shared: Site, browser: Open) -> None:
+def test_the_pages_do_without_scripts(shared: Dashboard, browser: Open) -> None:
     """What there is to read is on the page; a button asks and does its deed."""
     chrome = browser(shared, scripts=False)
     chrome.get(f"{shared.url}/tapes")

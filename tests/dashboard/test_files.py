@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.dashboard import seeds
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.dashboard.test_browser import CHROMIUM, DRIVER, Open, browser, shoot
 
 __all__ = ["browser"]
@@ -32,7 +32,7 @@ def rows(page: str) -> list[str]:
     return [html.unescape(path) for path in re.findall(r'data-path="([^"]*)"', page)]
 
 
-def test_the_tree_begins_at_the_sources_and_leads_to_the_versions(shared: Site) -> None:
+def test_the_tree_begins_at_the_sources_and_leads_to_the_versions(shared: Dashboard) -> None:
     """Whatever a name says is text; a version names its tape, and where that is."""
     page = shared.get("/files?template=monthly")
     assert rows(page) == [f"/data/{seeds.HOSTILE.replace('/', '')}", seeds.A_FILE, "/data/sub"]
@@ -49,7 +49,7 @@ def test_the_tree_begins_at_the_sources_and_leads_to_the_versions(shared: Site) 
     assert "/data/nothing" in shared.get("/files/versions?template=monthly&path=/data/nothing", status=404)
 
 
-def test_a_moment_chooses_the_set_and_a_wrong_one_is_named_beside_its_field(shared: Site) -> None:
+def test_a_moment_chooses_the_set_and_a_wrong_one_is_named_beside_its_field(shared: Dashboard) -> None:
     assert "There is no backup of 2020-01-01 or before" in shared.get("/files?template=monthly&at=2020-01-01")
     wrong = shared.get("/files?template=monthly&at=yesterday")
     assert re.search(r'id="wrong-at">[^<]*yesterday[^<]* is not a time', wrong)
@@ -60,7 +60,7 @@ def test_a_moment_chooses_the_set_and_a_wrong_one_is_named_beside_its_field(shar
     shared.get("/files?template=monthly&after=zz", status=400)
 
 
-def test_the_search_names_each_wrong_field(shared: Site) -> None:
+def test_the_search_names_each_wrong_field(shared: Dashboard) -> None:
     """All at once, each beside its own; nothing is searched."""
     page = shared.get("/files/search?name=*&larger=big&smaller=-1&since=x&until=y", status=400)
     assert re.findall(r'id="wrong-(\w+)"', page) == ["name", "larger", "smaller", "since", "until"]
@@ -74,7 +74,7 @@ def test_the_search_names_each_wrong_field(shared: Site) -> None:
 
 
 @in_chromium
-def test_a_file_is_found_with_the_keyboard_alone(shared: Site, browser: Open) -> None:
+def test_a_file_is_found_with_the_keyboard_alone(shared: Dashboard, browser: Open) -> None:
     """By its name, and through the folders; every field has a label, in each language."""
     chrome = browser(shared)
     chrome.get(f"{shared.url}/files?template=monthly")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tape.virtual import library
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.e2e.tapes.test_library import Library
 from tests.system import System
 
@@ -23,27 +23,27 @@ def test_a_tape_is_loaded_and_put_away_from_the_page(system: System, short_path:
     lib.put("TP0001L9", 2)
     lib.put("TP0002L9", 3)
     system.start("tape")
-    site = Site(system)
+    dashboard = Dashboard(system)
     system.cli("library", "inventory")
-    page = site.get("/library?schedule=monthly")
+    page = dashboard.get("/library?schedule=monthly")
     assert slots(page)["2"] == "new"
     assert 'data-slot="2"' in page
     assert "tl-slot-format" in page
     load = "/library/lib0/load?place=2&target=0"
-    assert "TP0001L9" in site.get(load)
-    site.press(load)
+    assert "TP0001L9" in dashboard.get(load)
+    dashboard.press(load)
     system.wait_for(lambda: lib.where()["TP0001L9"] == "drive 0", "the tape to be loaded")
-    system.wait_for(lambda: slots(site.get("/library"))["2"] == "empty", "the page to show it")
+    system.wait_for(lambda: slots(dashboard.get("/library"))["2"] == "empty", "the page to show it")
     # Somebody exchanges the cartridges between the question and the answer.
-    form = site.form("/library/lib0/export?place=3")
+    form = dashboard.form("/library/lib0/export?place=3")
     library.put(lib.path, 3, None)
     library.put(lib.path, 4, "TP0002L9")
-    site.session.post(site.url + "/library/lib0/export?place=3", data=form, timeout=20)
-    system.wait_for(lambda: "nothing was moved" in site.get("/library"), "the page to tell why")
+    dashboard.session.post(dashboard.url + "/library/lib0/export?place=3", data=form, timeout=20)
+    system.wait_for(lambda: "nothing was moved" in dashboard.get("/library"), "the page to tell why")
     assert lib.where()["TP0002L9"] == "slot 4"
-    site.press("/library/lib0/unload?place=0")
+    dashboard.press("/library/lib0/unload?place=0")
     system.wait_for(lambda: lib.where()["TP0001L9"] == "slot 2", "the tape to be put away")
-    assert "tapeline" in site.get("/library")
+    assert "tapeline" in dashboard.get("/library")
 
 
 def test_a_button_without_a_worker_says_so(system: System, short_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_button_without_a_worker_says_so(system: System, short_path: Path) -> 
     lib = Library(system, short_path)
     lib.put("TP0001L9", 2)
     system.cli("library", "inventory")
-    site = Site(system)
-    answer = site.press("/library/lib0/import", status=409)
+    dashboard = Dashboard(system)
+    answer = dashboard.press("/library/lib0/import", status=409)
     assert "worker" in answer.text
-    site.get("/library/lib0/load?place=5&target=0", status=400)
-    site.get("/library/nonsense/import", status=404)
+    dashboard.get("/library/lib0/load?place=5&target=0", status=400)
+    dashboard.get("/library/nonsense/import", status=404)

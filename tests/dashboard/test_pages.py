@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 from flower import urls
 from sqlalchemy import select, update
 from tornado.web import URLSpec
@@ -27,7 +24,7 @@ from policy.guard import Doubt, GuardRule
 from policy.message import M
 from policy.tapes.facts import SetState
 from tests.dashboard import seeds
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.system import System
 
 OPEN = {"/healthcheck", "/metrics", "/logout"}
@@ -41,7 +38,7 @@ THEIRS = ("/workers", "/tasks", "/broker")
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
-def test_no_page_or_api_answers_without_a_login(shared: Site) -> None:
+def test_no_page_or_api_answers_without_a_login(shared: Dashboard) -> None:
     """Every address of ours and of Flower's asks for the login first, whatever the method."""
     patterns = [pattern for pattern, _ in ROUTES]
     patterns += [each.regex.pattern if isinstance(each, URLSpec) else each[0] for each in urls.handlers]
@@ -59,41 +56,42 @@ def _address(pattern: str) -> str:
     return re.sub(r"\([^)]*\)", "1", one)
 
 
-def test_a_failed_run_is_retried_from_its_page_and_succeeds(site: Site) -> None:
+def test_a_failed_run_is_retried_from_its_page_and_succeeds(dashboard: Dashboard) -> None:
     """The page asks once, names the steps, and the story names who pressed the button and why."""
-    system = site.system
+    system = dashboard.system
     system.start("control", "tape")
     system.start_beat()
     run_id = system.run_schedule("monthly")
     system.wait_for_state(run_id, "FAILED")
-    page = site.get(f"/runs/{run_id}")
+    page = dashboard.get(f"/runs/{run_id}")
     assert 'data-state="FAILED"' in page
     assert "precheck" in page
-    assert f'href="/runs/{run_id}/retry"' in site.get("/")
-    assert site.session.post(f"{site.url}/runs/{run_id}/dismiss", data=site.form(f"/runs/{run_id}/dismiss"),
-                             timeout=20).status_code == 409, "without a reason"  # fmt: skip
-    site.press(f"/runs/{run_id}/dismiss", why="no tape <today>")
-    assert "Dismissed by tapeline: no tape &lt;today&gt;" in site.get(f"/runs/{run_id}")
-    assert f'href="/runs/{run_id}/dismiss"' not in site.get("/")
+    assert f'href="/runs/{run_id}/retry"' in dashboard.get("/")
+    form = dashboard.form(f"/runs/{run_id}/dismiss")
+    without = dashboard.session.post(f"{dashboard.url}/runs/{run_id}/dismiss", data=form, timeout=20)
+    assert without.status_code == 409, "without a reason"
+    dashboard.press(f"/runs/{run_id}/dismiss", why="no tape <today>")
+    assert "Dismissed by tapeline: no tape &lt;today&gt;" in dashboard.get(f"/runs/{run_id}")
+    assert f'href="/runs/{run_id}/dismiss"' not in dashboard.get("/")
     system.insert_blank()
-    old = site.form(f"/runs/{run_id}/retry")
-    site.press(f"/runs/{run_id}/retry", **{"from": "precheck", "why": "tape <is> in"})
+    old = dashboard.form(f"/runs/{run_id}/retry")
+    dashboard.press(f"/runs/{run_id}/retry", **{"from": "precheck", "why": "tape <is> in"})
     system.wait_for_state(run_id, "SUCCEEDED")
-    page = site.get(f"/runs/{run_id}")
+    page = dashboard.get(f"/runs/{run_id}")
     assert "by tapeline: tape &lt;is&gt; in" in page
     assert "formatted as TP" in page
     assert "Format permits" in page
     assert f"/task/run{run_id}-2-1-precheck" in page
-    assert f'href="/runs/{run_id}"' in site.get(f"/task/run{run_id}-2-1-precheck")
-    again = site.session.post(f"{site.url}/runs/{run_id}/retry", data=old, timeout=20)
+    assert f'href="/runs/{run_id}"' in dashboard.get(f"/task/run{run_id}-2-1-precheck")
+    again = dashboard.session.post(f"{dashboard.url}/runs/{run_id}/retry", data=old, timeout=20)
     assert again.status_code == 409
     assert "only a FAILED run can be retried" in again.text
-    assert 'data-urgent="0"' in site.get("/today")
+    assert 'data-urgent="0"' in dashboard.get("/today")
     for path in ("/tapes", "/drives", "/schedules", "/runs?state=SUCCEEDED&schedule=monthly&drive=tape0"):
-        assert "monthly" in site.get(path)
-    site.system.ask(_destroy)
-    assert "destroyed 2026-01-02" in site.get("/tapes/1")
-    figures = site.get("/metrics")
+        assert "monthly" in dashboard.get(path)
+    dashboard.system.ask(_destroy)
+    assert "destroyed 2026-01-02" in dashboard.get("/tapes/1")
+    figures = dashboard.get("/metrics")
     assert 'tapeline_runs{state="SUCCEEDED"} 1.0' in figures
     assert 'tapeline_drive_up{drive="tape0"} 1.0' in figures
     assert 'tapeline_last_run_failed{schedule="monthly"} 0.0' in figures
@@ -106,95 +104,95 @@ def _destroy(session: Any) -> None:
     stored.state, stored.destroyed_at = SetState.DESTROYED, datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def test_a_run_is_started_and_cancelled_from_its_page(site: Site) -> None:
+def test_a_run_is_started_and_cancelled_from_its_page(dashboard: Dashboard) -> None:
     """Without a worker it waits in the queue, where it can be cancelled at once, and only once."""
-    started = site.press("/schedules/monthly/run")
+    started = dashboard.press("/schedules/monthly/run")
     run_id = int(started.url.rsplit("/", 1)[1])
-    assert site.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
+    assert dashboard.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
     assert "Queued for drive tape0 by tapeline." in started.text
-    site.press(f"/runs/{run_id}/cancel")
-    assert site.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
-    assert "Cancelled by tapeline" in site.get(f"/runs/{run_id}")
-    assert "has ended already" in site.get(f"/runs/{run_id}/cancel", status=409)
-    assert "only a FAILED run" in site.get(f"/runs/{run_id}/retry", status=409)
-    site.get("/runs/999999", status=404)
-    again = site.press("/schedules/monthly/disable")
+    dashboard.press(f"/runs/{run_id}/cancel")
+    assert dashboard.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
+    assert "Cancelled by tapeline" in dashboard.get(f"/runs/{run_id}")
+    assert "has ended already" in dashboard.get(f"/runs/{run_id}/cancel", status=409)
+    assert "only a FAILED run" in dashboard.get(f"/runs/{run_id}/retry", status=409)
+    dashboard.get("/runs/999999", status=404)
+    again = dashboard.press("/schedules/monthly/disable")
     assert "/schedules/monthly/enable" in again.text
-    site.press("/schedules/monthly/enable")
-    assert site.system.json("schedule", "show", "monthly")["enabled"]
+    dashboard.press("/schedules/monthly/enable")
+    assert dashboard.system.json("schedule", "show", "monthly")["enabled"]
 
 
-def test_what_a_restored_database_holds_is_released_from_its_page(site: Site) -> None:
+def test_what_a_restored_database_holds_is_released_from_its_page(dashboard: Dashboard) -> None:
     """Today names it with a button, which asks once; the story has who released it."""
-    run_id = site.system.run_schedule("monthly")
-    site.system.ask(holds.hold_everything)
-    page = site.get("/today")
+    run_id = dashboard.system.run_schedule("monthly")
+    dashboard.system.ask(holds.hold_everything)
+    page = dashboard.get("/today")
     for path, words in (
         (f"/runs/{run_id}/release", "First import every tape"),
         ("/schedules/monthly/release", "Import every tape first"),
     ):
         assert f'href="{path}"' in page
-        assert words in site.get(path)
-    assert site.system.json("status")["held"] == {"runs": [run_id], "schedules": ["monthly"]}
-    assert "Released by tapeline." in site.press(f"/runs/{run_id}/release").text
-    site.press("/schedules/monthly/release")
-    assert site.system.json("status")["held"] == {"runs": [], "schedules": []}
-    assert "/release" not in site.get("/today")
-    assert "is not held" in site.get(f"/runs/{run_id}/release", status=409)
-    assert "is not held" in site.get("/schedules/monthly/release", status=409)
+        assert words in dashboard.get(path)
+    assert dashboard.system.json("status")["held"] == {"runs": [run_id], "schedules": ["monthly"]}
+    assert "Released by tapeline." in dashboard.press(f"/runs/{run_id}/release").text
+    dashboard.press("/schedules/monthly/release")
+    assert dashboard.system.json("status")["held"] == {"runs": [], "schedules": []}
+    assert "/release" not in dashboard.get("/today")
+    assert "is not held" in dashboard.get(f"/runs/{run_id}/release", status=409)
+    assert "is not held" in dashboard.get("/schedules/monthly/release", status=409)
 
 
-def test_a_held_run_is_accepted_from_its_page(site: Site) -> None:
+def test_a_held_run_is_accepted_from_its_page(dashboard: Dashboard) -> None:
     """The figures and names are there, escaped; it asks once, with a reason; an old question is refused."""
-    system = site.system
-    run_id = int(site.press("/schedules/monthly/run").url.rsplit("/", 1)[1])
+    system = dashboard.system
+    run_id = int(dashboard.press("/schedules/monthly/run").url.rsplit("/", 1)[1])
     doubt = Doubt(GuardRule.DELETED, "/data", M("Of {count} files.", count="<b>"), 50.0, ("/data/<a>",))
     system.ask(lambda s: doubts.hold(s, transitions.get(s, run_id, lock=True), [doubt], timedelta(days=1)))
-    page = site.get(f"/runs/{run_id}")
+    page = dashboard.get(f"/runs/{run_id}")
     assert "Of &lt;b&gt; files. First: /data/&lt;a&gt;" in page
     assert 'data-state="HELD"' in page
-    assert f'href="/runs/{run_id}/accept"' in site.get("/today")
-    form = site.form(f"/runs/{run_id}/accept")
-    path = f"{site.url}/runs/{run_id}/accept"
-    assert site.session.post(path, data=form, timeout=20).status_code == 409, "without a reason"
-    old = site.session.post(path, data={**form, "seen": "0-0", "why": "x"}, timeout=20)
+    assert f'href="/runs/{run_id}/accept"' in dashboard.get("/today")
+    form = dashboard.form(f"/runs/{run_id}/accept")
+    path = f"{dashboard.url}/runs/{run_id}/accept"
+    assert dashboard.session.post(path, data=form, timeout=20).status_code == 409, "without a reason"
+    old = dashboard.session.post(path, data={**form, "seen": "0-0", "why": "x"}, timeout=20)
     assert old.status_code == 409
-    site.press(f"/runs/{run_id}/accept", why="tidied <up>")
-    assert "accepted by tapeline: tidied &lt;up&gt;" in site.get(f"/runs/{run_id}")
-    again = site.session.post(path, data={**form, "why": "x"}, timeout=20)
+    dashboard.press(f"/runs/{run_id}/accept", why="tidied <up>")
+    assert "accepted by tapeline: tidied &lt;up&gt;" in dashboard.get(f"/runs/{run_id}")
+    again = dashboard.session.post(path, data={**form, "why": "x"}, timeout=20)
     assert (again.status_code, "only a HELD run" in again.text) == (409, True)
 
 
-def test_formats_are_frozen_and_that_is_lifted(site: Site) -> None:
+def test_formats_are_frozen_and_that_is_lifted(dashboard: Dashboard) -> None:
     """By two buttons, each with a reason; Today names what is frozen."""
-    assert 'href="/freeze"' in site.get("/tapes")
-    site.press("/freeze", status=409)
-    assert "freeze-1" in site.press("/freeze", why="an <audit>").text
-    assert "an &lt;audit&gt;" in site.get("/today")
-    assert site.system.json("status")["frozen"][0]["by"] == "tapeline"
-    site.press("/freezes/freeze-1/lift", why="over")
-    assert "freeze-1" not in site.get("/today")
-    assert "lifted already" in site.get("/freezes/freeze-1/lift", status=409)
+    assert 'href="/freeze"' in dashboard.get("/tapes")
+    dashboard.press("/freeze", status=409)
+    assert "freeze-1" in dashboard.press("/freeze", why="an <audit>").text
+    assert "an &lt;audit&gt;" in dashboard.get("/today")
+    assert dashboard.system.json("status")["frozen"][0]["by"] == "tapeline"
+    dashboard.press("/freezes/freeze-1/lift", why="over")
+    assert "freeze-1" not in dashboard.get("/today")
+    assert "lifted already" in dashboard.get("/freezes/freeze-1/lift", status=409)
 
 
-def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(site: Site) -> None:
+def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(dashboard: Dashboard) -> None:
     """Whoever presses twice gets the same run both times; a page of yesterday starts nothing today."""
-    form = site.form("/schedules/monthly/run")
+    form = dashboard.form("/schedules/monthly/run")
 
     def click(_: int) -> requests.Response:
-        return site.session.post(f"{site.url}/schedules/monthly/run", data=form, timeout=20)
+        return dashboard.session.post(f"{dashboard.url}/schedules/monthly/run", data=form, timeout=20)
 
     with ThreadPoolExecutor(4) as hands:
         answers = list(hands.map(click, range(4)))
     assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
     assert len({answer.url for answer in answers}) == 1
-    assert len(site.system.json("runs")) == 1
+    assert len(dashboard.system.json("runs")) == 1
     for seen in ("2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00", "", "now"):
-        answer = site.session.post(
-            f"{site.url}/schedules/monthly/run", data={**form, "seen": seen}, timeout=20
+        answer = dashboard.session.post(
+            f"{dashboard.url}/schedules/monthly/run", data={**form, "seen": seen}, timeout=20
         )
         assert (answer.status_code, "too old" in answer.text) == (409, True), seen
-    assert len(site.system.json("runs")) == 1
+    assert len(dashboard.system.json("runs")) == 1
 
 
 @pytest.mark.parametrize(
@@ -206,7 +204,7 @@ def test_two_clicks_at_once_are_one_run_and_an_old_question_starts_none(site: Si
         {"Origin": "null"},
     ],
 )
-def test_a_button_pressed_from_another_site_does_nothing(shared: Site, headers: dict[str, str]) -> None:
+def test_a_button_pressed_from_another_site_does_nothing(shared: Dashboard, headers: dict[str, str]) -> None:
     """Even with the login and the token of the form."""
     for path in (f"/runs/{seeds.FAILED}/retry", "/schedules/monthly/run", "/schedules/monthly/disable"):
         shared.press(path, headers=headers, status=403)
@@ -215,7 +213,7 @@ def test_a_button_pressed_from_another_site_does_nothing(shared: Site, headers: 
     _check_untouched(shared)
 
 
-def test_a_button_is_a_form_with_its_token(shared: Site) -> None:
+def test_a_button_is_a_form_with_its_token(shared: Dashboard) -> None:
     """The login alone, which a browser sends by itself, is not enough; and to look is not to press."""
     for path in (f"/runs/{seeds.FAILED}/retry", "/schedules/monthly/run", "/schedules/monthly/disable"):
         shared.get(path)
@@ -223,12 +221,12 @@ def test_a_button_is_a_form_with_its_token(shared: Site) -> None:
     _check_untouched(shared)
 
 
-def _check_untouched(shared: Site) -> None:
+def _check_untouched(shared: Dashboard) -> None:
     assert [run["state"] for run in shared.system.json("runs")] == ["FAILED"]
     assert shared.system.json("schedule", "show", "monthly")["enabled"]
 
 
-def test_every_answer_has_its_headers(shared: Site) -> None:
+def test_every_answer_has_its_headers(shared: Dashboard) -> None:
     """Ours and Flower's: no framing, nothing from elsewhere, and on our pages no script within the page."""
     for path in (*OURS, *THEIRS, "/runs/999999"):
         headers = shared.session.get(shared.url + path, timeout=10).headers
@@ -240,7 +238,7 @@ def test_every_answer_has_its_headers(shared: Site) -> None:
         assert headers["Referrer-Policy"] == "same-origin"
 
 
-def test_names_are_never_markup(shared: Site) -> None:
+def test_names_are_never_markup(shared: Dashboard) -> None:
     """Whatever a schedule, a tape, a path, a host or a reason is called, in text and in attributes."""
     hostile = shared.session.get(shared.url + "/schedules", timeout=10).text
     [schedule] = set(re.findall(r'href="/schedules/([^"/]+)/run"', hostile)) - {"monthly"}
@@ -259,7 +257,7 @@ def test_names_are_never_markup(shared: Site) -> None:
         assert "onerror=" not in re.sub(r'"[^"]*"|>[^<]*<', "", page), path
 
 
-def test_the_name_and_the_icon_are_ours(shared: Site) -> None:
+def test_the_name_and_the_icon_are_ours(shared: Dashboard) -> None:
     """On Flower's pages too, in the title, the tab and the bar."""
     for path in ("/today", "/workers", "/broker"):
         page = shared.get(path)
@@ -272,7 +270,7 @@ def test_the_name_and_the_icon_are_ours(shared: Site) -> None:
     ] == ("image/svg+xml")
 
 
-def test_nothing_is_loaded_from_elsewhere(shared: Site) -> None:
+def test_nothing_is_loaded_from_elsewhere(shared: Dashboard) -> None:
     """Scripts, style sheets, fonts, pictures: all from this server, on Flower's pages too."""
     loaded = set()
     for path in (*OURS, *THEIRS):
@@ -286,7 +284,7 @@ def test_nothing_is_loaded_from_elsewhere(shared: Site) -> None:
             assert all(each.startswith(("data:", "/", "#", "..")) for each in found), address
 
 
-def test_the_first_page_says_what_needs_somebody(shared: Site) -> None:
+def test_the_first_page_says_what_needs_somebody(shared: Dashboard) -> None:
     """The failure with its way to retry, the tape in doubt, the damaged set."""
     page = shared.get("/")
     assert shared.session.get(shared.url + "/", timeout=10).url.endswith("/today")
@@ -296,7 +294,7 @@ def test_the_first_page_says_what_needs_somebody(shared: Site) -> None:
     assert int(re.findall(r'data-urgent="(\d+)"', page)[0]) >= 3
 
 
-def test_tapes_are_listed_filtered_and_asked_about(shared: Site) -> None:
+def test_tapes_are_listed_filtered_and_asked_about(shared: Dashboard) -> None:
     """A page has 25; what a run would do with a tape is said with the permit's own reasons."""
     first, second = shared.get("/tapes"), shared.get("/tapes?page=2")
     assert [page.count("data-tape=") for page in (first, second)] == [25, 25]
@@ -311,7 +309,7 @@ def test_tapes_are_listed_filtered_and_asked_about(shared: Site) -> None:
     assert "The write-protect switch of the tape is set (TP20251001)." in found
 
 
-def test_a_tape_has_its_story(shared: Site) -> None:
+def test_a_tape_has_its_story(shared: Dashboard) -> None:
     """Its condition, and the sets of every generation; those of earlier ones are gone."""
     tape = re.findall(r'href="/tapes/(\d+)"', shared.get(f"/tapes?name={seeds.OLD}"))[0]
     page = shared.get(f"/tapes/{tape}")
@@ -331,12 +329,12 @@ def test_what_was_written_is_of_the_month_that_the_tapes_are_of(system: System) 
     seeds.sow(system.database)
     sealed = datetime(2026, 11, 30, 18, tzinfo=UTC)
     system.ask(lambda session: session.execute(update(BackupArchive).values(sealed_at=sealed)))
-    site = Site(system)
-    assert "2026-12: 2.0 GB" in site.get("/tapes")
-    assert "2026-12: 1.0 GB" in site.get("/tapes/1")
+    dashboard = Dashboard(system)
+    assert "2026-12: 2.0 GB" in dashboard.get("/tapes")
+    assert "2026-12: 1.0 GB" in dashboard.get("/tapes/1")
 
 
-def test_a_long_story_is_shown_from_its_end(shared: Site) -> None:
+def test_a_long_story_is_shown_from_its_end(shared: Dashboard) -> None:
     """The newest lines at first, all of them when asked for."""
     page = shared.get(f"/runs/{seeds.FAILED}")
     assert "Earlier lines: 1" in page
@@ -344,7 +342,7 @@ def test_a_long_story_is_shown_from_its_end(shared: Site) -> None:
     assert "Queued for drive" in shared.get(f"/runs/{seeds.FAILED}?story=whole")
 
 
-def test_the_pages_speak_the_language_of_the_browser(shared: Site) -> None:
+def test_the_pages_speak_the_language_of_the_browser(shared: Dashboard) -> None:
     """Chinese to a Chinese browser, where the setting names no language; Flower's pages have our entries."""
     chinese = {"Accept-Language": "zh-CN,zh;q=0.9"}
     assert "所有状态" in shared.get("/runs", headers=chinese)
@@ -355,57 +353,10 @@ def test_the_pages_speak_the_language_of_the_browser(shared: Site) -> None:
     assert ">任务</a>" in theirs
 
 
-def test_bad_input_is_one_line_on_a_page(shared: Site) -> None:
+def test_bad_input_is_one_line_on_a_page(shared: Dashboard) -> None:
     """A filter that does not exist is named, with those that do."""
     assert "WAITING_FOR_TAPE" in shared.get("/runs?state=NONSENSE", status=400)
     for path in ("/runs?before=x", "/runs?before=-1", "/tapes?page=0", "/tapes?page=9999999999999999999"):
         assert "is not a number" in shared.get(path, status=400), path
     shared.get("/runs/99999999999999999999", status=404)
     shared.get("/schedules/nothing/run", status=404)
-
-
-def test_the_alert_rules_are_of_figures_that_there_are(shared: Site) -> None:
-    """Each rule has its severity and its words; promtool, where it is installed, finds it as it should be."""
-    [group] = yaml.safe_load((DOCS / "alerts.yaml").read_text())["groups"]
-    given = set(re.findall(r"^(tapeline_\w+)", shared.get("/metrics"), re.MULTILINE))
-    assert group["rules"]
-    for rule in group["rules"]:
-        assert set(re.findall(r"tapeline_\w+", rule["expr"])) <= given, rule["alert"]
-        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
-        assert rule["annotations"]["summary"]
-    promtool = shutil.which("promtool")
-    if promtool:
-        rules = Path(__file__).parent / "alerts_test.yaml"
-        done = subprocess.run([promtool, "test", "rules", rules], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_metrics_answer_another_host_only_with_the_token(system: System) -> None:
-    """Behind a proxy on this host everybody comes from loopback: then the login or the token counts."""
-    system.environment["TAPELINE_FLOWER__METRICS_TOKEN"] = "figures"
-    site = Site(system)
-    metrics = f"{site.url}/metrics"
-    assert requests.get(metrics, timeout=10).ok
-    token = {"Authorization": "Bearer figures"}
-    for elsewhere in ({"X-Forwarded-For": "192.0.2.7"}, {"Host": "backup.example"}):
-        assert requests.get(metrics, headers=elsewhere, timeout=10).status_code == 401
-        assert "tapeline_up 1.0" in requests.get(metrics, headers={**elsewhere, **token}, timeout=10).text
-        wrong = {**elsewhere, "Authorization": "Bearer wrong"}
-        assert requests.get(metrics, headers=wrong, timeout=10).status_code == 401
-    assert "figures" not in site.get("/runs")
-
-
-def test_without_a_login_only_this_host_is_answered_and_no_api(system: System) -> None:
-    """A name of another site that leads here opens nothing; the API stays shut whatever is set."""
-    system.environment |= {"TAPELINE_FLOWER__WITHOUT_LOGIN": "true", "FLOWER_UNAUTHENTICATED_API": "true"}
-    site = Site(system)
-    site.session.auth = None
-    assert "monthly" in site.get("/schedules")
-    for path in ("/today", "/schedules/monthly/run", "/metrics"):
-        answer = site.session.get(site.url + path, headers={"Host": "rebound.example"}, timeout=10)
-        assert answer.status_code in {401, 403}, path
-    started = site.press("/schedules/monthly/run")
-    assert "/runs/1" in started.url
-    for path in ("/api/workers", "/api/tasks", "/api/task/async-apply/tapeline.retry"):
-        assert site.session.get(site.url + path, timeout=10).status_code in {401, 405}
-        assert site.session.post(site.url + path, timeout=10).status_code in {401, 405}

@@ -12,7 +12,7 @@ import pytest
 import requests
 from selenium.webdriver.common.by import By
 
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.dashboard.test_browser import Open, browser, shoot
 from tests.dashboard.test_files import UNLABELLED, in_chromium
 from tests.system import System
@@ -21,7 +21,7 @@ __all__ = ["browser"]
 
 
 @pytest.fixture
-def restorable(system: System) -> tuple[Site, str, Path]:
+def restorable(system: System) -> tuple[Dashboard, str, Path]:
     """A dashboard, a set on the tape in the drive, and a folder that the drive's host allows."""
     root = system.folder / "restore"
     root.mkdir()
@@ -34,13 +34,13 @@ def restorable(system: System) -> tuple[Site, str, Path]:
     system.start("control", "tape")
     done = system.wait_for_state(system.run_schedule("monthly"), "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
-    return Site(system), str(done["set_id"]), root
+    return Dashboard(system), str(done["set_id"]), root
 
 
-def send(site: Site, path: str, fields: list[tuple[str, str]]) -> requests.Response:
-    site.get("/today")
-    data = [("_xsrf", site.session.cookies["_xsrf"]), *fields]
-    return site.session.post(site.url + path, data=data, timeout=60, allow_redirects=False)
+def send(dashboard: Dashboard, path: str, fields: list[tuple[str, str]]) -> requests.Response:
+    dashboard.get("/today")
+    data = [("_xsrf", dashboard.session.cookies["_xsrf"]), *fields]
+    return dashboard.session.post(dashboard.url + path, data=data, timeout=60, allow_redirects=False)
 
 
 def seen(answer: requests.Response) -> str:
@@ -48,21 +48,23 @@ def seen(answer: requests.Response) -> str:
     return html.unescape(found)
 
 
-def restores(site: Site) -> list[dict[str, Any]]:
-    return [run for run in site.system.json("runs") if run["kind"] == "restore"]
+def restores(dashboard: Dashboard) -> list[dict[str, Any]]:
+    return [run for run in dashboard.system.json("runs") if run["kind"] == "restore"]
 
 
 @in_chromium
-def test_files_are_ticked_restored_and_followed(restorable: tuple[Site, str, Path], browser: Open) -> None:
+def test_files_are_ticked_restored_and_followed(
+    restorable: tuple[Dashboard, str, Path], browser: Open
+) -> None:
     """The plan names tape and size before it starts; a different file stays, and the backup is put beside
     it; the run's page says where it all is."""
-    site, _, root = restorable
-    system = site.system
+    dashboard, _, root = restorable
+    system = dashboard.system
     source = str(system.folder / "source")
     (root / source[1:]).mkdir(parents=True)
     (root / source[1:] / "file.txt").write_text("mine")
-    chrome = browser(site)
-    chrome.get(f"{site.url}/files?template=monthly")
+    chrome = browser(dashboard)
+    chrome.get(f"{dashboard.url}/files?template=monthly")
     for name in ("file.txt", "sub"):
         chrome.find_element(By.CSS_SELECTOR, f'input[value="{source}/{name}"]').click()
     chrome.find_element(By.ID, "restore").click()
@@ -86,7 +88,7 @@ def test_files_are_ticked_restored_and_followed(restorable: tuple[Site, str, Pat
     assert (below / "file.restored-1.txt").read_text() == "content" * 1000
     assert (below / "sub" / "deep.txt").read_text() == "deep"
     assert not (below / "other.txt").exists()
-    chrome.get(f"{site.url}/runs/{run_id}?story=whole")
+    chrome.get(f"{dashboard.url}/runs/{run_id}?story=whole")
     page = chrome.find_element(By.TAG_NAME, "body").text
     assert str(root) in page
     assert "file.restored-1.txt" in page
@@ -94,45 +96,45 @@ def test_files_are_ticked_restored_and_followed(restorable: tuple[Site, str, Pat
 
 
 def test_what_is_wrong_is_named_beside_its_field_and_nothing_is_done(
-    restorable: tuple[Site, str, Path],
+    restorable: tuple[Dashboard, str, Path],
 ) -> None:
     """Nothing ticked is nothing; each field at once; an old form says what has changed; twice is once."""
-    site, set_id, root = restorable
-    source = str(site.system.folder / "source")
-    assert "Nothing is ticked" in send(site, "/files/restore", [("set", set_id)]).text
-    nothing = send(site, "/files/restore/start", [("set", set_id), ("to", f"tape0:{root}")])
+    dashboard, set_id, root = restorable
+    source = str(dashboard.system.folder / "source")
+    assert "Nothing is ticked" in send(dashboard, "/files/restore", [("set", set_id)]).text
+    nothing = send(dashboard, "/files/restore/start", [("set", set_id), ("to", f"tape0:{root}")])
     assert nothing.status_code == 400
     ticked = [("set", set_id), ("path", f"{source}/sub")]
     wrong = [*ticked, ("to", "tape0:/etc"), ("below", "../x"), ("existing", "burn")]
     for path in ("/files/restore", "/files/restore/start"):
-        answer = send(site, path, wrong)
+        answer = send(dashboard, path, wrong)
         assert answer.status_code == 400
         assert set(re.findall(r'id="wrong-(\w+)"', answer.text)) == {"to", "below", "existing"}
-    assert send(site, "/files/restore", [("set", set_id), ("path", "/not/there")]).status_code == 404
+    assert send(dashboard, "/files/restore", [("set", set_id), ("path", "/not/there")]).status_code == 404
     good = [*ticked, ("to", f"tape0:{root}"), ("below", "new"), ("existing", "keep")]
-    shown = send(site, "/files/restore", good)
+    shown = send(dashboard, "/files/restore", good)
     assert shown.status_code == 200
     old = json.dumps({**json.loads(seen(shown)), "files": 99})
-    stale = send(site, "/files/restore/start", [*good, ("seen", old)])
+    stale = send(dashboard, "/files/restore/start", [*good, ("seen", old)])
     assert stale.status_code == 409
     assert "Files: 99 is now 2" in stale.text
-    assert restores(site) == []
-    site.system.kill("tape")
-    started = send(site, "/files/restore/start", [*good, ("seen", seen(shown))])
+    assert restores(dashboard) == []
+    dashboard.system.kill("tape")
+    started = send(dashboard, "/files/restore/start", [*good, ("seen", seen(shown))])
     assert started.status_code == 303, started.text
-    again = send(site, "/files/restore/start", [*good, ("seen", seen(shown))])
-    assert (again.status_code, len(restores(site))) == (409, 1)
-    audit = [each for each in site.system.json("audit") if each["what"] == "POST /files/restore/start"]
+    again = send(dashboard, "/files/restore/start", [*good, ("seen", seen(shown))])
+    assert (again.status_code, len(restores(dashboard))) == (409, 1)
+    audit = [each for each in dashboard.system.json("audit") if each["what"] == "POST /files/restore/start"]
     assert {"set": set_id, "to": f"tape0:{root}", "below": "new", "existing": "keep"}.items() <= audit[0][
         "details"
     ].items()
     assert {each["outcome"] for each in audit} <= {"done", "failed"}
 
 
-def test_the_host_itself_refuses_a_folder_outside(restorable: tuple[Site, str, Path]) -> None:
+def test_the_host_itself_refuses_a_folder_outside(restorable: tuple[Dashboard, str, Path]) -> None:
     """By command, and through a link that was made after the form was sent."""
-    site, set_id, root = restorable
-    system = site.system
+    dashboard, set_id, root = restorable
+    system = dashboard.system
     outside = system.folder / "outside"
     outside.mkdir()
     (root / "link").symlink_to(outside)
@@ -148,10 +150,10 @@ def test_the_host_itself_refuses_a_folder_outside(restorable: tuple[Site, str, P
         ("below", "link"),
         ("existing", "keep"),
     ]
-    shown = send(site, "/files/restore", fields)
+    shown = send(dashboard, "/files/restore", fields)
     assert shown.status_code == 400
     assert re.search(r'id="wrong-to">[^<]*in no folder that this host allows', shown.text)
-    run = send(site, "/files/restore/start", [*fields, ("seen", seen(shown))])
+    run = send(dashboard, "/files/restore/start", [*fields, ("seen", seen(shown))])
     assert run.status_code == 303
     done = system.wait_for_state(int(run.headers["Location"].rpartition("/")[2]), "SUCCEEDED", "FAILED")
     assert done["state"] == "FAILED"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import proof
-from tests.faults.site import Site
+from tests.faults.fragile import FragileSystem
 
 HERE = Path(__file__).parent
 
@@ -19,23 +19,23 @@ class Cupboard:
     """Holds the installation that is in use."""
 
     def __init__(self) -> None:
-        self._site: Site | None = None
+        self._system: FragileSystem | None = None
 
-    def take(self) -> Site:
+    def take(self) -> FragileSystem:
         """A sound installation, all its processes at work."""
-        if self._site is None:
+        if self._system is None:
             folder = Path(tempfile.mkdtemp(prefix="tl-"))
             folder.chmod(0o755)
-            self._site = Site(folder)
-            self._site.open()
-        return self._site
+            self._system = FragileSystem(folder)
+            self._system.open()
+        return self._system
 
     def empty(self) -> None:
         """End the installation."""
-        if self._site is not None:
-            site, self._site = self._site, None
-            site.close()
-            shutil.rmtree(site.folder)
+        if self._system is not None:
+            system, self._system = self._system, None
+            system.close()
+            shutil.rmtree(system.folder)
 
 
 _cupboard = Cupboard()
@@ -67,7 +67,7 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def system() -> Iterator[FragileSystem]:
     """An installation at work. One that a fault has left otherwise is not handed on."""
     found = _cupboard.take()
     yield found

@@ -26,7 +26,7 @@ from policy.message import Message
 from policy.tapes.facts import SetState
 from tape.drive import MediumState, Volume
 from tape.errors import NotMountable
-from tests.faults.scene import Scene
+from tests.faults.trial import Trial
 
 TITLES = {
     "success": "succeeded",
@@ -74,110 +74,110 @@ def row(case: str, ends: list[End]) -> str:
     return f"| {case} | {' | '.join(columns)} |"
 
 
-def prove(scene: Scene, end: End) -> None:
+def prove(trial: Trial, end: End) -> None:
     """Wait for the run's end, then look at the run, the tape, the catalogue and the messages."""
-    run = _ended(scene, end)
-    _check_run(scene, run, end)
-    _check_permits(scene, run, end)
-    _check_cartridge(scene, end)
-    _check_set(scene, run, end)
-    _check_messages(scene, run, end)
+    run = _ended(trial, end)
+    _check_run(trial, run, end)
+    _check_permits(trial, run, end)
+    _check_cartridge(trial, end)
+    _check_set(trial, run, end)
+    _check_messages(trial, run, end)
     if end not in proved[-1:]:
         proved.append(end)
 
 
-def _ended(scene: Scene, end: End) -> ChainRun:
+def _ended(trial: Trial, end: End) -> ChainRun:
     still = {RunState.QUEUED, RunState.RUNNING}
-    scene.site.wait_for(lambda: scene.state not in still, f"the end of run {scene.run_id}")
-    run: ChainRun = scene.site.ask(lambda session: transitions.get(session, scene.run_id))
+    trial.system.wait_for(lambda: trial.state not in still, f"the end of run {trial.run_id}")
+    run: ChainRun = trial.system.ask(lambda session: transitions.get(session, trial.run_id))
     said = Message.from_json(run.reason) if run.reason else ""
-    assert run.state.value == end.state, f"{run.state}: {said}\n{scene.site.logs()}"
+    assert run.state.value == end.state, f"{run.state}: {said}\n{trial.system.logs()}"
     assert re.search(end.reason, str(said)), said
     return run
 
 
-def _check_run(scene: Scene, run: ChainRun, end: End) -> None:
-    steps = scene.site.ask(
+def _check_run(trial: Trial, run: ChainRun, end: End) -> None:
+    steps = trial.system.ask(
         lambda session: [step.state for step in session.merge(run).steps if step.part == run.part]
     )
     if end.state == "SUCCEEDED":
-        scene.site.wait_for(lambda: _all_passed(scene), "the last step to be noted as done")
+        trial.system.wait_for(lambda: _all_passed(trial), "the last step to be noted as done")
     else:
         assert any(state not in PASSED for state in steps)
 
 
-def _all_passed(scene: Scene) -> bool:
-    steps = scene.site.ask(lambda s: [step.state for step in transitions.get(s, scene.run_id).steps])
+def _all_passed(trial: Trial) -> bool:
+    steps = trial.system.ask(lambda s: [step.state for step in transitions.get(s, trial.run_id).steps])
     return all(state in PASSED for state in steps)
 
 
-def _check_permits(scene: Scene, run: ChainRun, end: End) -> None:
+def _check_permits(trial: Trial, run: ChainRun, end: End) -> None:
     """At most one format for each part of the run, each under a permit that was consumed for it."""
     wanted = select(FormatPermit.part).where(
         FormatPermit.run_id == run.id, FormatPermit.consumed_at.is_not(None)
     )
-    parts = scene.site.ask(lambda session: session.scalars(wanted).all())
+    parts = trial.system.ask(lambda session: session.scalars(wanted).all())
     assert len(parts) == len(set(parts))
-    assert scene.record.formats - scene.formats_before == end.formats
+    assert trial.record.formats - trial.formats_before == end.formats
     assert len(parts) >= end.formats
 
 
-def _check_cartridge(scene: Scene, end: End) -> None:
-    said = {"state": "formatted", "medium_serial": scene.record.medium_serial}
-    row = scene.site.ask(lambda session: cartridges.recognise(session, said))
+def _check_cartridge(trial: Trial, end: End) -> None:
+    said = {"state": "formatted", "medium_serial": trial.record.medium_serial}
+    row = trial.system.ask(lambda session: cartridges.recognise(session, said))
     assert (row.state.value if row else None) == end.cartridge
-    volume = scene.record.volume
+    volume = trial.record.volume
     if row and volume and end.state == "SUCCEEDED":
         assert (row.label, row.tape_id, row.volume_uuid) == (volume.label, volume.label, volume.uuid)
         assert row.generation == volume.generation
         assert volume.label.startswith(f"TP{datetime.now(UTC):%Y%m}")
 
 
-def _check_set(scene: Scene, run: ChainRun, end: End) -> None:
-    stored: BackupSet | None = scene.site.ask(
+def _check_set(trial: Trial, run: ChainRun, end: End) -> None:
+    stored: BackupSet | None = trial.system.ask(
         lambda session: session.get(BackupSet, run.set_id) if run.set_id else None
     )
     assert (stored.state.value if stored else None) == end.stored
-    with _mounted(scene) as volume:
+    with _mounted(trial) as volume:
         if volume is not None:
-            check_catalogue(scene, volume)
+            check_catalogue(trial, volume)
             if stored and stored.state is SetState.COMPLETE:
-                _check_restored(scene, volume, stored.id)
+                _check_restored(trial, volume, stored.id)
     if stored is None:
-        assert not (scene.record.volume and scene.record.volume.files), "files that nobody asked for"
+        assert not (trial.record.volume and trial.record.volume.files), "files that nobody asked for"
 
 
 @contextmanager
-def _mounted(scene: Scene) -> Iterator[Volume | None]:
+def _mounted(trial: Trial) -> Iterator[Volume | None]:
     """The volume of the run's cartridge, for reading; None if there is none."""
-    if scene.site.drive.look().state is not MediumState.FORMATTED:
-        with _not_mountable(scene):
+    if trial.system.drive.look().state is not MediumState.FORMATTED:
+        with _not_mountable(trial):
             yield None
         return
-    with scene.site.drive.mount(read_only=True) as volume:
+    with trial.system.drive.mount(read_only=True) as volume:
         yield volume
 
 
 @contextmanager
-def _not_mountable(scene: Scene) -> Iterator[None]:
+def _not_mountable(trial: Trial) -> Iterator[None]:
     try:
-        with scene.site.drive.mount(read_only=True):
+        with trial.system.drive.mount(read_only=True):
             raise AssertionError("a volume that the drive does not affirm")
     except NotMountable:
         yield
 
 
-def check_catalogue(scene: Scene, volume: Volume) -> None:
+def check_catalogue(trial: Trial, volume: Volume) -> None:
     """Every archive in the catalogue is on the tape, whole, with the files that the catalogue names; and a
     set is complete in the catalogue only if the tape says so too."""
-    for stored in scene.site.ask(lambda session: _sets_on(session, volume)):
+    for stored in trial.system.ask(lambda session: _sets_on(session, volume)):
         for archive in stored.archives:
             name = f"{documents.folder_of(stored.id)}/{archive.name}"
             assert volume.size(name) == archive.bytes
             with volume.open(name) as file:
                 assert hashlib.sha256(file.read()).hexdigest() == archive.sha256
             on_tape = manifest.entries_on(volume, stored.id, archives=[archive.number])
-            assert [shown(entry.path) for entry in on_tape] == scene.site.ask(partial(_paths, archive))
+            assert [shown(entry.path) for entry in on_tape] == trial.system.ask(partial(_paths, archive))
         if stored.state is SetState.COMPLETE:
             assert documents.is_complete(volume, stored.id)
             assert sum(archive.files for archive in stored.archives) == stored.files
@@ -202,30 +202,30 @@ def _paths(archive: BackupArchive, session: Any) -> list[str]:
     return list(session.scalars(wanted.order_by(BackupFile.position)))
 
 
-def _check_restored(scene: Scene, volume: Volume, set_id: str) -> None:
+def _check_restored(trial: Trial, volume: Volume, set_id: str) -> None:
     """From the tape alone, byte for byte and fact for fact."""
-    target = scene.site.folder / "restored"
+    target = trial.system.folder / "restored"
     target.mkdir()
     report = restore(volume, set_id, manifest.entries_on(volume, set_id), target)
     assert not report.failures
-    assert compare_trees(scene.site.source, target / scene.site.source.relative_to("/")) == []
+    assert compare_trees(trial.system.source, target / trial.system.source.relative_to("/")) == []
     shutil.rmtree(target)
 
 
-def _check_messages(scene: Scene, run: ChainRun, end: End) -> None:
+def _check_messages(trial: Trial, run: ChainRun, end: End) -> None:
     """Each event is in the outbox once and went out once."""
     of_run = (Notification.run_id == run.id) & (Notification.event != "started")
     wanted = select(Notification).where(of_run).order_by(Notification.id)
 
     def settled() -> bool:
-        rows = scene.site.ask(lambda session: session.scalars(wanted).all())
+        rows = trial.system.ask(lambda session: session.scalars(wanted).all())
         return all(row.next_attempt_at is None for row in rows)
 
-    scene.site.wait_for(settled, "the messages to go out")
-    rows = scene.site.ask(lambda session: session.scalars(wanted).all())
+    trial.system.wait_for(settled, "the messages to go out")
+    rows = trial.system.ask(lambda session: session.scalars(wanted).all())
     assert tuple(row.event for row in rows) == end.messages
     assert len({(row.event, row.occurrence) for row in rows}) == len(rows)
-    sent = scene.site.catcher.about(scene.name)
+    sent = trial.system.catcher.about(trial.name)
     assert len(sent) == len(rows), sent
     for event, title in zip(end.messages, sent, strict=True):
         assert TITLES[event] in title

@@ -13,13 +13,13 @@ from celery_app.settings_file import LOOK_SECONDS
 from db.models import CommandBracket
 from db.states import Step
 from tape.virtual import shelf
-from tests.faults import scene as at
+from tests.faults import trial as at
+from tests.faults.fragile import FragileSystem
 from tests.faults.proof import SUCCESS, prove
-from tests.faults.scene import WRITING, Place, Scene
-from tests.faults.site import Site
 from tests.faults.test_kills import TAPE_CHILD, TAPE_HOST, Kill
+from tests.faults.trial import WRITING, Place, Trial
 
-TAPE = Kill("the tape worker", lambda site: site.kill_only("tape"), ("tape",), "tape")
+TAPE = Kill("the tape worker", lambda system: system.kill_only("tape"), ("tape",), "tape")
 """Its command lives on."""
 SCRIPT = """
 import os, sys, time
@@ -69,11 +69,11 @@ class Calls:
 
 
 @pytest.fixture
-def calls(site: Site, tmp_path: Path) -> Iterator[Calls]:
+def calls(system: FragileSystem, tmp_path: Path) -> Iterator[Calls]:
     """The commands are in the host's own file, which its worker reads again; afterwards they are gone."""
     script = tmp_path / "command.py"
     script.write_text(SCRIPT)
-    file = site.folder / "tapeline.toml"
+    file = system.folder / "tapeline.toml"
     before = file.read_text("utf-8")
     file.write_text(before + COMMANDS.format(python=sys.executable, script=script, folder=tmp_path), "utf-8")
     time.sleep(LOOK_SECONDS)
@@ -81,13 +81,13 @@ def calls(site: Site, tmp_path: Path) -> Iterator[Calls]:
     file.write_text(before, "utf-8")
 
 
-def is_ready(scene: Scene) -> bool:
+def is_ready(trial: Trial) -> bool:
     """Whether ``before`` has succeeded and its run is not told of an end."""
-    found = scene.site.ask(lambda session: session.get(CommandBracket, scene.run_id))
+    found = trial.system.ask(lambda session: session.get(CommandBracket, trial.run_id))
     return found is not None and found.ready_at is not None and found.outcome is None
 
 
-def at_work(calls: Calls, name: str) -> Callable[[Scene], bool]:
+def at_work(calls: Calls, name: str) -> Callable[[Trial], bool]:
     return lambda _scene: calls.read()[-1:] == [name]
 
 
@@ -96,96 +96,96 @@ ENDED = Place(
     Step.RUN_BACKUP,
     tape=WRITING,
     table="command_brackets",
-    closed_when=lambda scene: scene.catalogued() >= 1,
+    closed_when=lambda trial: trial.catalogued() >= 1,
 )
 KILLS = pytest.mark.parametrize("kill", [TAPE_CHILD, TAPE, TAPE_HOST], ids=str)
 
 
 @KILLS
-def test_a_kill_during_before(site: Site, calls: Calls, kill: Kill) -> None:
+def test_a_kill_during_before(system: FragileSystem, calls: Calls, kill: Kill) -> None:
     """It is not known how far it came: ``after`` puts it right, once it has ended, and it begins anew."""
-    scene = Scene(site, tape={}, template=NAMED)
+    trial = Trial(system, tape={}, template=NAMED)
     calls.hold("quiesce")
-    with Place("before", Step.RUN_BACKUP, reached=at_work(calls, "quiesce")).held(scene):
-        kill.strike(site)
-    kill.mend(site)
+    with Place("before", Step.RUN_BACKUP, reached=at_work(calls, "quiesce")).held(trial):
+        kill.strike(system)
+    kill.mend(system)
     calls.let_go("quiesce")
-    prove(scene, SUCCESS)
+    prove(trial, SUCCESS)
     ended = ["quiesce"] if kill is TAPE_HOST else BEFORE
     assert calls.read() == [*ended, *UNDONE, *BEFORE, *AFTER]
 
 
 @KILLS
-def test_a_kill_between_before_and_reading(site: Site, calls: Calls, kill: Kill) -> None:
-    scene = Scene(site, tape={}, template=NAMED)
+def test_a_kill_between_before_and_reading(system: FragileSystem, calls: Calls, kill: Kill) -> None:
+    trial = Trial(system, tape={}, template=NAMED)
     shelf.set_faults(
-        site.drive.path, scene.barcode, [{"at": "mount", "error": "slow", "seconds": 4.0, "nth": 1}]
+        system.drive.path, trial.barcode, [{"at": "mount", "error": "slow", "seconds": 4.0, "nth": 1}]
     )
-    with Place("before done", Step.RUN_BACKUP, reached=is_ready).held(scene):
-        kill.strike(site)
-    kill.mend(site)
-    prove(scene, SUCCESS)
+    with Place("before done", Step.RUN_BACKUP, reached=is_ready).held(trial):
+        kill.strike(system)
+    kill.mend(system)
+    prove(trial, SUCCESS)
     assert calls.read() == [*BEFORE, *AFTER]
 
 
 @KILLS
-def test_a_kill_while_reading(site: Site, calls: Calls, kill: Kill) -> None:
-    scene = Scene(site, tape=WRITING, template=NAMED)
-    with at.ARCHIVE.held(scene):
-        kill.strike(site)
-    kill.mend(site)
-    prove(scene, SUCCESS)
+def test_a_kill_while_reading(system: FragileSystem, calls: Calls, kill: Kill) -> None:
+    trial = Trial(system, tape=WRITING, template=NAMED)
+    with at.ARCHIVE.held(trial):
+        kill.strike(system)
+    kill.mend(system)
+    prove(trial, SUCCESS)
     assert calls.read() == [*BEFORE, *AFTER]
 
 
 @pytest.mark.parametrize("kill", [TAPE_CHILD, TAPE], ids=str)
-def test_a_kill_while_a_dump_is_read(site: Site, calls: Calls, kill: Kill) -> None:
+def test_a_kill_while_a_dump_is_read(system: FragileSystem, calls: Calls, kill: Kill) -> None:
     """It is read again from its beginning, and nothing of the first attempt is taken for it."""
     dumps = [{"command": "dump", "name": "accounts.sql"}]
-    scene = Scene(site, tape={}, template={**NAMED, "dumps": dumps})
+    trial = Trial(system, tape={}, template={**NAMED, "dumps": dumps})
     calls.hold("dump")
-    with Place("a dump", Step.RUN_BACKUP, reached=at_work(calls, "dump")).held(scene):
-        site.wait_for(lambda: scene.catalogued() >= 1, "a part of it to be sealed")
-        kill.strike(site)
-    kill.mend(site)
+    with Place("a dump", Step.RUN_BACKUP, reached=at_work(calls, "dump")).held(trial):
+        system.wait_for(lambda: trial.catalogued() >= 1, "a part of it to be sealed")
+        kill.strike(system)
+    kill.mend(system)
     calls.let_go("dump")
-    prove(scene, SUCCESS)
+    prove(trial, SUCCESS)
     found = [line for line in calls.read() if line != "dump ends"]
     assert found == ["quiesce", "quiesce ends", "dump", "dump", *AFTER]
     assert calls.read()[-3:] == ["dump ends", *AFTER]
 
 
 @KILLS
-def test_a_kill_between_the_end_and_after(site: Site, calls: Calls, kill: Kill) -> None:
-    scene = Scene(site, tape=WRITING, template=NAMED)
-    with ENDED.held(scene):
-        kill.strike(site)
-    kill.mend(site)
-    prove(scene, SUCCESS)
+def test_a_kill_between_the_end_and_after(system: FragileSystem, calls: Calls, kill: Kill) -> None:
+    trial = Trial(system, tape=WRITING, template=NAMED)
+    with ENDED.held(trial):
+        kill.strike(system)
+    kill.mend(system)
+    prove(trial, SUCCESS)
     assert calls.read() == [*BEFORE, *AFTER]
 
 
 @KILLS
-def test_a_kill_during_after(site: Site, calls: Calls, kill: Kill) -> None:
+def test_a_kill_during_after(system: FragileSystem, calls: Calls, kill: Kill) -> None:
     """It runs again when the first one has ended; the set is complete and is not written again."""
-    scene = Scene(site, tape={}, template=NAMED)
+    trial = Trial(system, tape={}, template=NAMED)
     calls.hold("release")
-    with Place("after", Step.RUN_BACKUP, reached=at_work(calls, "release SUCCEEDED")).held(scene):
-        kill.strike(site)
-    kill.mend(site)
+    with Place("after", Step.RUN_BACKUP, reached=at_work(calls, "release SUCCEEDED")).held(trial):
+        kill.strike(system)
+    kill.mend(system)
     calls.let_go("release")
-    prove(scene, SUCCESS)
+    prove(trial, SUCCESS)
     ended = AFTER[:1] if kill is TAPE_HOST else AFTER
     assert calls.read() == [*BEFORE, *ended, *AFTER]
 
 
-def test_a_run_that_ends_without_its_worker(site: Site, calls: Calls) -> None:
+def test_a_run_that_ends_without_its_worker(system: FragileSystem, calls: Calls) -> None:
     """Cancelled while its worker is dead: the next worker of the drive runs what is owed."""
-    scene = Scene(site, tape=WRITING, template=NAMED)
-    with at.ARCHIVE.held(scene):
-        TAPE.strike(site)
-        site.cli("runs", "cancel", str(scene.run_id))
-    site.wait_for(lambda: scene.state == "CANCELLED", "the cancelled run")
+    trial = Trial(system, tape=WRITING, template=NAMED)
+    with at.ARCHIVE.held(trial):
+        TAPE.strike(system)
+        system.cli("runs", "cancel", str(trial.run_id))
+    system.wait_for(lambda: trial.state == "CANCELLED", "the cancelled run")
     assert calls.read() == BEFORE
-    TAPE.mend(site)
-    site.wait_for(lambda: calls.read() == [*BEFORE, "release CANCELLED", "release ends"], "after")
+    TAPE.mend(system)
+    system.wait_for(lambda: calls.read() == [*BEFORE, "release CANCELLED", "release ends"], "after")

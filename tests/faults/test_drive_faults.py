@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from db.models import Drive, Notification
 from tape.virtual import shelf
+from tests.faults.fragile import FragileSystem
 from tests.faults.proof import SUCCESS, End, prove
-from tests.faults.scene import LABEL, MB, RECORD, Place, Scene
-from tests.faults.site import Site
+from tests.faults.trial import LABEL, MB, RECORD, Place, Trial
 
 BLANK, KNOWN = False, True
 
@@ -82,20 +82,20 @@ FORMATS: list[tuple[dict[str, Any], str, bool, End]] = [
     ],
 )
 def test_a_format_that_goes_wrong(
-    site: Site, planned: dict[str, Any], policy: str, known: bool, end: End
+    system: FragileSystem, planned: dict[str, Any], policy: str, known: bool, end: End
 ) -> None:
     """What is read back decides, not the return code; a tape that is not known to be good is not written."""
-    scene = Scene(site, tape={}, faults=[planned], known=known, on_format_failure=policy)
-    scene.begin()
-    prove(scene, end)
+    trial = Trial(system, tape={}, faults=[planned], known=known, on_format_failure=policy)
+    trial.begin()
+    prove(trial, end)
 
 
-def test_a_format_cut_off_at_its_limit(site: Site) -> None:
+def test_a_format_cut_off_at_its_limit(system: FragileSystem) -> None:
     """A format that does not end in time is ended: the tape is neither blank nor formatted, and unknown."""
-    scene = Scene(site, tape={}, known=True, on_format_failure="fail")
-    scene.change(format_seconds=60.0)
-    scene.begin()
-    prove(scene, failed(FORMAT_FAILED, cartridge="unknown"))
+    trial = Trial(system, tape={}, known=True, on_format_failure="fail")
+    trial.change(format_seconds=60.0)
+    trial.begin()
+    prove(trial, failed(FORMAT_FAILED, cartridge="unknown"))
 
 
 def at(place: str, error: str, **how: Any) -> dict[str, Any]:
@@ -140,12 +140,12 @@ TAPES: list[tuple[str, list[dict[str, Any]], dict[str, Any], End]] = [
 
 @pytest.mark.parametrize(("faults", "tape", "end"), [pytest.param(*row[1:], id=row[0]) for row in TAPES])
 def test_a_tape_that_goes_wrong(
-    site: Site, faults: list[dict[str, Any]], tape: dict[str, Any], end: End
+    system: FragileSystem, faults: list[dict[str, Any]], tape: dict[str, Any], end: End
 ) -> None:
     """What was sealed is catalogued and readable, nothing else; a tape that failed is not written again."""
-    scene = Scene(site, tape=tape, faults=faults)
-    scene.begin()
-    prove(scene, end)
+    trial = Trial(system, tape=tape, faults=faults)
+    trial.begin()
+    prove(trial, end)
 
 
 FULL: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
@@ -157,30 +157,30 @@ FULL: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("faults", "tape"), [pytest.param(*row[1:], id=row[0]) for row in FULL])
-def test_a_full_tape(site: Site, faults: list[dict[str, Any]], tape: dict[str, Any]) -> None:
+def test_a_full_tape(system: FragileSystem, faults: list[dict[str, Any]], tape: dict[str, Any]) -> None:
     """What was sealed stays catalogued and readable; the run waits for the next tape to go on with."""
-    scene = Scene(site, tape=tape, faults=faults)
-    scene.begin()
-    prove(scene, End("WAITING_FOR_TAPE", "full", 1, "full", "writing", ("waiting_for_tape",)))
+    trial = Trial(system, tape=tape, faults=faults)
+    trial.begin()
+    prove(trial, End("WAITING_FOR_TAPE", "full", 1, "full", "writing", ("waiting_for_tape",)))
 
 
 WAITS = End("WAITING_FOR_TAPE", FORMAT_FAILED, 0, "unknown", None, ("format_warning", "waiting_for_tape"))
 
 
-def test_a_format_cut_half_way_where_the_run_may_wait(site: Site) -> None:
+def test_a_format_cut_half_way_where_the_run_may_wait(system: FragileSystem) -> None:
     """The run waits for another tape, and the one that was cut off is left alone."""
-    scene = Scene(site, tape={}, faults=[fault("half")], known=True, wait_for_tape_seconds=3600)
-    scene.begin()
-    prove(scene, WAITS)
-    _looked_at_again(site)
-    prove(scene, WAITS)
+    trial = Trial(system, tape={}, faults=[fault("half")], known=True, wait_for_tape_seconds=3600)
+    trial.begin()
+    prove(trial, WAITS)
+    _looked_at_again(system)
+    prove(trial, WAITS)
 
 
-def _looked_at_again(site: Site) -> None:
+def _looked_at_again(system: FragileSystem) -> None:
     """Beat has the same tape looked at, which is no news."""
     before = datetime.now(UTC)
-    site.wait_for(lambda: site.ask(_last_look) > before, "another look")
-    site.settle()
+    system.wait_for(lambda: system.ask(_last_look) > before, "another look")
+    system.settle()
 
 
 def _last_look(session: Any) -> datetime:
@@ -189,50 +189,50 @@ def _last_look(session: Any) -> datetime:
     return moment
 
 
-def test_a_tape_that_gets_past_precheck_and_gets_no_permit_is_waited_out(site: Site) -> None:
+def test_a_tape_that_gets_past_precheck_and_gets_no_permit_is_waited_out(system: FragileSystem) -> None:
     """A blank tape will do, but this one is write-protected: the run waits, says so once with the permit's
     reason, and goes on by itself with another one."""
-    scene = Scene(site, tape={"write_protected": True}, wait_for_tape_seconds=3600)
-    scene.begin()
+    trial = Trial(system, tape={"write_protected": True}, wait_for_tape_seconds=3600)
+    trial.begin()
     waits = End("WAITING_FOR_TAPE", "write-protect switch", 0, None, None, ("waiting_for_tape",))
-    prove(scene, waits)
-    with site.database.transaction() as session:
-        of_run = Notification.run_id == scene.run_id
+    prove(trial, waits)
+    with system.database.transaction() as session:
+        of_run = Notification.run_id == trial.run_id
         of_waiting = select(Notification).where(of_run, Notification.event == "waiting_for_tape")
         assert "move its switch to writable" in session.scalars(of_waiting).one().facts["remedy"]["id"]
-    _looked_at_again(site)
-    prove(scene, waits)
-    scene.barcode += "B"
-    scene.insert(scene.barcode)
-    site.wait_for(lambda: scene.state != "WAITING_FOR_TAPE", "the run to go on")
-    prove(scene, End(messages=("waiting_for_tape", "success")))
+    _looked_at_again(system)
+    prove(trial, waits)
+    trial.barcode += "B"
+    trial.insert(trial.barcode)
+    system.wait_for(lambda: trial.state != "WAITING_FOR_TAPE", "the run to go on")
+    prove(trial, End(messages=("waiting_for_tape", "success")))
 
 
-def test_the_next_tape_after_a_format_cut_half_way(site: Site) -> None:
+def test_the_next_tape_after_a_format_cut_half_way(system: FragileSystem) -> None:
     """With a blank tape the run goes on by itself, in a part and under a permit of its own."""
-    scene = Scene(site, tape={}, faults=[fault("half")], known=True, wait_for_tape_seconds=3600)
-    scene.begin()
-    prove(scene, WAITS)
-    scene.barcode += "B"
-    scene.insert(scene.barcode)
-    scene.formats_before = 0
-    site.wait_for(lambda: scene.state != "WAITING_FOR_TAPE", "the run to go on")
-    prove(scene, End(messages=("format_warning", "waiting_for_tape", "success")))
+    trial = Trial(system, tape={}, faults=[fault("half")], known=True, wait_for_tape_seconds=3600)
+    trial.begin()
+    prove(trial, WAITS)
+    trial.barcode += "B"
+    trial.insert(trial.barcode)
+    trial.formats_before = 0
+    system.wait_for(lambda: trial.state != "WAITING_FOR_TAPE", "the run to go on")
+    prove(trial, End(messages=("format_warning", "waiting_for_tape", "success")))
 
 
-def test_the_next_tape_after_a_format_that_failed(site: Site) -> None:
+def test_the_next_tape_after_a_format_that_failed(system: FragileSystem) -> None:
     """The tape is still blank, but this run has had its format: it waits, says so once, and goes on by itself
     with another one."""
-    scene = Scene(site, tape={}, faults=[fault("eio")], wait_for_tape_seconds=3600)
+    trial = Trial(system, tape={}, faults=[fault("eio")], wait_for_tape_seconds=3600)
     waits = End("WAITING_FOR_TAPE", FORMAT_FAILED, 0, None, None, ("format_warning", "waiting_for_tape"))
-    scene.begin()
-    prove(scene, waits)
-    _looked_at_again(site)
-    prove(scene, waits)
-    scene.barcode += "B"
-    scene.insert(scene.barcode)
-    site.wait_for(lambda: scene.state != "WAITING_FOR_TAPE", "the run to go on")
-    prove(scene, End(messages=("format_warning", "waiting_for_tape", "success")))
+    trial.begin()
+    prove(trial, waits)
+    _looked_at_again(system)
+    prove(trial, waits)
+    trial.barcode += "B"
+    trial.insert(trial.barcode)
+    system.wait_for(lambda: trial.state != "WAITING_FOR_TAPE", "the run to go on")
+    prove(trial, End(messages=("format_warning", "waiting_for_tape", "success")))
 
 
 CHANGED = [
@@ -243,14 +243,14 @@ CHANGED = [
 
 @pytest.mark.parametrize(("place", "end"), [pytest.param(*row, id=str(row[0])) for row in CHANGED])
 @pytest.mark.parametrize("other", ["blank", "known"])
-def test_a_tape_that_is_changed_on_the_way(site: Site, place: Place, end: End, other: str) -> None:
+def test_a_tape_that_is_changed_on_the_way(system: FragileSystem, place: Place, end: End, other: str) -> None:
     """Another tape than the one that precheck saw, good as it may be, is neither formatted nor written."""
-    stranger = Scene(site, tape={}, known=other == "known")
+    stranger = Trial(system, tape={}, known=other == "known")
     before = stranger.record
-    scene = Scene(site, tape=place.tape)
-    with place.held(scene):
-        shelf.insert(site.drive.path, stranger.barcode)
-    site.wait_for(lambda: scene.state != "RUNNING", "the end")
+    trial = Trial(system, tape=place.tape)
+    with place.held(trial):
+        shelf.insert(system.drive.path, stranger.barcode)
+    system.wait_for(lambda: trial.state != "RUNNING", "the end")
     assert (stranger.record.volume, stranger.record.formats) == (before.volume, before.formats)
-    shelf.insert(site.drive.path, scene.barcode)
-    prove(scene, end)
+    shelf.insert(system.drive.path, trial.barcode)
+    prove(trial, end)

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from db.states import AT_THE_DRIVE, Step
-from tests.faults import scene as at
+from tests.faults import trial as at
+from tests.faults.fragile import FragileSystem
 from tests.faults.proof import SUCCESS, End, prove
-from tests.faults.scene import Place, Scene
-from tests.faults.site import Site
+from tests.faults.trial import Place, Trial
 
 NOT_FORMATTED = End(
     state="FAILED",
@@ -37,7 +37,7 @@ class Kill:
     """What is killed, and what is started again once the step has been released."""
 
     name: str
-    strike: Callable[[Site], None]
+    strike: Callable[[FragileSystem], None]
     start_again: tuple[str, ...] = ()
     worker: str = ""
     """Whose steps die with it."""
@@ -45,20 +45,22 @@ class Kill:
     def __str__(self) -> str:
         return self.name
 
-    def mend(self, site: Site) -> None:
+    def mend(self, system: FragileSystem) -> None:
         for name in self.start_again:
             if name == "beat":
-                site.start_beat()
+                system.start_beat()
             else:
-                site.start(name)
+                system.start(name)
 
 
-TAPE_CHILD = Kill("the tape worker's child", lambda site: site.kill_pool("tape"), (), "tape")
-TAPE = Kill("the tape worker", lambda site: site.kill("tape"), ("tape",), "tape")
-TAPE_HOST = Kill("the tape host", lambda site: site.crash("tape"), ("tape",), "tape")
-CONTROL_CHILD = Kill("the control worker's children", lambda site: site.kill_pool("control"), (), "control")
-CONTROL = Kill("the control worker", lambda site: site.kill("control"), ("control",), "control")
-BEAT = Kill("beat", lambda site: site.kill("beat"), ("beat",))
+TAPE_CHILD = Kill("the tape worker's child", lambda system: system.kill_pool("tape"), (), "tape")
+TAPE = Kill("the tape worker", lambda system: system.kill("tape"), ("tape",), "tape")
+TAPE_HOST = Kill("the tape host", lambda system: system.crash("tape"), ("tape",), "tape")
+CONTROL_CHILD = Kill(
+    "the control worker's children", lambda system: system.kill_pool("control"), (), "control"
+)
+CONTROL = Kill("the control worker", lambda system: system.kill("control"), ("control",), "control")
+BEAT = Kill("beat", lambda system: system.kill("beat"), ("beat",))
 
 TABLE: list[tuple[Place, Kill, bool, End]] = [
     (at.PRECHECK, TAPE_CHILD, False, SUCCESS),
@@ -97,14 +99,14 @@ TABLE: list[tuple[Place, Kill, bool, End]] = [
     ("place", "kill", "known", "end"),
     [pytest.param(*row, id=f"{row[1]}, {row[0]}{', known tape' if row[2] else ''}") for row in TABLE],
 )
-def test_a_kill(site: Site, place: Place, kill: Kill, known: bool, end: End) -> None:
+def test_a_kill(system: FragileSystem, place: Place, kill: Kill, known: bool, end: End) -> None:
     """Whatever is killed, wherever the run is: it ends as the table says, and nothing happens twice."""
-    scene = Scene(site, tape=place.tape, faults=place.faults, known=known)
-    with place.held(scene):
-        kill.strike(site)
-    kill.mend(site)
-    prove(scene, end)
-    assert scene.attempts(place.step) == (2 if kill.worker == _worker_of(place.step) else 1)
+    trial = Trial(system, tape=place.tape, faults=place.faults, known=known)
+    with place.held(trial):
+        kill.strike(system)
+    kill.mend(system)
+    prove(trial, end)
+    assert trial.attempts(place.step) == (2 if kill.worker == _worker_of(place.step) else 1)
 
 
 def _worker_of(step: Step) -> str:
@@ -112,32 +114,32 @@ def _worker_of(step: Step) -> str:
 
 
 @pytest.mark.parametrize("place", [at.FORMAT, at.ARCHIVE], ids=str)
-def test_a_worker_that_was_taken_for_dead(site: Site, place: Place) -> None:
+def test_a_worker_that_was_taken_for_dead(system: FragileSystem, place: Place) -> None:
     """It comes back after its step was given away: it stops, and the next attempt ends the step alone."""
-    scene = Scene(site, tape=place.tape)
-    with place.held(scene), site.paused("tape"):
-        site.wait_for(lambda: not scene.is_running(place.step), "the step to be taken away")
-    prove(scene, SUCCESS)
-    assert scene.attempts(place.step) == 2
+    trial = Trial(system, tape=place.tape)
+    with place.held(trial), system.paused("tape"):
+        system.wait_for(lambda: not trial.is_running(place.step), "the step to be taken away")
+    prove(trial, SUCCESS)
+    assert trial.attempts(place.step) == 2
 
 
 @pytest.mark.soak
-def test_a_step_that_dies_again_and_again(site: Site) -> None:
+def test_a_step_that_dies_again_and_again(system: FragileSystem) -> None:
     """After five recoveries an operator has to look; what was sealed stays, and a retry goes on there."""
-    scene = Scene(site, tape={"speed": at.MB})
-    scene.begin()
+    trial = Trial(system, tape={"speed": at.MB})
+    trial.begin()
     for attempt in range(1, 7):
-        before = scene.progress()
-        site.wait_for(partial(_is_at_attempt, scene, attempt), "the next attempt")
-        site.wait_for(scene.is_writing, "data")
+        before = trial.progress()
+        system.wait_for(partial(_is_at_attempt, trial, attempt), "the next attempt")
+        system.wait_for(trial.is_writing, "data")
         # One that came no further is given up earlier.
-        site.wait_for(lambda last=before: scene.progress() != last, "progress")
-        site.kill_pool("tape")
-    prove(scene, End("FAILED", "died 6 times", stored="incomplete", messages=("failed",)))
-    site.send("retry", scene.run_id)
-    site.wait_for(lambda: scene.state != "FAILED", "the run to go on")
-    prove(scene, End(messages=("failed", "success")))
+        system.wait_for(lambda last=before: trial.progress() != last, "progress")
+        system.kill_pool("tape")
+    prove(trial, End("FAILED", "died 6 times", stored="incomplete", messages=("failed",)))
+    system.send("retry", trial.run_id)
+    system.wait_for(lambda: trial.state != "FAILED", "the run to go on")
+    prove(trial, End(messages=("failed", "success")))
 
 
-def _is_at_attempt(scene: Scene, attempt: int) -> bool:
-    return scene.attempts(Step.RUN_BACKUP) == attempt
+def _is_at_attempt(trial: Trial, attempt: int) -> bool:
+    return trial.attempts(Step.RUN_BACKUP) == attempt

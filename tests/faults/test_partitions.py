@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import scene as at
+from tests.faults import trial as at
 from tests.faults import two_hosts
 from tests.faults.proof import SUCCESS, End, prove
-from tests.faults.scene import Place, Scene
+from tests.faults.trial import Place, Trial
 from tests.faults.two_hosts import TwoHosts
 
 WHY_NOT = two_hosts.missing()
@@ -47,12 +47,12 @@ def hosts() -> Iterator[TwoHosts]:
     """Two hosts, used by one test after the other."""
     folder = Path(tempfile.mkdtemp(prefix="tl-"))
     folder.chmod(0o755)
-    site = TwoHosts(folder)
+    system = TwoHosts(folder)
     try:
-        site.open()
-        yield site
+        system.open()
+        yield system
     finally:
-        site.close()
+        system.close()
         shutil.rmtree(folder)
 
 
@@ -72,21 +72,21 @@ def test_a_long_cut(hosts: TwoHosts, place: Place) -> None:
 
 
 def _cut(hosts: TwoHosts, place: Place, seconds: float, end: End) -> None:
-    scene = Scene(hosts, tape=place.tape, faults=place.faults)
-    with place.held(scene):
+    trial = Trial(hosts, tape=place.tape, faults=place.faults)
+    with place.held(trial):
         hosts.cable.cut()
     time.sleep(seconds)
     hosts.cable.heal()
-    prove(scene, end)
+    prove(trial, end)
 
 
 @pytest.mark.parametrize("place", [at.PRECHECK, at.FORMAT, at.ARCHIVE], ids=str)
 def test_a_line_that_loses_packets(hosts: TwoHosts, place: Place) -> None:
     """Slow from here to the end of the run."""
-    scene = Scene(hosts, tape=place.tape, faults=place.faults)
-    with place.held(scene):
+    trial = Trial(hosts, tape=place.tape, faults=place.faults)
+    with place.held(trial):
         hosts.cable.lose(LOSS)
     try:
-        prove(scene, SUCCESS)
+        prove(trial, SUCCESS)
     finally:
         hosts.cable.heal()

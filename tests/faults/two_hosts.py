@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded.folders import write_public
 from embedded.postgres import PORT, USER, Postgres
 from embedded.redis import Redis
-from tests.faults.site import Site
+from tests.faults.fragile import FragileSystem
 
 BITS = 30
 _FIRST = 4 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -104,7 +104,7 @@ class NetworkRedis(Redis):
         return f"{super()._configuration()}port {REDIS_PORT}\nbind {CONTROL_HOST}\nprotected-mode no\n"
 
 
-class TwoHosts(Site):
+class TwoHosts(FragileSystem):
     """The tape worker runs on the drive's host, everything else on the control host."""
 
     def __init__(self, folder: Path) -> None:

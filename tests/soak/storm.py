@@ -19,7 +19,7 @@ from policy.tapes.facts import CartridgeState
 from tape.errors import DriveBusy
 from tape.hostlock import HostLock
 from tape.virtual import shelf
-from tests.faults.site import Site
+from tests.faults.fragile import FragileSystem
 
 MB = 1 << 20
 TAPE = {"capacity": 10**9, "speed": 4 * MB, "format_seconds": 1.0}
@@ -34,20 +34,20 @@ TO_REST = 150.0
 class Storm:
     """Rounds of runs and deaths, chosen by a seed; when exactly a death strikes is left to the machine."""
 
-    def __init__(self, site: Site, seed: int) -> None:
-        self.site = site
+    def __init__(self, system: FragileSystem, seed: int) -> None:
+        self.system = system
         self.counts: Counter[str] = Counter()
         self.aged: set[str] = set()
         """Sets that have been made old, and may be lost."""
         self._random = random.Random(seed)
         self._tapes: list[str] = []
         for name in SCHEDULES:
-            site.schedule(name, site.source, template=TEMPLATE, tape_policy="rotate")
+            system.schedule(name, system.source, template=TEMPLATE, tape_policy="rotate")
 
     def round(self) -> None:
         """A tape, one run or two, deaths; then everything is started again and comes to rest."""
         self._insert()
-        started = [self.site.begin(name) for name in self._some(SCHEDULES, 1)]
+        started = [self.system.begin(name) for name in self._some(SCHEDULES, 1)]
         self.counts["runs"] += len(started)
         deaths = self._some(self.deaths, 1, most=4)
         for moment, death in sorted(((self._random.uniform(0, MAX_LENGTH), d) for d in deaths), key=_moment):
@@ -76,9 +76,9 @@ class Storm:
         old = [barcode for barcode in self._tapes if self._may_be_used(barcode)]
         if choice < 0.4 or not self._tapes:
             barcode = f"S{len(self._tapes):05d}"
-            shelf.new_cartridge(self.site.drive.path, barcode, **TAPE)
+            shelf.new_cartridge(self.system.drive.path, barcode, **TAPE)
             self._tapes.append(barcode)
-            shelf.insert(self.site.drive.path, barcode)
+            shelf.insert(self.system.drive.path, barcode)
         elif choice < 0.8 and old:
             self._recycle(self._random.choice(old))
 
@@ -88,22 +88,22 @@ class Storm:
 
     def _row(self, barcode: str) -> TapeCartridge | None:
         wanted = select(TapeCartridge).where(TapeCartridge.barcode == barcode)
-        found: TapeCartridge | None = self.site.ask(lambda session: session.scalar(wanted))
+        found: TapeCartridge | None = self.system.ask(lambda session: session.scalar(wanted))
         return found
 
     def _recycle(self, barcode: str) -> None:
         """Two months pass for a cartridge and its sets."""
-        shelf.insert(self.site.drive.path, barcode)
+        shelf.insert(self.system.drive.path, barcode)
         old = datetime.now(UTC) - timedelta(days=70)
         label = f"TP{old:%Y%m}{1 + self.counts['recycled'] % 99:02d}"
-        taken = self.site.ask(lambda session: cartridges.labels_of_others(session, {"state": "no_medium"}))
+        taken = self.system.ask(lambda session: cartridges.labels_of_others(session, {"state": "no_medium"}))
         if label in taken:
             return
-        with shelf.edit(self.site.drive.path, barcode) as record:
+        with shelf.edit(self.system.drive.path, barcode) as record:
             if record.volume is None or record.volume.read_only:
                 return
             record.volume.label = label
-        self.site.ask(lambda session: self._make_old(session, barcode, label, old))
+        self.system.ask(lambda session: self._make_old(session, barcode, label, old))
         self.counts["recycled"] += 1
 
     def _make_old(self, session: Any, barcode: str, label: str, old: datetime) -> None:
@@ -145,57 +145,57 @@ class Storm:
         self._pool("control")
 
     def _pool(self, name: str) -> None:
-        if name in self.site.processes:
-            self.site.kill_pool(name)
+        if name in self.system.processes:
+            self.system.kill_pool(name)
 
     def _tape_worker(self) -> None:
-        if "tape" in self.site.processes:
-            self.site.kill_only("tape")
+        if "tape" in self.system.processes:
+            self.system.kill_only("tape")
 
     def _tape_host(self) -> None:
-        if "tape" in self.site.processes:
-            self.site.crash("tape")
+        if "tape" in self.system.processes:
+            self.system.crash("tape")
 
     def _control_worker(self) -> None:
-        if "control" in self.site.processes:
-            self.site.kill("control")
+        if "control" in self.system.processes:
+            self.system.kill("control")
 
     def _beat(self) -> None:
-        if "beat" in self.site.processes:
-            self.site.kill("beat")
+        if "beat" in self.system.processes:
+            self.system.kill("beat")
 
     def _redis(self) -> None:
-        if self.site.redis.running():
-            self.site.kill_redis()
+        if self.system.redis.running():
+            self.system.kill_redis()
 
     def _postgres(self) -> None:
         """All of its processes at once: SIGQUIT, as after a crash; it recovers from its log."""
-        if self.site.postgres.running():
-            self.site.stop_postgres(signal.SIGQUIT)
+        if self.system.postgres.running():
+            self.system.stop_postgres(signal.SIGQUIT)
 
     # Mending
 
     def _mend(self, *, soon: bool) -> None:
         """Start what does not run, perhaps after a while."""
         time.sleep(0.0 if soon else self._random.uniform(0, 2))
-        self.site.start_servers()
+        self.system.start_servers()
         for name in ("control", "tape", "beat"):
-            process = self.site.processes.get(name)
-            assert process is None or process.poll() is None, f"{name} has ended\n{self.site.logs()}"
+            process = self.system.processes.get(name)
+            assert process is None or process.poll() is None, f"{name} has ended\n{self.system.logs()}"
             if process is None:
                 self._start(name)
 
     def _start(self, name: str) -> None:
         if name == "beat":
-            self.site.start_beat()
+            self.system.start_beat()
             return
         if name == "tape":
-            self.site.wait_for(self._drive_is_free, "an orphaned format program to end")
-        self.site.start(name)
+            self.system.wait_for(self._drive_is_free, "an orphaned format program to end")
+        self.system.start(name)
 
     def _drive_is_free(self) -> bool:
         try:
-            with HostLock(self.site.drive.path / "drive.lock"):
+            with HostLock(self.system.drive.path / "drive.lock"):
                 return True
         except DriveBusy:
             return False
@@ -204,25 +204,25 @@ class Storm:
         wanted = select(ChainRun.id).where(ChainRun.state.in_(ACTIVE))
         if of:
             wanted = wanted.where(ChainRun.id.in_(of))
-        return list(self.site.ask(lambda session: session.scalars(wanted).all()))
+        return list(self.system.ask(lambda session: session.scalars(wanted).all()))
 
     def _rest(self) -> None:
         """Every run ends, now that nothing dies; one that an operator has to look at ends as FAILED."""
-        self.site.wait_for(lambda: not self._active(), "every run to end", TO_REST)
+        self.system.wait_for(lambda: not self._active(), "every run to end", TO_REST)
         wanted = select(ChainRun.state).order_by(ChainRun.id)
-        states = Counter(self.site.ask(lambda session: session.scalars(wanted).all()))
+        states = Counter(self.system.ask(lambda session: session.scalars(wanted).all()))
         self.counts["succeeded"] = states[RunState.SUCCEEDED]
         self.counts["failed"] = states[RunState.FAILED]
 
     def retry_failed(self) -> None:
         """An operator puts a new tape in and retries what has failed."""
-        failed = self.site.ask(
+        failed = self.system.ask(
             lambda s: s.scalars(select(ChainRun.id).where(ChainRun.state == RunState.FAILED)).all()
         )
         if failed and self._random.random() < 0.5:
             self.counts["retries"] += 1
-            self.site.send("retry", self._random.choice(list(failed)))
-            self.site.settle()
+            self.system.send("retry", self._random.choice(list(failed)))
+            self.system.settle()
             self._rest()
 
 

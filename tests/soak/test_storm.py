@@ -25,7 +25,7 @@ from policy.tapes.facts import SetState
 from tape.drive import Drive
 from tape.virtual import record, shelf
 from tests import cartridges, invariants
-from tests.faults.site import Site
+from tests.faults.fragile import FragileSystem
 from tests.soak.storm import Storm
 
 pytestmark = pytest.mark.soak
@@ -35,11 +35,11 @@ DEFAULT = Outlet(BrokenChannel("ops", TapelineError(M("No channel is set up.")))
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def system() -> Iterator[FragileSystem]:
     """An installation of its own, all its processes at work."""
     folder = Path(tempfile.mkdtemp(prefix="tl-"))
     folder.chmod(0o755)
-    found = Site(folder)
+    found = FragileSystem(folder)
     try:
         found.open()
         yield found
@@ -48,11 +48,11 @@ def site() -> Iterator[Site]:
         shutil.rmtree(folder)
 
 
-def test_storm(site: Site, pytestconfig: pytest.Config, record_property: Any) -> None:
+def test_storm(system: FragileSystem, pytestconfig: pytest.Config, record_property: Any) -> None:
     """Nothing is formatted twice or lost, every run ends, and what the catalogue says is on the tapes."""
     seed = int(pytestconfig.getoption("--histories-seed"))
     ends = time.monotonic() + 60 * float(pytestconfig.getoption("--soak-minutes"))
-    storm = Storm(site, seed)
+    storm = Storm(system, seed)
     try:
         while time.monotonic() < ends:
             storm.round()
@@ -71,7 +71,7 @@ def test_storm(site: Site, pytestconfig: pytest.Config, record_property: Any) ->
 
 def _check(storm: Storm) -> None:
     """After each round: the formats that the cartridges count, the catalogue, the announcements."""
-    with storm.site.database.transaction() as session:
+    with storm.system.database.transaction() as session:
         wrong = [
             *invariants.active_twice(session),
             *invariants.not_announced_once(session),
@@ -84,7 +84,7 @@ def _check(storm: Storm) -> None:
 
 
 def _folders(storm: Storm) -> dict[str, Path]:
-    return invariants.folders_below(storm.site.state / "drives")
+    return invariants.folders_below(storm.system.state / "drives")
 
 
 def _formats(session: Any, storm: Storm) -> list[str]:
@@ -116,13 +116,13 @@ def _lost(session: Any, storm: Storm) -> list[str]:
 
 def _check_all_tapes(storm: Storm) -> None:
     """Every complete set on a cartridge that is not in doubt comes back, equal in every byte and fact."""
-    folders, target = _folders(storm), storm.site.folder / "restored"
+    folders, target = _folders(storm), storm.system.folder / "restored"
 
     def load(folder: Path) -> Drive:
-        shelf.insert(storm.site.drive.path, folder.name)
-        return storm.site.drive
+        shelf.insert(storm.system.drive.path, folder.name)
+        return storm.system.drive
 
-    with storm.site.database.transaction() as session:
+    with storm.system.database.transaction() as session:
         doubtful = invariants.doubtful(session)
         for stored in session.scalars(select(BackupSet).where(BackupSet.state == SetState.COMPLETE)):
             if doubtful & {stored.cartridge_id, *(archive.cartridge_id for archive in stored.archives)}:
@@ -135,14 +135,14 @@ def _check_all_tapes(storm: Storm) -> None:
 
 def _check_messages(storm: Storm) -> None:
     """Everything that had to be said went out; a message whose sender was killed may have come twice."""
-    storm.site.wait_for(lambda: not _unsent(storm), "the messages to go out", 200)
-    with storm.site.database.transaction() as session:
+    storm.system.wait_for(lambda: not _unsent(storm), "the messages to go out", 200)
+    with storm.system.database.transaction() as session:
         due = Counter(
             Composer(Words("en")).compose(facts).title
             for notification in session.scalars(select(Notification))
             if DEFAULT.wants(facts := Facts.from_json(notification.facts))
         )
-    sent = Counter(message["title"] for message in storm.site.catcher.messages)
+    sent = Counter(message["title"] for message in storm.system.catcher.messages)
     storm.counts["messages"] = sum(due.values())
     assert not due - sent, f"never sent: {due - sent}"
     assert not set(sent) - set(due), f"nobody had to say: {set(sent) - set(due)}"
@@ -151,9 +151,9 @@ def _check_messages(storm: Storm) -> None:
 
 def _unsent(storm: Storm) -> int:
     waiting = select(func.count()).where(Notification.next_attempt_at.is_not(None))
-    return int(storm.site.ask(lambda session: session.scalar(waiting)))
+    return int(storm.system.ask(lambda session: session.scalar(waiting)))
 
 
 def _story(storm: Storm) -> list[str]:
-    rows = storm.site.ask(lambda s: s.scalars(select(RunEvent).order_by(RunEvent.id)).all())
+    rows = storm.system.ask(lambda s: s.scalars(select(RunEvent).order_by(RunEvent.id)).all())
     return [f"run {row.run_id}.{row.part} {row.step or '-'} {row.message}" for row in rows][-80:]

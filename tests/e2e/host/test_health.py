@@ -8,7 +8,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.system import System
 
 
@@ -29,7 +29,7 @@ def test_each_process_is_asked_in_its_own_way(named: System, short_path: Path) -
     workers = [f"control@{short_path.name}", f"tape@{short_path.name}"]
     assert _healthy(named, *workers) == dict.fromkeys(workers, True)
     named.start_beat()
-    named.environment["TAPELINE_FLOWER__PORT"] = str(Site(named).port)
+    named.environment["TAPELINE_FLOWER__PORT"] = str(Dashboard(named).port)
     named.wait_for(lambda: all(_healthy(named, "beat", "flower").values()), "beat and the dashboard")
     named.environment["TAPELINE_FLOWER__PORT"] = "1"
     assert "does not answer" in named.cli("health", "flower", code=1).stdout

@@ -19,7 +19,7 @@ from db.states import RunState, Trigger
 from policy.times.period import ScheduleType
 from tape.ltfs import mounts
 from tape.virtual import shelf
-from tests.dashboard.site import Site
+from tests.dashboard.dashboard import Dashboard
 from tests.faults.catcher import Catcher
 from tests.ltfs import programs
 from tests.system import System
@@ -53,7 +53,7 @@ class Evening:
         self.at = (datetime.now(UTC) + timedelta(hours=3)).replace(second=0, microsecond=0)
         self.last_time = self.at - timedelta(days=7) + timedelta(seconds=30)
         self.redis = redis.Redis(unix_socket_path=broker_url.removeprefix("redis+socket://").split("?")[0])
-        self._site: Site | None = None
+        self._site: Dashboard | None = None
 
     # What a row changes before anything runs.
 
@@ -94,7 +94,7 @@ class Evening:
         if self.has_beat:
             self.system.start_beat()
         if self.has_dashboard:
-            self._site = Site(self.system)
+            self._site = Dashboard(self.system)
         self.system.wait_until_ready(*self.queues)
 
     # Who is asked.

@@ -75,7 +75,7 @@ def _start(session: Any, schedule: str, due: datetime) -> tuple[int, int]:
     return row.id, run.id
 
 
-class Site(System):
+class FragileSystem(System):
     """Control worker, tape worker and beat, on a Redis and a PostgreSQL that a test may break."""
 
     def __init__(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ from dashboard.login import USER
 from tests.system import System
 
 
-class Site:
+class Dashboard:
     """The dashboard of a system, on a free port; ``environment`` of the system says how it is set up."""
 
     def __init__(self, system: System, *arguments: str) -> None:

@@ -20,20 +20,26 @@ from db.tapes import cartridges
 from tape.virtual import record as virtual_record
 from tape.virtual import shelf
 from tape.virtual.record import Record
-from tests.faults.site import Site
+from tests.faults.fragile import FragileSystem
 
 MB = 1 << 20
 SLOW = {"format_seconds": 2.0}
 TEMPLATE = {"archive_bytes": MB, "compression": "none"}
 
 
-class Scene:
+class Trial:
     """A cartridge in the drive and a schedule for it; ``known``: the catalogue has its row already."""
 
     def __init__(
-        self, site: Site, *, tape: Mapping[str, Any], faults: Any = (), known: bool = False, **schedule: Any
+        self,
+        system: FragileSystem,
+        *,
+        tape: Mapping[str, Any],
+        faults: Any = (),
+        known: bool = False,
+        **schedule: Any,
     ) -> None:
-        self.site = site
+        self.system = system
         self.name = f"s{secrets.token_hex(3)}"
         self.barcode = self.name.upper()
         self.run_id = 0
@@ -41,30 +47,30 @@ class Scene:
         if known:
             self._make_known()
         if faults:
-            shelf.set_faults(site.drive.path, self.barcode, faults)
+            shelf.set_faults(system.drive.path, self.barcode, faults)
         self.formats_before = self.record.formats
-        site.schedule(
-            self.name, site.source, template={**TEMPLATE, **schedule.pop("template", {})}, **schedule
+        system.schedule(
+            self.name, system.source, template={**TEMPLATE, **schedule.pop("template", {})}, **schedule
         )
 
     def insert(self, barcode: str, **tape: Any) -> None:
         """Put a new, blank cartridge into the drive."""
-        shelf.new_cartridge(self.site.drive.path, barcode, **{"capacity": 10**9, **tape})
-        shelf.insert(self.site.drive.path, barcode)
+        shelf.new_cartridge(self.system.drive.path, barcode, **{"capacity": 10**9, **tape})
+        shelf.insert(self.system.drive.path, barcode)
 
     def _make_known(self) -> None:
         """An operator labelled the cartridge for this month, and its row says so."""
         month = f"TP{datetime.now(UTC):%Y%m}"
-        taken = self.site.ask(lambda session: cartridges.labels_of_others(session, {"state": "no_medium"}))
+        taken = self.system.ask(lambda session: cartridges.labels_of_others(session, {"state": "no_medium"}))
         label = next(name for number in range(1, 100) if (name := f"{month}{number:02d}") not in taken)
-        assert self.site.drive.format(label).return_code == 0
-        said = self.site.drive.look().to_json()
-        self.site.ask(lambda session: cartridges.formatted(session, None, said, said))
+        assert self.system.drive.format(label).return_code == 0
+        said = self.system.drive.look().to_json()
+        self.system.ask(lambda session: cartridges.formatted(session, None, said, said))
 
     @property
     def folder(self) -> Path:
         """The folder of the cartridge."""
-        return shelf.folder_of(self.site.drive.path, self.barcode)
+        return shelf.folder_of(self.system.drive.path, self.barcode)
 
     @property
     def record(self) -> Record:
@@ -74,39 +80,39 @@ class Scene:
     @property
     def state(self) -> str:
         """The state of the run now."""
-        return str(self.site.ask(lambda session: transitions.get(session, self.run_id).state.value))
+        return str(self.system.ask(lambda session: transitions.get(session, self.run_id).state.value))
 
     def change(self, **properties: Any) -> None:
         """Change properties of the cartridge, such as the time that its next format takes."""
-        with shelf.edit(self.site.drive.path, self.barcode) as record:
+        with shelf.edit(self.system.drive.path, self.barcode) as record:
             for name, value in properties.items():
                 setattr(record, name, value)
 
     def begin(self) -> None:
-        self.run_id = self.site.begin(self.name)
+        self.run_id = self.system.begin(self.name)
 
     def is_running(self, step: Step) -> bool:
         """Whether a worker has claimed a step of the run."""
         wanted = select(func.count()).where(
             ChainStep.run_id == self.run_id, ChainStep.step == step, ChainStep.state == StepState.RUNNING
         )
-        return bool(self.site.ask(lambda session: session.scalar(wanted)))
+        return bool(self.system.ask(lambda session: session.scalar(wanted)))
 
     def attempts(self, step: Step) -> int:
         """How often a step of the run was claimed."""
         wanted = select(ChainStep.attempts).where(ChainStep.run_id == self.run_id, ChainStep.step == step)
-        return int(self.site.ask(lambda session: session.scalar(wanted)))
+        return int(self.system.ask(lambda session: session.scalar(wanted)))
 
     def progress(self) -> int | None:
         """How many bytes of content the run shows as done."""
-        return self.site.ask(
+        return self.system.ask(
             lambda session: (transitions.get(session, self.run_id).progress or {}).get("bytes")
         )
 
     def catalogued(self) -> int:
         """How many archives of this cartridge the catalogue has."""
         wanted = select(func.count()).where(BackupArchive.set_id.in_(self._sets()))
-        return int(self.site.ask(lambda session: session.scalar(wanted)))
+        return int(self.system.ask(lambda session: session.scalar(wanted)))
 
     def _sets(self) -> list[str]:
         folder = self.folder / "volume" / "sets"
@@ -116,13 +122,13 @@ class Scene:
         wanted = select(func.count()).where(
             FormatPermit.run_id == self.run_id, FormatPermit.consumed_at.is_not(None)
         )
-        return bool(self.site.ask(lambda session: session.scalar(wanted)))
+        return bool(self.system.ask(lambda session: session.scalar(wanted)))
 
     def format_is_recorded(self) -> bool:
         wanted = select(ChainStep.state).where(
             ChainStep.run_id == self.run_id, ChainStep.step == Step.FORMAT_TAPE
         )
-        return self.site.ask(lambda session: session.scalar(wanted)) is StepState.SUCCEEDED
+        return self.system.ask(lambda session: session.scalar(wanted)) is StepState.SUCCEEDED
 
     def is_writing(self) -> bool:
         """Whether an archive is half on tape, after others that are sealed."""
@@ -131,7 +137,7 @@ class Scene:
         return any(path.relative_to(self.folder / "volume").as_posix() not in sealed for path in data)
 
 
-def always(_: Scene) -> bool:
+def always(_: Trial) -> bool:
     return True
 
 
@@ -141,61 +147,61 @@ class Place:
 
     name: str
     step: Step
-    reached: Callable[[Scene], bool] = always
+    reached: Callable[[Trial], bool] = always
     tape: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
     table: str | None = None
     """Closed to writers, so that the step stops where it writes it."""
-    closed_when: Callable[[Scene], bool] | None = None
+    closed_when: Callable[[Trial], bool] | None = None
     """When the table is closed; None: before the run begins."""
 
     def __str__(self) -> str:
         return self.name
 
     @contextmanager
-    def held(self, scene: Scene) -> Iterator[None]:
+    def held(self, trial: Trial) -> Iterator[None]:
         """Begin the run and stop it here for the time of the context."""
         if self.table is None:
-            scene.begin()
-            self._wait(scene)
+            trial.begin()
+            self._wait(trial)
             yield
             return
         if self.closed_when:
-            scene.begin()
-            scene.site.wait_for(partial(self.closed_when, scene), f"the way to {self}")
-        with scene.site.closed_to_writers(self.table):
+            trial.begin()
+            trial.system.wait_for(partial(self.closed_when, trial), f"the way to {self}")
+        with trial.system.closed_to_writers(self.table):
             if not self.closed_when:
-                scene.begin()
-            self._wait(scene)
+                trial.begin()
+            self._wait(trial)
             yield
 
-    def _wait(self, scene: Scene) -> None:
-        scene.site.wait_for(lambda: self._is_reached(scene), f"run {scene.run_id} to come to {self}")
+    def _wait(self, trial: Trial) -> None:
+        trial.system.wait_for(lambda: self._is_reached(trial), f"run {trial.run_id} to come to {self}")
 
-    def _is_reached(self, scene: Scene) -> bool:
-        if not scene.is_running(self.step) or not self.reached(scene):
+    def _is_reached(self, trial: Trial) -> bool:
+        if not trial.is_running(self.step) or not self.reached(trial):
             return False
-        return self.table is None or scene.site.someone_waits_for(self.table)
+        return self.table is None or trial.system.someone_waits_for(self.table)
 
 
 class AfterTheFormat(Place):
     """The format writes the same table: the control worker pauses until the format has been recorded."""
 
     @contextmanager
-    def held(self, scene: Scene) -> Iterator[None]:
+    def held(self, trial: Trial) -> Iterator[None]:
         assert self.table
         with ExitStack() as table:
-            scene.begin()
-            scene.site.wait_for(lambda: scene.record.formatting, "the format")
-            with scene.site.paused("control"):
-                scene.site.wait_for(scene.format_is_recorded, "the format to be recorded")
-                table.enter_context(scene.site.closed_to_writers(self.table))
-            self._wait(scene)
+            trial.begin()
+            trial.system.wait_for(lambda: trial.record.formatting, "the format")
+            with trial.system.paused("control"):
+                trial.system.wait_for(trial.format_is_recorded, "the format to be recorded")
+                table.enter_context(trial.system.closed_to_writers(self.table))
+            self._wait(trial)
             yield
 
 
-def _one_catalogued(scene: Scene) -> bool:
-    return scene.catalogued() >= 1
+def _one_catalogued(trial: Trial) -> bool:
+    return trial.catalogued() >= 1
 
 
 WRITING = {"speed": 3 * MB}
@@ -206,22 +212,22 @@ PERMITTED = Place(
     Step.FORMAT_TAPE,
     # The looks of precheck, of the permit, and the one at the last moment.
     faults=({"at": "look", "error": "slow", "nth": 3, "seconds": 4.0},),
-    reached=Scene.permit_is_consumed,
+    reached=Trial.permit_is_consumed,
 )
-FORMAT = Place("format_tape", Step.FORMAT_TAPE, tape=SLOW, reached=lambda scene: scene.record.formatting)
+FORMAT = Place("format_tape", Step.FORMAT_TAPE, tape=SLOW, reached=lambda trial: trial.record.formatting)
 FORMATTED = Place(
     "formatted, not recorded",
     Step.FORMAT_TAPE,
     tape={"format_seconds": 1.0},
     table="format_permits",
-    closed_when=lambda scene: scene.record.formatting,
+    closed_when=lambda trial: trial.record.formatting,
 )
 LABEL = AfterTheFormat("update_label", Step.UPDATE_LABEL, tape=SLOW, table="tape_cartridges")
 ARCHIVE = Place(
     "run_backup",
     Step.RUN_BACKUP,
     tape=WRITING,
-    reached=lambda scene: _one_catalogued(scene) and scene.is_writing(),
+    reached=lambda trial: _one_catalogued(trial) and trial.is_writing(),
 )
 SEALED = Place(
     "archive sealed, not catalogued",
