@@ -10,7 +10,7 @@ from db.admin import load as undump
 from db.models import now
 from db.runs import starting
 from tasks import chain
-from tests.histories import truth
+from tests.histories.machinery import truth
 from tests.histories.world import DRIVES, World
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.histories.stage import stage
+from tests.histories.machinery.stage import stage
 from tests.histories.world import Parts
 
 MEMORY = Path("/dev/shm")

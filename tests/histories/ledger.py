@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import BackupSet, ChainRun, FormatPermit
 from tests import cartridges
-from tests.histories.clock import Clock
+from tests.histories.machinery.clock import Clock
 from tests.histories.memory import Memory
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
-from tests.histories import checks, fates
-from tests.histories.points import Place, Plan
+from tests.histories import checks
+from tests.histories.machinery import fates
+from tests.histories.machinery.points import Place, Plan
 from tests.histories.world import Parts, World
 
 STEPS = 12

@@ -12,8 +12,9 @@ from db.models import ChainRun, TapeCartridge
 from db.states import RunState
 from policy.message import Message
 from policy.tapes.facts import CartridgeState
-from tests.histories import checks, fates, shelf
-from tests.histories.points import Plan
+from tests.histories import checks
+from tests.histories.machinery import fates, shelf
+from tests.histories.machinery.points import Plan
 from tests.histories.world import Parts, World
 
 KILLS = (

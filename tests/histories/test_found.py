@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.histories import checks, fates, shelf
-from tests.histories.points import Plan
+from tests.histories import checks
+from tests.histories.machinery import fates, shelf
+from tests.histories.machinery.points import Plan
 from tests.histories.world import Parts, World
 
 

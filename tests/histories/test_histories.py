@@ -17,8 +17,8 @@ from policy.tapes.facts import SetState
 from policy.times.period import ScheduleType
 from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
-from tests.histories import fates, shelf, sources
 from tests.histories.machine import SCHEDULES, Fates, Machine, run
+from tests.histories.machinery import fates, shelf, sources
 from tests.histories.world import DRIVES, Parts
 
 FIRST_SHELF = (*shelf.GOOD, *shelf.OTHERS)

@@ -21,7 +21,7 @@ from policy.message import Message
 from tape.virtual import record as virtual_record
 from tests import cartridges as on_the_shelf
 from tests.histories import checks
-from tests.histories.shelf import Cartridge
+from tests.histories.machinery.shelf import Cartridge
 from tests.histories.world import Parts, World
 
 NOVEMBER = datetime(2025, 11, 1, 9, tzinfo=UTC)

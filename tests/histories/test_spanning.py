@@ -7,7 +7,8 @@ from sqlalchemy import select
 from db.models import BackupSet
 from tape.virtual.record import VOLUME
 from tests import invariants
-from tests.histories import checks, shelf
+from tests.histories import checks
+from tests.histories.machinery import shelf
 from tests.histories.world import Parts, World
 
 

@@ -16,9 +16,10 @@ from db.states import ACTIVE, BackupType, RunState
 from policy.times.period import ScheduleType
 from tape.virtual import shelf as virtual_shelf
 from tests import cartridges
-from tests.histories import catastrophes, shelf, sources
+from tests.histories import catastrophes
 from tests.histories.machine import SCHEDULES, Machine, run
-from tests.histories.shelf import Cartridge
+from tests.histories.machinery import shelf, sources
+from tests.histories.machinery.shelf import Cartridge
 from tests.histories.test_histories import drives, numbers, schedules, strikes, zones
 from tests.histories.world import Parts
 

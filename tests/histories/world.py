@@ -29,14 +29,14 @@ from tape.hostlock import HostLock
 from tape.virtual import shelf as virtual_shelf
 from tape.virtual.drive import VirtualDrive
 from tasks import chain
-from tests.histories import shelf, sources, truth
-from tests.histories.bus import Bus, Letter
-from tests.histories.clock import START, Clock, HostClock
-from tests.histories.drive import Formatter
 from tests.histories.ledger import Ledger
-from tests.histories.mailbox import Mailbox
+from tests.histories.machinery import shelf, sources, truth
+from tests.histories.machinery.bus import Bus, Letter
+from tests.histories.machinery.clock import START, Clock, HostClock
+from tests.histories.machinery.drive import Formatter
+from tests.histories.machinery.mailbox import Mailbox
+from tests.histories.machinery.points import Killed, Plan, Points, Process
 from tests.histories.memory import Memory
-from tests.histories.points import Killed, Plan, Points, Process
 
 DRIVES = ("tape0", "tape1")
 AHEAD = {"tape0": timedelta(minutes=4), "tape1": timedelta(minutes=-4)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.histories import fates
-from tests.histories.fates import Fate
 from tests.histories.library.world import LibraryWorld
-from tests.histories.points import Strike
+from tests.histories.machinery import fates
+from tests.histories.machinery.fates import Fate
+from tests.histories.machinery.points import Strike
 from tests.histories.world import DRIVES, World
 
 

@@ -19,8 +19,8 @@ from tape.virtual import record as virtual_record
 from tape.virtual import shelf as virtual_shelf
 from tape.virtual.changer import VirtualChanger
 from tape.virtual.library import InDrive, Library
-from tests.histories.bus import Letter
-from tests.histories.points import Points
+from tests.histories.machinery.bus import Letter
+from tests.histories.machinery.points import Points
 
 NAME = "lib0"
 SLOTS, MAIL = 8, 1

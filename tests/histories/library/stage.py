@@ -16,9 +16,9 @@ from celery_app.worker import guards
 from tape.drive import Medium
 from tape.virtual import library
 from tasks.library import cleaning, fetch, robot
-from tests.histories.drive import WatchedDrive
 from tests.histories.library.hall import NAME, NUMBERS, Hall, WatchedChanger
-from tests.histories.stage import PAUSE, stage
+from tests.histories.machinery.drive import WatchedDrive
+from tests.histories.machinery.stage import PAUSE, stage
 from tests.histories.world import Parts
 
 

@@ -11,12 +11,13 @@ from db.models import ChainRun, TapeCartridge, TapeLibrary
 from db.states import RunState
 from policy.tapes.facts import CartridgeState
 from tape.virtual import library
-from tests.histories import checks, shelf
+from tests.histories import checks
 from tests.histories.library import fates
 from tests.histories.library.hall import NAME, NUMBERS
 from tests.histories.library.stage import Place
 from tests.histories.library.world import LibraryWorld
-from tests.histories.points import Plan
+from tests.histories.machinery import shelf
+from tests.histories.machinery.points import Plan
 from tests.histories.world import Parts
 
 BLANKS = (shelf.Cartridge("BLANK"), shelf.Cartridge("BLANK2"))

@@ -12,11 +12,12 @@ from db.runs import transitions
 from db.states import RunState
 from policy.tapes.facts import CartridgeState
 from tape.virtual import library
-from tests.histories import checks, fates, shelf
+from tests.histories import checks
 from tests.histories.library.hall import NUMBERS
 from tests.histories.library.stage import Place
 from tests.histories.library.world import LibraryWorld
-from tests.histories.points import Plan
+from tests.histories.machinery import fates, shelf
+from tests.histories.machinery.points import Plan
 from tests.histories.world import Parts
 
 EXPIRED = shelf.GOOD[1]

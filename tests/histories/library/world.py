@@ -20,10 +20,10 @@ from tasks.library.robot import Robot
 from tasks.requests import library_move
 from tasks.requests.library_move import Request
 from tests import cartridges
-from tests.histories import shelf
-from tests.histories.clock import START
 from tests.histories.library.hall import NAME, NUMBERS, SLOTS, Hall, quietly
 from tests.histories.library.stage import Place
+from tests.histories.machinery import shelf
+from tests.histories.machinery.clock import START
 from tests.histories.world import DRIVES, TAPES_OFFERED, Parts, World
 
 CLEANER = "CLNU01L1"

@@ -20,7 +20,7 @@ from celery.app.trace import trace_task_ret
 from celery.exceptions import WorkerLostError
 from kombu.exceptions import OperationalError
 
-from tests.histories.points import Points, Process
+from tests.histories.machinery.points import Points, Process
 
 
 @dataclass(frozen=True)

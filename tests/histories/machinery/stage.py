@@ -28,12 +28,12 @@ from tasks import work
 from tasks.drive import patience
 from tasks.steps import precheck, run_backup
 from tasks.writing import target
-from tests.histories.bus import Bus
-from tests.histories.clock import Clock, HostClock
-from tests.histories.drive import Formatter, WatchedDrive, WatchedVolume
-from tests.histories.mailbox import Mailbox
-from tests.histories.points import Points
-from tests.histories.truth import WatchedDatabase
+from tests.histories.machinery.bus import Bus
+from tests.histories.machinery.clock import Clock, HostClock
+from tests.histories.machinery.drive import Formatter, WatchedDrive, WatchedVolume
+from tests.histories.machinery.mailbox import Mailbox
+from tests.histories.machinery.points import Points
+from tests.histories.machinery.truth import WatchedDatabase
 from tests.histories.world import DRIVES, Parts
 
 PAUSE = timedelta(seconds=20)

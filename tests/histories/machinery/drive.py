@@ -17,7 +17,7 @@ from tape.programs.command import Completed
 from tape.virtual import drive, format_program
 from tape.virtual.drive import VirtualDrive
 from tape.virtual.volume import VirtualVolume
-from tests.histories.points import Killed, Points, Process
+from tests.histories.machinery.points import Killed, Points, Process
 
 _label = format_program._label
 

@@ -10,9 +10,9 @@ from celery_app.worker import guards
 from db.errors import DatabaseUnavailable
 from db.states import ACTIVE
 from policy.message import M
-from tests.histories import truth
-from tests.histories.bus import Letter
-from tests.histories.points import Strike
+from tests.histories.machinery import truth
+from tests.histories.machinery.bus import Letter
+from tests.histories.machinery.points import Strike
 from tests.histories.world import World
 
 Fate = Callable[[World], Strike]

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from db.engine import Database
 from db.models import Base
-from tests.histories.mailbox import Mailbox
-from tests.histories.points import Points
+from tests.histories.machinery.mailbox import Mailbox
+from tests.histories.machinery.points import Points
 
 COMMIT, COMMITTED = "commit", "committed"
 
