@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 SHARDS = 8
 MAX_IN_A_SHARD = 250
 THOROUGH = 1000
+SHARE = {"test_worst_days": 4, "test_library_histories": 8}
+"""What takes this many times as long as a plain history is tried so much less often, unless thoroughly."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,9 +44,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shard" not in metafunc.fixturenames:
         return
     wanted, seed = (metafunc.config.getoption(name) for name in ("--histories", "--histories-seed"))
-    if metafunc.definition.name == "test_worst_days" and wanted < THOROUGH:
-        # Each imports tapes by the dozen.
-        wanted = max(1, wanted // 4)
+    if wanted < THOROUGH:
+        wanted = max(1, wanted // SHARE.get(metafunc.definition.name, 1))
     shards = max(SHARDS, -(-wanted // MAX_IN_A_SHARD))
     each = -(-wanted // shards)
     shares = [(seed * 10_000 + number, each) for number in range(shards)]
