@@ -254,6 +254,8 @@ def _at_the_drive(
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
     """A missing one is a warning of the backup, as long as there is another to back up."""
+    if not schedule.template.sources and schedule.template.dumps:
+        return
     # A worker of the previous version does not report it.
     refused = answer.get("no_source")
     verdict = PrecheckVerdict.REFUSED if refused else PrecheckVerdict.WARNING
@@ -261,7 +263,7 @@ def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Findin
     problems = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
     for problem in problems:
         yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
-    if not problems and schedule.template.sources:
+    if not problems:
         sources = ", ".join(schedule.template.sources)
         yield Finding("sources", M("{sources}: there and readable.", sources=sources))
 

@@ -39,7 +39,7 @@ def check_drive(number: int) -> str:
     answer = {
         "clock": wrong_clock.to_json() if wrong_clock else None,
         "sources": [_problem([source], wait) for source in asked.sources],
-        "no_source": _problem(asked.sources, wait, some_may_miss=True) if asked.sources else None,
+        "no_source": _problem(asked.sources, wait, some_may_miss=True),
         "seen": _seen(asked.sources, wait),
         "no_format": _no_format(asked.drive),
         "commands": trying.tried(asked.commands, asked.sources),

@@ -54,7 +54,7 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     run_after.settle(work.drive_name)
     commands.check(work)
     sources = work.db(lambda _session, run: _sources(run))
-    if sources:
+    if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
         check(sources, for_step(work), some_may_miss=True)
         guard.look(work, for_step(work))
@@ -80,7 +80,8 @@ def _clock(session: Session, run: ChainRun) -> Message | None:
 def _sources(run: ChainRun) -> list[str] | None:
     if run.schedule is None:
         return None
-    return list(run.options.sources or run.schedule.template.sources)
+    sources = list(run.options.sources or run.schedule.template.sources)
+    return None if not sources and run.schedule.template.dumps else sources
 
 
 def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) -> TapelineError | None:

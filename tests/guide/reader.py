@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import redis
 from sqlalchemy import make_url, text
@@ -23,6 +24,8 @@ from tests.guide.chapters import Step
 from tests.system import System
 
 BIN = Path(sys.executable).parent
+ZONE = ZoneInfo("Asia/Shanghai")
+"""The clock of the guide's company."""
 SET_ID = "20261201T020000Z-4fc6"
 """What the guide calls the newest set."""
 LIMIT = 120
@@ -51,6 +54,7 @@ class Reader:
         system.environment |= {
             "PATH": os.pathsep.join([str(programs), str(BIN), os.environ["PATH"]]),
             "PYTHONWARNINGS": "ignore",
+            "TAPELINE_TIME_ZONE": ZONE.key,
             "TAPELINE_FLOWER__PORT": str(self.port),
             "COLUMNS": "200",
         }
@@ -213,7 +217,7 @@ class Reader:
             "/backup/": f"{self.root}/backup/",
             "~/.local/state/tapeline": str(self.system.state),
             ":5555": f":{self.port}",
-            "TP202612": f"TP{datetime.now(UTC):%Y%m}",
+            "TP202612": f"TP{datetime.now(ZONE):%Y%m}",
             "TP202611": f"TP{_last_month():%Y%m}",
         }
         said = "|".join(map(re.escape, meant))
@@ -249,7 +253,7 @@ class Reader:
 
 
 def _last_month() -> datetime:
-    return datetime.now(UTC).replace(day=1) - timedelta(days=1)
+    return datetime.now(ZONE).replace(day=1) - timedelta(days=1)
 
 
 def _free_port() -> int:
