@@ -146,3 +146,8 @@ class BackupTask(Base):
         CheckConstraint("keep_sets > 0", name="keep_sets_positive"),
         CheckConstraint("verify_percent between 1 and 100", name="verify_percent_known"),
     )
+
+    @property
+    def has_only_dumps(self) -> bool:
+        """Whether no file or folder is to be read, only what commands print. One of both is needed."""
+        return bool(self.dumps) and not self.sources

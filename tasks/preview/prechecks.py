@@ -254,7 +254,7 @@ def _at_the_drive(
 
 def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
     """A missing one is a warning of the backup, as long as there is another to back up."""
-    if not schedule.template.sources and schedule.template.dumps:
+    if schedule.template.has_only_dumps:
         return
     # A worker of the previous version does not report it.
     refused = answer.get("no_source")

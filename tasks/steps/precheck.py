@@ -80,8 +80,9 @@ def _clock(session: Session, run: ChainRun) -> Message | None:
 def _sources(run: ChainRun) -> list[str] | None:
     if run.schedule is None:
         return None
-    sources = list(run.options.sources or run.schedule.template.sources)
-    return None if not sources and run.schedule.template.dumps else sources
+    if run.schedule.template.has_only_dumps and not run.options.sources:
+        return None
+    return list(run.options.sources or run.schedule.template.sources)
 
 
 def _tape(session: Session, run: ChainRun, medium: Medium, barcode: str | None) -> TapelineError | None:
