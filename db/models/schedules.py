@@ -101,6 +101,8 @@ class BackupTask(Base):
     name: Mapped[str]
     type: Mapped[BackupType] = mapped_column(enum(BackupType, "backup_type"))
     sources: Mapped[list[Any]]
+    source_options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
+    """By the path of a source, what applies to it only (``policy.schedule.sources.OPTIONS``)."""
     dumps: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
     """Commands whose output is a file of the set: ``command``, ``name`` and, if it may fail, ``optional``."""
     compression: Mapped[str] = mapped_column(server_default="zstd", default="zstd")

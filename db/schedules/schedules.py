@@ -14,6 +14,7 @@ from db.schedules import planner
 from db.sets import templates
 from db.states import BackupType, RunState
 from policy.message import M
+from policy.schedule.sources import COLUMNS, together
 from policy.times.period import ScheduleType
 
 ListedSchedule = Any
@@ -157,6 +158,11 @@ def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
     }
 
 
+def sources_of(template: BackupTask) -> dict[str, Any]:
+    """The columns of a template with its sources, by name."""
+    return {column: getattr(template, column) for column in COLUMNS}
+
+
 def as_json(schedule: ScheduledTask) -> dict[str, Any]:
     """A schedule in the form for scripts."""
     problem = planner.problem_of(schedule)
@@ -170,7 +176,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "tape_policy": schedule.tape_policy,
         "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
-        "sources": [*schedule.template.sources, *schedule.template.dumps],
+        "sources": together(sources_of(schedule.template)),
         "last_run_time": _iso(schedule.last_run_time),
         "last_success_time": _iso(schedule.last_success_time),
         "last_failure_time": _iso(schedule.last_failure_time),

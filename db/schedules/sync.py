@@ -12,7 +12,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
-from db.schedules import planner
+from db.schedules import planner, schedules
 from db.sets import templates
 from policy.schedule import file
 from policy.schedule.fields import Backup, Columns
@@ -81,7 +81,8 @@ def shown(row: ScheduledTask) -> Iterator[tuple[str, Any]]:
     """A schedule of the database in the form of the file."""
     schedule = {column: getattr(row, column) for column in Columns.model_fields}
     schedule |= {"schedule_type": row.schedule_type, "schedule_config": row.schedule_config}
-    template = {column: getattr(row.template, column) for column in (*Backup.model_fields, "dumps")}
+    template = {column: getattr(row.template, column) for column in Backup.model_fields}
+    template |= schedules.sources_of(row.template)
     return file.shown(schedule, template)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from policy.message import M
 from policy.schedule import values
+from policy.schedule.sources import SOURCES
 from policy.schedule.table import LeftOut, Table
 from policy.schedule.values import MINUTE
 from policy.schedule.when import When
@@ -73,7 +74,7 @@ class Backup(Table):
     """What a schedule backs up, and how."""
 
     # Columns of ``backup_tasks``: the template.
-    sources: Annotated[list[Any], values.SOURCES]
+    sources: Annotated[list[Any], SOURCES]
     """The folders to back up, as the drive's host sees them, and what commands of that host print."""
     type: Annotated[str, values.choice(BACKUP_TYPES)] = "full"
     """full is everything, incremental what changed since the last set, differential what changed since the

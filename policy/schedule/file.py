@@ -8,7 +8,7 @@ from typing import Any
 
 from policy.errors import UsageError
 from policy.message import M
-from policy.schedule import table
+from policy.schedule import sources, table
 from policy.schedule.fields import Backup, Columns, File, Schedule
 from policy.schedule.table import Table
 
@@ -38,6 +38,7 @@ def read(document: Any, defaults: Mapping[str, Any]) -> list[WantedSchedule]:
 
 
 def _wanted(name: str, schedule: Schedule, defaults: Mapping[str, Any]) -> WantedSchedule:
+    template = _columns(Backup, schedule.backup)
     return WantedSchedule(
         name=name,
         schedule={
@@ -46,18 +47,8 @@ def _wanted(name: str, schedule: Schedule, defaults: Mapping[str, Any]) -> Wante
             **_columns(Columns, schedule),
             **{column: value for column, value in defaults.items() if getattr(schedule, column) is None},
         },
-        template=_apart(_columns(Backup, schedule.backup)),
+        template={**template, **sources.apart(template["sources"])},
     )
-
-
-def _apart(template: dict[str, Any]) -> dict[str, Any]:
-    """The folders and the dumps of ``sources`` are two columns."""
-    sources = template["sources"]
-    return {
-        **template,
-        "sources": [each for each in sources if isinstance(each, str)],
-        "dumps": [each for each in sources if not isinstance(each, str)],
-    }
 
 
 def _columns(model: type[Table], holder: object) -> dict[str, Any]:
@@ -72,8 +63,8 @@ def shown(schedule: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[
     """The columns of a schedule in the form of the file: pairs of a dotted name and a value."""
     yield "when", {"type": schedule["schedule_type"].value, **schedule["schedule_config"]}
     yield from _written(Columns, schedule).items()
-    together = {**template, "sources": [*template["sources"], *template.get("dumps", ())]}
-    for name, value in _written(Backup, together).items():
+    whole = {**template, "sources": sources.together(template)}
+    for name, value in _written(Backup, whole).items():
         yield f"backup.{name}", value
 
 

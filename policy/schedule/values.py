@@ -289,7 +289,7 @@ TAPE_POLICY = ValueKind(_tape_policy, {"type": "string", "pattern": r"^(?:curren
 def folders(least: int) -> ValueKind:
     """A list of at least so many folders."""
     remedy = M("Write a list of folders with their whole paths, as the drive's host sees them, each once.")
-    return texts(_FOLDER, remedy, least)
+    return texts(FOLDER, remedy, least)
 
 
 COMMAND = "[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
@@ -299,55 +299,7 @@ COMMANDS = texts(
 )
 """What they are, only that host's own tapeline.toml says."""
 
-_FOLDER = r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*"
-DUMP_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
-_DUMP = {
-    "type": "object",
-    "properties": {
-        "command": {"type": "string", "pattern": f"^(?:{COMMAND})$"},
-        "name": {"type": "string", "pattern": f"^(?:{DUMP_NAME})$"},
-        "optional": {"type": "boolean"},
-    },
-    "required": ["command", "name"],
-    "additionalProperties": False,
-}
-
-
-def _sources(value: Any) -> list[str | dict[str, Any]]:
-    """Folders as texts, dumps as tables."""
-    found = [_source(each) for each in value] if isinstance(value, list) else []
-    places = [each["name"] if isinstance(each, dict) else each for each in found]
-    if not found or len(set(places)) < len(places):
-        raise WrongValue(_A_SOURCE)
-    return found
-
-
-def _source(value: Any) -> str | dict[str, Any]:
-    if isinstance(value, str) and re.fullmatch(_FOLDER, value):
-        return value
-    if not isinstance(value, dict) or not value.keys() <= {"command", "name", "optional"}:
-        raise WrongValue(_A_SOURCE)
-    command, name, optional = value.get("command"), value.get("name"), value.get("optional", False)
-    if not (isinstance(command, str) and re.fullmatch(COMMAND, command)) or not isinstance(optional, bool):
-        raise WrongValue(_A_SOURCE)
-    if not (isinstance(name, str) and re.fullmatch(DUMP_NAME, name)):
-        raise WrongValue(_A_SOURCE)
-    return {"command": command, "name": name, **({"optional": True} if optional else {})}
-
-
-_A_SOURCE = M(
-    "Write a list of folders with their whole paths, as the drive's host sees them, and of dumps such as"
-    ' {{ command = "dump-accounts", name = "accounts.sql" }}, each once.'
-)
-SOURCES = ValueKind(
-    _sources,
-    {
-        "type": "array",
-        "items": {"anyOf": [{"type": "string", "pattern": f"^(?:{_FOLDER})$", "minLength": 1}, _DUMP]},
-        "minItems": 1,
-        "uniqueItems": True,
-    },
-)
+FOLDER = r"(/|[A-Za-z]:[\\/]|\\\\)[^\x00\n]*"
 
 
 def _limit(value: str | bool) -> str:

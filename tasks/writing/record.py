@@ -32,7 +32,11 @@ def asked_for(run: ChainRun) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(template, name) for name in _COPIED}
     values["type"] = run.options.type or template.type
     values["sources"] = list(run.options.sources or template.sources)
-    # Other sources by hand replace all of the template's, its dumps too.
+    # Other sources by hand replace all of the template's, its dumps too; those that are among them keep
+    # their options.
+    values["source_options"] = {
+        path: options for path, options in template.source_options.items() if path in values["sources"]
+    }
     values["dumps"] = [] if run.options.sources else list(template.dumps)
     # Patterns by hand come after those of the template, so that "!" can take one back.
     values["excludes"] = [*template.excludes, *run.options.excludes]

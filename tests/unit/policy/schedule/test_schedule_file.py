@@ -249,6 +249,40 @@ def test_what_a_command_prints_is_a_source(sources: tuple[Any, ...]) -> None:
     assert shown["backup.sources"] == list(sources)
 
 
+def test_a_folder_may_be_written_as_a_table() -> None:
+    """One without options is the same as its path, and shows no difference."""
+    sources = [{"path": "/srv"}, "/home", A_DUMP]
+    SCHEMA.validate(of_sources(*sources))
+    [want] = file.read(of_sources(*sources), DEFAULTS)
+    assert want.template["sources"] == ["/srv", "/home"]
+    assert want.template["source_options"] == {}
+    shown = dict(file.shown({**want.schedule, "schedule_type": ScheduleType.DAILY}, want.template))
+    assert shown["backup.sources"] == ["/srv", "/home", A_DUMP]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {},
+        {"path": "srv"},
+        {"path": ""},
+        {"path": ["/srv"]},
+        {"path": "/srv", "command": "dump-accounts"},
+        {"path": "/srv", "name": "accounts.sql"},
+        {"path": "/srv", "unheard_of": True},
+    ],
+)
+def test_a_table_that_is_no_folder(source: Any) -> None:
+    assert not SCHEMA.is_valid(of_sources("/home", source))
+    with pytest.raises(UsageError, match=r"nightly\.backup\.sources: "):
+        file.read(of_sources("/home", source), DEFAULTS)
+
+
+def test_a_folder_is_a_source_only_once() -> None:
+    with pytest.raises(UsageError, match="each once"):
+        file.read(of_sources("/srv", {"path": "/srv"}), DEFAULTS)
+
+
 @pytest.mark.parametrize(
     "source",
     [
