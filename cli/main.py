@@ -13,7 +13,7 @@ import typer
 
 from cli.lazy import group_of
 from cli.tree import COMMANDS
-from policy.errors import TapelineError
+from policy.errors import TapelineError, UsageErrors
 from policy.message import M
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; every error is one line, with the exit code of its class."""
+    """Run a command; every error is one line, of wrong fields one each, with the exit code of its class."""
     _open_streams()
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -136,11 +136,12 @@ def _translated(error: OSError) -> TapelineError:
 def _show(error: TapelineError) -> int:
     from celery_app import wiring  # noqa: PLC0415 - the settings may be what is wrong
 
-    try:
-        text = wiring.words().error(error)
-    except TapelineError:
-        text = str(error)
-    _print_error(text)
+    for each in error.errors if isinstance(error, UsageErrors) else (error,):
+        try:
+            text = wiring.words().error(each)
+        except TapelineError:
+            text = str(each)
+        _print_error(text)
     return error.exit_code
 
 

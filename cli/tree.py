@@ -75,6 +75,11 @@ _SCHEDULE = {
         "Apply a file of schedules.",
         ("tapeline schedule apply schedules.toml --dry-run", "tapeline schedule apply schedules.toml"),
     ),
+    "export": Command(
+        "cli.commands.apply:export",
+        "Print schedules as TOML, as apply reads it.",
+        ("tapeline schedule export > schedules.toml", "tapeline schedule export monthly-full"),
+    ),
     "schema": Command(
         "cli.commands.apply:schema",
         "Print the JSON Schema of that file.",

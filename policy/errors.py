@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from policy.message import M, Message
@@ -51,3 +52,11 @@ class UsageError(TapelineError):
     """The operator gave a wrong name, value or combination; nothing was done."""
 
     exit_code = 2
+
+
+class UsageErrors(UsageError):
+    """Several things are wrong at once; its own texts are those of the first."""
+
+    def __init__(self, errors: Sequence[UsageError]) -> None:
+        super().__init__(errors[0].message, errors[0].remedy)
+        self.errors = tuple(errors)

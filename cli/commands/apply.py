@@ -1,19 +1,18 @@
-"""``tapeline schedule apply`` and ``schema``: schedules from a file."""
+"""``tapeline schedule apply``, ``export`` and ``schema``: schedules from a file, and as one."""
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from backup.format.age import recipients
-from backup.request import check_patterns
-from celery_app import settings
+from celery_app.host import wanted as host_wanted
 from cli import schedule_source
 from cli.commands.schedules import next_run, written
-from cli.host import command_checks, stack
+from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
 from db.engine import Database
@@ -22,9 +21,9 @@ from db.schedules import schedules, sync
 from db.schedules.sync import Action, ScheduleChange
 from db.tapes import drives
 from policy.errors import UsageError
-from policy.guard import is_at_or_below
 from policy.message import M, Message
 from policy.schedule import file as schedule_file
+from policy.schedule import toml
 from policy.schedule.file import WantedSchedule
 
 
@@ -35,60 +34,36 @@ def apply(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    editable: Annotated[
+        bool, typer.Option("--editable", help="Let the dashboard edit these schedules from then on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply a file of schedules: create and change them, and with --prune remove the others.
 
     Shows every difference first. History is never lost: a schedule that has run is archived, and a file that
-    names it again revives it. A field that the file omits gets its default.
+    names it again revives it. A field that the file omits gets its default. The dashboard then shows these
+    schedules as declared by the file and does not edit them; with --editable it does.
     """
-    wanted = schedule_file.read(schedule_source.load(file), _defaults())
-    for each in wanted:
-        _check_for_the_engine(each)
+    wanted = host_wanted.read(schedule_source.load(file))
     with stack.database() as database:
         with database.transaction() as session:
-            for each in wanted:
-                command_checks.check_wanted(session, each)
+            host_wanted.check_commands(session, wanted)
             changes = sync.differences(session, wanted, prune=prune)
         if not as_json:
             _print(changes)
         if changes and not dry_run:
             _confirm(changes, yes=yes, as_json=as_json)
             _make(database, wanted, changes, prune=prune)
+        declared = [] if dry_run else _declare(database, wanted, None if editable else file)
         if as_json:
             output.print_json(
                 {"changes": [each.to_json() for each in changes], "applied": bool(changes) and not dry_run}
             )
-        elif changes and not dry_run:
-            _print_next(database, wanted)
-
-
-def _check_for_the_engine(wanted: WantedSchedule) -> None:
-    """Check patterns and keys: otherwise a run would find the error at night. Raises UsageError that names
-    the field."""
-    try:
-        check_patterns(wanted.template["excludes"])
-        recipients(wanted.template["encrypt_to"])
-        _check_mounts(wanted.template["must_be_mounted"], wanted.template["sources"])
-    except UsageError as error:
-        where = f"schedules.{wanted.name}.backup"
-        raise UsageError(
-            M("{where}.{problem}", where=where, problem=error.message.to_json()), error.remedy
-        ) from error
-
-
-def _check_mounts(demanded: list[str], sources: list[str]) -> None:
-    """A folder without a source would never be checked. Raises UsageError."""
-    for point in demanded:
-        if not any(is_at_or_below(source, point) for source in sources):
-            raise UsageError(
-                M("must_be_mounted: no source lies in {point}.", point=point),
-                M("Name a source, or a folder above one."),
-            )
-
-
-def _defaults() -> dict[str, Any]:
-    return {"time_zone": settings.load().time_zone, "drive": settings.load().default_drive}
+        elif not dry_run:
+            if changes:
+                _print_next(database, wanted)
+            _print_declared(declared, None if editable else file)
 
 
 def _confirm(changes: list[ScheduleChange], *, yes: bool, as_json: bool) -> None:
@@ -110,6 +85,23 @@ def _make(
                 M("Run the command again and look at the differences."),
             )
         sync.apply(session, wanted, changes, now())
+
+
+def _declare(database: Database, wanted: list[WantedSchedule], file: Path | None) -> list[str]:
+    where = f"{socket.gethostname()}:{file.resolve()}" if file else None
+    with database.transaction() as session:
+        return sync.declare(session, [want.name for want in wanted], where)
+
+
+def _print_declared(names: list[str], file: Path | None) -> None:
+    """Only what has changed."""
+    if not names:
+        return
+    listed = ", ".join(names)
+    if file is None:
+        output.say(M("The dashboard can edit these from now on: {names}", names=listed))
+    else:
+        output.say(M("Declared by {file}, and edited there only: {names}", file=str(file), names=listed))
 
 
 _TITLES: dict[Action, tuple[str, str]] = {
@@ -160,6 +152,19 @@ def _print_next(database: Database, wanted: list[WantedSchedule]) -> None:
                     ),
                     style="yellow",
                 )
+
+
+def export(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="The schedules; all if none is named.", metavar="[NAME]..."),
+    ] = None,
+) -> None:
+    """Print schedules as TOML, without what has its default; `tapeline schedule apply` changes nothing."""
+    with stack.database() as database, database.transaction() as session:
+        rows = [schedules.get(session, name) for name in names or ()] or schedules.present(session)
+        text = toml.document({row.name: list(sync.shown(row)) for row in rows})
+    output.print_raw(text)
 
 
 def schema() -> None:

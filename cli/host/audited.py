@@ -84,6 +84,7 @@ SHOWS = frozenset(
         "schedule list",
         "schedule show",
         "schedule next",
+        "schedule export",
         "schedule schema",
         "library list",
         "notify preview",

@@ -90,6 +90,11 @@ def print_json(data: Any) -> None:
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
 
 
+def print_raw(text: str) -> None:
+    """A document as it is, with nothing else on standard output."""
+    sys.stdout.write(text)
+
+
 def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty: Message) -> None:
     """A table, or one line with the reason why there is none."""
     lines = [[_cell(value) for value in row] for row in rows]

@@ -61,6 +61,8 @@ class ScheduledTask(Base):
     """The database that it was created in, or released in by a person since."""
     is_held: Mapped[bool] = column_property(is_elsewhere(home), expire_on_flush=False)
     """It was copied here from another database, and nobody has released it (``db.admin.holds``)."""
+    declared_in: Mapped[str | None]
+    """``host:path`` of the file that declares it: it is edited there. None: in the pages."""
     archived_at: Mapped[datetime | None]
     """When it was removed; the row stays because its runs and sets refer to it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)

@@ -176,6 +176,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "tape_policy": schedule.tape_policy,
         "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
+        "declared_in": schedule.declared_in,
         "sources": together(sources_of(schedule.template)),
         "last_run_time": _iso(schedule.last_run_time),
         "last_success_time": _iso(schedule.last_success_time),

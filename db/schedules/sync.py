@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +93,23 @@ def _removal(session: Session, row: ScheduledTask) -> Action:
         exists().where(BackupSet.template_id == row.template_id),
     )
     return Action.ARCHIVE if session.scalar(select(points_to_it)) else Action.DELETE
+
+
+def removal(session: Session, row: ScheduledTask) -> ScheduleChange:
+    """What becomes of a schedule that is removed."""
+    return ScheduleChange(row.name, _removal(session, row))
+
+
+def declare(session: Session, names: Collection[str], where: str | None) -> list[str]:
+    """Enter where schedules are declared: ``host:path`` of a file, or None for the pages. Returns those that
+    were declared elsewhere before, by name."""
+    query = select(ScheduledTask).where(
+        ScheduledTask.name.in_(names), ScheduledTask.declared_in.is_distinct_from(where)
+    )
+    rows = session.scalars(query.order_by(ScheduledTask.name).with_for_update()).all()
+    for row in rows:
+        row.declared_in = where
+    return [row.name for row in rows]
 
 
 def apply(

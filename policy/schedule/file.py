@@ -25,7 +25,7 @@ class WantedSchedule:
 def read(document: Any, defaults: Mapping[str, Any]) -> list[WantedSchedule]:
     """The schedules of a file. ``defaults``: for fields whose default is a setting.
 
-    Raises UsageError that names the first field that is wrong.
+    Raises UsageErrors with a FieldError for each field that is wrong.
     """
     # An empty file of YAML is nothing, one of TOML an empty table.
     if document is None or document == {}:

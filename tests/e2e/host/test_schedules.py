@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +39,7 @@ schedules:
 """
 
 
+A_BACKUP = 'backup = { sources = ["/srv"] }\n'
 BAD_BACKUP = """
 [schedules.x]
 when = {{ type = "manual" }}
@@ -116,6 +118,60 @@ def test_what_a_file_no_longer_names_is_removed_and_its_history_stays(system: Sy
     assert system.json("schedule", "show", "weekly")["counts"]["runs"] == 1
 
 
+def test_every_wrong_field_of_a_file_is_a_line_of_its_own(system: System) -> None:
+    """Wrong values, a name that does not exist, and what only the engine knows: all of them at once."""
+    text = (
+        '[schedules.x]\nwhen = { type = "daily", at = "26:00" }\ngracee = "1h"\n'
+        'backup = { sources = ["/srv"], retention_days = 0, excludes = ["!"] }\n'
+    )
+    printed = system.cli("schedule", "apply", write(system, "a.toml", text), "--yes", code=2).stderr
+    lines = printed.strip().splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "schedules.x.gracee",
+        "schedules.x.when.at",
+        "schedules.x.backup.retention_days",
+        "schedules.x.backup.excludes",
+    ]
+    assert system.json("schedule", "list") == []
+
+
+def test_what_is_exported_is_applied_unchanged(system: System) -> None:
+    """Every field of the example, and a schedule of the database: as TOML, without what is a default."""
+    example = system.folder / "schedules.toml"
+    shutil.copy(DOCS / "schedules.example.toml", example)
+    system.cli("schedule", "apply", str(example), "--yes")
+    system.schedule("made-by-hand", system.folder, template={"type": "incremental", "keep_sets": 3})
+    exported = system.cli("schedule", "export").stdout
+    assert exported.count("\n[schedules.") == 7
+    assert "compression" not in exported
+    again = system.cli("schedule", "apply", write(system, "b.toml", exported), "--dry-run")
+    assert "The schedules match the file." in again.stdout
+    one = system.cli("schedule", "export", "made-by-hand").stdout
+    assert one.startswith("[schedules.made-by-hand]\n")
+    assert "monthly-full" not in one
+    assert "no schedule 'none'" in system.cli("schedule", "export", "none", code=2).stderr
+
+
+def test_a_schedule_knows_the_file_that_declares_it(system: System) -> None:
+    """The last file that was applied and names it, until one is applied with --editable."""
+    path = write(system, "a.toml", TOML)
+    system.schedule("by-hand", system.folder)
+    system.cli("schedule", "apply", path, "--dry-run")
+    applied = system.cli("schedule", "apply", path, "--yes").stdout
+    assert "edited there only: nightly, weekly" in applied
+    declared = f"{socket.gethostname()}:{Path(path).resolve()}"
+    listed = {each["name"]: each["declared_in"] for each in system.json("schedule", "list")}
+    assert listed == {"nightly": declared, "weekly": declared, "by-hand": None}
+    assert "edited there only" not in system.cli("schedule", "apply", path, "--yes").stdout
+    other = write(system, "b.toml", system.cli("schedule", "export", "by-hand").stdout)
+    system.cli("schedule", "apply", other, "--dry-run")
+    assert system.json("schedule", "show", "by-hand")["declared_in"] is None
+    assert "edited there only: by-hand" in system.cli("schedule", "apply", other, "--yes").stdout
+    freed = system.cli("schedule", "apply", path, "--yes", "--editable").stdout
+    assert "can edit these from now on: nightly, weekly" in freed
+    assert system.json("schedule", "show", "nightly")["declared_in"] is None
+
+
 def test_a_wrong_file_is_one_line_and_changes_nothing(system: System) -> None:
     """Its name, its syntax, its fields: the line or the field is named, with exit code 2."""
     for name, text, said in (
@@ -123,7 +179,7 @@ def test_a_wrong_file_is_one_line_and_changes_nothing(system: System) -> None:
         ("a.toml", "[schedules.x\n", "line 1"),
         ("a.yaml", "schedules: {a: [}", "line 1"),
         ("a.yml", "schedules: {a: {}, a: {}}", "stands here twice"),
-        ("b.toml", TOML + '[schedules.z]\nwhen = { type = "daily", at = "26:00" }\nbackup = {}\n', "26:00"),
+        ("b.toml", TOML + '[schedules.z]\nwhen = { type = "daily", at = "26:00" }\n' + A_BACKUP, "26:00"),
         ("b.yaml", YAML + "    gracee: 1h\n", "Did you mean 'grace'"),
         ("c.toml", BAD_BACKUP.format(field='excludes = ["!"]'), "schedules.x.backup.excludes: '!' is not"),
         (

@@ -15,10 +15,10 @@ from jsonschema import Draft202012Validator
 
 from db.models import BackupTask, ScheduledTask
 from db.states import BackupType
-from policy.errors import UsageError
-from policy.schedule import file, when
+from policy.errors import UsageError, UsageErrors
+from policy.schedule import file, toml, when
 from policy.schedule.fields import BACKUP_TYPES, Backup, Columns
-from policy.schedule.table import Table
+from policy.schedule.table import FieldError, Table
 from policy.times.period import ScheduleType
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -206,6 +206,30 @@ def test_a_wrong_file_is_one_line_that_names_the_field(made: Any, message: str) 
         assert not SCHEMA.is_valid(made), "an editor marks it, too"
 
 
+def test_every_wrong_field_is_named_at_once() -> None:
+    """Wrong names, missing fields and wrong values of every table, each with its place."""
+    schedule = {
+        "enabled": "yes", "drvie": "tape0", "grace": "5s", "time_zone": "Mars/Olympus",
+        "when": {"type": "weekly", "day": 5, "tpye": 1},
+        "backup": {"retention_days": 0, "sorces": [], "guard": {"deleted": "101%", "delete": "1%"}},
+    }  # fmt: skip
+    with pytest.raises(UsageErrors) as caught:
+        file.read(
+            {"schedules": {"x": schedule, "a b": {"when": DAILY, "backup": BACKUP}}, "shedules": 1}, DEFAULTS
+        )
+    errors = [each for each in caught.value.errors if isinstance(each, FieldError)]
+    assert len(errors) == len(caught.value.errors)
+    of_x = [".".join(each.place[2:]) for each in errors if each.place[:2] == ("schedules", "x")]
+    assert sorted(of_x) == sorted([
+        "enabled", "drvie", "grace", "time_zone", "when.day", "when.at", "when.tpye", "backup.retention_days",
+        "backup.sorces", "backup.sources", "backup.guard.deleted", "backup.guard.delete",
+    ])  # fmt: skip
+    others = [each.place for each in errors if each.place[:2] != ("schedules", "x")]
+    assert others == [("shedules",), ("schedules",)]
+    assert all("\n" not in str(each) for each in errors)
+    assert str(caught.value) == str(errors[0])
+
+
 def test_what_is_read_is_shown_as_it_was_written() -> None:
     """So that a schedule that is as the file says shows no difference."""
     fields = {
@@ -225,6 +249,53 @@ def test_what_is_read_is_shown_as_it_was_written() -> None:
 
 
 A_DUMP = {"command": "dump-accounts", "name": "accounts.sql"}
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+LINES = ANY_TEXT.map(lambda text: text.replace("\0", "").replace("\n", "") or "x")
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,9}", fullmatch=True),
+    st.sampled_from(
+        [
+            {"type": "monthly", "day": 31, "at": "02:00"},
+            {"type": "yearly", "month": 2, "day": "last friday", "at": "02:00:30"},
+            {"type": "once", "at": "2026-12-24T18:00"},
+            {"type": "interval", "every": "1d6h", "start": "2026-12-24T18:00:05"},
+            {"type": "cron", "expression": "30 2 * * 1-5"},
+            {"type": "manual"},
+        ]
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "enabled": st.booleans(), "grace": st.sampled_from(["12h", "90m"]),
+            "wait_for_tape": st.just("2d"), "tape_policy": st.sampled_from(["rotate", "current_month"]),
+        },
+    ),
+    st.fixed_dictionaries(
+        {
+            "sources": st.lists(LINES.map("/".__add__), min_size=1, max_size=3, unique=True).flatmap(
+                lambda folders: st.sampled_from([folders, [*folders, A_DUMP]])
+            )
+        },
+        optional={
+            "excludes": st.lists(LINES, max_size=3, unique=True), "retention_days": st.integers(1, 36500),
+            "archive_size": st.sampled_from(["4GiB", "500MB"]), "exclude_caches": st.booleans(),
+            "guard": st.sampled_from([{}, {"deleted": "5%", "mount": False}, {"changed": "off"}]),
+        },
+    ),
+)  # fmt: skip
+def test_what_is_taken_out_as_toml_is_read_as_it_was(
+    name: str, when_: dict[str, Any], fields: dict[str, Any], backup: dict[str, Any]
+) -> None:
+    """Any characters in names, folders and patterns; what is a default may be left out."""
+    given_document = {"schedules": {name: {"when": when_, **fields, "backup": backup}}}
+    [want] = file.read(given_document, DEFAULTS)
+    shown = dict(file.shown(want.schedule, want.template))
+    [back] = file.read(tomllib.loads(toml.document({name: shown.items()})), {"time_zone": "x", "drive": "x"})
+    assert back.name == name
+    assert dict(file.shown(back.schedule, back.template)) == shown
 
 
 def of_sources(*sources: Any) -> dict[str, Any]:
