@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from backup.errors import BadRequest
 from backup.gitignore import parsed
 from backup.phases import Phases
 from backup.records import ArchiveRecord
+from policy.detection import AUTO
 from policy.guard import PlannedSource
 from policy.message import M, Message
 from policy.sources import DUMPS, Source
@@ -101,6 +102,8 @@ class Surveyed(NamedTuple):
     seen: tuple[Source, ...]
     planned: tuple[PlannedSource, ...]
     """Not for a source that is inside another, is missing or could not be inspected."""
+    rules: Mapping[str, str] = {}
+    """For each file system of the sources, by the path at which it begins, what is compared there."""
 
 
 class DumpStream(Protocol):
@@ -171,6 +174,10 @@ class SetRequest:
     before_first_byte: Callable[[Surveyed], None] | None = None
     """Only for a set that has nothing on tape yet: called after the plan, with the facts of each source. Its
     errors go through, and nothing is written."""
+    detect: str = AUTO
+    """What shows that a file has changed: one of ``policy.detection.CHOICES``."""
+    followed: tuple[Mapping[str, str], ...] = ()
+    """Of each set that this one follows the ``rules`` of its ``Surveyed``."""
     dumps: tuple[Dump, ...] = ()
     """Sources that are the output of commands."""
     encrypt_dump_to: tuple[str, ...] = ()

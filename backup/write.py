@@ -24,6 +24,7 @@ from backup.request import (
 from backup.source import lookout
 from backup.source.changes import Change, since
 from backup.source.counts import Counts, surveyed
+from backup.source.detection import Detection
 from backup.source.links import LinkTable
 from backup.source.plan import Plan
 from backup.source.readahead.files import Readers
@@ -175,11 +176,13 @@ class _Writing:
         )
         plan = Plan(self._spool / "plan.zst")
         counts = Counts(sources)
-        scanned = among(counts.counted(scan.walk(sources)), self._request.dumps, self._resume.after)
-        plan.write(self._changes(scanned, counts), self._links, self._journal.check)
+        detection = Detection(self._request.detect, self._request.followed)
+        walk = detection.noted(counts.counted(scan.walk(sources)))
+        scanned = among(walk, self._request.dumps, self._resume.after)
+        plan.write(self._changes(scanned, counts, detection), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
         if self._request.before_first_byte is not None and self._request.resume is None:
-            self._request.before_first_byte(surveyed(self._request, counts, self._eyes))
+            self._request.before_first_byte(surveyed(self._request, counts, detection.rules, self._eyes))
         cut_off = self._resume.begun
         begun = cut_off.offset if cut_off and not self._is_dump(cut_off) else 0
         tally = self._tally
@@ -190,11 +193,13 @@ class _Writing:
         """A dump that was cut off is not gone on with: it is read from its beginning."""
         return any(begun.path == dump.path for dump in self._request.dumps)
 
-    def _changes(self, scanned: Iterable[FoundPath], counts: Counts) -> Iterable[Change]:
+    def _changes(
+        self, scanned: Iterable[FoundPath], counts: Counts, detection: Detection
+    ) -> Iterable[Change]:
         if self._request.parent is None:
             return (Change(path, status) for path, status in scanned if status is not None)
         after = None if self._resume.after is None else order(raw(self._resume.after))
-        return counts.changes(since(self._request.known, scanned, after))
+        return counts.changes(since(self._request.known, scanned, after, detection.of))
 
     def _own_folders(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The mounted volume and the spool, which are never backed up."""

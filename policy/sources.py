@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -50,22 +50,31 @@ class Survey(NamedTuple):
     rules: str
     """Identifies the named sources and the rules of exclusion: with other rules nothing is compared."""
     sources: tuple[Source, ...]
+    detected_by: Mapping[str, str] = {}
+    """For each file system of the sources, by the path at which it begins, what was compared there
+    (``policy.detection``). A path that is not below one: every field."""
 
     def with_bytes(self, path: str, size: int) -> Survey:
         """The same, with the size of a source that was not known before."""
         changed = (replace(each, bytes=size) if each.path == path else each for each in self.sources)
-        return Survey(self.rules, tuple(changed))
+        return self._replace(sources=tuple(changed))
 
     def of(self, path: str) -> Source | None:
         """The facts of a source."""
         return next((source for source in self.sources if source.path == path), None)
 
     def to_json(self) -> dict[str, Any]:
-        return {"rules": self.rules, "sources": [source.to_json() for source in self.sources]}
+        return {
+            "rules": self.rules,
+            "sources": [source.to_json() for source in self.sources],
+            "detected_by": dict(self.detected_by),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Survey:
-        return cls(data["rules"], tuple(map(Source.from_json, data["sources"])))
+        # A set of an earlier version does not record it: that compared every field.
+        detected_by = data.get("detected_by", {})
+        return cls(data["rules"], tuple(map(Source.from_json, data["sources"])), detected_by)
 
 
 class Past(NamedTuple):

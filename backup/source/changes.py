@@ -20,6 +20,7 @@ from backup.entry import FileType, signed
 from backup.source.dirlist import Status, kind_of
 from backup.source.scan import FoundPath
 from backup.spool import spooling
+from policy.detection import EVERY, ComparedFields
 from policy.paths import is_below, order
 
 _ESCAPED = re.compile(rb"\\(.)")
@@ -62,13 +63,22 @@ class Change(NamedTuple):
     """The type that it had; None: it is new."""
 
 
+def every_field(_path: bytes, _status: Status) -> ComparedFields:
+    """The rule of a local file system."""
+    return EVERY
+
+
 def since(
-    rows: Iterable[bytes], scanned: Iterable[FoundPath], after: bytes | None = None
+    rows: Iterable[bytes],
+    scanned: Iterable[FoundPath],
+    after: bytes | None = None,
+    rule: Callable[[bytes, Status], ComparedFields] = every_field,
 ) -> Iterator[Change]:
     """The changes, in the order of the set. Both streams are in this order.
 
-    A file has changed if its size, mtime, ctime, inode or type has, or if it is partial on tape. A path that
-    was not inspected, and all below it, counts as unchanged. ``after``: the key of the point of resuming.
+    A file has changed if its size, mtime or type has, if its ctime or inode has and its ``rule`` compares
+    them, or if it is partial on tape. A path that was not inspected, and all below it, counts as unchanged.
+    ``after``: the key of the point of resuming.
     """
     rest = _Ahead(rows)
     while after is not None and rest.key is not None and rest.key <= after:
@@ -85,7 +95,7 @@ def since(
                 rest.step()
         elif rest.key != key:
             yield Change(path, status)
-        elif _has_changed(before := rest.take(), status):
+        elif _has_changed(before := rest.take(), status, rule):
             yield Change(path, status, before.type)
     while rest.key is not None:
         yield _gone(rest.take())
@@ -123,12 +133,16 @@ class _Ahead:
         self.row = next(self._rows, None)
 
 
-def _has_changed(known: Known, status: Status) -> bool:
+def _has_changed(known: Known, status: Status, rule: Callable[[bytes, Status], ComparedFields]) -> bool:
     kind = kind_of(status.mode)
     if known.partial or known.type != kind or (kind is FileType.FILE and known.size != status.size):
         return True
-    seen = (status.mtime_ns, status.ctime_ns, signed(status.inode))
-    return seen != (known.mtime_ns, known.ctime_ns, known.inode)
+    if known.mtime_ns != status.mtime_ns:
+        return True
+    compared = rule(known.path, status)
+    return (compared.ctime and known.ctime_ns != status.ctime_ns) or (
+        compared.inode and known.inode != signed(status.inode)
+    )
 
 
 class KnownFiles:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -143,8 +143,8 @@ def _note(names: list[str], path: bytes) -> None:
         names.append(shown(path))
 
 
-def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
-    """The sources as they are, with the counts of each."""
+def surveyed(request: SetRequest, counts: Counts, rules: Mapping[str, str], seeing: Eyes) -> Surveyed:
+    """The sources as they are, with the counts of each. ``rules``: by which the walk compared them."""
     about = ", ".join(request.sources)
     follows = request.parent is not None
     seen: list[Source] = []
@@ -164,7 +164,7 @@ def surveyed(request: SetRequest, counts: Counts, seeing: Eyes) -> Surveyed:
         seen.append(source)
     # How much a dump is, is known when it has been read.
     seen += [Source(dump.path, files=1) for dump in request.dumps]
-    return Surveyed(tuple(seen), tuple(planned))
+    return Surveyed(tuple(seen), tuple(planned), rules)
 
 
 def real_paths(sources: Sequence[str]) -> tuple[bytes | None, ...]:

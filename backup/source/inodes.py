@@ -1,12 +1,16 @@
-"""File systems that invent inode numbers: two of their files may have the same one."""
+"""The file system of a device, and those that invent inode numbers: two of their files may have the same
+one."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+
+from backup.source.place import Mount, mounts
 
 _MADE_UP = re.compile(r"fuse(\..*)?|aufs|unionfs|9p|virtiofs|vboxsf|smbfs")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -14,8 +18,23 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 def are_made_up(device: int) -> bool:
     """Whether the inodes of this device cannot prove that two names are one file; unknown: they can."""
-    mounted = _mounted()
-    return device in mounted or (_look_again(device) and device in _mounted())
+    mount = mount_of(device)
+    if mount is None:
+        return False
+    is_numbered = mount.kind not in ("cifs", "smb3") or "noserverino" not in mount.options
+    return not is_numbered or _MADE_UP.fullmatch(mount.kind) is not None
+
+
+def mount_of(device: int) -> Mount | None:
+    """A mount of this device (``st_dev``); None if the system lists none."""
+    found = _mounted().get(device)
+    return found if found is not None or not _look_again(device) else _mounted().get(device)
+
+
+def look_anew() -> None:
+    """Read the mounts again from now on: a device may be another file system than for an earlier backup."""
+    _mounted.cache_clear()
+    _look_again.cache_clear()
 
 
 @lru_cache(maxsize=4096)
@@ -26,21 +45,11 @@ def _look_again(_device: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _mounted() -> frozenset[int]:
+def _mounted() -> Mapping[int, Mount]:
     if sys.platform == "win32":
-        return frozenset()  # It has no such list; wine shows that of its host.
+        return {}  # It has no such list; wine shows that of its host.
     try:
-        lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
+        table = _MOUNTS.read_bytes()
     except OSError:
-        return frozenset()
-    return frozenset(filter(None, map(_device, lines)))
-
-
-def _device(line: str) -> int | None:
-    """The device of a mount whose file system invents numbers; None for another."""
-    fields, _, rest = line.partition(" - ")
-    kind, _, options = rest.partition(" ")
-    if not _MADE_UP.fullmatch(kind) and not (kind in ("cifs", "smb3") and "noserverino" in options):
-        return None
-    major, _, minor = fields.split()[2].partition(":")
-    return os.makedev(int(major), int(minor))
+        return {}
+    return {os.makedev(*mount.device): mount for mount in mounts(table)}

@@ -33,6 +33,10 @@ class Mount(NamedTuple):
     point: bytes
     kind: str
     source: str
+    device: tuple[int, int]
+    """Its major and minor number."""
+    options: str
+    """Those of the file system, in the kernel's form: ``rw,noserverino``."""
 
 
 def looked(sources: Sequence[str]) -> tuple[Source, ...]:
@@ -90,9 +94,12 @@ def mounts(table: bytes) -> list[Mount]:
     for line in table.splitlines():
         first, separator, rest = line.partition(b" - ")
         fields, more = first.split(b" "), rest.split(b" ")
-        if separator and len(fields) >= 6 and len(more) >= 2:
+        numbers = fields[2].split(b":") if separator and len(fields) >= 6 and len(more) >= 2 else []
+        if len(numbers) == 2 and all(map(bytes.isdigit, numbers)):
             point, kind, source = map(_plain, (fields[4], more[0], more[1]))
-            listed.append(Mount(point, shown(kind), shown(source)))
+            device = int(numbers[0]), int(numbers[1])
+            options = shown(b" ".join(more[2:]))
+            listed.append(Mount(point, shown(kind), shown(source), device, options))
     return listed
 
 

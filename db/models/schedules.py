@@ -121,6 +121,8 @@ class BackupTask(Base):
     max_file_bytes: Mapped[int | None]
     max_file_age_days: Mapped[int | None] = mapped_column(Integer)
     """Files last changed more than so many days ago are left out."""
+    detect: Mapped[str] = mapped_column(server_default="auto", default="auto")
+    """Which fields of a file show that it has changed (``policy.detection``)."""
     guard: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
     """How far the sources may differ from their former state (``policy.guard.GuardLimits``)."""
     must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
@@ -147,6 +149,11 @@ class BackupTask(Base):
         Index("uq_backup_tasks_template_name", "name", unique=True, postgresql_where=text("is_template")),
         CheckConstraint("is_template = (run_id is null)", name="record_has_run"),
         CheckConstraint("compression in ('none', 'zstd')", name="compression_known"),
+        CheckConstraint(
+            "detect in ('auto', 'ctime+mtime+size+inode', 'ctime+mtime+size', 'mtime+size+inode',"
+            " 'mtime+size')",
+            name="detect_known",
+        ),
         CheckConstraint("keep_sets > 0", name="keep_sets_positive"),
         CheckConstraint("verify_percent between 1 and 100", name="verify_percent_known"),
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from policy import detection
 from policy.message import M
 from policy.schedule import values
 from policy.schedule.sources import SOURCES
@@ -102,6 +103,8 @@ class Backup(Table):
     """Larger files are left out; none if left out."""
     max_file_age_days: LeftOut[_Days] = None
     """Files that were changed last before so many days are left out; none if left out."""
+    detect: Annotated[str, values.choice(detection.CHOICES)] = detection.AUTO
+    """Which fields of a file show that it has changed: auto, by its file system, or these fields."""
     guard: Guard = Field({}, validate_default=True)
     """How far the sources may be from what they were before a run is held: percentages, or off."""
     must_be_mounted: Annotated[list[str], values.folders(0)] = Field([])

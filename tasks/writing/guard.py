@@ -52,7 +52,7 @@ class Standard:
 
     def survey(self, surveyed: Surveyed) -> Survey:
         """The set's record of its sources."""
-        return Survey(self.rules, surveyed.seen)
+        return Survey(self.rules, surveyed.seen, surveyed.rules)
 
 
 def standard(session: Session, run: ChainRun) -> Standard | None:

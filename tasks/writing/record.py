@@ -22,6 +22,7 @@ _COPIED = (
     "after",
     "verify_percent",
     "encrypt_to",
+    "detect",
 )
 
 

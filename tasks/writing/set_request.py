@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from db.errors import DatabaseUnavailable, DumpFailed
 from db.models import BackupSet, BackupTask, ChainRun
 from db.sets import catalog, lineage
 from policy.message import M, Message
+from policy.sources import Survey
 from tape.drive import Medium
 from tasks.work import Work
 from tasks.writing.journal import resume_point
@@ -65,7 +66,17 @@ def request_for(
         },
         resume=resume_point(session, stored),
         parent=stored.parent_id,
+        detect=record.detect,
+        followed=_followed(session, stored),
     )
+
+
+def _followed(session: Session, stored: BackupSet) -> tuple[Mapping[str, str], ...]:
+    """By what the sets that this one follows compared files."""
+    if stored.parent_id is None:
+        return ()
+    surveys = [each.survey for each in lineage.chain(session, stored.parent_id)]
+    return tuple(Survey.from_json(survey).detected_by if survey else {} for survey in surveys)
 
 
 def _excludes(record: BackupTask, started_at: datetime) -> Excludes:

@@ -17,6 +17,8 @@ from db.states import RecordState, Step
 from db.tapes import (
     cartridges,
 )
+from policy import detection
+from policy.detection import Followed
 from policy.errors import TapelineError
 from policy.message import M
 from policy.sources import DUMPS, Survey
@@ -44,7 +46,32 @@ class SetTarget:
         if stored is None:
             assert self.new is not None, "what is not new is in the catalogue"
             stored = _enter(session, run, self.new)
+        if self.request.parent is not None:
+            _note_rules(session, run, survey, Followed(self.request.followed))
         stored.survey, stored.accepted = survey.to_json(), accepted
+
+
+def _note_rules(session: Session, run: ChainRun, survey: Survey, followed: Followed) -> None:
+    """The story names each file system on which not every field counts."""
+    for path, rule in survey.detected_by.items():
+        wanted = detection.named(rule)
+        counts = wanted.both(followed.at(path.encode()))
+        if counts == detection.EVERY:
+            continue
+        text = M(
+            "Below {path}, these fields show that a file has changed: {fields}.",
+            path=path,
+            fields=str(counts),
+        )
+        if counts != wanted:
+            text = M(
+                "Below {path}, these fields show that a file has changed: {fields}. {wanted} counts from the"
+                " next full backup on.",
+                path=path,
+                fields=str(counts),
+                wanted=rule,
+            )
+        events.record(session, run, text, step=Step.RUN_BACKUP)
 
 
 class ParentGone(TapelineError):

@@ -193,6 +193,8 @@ def _only_the_reader_knows(name: str, value: Any) -> bool:
         (document(backup={**BACKUP, "guard": {"deleted": "101%"}}),
          "schedules.nightly.backup.guard.deleted: '101%' is not right here. Write a percentage"),
         (document(backup={**BACKUP, "guard": {"mount": "off"}}), "guard.mount: 'off' is not right here."),
+        (document(backup={**BACKUP, "detect": "inode"}),
+         "nightly.backup.detect: 'inode' is not right here. Write one of: auto, ctime+mtime+size+inode,"),
         (document(backup=[]), "schedules.nightly.backup: this must be a table of fields."),
     ],
 )  # fmt: skip

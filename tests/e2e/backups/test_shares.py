@@ -1,0 +1,71 @@
+"""Sources on a share: what shows a change there, and a server that stops answering."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.models import ScheduledTask
+from tests.dead_source import needs_fuse
+from tests.share import shared
+from tests.system import System
+
+pytestmark = needs_fuse
+
+
+@pytest.fixture
+def folder(system: System) -> Path:
+    """What the server has; a blank tape is in the drive."""
+    folder = system.folder / "served"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"file-{number}").write_bytes(b"content %d" % number)
+    system.insert_blank()
+    system.start("control", "tape")
+    return folder
+
+
+def back_up(system: System, *options: str) -> dict[str, Any]:
+    run = int(system.json("schedule", "run", "nightly", *options)["run"])
+    system.wait_for_state(run, "SUCCEEDED")
+    return {"set": system.json("sets", "list")[0], "story": system.cli("runs", "show", str(run)).stdout}
+
+
+def change(system: System, **fields: Any) -> None:
+    """Change fields of the template."""
+
+    def put(session: Any) -> None:
+        template = session.query(ScheduledTask).filter_by(name="nightly").one().template
+        for name, value in fields.items():
+            setattr(template, name, value)
+
+    system.ask(put)
+
+
+def test_a_share_that_numbers_its_files_anew_at_each_mount(system: System, folder: Path) -> None:
+    """An increment has what changed and nothing else, also after a change of the rule; the story names the
+    rule."""
+    point = system.folder / "share"
+    with shared(folder, point):
+        system.schedule("nightly", point, template={"guard": {"mount": False}})
+        assert back_up(system)["set"]["files"] == 61
+    (folder / "file-7").write_bytes(b"changed")
+    with shared(folder, point):
+        increment = back_up(system, "--type", "incremental")
+    assert increment["set"]["files"] == 1
+    assert f"Below {point}, these fields show that a file has changed: mtime+size." in increment["story"]
+    # Every field counts again from the next full backup on: until then nothing is read once more.
+    change(system, detect="ctime+mtime+size+inode")
+    (folder / "file-8").write_bytes(b"changed")
+    with shared(folder, point):
+        increment = back_up(system, "--type", "incremental")
+        assert increment["set"]["files"] == 1
+        words = " ".join(increment["story"].split())
+        assert "ctime+mtime+size+inode counts from the next full backup on." in words
+        back_up(system, "--type", "full")
+        assert back_up(system, "--type", "incremental")["set"]["files"] == 0
+    with shared(folder, point):
+        change(system, guard={"mount": False, "changed": "off"})
+        assert back_up(system, "--type", "incremental")["set"]["files"] == 61

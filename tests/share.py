@@ -1,0 +1,104 @@
+"""A share: another folder through a file system of our own, as ``python share.py OPTIONS FOLDER POINT``.
+
+As some servers do, it numbers its files anew at each mount, and changes each ctime. Options, as JSON:
+``delay``, seconds that each call takes.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mfusepy
+
+_FIELDS = ("st_mode", "st_nlink", "st_size", "st_blocks", "st_uid", "st_gid")
+
+
+class Share(mfusepy.Operations):  # type: ignore[misc]
+    """What is in a folder."""
+
+    use_ns = True
+
+    def __init__(self, folder: str, *, delay: float = 0.0) -> None:
+        self._folder = folder
+        self._delay = delay
+        self._inodes: dict[str, int] = {}
+        self._numbers = itertools.count(int(time.time() * 1000) << 20)
+        self._moment = time.time_ns()
+
+    def _facts(self, path: str) -> dict[str, Any]:
+        status = os.lstat(self._folder + path)
+        inode = self._inodes.get(path) or self._inodes.setdefault(path, next(self._numbers))
+        facts = {name: getattr(status, name) for name in _FIELDS}
+        return facts | {
+            "st_ino": inode,
+            "st_mtime": status.st_mtime_ns,
+            "st_atime": status.st_mtime_ns,
+            "st_ctime": self._moment,
+        }
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+        time.sleep(self._delay)
+        try:
+            return self._facts(path)
+        except OSError as error:
+            raise mfusepy.FuseOSError(error.errno or errno.EIO) from error
+
+    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, Any], int]]:
+        time.sleep(self._delay)
+        base = path.rstrip("/") + "/"
+        return [(name, self._facts(base + name), 0) for name in os.listdir(self._folder + path)]  # noqa: PTH208
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(self._folder + path)  # noqa: PTH115 - as the system answers
+
+    def open(self, path: str, flags: int) -> int:
+        time.sleep(self._delay)
+        return os.open(self._folder + path, flags)
+
+    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        time.sleep(self._delay)
+        return os.pread(fh, size, offset)
+
+    def release(self, path: str, fh: int) -> int:
+        os.close(fh)
+        return 0
+
+
+@contextmanager
+def shared(folder: Path, point: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A folder, mounted at a point while the context lasts; gives the process that serves it."""
+    point.mkdir(exist_ok=True)
+    program = [sys.executable, str(Path(__file__)), json.dumps(options), str(folder), str(point)]
+    server = subprocess.Popen(program)
+    try:
+        while not point.is_mount():
+            assert server.poll() is None
+            time.sleep(0.05)
+        yield server
+    finally:
+        server.kill()
+        server.wait(20)
+        subprocess.run(["umount", "-l", str(point)], check=False)
+
+
+if __name__ == "__main__":
+    mfusepy.FUSE(
+        Share(sys.argv[2], **json.loads(sys.argv[1])),
+        sys.argv[3],
+        foreground=True,
+        nothreads=False,
+        direct_io=True,
+        use_ino=True,
+        attr_timeout=0,
+        entry_timeout=0,
+    )
