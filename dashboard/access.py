@@ -29,7 +29,7 @@ log = structlog.get_logger("tapeline.dashboard")
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-FIELDS = ("why", "from", "place", "target", "set", "to", "below", "existing")
+FIELDS = ("why", "from", "place", "target", "set", "to", "below", "existing", "drive", "sample")
 """What of a form is entered. Anything else in a request may contain what nobody should read for ever."""
 
 

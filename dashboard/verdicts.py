@@ -62,3 +62,26 @@ def askers(session: Session, rows: list[ScheduledTask]) -> list[ScheduleAsker]:
         begins = kind is BackupType.FULL or (row.template_id, kind) not in newest
         asking.append(ScheduleAsker(row, facts, begins=begins))
     return asking
+
+
+def folded(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers of several schedules about one tape: for each verdict what they have in common, and the
+    schedules that have the same answer, with the reasons that only they have."""
+    by_verdict: dict[str, list[dict[str, Any]]] = {}
+    for answer in answers:
+        by_verdict.setdefault(answer["verdict"], []).append(answer)
+    return [_folded(verdict, given) for verdict, given in by_verdict.items()]
+
+
+def _folded(verdict: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    common = [each for each in answers[0]["reasons"] if all(each in other["reasons"] for other in answers)]
+    groups: list[dict[str, Any]] = []
+    for answer in answers:
+        own = [each for each in answer["reasons"] if each not in common]
+        same = next((each for each in groups if each["reasons"] == own), None)
+        if same is None:
+            same = {"schedules": [], "reasons": own}
+            groups.append(same)
+        same["schedules"].append(answer["schedule"])
+    lost = dict.fromkeys(each for answer in answers for each in answer["sets_lost"])
+    return {"verdict": verdict, "reasons": common, "groups": groups, "sets_lost": list(lost)}

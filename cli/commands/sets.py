@@ -235,7 +235,6 @@ def verify(
     settings.load().drive(name)
     with stack.database() as database:
         with database.transaction() as session:
-            restores.check_on_tape([catalog.get(session, set_id)])
             run = starting.start_verify(
                 session, set_id=set_id, drive=name, percent=sample, requested_by=person.name()
             )

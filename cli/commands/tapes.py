@@ -15,9 +15,9 @@ from cli.host import stack
 from cli.render import ending, output, watch
 from cli.render.output import AsJson, examples
 from db import views
-from db.errors import NotAllowed, NotFound
-from db.models import Drive, TapeCartridge
-from db.runs import lookup, starting
+from db.errors import NotFound
+from db.models import Drive
+from db.runs import lookup, marking, starting
 from db.runs.lookup import RunFilter
 from db.states import ACTIVE, RunState
 from db.tapes import cartridges
@@ -135,8 +135,7 @@ def mark(
         if cartridge is None:
             raise NotFound(M("There is no tape '{name}'.", name=name), M("'tapeline tape list' lists them."))
         before = cartridge.state
-        _refuse_in_use(session, cartridge)
-        cartridges.mark(session, cartridge.id, CartridgeState(state.value))
+        marking.mark(session, cartridge, CartridgeState(state.value))
         session.refresh(cartridge)
         tape = views.tape_json(session, cartridge)
     if as_json:
@@ -150,17 +149,6 @@ def mark(
             after=tape["state"],
         )
     )
-
-
-def _refuse_in_use(session: Session, cartridge: TapeCartridge) -> None:
-    """The cartridge of an active run does not change. Raises NotAllowed."""
-    for run in lookup.find(session, RunFilter(states=[RunState.RUNNING])):
-        used = cartridges.recognise(session, run.tape_seen) if run.tape_seen else None
-        if used is not None and used.id == cartridge.id:
-            raise NotAllowed(
-                M("Run {run} uses tape {tape_id} now.", run=run.id, tape_id=cartridge.tape_id),
-                M("Wait for it or cancel it: tapeline runs cancel {run}", run=run.id),
-            )
 
 
 @app.command(

@@ -3,10 +3,10 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
@@ -33,6 +33,18 @@ FRESH = timedelta(minutes=10)
 log = structlog.get_logger("tapeline.dashboard")
 
 
+class AskField(NamedTuple):
+    """A field of a question."""
+
+    name: str
+    label: Message
+    value: str = ""
+    choices: Sequence[str] = ()
+    """What it may have, if not everything."""
+    kind: str = "text"
+    is_needed: bool = True
+
+
 class Button(Page):
     """GET asks, POST acts and redirects back."""
 
@@ -44,7 +56,7 @@ class Button(Page):
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
         """Ask. ``seen``: the state that the answer is about; if that has changed, the answer does nothing."""
-        known = {"steps": [], "danger": False, "seen": "", "asks_why": False, **values}
+        known = {"steps": [], "danger": False, "seen": "", "asks_why": False, "fields": (), **values}
         self.page("ask.html", **known, text=text, deed=deed, back=back)
 
     async def press(self, deed: Callable[[], str]) -> None:

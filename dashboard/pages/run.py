@@ -66,6 +66,7 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
     return {
         "run": shown,
         "parts": [_with_tasks(run, _with_told(session, run, part), known) for part in views.parts_json(run)],
+        "has_set": _has_set(session, run),
         "tapes": [{"id": tape.id, "tape_id": tape.tape_id} for tape in _tapes(session, run)],
         "events": events,
         "earlier": views.events_before(session, run_id, events[0]["id"]) if most and events else 0,
@@ -81,8 +82,11 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
 
 
 def _tapes(session: Session, run: ChainRun) -> list[TapeCartridge]:
-    known = run.set_id is not None and session.get(BackupSet, run.set_id) is not None
-    return catalog.tapes(session, run.set_id or "") if known else []
+    return catalog.tapes(session, run.set_id or "") if _has_set(session, run) else []
+
+
+def _has_set(session: Session, run: ChainRun) -> bool:
+    return run.set_id is not None and session.get(BackupSet, run.set_id) is not None
 
 
 def _with_told(session: Session, run: ChainRun, part: dict[str, Any]) -> dict[str, Any]:

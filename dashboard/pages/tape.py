@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from itertools import accumulate
 from typing import Any
 
+import structlog
 from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
 from dashboard import charts, verdicts
+from dashboard.access import AccessRule
 from dashboard.page import Page
+from dashboard.pages.buttons import AskField, Button, needed_reason
 from dashboard.pages.tapes import tape_facts
 from db import views
-from db.errors import NotFound
+from db.errors import NotAllowed, NotFound
 from db.models import BackupSet, TapeCartridge
+from db.runs import marking
 from db.schedules import schedules
 from db.sets import amounts
 from db.tapes.facts import Inside, LoadedTapes
-from policy.message import M
+from policy.message import M, Message
+from policy.roles import Role
+from policy.tapes.facts import CartridgeState
 
 MAX_SETS = 500
 """How many sets of a cartridge are listed, the newest first."""
+SETS_SHOWN = 10
+"""How many of them at once; a click shows the others."""
+
+
+MARKS = {"active": M("Mark as usable"), "retired": M("Retire")}
+
+log = structlog.get_logger("tapeline.dashboard")
 
 
 class TapePage(Page):
@@ -31,15 +45,101 @@ class TapePage(Page):
 
     @authenticated
     async def get(self, tape_id: str) -> None:
-        facts = await self.ask(lambda session: _found(session, int(tape_id[:18])))
+        facts = await self.ask(lambda session: _found(session, tape_id))
         chart = charts.filled(facts["months"], facts["tape"]["capacity"], self.show)
-        self.page("tape.html", **facts, chart=chart)
+        self.page("tape.html", **facts, chart=chart, MARKS=MARKS, SHOWN=SETS_SHOWN)
 
 
-def _found(session: Session, tape_id: int) -> dict[str, Any]:
-    tape = session.get(TapeCartridge, tape_id)
+class MarkTape(Button):
+    """Change what may be done with a cartridge."""
+
+    rule = AccessRule(Role.ADMIN)
+    active = "tapes"
+
+    @authenticated
+    async def get(self, tape_id: str, mark: str) -> None:
+        wanted = _mark(mark)
+        tape = await self.ask(lambda session: _cartridge(session, tape_id))
+        _check_changes(tape, wanted)
+        self.question(
+            _question(tape, wanted),
+            MARKS[wanted.value],
+            self.link("tapes", tape.id),
+            seen=_as_found(tape),
+            fields=[AskField("why", M("Why (for the audit)"))],
+            danger=wanted is CartridgeState.RETIRED,
+        )
+
+    @authenticated
+    async def post(self, tape_id: str, mark: str) -> None:
+        wanted, why, seen = _mark(mark), self.reason(), self.seen()
+
+        def deed(session: Session) -> None:
+            needed_reason(why)
+            tape = _cartridge(session, tape_id)
+            session.refresh(tape, with_for_update=True)
+            if seen != _as_found(tape):
+                raise NotAllowed(
+                    M("Tape {tape} is not as it was when you were asked.", tape=tape.tape_id),
+                    M("Look at its page, and decide again."),
+                )
+            _check_changes(tape, wanted)
+            marking.mark(session, tape, wanted)
+
+        await self.ask(deed)
+        log.info("a tape was marked", tape=tape_id, mark=wanted.value, by=self.user, why=why)
+        self.redirect(self.link("tapes", tape_id), status=HTTPStatus.SEE_OTHER)
+
+
+def _question(tape: TapeCartridge, wanted: CartridgeState) -> Message:
+    if wanted is CartridgeState.RETIRED:
+        return M(
+            "Retire tape {tape}? No run uses it again. Its sets stay in the catalogue and can be restored.",
+            tape=tape.tape_id,
+        )
+    return M(
+        "Mark tape {tape} as usable? Inspect it first. Its sets stay kept, and a format needs a permit as"
+        " always.",
+        tape=tape.tape_id,
+    )
+
+
+def _mark(name: str) -> CartridgeState:
+    """Raises NotFound for what nobody may mark by hand."""
+    wanted = next((each for each in marking.BY_HAND if each.value == name), None)
+    if wanted is None:
+        raise NotFound(M("There is no page '{name}'.", name=name), M("The page of a tape has the buttons."))
+    return wanted
+
+
+def _marks(tape: TapeCartridge) -> list[str]:
+    """The marks that change something about it."""
+    is_usable = tape.state in {CartridgeState.ACTIVE, CartridgeState.FULL}
+    is_same = {CartridgeState.ACTIVE} if is_usable else {tape.state}
+    return [each.value for each in marking.BY_HAND if each not in is_same]
+
+
+def _check_changes(tape: TapeCartridge, wanted: CartridgeState) -> None:
+    if tape.state is wanted:
+        raise NotAllowed(
+            M("Tape {tape} is {state} already.", tape=tape.tape_id, state=wanted.name),
+            M("Look at its page, and decide again."),
+        )
+
+
+def _as_found(tape: TapeCartridge) -> str:
+    return f"{tape.state.value} {tape.generation}"
+
+
+def _cartridge(session: Session, tape_id: str) -> TapeCartridge:
+    tape = session.get(TapeCartridge, int(tape_id[:18]))
     if tape is None:
         raise NotFound(M("There is no tape {id}.", id=tape_id), M("The page of the tapes lists them."))
+    return tape
+
+
+def _found(session: Session, tape_id: str) -> dict[str, Any]:
+    tape = _cartridge(session, tape_id)
     inside = Inside(session, LoadedTapes(session, look=False))
     drive = inside.cartridges.get(tape.id)
     facts = (
@@ -49,11 +149,14 @@ def _found(session: Session, tape_id: int) -> dict[str, Any]:
         "tape": tape_facts(tape),
         "drive": drive,
         "sets": _sets(session, tape),
-        "answers": [
-            {"schedule": each.name, **each.ask(facts)}
-            for each in verdicts.askers(session, schedules.present(session))
-            if drive is None or each.drive == drive
-        ],
+        "answers": verdicts.folded(
+            [
+                {"schedule": each.name, **each.ask(facts)}
+                for each in verdicts.askers(session, schedules.present(session))
+                if drive is None or each.drive == drive
+            ]
+        ),
+        "marks": _marks(tape),
         "months": _months(session, tape),
     }
 

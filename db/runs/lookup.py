@@ -52,6 +52,12 @@ def same_restore(session: Session, set_id: str, options: Options) -> int | None:
     return next((run.id for run in session.scalars(query) if run.options == options), None)
 
 
+def of_set(session: Session, set_id: str, limit: int) -> list[int]:
+    """The runs that wrote, read or verified a set, the newest first, so many at most."""
+    query = select(ChainRun.id).where(ChainRun.set_id == set_id).order_by(ChainRun.id.desc())
+    return list(session.scalars(query.limit(limit)))
+
+
 def find(session: Session, wanted: RunFilter) -> list[ChainRun]:
     """Runs, oldest first."""
     newest_first = session.scalars(wanted.query().order_by(ChainRun.id.desc()))

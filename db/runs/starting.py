@@ -13,7 +13,7 @@ from db import events
 from db.errors import NotFound
 from db.models import BackupSet, ChainRun, ChainStep, Options, RunNotes, ScheduledTask, now
 from db.runs import announcing, lookup
-from db.sets import catalog
+from db.sets import catalog, restores
 from db.states import (
     STEPS,
     Kind,
@@ -183,7 +183,9 @@ def start_restore(
 def start_verify(
     session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
 ) -> ChainRun:
-    """Queue a verification of so many percent of a set. Raises NotFound."""
+    """Queue a verification of so many percent of a set. Raises NotFound, also if its tape was formatted
+    since."""
+    restores.check_on_tape([catalog.get(session, set_id)])
     run = ChainRun(
         kind=Kind.VERIFY,
         set_id=set_id,

@@ -33,7 +33,7 @@ OPEN = {"/healthcheck", "/metrics", "/login", "/logout", "/static/1", "/tapeline
 
 SHOWS = {
     "/", "/today", "/runs", "/runs/1", "/files", "/files/versions", "/files/search", "/tapes", "/tapes/1",
-    "/schedules", "/drives", "/library", "/audit", "/workers", "/worker/1", "/task/1", "/tasks",
+    "/schedules", "/drives", "/library", "/audit", "/sets/1", "/workers", "/worker/1", "/task/1", "/tasks",
     "/tasks/datatable", "/broker", "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length",
     "/api/task/info/1", "/api/task/result/1",
 }  # fmt: skip
@@ -48,6 +48,7 @@ NEEDS = {
     "/files/restore/start": Role.OPERATOR,
     "/schedules/1/run": Role.OPERATOR,
     "/library/1/1": Role.OPERATOR,
+    "/sets/1/verify": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,
     "/api/task/async-apply/1": Role.OPERATOR,
     "/api/task/send-task/1": Role.OPERATOR,
@@ -56,6 +57,8 @@ NEEDS = {
     "/runs/1/release": Role.ADMIN,
     "/schedules/1/enable": Role.ADMIN,
     "/schedules/1/release": Role.ADMIN,
+    "/sets/1/expire": Role.ADMIN,
+    "/tapes/1/mark/1": Role.ADMIN,
     "/freeze": Role.ADMIN,
     "/freezes/1/lift": Role.ADMIN,
     "/api/worker/shutdown/1": Role.ADMIN,
