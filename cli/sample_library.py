@@ -16,7 +16,7 @@ SLOTS = 8
 BLANKS = 7
 """How many blank tapes wait in it."""
 MOVE_SECONDS = 0.5
-FULL_TAPES = 4.5
+FULL_TAPES = 5.5
 """How many of its tapes a source fills, more or less."""
 MIN_CAPACITY = 24_000_000
 

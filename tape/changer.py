@@ -53,10 +53,6 @@ class Inventory:
         """The drive of this number, or None if there is none."""
         return next((bay for bay in self.bays if bay.number == number), None)
 
-    def with_barcode(self, barcode: str) -> list[Slot]:
-        """The slots with this barcode: two cartridges may have the same."""
-        return [slot for slot in self.slots if slot.barcode == barcode]
-
     @property
     def barcodes(self) -> list[str]:
         """Every barcode, once for each cartridge that has it."""

@@ -81,7 +81,7 @@ def load(
     """Load a tape from its slot into a drive. Refused while a run uses the drive."""
     name, number, served = _served(drive)
     with _shown(name) as contents:
-        slot = _slot(contents, tape)
+        slot = _slot(name, contents, tape)
         move = M(
             "{barcode} from slot {slot} into drive {drive}",
             barcode=_code(contents, slot),
@@ -178,7 +178,7 @@ def export(
     """Move a tape into an empty mail slot, to be taken out."""
     library = _library(name)
     with _shown(library) as contents:
-        slot = _slot(contents, tape)
+        slot = _slot(library, contents, tape)
         mail = next((each.number for each in contents.slots if each.is_mail and not each.full), None)
         if mail is None:
             raise UsageError(
@@ -253,19 +253,31 @@ def _held(name: str) -> AbstractContextManager[Robot]:
     return robot.held(name, asked_by=person.name())
 
 
-def _slot(contents: Inventory, tape: str) -> int:
+def _slot(library: str, contents: Inventory, tape: str) -> int:
     """The full slot that is meant: by its number, its barcode, or the label of its tape. Raises
     UsageError."""
     if tape.isdecimal() and contents.slot(int(tape)) is not None:
+        names: set[str | None] = set()
         slots = [slot for slot in contents.slots if slot.number == int(tape) and slot.full]
     else:
-        slots = contents.with_barcode(tape) or contents.with_barcode(_barcode_of(tape) or "")
+        names = {tape, _barcode_of(tape)} - {None}
+        slots = [slot for slot in contents.slots if slot.barcode in names]
     if len(slots) == 1:
         return slots[0].number
+    if slots:
+        raise UsageError(
+            M("Two cartridges have the barcode {tape}.", tape=tape),
+            M("Name its slot: 'tapeline library list' shows what is where."),
+        )
+    for bay in contents.bays:
+        if bay.barcode in names:
+            drive = wiring.changer_settings(library).drives.get(bay.number, "-")
+            raise UsageError(
+                M("{tape} is in drive {drive}.", tape=tape, drive=drive),
+                M("Put it into a slot first: tapeline library unload --drive {drive}", drive=drive),
+            )
     raise UsageError(
-        M("Two cartridges have the barcode {tape}.", tape=tape)
-        if slots
-        else M("No slot has the tape {tape}.", tape=tape),
+        M("No slot has the tape {tape}.", tape=tape),
         M("Name its slot: 'tapeline library list' shows what is where."),
     )
 

@@ -46,6 +46,25 @@ def test_a_tape_is_loaded_and_put_away_from_the_page(system: System, short_path:
     assert "tapeline" in dashboard.get("/library")
 
 
+def test_the_page_of_schedules_lists_the_tapes_that_come_by_themselves(
+    system: System, short_path: Path
+) -> None:
+    """Each with its slot; without one the run is among those that need preparation."""
+    lib = Library(system, short_path)
+    lib.put("TP0001L9", 4)
+    system.cli("library", "inventory")
+    dashboard = Dashboard(system)
+    page = dashboard.get("/schedules")
+    [brought] = re.findall(r'<table[^>]+id="brought">(.+?)</table>', page, re.DOTALL)
+    cells = [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.+?</td>", brought, re.DOTALL)]
+    assert cells[1:4] == ["monthly", "tape0", "4"]
+    library.put(lib.path, 4, None)
+    system.cli("library", "inventory")
+    page = dashboard.get("/schedules")
+    assert 'id="brought"' not in page
+    assert "put a blank tape into library lib0" in page
+
+
 def test_a_button_without_a_worker_says_so(system: System, short_path: Path) -> None:
     """Nobody would move anything: the page says what to start."""
     lib = Library(system, short_path)

@@ -18,7 +18,7 @@ import redis
 from sqlalchemy import make_url, text
 
 from db.engine import Database
-from tape.virtual import shelf
+from tape.virtual import library, shelf
 from tests.faults.catcher import Catcher
 from tests.guide.chapters import Step
 from tests.system import System
@@ -28,6 +28,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 """The clock of the guide's company."""
 SET_ID = "20261201T020000Z-4fc6"
 """What the guide calls the newest set."""
+MAIL_SLOT = 7
 LIMIT = 120
 SCHEDULE = """\
 [schedules.monthly-full]
@@ -49,6 +50,7 @@ class Reader:
         self._broker = broker
         self._catcher = Catcher()
         self._barcodes: dict[str, str] = {}
+        self._shelf = system.drive.path
         self._new_database: Database | None = None
         self._up: subprocess.Popen[bytes] | None = None
         system.environment |= {
@@ -85,6 +87,18 @@ class Reader:
         self._type(Step("tapeline schedule apply schedules.toml --yes"))
         self._type(Step("tapeline schedule run monthly-full"))
 
+    def with_library(self) -> None:
+        """The drive is fed by a library of six slots and a mail slot, all of them empty; nothing has run."""
+        self._shelf = self.root / "library"
+        changer = {"driver": "virtual", "path": str(self._shelf), "drives": {"0": "tape0"}}
+        drive = {"driver": "virtual", "path": str(self.system.drive.path)}
+        self.system.environment["TAPELINE_DRIVES"] = json.dumps({"tape0": drive})
+        self.system.environment["TAPELINE_CHANGERS"] = json.dumps({"lib0": changer})
+        library.make(self._shelf, {0: self.system.drive.path}, slots=6, mail_slots=1)
+        self.up()
+        (self.work / "schedules.toml").write_text(SCHEDULE.format(files=self.files, waits=""))
+        self._type(Step("tapeline schedule apply schedules.toml --yes"))
+
     def failed(self) -> None:
         """Three more runs found last month's tape: 2, 3 and 4."""
         self.backed_up(waits=False)
@@ -100,6 +114,9 @@ class Reader:
             "a blank tape is put in": self._blank,
             "this month's tape is put in": lambda: self._insert(self._barcodes["this month"]),
             "last month's tape is put in": self._last_month,
+            "two blank tapes are put into slots": self._fill_slots,
+            "the mail slot is emptied": lambda: library.put(self._shelf, MAIL_SLOT, None),
+            "the robot fails at its next move": self._break_robot,
             "the database is lost": self._lose_database,
             "what runs is stopped": self.end,
         }
@@ -121,6 +138,14 @@ class Reader:
         self._insert(barcode)
         self._barcodes.setdefault("this month", barcode)
         return barcode
+
+    def _fill_slots(self) -> None:
+        for slot, barcode in enumerate(("TP0001L9", "TP0002L9"), 1):
+            shelf.new_cartridge(self._shelf, barcode, capacity=10**9)
+            library.put(self._shelf, slot, barcode)
+
+    def _break_robot(self) -> None:
+        library.set_faults(self._shelf, [{"at": "load", "error": "lost"}])
 
     def _last_month(self) -> None:
         if "last month" in self._barcodes:
@@ -226,12 +251,12 @@ class Reader:
     def _volume(self) -> Path | None:
         """The folder of the volume in the drive, None if the drive is empty."""
         barcode = shelf.inserted(self.system.drive.path)
-        return shelf.folder_of(self.system.drive.path, barcode) / "volume" if barcode else None
+        return shelf.folder_of(self._shelf, barcode) / "volume" if barcode else None
 
     def _newest_set(self) -> str:
-        volume = self._volume()
-        assert volume
-        return max(path.name for path in (volume / "sets").iterdir())
+        """Of all tapes, also of those that are not in the drive."""
+        folders = [shelf.folder_of(self._shelf, barcode) for barcode in shelf.barcodes(self._shelf)]
+        return max(found.name for folder in folders for found in folder.glob("volume/sets/*"))
 
     def _mount(self) -> None:
         """A virtual tape is a folder: /mnt/tape is what is in the drive."""

@@ -19,6 +19,7 @@ CHAPTERS: dict[str, Callable[[Reader], None] | None] = {
     "install": None,
     "first-month": Reader.up,
     "changing-tapes": Reader.backed_up,
+    "library": Reader.with_library,
     "messages": Reader.up,
     "retry": Reader.failed,
     "restore": Reader.backed_up,

@@ -14,8 +14,9 @@ from db.models import BackupSet, BackupTask, Drive, Notification, TapeCartridge
 from db.states import BackupType
 from policy.tapes.facts import CartridgeState, SetState
 from policy.times.period import ScheduleType
-from tape.virtual import shelf
+from tape.virtual import library, shelf
 from tests import earlier
+from tests.e2e.tapes.test_library import Library
 from tests.faults.catcher import Catcher
 from tests.system import System
 
@@ -132,6 +133,36 @@ def test_the_wrong_tape_is_said_a_day_before_and_hours_before_and_a_right_one_is
     due_in(system, "weekly", hours=3)
     system.wait_for(lambda: len(said(system)) == 4, "word shortly before the run")
     assert [row.facts["is_first_of_month"] for row in said(system)[2:]] == [True, False]
+
+
+def test_a_tape_that_the_library_brings_is_not_asked_for(
+    system: System, source: Path, short_path: Path, catcher: Catcher
+) -> None:
+    """Nobody is reminded while a blank tape is in a slot; without one the reminder names the library."""
+    lib = Library(system, short_path)
+    lib.put("TP0001L9", 2)
+    system.cli("library", "inventory")
+    due = datetime.now(UTC) + timedelta(hours=23)
+    each_day = {"schedule_type": ScheduleType.DAILY, "schedule_config": {"at": f"{due:%H:%M}"}}
+    system.schedule("nightly", source, time_zone="UTC", **each_day)
+    system.start("control", "tape")
+    system.start_beat()
+    system.wait_for(lambda: system.json("drive", "list")[0]["medium_at"], "a look into the drive")
+
+    def looks() -> int:
+        return system.log("control").count(b"tapeline.remind")
+
+    before = looks()
+    system.wait_for(lambda: looks() > before + 2, "looks at what is due")
+    assert said(system) == []
+
+    library.put(lib.path, 2, None)
+    system.cli("library", "inventory")
+    system.wait_for(lambda: titles(catcher, "Insert the right tape"), "a reminder")
+    assert (
+        "Neither library lib0 nor drive tape0 has a tape that this run may use."
+        in (catcher.messages[-1]["message"])
+    )
 
 
 def test_a_tape_that_an_earlier_run_leaves_is_not_asked_for(

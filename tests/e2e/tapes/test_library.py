@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,19 @@ def test_the_wrong_tape_goes_back_and_the_right_one_comes(lib: Library, short_pa
     assert {lib.where()[name] for name in ("FOREIGN1", "FOREIGN2")} == {"slot 1", "slot 2"}
 
 
-def test_a_set_spans_the_tapes_of_the_library(lib: Library, short_path: Path) -> None:
+def test_a_set_fills_five_tapes_of_the_library(lib: Library, short_path: Path) -> None:
     """Each full tape goes back, the next blank one comes, until the backup is done: nobody is there."""
-    for number in range(1, 6):
+    for number in range(1, 7):
         lib.put(f"TP000{number}L9", number, capacity=8 * MB)
     plain = {"compression": "none", "archive_bytes": 2 * MB}
-    lib.system.schedule("monthly", source(short_path, 20 * MB), template=plain)
+    lib.system.schedule("monthly", source(short_path, 33 * MB), template=plain)
     lib.system.start("control", "tape")
     run = lib.system.run_schedule("monthly")
     ended = lib.end_of(run)
     assert ended["state"] == "SUCCEEDED", lib.story(run)
     [stored] = lib.system.json("sets", "list")
-    assert len(stored["tapes"]) >= 3
-    assert sorted(lib.where()) == [f"TP000{number}L9" for number in range(1, 6)]
+    assert len(stored["tapes"]) == 5
+    assert sorted(lib.where()) == [f"TP000{number}L9" for number in range(1, 7)]
 
 
 def test_a_barcode_that_lies_is_found_before_anything_is_written(lib: Library, short_path: Path) -> None:
@@ -261,6 +262,8 @@ def test_a_person_moves_tapes_by_commands(lib: Library, short_path: Path) -> Non
     assert lib.where()["TP0001L9"] == "slot 2"
     assert lib.system.json("library", "load", "TP0001L9", "--yes")["moved"] is True
     assert lib.where()["TP0001L9"] == "drive 0"
+    refused = lib.system.cli("library", "export", "TP0001L9", code=2).stderr
+    assert "TP0001L9 is in drive tape0. Put it into a slot first: tapeline library unload" in refused
     lib.system.cli("library", "import", "--yes")
     assert lib.where()["TP0002L9"] == "slot 1"
     lib.system.cli("library", "unload", "--slot", "5", "--yes")
@@ -288,6 +291,19 @@ def test_the_doctor_names_the_library(lib: Library) -> None:
     checks = {each["check"]: each for each in lib.system.json("doctor")}
     assert "6 slots, 1 mail slots, 1 drives" in checks["Library lib0"]["detail"]
     assert checks["Drive 0 of lib0"]["ok"]
+
+
+def test_the_doctor_keeps_an_opened_door_in_mind(lib: Library) -> None:
+    """The changer reports the door once: whoever asks first must not be the last to know."""
+    lib.system.cli("library", "inventory")
+    with library.edit(lib.path) as found:
+        found.disturbed = True
+    lib.system.json("doctor")
+    [known] = lib.system.json("library", "list")
+    assert known["old"]
+    lib.system.cli("library", "inventory")
+    [known] = lib.system.json("library", "list")
+    assert not known["old"]
 
 
 def test_a_restore_fetches_its_tapes_in_order(lib: Library, short_path: Path) -> None:
@@ -346,7 +362,12 @@ def test_whoever_asks_beforehand_learns_that_the_tape_comes_by_itself(lib: Libra
     library.put(lib.path, 2, None)
     lib.system.cli("library", "inventory")
     assert lib.system.json("calendar", "--days", "70")[0]["slot"] is None
-    assert "library brings" not in lib.system.cli("precheck", "monthly", "--manual", code=None).stdout
+    due = datetime.now(UTC) + timedelta(days=2)
+    lib.system.change_schedule("monthly", schedule_config={"day": min(due.day, 28), "at": "02:00"})
+    lib.system.cli("schedule", "enable", "monthly")
+    printed = " ".join(lib.system.cli("precheck", "monthly", "--manual", code=None).stdout.split())
+    assert "library brings" not in printed
+    assert "The blank tapes of library lib0 run out: monthly finds none at" in printed
 
 
 def test_a_cartridge_that_did_not_come_is_not_fetched_again(lib: Library, short_path: Path) -> None:
