@@ -119,6 +119,14 @@ class Guarded(RequestHandler):
     def role(self) -> Role:
         return role_of(self.user)
 
+    def entered(self) -> dict[str, str]:
+        """What of the request is entered in the audit."""
+        return {name: value for name in FIELDS if (value := RequestHandler.get_argument(self, name, ""))}
+
+    async def enter_failed(self) -> None:
+        """Enter in the audit that what only shows was asked for wrongly."""
+        await self._record(Outcome.FAILED)
+
     async def _enter(self, needed: Role) -> None:
         if not self.role.may(needed):
             await self._record(Outcome.REFUSED)
@@ -138,9 +146,7 @@ class Guarded(RequestHandler):
             "role": self.role.value,
             "origin": str(self.request.remote_ip),
             "what": f"{self.request.method} {self.request.path}",
-            "details": {
-                name: value for name in FIELDS if (value := RequestHandler.get_argument(self, name, ""))
-            },
+            "details": self.entered(),
             "outcome": outcome,
         }
         try:

@@ -187,6 +187,10 @@ class Show:
         moment = _on_our_clock(iso)
         return f"{format_date(moment, 'EEE', locale=self.words.language)} {moment:%Y-%m-%d %H:%M}"
 
+    def weekday(self, local: datetime) -> str:
+        """The day of the week of a moment, short."""
+        return str(format_date(local, "EEE", locale=self.words.language))
+
     def weekdays(self) -> list[str]:
         """The days of a week, short, from Monday on."""
         names = get_day_names("abbreviated", locale=self.words.language)

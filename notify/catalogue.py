@@ -14,6 +14,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
 from notify import words
+from policy.schedule import form
 
 PACKAGES = ("backup", "celery_app", "cli", "dashboard", "db", "embedded", "notify", "policy", "tape", "tasks")
 TRANSLATED = "zh_CN"
@@ -24,8 +25,9 @@ _ROOT = Path(__file__).parent.parent
 
 
 def in_program() -> set[str]:
-    """The text of every ``M("...")`` of the program."""
-    return {
+    """The text of every ``M("...")`` of the program, and what the fields of a schedule are for."""
+    described = {text.id for field in form.fields() for text in field.texts}
+    return described | {
         text
         for package in PACKAGES
         for path in sorted((_ROOT / package).rglob("*"))

@@ -20,7 +20,7 @@ from db.admin import holds
 from db.errors import NotAllowed
 from db.models import ChainRun, now
 from db.runs import admission, retrying, transitions
-from db.schedules import planner, schedules
+from db.schedules import schedules
 from db.states import RunState
 from policy.message import M, Message
 from policy.roles import Role
@@ -56,8 +56,8 @@ class Button(Page):
 
     def question(self, text: Message, deed: Message, back: str, **values: Any) -> None:
         """Ask. ``seen``: the state that the answer is about; if that has changed, the answer does nothing."""
-        known = {"steps": [], "danger": False, "seen": "", "asks_why": False, "fields": (), **values}
-        self.page("ask.html", **known, text=text, deed=deed, back=back)
+        known = {"steps": [], "notes": [], "danger": False, "seen": "", "asks_why": False, "fields": ()}
+        self.page("ask.html", **{**known, **values}, text=text, deed=deed, back=back)
 
     async def press(self, deed: Callable[[], str]) -> None:
         """Act, and redirect to the address that it returns."""
@@ -274,29 +274,6 @@ class RunNow(Button):
         )
 
 
-class Switch(Button):
-    """Enable or disable a schedule."""
-
-    rule = AccessRule(Role.ADMIN)
-    active = "schedules"
-
-    @authenticated
-    async def get(self, name: str, way: str) -> None:
-        row = await self.ask(lambda session: schedules.get(session, name))
-        text = (
-            M("Enable schedule '{name}'? It runs from its next time on.", name=row.name)
-            if way == "enable"
-            else M("Disable schedule '{name}'? A run that is under way goes on.", name=row.name)
-        )
-        self.question(text, M("Enable") if way == "enable" else M("Disable"), self.link("schedules"))
-
-    @authenticated
-    async def post(self, name: str, way: str) -> None:
-        await self.ask(lambda session: _switch(session, name, on=way == "enable"))
-        log.info("a schedule was switched", schedule=name, to=way, by=self.user)
-        self.redirect(self.link("schedules"), status=HTTPStatus.SEE_OTHER)
-
-
 def _id(given: str) -> int:
     """A run's number; one with more digits than the database has is no run."""
     return int(given[:18])
@@ -356,9 +333,3 @@ def _moment(seen: str) -> datetime:
     if asked_at is None or asked_at.tzinfo is None or not timedelta() <= now() - asked_at <= FRESH:
         raise NotAllowed(M("This question is too old."), M("Press the button again."))
     return asked_at
-
-
-def _switch(session: Session, name: str, *, on: bool) -> None:
-    row = schedules.get(session, name)
-    row.enabled = on
-    planner.replan(row, now())

@@ -69,7 +69,21 @@
     if (event.persisted) { document.querySelectorAll("button").forEach(function (each) { each.disabled = false; }); }
   });
 
+  // Of the fields of "when", those that the chosen type has; the others are not sent.
+  function fit(choice) {
+    document.querySelectorAll("[data-types]").forEach(function (field) {
+      var isOf = field.dataset.types.split(" ").indexOf(choice.value) >= 0;
+      field.hidden = !isOf;
+      field.querySelectorAll("input, select").forEach(function (each) { each.disabled = !isOf; });
+    });
+  }
+
   document.addEventListener("DOMContentLoaded", function () {
+    var choice = document.querySelector("[data-chooses]");
+    if (choice) {
+      choice.addEventListener("change", function () { fit(choice); });
+      fit(choice);
+    }
     document.querySelectorAll("form[method=post]").forEach(function (form) {
       form.addEventListener("submit", once);
     });

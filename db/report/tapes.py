@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.schedules import calendar
 from db.tapes import drives
 from db.tapes.facts import LoadedTapes
-from policy.tapes.facts import CartridgeState, SetFacts
+from policy.tapes.facts import CartridgeState
 from policy.times.calendar import CalendarEntry
 from policy.times.shelf import PlannedRun
 
@@ -30,16 +30,11 @@ def stock(session: Session, moment: datetime) -> dict[str, Any]:
         space["capacity"] += row.capacity or 0
         if row.state in OUT_OF_USE:
             counts["out_of_use"] += 1
-        elif all(_is_past(each, moment) for each in shelf.known(number).sets):
+        elif all(each.may_be_erased(moment) for each in shelf.known(number).sets):
             counts["free"] += 1
         else:
             counts["used"] += 1
     return {**counts, **space}
-
-
-def _is_past(stored: SetFacts, moment: datetime) -> bool:
-    """As the permit sees it: the newest good full set of a template is never lost."""
-    return stored.may_be_lost(moment) and not stored.is_newest_full
 
 
 def ahead(

@@ -32,6 +32,14 @@ def expirable(session: Session, moment: datetime) -> list[BackupSet]:
     return catalog.these(session, over)
 
 
+def of_template(session: Session, template_id: int, moment: datetime) -> dict[str, bool]:
+    """The sets of a template that are not destroyed: for each, whether nothing keeps it from being erased."""
+    wanted = select(BackupSet.id).where(
+        BackupSet.template_id == template_id, BackupSet.state != SetState.DESTROYED
+    )
+    return {each.id: each.may_be_erased(moment) for each in kin.Family(session, wanted).wanted}
+
+
 def _unmarked(what: Any = BackupSet) -> Select[Any]:
     return select(what).where(BackupSet.state.in_(KEPT), BackupSet.expired_at.is_(None))
 

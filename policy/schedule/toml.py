@@ -26,10 +26,10 @@ def _table(name: str, fields: Mapping[str, Any]) -> str:
         if place in _ALWAYS or (value is not None and value != _DEFAULTS.get(place))
     }
     lines = [f"[schedules.{_key(name)}]"]
-    lines += [f"{place} = {_value(wanted[place])}" for place in wanted if not place.startswith("backup.")]
+    lines += [f"{place} = {written(wanted[place])}" for place in wanted if not place.startswith("backup.")]
     lines += ["", f"[schedules.{_key(name)}.backup]"]
     lines += [
-        f"{place.removeprefix('backup.')} = {_value(wanted[place])}"
+        f"{place.removeprefix('backup.')} = {written(wanted[place])}"
         for place in wanted
         if place.startswith("backup.")
     ]
@@ -58,15 +58,16 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value in TOML, on one line."""
     match value:
         case bool():
             return str(value).lower()
         case str():
             return _text(value)
         case Mapping():
-            inner = ", ".join(f"{_key(name)} = {_value(each)}" for name, each in value.items())
+            inner = ", ".join(f"{_key(name)} = {written(each)}" for name, each in value.items())
             return f"{{ {inner} }}" if inner else "{}"
         case list():
-            return f"[{', '.join(map(_value, value))}]"
+            return f"[{', '.join(map(written, value))}]"
     return str(value)

@@ -113,6 +113,10 @@ class SetFacts:
         it."""
         return self.state is SetState.DESTROYED or self.kept_until <= now
 
+    def may_be_erased(self, now: datetime) -> bool:
+        """As the permit sees it: the newest good full set of a template is never lost."""
+        return self.may_be_lost(now) and not self.is_newest_full
+
     def is_past(self, now: datetime) -> bool:
         """Whether its own time is over."""
         return self.past_from <= now

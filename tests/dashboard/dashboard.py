@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import socket
 from typing import Any
@@ -51,4 +52,5 @@ class Dashboard:
 
     def form(self, path: str) -> dict[str, str]:
         """What the form of a page sends without anybody's doing."""
-        return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]+)"', self.get(path)))
+        found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]+)"', self.get(path))
+        return {name: html.unescape(value) for name, value in found}

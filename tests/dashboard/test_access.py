@@ -33,9 +33,9 @@ OPEN = {"/healthcheck", "/metrics", "/login", "/logout", "/static/1", "/tapeline
 
 SHOWS = {
     "/", "/today", "/runs", "/runs/1", "/files", "/files/versions", "/files/search", "/tapes", "/tapes/1",
-    "/schedules", "/drives", "/library", "/audit", "/sets/1", "/workers", "/worker/1", "/task/1", "/tasks",
-    "/tasks/datatable", "/broker", "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length",
-    "/api/task/info/1", "/api/task/result/1",
+    "/schedules", "/schedules/1/toml", "/drives", "/library", "/audit", "/sets/1", "/workers", "/worker/1",
+    "/task/1", "/tasks", "/tasks/datatable", "/broker", "/api/workers", "/api/tasks", "/api/task/types",
+    "/api/queues/length", "/api/task/info/1", "/api/task/result/1",
 }  # fmt: skip
 
 NEEDS = {
@@ -47,6 +47,11 @@ NEEDS = {
     "/files/restore": Role.OPERATOR,
     "/files/restore/start": Role.OPERATOR,
     "/schedules/1/run": Role.OPERATOR,
+    "/schedules/new": Role.ADMIN,
+    "/schedules/new/preview": Role.ADMIN,
+    "/schedules/1/edit": Role.ADMIN,
+    "/schedules/1/edit/preview": Role.ADMIN,
+    "/schedules/1/delete": Role.ADMIN,
     "/library/1/1": Role.OPERATOR,
     "/sets/1/verify": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,
@@ -139,10 +144,13 @@ def test_a_login_without_a_role_is_a_viewer(dashboard: Dashboard) -> None:
     assert browser.post(f"{dashboard.url}/api/task/revoke/1", timeout=20).status_code == 403
     for path in ("/today", "/runs/1", "/schedules", "/tapes"):
         page = browser.get(dashboard.url + path, timeout=20).text
-        assert not re.findall(r'href="[^"]*/(retry|dismiss|cancel|run|enable|disable|freeze)"', page), path
+        assert not re.findall(
+            r'href="[^"]*/(retry|dismiss|cancel|run|enable|disable|freeze|edit|delete|new)"', page
+        ), path
     operators = login(dashboard, "olga").get(dashboard.url + "/schedules", timeout=20).text
     assert "/schedules/monthly/run" in operators
     assert "/schedules/monthly/disable" not in operators
+    assert "/schedules/monthly/edit" not in operators
     assert (
         "/schedules/monthly/disable"
         in login(dashboard, "ann").get(dashboard.url + "/schedules", timeout=20).text
@@ -182,6 +190,21 @@ def test_what_was_done_and_refused_is_in_the_audit(dashboard: Dashboard) -> None
 
 def entries(dashboard: Dashboard) -> list[dict[str, Any]]:
     return list(dashboard.system.json("audit"))
+
+
+def test_an_operator_changes_no_schedule(dashboard: Dashboard) -> None:
+    """The answer says which role may, nothing is done, and the audit has who tried what."""
+    browser = login(dashboard, "olga")
+    wanted = {"enabled": "false", "backup.sources": "/olga"}
+    for path in ("/schedules/monthly/edit", "/schedules/monthly/edit/preview", "/schedules/monthly/delete"):
+        answer = browser.post(dashboard.url + path, data=wanted, timeout=20)
+        assert answer.status_code == 403
+        assert "Your role is operator; this needs the role admin" in answer.text
+        newest = entries(dashboard)[0]
+        assert (newest["who"], newest["what"], newest["outcome"]) == ("olga", f"POST {path}", "refused")
+    shown = dashboard.system.json("schedule", "show", "monthly")
+    assert shown["enabled"]
+    assert shown["sources"] != ["/olga"]
 
 
 def test_the_audit_is_paged(dashboard: Dashboard) -> None:

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from db.models import BackupTask, ScheduledTask
 from db.states import BackupType
 from policy.errors import UsageError, UsageErrors
-from policy.schedule import file, toml, when
-from policy.schedule.fields import BACKUP_TYPES, Backup, Columns
+from policy.schedule import file, form, toml, when
+from policy.schedule.fields import BACKUP_TYPES, Backup, Columns, Guard
 from policy.schedule.table import FieldError, Table
 from policy.times.period import ScheduleType
 
@@ -288,7 +288,7 @@ LINES = ANY_TEXT.map(lambda text: text.replace("\0", "").replace("\n", "") or "x
         },
     ),
 )  # fmt: skip
-def test_what_is_taken_out_as_toml_is_read_as_it_was(
+def test_what_is_taken_out_as_toml_or_shown_in_a_form_is_read_as_it_was(
     name: str, when_: dict[str, Any], fields: dict[str, Any], backup: dict[str, Any]
 ) -> None:
     """Any characters in names, folders and patterns; what is a default may be left out."""
@@ -298,6 +298,18 @@ def test_what_is_taken_out_as_toml_is_read_as_it_was(
     [back] = file.read(tomllib.loads(toml.document({name: shown.items()})), {"time_zone": "x", "drive": "x"})
     assert back.name == name
     assert dict(file.shown(back.schedule, back.template)) == shown
+    [again] = file.read(form.document(name, form.texts(shown.items())), DEFAULTS)
+    assert dict(file.shown(again.schedule, again.template)) == shown
+
+
+def test_the_form_has_every_field_of_the_file() -> None:
+    """Each field of each table once, with what it is for; also one that is added next year."""
+    whens = {name for model in when.MODELS.values() for name in model.model_fields}
+    guards = [f"backup.guard.{name}" for name in names(Guard)]
+    backups = [f"backup.{name}" for name in names(Backup) if name != "guard"]
+    places = [each.place for each in form.fields()]
+    assert sorted(places) == sorted([*(f"when.{name}" for name in whens), *backups, *guards, *names(Columns)])
+    assert all(each.texts for each in form.fields())
 
 
 def of_sources(*sources: Any) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""What a change of a schedule would do: it is made, looked at by the same rules, and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import ScheduledTask
+from db.schedules import calendar, needs, planner, sync
+from db.schedules.sync import ScheduleChange
+from db.sets import expiry
+from policy.message import Message
+from policy.schedule.file import WantedSchedule
+from policy.times.calendar import CalendarEntry
+
+AHEAD = timedelta(days=92)
+"""How far the calendar is compared."""
+TIMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MovedEntry:
+    """A run that the calendar has only before, only afterwards, or with another tape."""
+
+    at: datetime
+    schedule: str
+    before: CalendarEntry | None
+    after: CalendarEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePreview:
+    """What would be different."""
+
+    times: list[datetime]
+    """The next times at which it writes."""
+    tapes: list[CalendarEntry]
+    """Its runs with the tapes that they need, up to ``AHEAD``."""
+    moved: list[MovedEntry]
+    """What changes in the calendar, for all schedules."""
+    sets: int
+    """How many sets of it are on tape."""
+    lost: list[str]
+    """Those of them that something keeps today, and nothing afterwards."""
+    problem: Message | None
+    """Why it could not fire."""
+
+
+def of(
+    session: Session, wanted: list[WantedSchedule], change: ScheduleChange, moment: datetime
+) -> SchedulePreview:
+    """What one change would do. Nothing stays of it."""
+    before, kept = _calendar(session, moment), _sets(session, change.schedule, moment)
+    with _undone(session):
+        sync.apply(session, wanted, [change], moment)
+        session.flush()
+        after, still = _calendar(session, moment), _sets(session, change.schedule, moment)
+        row = _row(session, change.schedule)
+        fires = row is not None and row.enabled and row.archived_at is None
+        times = list(islice(planner.to_write(row, moment), TIMES)) if row is not None and fires else []
+        problem = planner.problem_of(row) if row is not None and fires else None
+    return SchedulePreview(
+        times=times,
+        tapes=[each for each in after.values() if each.planned.schedule == change.schedule],
+        moved=list(_moved(before, after)),
+        sets=len(kept),
+        lost=[each for each, is_free in kept.items() if not is_free and still.get(each, True)],
+        problem=problem,
+    )
+
+
+@contextmanager
+def _undone(session: Session) -> Iterator[None]:
+    """What happens here has not happened afterwards."""
+    trial = session.begin_nested()
+    try:
+        yield
+    finally:
+        trial.rollback()
+
+
+def _row(session: Session, name: str) -> ScheduledTask | None:
+    return session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
+
+
+def _calendar(session: Session, moment: datetime) -> dict[tuple[datetime, str], CalendarEntry]:
+    entries = calendar.entries(session, moment, moment + AHEAD)
+    return {(entry.planned.at, entry.planned.schedule): entry for entry in entries}
+
+
+def _sets(session: Session, name: str, moment: datetime) -> dict[str, bool]:
+    row = _row(session, name)
+    return expiry.of_template(session, row.template_id, moment) if row is not None else {}
+
+
+def _moved(
+    before: dict[tuple[datetime, str], CalendarEntry], after: dict[tuple[datetime, str], CalendarEntry]
+) -> Iterator[MovedEntry]:
+    for at, schedule in sorted({*before, *after}):
+        old, new = before.get((at, schedule)), after.get((at, schedule))
+        if old is None or new is None or _seen(old) != _seen(new):
+            yield MovedEntry(at, schedule, old, new)
+
+
+def _seen(entry: CalendarEntry) -> tuple[object, ...]:
+    """What an operator has to do with it."""
+    return needs.needed(entry), entry.erases, entry.fits, entry.planned.drive
