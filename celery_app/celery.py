@@ -42,6 +42,7 @@ def _make() -> Celery:
             "tasks.requests.clean",
             "tasks.requests.look_at_target",
             "tasks.requests.library_move",
+            "tasks.requests.at_drive",
             "tasks.periodic.drive_liveness",
             "tasks.periodic.remind",
             "tasks.periodic.alive",

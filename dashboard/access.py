@@ -29,7 +29,21 @@ log = structlog.get_logger("tapeline.dashboard")
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-FIELDS = ("why", "from", "place", "target", "set", "to", "below", "existing", "drive", "sample")
+FIELDS = (
+    "why",
+    "from",
+    "place",
+    "target",
+    "set",
+    "to",
+    "below",
+    "existing",
+    "drive",
+    "sample",
+    "cartridge",
+    "pool",
+    "id",
+)
 """What of a form is entered. Anything else in a request may contain what nobody should read for ever."""
 
 

@@ -36,6 +36,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/schedules/([^/]+)/(enable|disable)", "dashboard.pages.schedule_removal.Switch"),
     (r"/schedules/([^/]+)/release", "dashboard.pages.buttons.ReleaseSchedule"),
     (r"/drives", "dashboard.pages.drives.Drives"),
+    (r"/drives/([^/]+)/([a-z0-9]+)", "dashboard.pages.drives.AtDrive"),
     (r"/library", "dashboard.pages.library.Libraries"),
     (r"/library/([^/]+)/([^/]+)", "dashboard.pages.library.MoveCartridge"),
     (r"/audit", "dashboard.pages.audit.Audit"),

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from celery_app import settings, wiring
 from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
 from db.engine import Database
-from db.errors import NotAllowed
-from db.tapes import drives, mount_backoff, mounts
+from db.tapes import mounts
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.schedule import values
@@ -20,6 +18,7 @@ from policy.tapes.facts import described
 from tape.drive import Drive, Medium, ProgramRun
 from tape.errors import NotMountable
 from tape.virtual.drive import VirtualDrive, new_cartridge
+from tasks.drive import by_hand
 
 DriveArgument = Annotated[
     str | None, typer.Argument(help="The drive; the default drive if none is named.", metavar="DRIVE")
@@ -42,11 +41,10 @@ def load(
 ) -> None:
     """Load the cartridge that is in the drive's slot, and show which one it is."""
     with stack.database() as database:
-        drive = idle(database, name)
+        drive = by_hand.idle(database, name)
         if new is not None:
             _make(drive, new, capacity)
-        medium = drive.load(new or cartridge)
-        note(database, drive, medium)
+        medium = by_hand.load(database, drive, new or cartridge)
     _show(
         drive,
         medium,
@@ -71,10 +69,8 @@ def _make(drive: Drive, barcode: str, capacity: str) -> None:
 def eject(name: DriveArgument = None, as_json: AsJson = False) -> None:
     """Eject the cartridge from the drive. Refused while a run uses the drive."""
     with stack.database() as database:
-        drive = idle(database, name)
-        drive.eject()
-        medium = drive.look()
-        note(database, drive, medium)
+        drive = by_hand.idle(database, name)
+        medium = by_hand.eject(database, drive)
     _show(drive, medium, M("Drive {drive} is empty.", drive=drive.name), as_json=as_json)
 
 
@@ -101,12 +97,12 @@ def check(
     behind the last index that it finds, and starts only with --confirm.
     """
     with stack.database() as database:
-        drive = idle(database, name)
+        drive = by_hand.idle(database, name)
         if deep:
             _ask_twice(drive, drive.look(), confirm)
         run = _checked(database, drive, deep=deep, as_json=as_json)
         medium = drive.look()
-        note(database, drive, medium)
+        by_hand.note(database, drive, medium)
         with database.transaction() as session:
             mounts.worked(session, medium.to_json())
     _show(
@@ -156,29 +152,6 @@ def _checked(database: Database, drive: Drive, *, deep: bool, as_json: bool) -> 
         with database.transaction() as session:
             mounts.failed(session, medium, error.in_one())
         raise
-
-
-def idle(database: Database, name: str | None) -> Drive:
-    """A drive of this host that no run uses. Raises BadConfiguration, NotAllowed."""
-    drive = wiring.drive(name or settings.load().default_drive)
-    with database.transaction() as session:
-        running = drives.running(session, drive.name)
-        has_worker = drives.is_alive(session, drive.name)
-    if running is not None:
-        raise NotAllowed(
-            M("Run {run} works at drive {drive} now.", run=running, drive=drive.name),
-            M("Wait for it or cancel it: tapeline runs cancel {run}", run=running)
-            if has_worker
-            else M("Start the drive's worker, which is not running: the run goes on by itself."),
-        )
-    return drive
-
-
-def note(database: Database, drive: Drive, medium: Medium) -> None:
-    """Record what is in the drive now; a run that waits there tries it again."""
-    with database.transaction() as session:
-        drives.looked(session, drive.name, medium.to_json())
-        mount_backoff.forget(session, drive.name)
 
 
 def _show(drive: Drive, medium: Medium, message: Message, *, as_json: bool) -> None:

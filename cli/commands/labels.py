@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from cli import person
-from cli.commands import drives
 from cli.host import stack
 from cli.render import output
 from cli.render.output import AsJson
@@ -19,7 +18,8 @@ from policy.message import M, Message
 from policy.tapes import label as labels
 from policy.tapes.facts import described
 from tape.drive import Drive, Medium, MediumState
-from tape.errors import NoMedium, NotMountable
+from tape.errors import NotMountable
+from tasks.drive import by_hand
 
 DriveOption = Annotated[
     str | None, typer.Option("--drive", help="The drive it is in; else the default drive.")
@@ -39,17 +39,7 @@ def register(
     A schedule with the tape policy pool:NAME uses the cartridges of that pool, blank ones too.
     """
     with stack.database() as database:
-        tape_drive = drives.idle(database, drive)
-        medium = tape_drive.look()
-        drives.note(database, tape_drive, medium)
-        if medium.state is MediumState.NO_MEDIUM:
-            raise NoMedium(
-                M("There is no cartridge in drive {drive}.", drive=tape_drive.name), M("Put a cartridge in.")
-            )
-        name = tape_id or medium.label or medium.barcode or medium.medium_serial
-        with database.transaction() as session:
-            cartridge = cartridges.register(session, medium.to_json(), labels.check(name or ""), pool)
-            tape = views.tape_json(session, cartridge)
+        tape = by_hand.register(database, by_hand.idle(database, drive), tape_id, pool)
     if as_json:
         output.print_json(tape)
         return
@@ -72,7 +62,7 @@ def label(
     """Change the label of the tape in the drive, and keep its data. A format gives a blank tape its label."""
     labels.check(new)
     with stack.database() as database:
-        tape_drive = drives.idle(database, drive)
+        tape_drive = by_hand.idle(database, drive)
         before = tape_drive.look()
         if before.state is not MediumState.FORMATTED:
             raise NotMountable(
@@ -89,7 +79,7 @@ def label(
                 )
         tape_drive.relabel(new)
         after = tape_drive.look()
-        drives.note(database, tape_drive, after)
+        by_hand.note(database, tape_drive, after)
         with database.transaction() as session:
             cartridge, _ = cartridges.update_label(session, original=before.label, medium=after.to_json())
             tape = views.tape_json(session, cartridge)
@@ -120,9 +110,9 @@ def say_erasable(
     format the tape, once.
     """
     with stack.database() as database:
-        tape_drive = drives.idle(database, drive)
+        tape_drive = by_hand.idle(database, drive)
         medium = tape_drive.look()
-        drives.note(database, tape_drive, medium)
+        by_hand.note(database, tape_drive, medium)
         _refuse_what_is_readable(tape_drive, medium)
         facts = medium.to_json()
         mark = erasable.mark_of(facts)

@@ -18,6 +18,7 @@ from dashboard.pages.buttons import AskField, Button, needed_reason
 from dashboard.pages.tapes import tape_facts
 from db import views
 from db.errors import NotAllowed, NotFound
+from db.libraries import inventory, whereabouts
 from db.models import BackupSet, TapeCartridge
 from db.runs import marking
 from db.schedules import schedules
@@ -157,8 +158,22 @@ def _found(session: Session, tape_id: str) -> dict[str, Any]:
             ]
         ),
         "marks": _marks(tape),
+        "fetch": _fetch(session, tape) if drive is None else [],
+        "is_served": any(drive in library.drives.values() for library in inventory.every(session)),
         "months": _months(session, tape),
     }
+
+
+def _fetch(session: Session, tape: TapeCartridge) -> list[dict[str, str]]:
+    """The moves by which its library would bring it to a drive."""
+    place = whereabouts.of_tapes(session, [tape.tape_id])[tape.tape_id]
+    if place.library is None:
+        return []
+    bays = inventory.get(session, place.library).drives
+    return [
+        {"library": place.library, "drive": name, "place": str(place.slot), "target": number}
+        for number, name in sorted(bays.items())
+    ]
 
 
 def _sets(session: Session, tape: TapeCartridge) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ NEEDS = {
     "/schedules/1/edit/preview": Role.ADMIN,
     "/schedules/1/delete": Role.ADMIN,
     "/library/1/1": Role.OPERATOR,
+    "/drives/1/1": Role.OPERATOR,
     "/sets/1/verify": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,
     "/api/task/async-apply/1": Role.OPERATOR,

@@ -41,6 +41,8 @@ def test_a_tape_is_loaded_and_put_away_from_the_page(system: System, short_path:
     dashboard.session.post(dashboard.url + "/library/lib0/export?place=3", data=form, timeout=20)
     system.wait_for(lambda: "nothing was moved" in dashboard.get("/library"), "the page to tell why")
     assert lib.where()["TP0002L9"] == "slot 4"
+    # The page of a tape on a drive that a library feeds leads to the library, not to the drive.
+    assert 'href="/drives/tape0/eject"' not in dashboard.get("/drives")
     dashboard.press("/library/lib0/unload?place=0")
     system.wait_for(lambda: lib.where()["TP0001L9"] == "slot 2", "the tape to be put away")
     assert "tapeline" in dashboard.get("/library")
