@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -35,7 +36,7 @@ log = structlog.get_logger("tapeline.dashboard")
 NAME = "name"
 TABLES = {
     "when": M("When"),
-    "backup": M("What"),
+    "backup": M("What it backs up"),
     "backup.guard": M("Guard over the sources"),
     "": M("Drive, tapes and runs"),
 }
@@ -326,14 +327,23 @@ def shown(found: preview.SchedulePreview) -> dict[str, Any]:
     """A preview as its tables."""
     return {
         "found": found,
-        "tapes": [(each.planned.at.isoformat(), *_needs(each)) for each in found.tapes[:MAX_ROWS]],
-        "moved": [
-            (each.at.isoformat(), each.schedule, _needs(each.before), _needs(each.after))
-            for each in found.moved[:MAX_ROWS]
-        ],
-        "more_moved": max(len(found.moved) - MAX_ROWS, 0),
+        "tapes": _gathered((each.planned.at, _needs(each)) for each in found.tapes),
+        "moved": _gathered(
+            (each.at, (each.schedule, _needs(each.before), _needs(each.after))) for each in found.moved
+        ),
+        "max_rows": MAX_ROWS,
         "ahead": preview.AHEAD.days,
     }
+
+
+def _gathered(rows: Iterable[tuple[datetime, Any]]) -> list[tuple[str, str, int, Any]]:
+    """What is the same for many runs, once: for each the first time, the last one, and how many there are."""
+    times: dict[str, list[datetime]] = {}
+    facts: dict[str, Any] = {}
+    for at, row in rows:
+        times.setdefault(repr(row), []).append(at)
+        facts.setdefault(repr(row), row)
+    return [(each[0].isoformat(), each[-1].isoformat(), len(each), facts[key]) for key, each in times.items()]
 
 
 def _needs(entry: CalendarEntry | None) -> tuple[Message, str, tuple[str, ...]]:

@@ -133,8 +133,9 @@ def test_every_page_fits_a_phone_and_breaks_no_rule(shared: Dashboard, browser: 
     chrome = browser(shared, language=language, phone=True)
     for page in (
         "today", "runs", f"runs/{seeds.FAILED}", "files?template=monthly", "files/search?name=img",
-        f"files/versions?template=monthly&path={seeds.A_FILE}", "tapes", "tapes/1", "schedules", "drives",
-        "audit", "sets/20261001T000000Z-0002", "sets/20261001T000000Z-0002/expire",
+        f"files/versions?template=monthly&path={seeds.A_FILE}", "tapes", "tapes/1", "schedules",
+        "schedules/new", "schedules/monthly/delete", "drives", "audit",
+        "sets/20261001T000000Z-0002", "sets/20261001T000000Z-0002/expire",
     ):  # fmt: skip
         chrome.get(f"{shared.url}/{page}")
         wide = chrome.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
