@@ -29,7 +29,7 @@ from backup.source.links import LinkTable
 from backup.source.plan import Plan
 from backup.source.readahead.files import Readers
 from backup.source.readahead.pool import Helpers
-from backup.source.scan import FoundPath, Scan, roots
+from backup.source.scan import FoundPath, Scan, roots_seen
 from backup.spool import spooling
 from backup.writing.dumping import among
 from backup.writing.finishing import Finishing
@@ -63,7 +63,7 @@ def _written(
 ) -> SetSummary:
     sources: tuple[bytes, ...] = ()
     if request.sources or not request.dumps:
-        sources = seeing.ask(roots, request.sources, True, about=", ".join(request.sources))  # noqa: FBT003
+        sources = roots_seen(request.sources, seeing, some_may_miss=True)
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)

@@ -104,8 +104,7 @@ class Settings(BaseSettings):
     broker_tls: TlsSettings | None = None
     """How to verify a ``rediss://`` broker. Not set: with the certificates that this host trusts."""
     database_url: ServerUrl | None = None
-    """``postgresql+psycopg2://user:password@host/database``, with the driver named. Not set: the embedded
-    PostgreSQL."""
+    """``postgresql+psycopg2://user:password@host/database``. Not set: the embedded PostgreSQL."""
     database_tls: TlsSettings | None = None
     """The connection to the database is encrypted, and the server's certificate and name are checked."""
     signing: SigningSettings | None = None
@@ -118,8 +117,7 @@ class Settings(BaseSettings):
     """The folders of this host that restores may write to, with everything below them; the dashboard offers
     them. Not set: any folder by command, and none from the dashboard."""
     changers: dict[DriveName, AnyChangerSettings] = {}
-    """The media changers (autoloaders, libraries) that feed this host's drives. Not set: tapes are changed
-    by hand."""
+    """The media changers (libraries) that feed this host's drives. Not set: tapes are changed by hand."""
     commands: dict[CommandName, CommandSettings] = {}
     """The programs of this host that templates may name. Not set: none."""
     channels: dict[ChannelName, ChannelSettings] = {}
@@ -172,6 +170,8 @@ class Settings(BaseSettings):
     """How full a tape may be, in percent, before an operator gets a message."""
     clock_tolerance_seconds: float = Field(default=300, gt=0)
     """How far the clock of a drive's host may differ from the database's; beyond that no run works there."""
+    source_patience_seconds: float = Field(default=1800, gt=0)
+    """How long a source may be silent before the run fails, or goes on without it (``on_silent_source``)."""
     database_patience_seconds: float = Field(default=1800, ge=0)
     """How long a step waits for an unavailable database."""
     database_dump_bytes: int = Field(default=16 << 30, ge=0)

@@ -1,7 +1,7 @@
 """A share: another folder through a file system of our own, as ``python share.py OPTIONS FOLDER POINT``.
 
 As some servers do, it numbers its files anew at each mount, and changes each ctime. Options, as JSON:
-``delay``, seconds that each call takes.
+``delay``, seconds that each call takes; ``stops``, the call and the path at which its server stops for ever.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import errno
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,18 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
 
     use_ns = True
 
-    def __init__(self, folder: str, *, delay: float = 0.0) -> None:
+    def __init__(self, folder: str, *, delay: float = 0.0, stops: Sequence[str] = ()) -> None:
         self._folder = folder
         self._delay = delay
+        self._stops = tuple(stops)
         self._inodes: dict[str, int] = {}
         self._numbers = itertools.count(int(time.time() * 1000) << 20)
         self._moment = time.time_ns()
+
+    def _called(self, name: str, path: str) -> None:
+        if (name, path) == self._stops:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(self._delay)
 
     def _facts(self, path: str) -> dict[str, Any]:
         status = os.lstat(self._folder + path)
@@ -47,14 +54,14 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
         }
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-        time.sleep(self._delay)
+        self._called("getattr", path)
         try:
             return self._facts(path)
         except OSError as error:
             raise mfusepy.FuseOSError(error.errno or errno.EIO) from error
 
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, Any], int]]:
-        time.sleep(self._delay)
+        self._called("readdir", path)
         base = path.rstrip("/") + "/"
         return [(name, self._facts(base + name), 0) for name in os.listdir(self._folder + path)]  # noqa: PTH208
 
@@ -62,11 +69,11 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
         return os.readlink(self._folder + path)  # noqa: PTH115 - as the system answers
 
     def open(self, path: str, flags: int) -> int:
-        time.sleep(self._delay)
+        self._called("open", path)
         return os.open(self._folder + path, flags)
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        time.sleep(self._delay)
+        self._called("read" if offset < 1 << 20 else "read on", path)
         return os.pread(fh, size, offset)
 
     def release(self, path: str, fh: int) -> int:

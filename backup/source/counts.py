@@ -16,7 +16,7 @@ from backup.entry import FileType, shown
 from backup.request import SetRequest, Surveyed
 from backup.source import reach
 from backup.source.changes import Change
-from backup.source.place import looked
+from backup.source.lookout import Unanswered, looked_at_each
 from backup.source.scan import FoundPath
 from policy.encryption import MIN_SAMPLES, is_noise
 from policy.guard import NAMES, PlannedSource
@@ -145,20 +145,16 @@ def _note(names: list[str], path: bytes) -> None:
 
 def surveyed(request: SetRequest, counts: Counts, rules: Mapping[str, str], seeing: Eyes) -> Surveyed:
     """The sources as they are, with the counts of each. ``rules``: by which the walk compared them."""
-    about = ", ".join(request.sources)
     follows = request.parent is not None
     seen: list[Source] = []
     planned: list[PlannedSource] = []
-    for source, root in zip(
-        seeing.ask(looked, request.sources, about=about),
-        seeing.ask(real_paths, request.sources, about=about),
-        strict=True,
-    ):
+    for source in looked_at_each(request.sources, seeing):
+        root = _seen_real(source.path, seeing)
         count = counts.of(root) if root is not None and source.is_there else None
         if count is not None:
             now = count.planned(source.path, follows=follows)
             if len(count.samples) >= MIN_SAMPLES:
-                now = replace(now, samples=seeing.ask(looked_into, tuple(count.samples), about=source.path))
+                now = replace(now, samples=_sampled(source.path, tuple(count.samples), seeing))
             planned.append(now)
             source = replace(source, files=count.files, bytes=count.size)  # noqa: PLW2901
         seen.append(source)
@@ -167,12 +163,20 @@ def surveyed(request: SetRequest, counts: Counts, rules: Mapping[str, str], seei
     return Surveyed(tuple(seen), tuple(planned), rules)
 
 
-def real_paths(sources: Sequence[str]) -> tuple[bytes | None, ...]:
-    """The real path of each source; None for a missing one."""
-    return tuple(map(_real, sources))
+def _seen_real(source: str, seeing: Eyes) -> bytes | None:
+    with suppress(Unanswered):
+        return seeing.ask(real_path, source, about=source)
+    return None
 
 
-def _real(source: str) -> bytes | None:
+def _sampled(source: str, samples: tuple[bytes, ...], seeing: Eyes) -> tuple[bool | None, ...]:
+    with suppress(Unanswered):
+        return seeing.ask(looked_into, samples, about=source)
+    return ()
+
+
+def real_path(source: str) -> bytes | None:
+    """The real path of a source; None for a missing one."""
     with suppress(OSError):
         return system.real(system.absolute(source))
     return None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from backup import system
 from backup.entry import shown
 from backup.source import reach
+from policy.detection import AUTO, EVERY, compared
 from policy.sources import FileSystem, Source
 
 MAX_NAMES = 100_000
@@ -54,6 +55,14 @@ def _look(source: str) -> Source:
         return Source(source, is_there=False)
     # Afterwards: a file system that is mounted on access is there now.
     return Source(source, place=place_of(path), first_level=names)
+
+
+def share_of(path: bytes) -> str | None:
+    """Where the share is mounted that a path is on; None if it is on a local file system."""
+    mount = _mount_of(path)
+    if mount is None or compared(AUTO, mount.kind) == EVERY:
+        return None
+    return shown(mount.point)
 
 
 def _first_level(folder: bytes) -> int:

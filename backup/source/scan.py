@@ -6,7 +6,7 @@ import heapq
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from backup import system
 from backup.entry import raw, shown
-from backup.errors import SourceMissing, SourceUnreadable, SourceUnusable
+from backup.errors import SourceMissing, SourceSilent, SourceUnreadable, SourceUnusable
 from backup.request import Excludes
 from backup.source import reach
 from backup.source.dirlist import (
@@ -25,7 +25,7 @@ from backup.source.dirlist import (
     looked_at,
 )
 from backup.source.excludes import CACHE_TAG, Filter, is_cache
-from backup.source.lookout import HERE
+from backup.source.lookout import HERE, Silence, Unanswered
 from backup.source.readahead.dirs import Listings
 from backup.source.readahead.pool import Helpers
 from backup.spool import failed
@@ -60,13 +60,44 @@ def roots(sources: Iterable[str], some_may_miss: bool = False) -> tuple[bytes, .
     ``some_may_miss``: as long as one can be read, the others count too; the scan warns of them. Raises
     SourceMissing, SourceUnreadable, SourceUnusable.
     """
-    kept: list[bytes] = []
-    for path in sorted(_real_paths(sources, some_may_miss=some_may_miss), key=order):
-        if not (kept and (order(path) + b"\0").startswith(order(kept[-1]) + b"\0")):
-            kept.append(path)
+    kept = _outermost(_real_paths(sources, some_may_miss=some_may_miss))
     if not kept:
         raise SourceUnusable(M("No source is named."), M("Name at least one folder or file to back up."))
+    return kept
+
+
+def _outermost(paths: Iterable[bytes]) -> tuple[bytes, ...]:
+    kept: list[bytes] = []
+    for path in sorted(paths, key=order):
+        if not (kept and (order(path) + b"\0").startswith(order(kept[-1]) + b"\0")):
+            kept.append(path)
     return tuple(kept)
+
+
+def roots_seen(sources: Sequence[str], eyes: Eyes, *, some_may_miss: bool) -> tuple[bytes, ...]:
+    """The same, seen by others. A source that was given up keeps its place, as long as another answers.
+
+    Raises SourceSilent, and as ``roots``.
+    """
+    silent = [each for each in sources if isinstance(eyes.wait, Silence) and _is_silent(each, eyes)]
+    heard = [each for each in sources if each not in silent]
+    if silent and not heard:
+        raise SourceSilent(
+            M("No source answers: {sources}.", sources=", ".join(silent)),
+            M("See that its file system or share answers; mount it anew."),
+        )
+    answered = eyes.ask(roots, heard, some_may_miss, about=", ".join(heard))
+    return _outermost({*answered, *map(system.absolute, silent)}) if silent else answered
+
+
+def _is_silent(source: str, eyes: Eyes) -> bool:
+    try:
+        eyes.ask(roots, (source,), about=source)
+    except Unanswered:
+        return True
+    except (SourceMissing, SourceUnreadable, SourceUnusable):
+        return False
+    return False
 
 
 def _real_paths(sources: Iterable[str], *, some_may_miss: bool) -> set[bytes]:
@@ -238,10 +269,10 @@ class Scan:
             self.left_out += 1
             return iter(())
         listing = self._listings.take(folder)
-        if rules.leaves_out_caches and self._see(is_cache, folder):
-            self.left_out += 1
-            return iter((FoundPath(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
         try:
+            if rules.leaves_out_caches and self._see(is_cache, folder):
+                self.left_out += 1
+                return iter((FoundPath(folder.rstrip(b"/") + b"/" + CACHE_TAG, None),))
             if listing is None:
                 listing = self._see(listed, folder)
             if listing is None:
@@ -254,7 +285,14 @@ class Scan:
     def _in_parts(self, folder: bytes, names: Iterator[bytes], rules: Filter) -> Iterator[FoundPath]:
         """The contents of a large folder, never all in memory at once."""
         while part := list(islice(names, PART)):
-            yield from self._wanting(folder, self._see(looked_at, folder, part), rules)
+            try:
+                listing = self._see(looked_at, folder, part)
+            except Unanswered as error:
+                self._warn(folder, unreadable(error))
+                # Nothing below it that comes later counts as deleted.
+                yield FoundPath(folder, None)
+                return
+            yield from self._wanting(folder, listing, rules)
 
     def _wanting(self, folder: bytes, listing: list[ListedName], rules: Filter) -> Iterator[FoundPath]:
         """The names found in a folder; its folders that will be walked are listed ahead."""
@@ -328,6 +366,8 @@ def unreadable(error: OSError) -> Message:
     """The warning for a source that could not be read."""
     if isinstance(error, FileNotFoundError):
         return M("Not backed up: it vanished during the backup.")
+    if isinstance(error, Unanswered):
+        return M("Not backed up: its share does not answer.")
     if isinstance(error, reach.Leased):
         return M(
             "Not backed up: another program has it, and did not let go of it in {seconds} s.",

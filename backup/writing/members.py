@@ -8,10 +8,12 @@ from backup.format import tar
 from backup.format.index import WITH_PIECES
 from backup.request import Journal, SetRequest
 from backup.source.links import First, LinkTable
+from backup.source.lookout import Unanswered
 from backup.source.member import Member, examined
 from backup.source.pack import SMALL, Pack
 from backup.source.plan import PathAction
 from backup.source.readahead.files import Batch
+from backup.source.scan import unreadable
 from backup.writing.dumping import Dumping
 from backup.writing.pieces import head_of, next_piece, whole_of
 from backup.writing.sealing import Sealing
@@ -70,7 +72,11 @@ class Members:
             if self._dumping.take(path):
                 self._taken()
             return
-        member, warnings = self._eyes.ask(examined, path, about=shown(path))
+        try:
+            member, warnings = self._eyes.ask(examined, path, about=shown(path))
+        except Unanswered as error:
+            self._tally.warn(path, unreadable(error))
+            return
         for of, reason in warnings:
             self._tally.warn(of, reason)
         if member is None:

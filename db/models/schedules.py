@@ -123,6 +123,8 @@ class BackupTask(Base):
     """Files last changed more than so many days ago are left out."""
     detect: Mapped[str] = mapped_column(server_default="auto", default="auto")
     """Which fields of a file show that it has changed (``policy.detection``)."""
+    on_silent_source: Mapped[str] = mapped_column(server_default="fail", default="fail")
+    """Whether a run goes on without a share that does not answer."""
     guard: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"), default=dict)
     """How far the sources may differ from their former state (``policy.guard.GuardLimits``)."""
     must_be_mounted: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"), default=list)
@@ -154,6 +156,7 @@ class BackupTask(Base):
             " 'mtime+size')",
             name="detect_known",
         ),
+        CheckConstraint("on_silent_source in ('fail', 'continue')", name="on_silent_source_known"),
         CheckConstraint("keep_sets > 0", name="keep_sets_positive"),
         CheckConstraint("verify_percent between 1 and 100", name="verify_percent_known"),
     )

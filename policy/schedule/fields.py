@@ -105,6 +105,8 @@ class Backup(Table):
     """Files that were changed last before so many days are left out; none if left out."""
     detect: Annotated[str, values.choice(detection.CHOICES)] = detection.AUTO
     """Which fields of a file show that it has changed: auto, by its file system, or these fields."""
+    on_silent_source: Annotated[str, values.choice(("fail", "continue"))] = "fail"
+    """Whether a run fails when a share stops answering, or goes on with the other sources, with a warning."""
     guard: Guard = Field({}, validate_default=True)
     """How far the sources may be from what they were before a run is held: percentages, or off."""
     must_be_mounted: Annotated[list[str], values.folders(0)] = Field([])

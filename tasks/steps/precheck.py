@@ -56,8 +56,9 @@ def precheck(work: Work) -> Done | NotNeeded | SkipRun:
     sources = work.db(lambda _session, run: _sources(run))
     if sources is not None:
         # Before a tape is formatted for them: can at least one be read? The backup warns about the others.
-        check(sources, for_step(work), some_may_miss=True)
-        guard.look(work, for_step(work))
+        wait = for_step(work)
+        check(sources, wait, some_may_miss=True)
+        guard.look(work, wait)
     barcode = arrival.barcode(work)
     medium = work.drive().look()
     barcode = arrival.confirmed(work, barcode, medium.to_json())

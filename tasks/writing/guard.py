@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backup.request import Surveyed
-from backup.source.lookout import opened
-from backup.source.place import looked
+from backup.source.lookout import looked_at_each, opened
 from db import doubts
 from db.models import BackupSet, ChainRun, ScheduledTask
 from db.runs import lookup
@@ -51,8 +50,12 @@ class Standard:
         return guard.open_doubts(guard.before(self.limits, self.surveys, seen), self.accepted)
 
     def survey(self, surveyed: Surveyed) -> Survey:
-        """The set's record of its sources."""
-        return Survey(self.rules, surveyed.seen, surveyed.rules)
+        """The set's record of its sources. Of one that was given up it repeats the last one: that is still
+        what the source is compared with when it is back."""
+        seen = {source.path for source in surveyed.seen}
+        before = self.surveys[0].sources if self.surveys else ()
+        silent = [each for each in before if each.path in self.sources and each.path not in seen]
+        return Survey(self.rules, (*surveyed.seen, *silent), surveyed.rules)
 
 
 def standard(session: Session, run: ChainRun) -> Standard | None:
@@ -101,7 +104,7 @@ def look(work: Work, wait: Wait | None) -> None:
     if held_to is None:
         return
     with opened(wait) as eyes:
-        seen = eyes.ask(looked, held_to.sources, about=", ".join(held_to.sources))
+        seen = tuple(looked_at_each(held_to.sources, eyes))
     unmounted = guard.not_mounted(held_to.demanded, seen)
     if unmounted:
         raise SourceUnmounted(

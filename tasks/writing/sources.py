@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+from sqlalchemy.orm import Session
+
 from backup.errors import Ended, SourceSilent
-from backup.source.lookout import opened
-from backup.source.scan import roots
+from backup.source.lookout import Silence, opened
+from backup.source.scan import roots_seen
+from db.models import ChainRun
 from policy.message import M
 from tape.programs.aside import Wait
 from tasks.work import Work
@@ -19,14 +22,14 @@ SHOWN_AFTER = 10.0
 
 
 def for_step(work: Work) -> Wait | None:
-    """For a step: it stops at once if it must, and gives up in the end. None if no process can be left
-    behind.
+    """For a step: it stops at once if it must, and gives up in the end: the backup, or only the share if the
+    template says so. None if no process can be left behind.
 
     Raises LostClaim, Cancelled, Ended, SourceSilent.
     """
     if sys.platform == "win32":
         return None
-    limit = work.settings.stalled_fails_after_seconds
+    limit = min(work.settings.source_patience_seconds, work.settings.stalled_fails_after_seconds)
 
     def wait(about: str, seconds: float) -> None:
         work.heed()
@@ -40,7 +43,25 @@ def for_step(work: Work) -> Wait | None:
         if seconds > limit:
             raise _silent(about, limit)
 
-    return wait
+    def note(at: str) -> None:
+        work.waits_for(None)
+        text = M(
+            "{path} did not answer for {seconds} s: the backup goes on without it (on_silent_source).",
+            path=at,
+            seconds=round(limit),
+        )
+        work.tell(text, level="warning")
+
+    without = work.db(_to_go_on_without)
+    return wait if without is None else Silence(wait, note, without)
+
+
+def _to_go_on_without(_session: Session, run: ChainRun) -> tuple[str, ...] | None:
+    """The sources of a run that goes on without a silent one; None: it fails."""
+    # From the template as it is now: change it there, and retry the run.
+    if run.schedule is None or run.schedule.template.on_silent_source != "continue":
+        return None
+    return tuple(run.options.sources or run.schedule.template.sources)
 
 
 def within(limit: float) -> Wait | None:
@@ -60,7 +81,7 @@ def check(sources: Sequence[str], wait: Wait | None, *, some_may_miss: bool) -> 
     """Check that they can be read. Raises SourceMissing, SourceUnreadable, SourceUnusable, and what ``wait``
     raises."""
     with opened(wait) as eyes:
-        eyes.ask(roots, sources, some_may_miss, about=", ".join(sources))
+        roots_seen(sources, eyes, some_may_miss=some_may_miss)
 
 
 def _silent(about: str, limit: float) -> SourceSilent:

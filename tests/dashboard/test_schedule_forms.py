@@ -25,7 +25,7 @@ WRONG = {
     "backup.one_file_system": "perhaps", "backup.max_file_size": "big", "backup.max_file_age_days": "-1",
     "backup.must_be_mounted": "srv", "backup.check": "rm -rf /", "backup.before": "a b",
     "backup.after": "a b", "backup.verify_percent": "101", "backup.encrypt_to": "AGE-SECRET-KEY-1PASTED",
-    "backup.detect": "feel",
+    "backup.detect": "feel", "backup.on_silent_source": "maybe",
     "backup.guard.fewer_files": "101%", "backup.guard.fewer_bytes": "x", "backup.guard.deleted": "-1%",
     "backup.guard.changed": "all", "backup.guard.mount": "perhaps",
     "enabled": "perhaps", "time_zone": "Mars/Olympus", "drive": "tape 0", "tape_policy": "any",

@@ -87,7 +87,9 @@ class Listings:
             and (helper := self._least_busy()) is not None
         ):
             folder = level.wanted[0]
-            if self._helpers.ask(helper, worker.RequestKind.LIST, [folder]):
+            if self._helpers.leaves_out(folder):
+                level.wanted.popleft()
+            elif self._helpers.ask(helper, worker.RequestKind.LIST, [folder]):
                 level.wanted.popleft()
                 level.asked += 1
                 self._asked[folder] = helper

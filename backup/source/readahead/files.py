@@ -74,6 +74,8 @@ class Readers:
 
     def _asked(self, planned: list[PlannedPath]) -> Companion | None:
         paths = [part.path for part in planned if part.kind is PathAction.SMALL]
+        if any(map(self._helpers.leaves_out, paths)):
+            return None
         while paths and (running := self._helpers.running):
             self._turn += 1
             helper = running[self._turn % len(running)]

@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 
 from backup.entry import shown
+from backup.source.lookout import Silence, Unanswered
 from backup.source.readahead import worker
 from tape.programs.aside import Pipe, Wait
 from tape.programs.command import Companion
@@ -20,14 +21,15 @@ FEW = 256
 class Helpers:
     """So many processes, once they are worth it. As a context manager it ends them.
 
-    A killed process gets no more requests; the caller does the work itself.
+    A killed process gets no more requests; the caller does the work itself. One that waits for a share that
+    was given up is left behind, and another takes its place.
     """
 
     def __init__(self, count: int, wait: Wait | None = None) -> None:
         self.count = count
         self._wait = wait
         self._pipes: dict[Companion, Pipe] = {}
-        self._asked: dict[Companion, deque[bytes]] = {}
+        self._asked: dict[Companion, deque[list[bytes]]] = {}
         self._stack = ExitStack()
         self._has_started = False
         self.running: list[Companion] = []
@@ -60,22 +62,38 @@ class Helpers:
 
     def _stands_still(self, helper: Companion, seconds: float) -> None:
         assert self._wait is not None
-        self._wait(shown(self._asked[helper][0]), seconds)
+        paths = self._asked[helper][0]
+        if isinstance(self._wait, Silence):
+            self._wait.for_one_of(paths, seconds)
+        else:
+            self._wait(shown(paths[0]), seconds)
 
     def ask(self, helper: Companion, question: worker.RequestKind, paths: list[bytes]) -> bool:
         """Send a request to one of the running processes; returns whether it is still there."""
         try:
             worker.ask(helper.stdin, question, paths)
-            self._asked[helper].append(paths[0])
+            self._asked[helper].append(paths)
         except OSError:
             self._lost(helper)
             return False
         return True
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Whether a path is on a share that does not answer, so that nobody should be asked for it."""
+        return isinstance(self._wait, Silence) and self._wait.is_given_up(path)
+
     def answer(self, helper: Companion) -> worker.Reply | None:
         """The answer to the oldest request of this process; None if it has ended before."""
+        if helper not in self.running:
+            return None
         try:
             answer = worker.answer(self._pipes.get(helper, helper.stdout))
+        except Unanswered:
+            self._lost(helper)
+            helper.leave()
+            with suppress(OSError):  # the host can start no more just now: the others must do
+                self._add(self._stack.enter_context(Companion("backup.source.readahead.worker")))
+            return None
         except (EOFError, OSError):
             self._lost(helper)
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.models import ScheduledTask
+from policy.message import Message
 from tests.dead_source import needs_fuse
 from tests.share import shared
 from tests.system import System
@@ -69,3 +71,37 @@ def test_a_share_that_numbers_its_files_anew_at_each_mount(system: System, folde
     with shared(folder, point):
         change(system, guard={"mount": False, "changed": "off"})
         assert back_up(system, "--type", "incremental")["set"]["files"] == 61
+
+
+def test_a_share_that_stops_answering(system: System, folder: Path) -> None:
+    """The run fails with one line that names it, or goes on with the other sources if its template says so.
+    The worker is free for the next run; what was on the share is not recorded as deleted."""
+    (folder / "long").write_bytes(b"x" * (4 << 20))
+    system.kill("tape", signal.SIGTERM)
+    system.environment["TAPELINE_SOURCE_PATIENCE_SECONDS"] = "8"
+    system.start("tape")
+    other, point = system.folder / "zafter", system.folder / "share"
+    other.mkdir()
+    (other / "file").write_text("local")
+    template = {"guard": {"mount": False}}
+    with shared(folder, point):
+        system.schedule("nightly", point, other, template=template)
+        back_up(system)
+    with shared(folder, point, stops=("read on", "/long")):
+        run = int(system.json("schedule", "run", "nightly", "--type", "full")["run"])
+        reason = system.wait_for_state(run, "FAILED")["reason"]
+        assert str(Message.from_json(reason)) == f"The source does not answer: {point}/long (8 s)."
+        (other / "file").write_text("changed")
+        change(system, on_silent_source="continue")
+        increment = back_up(system, "--type", "incremental")
+    (changed,) = [
+        row["path"] for row in system.json("sets", "find", f"{other}/*", "--set", increment["set"]["id"])
+    ]
+    assert changed == f"{other}/file"
+    words = " ".join(increment["story"].split())
+    assert f"{point} did not answer for 8 s: the backup goes on without it (on_silent_source)." in words
+    assert increment["set"]["warnings"] >= 1
+    assert increment["set"]["deleted"] == 0
+    # Its files are compared with what they were before it was silent.
+    with shared(folder, point):
+        assert back_up(system, "--type", "incremental")["set"]["files"] == 0
