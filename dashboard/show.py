@@ -229,6 +229,12 @@ class Show:
         """How long a run has worked, without its waiting time."""
         return "–" if seconds is None else self.words.duration(seconds)
 
+    def about(self, seconds: float | None) -> str:
+        """An estimate of a time."""
+        if seconds is not None and seconds < 60:
+            return self(M("under a minute"))
+        return self.worked(seconds)
+
     def size(self, count: float | None) -> str:
         return "–" if count is None else self.words.size(count)
 

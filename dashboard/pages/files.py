@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -25,6 +26,8 @@ COUNTED = 1_000
 """So many more matches are counted on a page; the pages show all of them."""
 SEARCH_SECONDS = 20
 """How long a search may take: one for a path, or for two letters, reads every name."""
+SIZES_SECONDS = 10.0
+"""How long the sizes of a page's folders may take; those that were not counted by then have a dash."""
 TYPES = {
     "folder": M("folder"),
     "file": M("file"),
@@ -38,7 +41,8 @@ SEARCHED = ("name", "larger", "smaller", "since", "until")
 
 
 class FilesPage(Page):
-    """``/files?template=&at=&path=&after=``: a folder as it was at a time; or with ``set``, in a set."""
+    """``/files?template=&at=&path=&after=&sizes=``: a folder as it was at a time; or with ``set``, in a set.
+    ``sizes``: with what is in each of its folders."""
 
     active = "files"
 
@@ -47,7 +51,8 @@ class FilesPage(Page):
         asked = {
             name: self.get_query_argument(name, "") for name in ("template", "at", "path", "after", "set")
         }
-        found = await self.ask(lambda session: _folder(session, asked))
+        is_measured = bool(self.get_query_argument("sizes", ""))
+        found = await self.ask(lambda session: _folder(session, asked, is_measured=is_measured))
         self.page("files.html", **found, TYPES=TYPES, search=dict.fromkeys(SEARCHED, ""), wrong={})
 
 
@@ -80,11 +85,12 @@ class SearchPage(Page):
         self.page("search.html", search=given, wrong=wrong, found=found, TYPES=TYPES)
 
 
-def _folder(session: Session, asked: dict[str, str]) -> dict[str, Any]:
+def _folder(session: Session, asked: dict[str, str], *, is_measured: bool) -> dict[str, Any]:
     known = templates.with_sets(session)
     values: dict[str, Any] = {
         "asked": asked, "templates": [name for _, name, _ in known], "wrong_at": None, "stored": None,
-        "children": [], "path": "/", "parents": [], "next": None, "lost": None, "now": now(),
+        "children": [], "sizes": {}, "is_measured": is_measured, "path": "/", "parents": [], "next": None,
+        "lost": None, "now": now(),
     }  # fmt: skip
     try:
         stored = _set(session, known, asked)
@@ -96,17 +102,35 @@ def _folder(session: Session, asked: dict[str, str]) -> dict[str, Any]:
         return values
     sets = lineage.chain(session, stored.id)
     path = asked["path"] or browsing.top(sets)
-    page = browsing.folder(session, sets, path, _key(asked["after"]), A_PAGE)
+    key, place = _key(asked["after"])
+    page = browsing.folder(session, sets, path, key, A_PAGE, place=place)
     return {
         **values,
         "stored": stored,
         "path": path,
         "parents": _parents(path),
         "children": page.children,
-        "next": page.after.hex() if page.after else None,
+        "sizes": _sizes(session, sets, page.children) if is_measured else {},
+        "next": _written(page),
         "last": page.children[-1].name if page.children else None,
         "lost": next((each.id for each in sets if each.state is SetState.DESTROYED), None),
     }
+
+
+def _sizes(session: Session, sets: list[BackupSet], children: list[browsing.FolderEntry]) -> dict[str, int]:
+    """How much is in each folder of a page at the time of its set, of as many as there is time for."""
+    until = monotonic() + SIZES_SECONDS
+    found: dict[str, int] = {}
+    for each in children:
+        if each.type != browsing.FOLDER:
+            continue
+        size = 0
+        for file in lineage.tree(session, sets, catalog.wanted([each.path])):
+            size += file.size if file.type in {"file", "hardlink"} else 0
+            if monotonic() > until:
+                return found
+        found[each.path] = size
+    return found
 
 
 def _set(
@@ -139,12 +163,24 @@ def _named(known: list[tuple[int, str, str | None]], name: str) -> tuple[int, st
     )
 
 
-def _key(text: str) -> bytes:
-    """Where a page of a folder begins. Raises UsageError."""
+def _key(text: str) -> tuple[bytes, browsing.FolderPlace | None]:
+    """Where a page of a folder begins: after a name, and where that is in a set. Raises UsageError."""
+    key, *place = text.split(",")
     try:
-        return bytes.fromhex(text)
+        if not place:
+            return bytes.fromhex(key), None
+        set_id, archive, position = place
+        return bytes.fromhex(key), browsing.FolderPlace(set_id, int(archive[:9]), int(position[:18]))
     except ValueError as error:
         raise UsageError(M("{field}: '{value}' is not a number.", field="after", value=text)) from error
+
+
+def _written(page: browsing.FolderPage) -> str | None:
+    """The address's part that begins the next page."""
+    if page.after is None:
+        return None
+    place = page.place
+    return page.after.hex() + (f",{place.set_id},{place.archive},{place.position}" if place else "")
 
 
 def _parents(path: str) -> list[tuple[str, str]]:

@@ -34,6 +34,8 @@ EXISTING = {
 """What happens to a file that is there already and differs."""
 FIELDS = ("set", "to", "below", "existing", "identity", "seen")
 MAX_PATHS = 1_000
+AUDITED_PATHS, AUDITED_LENGTH = 3, 150
+"""So many characters of so many paths are in the audit, whose texts have 500."""
 
 
 @dataclass(slots=True)
@@ -126,6 +128,13 @@ class StartRestore(RestorePreview):
     """``/files/restore/start``: POST starts it, unless it would not do what was shown."""
 
     rule = AccessRule(Role.OPERATOR)
+
+    def entered(self) -> dict[str, str]:
+        """Also the first few of the paths, and how many there are."""
+        paths = list(dict.fromkeys(self.get_body_arguments("path", strip=False)))
+        more = f" … ({len(paths)})" if len(paths) > AUDITED_PATHS else ""
+        first = ", ".join(each[:AUDITED_LENGTH] for each in paths[:AUDITED_PATHS])
+        return {**super().entered(), **({"path": first + more} if paths else {})}
 
     @authenticated
     async def post(self) -> None:

@@ -64,6 +64,47 @@
     event.target.querySelectorAll("button").forEach(function (button) { button.disabled = true; });
   }
 
+  // What is ticked in a folder stays ticked while the reader looks into others of the same set.
+  function tick() {
+    var elsewhere = document.getElementById("elsewhere");
+    if (!elsewhere) { return; }
+    var form = document.getElementById("tick");
+    var key = "tapeline-ticked-" + elsewhere.dataset.set;
+    var ticked = new Set(JSON.parse(window.sessionStorage.getItem(key) || "[]"));
+    var boxes = Array.from(form.querySelectorAll("input[type=checkbox][name=path]"));
+
+    function refresh() {
+      form.querySelectorAll("input[data-elsewhere]").forEach(function (each) { each.remove(); });
+      var here = new Set(boxes.map(function (box) { return box.value; }));
+      var others = Array.from(ticked).filter(function (path) { return !here.has(path); });
+      others.forEach(function (path) {
+        var field = document.createElement("input");
+        field.type = "hidden";
+        field.name = "path";
+        field.value = path;
+        field.dataset.elsewhere = "";
+        form.append(field);
+      });
+      elsewhere.hidden = !others.length;
+      elsewhere.querySelector("span").textContent = elsewhere.dataset.text + " " + others.join(", ");
+      window.sessionStorage.setItem(key, JSON.stringify(Array.from(ticked)));
+    }
+
+    boxes.forEach(function (box) {
+      box.checked = ticked.has(box.value);
+      box.addEventListener("change", function () {
+        if (box.checked) { ticked.add(box.value); } else { ticked.delete(box.value); }
+        refresh();
+      });
+    });
+    elsewhere.querySelector("button").addEventListener("click", function () {
+      var here = boxes.filter(function (box) { return box.checked; });
+      ticked = new Set(here.map(function (box) { return box.value; }));
+      refresh();
+    });
+    refresh();
+  }
+
   // Back on a page that the browser kept.
   window.addEventListener("pageshow", function (event) {
     if (event.persisted) { document.querySelectorAll("button").forEach(function (each) { each.disabled = false; }); }
@@ -87,6 +128,7 @@
     document.querySelectorAll("form[method=post]").forEach(function (form) {
       form.addEventListener("submit", once);
     });
+    tick();
     wait();
   });
 })();

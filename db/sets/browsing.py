@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import LargeBinary, Select, func, select
+from sqlalchemy import LargeBinary, Select, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.bigint import exact
@@ -39,12 +39,23 @@ class FolderEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderPlace:
+    """A place in a set, up to which its part of a folder was read."""
+
+    set_id: str
+    archive: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class FolderPage:
     """A page of a folder."""
 
     children: list[FolderEntry]
     after: bytes | None
     """The key after which the next page begins; None: this is the last one."""
+    place: FolderPlace | None = None
+    """Where the next page begins in the oldest set: so it reads none of the names before it."""
 
 
 def top(sets: Iterable[BackupSet]) -> str:
@@ -54,22 +65,34 @@ def top(sets: Iterable[BackupSet]) -> str:
 
 
 def folder(
-    session: Session, sets: Sequence[BackupSet], path: str, after: bytes = b"", size: int = A_PAGE
+    session: Session,
+    sets: Sequence[BackupSet],
+    path: str,
+    after: bytes = b"",
+    size: int = A_PAGE,
+    *,
+    place: FolderPlace | None = None,
 ) -> FolderPage:
-    """What was in a folder at the time of the last set of a chain, by name, after a key."""
+    """What was in a folder at the time of the last set of a chain, by name, after a key. ``place``: that of
+    the page before; one of another set counts for nothing."""
     prefix = path.rstrip("/") + "/"
     rows: list[FolderEntry] = []
     begin: bytes | None = after
+    start = place if place is not None and place.set_id == sets[0].id else None
+    places: dict[bytes, FolderPlace | None] = {after: start}
     wide = size + 1
     while len(rows) <= size and begin is not None:
-        some, begin = _some(session, sets, prefix, begin, wide)
+        some, begin = _some(session, sets, prefix, begin, wide, places=places)
         rows += some
         wide *= WIDER
     known = {each.key for each in rows}
     above = [each for each in _above_the_sources(sets, prefix) if each.key > after and each.key not in known]
     found = sorted([*rows, *above], key=lambda each: each.key)
     page = found[:size]
-    return FolderPage(page, page[-1].key if len(found) > size else None)
+    if len(found) <= size:
+        return FolderPage(page, None)
+    end = page[-1].key
+    return FolderPage(page, end, places[max(key for key in places if key <= end)])
 
 
 def _source(given: str) -> str:
@@ -85,15 +108,28 @@ def _above_the_sources(sets: Iterable[BackupSet], prefix: str) -> list[FolderEnt
 
 
 def _some(
-    session: Session, sets: Sequence[BackupSet], prefix: str, after: bytes, wide: int
+    session: Session,
+    sets: Sequence[BackupSet],
+    prefix: str,
+    after: bytes,
+    wide: int,
+    *,
+    places: dict[bytes, FolderPlace | None],
 ) -> tuple[list[FolderEntry], bytes | None]:
     """What is in a folder after a key, and the key up to which that is everything; None: to the end.
 
-    The oldest set, which has most of it, shows so many names; they limit what is read of the others.
+    The oldest set, which has most of it, shows so many names; they limit what is read of the others. Adds the
+    place of each of these names to ``places``, which has the place of ``after``.
     """
     oldest, *others = [stored.id for stored in sets]
     query = _in_folder([oldest], prefix, after, None).order_by(BackupFile.archive, BackupFile.position)
+    place = places[after]
+    if place is not None:
+        query = query.where(
+            tuple_(BackupFile.archive, BackupFile.position) > tuple_(place.archive, place.position)
+        )
     rows = list(session.scalars(query.limit(wide)))
+    places |= {_key(row): FolderPlace(oldest, row.archive, row.position) for row in rows}
     last = _key(rows[-1]) if len(rows) == wide else None
     newest = {_key(row): row for row in rows}
     if others:

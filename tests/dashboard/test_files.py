@@ -49,6 +49,49 @@ def test_the_tree_begins_at_the_sources_and_leads_to_the_versions(shared: Dashbo
     assert "/data/nothing" in shared.get("/files/versions?template=monthly&path=/data/nothing", status=404)
 
 
+def test_the_sizes_of_folders_are_counted_when_they_are_asked_for(shared: Dashboard) -> None:
+    """As they were in the set; a page without folders offers nothing."""
+    page = shared.get("/files?template=monthly")
+    assert size_of(page, "/data/sub") == "–"
+    [address] = re.findall(r'id="sizes" href="([^"]+)"', page)
+    counted = shared.get(html.unescape(address))
+    assert size_of(counted, "/data/sub") == "1.0 MB"
+    assert 'id="sizes"' not in counted
+    assert size_of(shared.get("/files?template=monthly&path=/&sizes=1"), "/data") == "3.0 MB"
+    assert 'id="sizes"' not in shared.get("/files?template=monthly&path=/data/sub")
+
+
+def size_of(page: str, path: str) -> str:
+    row = page.partition(f'data-path="{path}"')[2].partition("</tr>")[0]
+    [size] = re.findall(r'data-name="Size"[^>]*>([^<]*)<', row)
+    return str(size)
+
+
+@in_chromium
+def test_what_is_ticked_stays_ticked_in_other_folders(shared: Dashboard, browser: Open) -> None:
+    """The form sends it from any folder of the set; a click unticks it again."""
+    chrome = browser(shared)
+    top = f"{shared.url}/files?template=monthly"
+    chrome.get(top)
+    chrome.find_element(By.CSS_SELECTOR, f'input[value="{seeds.A_FILE}"]').click()
+    assert not chrome.find_element(By.ID, "elsewhere").is_displayed()
+    chrome.get(f"{top}&path=/data/sub")
+    assert seeds.A_FILE in chrome.find_element(By.ID, "elsewhere").text
+    chrome.find_element(By.CSS_SELECTOR, 'input[value="/data/sub/file.txt"]').click()
+    shoot(chrome, "files-elsewhere")
+    chrome.find_element(By.ID, "restore").click()
+    chosen = chrome.find_element(By.ID, "chosen").text.splitlines()
+    assert sorted(chosen) == [seeds.A_FILE, "/data/sub/file.txt"]
+    chrome.get(top)
+    assert chrome.find_element(By.CSS_SELECTOR, f'input[value="{seeds.A_FILE}"]').is_selected()
+    assert "/data/sub/file.txt" in chrome.find_element(By.ID, "elsewhere").text
+    chrome.find_element(By.CSS_SELECTOR, "#elsewhere button").click()
+    assert not chrome.find_element(By.ID, "elsewhere").is_displayed()
+    chrome.get(f"{top}&path=/data/sub")
+    assert not chrome.find_element(By.CSS_SELECTOR, 'input[value="/data/sub/file.txt"]').is_selected()
+    assert chrome.get_log("browser") == []
+
+
 def test_a_moment_chooses_the_set_and_a_wrong_one_is_named_beside_its_field(shared: Dashboard) -> None:
     assert "There is no backup of 2020-01-01 or before" in shared.get("/files?template=monthly&at=2020-01-01")
     wrong = shared.get("/files?template=monthly&at=yesterday")

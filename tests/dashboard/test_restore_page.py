@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import requests
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
+from dashboard.show import Show
+from db.models import BackupSet
+from notify.words import Words
 from tests.dashboard.dashboard import Dashboard
 from tests.dashboard.test_browser import Open, browser, shoot
-from tests.dashboard.test_files import UNLABELLED, in_chromium
+from tests.dashboard.test_files import SET, UNLABELLED, in_chromium
 from tests.system import System
 
 __all__ = ["browser"]
@@ -128,6 +132,7 @@ def test_what_is_wrong_is_named_beside_its_field_and_nothing_is_done(
     assert {"set": set_id, "to": f"tape0:{root}", "below": "new", "existing": "keep"}.items() <= audit[0][
         "details"
     ].items()
+    assert audit[0]["details"]["path"] == f"{source}/sub"
     assert {each["outcome"] for each in audit} <= {"done", "failed"}
 
 
@@ -158,3 +163,50 @@ def test_the_host_itself_refuses_a_folder_outside(restorable: tuple[Dashboard, s
     done = system.wait_for_state(int(run.headers["Location"].rpartition("/")[2]), "SUCCEEDED", "FAILED")
     assert done["state"] == "FAILED"
     assert list(outside.iterdir()) == []
+
+
+@in_chromium
+def test_the_form_of_an_encrypted_set_fits_a_phone_in_chinese(shared: Dashboard, browser: Open) -> None:
+    """It asks for the key's file, names what is missing beside the field, and estimates in words."""
+
+    def close(session: Any) -> None:
+        session.get(BackupSet, SET).encrypted = True
+
+    shared.system.ask(close)
+    chrome = browser(shared, language="zh-CN", phone=True)
+    chrome.get(f"{shared.url}/files?template=monthly")
+    for box in chrome.find_elements(By.CSS_SELECTOR, "#children input[type=checkbox]"):
+        box.send_keys(Keys.SPACE)
+    chrome.find_element(By.ID, "restore").send_keys(Keys.ENTER)
+    shoot(chrome, "phone-zh-CN-restore")
+    for _ in range(2):
+        wide = chrome.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, f"{wide} pixels wider than a phone"
+        assert chrome.execute_script(UNLABELLED) == []
+        assert "私钥" in chrome.find_element(By.CSS_SELECTOR, "label[for=identity]").text
+        chrome.find_element(By.ID, "do").send_keys(Keys.ENTER)
+    assert "已加密" in chrome.find_element(By.ID, "wrong-identity").text
+    shoot(chrome, "phone-zh-CN-restore-wrong")
+
+
+def test_of_many_paths_the_first_few_and_their_number_are_in_the_audit(shared: Dashboard) -> None:
+    paths = [("path", f"/data/{number:04}" + "x" * 300) for number in range(40)]
+    answer = send(shared, "/files/restore/start", [("set", SET), *paths])
+    assert answer.status_code == 404
+    entered = next(
+        each for each in shared.system.json("audit") if each["what"] == "POST /files/restore/start"
+    )["details"]["path"]
+    assert entered.startswith("/data/0000xxx")
+    assert entered.endswith("… (40)")
+    assert [f"/data/{number:04}" in entered for number in (1, 2, 3)] == [True, True, False]
+
+
+def test_a_short_time_is_put_in_words() -> None:
+    show = Show(Words("en"))
+    assert [show.about(each) for each in (None, 0.2, 59.6, 60, 3700)] == [
+        "–",
+        "under a minute",
+        "under a minute",
+        "1 min 0 s",
+        "1 h 1 min",
+    ]

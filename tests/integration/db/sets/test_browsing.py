@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from backup.entry import shown
@@ -134,6 +134,33 @@ def test_of_a_folder_of_which_most_was_deleted_every_page_is_full(database: Data
         assert shelf.pages("/data", size=2) == [(f"{name:03}", "0000") for name in (0, 67, 134, 199)]
 
 
+def test_a_page_in_the_middle_reads_no_name_before_it(database: Database) -> None:
+    """A folder of very many names: the place of the page before is a bound of the index; a place in another
+    set, as after a new full backup, leaves nothing out."""
+    with database.transaction() as session:
+        shelf = Shelf(session)
+        shelf.add([(b"/data/%05d" % number, "file") for number in range(20_000)])
+        shelf.add([(b"/data/10000x", "file"), (b"/data/10001", "deleted")])
+        shelf.index()
+        chain = lineage.chain(session, shelf.sets[-1])
+        place = browsing.FolderPlace(shelf.sets[0], 1, 10_000)
+        sent: list[tuple[str, Any]] = []
+        note = lambda *given: sent.append((given[2], given[3]))  # noqa: E731 - an event's listener
+        event.listen(session.get_bind(), "before_cursor_execute", note)
+        try:
+            page = browsing.folder(session, chain, "/data", b"/data/10000", 3, place=place)
+        finally:
+            event.remove(session.get_bind(), "before_cursor_execute", note)
+        assert [each.name for each in page.children] == ["10000x", "10002", "10003"]
+        assert page.place == browsing.FolderPlace(shelf.sets[0], 1, 10_003)
+        [read] = [each for each in sent if "ORDER BY" in each[0]]
+        plan = session.connection().exec_driver_sql(f"EXPLAIN ANALYZE {read[0]}", read[1]).scalars().all()
+        assert not [line for line in plan if "Rows Removed by Filter" in line], plan
+        elsewhere = browsing.FolderPlace("x", 1, 19_000)
+        other = browsing.folder(session, chain, "/data", b"/data/10000", 3, place=elsewhere)
+        assert other.children == page.children
+
+
 NAMES = st.binary(min_size=1, max_size=3).filter(
     lambda name: not set(name) & set(b"/\0") and name not in (b".", b"..")
 )
@@ -155,13 +182,15 @@ def test_the_pages_of_a_folder_are_the_tree_of_a_restore(
             shelf.add([(b"/data/" + name, kind) for name, kind in rows.items()])
         chain = lineage.chain(session, shelf.sets[-1])
         expected = [(row.path, row.set_id) for row in lineage.tree(session, chain)]
-        found: list[tuple[bytes, str | None]] = []
-        after: bytes | None = b""
-        while after is not None:
-            page = browsing.folder(session, chain, "/data", after, 2)
-            found += [(each.key, each.set_id) for each in page.children]
-            after = page.after
-        assert found == expected
+        found: list[tuple[bytes, str | None]]
+        after: bytes | None
+        for with_place in (False, True):
+            found, after, place = [], b"", None
+            while after is not None:
+                page = browsing.folder(session, chain, "/data", after, 2, place=place if with_place else None)
+                found += [(each.key, each.set_id) for each in page.children]
+                after, place = page.after, page.place
+            assert found == expected
         session.rollback()
 
 
