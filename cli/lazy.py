@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -56,6 +56,8 @@ class LazyGroup(TyperGroup):
     """A group that lists its commands without importing them."""
 
     commands: LazyCommands
+    sections: Mapping[str, Sequence[str]] = {}
+    """The names of the commands by the heading that they are listed under; empty: one list."""
     _offers_names = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
@@ -65,9 +67,11 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands below the help, as Typer writes it."""
         names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names))
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self._short_help(name, limit)) for name in names])
+        wide = max(map(len, names))
+        limit = formatter.width - 6 - wide
+        for heading, listed in (self.sections or {"Commands": names}).items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(wide), self._short_help(name, limit)) for name in listed])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command; for a list of names one with nothing but its help."""
@@ -89,13 +93,16 @@ class LazyGroup(TyperGroup):
         return lazy.help if lazy else str(self.commands[name].get_short_help_str(limit))
 
 
-def group_of(lazy: Mapping[str, Command]) -> type[LazyGroup]:
-    """The class of a group with these commands behind its own."""
+def group_of(
+    lazy: Mapping[str, Command], sections: Mapping[str, Sequence[str]] | None = None
+) -> type[LazyGroup]:
+    """The class of a group with these commands behind its own, listed in sections if there are any."""
 
     class Group(LazyGroup):
         def __init__(self, *, commands: Any = None, **given: Any) -> None:
             super().__init__(commands={}, **given)
             self.commands = LazyCommands(commands or {}, lazy)
+            self.sections = sections or {}
 
     return Group
 

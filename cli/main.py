@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from cli.lazy import group_of
-from cli.tree import COMMANDS
+from cli.tree import COMMANDS, SECTIONS
 from policy.errors import TapelineError, UsageErrors
 from policy.message import M
 
 app = typer.Typer(
     name="tapeline",
-    cls=group_of(COMMANDS),
+    cls=group_of(COMMANDS, SECTIONS),
     help="Scheduled backups to LTO tape.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -165,3 +165,13 @@ COMMANDS = {
     "database": Command("cli.host.database:app", "The database itself: dump, restore and release it."),
     "clock": Command("cli.host.clock:app", "The clock that decides what is past retention."),
 }
+
+SECTIONS = {
+    "Start": ("run", "up", "doctor", "settings"),
+    "See": ("status", "report", "calendar", "runs", "audit"),
+    "Back up and restore": ("schedule", "precheck", "sets"),
+    "Tapes": ("tape", "drive", "library", "format", "freeze", "unfreeze"),
+    "Keep it running": ("notify", "database", "clock", "health", "migrate"),
+    "Services": ("worker", "beat", "flower"),
+}
+"""The sections of the list of commands; each command is in one of them."""

@@ -10,7 +10,7 @@ import typer
 
 from cli.lazy import Command
 from cli.main import app
-from cli.tree import COMMANDS
+from cli.tree import COMMANDS, SECTIONS
 
 HEAVY = {"alembic", "babel", "celery", "jinja2", "psycopg2", "pydantic", "rich", "sqlalchemy", "structlog"}
 
@@ -70,3 +70,15 @@ def test_every_name_leads_to_its_command(path: str, command: Command) -> None:
         group = group.commands[name]  # type: ignore[attr-defined]
     assert group.name == path.split()[-1]  # type: ignore[attr-defined]
     assert len(command.help) <= 80 - 4 - 8 - 2
+
+
+def test_each_command_is_in_one_section_of_the_help() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    shown = subprocess.run(
+        [sys.executable, "-c", _LIST, "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert [line.rstrip(":") for line in shown.splitlines() if line.rstrip(":") in SECTIONS] == [*SECTIONS]
+    for heading, names in SECTIONS.items():
+        section = shown.partition(f"\n{heading}:\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in section.splitlines() if line[2] != " "] == [*names]
