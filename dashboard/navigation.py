@@ -7,19 +7,9 @@ import re
 from tornado.web import RequestHandler
 
 from dashboard.language import words_for
-from dashboard.page import address
+from dashboard.page import PLACES, address
 from policy.message import M
 
-PLACES = {
-    "today": M("Today"),
-    "runs": M("Runs"),
-    "files": M("Files"),
-    "tapes": M("Tapes"),
-    "schedules": M("Schedules"),
-    "drives": M("Drives"),
-    "library": M("Library"),
-    "audit": M("Audit"),
-}
 THEIRS = {"Workers": M("Workers"), "Tasks": M("Tasks"), "Broker": M("Broker")}
 """Entries of Flower's own."""
 _TASK = re.compile(r"run([0-9]{1,18})-[0-9]+-[0-9]+-[a-z_]+")

@@ -29,6 +29,18 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+PLACES = {
+    "today": M("Today"),
+    "runs": M("Runs"),
+    "files": M("Files"),
+    "tapes": M("Tapes"),
+    "schedules": M("Schedules"),
+    "drives": M("Drives"),
+    "library": M("Library"),
+    "audit": M("Audit"),
+}
+"""The places of the navigation; the heading of their pages for a screen reader."""
+
 STATUS: dict[type[TapelineError], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
@@ -101,6 +113,7 @@ class Page(Guarded, BaseHandler):  # type: ignore[misc]  # Flower has no types
     def page(self, template: str, **values: Any) -> None:
         """Answer with a template of ours."""
         common = {"show": self.show, "M": M, "link": self.link, "active": self.active, "may": self.may}
+        common["heading"] = self.show(PLACES[self.active]) if self.active in PLACES else "Tapeline"
         self.render(template, **common, **values)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
