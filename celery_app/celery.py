@@ -48,6 +48,7 @@ def _make() -> Celery:
             "tasks.periodic.alive",
             "tasks.periodic.names",
             "tasks.periodic.report",
+            "tasks.periodic.tidy",
             "tasks.requests.eject",
             "tasks.requests.run_after",
         ],

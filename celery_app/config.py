@@ -24,6 +24,8 @@ STEADY = {"max_retries": 200, "interval_start": 0.5, "interval_step": 1, "interv
 
 INDEX_SECONDS = 300.0
 """How often complete sets are looked for whose names have no index yet."""
+TIDY_SECONDS = 3600.0
+"""How often the stories of runs that ended long ago are removed."""
 
 BRIEF = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
 """For a command that an operator waits for; ``recover`` sends messages that could not be sent."""
@@ -118,6 +120,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "deliver": {"task": "tapeline.deliver", "schedule": schedule(settings.recover_seconds)},
             "report": {"task": "tapeline.report", "schedule": schedule(settings.recover_seconds)},
             "names": {"task": "tapeline.names", "schedule": schedule(INDEX_SECONDS)},
+            "tidy": {"task": "tapeline.tidy", "schedule": schedule(TIDY_SECONDS)},
             "alive": {
                 "task": "tapeline.alive",
                 "schedule": schedule(settings.ping_alive_seconds),

@@ -78,6 +78,17 @@ def _check_channel(name: str) -> str:
 ChannelName = Annotated[str, AfterValidator(_check_channel)]
 
 
+def _check_history(days: int) -> int:
+    """A report counts the failures of a month by their messages."""
+    if 0 < days < LEAST_HISTORY:
+        raise ValueError(f"it is 0 for ever, or at least {LEAST_HISTORY} days: reports look back a month")
+    return days
+
+
+LEAST_HISTORY = 62
+HistoryDays = Annotated[int, Field(ge=0), AfterValidator(_check_history)]
+
+
 def is_encrypted(broker_url: str) -> bool:
     """Whether the address of a broker requires TLS."""
     return broker_url.startswith("rediss://")

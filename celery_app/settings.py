@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from tzlocal import get_localzone_name
 
 from celery_app.addresses import PingUrl, ServerUrl
 from celery_app.drive_settings import (
@@ -32,51 +30,23 @@ from celery_app.drive_settings import (
     VirtualDriveSettings,
     check_feeding,
 )
+from celery_app.host.defaults import BadConfiguration, default_state_dir, zone_of_host
 from celery_app.host.sections import CommandName, CommandSettings
 from celery_app.sections import (
     ChannelName,
     ChannelSettings,
     FlowerSettings,
+    HistoryDays,
     SigningSettings,
     TlsSettings,
     is_encrypted,
 )
 from celery_app.settings_file import SettingsFile, TomlFile, place_of, problem_of
-from policy.errors import UsageError
 from policy.message import M
 
 PREFIX = "TAPELINE_"
 
 HOST_FILE = Path("/etc/tapeline/tapeline.toml")
-
-
-class BadConfiguration(UsageError):
-    """A setting is wrong; the message names it and where it is set."""
-
-
-def default_state_dir() -> Path:
-    """``/var/lib/tapeline`` for root, else ``~/.local/state/tapeline``."""
-    if sys.platform != "win32" and os.geteuid() == 0:
-        return Path("/var/lib/tapeline")
-    try:
-        return Path.home() / ".local" / "state" / "tapeline"
-    except RuntimeError as error:
-        raise BadConfiguration(
-            M("state_dir: it is not set, and this user has no home folder."), M("Set TAPELINE_STATE_DIR.")
-        ) from error
-
-
-def zone_of_host() -> str:
-    """The time zone of this host by its name. Raises BadConfiguration for a variable TZ that names none."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    if not named or Path(named).is_absolute():
-        return get_localzone_name()
-    if named not in available_timezones():
-        raise BadConfiguration(
-            M("TZ: '{name}' is not the name of a time zone.", name=named),
-            M("Correct it, or set time_zone to a name as Asia/Shanghai."),
-        )
-    return named
 
 
 class Settings(BaseSettings):
@@ -154,10 +124,11 @@ class Settings(BaseSettings):
     recover_seconds: float = Field(default=60, gt=0)
     """How often runs are checked: dead steps are resumed, and runs that wait for a tape read the label."""
     pool_patience_seconds: float = Field(default=60, gt=0)
-    """How long a worker may have tasks without its processes taking one; then it ends, to be started
-    again."""
+    """How long a worker may have tasks without its processes taking one; then it ends and is restarted."""
     held_fails_after_seconds: float = Field(default=3 * 24 * 3600, gt=0)
     """How long a run whose sources are not as they were is held before it fails."""
+    history_days: HistoryDays = 400
+    """How many days an ended run keeps its story, its steps and its messages; 0: for ever."""
     reminder_seconds: float = Field(default=6 * 3600, gt=0)
     """How often an operator is reminded of a run that waits for a tape, or is held."""
     reminder_before_seconds: float = Field(default=24 * 3600, gt=0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import Celery
 from celery.exceptions import ImproperlyConfigured, SecurityError
 
+from celery_app.host.defaults import BadConfiguration
 from celery_app.sections import SigningSettings
-from celery_app.settings import BadConfiguration
 from policy.message import M
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from celery_app import settings
 from celery_app.drive_settings import LtfsDriveSettings, LtfsWindowsDriveSettings, MtxChangerSettings
+from celery_app.host.defaults import BadConfiguration
 from celery_app.sections import AppriseSettings, ChannelSettings, TlsSettings
 from db.engine import Database
 from db.models import now
@@ -131,7 +132,7 @@ def changer_settings(name: str) -> AnyChangerSettings:
     """The settings of a changer of this host. Raises BadConfiguration."""
     configured = settings.load().changers.get(name)
     if configured is None:
-        raise settings.BadConfiguration(
+        raise BadConfiguration(
             M("No changer '{name}' is configured on this host.", name=name),
             M(
                 "Add [changers.{name}] to tapeline.toml, or run the command on the host that has it.",

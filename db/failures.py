@@ -104,6 +104,12 @@ def dismiss(session: Session, run_id: int, *, requested_by: str, why: str) -> Ch
     return run
 
 
+def is_settled() -> ColumnElement[bool]:
+    """The condition for a failure that is not open any more: a later success has made up for it, or a person
+    has dismissed it."""
+    return and_(ChainRun.state == RunState.FAILED, ~_stands())
+
+
 def _stands() -> ColumnElement[bool]:
     later = aliased(ChainRun)
     made_up_for = exists().where(

@@ -166,6 +166,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "finished_at": iso(run.finished_at),
         "seconds": times.worked_seconds(run),
         "dismissed_at": iso(run.dismissed_at),
+        "shortened_at": iso(run.shortened_at),
         "doubts": run.doubts,
         "accepted": run.accepted,
         "progress": run.progress,

@@ -18,7 +18,7 @@ from cli.render import (
     watch,
 )
 from cli.render.output import AsJson, examples
-from db import failures, views
+from db import failures, history, views
 from db.engine import Database
 from db.errors import NotAllowed
 from db.failures import Failure
@@ -122,6 +122,9 @@ def _print_story(run: dict[str, Any]) -> None:
     ending.say_remedy(run)
     for doubt in run["doubts"] if run["state"] == RunState.HELD else []:
         output.say(Doubt.from_json(doubt).in_words, style="yellow")
+    if run["shortened_at"]:
+        output.say(history.in_words(output.local(run["shortened_at"])))
+        return
     for part in run["earlier_parts"]:
         output.say(M("Part {part}", part=part["part"]))
         _print_steps(part["steps"])

@@ -10,7 +10,7 @@ from tornado.web import authenticated
 
 from dashboard import outcome
 from dashboard.page import Page
-from db import views
+from db import history, views
 from db.models import BackupSet, ChainRun, TapeCartridge
 from db.runs import admission, retrying, transitions
 from db.runs.lookup import RunFilter
@@ -77,7 +77,8 @@ def _story(session: Session, run_id: int, known: Container[str], most: int | Non
         "doubts": [Doubt.from_json(each).in_words for each in run.doubts]
         if run.state is RunState.HELD
         else [],
-        "may_retry": retry_steps(run, opened.step if opened else None),
+        "may_retry": [] if run.shortened_at else retry_steps(run, opened.step if opened else None),
+        "shortened": history.in_words,
     }
 
 

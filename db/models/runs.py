@@ -91,6 +91,10 @@ class ChainRun(Base):
     queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    is_missed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Nothing could start it in time."""
+    shortened_at: Mapped[datetime | None]
+    """When its story, its steps and its messages were removed (``db.history``)."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
 
     schedule: Mapped[ScheduledTask | None] = relationship()
@@ -119,6 +123,11 @@ class ChainRun(Base):
             "schedule_id",
             "due_at",
             postgresql_where=text("dismissed_at is not null"),
+        ),
+        Index(
+            "ix_chain_runs_with_story",
+            "finished_at",
+            postgresql_where=text("shortened_at is null and finished_at is not null"),
         ),
         Index("ix_chain_runs_queue", "drive", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     )

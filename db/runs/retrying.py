@@ -41,6 +41,11 @@ def retry(
     run = transitions.get(session, run_id, lock=True)
     if run.state not in MAY_RETRY:
         raise only_failed(run)
+    if run.shortened_at is not None:
+        raise NotAllowed(
+            M("Run {id} ended too long ago to be tried again: its steps are not kept.", id=run.id),
+            M("Start it anew."),
+        )
     if identity or target:
         if run.kind is not Kind.RESTORE:
             raise NotAllowed(

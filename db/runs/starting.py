@@ -147,6 +147,7 @@ def record_missed(
         if schedule.plan_error
         else period.key(schedule.schedule_type, due_at, schedule.time_zone),
         reason=reason.to_json(),
+        is_missed=True,
         finished_at=now(),
     )
     session.add(run)

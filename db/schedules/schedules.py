@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from db.errors import NotFound
-from db.models import BackupTask, ChainRun, Notification, ScheduledTask
+from db.models import BackupTask, ChainRun, ScheduledTask
 from db.models.base import is_elsewhere
 from db.schedules import planner
 from db.sets import templates
@@ -136,25 +136,21 @@ def _set(row: Any, values: dict[str, Any]) -> None:
 
 def counts(session: Session, schedule: ScheduledTask) -> dict[str, int]:
     """How many runs a schedule has had, and how they ended."""
+    missed = func.count().filter(ChainRun.is_missed)
     rows = session.execute(
-        select(ChainRun.state, func.count())
+        select(ChainRun.state, func.count(), missed)
         .where(ChainRun.schedule_id == schedule.id)
         .group_by(ChainRun.state)
-    )
+    ).all()
     of_state = {row[0]: row[1] for row in rows}
-    missed = session.scalar(
-        select(func.count())
-        .select_from(Notification)
-        .join(ChainRun)
-        .where(ChainRun.schedule_id == schedule.id, Notification.event == "missed")
-    )
+    never_begun = sum(row[2] for row in rows)
     skipped = of_state.get(RunState.SKIPPED, 0)
     return {
         "runs": sum(of_state.values()) - skipped,
         "successes": of_state.get(RunState.SUCCEEDED, 0),
         "failures": of_state.get(RunState.FAILED, 0),
-        "skipped": skipped - (missed or 0),
-        "missed": missed or 0,
+        "skipped": skipped - never_begun,
+        "missed": never_begun,
     }
 
 

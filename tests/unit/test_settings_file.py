@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from celery_app import settings, settings_file
+from celery_app.host.defaults import BadConfiguration
 
 OPS = '[channels.ops]\ntype = "apprise"\nurl = "json://h"\n'
 
@@ -55,5 +56,5 @@ def test_a_file_that_cannot_be_read_changes_nothing(file: Path) -> None:
 
 def test_at_its_start_a_wrong_file_is_an_error(file: Path) -> None:
     file.write_text("[channels.ops\n")
-    with pytest.raises(settings.BadConfiguration):
+    with pytest.raises(BadConfiguration):
         settings.load()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from celery_app.settings import BadConfiguration, default_state_dir
+from celery_app.host.defaults import BadConfiguration, default_state_dir
 from cli import person
 from db.models import ChainRun
 from db.tapes import drives

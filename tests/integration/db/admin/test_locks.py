@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from celery_app import celery, settings, wiring
+from celery_app.host.defaults import BadConfiguration
 from db import clock
 from db.engine import Database
 from db.errors import DatabaseUnavailable
@@ -190,7 +191,7 @@ def test_a_heart_slower_than_its_patience_is_refused(monkeypatch: pytest.MonkeyP
     """Every step would be taken for dead."""
     monkeypatch.setenv("TAPELINE_HEARTBEAT_SECONDS", "90")
     settings.SOURCE.forget()
-    with pytest.raises(settings.BadConfiguration, match="heartbeat_seconds must be less than dead_after"):
+    with pytest.raises(BadConfiguration, match="heartbeat_seconds must be less than dead_after"):
         settings.load()
     monkeypatch.undo()
     settings.SOURCE.forget()

@@ -11,6 +11,7 @@ import pytest
 
 from celery_app import settings
 from celery_app.host import commands
+from celery_app.host.defaults import BadConfiguration
 from celery_app.host.sections import MOST, seconds_of
 
 Write = Callable[[str], None]
@@ -40,7 +41,7 @@ def test_a_limit(limit: str, seconds: int) -> None:
 @pytest.mark.parametrize("limit", ["soon", "", "10", "0s", "8d", "-1h", "10 minutes", "1.5h"])
 def test_a_limit_that_is_none(write: Write, limit: str) -> None:
     write(f'[commands.quiesce]\nargv = ["true"]\nlimit = "{limit}"\n')
-    with pytest.raises(settings.BadConfiguration, match=r"commands\.quiesce\.limit: .* is no length of time"):
+    with pytest.raises(BadConfiguration, match=r"commands\.quiesce\.limit: .* is no length of time"):
         settings.load()
 
 
@@ -56,7 +57,7 @@ def test_a_limit_that_is_none(write: Write, limit: str) -> None:
 )
 def test_a_table_that_is_wrong(write: Write, text: str, problem: str) -> None:
     write(text)
-    with pytest.raises(settings.BadConfiguration, match=problem):
+    with pytest.raises(BadConfiguration, match=problem):
         settings.load()
 
 
