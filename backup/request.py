@@ -158,7 +158,9 @@ class SetRequest:
     in_bursts: bool = False
     """The drive has to stop when data arrive too slowly: it is fed in long bursts."""
     readers: int = 0
-    """Processes that list folders and read small files ahead."""
+    """How many list folders and read small files ahead."""
+    more_readers: bool = False
+    """There may be more where a share takes long for a call."""
     encrypt_to: tuple[str, ...] = ()
     """Public keys of age; none: the set is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)
@@ -255,4 +257,8 @@ class SetSummary:
     """Bytes that this call wrote to the volume."""
     seconds: Phases
     finished_at: datetime
+    readers: int = 0
+    """How many read ahead."""
+    latency: float = 0.0
+    """The seconds that a call on the slowest share took; 0: not measured."""
     """The time in ``complete.json`` on the volume, even if this is reported later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -26,9 +27,11 @@ from backup.source.changes import Change, since
 from backup.source.counts import Counts, surveyed
 from backup.source.detection import Detection
 from backup.source.links import LinkTable
+from backup.source.lookout import Unanswered
+from backup.source.place import latency, share_of
 from backup.source.plan import Plan
 from backup.source.readahead.files import Readers
-from backup.source.readahead.pool import Helpers
+from backup.source.readahead.pool import Helpers, readers_for
 from backup.source.scan import FoundPath, Scan, roots_seen
 from backup.spool import spooling
 from backup.writing.dumping import among
@@ -141,7 +144,9 @@ class _Writing:
 
     def run(self, sources: tuple[bytes, ...]) -> SetSummary:
         started = perf_counter()
-        with Helpers(self._request.readers, self._eyes.wait) as helpers:
+        seconds = self._latency(sources) if self._request.more_readers else 0.0
+        readers = readers_for(seconds, self._request.readers)
+        with Helpers(readers, self._eyes.wait) as helpers:
             plan = self._scan(sources, helpers)
             written = self._begin(sources)
             self._pack(plan, helpers)
@@ -161,7 +166,19 @@ class _Writing:
             written=written + self._sealing.written + ending,
             seconds=self._phases,
             finished_at=finished,
+            readers=readers,
+            latency=seconds,
         )
+
+    def _latency(self, sources: Iterable[bytes]) -> float:
+        """The seconds of a call on the slowest share among the sources. A local disk is not asked: there more
+        readers than processors gain nothing."""
+        slowest = 0.0
+        for source in sources:
+            if share_of(source) is not None:
+                with suppress(Unanswered):
+                    slowest = max(slowest, self._eyes.ask(latency, source, about=shown(source)))
+        return slowest
 
     def _scan(self, sources: tuple[bytes, ...], helpers: Helpers) -> Plan:
         started = perf_counter()

@@ -97,7 +97,7 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
         label="TP20261101",
         started_at=MOMENT,
         buffer_bytes=facts.get("buffer_bytes", GIB),
-        readers=readers_of_this_host(),
+        readers=facts.get("readers") or readers_of_this_host(),
         parent=parent,
         known=known,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks import chains, data, files, pages, streaming
+from benchmarks import chains, data, files, pages, shares, streaming
 from benchmarks import control as years
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
@@ -251,6 +251,15 @@ def memory(stage: Stage) -> None:
     )
 
 
+def share(stage: Stage) -> None:
+    """20,000 small files on a share, by the number of readers."""
+    root = stage.folder / "data" / "share"
+    data.small(root, 20_000 // stage.scale)
+    lines = shares.rows(root, stage.folder / "share", stage.back_up)
+    table(f"Readers of a share, {1000 * shares.DELAY:.0f} ms for each call", shares.HEAD, lines)
+    shutil.rmtree(root)
+
+
 def catalogue(stage: Stage) -> None:
     """Five million files into PostgreSQL, one found, the set dropped."""
     count = 5_000_000 // stage.scale
@@ -350,6 +359,7 @@ PARTS: dict[str, Callable[[Stage], None]] = {
     "changes": changes,
     "restore": restore,
     "memory": memory,
+    "shares": share,
     "catalogue": catalogue,
     "stream": stream,
     "dashboard": dashboard,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from tape.ltfs_windows.setup import READER
 
@@ -37,6 +37,10 @@ class HealthWarnings(Section):
     """TB written in its life. Not set: never."""
 
 
+def _automatic(value: object) -> object:
+    return None if value == "auto" else value
+
+
 class DriveSettings(Section):
     """The settings that every drive has."""
 
@@ -48,9 +52,9 @@ class DriveSettings(Section):
     """The limits at which a run warns of a cartridge, below."""
     buffer_bytes: int | None = Field(default=None, ge=16 << 20)
     """Memory between the sources and the drive. Not set: 1 GiB, or a quarter of this host's memory."""
-    readers: int | None = Field(default=None, ge=0, le=64)
-    """Processes that list folders and read small files ahead. Not set: one for each processor, at most four,
-    and none on Windows."""
+    readers: Annotated[int | None, BeforeValidator(_automatic)] = Field(default=None, ge=1, le=32)
+    """How many list folders and read small files ahead, 1 to 32. Not set, or ``auto``: one for each
+    processor, at most four, and none on Windows; 16 or 32 where a call on a share takes 0.2 or 1 ms."""
     in_bursts: ClassVar[bool] = True
     """Whether the drive has to stop when data arrive too slowly."""
     stop_seconds: ClassVar[float] = 3 * 3600

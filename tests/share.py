@@ -1,7 +1,8 @@
 """A share: another folder through a file system of our own, as ``python share.py OPTIONS FOLDER POINT``.
 
 As some servers do, it numbers its files anew at each mount, and changes each ctime. Options, as JSON:
-``delay``, seconds that each call takes; ``stops``, the call and the path at which its server stops for ever.
+``delay``, seconds that each call takes; ``kept``, seconds that the kernel believes what it knows of a name;
+``stops``, the call and the path at which its server stops for ever.
 """
 
 from __future__ import annotations
@@ -99,13 +100,15 @@ def shared(folder: Path, point: Path, **options: Any) -> Iterator[subprocess.Pop
 
 
 if __name__ == "__main__":
+    options = json.loads(sys.argv[1])
+    kept = options.pop("kept", 0)
     mfusepy.FUSE(
-        Share(sys.argv[2], **json.loads(sys.argv[1])),
+        Share(sys.argv[2], **options),
         sys.argv[3],
         foreground=True,
         nothreads=False,
         direct_io=True,
         use_ino=True,
-        attr_timeout=0,
-        entry_timeout=0,
+        attr_timeout=kept,
+        entry_timeout=kept,
     )

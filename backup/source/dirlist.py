@@ -49,20 +49,21 @@ def status_of(path: bytes, stat_result: os.stat_result) -> Status:
     return Status(*_fields(path, stat_result))
 
 
-def listed(folder: bytes) -> list[ListedName] | None:
-    """The contents of a folder; None if there are more than ``MAX``. Raises OSError."""
+def listed(folder: bytes, each: reach.Each = map) -> list[ListedName] | None:
+    """The contents of a folder; None if there are more than ``MAX``. ``each``: as ``map``, which may do
+    several at once. Raises OSError."""
     with reach.names(folder) as all_names:
         # No more of them: the names of a folder of millions would not fit into memory.
         names = list(islice(all_names, MAX + 1))
-    return None if len(names) > MAX else looked_at(folder, sorted(names))
+    return None if len(names) > MAX else looked_at(folder, sorted(names), each)
 
 
-def looked_at(folder: bytes, names: Sequence[bytes]) -> list[ListedName]:
+def looked_at(folder: bytes, names: Sequence[bytes], each: reach.Each = map) -> list[ListedName]:
     """The status of names in a folder, in their order."""
     base = folder.rstrip(b"/") + b"/"
     return [
         (name, None if stat_result is None else _fields(base + name, stat_result))
-        for name, stat_result in zip(names, reach.statuses(folder, names), strict=True)
+        for name, stat_result in zip(names, reach.statuses(folder, names, each), strict=True)
     ]
 
 

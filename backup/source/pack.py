@@ -12,6 +12,7 @@ from blake3 import blake3
 from backup import system
 from backup.entry import FileType, line_head
 from backup.format import tar
+from backup.source import reach
 from backup.source import xattrs as attributes
 from backup.source.stat_entry import entry_of
 
@@ -34,19 +35,20 @@ def is_small(mode: int, nlink: int, size: int) -> bool:
     return stat.S_ISREG(mode) and nlink == 1 and 0 <= size <= SMALL
 
 
-def pack(paths: Sequence[bytes]) -> Pack:
-    """Pack files, in their order; all of them are requested from the disk before the first is read.
+def pack(paths: Sequence[bytes], each: reach.Each = map) -> Pack:
+    """Pack files, in their order; all of them are requested from the disk before the first is read. ``each``:
+    as ``map``, which may do several at once.
 
     A file that is not as expected (deleted, changed, larger, unreadable, with a second name) is left out: the
     caller inspects it itself, and reports what is wrong with it.
     """
-    files = [_opened(path) for path in paths]
-    parts: list[bytes] = []
+    files = list(each(_opened, paths))
     try:
-        packed = [_packed(path, opened, parts) for path, opened in zip(paths, files, strict=True)]
+        packed = list(each(_packed, paths, files))
     finally:
         _close(opened[0] for opened in files if opened is not None)
-    return b"".join(parts), packed
+    data = b"".join(part for _, parts in packed for part in parts)
+    return data, [description for description, _ in packed]
 
 
 def length_of(packed: Packed) -> int:
@@ -69,9 +71,15 @@ def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
     return fd, status
 
 
-def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[bytes]) -> Packed | None:
+_LEFT_OUT: tuple[None, tuple[bytes, ...]] = (None, ())
+
+
+def _packed(
+    path: bytes, opened: tuple[int, os.stat_result] | None
+) -> tuple[Packed | None, tuple[bytes, ...]]:
+    """The description of a file, and the parts of its data."""
     if opened is None:
-        return None
+        return _LEFT_OUT
     fd, status = opened
     length = status.st_size
     try:
@@ -80,13 +88,13 @@ def _packed(path: bytes, opened: tuple[int, os.stat_result] | None, parts: list[
         content = os.read(fd, length + 1)
         after = os.fstat(fd)
     except OSError:
-        return None
+        return _LEFT_OUT
     if len(content) != length or not _is_as_before(status, after):
-        return None
+        return _LEFT_OUT
     entry = entry_of(path, FileType.FILE, status, xattrs, blake3=blake3(content).digest())
     head = tar.header(entry, length)
-    parts += head, content, _ZEROS[: tar.padding(length)]
-    return len(head), length, line_head(entry)
+    parts = (head, content, _ZEROS[: tar.padding(length)])
+    return (len(head), length, line_head(entry)), parts
 
 
 def _is_as_before(before: os.stat_result, after: os.stat_result) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import NamedTuple
 
 from backup import system
@@ -63,6 +65,32 @@ def share_of(path: bytes) -> str | None:
     if mount is None or compared(AUTO, mount.kind) == EVERY:
         return None
     return shown(mount.point)
+
+
+PROBES = 16
+
+
+def latency(folder: bytes) -> float:
+    """The seconds that a call on a name in a folder takes: the median of a few; 0 if there is none to try."""
+    try:
+        with reach.names(folder) as names:
+            paths = [folder.rstrip(b"/") + b"/" + name for name in islice(names, PROBES)]
+    except OSError:
+        return 0.0
+    return median([seconds for path in paths if (seconds := _seconds_of(path)) is not None] or [0.0])
+
+
+def _seconds_of(path: bytes) -> float | None:
+    try:
+        mode = reach.status(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return None
+        # Its status may have come with the listing; an open asks the server.
+        started = perf_counter()
+        os.close(reach.opened(path))
+        return perf_counter() - started
+    except OSError:
+        return None
 
 
 def _first_level(folder: bytes) -> int:

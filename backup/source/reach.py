@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
+from typing import Any
 
 from backup import system
 
@@ -25,6 +27,9 @@ STRIDE = MAX_LENGTH // 2
 LEASE = 60.0
 """Seconds in which the owner of a lease must release it: Linux breaks it after 45."""
 PAUSE = 0.05
+
+Each = Callable[..., Iterable[Any]]
+"""As ``map``."""
 
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | system.FOLDER | system.WITHIN
 
@@ -115,11 +120,10 @@ def names(folder: bytes) -> Iterator[Iterator[bytes]]:
 
 if sys.platform == "win32":
 
-    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
+    def statuses(folder: bytes, names: Sequence[bytes], each: Each = map) -> Iterator[os.stat_result | None]:
         """The status of names in a folder, following no link; None for one that cannot be inspected."""
         base = folder.rstrip(b"/") + b"/"
-        for name in names:
-            yield _status(base + name)
+        yield from each(_status, [base + name for name in names])
 
     def _status(path: bytes) -> os.stat_result | None:
         try:
@@ -129,7 +133,7 @@ if sys.platform == "win32":
 
 else:
 
-    def statuses(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
+    def statuses(folder: bytes, names: Sequence[bytes], each: Each = map) -> Iterator[os.stat_result | None]:
         """The status of names in a folder, following no link; None for one that cannot be inspected."""
         # By the folder's descriptor: the system need not walk the whole path for each name.
         try:
@@ -138,15 +142,15 @@ else:
             yield from repeat(None, len(names))
             return
         try:
-            for name in names:
-                try:
-                    status = os.stat(name, dir_fd=held, follow_symlinks=False)
-                except OSError:
-                    yield None
-                else:
-                    yield status
+            yield from each(partial(_status_in, held), names)
         finally:
             os.close(held)
+
+    def _status_in(folder: int, name: bytes) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return None
 
 
 def target(link: bytes) -> bytes:

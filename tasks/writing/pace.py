@@ -33,11 +33,12 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
         buffer_bytes=drive_settings.buffer_bytes or min(GIB, psutil.virtual_memory().total // 4),
         in_bursts=drive_settings.in_bursts,
         readers=readers_of_this_host() if drive_settings.readers is None else drive_settings.readers,
+        more_readers=drive_settings.readers is None,
     )
 
 
 def readers_of_this_host() -> int:
-    """How many processes list folders and read small files ahead, if no setting defines it."""
+    """How many list folders and read small files ahead from local disks, if no setting defines it."""
     return 0 if sys.platform == "win32" else min(os.cpu_count() or 1, MAX_READERS)
 
 
@@ -62,6 +63,16 @@ def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:
             **facts,
         ),
     )
+    if summary.latency:
+        _record(
+            session,
+            run,
+            M(
+                "A call on the share took {milliseconds} ms: {count} readers.",
+                milliseconds=round(1000 * summary.latency, 1),
+                count=summary.readers,
+            ),
+        )
     if spent.drive >= TELLING:
         _record(session, run, _rate(summary))
     if spent.starved:

@@ -58,3 +58,26 @@ def test_at_its_start_a_wrong_file_is_an_error(file: Path) -> None:
     file.write_text("[channels.ops\n")
     with pytest.raises(BadConfiguration):
         settings.load()
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("99", "drives.tape0.readers: Input should be less than or equal to 32. Correct it."),
+        ("0", "drives.tape0.readers: Input should be greater than or equal to 1. Correct it."),
+        ('"many"', "drives.tape0.readers: Input should be a valid integer"),
+    ],
+)
+def test_readers_that_cannot_be(file: Path, value: str, problem: str) -> None:
+    """One line that names the field."""
+    file.write_text(f'[drives.tape0]\ndriver = "virtual"\npath = "/x"\nreaders = {value}\n')
+    with pytest.raises(settings.BadConfiguration) as caught:
+        settings.load()
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "readers"), [('"auto"', None), ("32", 32)])
+def test_readers_that_can(file: Path, value: str, readers: int | None) -> None:
+    file.write_text(f'[drives.tape0]\ndriver = "virtual"\npath = "/x"\nreaders = {value}\n')
+    assert settings.load().drive("tape0").readers == readers

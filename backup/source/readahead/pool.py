@@ -14,19 +14,34 @@ from backup.source.readahead import worker
 from tape.programs.aside import Pipe, Wait
 from tape.programs.command import Companion
 
+PROCESSES = 4
+"""More readers are threads of so many processes: each process needs 14 MiB or more."""
+MOST = 32
+"""Readers at once."""
+SLOW = ((0.001, MOST), (0.0002, MOST // 2))
+"""From so many seconds for one call on, so many readers: most of them only wait."""
 FEW = 256
 """For fewer files a process is not worth its start."""
 
 
+def readers_for(seconds: float, least: int) -> int:
+    """How many readers are worth it where a call takes so long; ``least`` where it is quick. Processes cannot
+    be left behind where ``least`` is 0."""
+    return next((max(count, least) for slow, count in SLOW if seconds >= slow and least), least)
+
+
 class Helpers:
-    """So many processes, once they are worth it. As a context manager it ends them.
+    """So many readers, once they are worth it. As a context manager it ends their processes.
 
     A killed process gets no more requests; the caller does the work itself. One that waits for a share that
     was given up is left behind, and another takes its place.
     """
 
     def __init__(self, count: int, wait: Wait | None = None) -> None:
-        self.count = count
+        self.count = min(count, PROCESSES)
+        self._threads = -(-count // PROCESSES) if count > PROCESSES else 1
+        # Where each call is waited for, even a few files are worth it.
+        self._few = FEW if self._threads == 1 else 1
         self._wait = wait
         self._pipes: dict[Companion, Pipe] = {}
         self._asked: dict[Companion, deque[list[bytes]]] = {}
@@ -47,12 +62,15 @@ class Helpers:
 
     def start_for(self, files: int) -> None:
         """So many files are to be inspected."""
-        if self._has_started or files < FEW:
+        if self._has_started or files < self._few:
             return
         self._has_started = True
         with suppress(OSError):  # the host can start no more just now: those that exist must do
             while len(self.running) < self.count:
-                self._add(self._stack.enter_context(Companion("backup.source.readahead.worker")))
+                self._start()
+
+    def _start(self) -> None:
+        self._add(self._stack.enter_context(Companion(worker.__name__, str(self._threads))))
 
     def _add(self, helper: Companion) -> None:
         self.running.append(helper)
@@ -92,7 +110,7 @@ class Helpers:
             self._lost(helper)
             helper.leave()
             with suppress(OSError):  # the host can start no more just now: the others must do
-                self._add(self._stack.enter_context(Companion("backup.source.readahead.worker")))
+                self._start()
             return None
         except (EOFError, OSError):
             self._lost(helper)

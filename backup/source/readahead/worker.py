@@ -1,6 +1,7 @@
 """A process that reads the sources: requests come in, answers go out, in their order.
 
-Run as ``python -m backup.source.readahead.worker``. It ends when no more requests come; its owner handles a
+Run as ``python -m backup.source.readahead.worker THREADS``: with several it has as many files of a request in
+flight at once. It ends when no more requests come; its owner handles a
 Ctrl-C.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 import marshal
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import BinaryIO, Protocol
 
 from backup.source.dirlist import ListedName, listed
 from backup.source.pack import Pack, pack
+from backup.source.reach import Each
 
 _SIZE = 8
 """Bytes of the length of a message's part."""
@@ -61,8 +64,8 @@ def as_listing(answered: Reply) -> list[ListedName] | None:
     return listing
 
 
-def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more requests."""
+def serve(asked: BinaryIO, answers: BinaryIO, each: Each = map) -> None:
+    """Answer until there are no more requests. ``each``: as ``map``."""
     while True:
         try:
             question = _exactly(asked, int.from_bytes(_exactly(asked, _SIZE), "little"))
@@ -70,15 +73,15 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
             return
         paths = question[1:].split(b"\0")
         if question[:1] == RequestKind.PACK.value:
-            data, packed = pack(paths)
+            data, packed = pack(paths, each)
             _send(answers, marshal.dumps(packed), data)
         else:
-            _send(answers, marshal.dumps(_listing(paths[0])), b"")
+            _send(answers, marshal.dumps(_listing(paths[0], each)), b"")
 
 
-def _listing(folder: bytes) -> list[ListedName] | None:
+def _listing(folder: bytes, each: Each) -> list[ListedName] | None:
     try:
-        return listed(folder)
+        return listed(folder, each)
     except OSError:
         # The caller tries it itself, and reports what is wrong with it.
         return None
@@ -102,7 +105,10 @@ def _exactly(pipe: Readable, size: int) -> bytes:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        serve(sys.stdin.buffer, sys.stdout.buffer)
+        threads = int(sys.argv[1])
+        # A single thread needs no pool: handing over costs more than a local disk's answer.
+        each = map if threads == 1 else ThreadPoolExecutor(threads).map
+        serve(sys.stdin.buffer, sys.stdout.buffer, each)
     except BrokenPipeError:
         # The caller is gone, perhaps killed; nobody needs the unread rest.
         sys.stderr.close()

@@ -247,11 +247,11 @@ def test_a_host_that_can_start_no_process_backs_up_without(
     wide(rig.source)
     started = []
 
-    def start(module: str) -> Companion:
+    def start(module: str, *arguments: str) -> Companion:
         if len(started) == most:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         started.append(module)
-        return Companion(module)
+        return Companion(module, *arguments)
 
     monkeypatch.setattr(pool, "Companion", start)
     rig.back_up(readers=2)

@@ -12,6 +12,8 @@ import pytest
 
 from backup.source.pack import SMALL
 from backup.source.readahead import pool
+from tests.dead_source import needs_fuse
+from tests.share import shared
 from tests.unit.backup.rig import Log, Rig
 
 
@@ -47,7 +49,7 @@ def even_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tree")
 def test_the_set_is_the_same_to_the_byte(rig: Rig, compression: str) -> None:
     archives = []
-    for count in (0, 2):
+    for count in (0, 2, 16):
         rig.back_up(readers=count, compression=compression, archive_bytes=2 << 20, frame_bytes=64 << 10)
         folder = rig.file("")
         archives.append({path.name: path.read_bytes() for path in sorted(folder.glob("data-*"))})
@@ -55,7 +57,7 @@ def test_the_set_is_the_same_to_the_byte(rig: Rig, compression: str) -> None:
     assert len(archives[0]) > 1
     # Frames of a batch may be longer by a few files; uncompressed, an archive is one and the same.
     if compression == "none":
-        assert archives[0] == archives[1]
+        assert archives[0] == archives[1] == archives[2]
 
 
 @pytest.mark.usefixtures("tree")
@@ -145,3 +147,50 @@ def test_a_file_that_changed_since_the_scan(
     rig.restore()
     assert [path for path, _ in log.warnings] == [str(changed)] * warnings
     assert rig.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "least", "readers"),
+    [
+        (0.0, 2, 2),
+        (0.00019, 4, 4),
+        (0.0002, 2, 16),
+        (0.00099, 2, 16),
+        (0.001, 2, 32),
+        (0.5, 4, 32),
+        (0.5, 0, 0),
+    ],
+)
+def test_how_many_readers_are_worth_it(seconds: float, least: int, readers: int) -> None:
+    """A slow share gets many; a local disk as many as there are processors, and Windows none."""
+    assert pool.readers_for(seconds, least) == readers
+
+
+@needs_fuse
+@pytest.mark.parametrize(("delay", "readers"), [(0.005, 32), (None, 2)])
+def test_the_latency_of_a_share_is_measured_at_the_start(
+    rig: Rig, tmp_path: Path, delay: float | None, readers: int
+) -> None:
+    """32 readers are threads of four processes; all of it is on tape. A local folder is not measured."""
+    for number in range(300):
+        (rig.source / f"{number}").write_bytes(b"%d" % number)
+    point = tmp_path / "share"
+    processes: set[int] = set()
+
+    class Counting(type(rig.log)):  # type: ignore[misc]
+        def progress(self, files: int, size: int) -> None:
+            super().progress(files, size)
+            processes.update(child.pid for child in psutil.Process().children())
+
+    rig.log = Counting()
+    if delay is None:
+        summary = rig.back_up(rig.source, readers=2, more_readers=True, frame_bytes=1)
+        assert summary.latency == 0
+        assert len(processes) == 2
+    else:
+        with shared(rig.source, point, delay=delay):
+            summary = rig.back_up(point, readers=2, more_readers=True, frame_bytes=1)
+        assert summary.latency >= delay
+        assert len(processes) == 4 + 1  # And the one that serves the share.
+    assert summary.readers == readers
+    assert (summary.files, summary.warnings) == (301, 0)
