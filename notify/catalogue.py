@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parent.parent
 
 def in_program() -> set[str]:
     """The text of every ``M("...")`` of the program, and what the fields of a schedule are for."""
-    described = {text.id for field in form.fields() for text in field.texts}
+    described = {each.text.id for field in form.fields() for each in field.texts}
     return described | {
         text
         for package in PACKAGES

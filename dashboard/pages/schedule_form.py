@@ -332,7 +332,7 @@ def shown(found: preview.SchedulePreview) -> dict[str, Any]:
             (each.at, (each.schedule, _needs(each.before), _needs(each.after))) for each in found.moved
         ),
         "max_rows": MAX_ROWS,
-        "ahead": preview.AHEAD.days,
+        "until": found.until.isoformat(),
     }
 
 

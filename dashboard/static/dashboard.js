@@ -105,8 +105,10 @@
     refresh();
   }
 
-  // Back on a page that the browser kept.
+  // Back on a page that the browser kept, or whose fields it has filled in again.
   window.addEventListener("pageshow", function (event) {
+    var choice = document.querySelector("[data-chooses]");
+    if (choice) { fit(choice); }
     if (event.persisted) { document.querySelectorAll("button").forEach(function (each) { each.disabled = false; }); }
   });
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from statistics import median
 
@@ -39,9 +39,7 @@ def entries(
 ) -> list[CalendarEntry]:
     """Every run of an enabled schedule up to ``until``, with the tape that it needs; none for a period that
     already has its backup. ``size_at``: the size of a future run, if it is not the median of earlier ones."""
-    rows = plans.firing(session, moment, MAX)
-    upcoming = islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX)
-    due = [(at, row) for at, row in upcoming if period_refusal(row, at) is None]
+    due = [(at, row) for at, row in _upcoming(session, moment, until) if period_refusal(row, at) is None]
     if not due:
         return []
     concerned = {row.id: row for _, row in due}
@@ -50,6 +48,18 @@ def entries(
     if size_at is not None:
         runs = [replace(run, size=size_at(run)) for run in runs]
     return _from_libraries(session, play(_stock(session, concerned.values()), runs))
+
+
+def complete_until(session: Session, moment: datetime, until: datetime) -> datetime:
+    """Up to when ``entries`` has every run: before ``until`` if there are more than ``MAX``."""
+    upcoming = _upcoming(session, moment, until)
+    # Of the runs at the last moment, some may be missing.
+    return until if len(upcoming) < MAX else upcoming[-1][0] - timedelta(microseconds=1)
+
+
+def _upcoming(session: Session, moment: datetime, until: datetime) -> list[tuple[datetime, ScheduledTask]]:
+    rows = plans.firing(session, moment, MAX)
+    return list(islice(takewhile(lambda pair: pair[0] <= until, planner.ahead(rows, moment)), MAX))
 
 
 def _from_libraries(session: Session, played: Iterator[CalendarEntry]) -> list[CalendarEntry]:

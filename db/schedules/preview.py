@@ -20,7 +20,7 @@ from policy.schedule.file import WantedSchedule
 from policy.times.calendar import CalendarEntry
 
 AHEAD = timedelta(days=92)
-"""How far the calendar is compared."""
+"""How far the calendar is compared at least."""
 TIMES = 5
 
 
@@ -41,9 +41,11 @@ class SchedulePreview:
     times: list[datetime]
     """The next times at which it writes."""
     tapes: list[CalendarEntry]
-    """Its runs with the tapes that they need, up to ``AHEAD``."""
+    """Its runs with the tapes that they need."""
     moved: list[MovedEntry]
-    """What changes in the calendar, for all schedules."""
+    """What changes in the calendar, for all schedules, up to ``until``."""
+    until: datetime
+    """How far the calendar is compared: ``AHEAD``, or to its first run; less if there are too many runs."""
     sets: int
     """How many sets of it are on tape."""
     lost: list[str]
@@ -56,19 +58,22 @@ def of(
     session: Session, wanted: list[WantedSchedule], change: ScheduleChange, moment: datetime
 ) -> SchedulePreview:
     """What one change would do. Nothing stays of it."""
-    before, kept = _calendar(session, moment), _sets(session, change.schedule, moment)
     with _undone(session):
         sync.apply(session, wanted, [change], moment)
         session.flush()
-        after, still = _calendar(session, moment), _sets(session, change.schedule, moment)
         row = _row(session, change.schedule)
         fires = row is not None and row.enabled and row.archived_at is None
         times = list(islice(planner.to_write(row, moment), TIMES)) if row is not None and fires else []
         problem = planner.problem_of(row) if row is not None and fires else None
+        until = max([moment + AHEAD, *times[:1]])
+        after, still = _calendar(session, moment, until), _sets(session, change.schedule, moment)
+    before, kept = _calendar(session, moment, until), _sets(session, change.schedule, moment)
+    end = min(before.end, after.end)
     return SchedulePreview(
         times=times,
-        tapes=[each for each in after.values() if each.planned.schedule == change.schedule],
-        moved=list(_moved(before, after)),
+        tapes=[each for each in after.entries.values() if each.planned.schedule == change.schedule],
+        moved=[each for each in _moved(before.entries, after.entries) if each.at <= end],
+        until=end,
         sets=len(kept),
         lost=[each for each, is_free in kept.items() if not is_free and still.get(each, True)],
         problem=problem,
@@ -89,9 +94,19 @@ def _row(session: Session, name: str) -> ScheduledTask | None:
     return session.scalar(select(ScheduledTask).where(ScheduledTask.name == name))
 
 
-def _calendar(session: Session, moment: datetime) -> dict[tuple[datetime, str], CalendarEntry]:
-    entries = calendar.entries(session, moment, moment + AHEAD)
-    return {(entry.planned.at, entry.planned.schedule): entry for entry in entries}
+@dataclass(frozen=True, slots=True)
+class _PlayedCalendar:
+    entries: dict[tuple[datetime, str], CalendarEntry]
+    end: datetime
+    """Up to when it has every run."""
+
+
+def _calendar(session: Session, moment: datetime, until: datetime) -> _PlayedCalendar:
+    entries = calendar.entries(session, moment, until)
+    return _PlayedCalendar(
+        {(entry.planned.at, entry.planned.schedule): entry for entry in entries},
+        calendar.complete_until(session, moment, until),
+    )
 
 
 def _sets(session: Session, name: str, moment: datetime) -> dict[str, bool]:

@@ -15,12 +15,21 @@ from policy.schedule.file import json_schema
 
 
 @dataclass(frozen=True, slots=True)
+class FieldText:
+    """What a field is for."""
+
+    text: Message
+    types: tuple[str, ...] = ()
+    """Of ``when``: the types for which it is that; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
 class FormField:
     """One field of the form."""
 
     place: str
     """Its path below the schedule: ``backup.retention_days``."""
-    texts: tuple[Message, ...]
+    texts: tuple[FieldText, ...]
     """What it is for; of ``when``, one for each meaning that it has."""
     schema: Mapping[str, Any]
     """The rule for its value, as JSON Schema."""
@@ -138,19 +147,24 @@ def _when(rules: Mapping[str, Any]) -> Iterator[FormField]:
             if name == "type":
                 continue
             field = merged.setdefault(name, FormField(f"when.{name}", (), inner, is_needed=False))
-            texts = dict.fromkeys(each.id for each in (*field.texts, *_texts(inner)))
+            texts = {each.text.id: each.types for each in field.texts}
+            for each in _texts(inner):
+                texts[each.text.id] = (*texts.get(each.text.id, ()), type_)
             kinds = [*field.schema.get("anyOf", (field.schema,)), *inner.get("anyOf", (inner,))]
             # Which of several kinds of values is meant, only the reader knows.
             schema = field.schema if field.schema == inner else {"anyOf": kinds}
             merged[name] = replace(
-                field, texts=tuple(map(Message, texts)), schema=schema, types=(*field.types, type_)
+                field,
+                texts=tuple(FieldText(Message(id_), of) for id_, of in texts.items()),
+                schema=schema,
+                types=(*field.types, type_),
             )
     yield from merged.values()
 
 
-def _texts(rule: Mapping[str, Any]) -> tuple[Message, ...]:
+def _texts(rule: Mapping[str, Any]) -> tuple[FieldText, ...]:
     text = rule.get("description")
-    return (Message(" ".join(text.split())),) if text else ()
+    return (FieldText(Message(" ".join(text.split()))),) if text else ()
 
 
 def document(name: str, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from celery_app import reading
 from cli.commands import status
 from dashboard.pages import drives as drives_page
-from dashboard.pages import metrics, tape, tapes, today
+from dashboard.pages import metrics, schedule_removal, tape, tapes, today
 from dashboard.pages import schedules as schedules_page
 from db import alerts, views
 from db.engine import Database
@@ -29,9 +29,10 @@ Question = Callable[[Session], Any]
 QUESTIONS: dict[str, Question] = {
     "calendar": lambda session: calendar.entries(session, now(), now() + timedelta(days=35)),
     "/schedules": lambda session: schedules_page._found(session, ASKED),
+    "/schedules/job0/delete": lambda session: schedule_removal._removal(session, "job0"),
     "/today": today._found,
     "/tapes": lambda session: tapes._found(session, ASKED),
-    "/tapes/1": lambda session: tape._found(session, _first(session)),
+    "/tapes/1": lambda session: tape._found(session, str(_first(session))),
     "/drives": drives_page._found,
     "/metrics": lambda session: list(metrics.families(session)),
     "status": status._collect,

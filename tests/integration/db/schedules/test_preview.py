@@ -132,3 +132,27 @@ def test_nothing_is_committed_by_a_look(seeded: Database) -> None:
         assert ends
         assert not session.new
         assert [row.name for row in schedules.present(session)] == ["monthly", "weekly"]
+
+
+def test_the_end_of_a_long_calendar_is_no_change(seeded: Database) -> None:
+    """The calendar is cut after so many runs: what is behind the cut has not changed."""
+    with seeded.transaction() as session:
+        for number in range(40):
+            schedules.put(
+                session, f"hourly-{number}", drive="tape1", sources=["/srv"],
+                schedule_type=ScheduleType.INTERVAL, schedule_config={"every": "1h"},
+            )  # fmt: skip
+        found = look(
+            session, ScheduleChange("new", Action.CREATE), when={"type": "cron", "expression": "30 * * * *"}
+        )
+        assert found.until < NOW + timedelta(days=2)
+        assert {each.schedule for each in found.moved if each.after is None} == set()
+        assert len([each for each in found.moved if each.schedule == "new"]) > 20
+
+
+def test_a_yearly_schedule_shows_its_first_tape(seeded: Database) -> None:
+    with seeded.transaction() as session:
+        when = {"type": "yearly", "month": 10, "day": 1, "at": "02:00"}
+        found = look(session, ScheduleChange("yearly", Action.CREATE), when=when)
+        assert [each.planned.at for each in found.tapes] == [found.times[0]]
+        assert found.until == found.times[0]
