@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backup.request import Surveyed
 from db import doubts
 from db.admin import holds
 from db.engine import Database
@@ -20,10 +21,11 @@ from db.states import ACTIVE, BackupType, RunState, Step
 from db.tapes import drives
 from db.tapes.facts import LoadedTapes
 from notify.facts import Facts
-from policy.guard import Doubt, GuardRule
+from policy.guard import Doubt, GuardLimits, GuardRule
 from policy.message import M
 from policy.sources import Source, Survey
 from policy.tapes.facts import SetState
+from tasks.writing.guard import Standard
 from tests.integration.tasks.test_run_backup_rules import a_run, a_set, row_of, this_months
 
 WEEK = timedelta(days=7)
@@ -194,3 +196,17 @@ def test_rules_tell_what_is_compared() -> None:
     found = {doubts.rules({**same, **other}) for other in others}
     assert len(found) == len(others)
     assert doubts.rules(same) not in found
+
+
+def test_a_source_that_was_given_up_keeps_its_facts() -> None:
+    """The next run compares it with what it last was. What the template no longer names, and what was seen,
+    is as it is now."""
+    before = Survey(
+        "r", (Source("/a", files=9), Source("/nas", files=7), Source("/tapeline-dumps/x", files=1))
+    )
+    held_to = Standard(
+        sources=("/a", "/nas"), rules="r", limits=GuardLimits(), demanded=(), surveys=[before], accepted=[],
+        is_begun=False,
+    )  # fmt: skip
+    survey = held_to.survey(Surveyed((Source("/a", files=3),), ()))
+    assert survey.sources == (Source("/a", files=3), Source("/nas", files=7))
