@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from backup.elsewhere import ReadFrom
 from backup.entry import Entry, raw, signed
 from backup.errors import BadRequest
 from backup.gitignore import parsed
@@ -164,6 +165,11 @@ class SetRequest:
     encrypt_to: tuple[str, ...] = ()
     """Public keys of age; none: the set is not encrypted."""
     excludes: Excludes = field(default_factory=Excludes)
+    elsewhere: tuple[ReadFrom, ...] = ()
+    """What is read from a snapshot. The names on tape are those of the source."""
+    still_whole: Callable[[], None] = lambda: None
+    """Called before an archive counts, and before the set does. Raises if what was read until then may not be
+    all that was there."""
     about: dict[str, Any] = field(default_factory=dict)
     """JSON values that go into ``set.json`` unchanged."""
     resume: ResumePoint | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from backup.entry import raw, shown
-from backup.errors import SetExists
+from backup.errors import SetExists, SourceUnusable
 from backup.format import documents, index, manifest
 from backup.format.documents import folder_of
 from backup.format.readme import README
@@ -40,7 +40,7 @@ from backup.writing.members import Members
 from backup.writing.sealing import Sealing
 from backup.writing.tally import START, Tally
 from policy.message import M
-from policy.paths import order
+from policy.paths import is_below, order
 from tape.drive import Volume
 from tape.programs.aside import Eyes, Wait
 
@@ -55,9 +55,9 @@ def write_set(
     answer; its errors go through, and the process that waits for the source is left behind. Raises
     SourceMissing, SourceUnusable and SetExists before anything is written; SpoolFailed; TapeFull,
     TapeWriteError and SealFailed, after which all archives that were reported to the journal still count; and
-    what the journal raises.
+    what the journal and ``request.still_whole`` raise.
     """
-    with lookout.opened(wait) as seeing:
+    with lookout.opened(wait, request.elsewhere) as seeing:
         return _written(volume, request, journal, spool, seeing=seeing)
 
 
@@ -67,6 +67,7 @@ def _written(
     sources: tuple[bytes, ...] = ()
     if request.sources or not request.dumps:
         sources = roots_seen(request.sources, seeing, some_may_miss=True)
+        _check_snapshots(request, sources)
     known = _complete_on(volume, request)
     if known is not None:
         return _confirmed(volume, request, known, journal)
@@ -81,6 +82,17 @@ def _written(
     with spooling():
         shutil.rmtree(work)
     return summary
+
+
+def _check_snapshots(request: SetRequest, sources: tuple[bytes, ...]) -> None:
+    """A source whose link leads to another folder since its snapshot was made would be read as it is now.
+    Raises SourceUnusable."""
+    for rule in request.elsewhere:
+        if not any(is_below(order(rule.path), order(source)) for source in sources):
+            raise SourceUnusable(
+                M("No source is {path} any more, of which there is a snapshot.", path=shown(rule.path)),
+                M("Let the source's link lead where it did, or retry the run with a new snapshot."),
+            )
 
 
 def _complete_on(volume: Volume, request: SetRequest) -> manifest.Manifest | None:
@@ -146,7 +158,7 @@ class _Writing:
         started = perf_counter()
         seconds = self._latency(sources) if self._request.more_readers else 0.0
         readers = readers_for(seconds, self._request.readers)
-        with Helpers(readers, self._eyes.wait) as helpers:
+        with Helpers(readers, self._eyes.wait, self._request.elsewhere) as helpers:
             plan = self._scan(sources, helpers)
             written = self._begin(sources)
             self._pack(plan, helpers)

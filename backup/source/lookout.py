@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from backup import system
+from backup import elsewhere, system
+from backup.elsewhere import ReadFrom
 from backup.entry import raw, shown
 from backup.errors import SourceSilent
 from backup.source.place import looked, share_of
@@ -128,10 +130,10 @@ class Silence:
 class _WithoutTheSilent:
     """Eyes that do not look at what was given up."""
 
-    def __init__(self, silence: Silence) -> None:
+    def __init__(self, silence: Silence, first: Callable[[], object] | None = None) -> None:
         self.wait: Wait | None = silence
         self._silence = silence
-        self._aside = Aside(silence)
+        self._aside = Aside(silence, first)
 
     def __enter__(self) -> _WithoutTheSilent:
         return self
@@ -155,11 +157,17 @@ class _WithoutTheSilent:
         self._aside.close(descriptor)
 
 
-def opened(wait: Wait | None) -> AbstractContextManager[Eyes]:
-    """Eyes for the time of a context: in another process if somebody watches the time, else here."""
-    if isinstance(wait, Silence):
-        return _WithoutTheSilent(wait)
-    return nullcontext(HERE) if wait is None else Aside(wait)
+@contextmanager
+def opened(wait: Wait | None, rules: Sequence[ReadFrom] = ()) -> Iterator[Eyes]:
+    """Eyes for the time of a context: in another process if somebody watches the time, else here. ``rules``:
+    what is read elsewhere than it is named; they apply in this process, too."""
+    with elsewhere.applied(rules), nullcontext(HERE) if wait is None else _aside(wait, rules) as eyes:
+        yield eyes
+
+
+def _aside(wait: Wait, rules: Sequence[ReadFrom]) -> Aside | _WithoutTheSilent:
+    first = partial(elsewhere.install, tuple(rules)) if rules else None
+    return _WithoutTheSilent(wait, first) if isinstance(wait, Silence) else Aside(wait, first)
 
 
 def looked_at_each(sources: Iterable[str], eyes: Eyes) -> Iterator[Source]:

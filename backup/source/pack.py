@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from blake3 import blake3
 
-from backup import system
+from backup import elsewhere, system
 from backup.entry import FileType, line_head
 from backup.format import tar
 from backup.source import reach
@@ -60,10 +60,11 @@ def length_of(packed: Packed) -> int:
 def _opened(path: bytes) -> tuple[int, os.stat_result] | None:
     try:
         # It must not be opened if it has become a fifo or a device meanwhile.
-        status = os.lstat(system.native(path))
+        native = system.native(elsewhere.of(path))
+        status = os.lstat(native)
         if not is_small(status.st_mode, status.st_nlink, status.st_size) or system.has_holes(status):
             return None
-        fd = os.open(system.native(path), system.READ)
+        fd = os.open(native, system.READ)
     except OSError:
         return None
     with suppress(OSError):  # a file system that supports no advice is read all the same

@@ -40,6 +40,21 @@ class Mount(NamedTuple):
     """Its major and minor number."""
     options: str
     """Those of the file system, in the kernel's form: ``rw,noserverino``."""
+    root: bytes = b"/"
+    """The folder of its file system that is mounted."""
+
+
+class SourcePlace(NamedTuple):
+    """Where a source lies, for whoever makes a snapshot of it."""
+
+    path: bytes
+    """Its real path."""
+    mount: Mount | None
+    """None: the system has no table of mounts."""
+    below: tuple[bytes, ...]
+    """Where other file systems are mounted below it."""
+    subvolume: bytes | None
+    """The root of its subvolume, on btrfs."""
 
 
 def looked(sources: Sequence[str]) -> tuple[Source, ...]:
@@ -61,7 +76,7 @@ def _look(source: str) -> Source:
 
 def share_of(path: bytes) -> str | None:
     """Where the share is mounted that a path is on; None if it is on a local file system."""
-    mount = _mount_of(path)
+    mount = innermost(path, _table())
     if mount is None or compared(AUTO, mount.kind) == EVERY:
         return None
     return shown(mount.point)
@@ -98,20 +113,63 @@ def _first_level(folder: bytes) -> int:
         return sum(1 for _ in islice(names, MAX_NAMES))
 
 
+def whereabouts(source: str) -> SourcePlace:
+    """Where a source lies. If it may hang, run it in another process. Raises OSError."""
+    path = system.real(system.absolute(source))
+    reach.status(path)
+    table = _table()
+    mount = innermost(path, table)
+    above = path.rstrip(b"/") + b"/"
+    below = {each.point for each in table if each.point.startswith(above) and each.point != path}
+    subvolume = _subvolume(path, mount.point) if mount is not None and mount.kind == BTRFS else None
+    return SourcePlace(path, mount, tuple(sorted(below)), subvolume)
+
+
+BTRFS = "btrfs"
+_SUBVOLUME = 256
+"""The inode of the root of each subvolume (BTRFS_FIRST_FREE_OBJECTID in the kernel's btrfs_tree.h)."""
+
+
+def _subvolume(path: bytes, point: bytes) -> bytes | None:
+    """The root of the subvolume; None if it is not below the mount point."""
+    while not is_subvolume(path):
+        if path in (point, b"/"):
+            return None
+        path = path.rpartition(b"/")[0] or b"/"
+    return path
+
+
+def is_subvolume(path: bytes) -> bool:
+    """Whether a path on btrfs is the root of a subvolume. Raises OSError."""
+    status = os.lstat(path)
+    return status.st_ino == _SUBVOLUME and stat.S_ISDIR(status.st_mode)
+
+
+def mounted_at(folder: bytes) -> Mount | None:
+    """What is mounted at this very folder."""
+    return next((each for each in reversed(_table()) if each.point == folder), None)
+
+
+def identity(folder: bytes) -> tuple[int, int]:
+    """What stays the same of a folder as long as nothing else is mounted there. Raises OSError."""
+    status = os.lstat(system.native(folder))
+    return status.st_dev, status.st_ino
+
+
 def place_of(path: bytes) -> FileSystem:
     """The file system of a real path, as far as the system reports it."""
-    mount = _mount_of(path)
+    mount = innermost(path, _table())
     if mount is None:
         return FileSystem(mount_point=shown(_point_above(path)))
     return FileSystem(mount.kind, _identity(mount), shown(mount.point))
 
 
-def _mount_of(path: bytes) -> Mount | None:
+def _table() -> list[Mount]:
+    """Nothing, if the system has no such table."""
     try:
-        table = MOUNTS.read_bytes()
+        return mounts(MOUNTS.read_bytes())
     except OSError:
-        return None
-    return innermost(path, mounts(table))
+        return []
 
 
 def innermost(path: bytes, candidates: Iterable[Mount]) -> Mount | None:
@@ -133,10 +191,10 @@ def mounts(table: bytes) -> list[Mount]:
         fields, more = first.split(b" "), rest.split(b" ")
         numbers = fields[2].split(b":") if separator and len(fields) >= 6 and len(more) >= 2 else []
         if len(numbers) == 2 and all(map(bytes.isdigit, numbers)):
-            point, kind, source = map(_plain, (fields[4], more[0], more[1]))
+            point, kind, source, root = map(_plain, (fields[4], more[0], more[1], fields[3]))
             device = int(numbers[0]), int(numbers[1])
             options = shown(b" ".join(more[2:]))
-            listed.append(Mount(point, shown(kind), shown(source), device, options))
+            listed.append(Mount(point, shown(kind), shown(source), device, options, root))
     return listed
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from backup import system
+from backup import elsewhere, system
 
 if sys.platform == "win32":
     MAX_LENGTH = 1 << 16
@@ -49,6 +49,7 @@ def near(path: bytes) -> Iterator[tuple[int | None, bytes]]:
 
     Raises OSError; ELOOP or ENOTDIR if a link or a file has replaced a folder on the way.
     """
+    path = elsewhere.of(path)
     if not is_long(path):
         yield None, system.native(path)
         return
@@ -106,8 +107,9 @@ def patiently(open_it: Callable[[], int]) -> int:
 @contextmanager
 def names(folder: bytes) -> Iterator[Iterator[bytes]]:
     """The names in a folder, in no order. Raises OSError."""
-    if not is_long(folder):
-        with os.scandir(system.native(folder)) as entries:
+    at = elsewhere.of(folder)
+    if not is_long(at):
+        with os.scandir(system.native(at)) as entries:
             yield (entry.name for entry in entries)
         return
     descriptor = opened(folder, os.O_RDONLY | system.FOLDER)
@@ -118,6 +120,19 @@ def names(folder: bytes) -> Iterator[Iterator[bytes]]:
         os.close(descriptor)
 
 
+def _one_by_one(folder: bytes, names: Sequence[bytes]) -> Iterator[os.stat_result | None]:
+    base = folder.rstrip(b"/") + b"/"
+    for name in names:
+        yield _status(base + name)
+
+
+def _status(path: bytes) -> os.stat_result | None:
+    try:
+        return status(path)
+    except OSError:
+        return None
+
+
 if sys.platform == "win32":
 
     def statuses(folder: bytes, names: Sequence[bytes], each: Each = map) -> Iterator[os.stat_result | None]:
@@ -125,16 +140,13 @@ if sys.platform == "win32":
         base = folder.rstrip(b"/") + b"/"
         yield from each(_status, [base + name for name in names])
 
-    def _status(path: bytes) -> os.stat_result | None:
-        try:
-            return status(path)
-        except OSError:
-            return None
-
 else:
 
     def statuses(folder: bytes, names: Sequence[bytes], each: Each = map) -> Iterator[os.stat_result | None]:
         """The status of names in a folder, following no link; None for one that cannot be inspected."""
+        if elsewhere.has_own(folder):
+            yield from _one_by_one(folder, names)
+            return
         # By the folder's descriptor: the system need not walk the whole path for each name.
         try:
             held = opened(folder, os.O_RDONLY | system.FOLDER)

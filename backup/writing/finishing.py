@@ -47,6 +47,7 @@ class Finishing:
     def run(self, sources: Collection[bytes]) -> tuple[datetime, int]:
         """Write and seal; returns the time at which the set became complete, and the bytes that this took."""
         database = self._put_database()
+        self._request.still_whole()
         finished = datetime.now(UTC)
         name, size = manifest.finish(
             self._volume,

@@ -131,6 +131,7 @@ class Sealing:
         self.seal_volume({f"{self._folder}/{record.name}": record.bytes, name: written})
         self.room.ask_anew()
         self._count(record, written)
+        self._request.still_whole()
         started = perf_counter()
         self._journal.sealed(record, index.Again(partial(index.in_spool, path)))
         self.phases.catalogue += perf_counter() - started

@@ -12,6 +12,7 @@ from backup.format.age import recipients
 from backup.request import check_patterns
 from celery_app import settings
 from celery_app.host import commands
+from celery_app.host.snapshots import kinds
 from db.models import Drive
 from policy.errors import TapelineError, UsageError, UsageErrors
 from policy.guard import is_at_or_below
@@ -21,9 +22,9 @@ from policy.schedule import sources
 from policy.schedule.file import WantedSchedule
 from policy.schedule.table import FieldError
 
-COLUMNS = ("checks", "before", "dumps", "after")
+COLUMNS = ("checks", "before", "dumps", "source_options", "after")
 FIELDS = ("check", "before", "sources", "after")
-"""Where a template names commands: its columns, and the fields of the file in the same order."""
+"""Where a template names commands and kinds of snapshots: its columns, and the fields of the file."""
 
 
 def read(document: Any) -> list[WantedSchedule]:
@@ -68,7 +69,7 @@ def check_commands(session: Session, wanted: list[WantedSchedule]) -> None:
     Raises UsageErrors with a FieldError for each field that names a command that cannot be started.
     """
     here = [each for each in wanted if is_of_this_host(session, each.schedule["drive"])]
-    _raise_all(error for each in here for error in wrong_commands(each.name, named(each.template)))
+    _raise_all(error for each in here for error in wrong_commands(each.name, each.template))
 
 
 def is_of_this_host(session: Session, drive: str) -> bool:
@@ -85,11 +86,15 @@ def named(template: Mapping[str, Any]) -> dict[str, list[str]]:
     return dict(zip(FIELDS, (template["checks"], template["before"], dumps, template["after"]), strict=True))
 
 
-def wrong_commands(schedule: str, fields: Mapping[str, list[str]]) -> Iterator[FieldError]:
-    """For each field of a schedule's template that names a command that this host cannot start."""
-    for field, names in fields.items():
+def wrong_commands(schedule: str, template: Mapping[str, Any]) -> Iterator[FieldError]:
+    """For each field of a schedule's template that names a command that this host cannot start, or a kind of
+    snapshot that it cannot make."""
+    of_sources = template["source_options"].values()
+    made = [options["snapshot"] for options in of_sources if "snapshot" in options]
+    for field, names in named(template).items():
         try:
             commands.check(names)
+            kinds.check(made if field == "sources" else ())
         except TapelineError as error:
             place = ("schedules", schedule, "backup", field)
             yield FieldError(

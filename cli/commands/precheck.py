@@ -69,6 +69,7 @@ _NAMES = {
     "sources": M("sources"),
     "library": M("library"),
     "commands": M("commands"),
+    "snapshots": M("snapshots"),
     "drive": M("drive"),
     "tape": M("tape"),
     "erased": M("erased"),

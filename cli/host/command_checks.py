@@ -32,12 +32,10 @@ def _command(name: str) -> Message:
 def _of_schedules() -> Message:
     with wiring.database().transaction() as session:
         here = [row for row in schedules.present(session) if wanted.is_of_this_host(session, row.drive)]
-        used = {
-            row.name: wanted.named({each: getattr(row.template, each) for each in wanted.COLUMNS})
-            for row in here
-        }
-    for schedule, fields in used.items():
-        for error in wanted.wrong_commands(schedule, fields):
+        templates = {row.name: {each: getattr(row.template, each) for each in wanted.COLUMNS} for row in here}
+    for schedule, template in templates.items():
+        for error in wanted.wrong_commands(schedule, template):
             raise error
+    used = {schedule: wanted.named(template) for schedule, template in templates.items()}
     names = sorted({name for fields in used.values() for each in fields.values() for name in each})
     return M("{names}", names=", ".join(names)) if names else M("no schedule of this host's drives names any")

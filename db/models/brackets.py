@@ -23,6 +23,9 @@ class CommandBracket(Base):
     """The commands of it for which runs on this host wait for each other."""
     owed: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """The commands of ``after`` that have not ended yet."""
+    snapshots: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """Snapshots of sources, each entered before it is made, and gone from here once it is removed. In a
+    closed bracket: those that could not be removed."""
     begun_at: Mapped[datetime] = mapped_column(default=now)
     ready_at: Mapped[datetime | None]
     """When every command of ``before`` had succeeded."""
@@ -33,4 +36,7 @@ class CommandBracket(Base):
     closed_at: Mapped[datetime | None]
     """When nothing was owed any more."""
 
-    __table_args__ = (Index("ix_command_brackets_open", "drive", postgresql_where=text("closed_at is null")),)
+    __table_args__ = (
+        Index("ix_command_brackets_open", "drive", postgresql_where=text("closed_at is null")),
+        Index("ix_command_brackets_snapshots", "host", postgresql_where=text("snapshots <> '[]'::jsonb")),
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, ChainRun, CommandBracket, now
@@ -35,11 +36,13 @@ def begin(
     for other in session.scalars(others.order_by(CommandBracket.run_id)):
         if set(other.exclusive) & set(exclusive):
             return other.run_id
+    former = session.get(CommandBracket, run.id)
     values = {
         "drive": run.drive,
         "host": host,
         "exclusive": sorted(exclusive),
         "owed": list(after),
+        "snapshots": former.snapshots if former else [],
         "begun_at": now(),
         "ready_at": None,
         "outcome": None,
@@ -58,6 +61,53 @@ def _key(host: str) -> int:
 def ready(session: Session, run_id: int) -> None:
     """Every command of ``before`` has succeeded."""
     session.get_one(CommandBracket, run_id).ready_at = now()
+
+
+def ending(session: Session, run_id: int, outcome: str) -> list[dict[str, Any]]:
+    """Begin the end of a bracket, with the outcome of its run, which stays as it is from now on. Returns the
+    snapshots to remove first."""
+    bracket = session.get(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    if bracket is None or bracket.closed_at is not None:
+        return []
+    bracket.outcome = bracket.outcome or outcome
+    return list(bracket.snapshots)
+
+
+def snapshot_begins(session: Session, run_id: int, snapshot: Mapping[str, Any]) -> None:
+    """Enter a snapshot, before it is made."""
+    bracket = session.get_one(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    bracket.snapshots = [*bracket.snapshots, dict(snapshot)]
+
+
+def snapshot_is_gone(session: Session, run_id: int, name: str) -> None:
+    """It was removed, or was never made."""
+    bracket = session.get_one(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    bracket.snapshots = [each for each in bracket.snapshots if each["name"] != name]
+
+
+def snapshot_is_stuck(session: Session, run_id: int, name: str) -> None:
+    """It could not be removed: it stays, and is not that of the run any more."""
+    bracket = session.get_one(CommandBracket, run_id, with_for_update=True, populate_existing=True)
+    bracket.snapshots = [
+        {**each, "stuck": True} if each["name"] == name else each for each in bracket.snapshots
+    ]
+
+
+def left_behind(session: Session, host: str) -> list[tuple[int, dict[str, Any]]]:
+    """The snapshots of a host that could not be removed when their runs ended, with these runs."""
+    query = select(CommandBracket).where(
+        CommandBracket.host == host,
+        CommandBracket.snapshots != [],
+        CommandBracket.closed_at.is_not(None),
+    )
+    rows = session.scalars(query.order_by(CommandBracket.run_id))
+    return [(row.run_id, snapshot) for row in rows for snapshot in row.snapshots]
+
+
+def home(session: Session) -> str:
+    """Eight hexadecimal digits for this database, so that no other one's snapshots look like its own."""
+    whole = session.scalar(select(func.database_home())) or ""
+    return hashlib.blake2b(whole.encode(), digest_size=4).hexdigest()
 
 
 def next_owed(session: Session, run_id: int, outcome: str) -> tuple[str, int, str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy.message import M
-from policy.schedule.values import COMMAND, FOLDER, ValueKind, WrongValue
+from policy.schedule.values import COMMAND, FOLDER, ValueKind, WrongValue, text
 
 DUMP_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 _DUMP = {
@@ -21,7 +21,17 @@ _DUMP = {
     "additionalProperties": False,
 }
 
-OPTIONS: Mapping[str, ValueKind] = {}
+SNAPSHOTS = ("lvm", "btrfs", "zfs", "vss")
+"""The kinds of snapshots that Tapeline makes by itself; every other name is that of a command of the host."""
+_SNAPSHOT = text(
+    COMMAND, M("snapshot: write lvm, btrfs, zfs or vss, or the name of a command of the drive's host.")
+)
+_SNAPSHOT_SIZE = text(
+    r"[1-9][0-9]?%|100%|[1-9][0-9]{0,5}(MB|GB|TB|MiB|GiB|TiB)",
+    M('snapshot_size: write a part of the volume such as "20%", or a size with its unit such as "50GB".'),
+)
+
+OPTIONS: Mapping[str, ValueKind] = {"snapshot": _SNAPSHOT, "snapshot_size": _SNAPSHOT_SIZE}
 """What the table of one folder may have beside its ``path``; each refuses a value by its own remedy."""
 
 _FOLDER = {"type": "string", "pattern": f"^(?:{FOLDER})$", "minLength": 1}
@@ -56,6 +66,8 @@ def _folder(value: dict[str, Any]) -> str | dict[str, Any]:
     if not (isinstance(path, str) and re.fullmatch(FOLDER, path)) or not options.keys() <= OPTIONS.keys():
         raise WrongValue(_A_SOURCE)
     read = {name: OPTIONS[name].read(each) for name, each in options.items()}
+    if "snapshot_size" in read and read.get("snapshot") != "lvm":
+        raise WrongValue(M('snapshot_size: only a snapshot of kind "lvm" has one; leave it out.'))
     return {"path": path, **read} if read else path
 
 

@@ -98,11 +98,13 @@ class Reading(Protocol):
 class Aside:
     """Another process, started on first use. As a context manager it is ended, or left behind.
 
-    If it was killed, it is started again; files opened there are lost, and reads of them fail.
+    If it was killed, it is started again; files opened there are lost, and reads of them fail. ``first`` is
+    called there before anything else, each time.
     """
 
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, first: Callable[[], object] | None = None) -> None:
         self.wait: Wait | None = wait
+        self._first = first
         self._call = wait
         self._process: Companion | None = None
         self._pipe: Pipe | None = None
@@ -173,9 +175,18 @@ class Aside:
         if self._process is None:
             self._process = Companion("tape.programs.aside")
             self._pipe = Pipe(self._process.stdout.fileno(), self._tick)
+            if self._first is not None:
+                self._write(self._process, self._first)
+                kind, size = self.head()
+                answer = pickle.loads(self.pipe.read(size))  # noqa: S301 - from our own process
+                if kind == b"e":
+                    raise answer
+        self._write(self._process, function, *arguments)
+
+    def _write(self, process: Companion, function: Callable[..., Any], *arguments: Any) -> None:
         question = pickle.dumps((function, arguments))
-        self._process.stdin.write(len(question).to_bytes(8, "little") + question)
-        self._process.stdin.flush()
+        process.stdin.write(len(question).to_bytes(8, "little") + question)
+        process.stdin.flush()
 
 
 class _ReadAside:

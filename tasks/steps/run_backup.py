@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -44,7 +45,7 @@ from tasks.drive.tape_rules import (
 from tasks.step import Done, NextPart, step
 from tasks.steps.create_record import settle_type
 from tasks.work import SourcesDoubted, Work, WrongTape
-from tasks.writing import commands, dumps, guard, pace
+from tasks.writing import commands, dumps, guard, pace, snapshots
 from tasks.writing.journal import CatalogueJournal
 from tasks.writing.set_request import spool_of, with_dump, with_known_files
 from tasks.writing.sources import for_step
@@ -64,7 +65,7 @@ def run_backup(work: Work) -> Done | NextPart:
     full.
 
     Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError, CommandUnusable,
-    CommandFailed, CommandBusy, DumpBroken, DumpTooLong.
+    CommandFailed, CommandBusy, DumpBroken, DumpTooLong, SnapshotUnusable, SnapshotFailed, SnapshotLost.
     """
     if work.db(commands.is_ending):
         return _ended(work)
@@ -110,19 +111,24 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary,
     Nothing of it is in the catalogue before the volume is mounted: a tape that cannot be mounted has none of
     our sets.
     """
-    with mounted(work) as volume:
+    with mounted(work) as volume, ExitStack() as stack:
         _refuse_another(medium, volume.medium)
         _see_that_all_is_there(work, volume, medium)
         target = work.db(lambda session, run: target_of(session, run, medium))
         work.writes_on = target.cartridge_id
+        reading = stack.enter_context(snapshots.Opened(work, commands.environment(work)))
         request = with_dump(work, with_known_files(work, target.request))
         request = replace(
             pace.fed(work, request),
             before_first_byte=guard.judge(work, target.enter),
             dumps=dumps.of(work, guard.judge_dump(work)),
+            elsewhere=reading.rules,
+            still_whole=reading.check_whole,
         )
         try:
-            summary = write_set(volume, request, _journal(work, target), spool_of(work), for_step(work))
+            summary = write_set(
+                volume, request, _journal(work, target, reading), spool_of(work), for_step(work)
+            )
         except SourcesDoubted:
             if not work.db(lambda session, run: rows_of(session, run)[1] is not None):
                 # After an acceptance it continues as another set.
@@ -181,8 +187,10 @@ class TooLarge(TapelineError):
     """A tape that was formatted for it had no space for the first of its files."""
 
 
-def _journal(work: Work, target: SetTarget) -> CatalogueJournal:
-    return CatalogueJournal(work, target.set_id, target.cartridge_id, target.generation)
+def _journal(work: Work, target: SetTarget, reading: snapshots.Opened) -> CatalogueJournal:
+    return CatalogueJournal(
+        work, target.set_id, target.cartridge_id, target.generation, watch=reading.check_now_and_then
+    )
 
 
 def _next_tape(work: Work, error: TapeFull) -> NextPart:

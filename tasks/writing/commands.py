@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,32 +12,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backup.errors import Ended
-from celery_app import settings, wiring
 from celery_app.host import commands as host
-from celery_app.host.commands import HostCommand
-from db import events
 from db.models import ChainRun
-from db.runs import announcing, brackets, lookup, transitions
+from db.runs import brackets, lookup, transitions
 from db.states import RunState, Step
 from policy.errors import TapelineError
 from policy.message import M, Message
-from tape.errors import CommandTimeout, DriveBusy
-from tape.hostlock import HostLock
+from tape.errors import CommandTimeout
 from tasks.work import Work
+from tasks.writing import snapshots, telling
 from tasks.writing.record import asked_for
+from tasks.writing.telling import CommandFailed, Watch
 
-LINES_TOLD = 20
-"""How many lines of a command's output the story has: the last ones."""
-LINE_LENGTH = 500
 MAX_TRIES = 3
 """How often a command of ``after`` is begun, if the worker dies in it each time."""
-PAUSE = 0.2
-
-Watch = Callable[[], None]
-
-
-class CommandFailed(TapelineError):
-    """A command ended with an error, or not in time."""
 
 
 class CommandBusy(TapelineError):
@@ -54,6 +41,7 @@ class Asked:
     before: tuple[str, ...]
     after: tuple[str, ...]
     dumps: tuple[dict[str, Any], ...]
+    snapshots: snapshots.Wanted
     environment: dict[str, str]
 
     @property
@@ -79,6 +67,7 @@ def asked(session: Session, run: ChainRun) -> Asked | None:
         tuple(columns["before"]),
         tuple(columns["after"]),
         tuple(columns["dumps"]),
+        snapshots.wanted(columns["sources"], columns["source_options"]),
         {
             "BACKUP_RUN": str(run.id),
             "BACKUP_SCHEDULE": run.schedule.name,
@@ -90,7 +79,7 @@ def asked(session: Session, run: ChainRun) -> Asked | None:
     )
 
 
-_NAMES = ("name", "type", "sources", "checks", "before", "after", "dumps")
+_NAMES = ("name", "type", "sources", "checks", "before", "after", "dumps", "source_options")
 
 
 def check(work: Work) -> None:
@@ -100,6 +89,7 @@ def check(work: Work) -> None:
     if commands is None:
         return
     host.check(commands.every)
+    snapshots.foresee(work, commands.snapshots)
     for name in commands.checks:
         _perform(commands.run_id, work.held.step, name, _moment(commands, "check"), work.heed)
 
@@ -107,10 +97,11 @@ def check(work: Work) -> None:
 def begin(work: Work) -> None:
     """Before anything of the run is written: ``before``, once for the run, however often it is resumed.
 
-    Raises CommandUnusable, CommandFailed, CommandBusy, DriveError, Cancelled, LostClaim, Ended.
+    Raises CommandUnusable, CommandFailed, CommandBusy, SnapshotUnusable, SnapshotFailed, DriveError,
+    Cancelled, LostClaim, Ended.
     """
     commands = work.db(asked)
-    if commands is None or not commands.bracketed:
+    if commands is None or not (commands.bracketed or commands.snapshots):
         return
     opened = work.db(lambda session, run: brackets.of(session, run.id))
     if opened is not None and opened.ready_at is not None and opened.outcome is None:
@@ -119,10 +110,14 @@ def begin(work: Work) -> None:
         # Its worker died in ``before`` or in ``after``: put right what that began, then begin anew.
         settle(commands.run_id, opened.outcome or brackets.INTERRUPTED, work.heed)
     host.check(commands.every)
+    if commands.snapshots:
+        snapshots.clear_up(work, commands.environment)
     exclusive = {name for name in commands.bracketed if host.find(name).exclusive}
+    exclusive |= snapshots.exclusive(commands.snapshots)
     _wait_for_others(work, commands, exclusive)
     for name in commands.before:
         _perform(commands.run_id, work.held.step, name, _moment(commands, "before"), work.heed)
+    snapshots.make(work, commands.snapshots, commands.environment)
     work.db(lambda session, run: brackets.ready(session, run.id))
 
 
@@ -135,7 +130,11 @@ def _wait_for_others(work: Work, commands: Asked, exclusive: set[str]) -> None:
         other = work.database.attempt(open_it, patience=work.settings.database_patience_seconds)
         if other is None:
             break
-        waits = M("Run {run} uses the same exclusive commands: this run waits for its end.", run=other)
+        waits = (
+            M("Run {run} uses the same exclusive commands, or the same source: this run waits.", run=other)
+            if commands.snapshots
+            else M("Run {run} uses the same exclusive commands: this run waits for its end.", run=other)
+        )
         if not is_reported:
             work.tell(waits)
             is_reported = True
@@ -162,6 +161,12 @@ def _open(session: Session, *, run_id: int, after: Sequence[str], exclusive: set
     return brackets.begin(session, run, host=socket.gethostname(), after=after, exclusive=exclusive)
 
 
+def environment(work: Work) -> dict[str, str]:
+    """What every command of a run gets."""
+    commands = work.db(asked)
+    return commands.environment if commands is not None else {}
+
+
 def end(work: Work) -> None:
     """The set is complete: ``after``, in the step that wrote it. Never fails the run."""
     settle(work.held.run_id, RunState.SUCCEEDED.value)
@@ -176,7 +181,11 @@ def is_ending(session: Session, run: ChainRun) -> bool:
 def settle(run_id: int, outcome: str, watch: Watch | None = None) -> None:
     """Run what a run owes of ``after``, each command once unless its worker dies in it. A command that fails
     is a warning. Raises DatabaseUnavailable, and what ``watch`` raises."""
-    while (owed := _db(lambda session: brackets.next_owed(session, run_id, outcome))) is not None:
+    commands = telling.attempted(lambda session: asked(session, transitions.get(session, run_id)))
+    snapshots.remove(run_id, outcome, commands.environment if commands else {})
+    while (
+        owed := telling.attempted(lambda session: brackets.next_owed(session, run_id, outcome))
+    ) is not None:
         name, tries, ended_as = owed
         try:
             if tries >= MAX_TRIES:
@@ -184,7 +193,6 @@ def settle(run_id: int, outcome: str, watch: Watch | None = None) -> None:
                     M("Command {name} was cut off {tries} times: its worker died.", name=name, tries=tries),
                     _by_hand(name),
                 )
-            commands = _db(lambda session: asked(session, transitions.get(session, run_id)))
             assert commands is not None, "only a backup has commands"
             _perform(
                 run_id,
@@ -196,8 +204,10 @@ def settle(run_id: int, outcome: str, watch: Watch | None = None) -> None:
         except TapelineError as error:
             if watch is not None:
                 watch()
-            _db(partial(_warn, run_id=run_id, name=name, error=error, outcome=ended_as))
-        _db(partial(_ended, run_id=run_id, name=name))
+            telling.attempted(
+                partial(telling.warn, run_id=run_id, error=error, outcome=ended_as, remedy=_by_hand(name))
+            )
+        telling.attempted(partial(_ended, run_id=run_id, name=name))
 
 
 def _ended(session: Session, *, run_id: int, name: str) -> None:
@@ -206,18 +216,6 @@ def _ended(session: Session, *, run_id: int, name: str) -> None:
 
 def _by_hand(name: str) -> Message:
     return M("Do by hand what {name} should have done on the drive's host.", name=name)
-
-
-def _warn(session: Session, *, run_id: int, name: str, error: TapelineError, outcome: str) -> None:
-    """The run stays what it is, but somebody has to know: what ``before`` did may still be in effect."""
-    run = transitions.get(session, run_id, lock=True)
-    warning = M("After the backup: {error}", error=error.message.to_json())
-    events.record(session, run, warning, step=Step.RUN_BACKUP, level="warning")
-    if outcome == RunState.SUCCEEDED.value and run.state is RunState.RUNNING:
-        # The message of its success counts it.
-        run.condition = [*run.condition, warning.to_json()]
-    else:
-        announcing.announce(session, run, "after_failed", warning, _by_hand(name))
 
 
 def _moment(commands: Asked, moment: str) -> dict[str, str]:
@@ -229,19 +227,21 @@ def _perform(run_id: int, step: Step, name: str, environment: dict[str, str], wa
     what ``watch`` raises."""
     command = host.find(name)
     moment = environment["BACKUP_MOMENT"]
-    with locked(run_id, command, watch) as inherit:
-        _tell(run_id, step, [M("Command {name} ({moment}) begins.", name=name, moment=moment)])
+    with telling.locked(run_id, name, command.limit, watch, is_exclusive=command.exclusive) as inherit:
+        telling.tell(run_id, step, [M("Command {name} ({moment}) begins.", name=name, moment=moment)])
         try:
             done = command.run(environment, inherit=inherit, watch=watch)
         except CommandTimeout as error:
-            _tell(run_id, step, _output(name, error.output))
+            telling.tell(run_id, step, telling.output_lines(name, error.output))
             raise timed_out(name) from error
-    lines = _output(name, done.output)
+    lines = telling.output_lines(name, done.output)
     if done.return_code != 0:
-        _tell(run_id, step, lines)
-        raise failed(name, done.return_code, done.output, put_right(run_id))
+        telling.tell(run_id, step, lines)
+        raise telling.failed(name, done.return_code, done.output, telling.put_right(run_id))
     seconds = round(done.seconds, 1)
-    _tell(run_id, step, [*lines, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)])
+    telling.tell(
+        run_id, step, [*lines, M("Command {name} is done, in {seconds} s.", name=name, seconds=seconds)]
+    )
 
 
 def timed_out(name: str) -> CommandFailed:
@@ -252,84 +252,6 @@ def timed_out(name: str) -> CommandFailed:
     )
 
 
-def put_right(run_id: int) -> Message:
-    """What to do about a command that failed in a run."""
-    return M("Put right what it names, then: tapeline runs retry {run}", run=run_id)
-
-
 def tell_output(work: Work, name: str, output: str) -> None:
     """Add what a command has printed for people to the story of its run."""
-    _tell(work.held.run_id, work.held.step, _output(name, output))
-
-
-def failed(name: str, code: int, output: str, remedy: Message) -> CommandFailed:
-    """The error for a command that ended with a return code other than 0."""
-    lines = output.strip().splitlines()
-    if not lines:
-        return CommandFailed(M("Command {name} ended with code {code}.", name=name, code=code), remedy)
-    last = lines[-1][:LINE_LENGTH]
-    return CommandFailed(
-        M("Command {name} ended with code {code}: {line}", name=name, code=code, line=last), remedy
-    )
-
-
-def _output(name: str, output: str) -> list[Message]:
-    lines = [line for line in output.splitlines() if line.strip()]
-    messages = [M("{name}: {line}", name=name, line=line[:LINE_LENGTH]) for line in lines[-LINES_TOLD:]]
-    left = len(lines) - len(messages)
-    return (
-        [M("{name}: {count} earlier lines are left out.", name=name, count=left), *messages]
-        if left
-        else messages
-    )
-
-
-def _tell(run_id: int, step: Step, messages: list[Message]) -> None:
-    def record(session: Session) -> None:
-        run = transitions.get(session, run_id)
-        for message in messages:
-            events.record(session, run, message, step=step)
-
-    _db(record)
-
-
-def _db(work: Callable[[Session], Any]) -> Any:
-    return wiring.database().attempt(work, patience=settings.load().database_patience_seconds)
-
-
-@contextmanager
-def locked(run_id: int, command: HostCommand, watch: Watch | None) -> Iterator[tuple[int, ...]]:
-    """Descriptors for a command to inherit. A command that outlives its worker still has them: another one
-    of its run, and an exclusive one of any run, waits for its end. Raises CommandFailed, DriveError."""
-    folder = settings.load().state_dir / "commands"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"run-{run_id}", *([f"command-{command.name}"] if command.exclusive else [])]
-    with ExitStack() as stack:
-        locks = [HostLock(folder / f"{name}.lock") for name in names]
-        for lock in locks:
-            _acquire(lock, command, watch)
-            stack.callback(lock.release)
-        yield tuple(lock.descriptor for lock in locks)
-
-
-def _acquire(lock: HostLock, command: HostCommand, watch: Watch | None) -> None:
-    ends = time.monotonic() + command.limit
-    while True:
-        try:
-            lock.acquire()
-        except DriveBusy as error:
-            if time.monotonic() > ends:
-                raise CommandFailed(
-                    M(
-                        "Command {name} did not begin: a command of a dead worker, or of another run, still"
-                        " runs after {seconds} s.",
-                        name=command.name,
-                        seconds=command.limit,
-                    ),
-                    M("End that program on the drive's host."),
-                ) from error
-        else:
-            return
-        if watch is not None:
-            watch()
-        time.sleep(PAUSE)
+    telling.tell(work.held.run_id, work.held.step, telling.output_lines(name, output))

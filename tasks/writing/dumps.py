@@ -17,7 +17,7 @@ from policy.message import M
 from tape.errors import CommandTimeout, DriveError
 from tape.programs.piped import Piped
 from tasks.work import Work
-from tasks.writing import commands
+from tasks.writing import commands, telling
 from tasks.writing.commands import Asked
 
 
@@ -68,8 +68,8 @@ class _Printed:
         done = self._running.finish()
         commands.tell_output(self._work, self._name, done.output)
         if done.return_code != 0:
-            remedy = commands.put_right(self._work.held.run_id)
-            raise _broken(commands.failed(self._name, done.return_code, done.output, remedy))
+            remedy = telling.put_right(self._work.held.run_id)
+            raise _broken(telling.failed(self._name, done.return_code, done.output, remedy))
 
 
 @contextmanager
@@ -79,10 +79,12 @@ def _opened(work: Work, found: Asked, command: str, name: str) -> Iterator[_Prin
     with ExitStack() as stack:
         try:
             asked = host.find(command)
-            inherit = stack.enter_context(commands.locked(found.run_id, asked, work.heed))
+            inherit = stack.enter_context(
+                telling.locked(found.run_id, command, asked.limit, work.heed, is_exclusive=asked.exclusive)
+            )
             work.tell(M("Command {name} ({moment}) begins.", name=command, moment="dump"))
             running = stack.enter_context(asked.piped(environment, inherit=inherit, watch=work.heed))
-        except (host.CommandUnusable, commands.CommandFailed, DriveError) as error:
+        except (host.CommandUnusable, telling.CommandFailed, DriveError) as error:
             raise _broken(error) from error
         yield _Printed(work, command, running)
 

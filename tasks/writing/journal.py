@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -27,7 +27,17 @@ WARNINGS_TOLD = 100
 class CatalogueJournal:
     """The engine's journal of one set on one cartridge."""
 
-    def __init__(self, work: Work, set_id: str, cartridge_id: int, generation: int) -> None:
+    def __init__(
+        self,
+        work: Work,
+        set_id: str,
+        cartridge_id: int,
+        generation: int,
+        *,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``watch``: called every few MiB; raises to end the writing."""
+        self._watch = watch
         self._work = work
         self._set_id = set_id
         self._cartridge_id = cartridge_id
@@ -95,6 +105,7 @@ class CatalogueJournal:
 
     def check(self) -> None:
         self._work.check()
+        self._watch()
 
 
 class Meter:

@@ -13,7 +13,9 @@ from policy.errors import TapelineError
 from policy.finding import Finding, PrecheckVerdict
 from policy.message import M, Message
 from tape.errors import CommandTimeout
-from tasks.writing.commands import failed
+from tasks.writing import snapshots
+from tasks.writing.sources import within
+from tasks.writing.telling import failed
 
 
 class CommandSlow(TapelineError):
@@ -28,7 +30,11 @@ def to_try(template: BackupTask) -> dict[str, Any]:
     """The commands of a template, as a question to the worker of its drive."""
     dumps = (each["command"] for each in template.dumps)
     names = (*template.checks, *template.before, *dumps, *template.after)
-    return {"named": list(dict.fromkeys(names)), "checks": list(template.checks)}
+    return {
+        "named": list(dict.fromkeys(names)),
+        "checks": list(template.checks),
+        "snapshots": snapshots.wanted(template.sources, template.source_options),
+    }
 
 
 def tried(question: dict[str, Any], sources: Sequence[str]) -> list[dict[str, Any]]:
@@ -43,14 +49,29 @@ def tried(question: dict[str, Any], sources: Sequence[str]) -> list[dict[str, An
             continue  # it is among the problems already
         except TapelineError as error:
             wrong.append(error)
+    foreseen = _foreseen(question.get("snapshots") or {})
     return [
-        {
-            "message": error.message.to_json(),
-            "remedy": error.remedy.to_json() if error.remedy else None,
-            "fails": not isinstance(error, CommandSlow),
-        }
-        for error in wrong
+        *foreseen,
+        *(
+            {
+                "message": error.message.to_json(),
+                "remedy": error.remedy.to_json() if error.remedy else None,
+                "fails": not isinstance(error, CommandSlow),
+            }
+            for error in wrong
+        ),
     ]
+
+
+def _foreseen(wanted: snapshots.Wanted) -> list[dict[str, Any]]:
+    """What snapshots would be made, or why not."""
+    try:
+        plans = snapshots.planned(wanted, within(TRIED_SECONDS))
+    except TapelineError as error:
+        remedy = error.remedy.to_json() if error.remedy else None
+        return [{"about": "snapshots", "message": error.message.to_json(), "remedy": remedy, "fails": True}]
+    good = {"about": "snapshots", "remedy": None, "fails": False, "is_good": True}
+    return [{**good, "message": plan.words.to_json()} for plan in plans]
 
 
 def _try(command: HostCommand, sources: Sequence[str], limit: float) -> None:
@@ -69,9 +90,12 @@ def _try(command: HostCommand, sources: Sequence[str], limit: float) -> None:
 def findings(question: dict[str, Any], at: str, answer: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """What an answer means for a precheck. ``at``: the host that gave it."""
     for each in answer:
-        verdict = PrecheckVerdict.REFUSED if each["fails"] else PrecheckVerdict.WARNING
+        # A worker of the previous version has no snapshots.
+        verdict = PrecheckVerdict.OK if each.get("is_good") else PrecheckVerdict.WARNING
+        if each["fails"]:
+            verdict = PrecheckVerdict.REFUSED
         remedy = Message.from_json(each["remedy"]) if each["remedy"] else None
-        yield Finding("commands", Message.from_json(each["message"]), verdict, remedy)
+        yield Finding(each.get("about", "commands"), Message.from_json(each["message"]), verdict, remedy)
     names = question["named"]
-    if names and not answer:
+    if names and not [each for each in answer if "about" not in each]:
         yield Finding("commands", M("On {host}: {names}.", host=at, names=", ".join(names)))

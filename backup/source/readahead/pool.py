@@ -4,10 +4,12 @@ files, so that several of them are in flight at once."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from types import TracebackType
 
+from backup.elsewhere import ReadFrom
 from backup.entry import shown
 from backup.source.lookout import Silence, Unanswered
 from backup.source.readahead import worker
@@ -34,10 +36,12 @@ class Helpers:
     """So many readers, once they are worth it. As a context manager it ends their processes.
 
     A killed process gets no more requests; the caller does the work itself. One that waits for a share that
-    was given up is left behind, and another takes its place.
+    was given up is left behind, and another takes its place. ``rules``: what they read elsewhere
+    than it is named.
     """
 
-    def __init__(self, count: int, wait: Wait | None = None) -> None:
+    def __init__(self, count: int, wait: Wait | None = None, rules: Sequence[ReadFrom] = ()) -> None:
+        self._rules = [part for rule in rules for part in rule]
         self.count = min(count, PROCESSES)
         self._threads = -(-count // PROCESSES) if count > PROCESSES else 1
         # Where each call is waited for, even a few files are worth it.
@@ -70,9 +74,10 @@ class Helpers:
                 self._start()
 
     def _start(self) -> None:
-        self._add(self._stack.enter_context(Companion(worker.__name__, str(self._threads))))
-
-    def _add(self, helper: Companion) -> None:
+        """Raises OSError."""
+        helper = self._stack.enter_context(Companion(worker.__name__, str(self._threads)))
+        if self._rules:
+            worker.ask(helper.stdin, worker.RequestKind.ELSEWHERE, self._rules)
         self.running.append(helper)
         self._asked[helper] = deque()
         if self._wait is not None:

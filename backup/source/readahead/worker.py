@@ -12,8 +12,11 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
+from itertools import starmap
 from typing import BinaryIO, Protocol
 
+from backup import elsewhere
+from backup.elsewhere import ReadFrom
 from backup.source.dirlist import ListedName, listed
 from backup.source.pack import Pack, pack
 from backup.source.reach import Each
@@ -32,6 +35,8 @@ class RequestKind(Enum):
     """Pack these files."""
     LIST = b"l"
     """List this folder."""
+    ELSEWHERE = b"e"
+    """From now on read paths elsewhere: each is followed by its folder. Without an answer."""
 
 
 def ask(pipe: BinaryIO, question: RequestKind, paths: list[bytes]) -> None:
@@ -72,7 +77,9 @@ def serve(asked: BinaryIO, answers: BinaryIO, each: Each = map) -> None:
         except EOFError:
             return
         paths = question[1:].split(b"\0")
-        if question[:1] == RequestKind.PACK.value:
+        if question[:1] == RequestKind.ELSEWHERE.value:
+            elsewhere.install(starmap(ReadFrom, zip(paths[::2], paths[1::2], strict=True)))
+        elif question[:1] == RequestKind.PACK.value:
             data, packed = pack(paths, each)
             _send(answers, marshal.dumps(packed), data)
         else:

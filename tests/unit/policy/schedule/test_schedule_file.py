@@ -355,12 +355,41 @@ def test_a_folder_may_be_written_as_a_table() -> None:
         {"path": "/srv", "command": "dump-accounts"},
         {"path": "/srv", "name": "accounts.sql"},
         {"path": "/srv", "unheard_of": True},
+        {"path": "/srv", "snapshot": ""},
+        {"path": "/srv", "snapshot": True},
+        {"path": "/srv", "snapshot": "lvcreate --size 1G"},
+        {"path": "/srv", "snapshot": "/bin/sh"},
+        {"path": "/srv", "snapshot": "lvm", "snapshot_size": "0%"},
+        {"path": "/srv", "snapshot": "lvm", "snapshot_size": "101%"},
+        {"path": "/srv", "snapshot": "lvm", "snapshot_size": "20"},
+        {"path": "/srv", "snapshot": "lvm", "snapshot_size": 20},
     ],
 )
 def test_a_table_that_is_no_folder(source: Any) -> None:
     assert not SCHEMA.is_valid(of_sources("/home", source))
     with pytest.raises(UsageError, match=r"nightly\.backup\.sources: "):
         file.read(of_sources("/home", source), DEFAULTS)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "clone"])
+def test_only_a_snapshot_of_lvm_has_a_size(kind: str) -> None:
+    """An editor cannot know it."""
+    source = {"path": "/srv", "snapshot": kind, "snapshot_size": "20%"}
+    with pytest.raises(UsageError, match='snapshot_size: only a snapshot of kind "lvm" has one'):
+        file.read(of_sources(source), DEFAULTS)
+    with pytest.raises(UsageError, match='snapshot_size: only a snapshot of kind "lvm" has one'):
+        file.read(of_sources({"path": "/srv", "snapshot_size": "20%"}), DEFAULTS)
+
+
+def test_a_source_with_a_snapshot() -> None:
+    """Its path is among the sources as any other, its options are a column of their own."""
+    sources = [{"path": "/srv", "snapshot": "lvm", "snapshot_size": "50GB"}, "/home", A_DUMP]
+    SCHEMA.validate(of_sources(*sources))
+    [want] = file.read(of_sources(*sources), DEFAULTS)
+    assert want.template["sources"] == ["/srv", "/home"]
+    assert want.template["source_options"] == {"/srv": {"snapshot": "lvm", "snapshot_size": "50GB"}}
+    shown = dict(file.shown({**want.schedule, "schedule_type": ScheduleType.DAILY}, want.template))
+    assert shown["backup.sources"] == sources
 
 
 def test_a_folder_is_a_source_only_once() -> None:

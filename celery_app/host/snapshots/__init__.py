@@ -1,0 +1,1 @@
+"""The kinds of snapshots that this host can make of its file systems."""
