@@ -15,8 +15,9 @@ PAGES = (
     "today", "runs", f"runs/{seeds.FAILED}", f"runs/{seeds.FAILED}/retry", f"runs/{seeds.FAILED}/dismiss",
     "files?template=monthly", "files/search?name=*&larger=x", "files/search?name=img",
     f"files/versions?template=monthly&path={seeds.A_FILE}", "tapes", "tapes/1", "tapes/1/mark/retired",
-    f"sets/{SET}", f"sets/{SET}/verify", f"sets/{SET}/expire", "schedules", "schedules/monthly/run", "drives",
-    "library", "audit", "freeze", "sets/nothing",
+    f"sets/{SET}", f"sets/{SET}/verify", f"sets/{SET}/expire", "schedules", "schedules/monthly/run",
+    "schedules/new", "schedules/monthly/edit", "schedules/monthly/delete", "schedules/monthly/disable",
+    "drives", "library", "audit", "freeze", "sets/nothing",
 )  # fmt: skip
 OPENED = "document.querySelectorAll('details').forEach(each => { each.open = true; })"
 
