@@ -22,6 +22,11 @@ _TAPE = {
         "Permit one format of a tape that LTFS cannot read.",
         ("tapeline tape erasable", "tapeline tape erasable --confirm AE2101170123"),
     ),
+    "sheet": Command(
+        "cli.commands.labels:sheet",
+        "Write a PDF with a card to print for each tape.",
+        ("tapeline tape sheet --out new.pdf", "tapeline tape sheet TP20261101 --out TP20261101.pdf"),
+    ),
     "format": Command(
         "cli.commands.formats:format_tape",
         _FORMAT,

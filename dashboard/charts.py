@@ -12,6 +12,8 @@ from policy import units
 from policy.message import M
 
 WIDTH, HEIGHT, FOOT, HEAD = 720, 150, 18, 4
+STRIP = 28
+"""The height of a tape that is drawn as a strip."""
 NAMED_EVERY = 90
 """The width of a name under a bar; if bars are closer, some have no name."""
 
@@ -58,6 +60,37 @@ def filled(months: list[tuple[str, int]], capacity: int | None, show: Show) -> s
     bars = _bars([fill for _, fill in months], [month for month, _ in months], titles, top=top)
     most = show(M("Bars: up to {size}.", size=show.size(top)))
     return _drawing(bars, show(M("How full it was after each month")), most)
+
+
+def laid_out(sets: list[dict[str, Any]], capacity: int | None, show: Show) -> str | None:
+    """The tape as a strip from its beginning: each set as long as it is, in the order of time. ``sets`` have
+    id, bytes_here, started_at, the oldest first. None without any."""
+    written_on_it = [each for each in sets if each["bytes_here"]]
+    if not written_on_it:
+        return None
+    total = max(capacity or 0, sum(each["bytes_here"] for each in written_on_it))
+    drawn, left, named_to = [], 0.0, 0.0
+    for number, each in enumerate(written_on_it):
+        wide = WIDTH * each["bytes_here"] / total
+        day = show.day(each["started_at"])
+        name = ""
+        if left >= named_to:
+            name, named_to = day, left + NAMED_EVERY
+        about = xhtml_escape(f"{each['id']}: {show.size(each['bytes_here'])}, {day}")
+        drawn.append(
+            f"<g><title>{about}</title>"
+            f'<rect class="tl-bar{" tl-other" if number % 2 else ""}" x="{left:.1f}" y="{HEAD}" '
+            f'width="{max(wide, 1):.1f}" height="{STRIP}"/>'
+            f'<text class="tl-name tl-from" x="{left:.1f}" y="{STRIP + FOOT}">{name}</text></g>'
+        )
+        left += wide
+    title = show(M("The sets on it, from the beginning of the tape"))
+    return (
+        f'<svg class="tl-chart tl-strip" viewBox="0 0 {WIDTH} {STRIP + FOOT + HEAD}" role="img" '
+        f'aria-label="{xhtml_escape(title)}">'
+        f'<rect class="tl-empty-tape" x="0" y="{HEAD}" width="{WIDTH}" height="{STRIP}"/>'
+        f"{''.join(drawn)}</svg>"
+    )
 
 
 def _drawing(inside: str, title: str, most: str) -> str:

@@ -20,6 +20,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/files/restore", "dashboard.pages.restore.RestorePreview"),
     (r"/files/restore/start", "dashboard.pages.restore.StartRestore"),
     (r"/tapes", "dashboard.pages.tapes.Tapes"),
+    (r"/tapes/sheet", "dashboard.pages.tapes.Sheet"),
     (r"/tapes/([0-9]+)", "dashboard.pages.tape.TapePage"),
     (r"/tapes/([0-9]+)/mark/([a-z0-9]+)", "dashboard.pages.tape.MarkTape"),
     (r"/sets/([^/]+)", "dashboard.pages.one_set.SetPage"),

@@ -1,7 +1,9 @@
-"""``tapeline tape register|label|erasable``: facts about the cartridge in a drive of this host."""
+"""``tapeline tape register|label|erasable|sheet``: facts about the cartridge in a drive of this host, and
+cards to print."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -90,6 +92,29 @@ def label(
         M("Label {before} → {after}; the data stay.", before=before.label or "-", after=after.label or "-"),
         style="green",
     )
+
+
+def sheet(
+    out: Annotated[Path, typer.Option("--out", help="The PDF to write.", metavar="FILE")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="The tapes, by id or label; else all on which nothing is yet.", metavar="LABEL"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a card to print for each tape: its label, its barcode as a library reads it, and a QR code that
+    opens its page, if dashboard_url is set. Four cards are a page of A4."""
+    from dashboard import sheets  # noqa: PLC0415 - only this command draws
+
+    with stack.database() as database, database.transaction() as session:
+        tapes = sheets.chosen(session, names or [])
+        made = sheets.drawn(tapes)
+        labels = [tape.tape_id for tape in tapes]
+    out.write_bytes(made)
+    if as_json:
+        output.print_json({"file": str(out), "tapes": labels})
+    else:
+        output.say(M("{file}: {count} tapes.", file=str(out), count=len(labels)))
 
 
 def say_erasable(

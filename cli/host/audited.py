@@ -78,6 +78,7 @@ SHOWS = frozenset(
         "sets find",
         "tape list",
         "tape show",
+        "tape sheet",
         "tape format",
         "drive list",
         "drive status",

@@ -48,7 +48,9 @@ class TapePage(Page):
     async def get(self, tape_id: str) -> None:
         facts = await self.ask(lambda session: _found(session, tape_id))
         chart = charts.filled(facts["months"], facts["tape"]["capacity"], self.show)
-        self.page("tape.html", **facts, chart=chart, MARKS=MARKS, SHOWN=SETS_SHOWN)
+        here = [each for each in facts["sets"][::-1] if each["generation"] == facts["tape"]["generation"]]
+        strip = charts.laid_out(here, facts["tape"]["capacity"], self.show)
+        self.page("tape.html", **facts, chart=chart, strip=strip, MARKS=MARKS, SHOWN=SETS_SHOWN)
 
 
 class MarkTape(Button):

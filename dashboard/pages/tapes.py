@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tornado.web import authenticated
 
 from celery_app import settings
-from dashboard import charts, verdicts
+from dashboard import charts, sheets, verdicts
 from dashboard.page import Page, number
 from db import views
 from db.models import ScheduledTask, TapeCartridge, now
@@ -37,6 +37,20 @@ class Tapes(Page):
         asked = {name: self.get_query_argument(name, "") for name in ("state", "pool", "name", "for", "page")}
         facts = await self.ask(lambda session: _found(session, asked))
         self.page("tapes.html", asked=asked, **facts, chart=charts.by_month(facts["months"], self.show))
+
+
+class Sheet(Page):
+    """``/tapes/sheet?tape=``: a PDF with a card to print for each of some tapes, else for each new one."""
+
+    active = "tapes"
+
+    @authenticated
+    async def get(self) -> None:
+        names = self.get_query_arguments("tape")
+        made = await self.ask(lambda session: sheets.drawn(sheets.chosen(session, names)))
+        self.set_header("Content-Type", "application/pdf")
+        self.set_header("Content-Disposition", 'attachment; filename="tapes.pdf"')
+        self.write(made)
 
 
 def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:

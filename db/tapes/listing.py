@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool
-from policy.tapes.facts import SetState
+from policy.tapes.facts import CartridgeState, SetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +99,11 @@ def kept(session: Session, ids: Collection[int]) -> dict[int, Kept]:
         ).group_by(on.c.tape)
     )
     return {tape: Kept(*facts) for tape, *facts in rows}
+
+
+def new(session: Session) -> list[TapeCartridge]:
+    """The cartridges that are in use, and on which nothing is yet, by tape_id."""
+    wanted = select(TapeCartridge).where(
+        TapeCartridge.state == CartridgeState.ACTIVE, TapeCartridge.bytes_used == 0
+    )
+    return list(session.scalars(wanted.order_by(TapeCartridge.tape_id)))
