@@ -58,9 +58,10 @@ if program == "lvs":
     if select:
         name = select[0].removeprefix("lv_name=")
         if (base / "copies" / name).exists():
-            full = (base / "full").exists()
+            full = (base / "full").exists() or (base / "invalid").exists()
             attributes = "swi-I-s---" if full else "swi-aos---"
-            found = [row(name, attributes, facts["origin"], "100.00" if full else "1.25")]
+            used = "" if (base / "invalid").exists() else "100.00" if full else "1.25"
+            found = [row(name, attributes, facts["origin"], used)]
     elif facts["is_volume"]:
         found = [row("files", "owi-aos---")]
     else:

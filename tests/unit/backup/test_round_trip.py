@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.unit.backup.rig import Rig
 
 FRAME = 4096
 
@@ -217,3 +220,25 @@ def test_a_hole_of_a_terabyte_costs_nothing(rig: Any) -> None:
     rig.restore()
     assert rig.restored("image").stat().st_size == (1 << 40) + 3
     assert rig.restored("image").stat().st_blocks * 512 < 1 << 20
+
+
+def test_access_lists_come_back(rig: Rig) -> None:
+    """POSIX ACLs are extended attributes of the system: who may read a file is kept with it, also what new
+    files in a folder get."""
+    file, folder = rig.source / "file", rig.source / "folder"
+    file.write_text("for one more user")
+    folder.mkdir()
+    # linux/posix_acl_xattr.h: version 2; tag, permissions and id of owner, user 1234, group, mask and others.
+    entries = [(0x01, 6, -1), (0x02, 4, 1234), (0x04, 0, -1), (0x10, 4, -1), (0x20, 0, -1)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    names = {file: "system.posix_acl_access", folder: "system.posix_acl_default"}
+    try:
+        for path, name in names.items():
+            os.setxattr(path, name, acl)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    rig.back_up()
+    rig.restore()
+    for path, name in names.items():
+        assert os.getxattr(rig.restored(path.name), name) == acl
+    assert not rig.log.warnings

@@ -58,6 +58,10 @@ def snapshot(rig: Rig, tmp_path: Path) -> Path:
     folder.mkdir()
     grow(folder)
     (rig.source / "new").write_text("since then")
+    (rig.source / "07").write_bytes(b"overwritten" * 100)
+    for root, name in ((folder, "was"), (rig.source, "is")):
+        (root / "same").mkdir()
+        (root / "same" / name).write_text("in a folder of the same name")
     (rig.source / "large").write_text("overwritten")
     (rig.source / "below").write_text("was a folder")
     (rig.source / "link").mkdir()

@@ -111,14 +111,15 @@ def lvm_snapshot() -> Snapshot:
     )
 
 
-@pytest.mark.parametrize("state", ["gone", "full", "unmounted"])
+@pytest.mark.parametrize("state", ["gone", "full", "invalid", "unmounted"])
 def test_a_snapshot_of_lvm_that_is_not_whole(programs: StandIns, state: str) -> None:
     if state != "gone":
         (programs.base / "copies" / NAME).mkdir(parents=True)
-    if state == "full":
-        programs.flag("full").touch()
-    with pytest.raises(SnapshotLost, match="is full" if state == "full" else "is gone"):
-        Lvm().whole(lvm_snapshot(), PROGRAMS, is_mounted=state != "full")
+    is_full = state in ("full", "invalid")
+    if is_full:
+        programs.flag(state).touch()
+    with pytest.raises(SnapshotLost, match="is full" if is_full else "is gone"):
+        Lvm().whole(lvm_snapshot(), PROGRAMS, is_mounted=not is_full)
 
 
 def test_a_volume_of_our_name_and_another_origin(programs: StandIns) -> None:
