@@ -195,7 +195,7 @@ def _set(stored: BackupSet, generation: int | None, size: int | None) -> dict[st
         "generation": generation or stored.generation,
         "files": stored.files,
         "bytes": stored.bytes,
-        "bytes_here": size or 0,
+        "bytes_here": int(size or 0),
         "warnings": stored.warnings,
         "encrypted": stored.encrypted,
         "started_at": views.iso(stored.started_at),

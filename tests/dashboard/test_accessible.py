@@ -37,6 +37,8 @@ def test_no_page_breaks_a_rule(shared: Dashboard, browser: Open, theme: str, lan
     broken: list[str] = []
     for page in PAGES:
         chrome.get(f"{shared.url}/{page}")
+        assert "could not make this page" not in chrome.page_source, page
+        assert "无法生成" not in chrome.page_source, page
         shown = chrome.execute_script("return document.documentElement.dataset.bsTheme || 'light'")
         assert shown == theme, page
         chrome.execute_script(OPENED)

@@ -126,6 +126,7 @@ def test_a_tape_is_marked_from_its_page(seeded: Dashboard) -> None:
     run uses is left as it is."""
     page = seeded.get("/tapes/1")
     assert re.findall(r'id="mark-(\w+)"', page) == ["retired"]
+    assert f"<title>{SET}: 1.0 GB" in page, "the strip has the sets of this generation"
     assert re.findall(r'id="mark-(\w+)"', seeded.get("/tapes/2")) == ["active", "retired"]
     stale = seeded.form("/tapes/1/mark/retired")
     seeded.press("/tapes/1/mark/retired", why="scratched")
