@@ -32,7 +32,7 @@ OPEN = {"/healthcheck", "/metrics", "/logout"}
 
 OURS = (
     "/today", "/runs", "/runs/1", "/files", "/files/search?name=img", "/tapes", "/tapes/1", "/schedules",
-    "/drives", "/audit", "/library", "/sets/20261001T000000Z-0002",
+    "/drives", "/audit", "/library"
 )  # fmt: skip
 THEIRS = ("/workers", "/tasks", "/broker")
 DOCS = Path(__file__).parent.parent.parent / "docs"
