@@ -12,6 +12,7 @@ from backup.format.documents import folder_of
 from backup.restoring import assembly
 from backup.restoring.checkpoint import Restored, RestoredCount, There
 from backup.restoring.contents import Contents, DamagedMember
+from backup.restoring.owners import Owners
 from backup.restoring.placing import Placing
 from backup.restoring.report import RestoreReport
 from backup.restoring.selection import Selection
@@ -22,8 +23,11 @@ from backup.restoring.target import (
     writing,
 )
 from policy.message import Message
+from policy.owners import OwnerMap
 from tape.drive import Volume
 
+AS_THEY_WERE = OwnerMap()
+"""The numbers of the backup."""
 ROUNDED_NS = 2 * 10**9
 """As FAT rounds times."""
 
@@ -70,9 +74,10 @@ class Restoration:
     put beside a different one, under another name. An existing folder is filled, and keeps its
     own mode and times without ``overwrite``. ``state``: a file that records the progress; with it, an
     interrupted restore continues. Everything from an archive that was done is looked for in the target: if
-    something is missing, the archive is not done. ``on_progress(files, size)`` and ``check`` are called with
-    each file, and every MiB; an exception from them ends the restore without a file half-restored. Raises
-    TargetFailed, SpoolFailed, and what the entries raise; errors of single files are in the report instead.
+    something is missing, the archive is not done. ``owners``: whom the files belong to.
+    ``on_progress(files, size)`` and ``check`` are called with each file, and every MiB; an exception from
+    them ends the restore without a file half-restored. Raises OwnersUnknown, TargetFailed, SpoolFailed, and
+    what the entries raise; errors of single files are in the report instead.
     """
 
     def __init__(
@@ -83,10 +88,11 @@ class Restoration:
         overwrite: bool = False,
         beside: bool = False,
         keys: Identities = (),
+        owners: OwnerMap = AS_THEY_WERE,
         on_progress: Callable[[int, int], None] | None = None,
         check: Callable[[], None] | None = None,
     ) -> None:
-        self._keys = keys
+        self._keys, self._owners = keys, Owners(owners)
         self._restored = Restored(state)
         self.report = RestoreReport()
         self._on_progress, self._check = on_progress, check
@@ -143,7 +149,7 @@ class Restoration:
         self._placing.begin(set_id, contents)
         try:
             for entry in entries:
-                self._one(entry)
+                self._one(self._owners.of(entry))
             # Links whose first name was not selected: restore their content too, in tape order.
             for entry in sorted(self._postponed, key=lambda link: link.place):
                 self._attempt(entry, self._late_link)

@@ -79,6 +79,12 @@ if sys.platform == "win32":
 
     group_name = user_name
 
+    def user_number(_name: str) -> int | None:
+        """Owners have no numbers here."""
+        return None
+
+    group_number = user_number
+
 else:
     import grp
     import pwd
@@ -131,3 +137,17 @@ else:
     def group_name(gid: int) -> str:
         """The name of a group. Raises KeyError if it has none here."""
         return grp.getgrgid(gid).gr_name
+
+    def user_number(name: str) -> int | None:
+        """The number of a user of this name; None: there is none here."""
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except (KeyError, ValueError):
+            return None
+
+    def group_number(name: str) -> int | None:
+        """The number of a group of this name; None: there is none here."""
+        try:
+            return grp.getgrnam(name).gr_gid
+        except (KeyError, ValueError):
+            return None

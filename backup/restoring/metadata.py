@@ -31,6 +31,10 @@ if sys.platform == "win32":
         """A link has no metadata of its own here."""
         return []
 
+    def may_own() -> bool:
+        """Owners of another system have no place here."""
+        return False
+
 else:
 
     def apply_open(fd: int, entry: Entry) -> list[Message]:

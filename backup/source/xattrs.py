@@ -9,6 +9,7 @@ import sys
 
 from backup import system
 from backup.entry import text
+from policy.message import M, Message
 
 Xattrs = tuple[tuple[str, bytes], ...]
 
@@ -26,6 +27,17 @@ def read(file: int | bytes) -> Xattrs:
             return ()
         raise
     return tuple((_portable(name), _value(file, name)) for name in sorted(names)) if names else ()
+
+
+def left_out(files: int, platform: str = sys.platform) -> Message | None:
+    """What this system has of each file and no backup stores; None: nothing."""
+    if platform == "win32":
+        return M(
+            "Of {files} files the NTFS permissions (ACLs) and alternate streams are not stored.", files=files
+        )
+    if platform != "linux":
+        return M("Of {files} files the extended attributes and ACLs are not stored.", files=files)
+    return None
 
 
 def _portable(name: str) -> str:

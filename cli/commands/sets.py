@@ -24,7 +24,7 @@ from db.sets import (
     restores,
 )
 from db.sets.as_json import sets_json
-from policy import units
+from policy import owners, units
 from policy.errors import UsageError
 from policy.message import M
 from policy.paths import as_stored, on_the_drives_host
@@ -91,6 +91,7 @@ def list_sets(
         "tapeline sets restore 20261123T210000Z-4fc6 --match '*.xlsx' --to /restore",
         "tapeline sets restore monthly-full --to /restore",
         "tapeline sets restore monthly-full --at '2026-11-20 18:00' --to /restore",
+        "tapeline sets restore monthly-full --to /restore --owner-map names --owner-map alice:bob",
     ),
 )
 def restore(
@@ -123,6 +124,14 @@ def restore(
             help="The file with the secret key, on the drive host, if it is encrypted.", metavar="FILE"
         ),
     ] = None,
+    owner_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Whom the files belong to: alice:bob, 1001:1002, @staff:@users for groups, or 'names' for"
+            " whoever has the same name on the drive host; may be repeated. Without it: the same numbers.",
+            metavar="FROM:TO",
+        ),
+    ] = None,
     drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     dry_run: Annotated[bool, typer.Option(help="Only show what would be restored from which tapes.")] = False,
@@ -133,6 +142,7 @@ def restore(
     file is verified; existing files are replaced only with --overwrite."""
     wanted = [as_stored(path).rstrip("/") or "/" for path in paths or []]
     patterns = match or []
+    owners.parse(owner_map or ())
     with stack.database() as database:
         with database.transaction() as session:
             set_id = _named(session, set_id, at)
@@ -150,6 +160,7 @@ def restore(
             paths=tuple(wanted),
             patterns=tuple(patterns),
             overwrite=overwrite,
+            owner_map=tuple(owner_map or ()),
             identity=on_the_drives_host(identity) if identity else None,
         )
         if is_closed and identity is None:

@@ -32,6 +32,9 @@ class Options:
     """Of a restore: a file is put beside a different one that exists, under another name."""
     within_roots: bool = False
     """Of a restore: only into a folder that the drive's host names; without this it may name none."""
+    owner_map: tuple[str, ...] = ()
+    """Of a restore: whom the files belong to, as ``policy.owners`` reads it; without it, the numbers of the
+    backup."""
     identity: str | None = None
     """Of a restore or an import: the file with the secret key, on the drive's host."""
     tape: str | None = None

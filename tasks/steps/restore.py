@@ -29,9 +29,10 @@ from db.sets.lineage import Live
 from db.sets.restores import RestorePlan
 from db.states import Step
 from db.tapes import cartridges
-from policy import units
+from policy import owners, units
 from policy.errors import TapelineError
 from policy.message import M
+from policy.owners import OwnerMap
 from tape.drive import Volume
 from tasks.drive.mounting import mounted
 from tasks.drive.on_tape import see_that_it_has
@@ -56,6 +57,7 @@ class WantedRestore:
     overwrite: bool
     beside: bool
     keys: Identities
+    owners: OwnerMap
     plan: RestorePlan
     choices: dict[str, Choices]
     """Of each set."""
@@ -75,6 +77,8 @@ def restore(work: Work) -> Done:
         lambda session: _wanted(work, session, transitions.get(session, work.held.run_id), folder),
         patience=work.settings.database_patience_seconds,
     )
+    if wanted.owners != OwnerMap():
+        work.tell(M("Owners: {map}.", map=", ".join(wanted.owners.words)))
     began = time.monotonic()
     with _restoration(work, wanted, folder) as restoration:
         with mounted(work, read_only=True) as volume:
@@ -126,7 +130,8 @@ def _wanted(work: Work, session: Session, run: ChainRun, folder: Path) -> Wanted
     for of_set in choices.values():
         of_set.end()
     keys = identities(Path(given.identity)) if given.identity else []
-    return WantedRestore(target, given.overwrite, given.beside, keys, plan, choices)
+    map_ = owners.parse(given.owner_map)
+    return WantedRestore(target, given.overwrite, given.beside, keys, map_, plan, choices)
 
 
 def _restoration(work: Work, wanted: WantedRestore, folder: Path) -> Restoration:
@@ -144,6 +149,7 @@ def _restoration(work: Work, wanted: WantedRestore, folder: Path) -> Restoration
         overwrite=wanted.overwrite,
         beside=wanted.beside,
         keys=wanted.keys,
+        owners=wanted.owners,
         on_progress=progress,
         check=partial(_check, work),
     )

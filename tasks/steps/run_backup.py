@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backup.request import SetSummary
+from backup.source import xattrs
 from backup.write import write_set
 from db import events
 from db.models import BackupSet, ChainRun, TapeCartridge, now
@@ -323,6 +324,8 @@ def _complete(session: Session, run: ChainRun, target: SetTarget, summary: SetSu
         ),
         step=Step.RUN_BACKUP,
     )
+    if (left_out := xattrs.left_out(summary.files)) is not None:
+        events.record(session, run, left_out, step=Step.RUN_BACKUP)
 
 
 def _elapsed(started: datetime | None, finished: datetime) -> float:

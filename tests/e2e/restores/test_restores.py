@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pyrage
@@ -195,3 +196,26 @@ def test_an_erased_tape_is_not_called_damaged(
         assert f"does not have set {set_id}" in reason(failed)
         assert "damaged" not in system.cli("runs", "show", str(run_id)).stdout
     assert not system.json("sets", "list")[0]["damaged"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")
+def test_restored_files_belong_to_whom_the_map_names(system: System, source: Path, short_path: Path) -> None:
+    """A map that is none, and an owner whom the drive's host does not have, write nothing."""
+    os.chown(source / "file0", 4001, 4002)
+    os.chown(source / "file1", 4001, 0)
+    system.insert_blank()
+    set_id = back_up(system, source)
+    target = short_path / "restored"
+    restore = ("sets", "restore", set_id, "--to", str(target))
+    [refused] = system.cli(*restore, "--owner-map", "4001", code=2).stderr.strip().splitlines()
+    assert "--owner-map: '4001' maps no owner. Write FROM:TO" in refused
+    unknown = system.cli(*restore, "--owner-map", "4001:nobody-has-this", code=1)
+    assert "this host has no user or group 'nobody-has-this'" in unknown.stdout + unknown.stderr
+    assert not list(target.rglob("file*"))
+    done = system.cli(*restore, "--owner-map", "4001:5001", "--owner-map", "@4002:@5002")
+    assert "Owners: 4001:5001, @4002:@5002." in done.stdout
+    owners = {file.name: (file.stat().st_uid, file.stat().st_gid) for file in target.rglob("file?")}
+    theirs = (source / "file2").stat()
+    assert owners["file0"] == (5001, 5002)
+    assert owners["file1"] == (5001, 0)
+    assert owners["file2"] == (theirs.st_uid, theirs.st_gid)
