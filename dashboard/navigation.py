@@ -22,6 +22,11 @@ def entries(handler: RequestHandler) -> list[tuple[str, str, str]]:
     return [(place, words.text(text), address(handler, place)) for place, text in PLACES.items()]
 
 
+def guide(handler: RequestHandler) -> tuple[str, str]:
+    """Our guide, in the place of Flower's: its text and its address."""
+    return words_for(handler.request).text(M("Guide")), address(handler, "docs", "")
+
+
 def flowers(handler: RequestHandler, name: str) -> str:
     """The name of one of Flower's entries."""
     return words_for(handler.request).text(THEIRS[name])

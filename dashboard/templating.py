@@ -42,6 +42,21 @@ PATCHES = (
     Patch("navbar.html", "<span>Flower</span>", "<span>Tapeline</span>"),
     _followed_by("navbar.html", '<ul class="app-nav navbar-nav">', "_navigation.html"),
     *(Patch("navbar.html", f">{name}</a>", f">{{{{ flowers(handler, '{name}') }}}}</a>") for name in THEIRS),
+    Patch(
+        "navbar.html",
+        'href="https://flower.readthedocs.io/" target="_blank" rel="noopener"',
+        '{% from dashboard.navigation import guide %}id="guide" href="{{ guide(handler)[1] }}"',
+    ),
+    Patch(
+        "navbar.html",
+        'aria-label="Flower documentation" title="Documentation"',
+        'aria-label="{{ guide(handler)[0] }}" title="{{ guide(handler)[0] }}"',
+    ),
+    Patch(
+        "navbar.html",
+        '<span class="visually-hidden">Documentation</span>',
+        '<span class="visually-hidden">{{ guide(handler)[0] }}</span>',
+    ),
     _followed_by("task.html", "{% block container %}", "_task_of_run.html"),
 )
 

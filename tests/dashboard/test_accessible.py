@@ -18,6 +18,7 @@ PAGES = (
     f"sets/{SET}", f"sets/{SET}/verify", f"sets/{SET}/expire", "schedules", "schedules/monthly/run",
     "schedules/new", "schedules/monthly/edit", "schedules/monthly/delete", "schedules/monthly/disable",
     "drives", "library", "audit", "freeze", "sets/nothing",
+    "docs/guide/restore.md", "docs/guide/zh_CN/library.md",
 )  # fmt: skip
 OPENED = "document.querySelectorAll('details').forEach(each => { each.open = true; })"
 
