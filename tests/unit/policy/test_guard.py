@@ -268,3 +268,91 @@ def test_a_dump_that_has_become_small(
     assert [doubt.rule for doubt in found] == ([rule] if rule else [])
     assert guard.of_dump(GuardLimits(fewer_bytes=None), dumped(*before), DUMP, size) == ()
     assert guard.of_dump(GuardLimits(), dumped(*before), "/tapeline-dumps/new", size) == ()
+
+
+def told(doubts: tuple[Doubt, ...]) -> list[tuple[GuardRule, str, str, float | None, tuple[str, ...]]]:
+    return [(each.rule, each.source, str(each.message), each.share, each.names) for each in doubts]
+
+
+def test_a_first_look_has_its_figures() -> None:
+    """An operator decides by them, and an acceptance counts up to its share."""
+
+    def seen(**now: Any) -> tuple[Doubt, ...]:
+        return guard.before(GuardLimits(), [survey(WAS)], [replace(WAS, **now)])
+
+    path = WAS.path
+    assert told(seen(is_there=False)) == [
+        (GuardRule.GONE, path, "Source /mnt/files was there at the last backup, and is not now.", None, ())
+    ]
+    assert told(seen(place=ROOT)) == [(
+        GuardRule.PLACE, path,
+        "Source /mnt/files is on another file system than at the last backup: ext4 uuid-0 /, before: ext4"
+        " uuid-1 /mnt/files.", None, (),
+    )]  # fmt: skip
+    assert told(seen(first_level=0)) == [
+        (GuardRule.EMPTY, path, "Source /mnt/files is empty: it had 100 names.", 100.0, ())
+    ]
+    assert told(seen(first_level=25)) == [(
+        GuardRule.FIRST_LEVEL, path,
+        "Source /mnt/files has 25 names in its first level, and had 100: 75 % fewer.", 75.0, (),
+    )]  # fmt: skip
+
+
+def test_a_plan_has_its_figures_and_the_first_names() -> None:
+    def planned(**now: Any) -> tuple[Doubt, ...]:
+        was = replace(WAS, files=2000)
+        usual = PlannedSource(WAS.path, 2000, 200 << 20, deleted_names=("a", "b"), changed_names=("c",))
+        return guard.after(GuardLimits(), [survey(was)], [replace(usual, **now)])
+
+    path = WAS.path
+    assert told(planned(files=0)) == [
+        (GuardRule.EMPTY, path, "Source /mnt/files has no file any more: usual are 2,000.", 100.0, ("a", "b"))
+    ]
+    assert told(planned(files=500)) == [(
+        GuardRule.FEWER_FILES, path, "Source /mnt/files has 500 files, usual are 2,000: 75 % fewer.", 75.0,
+        ("a", "b"),
+    )]  # fmt: skip
+    assert told(planned(bytes=50 << 20)) == [(
+        GuardRule.FEWER_BYTES, path,
+        "Source /mnt/files has 52.4 MB, usual are 209.7 MB: 75 % less.", 75.0, (),
+    )]  # fmt: skip
+    assert told(planned(known=2000, deleted=1000, changed=1500)) == [
+        (
+            GuardRule.DELETED, path,
+            "Of 2,000 files of source /mnt/files, 1,000 are deleted: 50 %.", 50.0, ("a", "b"),
+        ),
+        (
+            GuardRule.CHANGED, path,
+            "Of 2,000 files of source /mnt/files, 1,500 have changed: 75 %.", 75.0, ("c",),
+        ),
+    ]  # fmt: skip
+
+
+def test_a_dump_has_its_figures() -> None:
+    surveys = [survey(replace(WAS, path="accounts.sql", bytes=200 << 20))]
+    assert told(guard.of_dump(GuardLimits(), surveys, "accounts.sql", 0)) == [
+        (GuardRule.EMPTY, "accounts.sql", "Dump accounts.sql is empty: usual are 209.7 MB.", 100.0, ())
+    ]
+    [doubt] = guard.of_dump(GuardLimits(), surveys, "accounts.sql", 50 << 20)
+    assert (doubt.rule, doubt.source, doubt.share) == (GuardRule.FEWER_BYTES, "accounts.sql", 75.0)
+
+
+def test_every_source_has_its_doubts() -> None:
+    """One after the other, also behind one that has none."""
+    others = [replace(WAS, path=path) for path in ("/a", "/b", "/c")]
+    seen = [replace(others[0], first_level=0), others[1], replace(others[2], is_there=False)]
+    doubts = guard.before(GuardLimits(), [survey(*others)], seen)
+    assert [(each.source, each.rule) for each in doubts] == [
+        ("/a", GuardRule.EMPTY),
+        ("/c", GuardRule.GONE),
+    ]
+
+
+def test_an_acceptance_without_a_share_covers_one_with_a_share() -> None:
+    """And the other way round: a rule without figures has nothing that could grow."""
+    plain = Doubt(GuardRule.EMPTY, "/a", M("x"))
+    much = replace(plain, share=100.0)
+    assert plain.covers(much)
+    assert much.covers(plain)
+    assert not replace(much, share=50.0).covers(much)
+    assert not plain.covers(replace(plain, rule=GuardRule.PLACE))
