@@ -11,7 +11,9 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tornado.web import authenticated
 
+from dashboard.page import Page
 from db.errors import NotFound
 from policy.message import M
 
@@ -42,6 +44,23 @@ def _files() -> dict[str, Path]:
 
 def _below(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.suffix in KINDS)
+
+
+class ManualPage(Page):
+    """``/docs/guide/restore.md``: the path is that of the file, so that the links of the files lead on."""
+
+    @authenticated
+    async def get(self, name: str) -> None:
+        if not name:
+            self.redirect(self.link("docs", *contents(self.show.words.language).split("/")))
+            return
+        path = find(name)
+        if path.suffix != ".md":
+            self.set_header("Content-Type", KINDS[path.suffix])
+            self.finish(await self.work(path.read_bytes))
+            return
+        title, body = await self.work(lambda: render(name))
+        self.page("manual.html", title=title, body=body, contents=self.link("docs", ""))
 
 
 def find(name: str) -> Path:

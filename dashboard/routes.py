@@ -41,7 +41,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/library", "dashboard.pages.library.Libraries"),
     (r"/library/([^/]+)/([^/]+)", "dashboard.pages.library.MoveCartridge"),
     (r"/audit", "dashboard.pages.audit.Audit"),
-    (r"/docs/(.*)", "dashboard.pages.manual.ManualPage"),
+    (r"/docs/(.*)", "dashboard.manual.ManualPage"),
     (r"/metrics", "dashboard.pages.metrics.Metrics"),
     (r"/tapeline/static/(.*)", "dashboard.page.Static"),
 ]

@@ -34,6 +34,7 @@ OPEN = {"/healthcheck", "/metrics", "/login", "/logout", "/static/1", "/tapeline
 SHOWS = {
     "/", "/today", "/runs", "/runs/1", "/files", "/files/versions", "/files/search", "/tapes", "/tapes/1",
     "/tapes/sheet",
+    "/docs/1",
     "/schedules", "/schedules/1/toml", "/drives", "/library", "/audit", "/sets/1", "/workers", "/worker/1",
     "/task/1", "/tasks", "/tasks/datatable", "/broker", "/api/workers", "/api/tasks", "/api/task/types",
     "/api/queues/length", "/api/task/info/1", "/api/task/result/1",
