@@ -356,3 +356,4 @@ def test_an_acceptance_without_a_share_covers_one_with_a_share() -> None:
     assert much.covers(plain)
     assert not replace(much, share=50.0).covers(much)
     assert not plain.covers(replace(plain, rule=GuardRule.PLACE))
+    assert not doubt(GuardRule.CHANGED).covers(doubt(GuardRule.EMPTY))
