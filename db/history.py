@@ -19,6 +19,7 @@ from db.models import (
     RunEvent,
     now,
 )
+from db.runs import brackets
 from db.states import RunState
 from policy.message import M, Message
 
@@ -44,10 +45,10 @@ def in_words(at: str | None) -> Message:
 def shorten(session: Session, before: datetime) -> int:
     """Remove the stories, steps and messages of some runs that ended before a moment, the oldest first;
     returns how many runs that were. A failure that is open keeps everything, and so does a run with a
-    message to be sent."""
+    message to be sent, a command that is owed, or a snapshot that is still to be removed."""
     ended = ChainRun.state.in_([RunState.SUCCEEDED, RunState.SKIPPED, RunState.CANCELLED])
     unsent = exists().where(Notification.run_id == ChainRun.id, Notification.next_attempt_at.is_not(None))
-    owed = exists().where(CommandBracket.run_id == ChainRun.id, CommandBracket.closed_at.is_(None))
+    owed = exists().where(CommandBracket.run_id == ChainRun.id, brackets.is_open())
     runs = session.scalars(
         select(ChainRun.id)
         .where(

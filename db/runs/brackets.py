@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, select, text
+from sqlalchemy import ColumnElement, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, ChainRun, CommandBracket, now
@@ -102,6 +102,12 @@ def left_behind(session: Session, host: str) -> list[tuple[int, dict[str, Any]]]
     )
     rows = session.scalars(query.order_by(CommandBracket.run_id))
     return [(row.run_id, snapshot) for row in rows for snapshot in row.snapshots]
+
+
+def is_open() -> ColumnElement[bool]:
+    """The condition for a bracket with something left to do: a command, or a snapshot that could not be
+    removed when the run ended."""
+    return CommandBracket.closed_at.is_(None) | (CommandBracket.snapshots != [])
 
 
 def home(session: Session) -> str:

@@ -25,7 +25,7 @@ from db.models import (
     TapeLibrary,
     now,
 )
-from db.runs import retrying, transitions
+from db.runs import brackets, retrying, transitions
 from db.schedules import schedules
 from db.states import RunState, Step
 from policy.message import M
@@ -109,9 +109,16 @@ def test_a_run_that_has_not_ended_or_owes_something_is_left(database: Database) 
         session.scalars(select(Notification).limit(1)).one().next_attempt_at = now()
         owes = ended(session, RunState.SUCCEEDED, number=1)
         session.add(CommandBracket(run_id=owes.id, drive="tape0", host="h", owed=["thaw"]))
+        # The row alone remembers a snapshot that could not be removed.
+        left = ended(session, RunState.SUCCEEDED, number=3)
+        stuck = {"name": "tapeline-0-1-1", "plan": {}, "stuck": True}
+        session.add(
+            CommandBracket(run_id=left.id, drive="tape0", host="h", closed_at=now(), snapshots=[stuck])
+        )
         working = ended(session, RunState.RUNNING, number=2)
         assert shortened(session) == []
-        assert count(session, RunEvent) >= len({unsent.id, owes.id, working.id})
+        assert count(session, RunEvent) >= len({unsent.id, owes.id, left.id, working.id})
+        assert [run for run, _ in brackets.left_behind(session, "h")] == [left.id]
 
 
 def test_a_run_without_its_steps_is_not_retried(database: Database) -> None:
