@@ -35,11 +35,9 @@ KINDS = {
 @cache
 def _files() -> dict[str, Path]:
     """Every page and picture by its path: what a request names is looked up, and never put together."""
-    for folder in PLACES:
-        found = {path.relative_to(folder).as_posix(): path for path in _below(folder)}
-        if found:
-            return found
-    return {}
+    # A folder docs beside our modules may be another package's.
+    folder = next((place for place in PLACES if (place / contents("en")).is_file()), None)
+    return {path.relative_to(folder).as_posix(): path for path in _below(folder)} if folder else {}
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -66,3 +66,18 @@ def test_every_link_of_a_page_leads_somewhere(name: str) -> None:
 def test_what_is_no_page_is_refused() -> None:
     with pytest.raises(NotFound, match=r"no page '\.\./README\.md'"):
         manual.find("../README.md")
+
+
+def test_another_packages_docs_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many a package puts a folder of that name beside our modules."""
+    foreign = tmp_path / "docs"
+    foreign.mkdir()
+    (foreign / "theirs.md").write_text("# Theirs\n")
+    monkeypatch.setattr(manual, "PLACES", (foreign, DOCS))
+    manual._files.cache_clear()
+    try:
+        assert manual.find("guide/README.md") == DOCS / "guide" / "README.md"
+        with pytest.raises(NotFound):
+            manual.find("theirs.md")
+    finally:
+        manual._files.cache_clear()
