@@ -145,7 +145,7 @@ class _Editor(Button):
             self.set_status(HTTPStatus.BAD_REQUEST)
         if changed:
             self.set_status(HTTPStatus.CONFLICT)
-        known = await self.ask(lambda session: [row.name for row in drives.every(session)])
+        known = await self.ask(drives.names)
         fields: dict[str, list[schedule_form.FormField]] = {table: [] for table in TABLES}
         for each in schedule_form.fields():
             fields.setdefault(each.table, []).append(each)

@@ -128,7 +128,7 @@ class Opened:
         self._snapshots = [Snapshot.from_json(row) for row in rows if not row.get("stuck")]
         self._checked = time.monotonic()
         self.rules: tuple[ReadFrom, ...] = ()
-        self._seen: dict[bytes, tuple[int, int]] = {}
+        self._seen: list[tuple[bytes, tuple[int, int]]] = []
         self._stack = ExitStack()
         with ExitStack() as stack:
             if self._snapshots:
@@ -152,7 +152,7 @@ class Opened:
         path = plan.path.encode()
         try:
             live |= set(eyes.ask(whereabouts, plan.source, about=plan.source).below)
-            self._seen[folder] = eyes.ask(identity, folder, about=plan.source)
+            self._seen.append((folder, eyes.ask(identity, folder, about=plan.source)))
         except OSError as error:
             raise gone(snapshot) from error
         own = os.fsencode(settings.load().state_dir / "snapshots") + b"/"
@@ -173,7 +173,7 @@ class Opened:
     def check_whole(self) -> None:
         """Raises SnapshotLost if what was read until now may not be all that was there."""
         self._checked = time.monotonic()
-        for snapshot, (folder, seen) in zip(self._snapshots, self._seen.items(), strict=True):
+        for snapshot, (folder, seen) in zip(self._snapshots, self._seen, strict=True):
             kinds.of(snapshot.plan.kind).whole(snapshot, self._programs)
             try:
                 now = self._eyes.ask(identity, folder, about=snapshot.plan.source)
