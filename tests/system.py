@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,26 @@ from tape.virtual.volume import VOLUME
 from tests.preloaded import tapeline
 
 TIMEOUT = 40.0
-LABEL = f"TP{datetime.now(UTC):%Y%m}01"
-"""The label that the first tape of this month gets."""
+A_TEST = timedelta(minutes=2)
+"""Longer than a test of one installation takes."""
+
+
+def label(number: int = 1) -> str:
+    """The label that a tape of this month gets. No module keeps it: the month may change while tests run."""
+    return f"TP{datetime.now(UTC):%Y%m}{number:02d}"
+
+
+def _await_one_month() -> None:
+    """Wait at a month's last minutes: a test that begins then would see two months."""
+    while (now := datetime.now(UTC)).month != (now + A_TEST).month:
+        time.sleep(1)
 
 
 class System:
     """One installation in a folder: environment, processes, database, drive."""
 
     def __init__(self, folder: Path, database_url: str, broker_url: str, **environment: str) -> None:
+        _await_one_month()
         self.folder = folder
         self.state = folder / "state"
         self.drive = VirtualDrive("tape0", self.state / "drives" / "tape0")

@@ -19,7 +19,7 @@ from cli import sample
 from db.models import ChainStep, Notification
 from db.states import Step, StepState
 from tape.virtual import shelf
-from tests.system import LABEL, System
+from tests.system import System, label
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_increments_restore_the_source_as_it_was_at_any_time(
     assert "old.name" in gone.stderr
     plan = system.json("sets", "restore", ids[4], "--match", "*.txt", "--to", str(target), "--dry-run")
     assert plan["sets"] == ids[3:]
-    assert plan["tapes"] == [LABEL]
+    assert plan["tapes"] == [label()]
     assert plan["bytes"] > 0
     assert plan["seconds"] >= 0
 
@@ -254,26 +254,26 @@ def test_a_backup_spans_tapes_and_is_restored_from_them(
     run_id = system.run_schedule("monthly")
     waiting = system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED", "SUCCEEDED")
     assert (waiting["state"], waiting["part"]) == ("WAITING_FOR_TAPE", 2), waiting
-    second = f"{LABEL[:-2]}02"
+    second = label(2)
     assert second in str(waiting["reason"])
     shelf.insert(system.drive.path, "A00002L9")
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     assert [permit["part"] for permit in done["permits"] if permit["consumed_at"]] == [1, 2]
     [stored] = system.json("sets", "list")
-    assert (stored["state"], stored["tapes"]) == ("complete", [LABEL, second])
+    assert (stored["state"], stored["tapes"]) == ("complete", [label(), second])
     story = system.cli("runs", "show", str(run_id)).stdout
     assert "Part 1\n" in story
     assert len(re.findall("run_backup +SUCCEEDED", story)) == 2
     with system.database.transaction() as session:
         [said] = session.scalars(select(Notification.facts).where(Notification.event == "success"))
-        assert said["label"] == f"{LABEL}, {second}"
+        assert said["label"] == f"{label()}, {second}"
         first = session.get(ChainStep, (run_id, 1, Step.RUN_BACKUP))
         assert first is not None
         assert first.state is StepState.SUCCEEDED, "what it has written is no skip"
         assert 0 < first.result["files"] < stored["files"]
     states = {tape["tape_id"]: tape["state"] for tape in system.json("tape", "list")}
-    assert states == {LABEL: "full", second: "active"}
+    assert states == {label(): "full", second: "active"}
 
     target = short_path / "restored"
     for command in (("restore", stored["id"], "--to", str(target)), ("verify", stored["id"])):
@@ -309,8 +309,8 @@ def test_a_file_larger_than_a_tape_spans_tapes(system: System, source: Path, sho
     assert paths(system, done, source) == ["a.txt", "dump", "z.txt"]
     [stored] = system.json("sets", "list")
     assert (stored["files"], stored["bytes"], stored["warnings"]) == (4, (7 << 20) + 2, 0)
-    second = f"{LABEL[:-2]}02"
-    assert stored["tapes"] == [LABEL, second]
+    second = label(2)
+    assert stored["tapes"] == [label(), second]
 
     back_up(system, "--type", "incremental")
     assert system.json("sets", "list")[0]["files"] == 0
@@ -318,7 +318,7 @@ def test_a_file_larger_than_a_tape_spans_tapes(system: System, source: Path, sho
     target = short_path / "restored"
     one = ("restore", stored["id"], str(source / "dump"), "--to", str(target))
     plan = system.json("sets", *one, "--dry-run")
-    assert (plan["tapes"], plan["files"], plan["bytes"]) == ([LABEL, second], 1, 7 << 20)
+    assert (plan["tapes"], plan["files"], plan["bytes"]) == ([label(), second], 1, 7 << 20)
     for command in (one, ("verify", stored["id"])):
         shelf.insert(system.drive.path, "A00001L9")
         reading = int(system.json("sets", *command)["run"])

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from backup.compare import compare_trees
 from db.models import FormatPermit
 from db.states import STEPS, Kind
-from tests.system import LABEL, System
+from tests.system import System, label
 
 GB = 10**9
 
@@ -34,13 +34,18 @@ def test_a_full_backup_passes_through_the_six_steps(system: System, source: Path
     assert permit["allowed"]
     assert permit["consumed_at"]
     assert permit["outcome"]["ok"]
-    assert permit["label"] == LABEL
+    assert permit["label"] == label()
 
     [tape] = system.json("tape", "list")
-    assert (tape["tape_id"], tape["label"], tape["generation"], tape["state"]) == (LABEL, LABEL, 1, "active")
+    assert (tape["tape_id"], tape["label"], tape["generation"], tape["state"]) == (
+        label(),
+        label(),
+        1,
+        "active",
+    )
     assert tape["bytes_used"] > 0
     [stored] = system.json("sets", "list")
-    assert (stored["id"], stored["state"], stored["tapes"]) == (first["set_id"], "complete", [LABEL])
+    assert (stored["id"], stored["state"], stored["tapes"]) == (first["set_id"], "complete", [label()])
 
     restored = short_path / "restored"
     system.cli("sets", "restore", stored["id"], "--to", str(restored))

@@ -20,9 +20,8 @@ from tape.virtual import record as virtual_record
 from tape.virtual import shelf
 from tape.virtual.volume import VOLUME
 from tests import earlier
-from tests.system import System
+from tests.system import System, label
 
-MONTH = f"TP{datetime.now(UTC):%Y%m}01"
 LONG_AGO = datetime(2019, 1, 1, tzinfo=UTC)
 IN_A_YEAR = datetime.now(UTC) + timedelta(days=365)
 _numbers = itertools.count(1)
@@ -167,17 +166,19 @@ TAPES: dict[str, Case] = {
     "a blank tape": Case(DONE, by_hand=False),
     "no tape": Case(WAIT, lambda operator: operator.system.take_out(), by_hand=False),
     "another month": Case(WAIT, lambda operator: operator.insert("TP20190101"), by_hand=False),
-    "labelled beforehand": Case(DONE, lambda operator: operator.insert(MONTH)),
+    "labelled beforehand": Case(DONE, lambda operator: operator.insert(label())),
     "a foreign tape": Case(WAIT, lambda operator: operator.insert_foreign("PHOTOS")),
-    "foreign files under this month's label": Case(WAIT, lambda operator: operator.insert_foreign(MONTH)),
-    "write-protected": Case(WAIT, lambda operator: operator.insert(MONTH, protected=True)),
+    "foreign files under this month's label": Case(WAIT, lambda operator: operator.insert_foreign(label())),
+    "write-protected": Case(WAIT, lambda operator: operator.insert(label(), protected=True)),
     "blank, write-protected": Case(WAIT, lambda operator: operator.insert(protected=True)),
     "unreadable": Case(WAIT, Operator.insert_unreadable),
     "unreadable, laxer": Case(WAIT, Operator.insert_unreadable, settings={"unreadable_label": "continue"}),
-    "kept": Case(WAIT, lambda operator: operator.insert_known(MONTH, IN_A_YEAR)),
-    "retired": Case(WAIT, lambda operator: operator.insert_known(MONTH, None, state=CartridgeState.RETIRED)),
+    "kept": Case(WAIT, lambda operator: operator.insert_known(label(), IN_A_YEAR)),
+    "retired": Case(
+        WAIT, lambda operator: operator.insert_known(label(), None, state=CartridgeState.RETIRED)
+    ),
     "full and kept": Case(
-        WAIT, lambda operator: operator.insert_known(MONTH, IN_A_YEAR, state=CartridgeState.FULL)
+        WAIT, lambda operator: operator.insert_known(label(), IN_A_YEAR, state=CartridgeState.FULL)
     ),
     "rotate, expired": Case(
         DONE, lambda operator: operator.insert_known("TP20190101", LONG_AGO), settings=ROTATE

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from backup.compare import compare_trees
 from db.models import BackupSet, Drive, TapeCartridge
 from tape.virtual import shelf
-from tests.system import LABEL, System
+from tests.system import System, label
 
 OLD = datetime(2024, 10, 15, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ def test_a_recycled_tape_keeps_its_row(system: System, source: Path) -> None:
     done = system.wait_for_state(refused["id"], "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", done
     [tape] = system.json("tape", "list")
-    assert (tape["tape_id"], tape["label"], tape["generation"]) == (LABEL, LABEL, 2)
+    assert (tape["tape_id"], tape["label"], tape["generation"]) == (label(), label(), 2)
     states = {stored["id"]: stored["state"] for stored in tape["sets"]}
     assert states == {first["set_id"]: "destroyed", done["set_id"]: "complete"}
     gone = system.cli("sets", "restore", first["set_id"], "--to", "/tmp/x", code=2)
@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_a_format_would_cost_and_touches_nothing(system: Sys
     assert tape["generation"] == 1
     assert len(system.json("runs", "show", str(run["id"]))["permits"]) == 1
     [drive] = system.json("drive", "status")
-    assert drive["medium"]["label"] == LABEL
+    assert drive["medium"]["label"] == label()
     system.schedule("weekly", source)
     assert "monthly, weekly" in system.cli(*dry, code=2).stderr
     system.kill("tape")
@@ -194,15 +194,15 @@ def test_a_retry_with_another_tape_of_the_same_label_leaves_the_first_ones_sets_
     assert kept["state"] == "SUCCEEDED", kept
 
     system.insert_blank("A00002L9")
-    assert system.drive.format(LABEL).return_code == 0
+    assert system.drive.format(label()).return_code == 0
     system.cli("runs", "retry", str(failed["id"]), "--from", "precheck")
     again = system.wait_for_state(failed["id"], "FAILED", "SUCCEEDED")
     assert again["state"] == "SUCCEEDED", again
     assert again["part"] == 2
     assert [permit["part"] for permit in again["permits"] if permit["consumed_at"]] == [1, 2]
     sets = {s["id"]: (s["state"], s["tapes"]) for s in system.json("sets", "list")}
-    assert sets[kept["set_id"]] == ("complete", [LABEL])
-    assert sets[again["set_id"]] == ("complete", [f"{LABEL[:-2]}02"])
+    assert sets[kept["set_id"]] == ("complete", [label()])
+    assert sets[again["set_id"]] == ("complete", [label(2)])
     # Nothing was written under the first permit: the other schedule's run found the tape empty.
     assert [tape["generation"] for tape in system.json("tape", "list")] == [2, 1]
 
@@ -223,7 +223,7 @@ def test_a_set_goes_on_only_where_it_was_begun(system: System, source: Path, sho
     assert failed["state"] == "FAILED", failed
     system.cli("runs", "retry", str(run_id), "--from", "precheck")
     failed = system.wait_for_state(run_id, "FAILED", "SUCCEEDED")
-    assert LABEL in str(failed["reason"])
+    assert label() in str(failed["reason"])
     assert not other.exists()
     shelf.insert(system.drive.path, "A00001L9")
     system.cli("runs", "retry", str(run_id))
@@ -241,13 +241,13 @@ def test_an_operator_says_what_may_be_done_with_a_cartridge(system: System, sour
     system.start("control", "tape")
     run_id = system.run_schedule("monthly")
     system.wait_for(lambda: system.ask(lambda s: s.scalars(select(BackupSet.id)).all()), "the set to begin")
-    refused = system.cli("tape", "mark", LABEL, "retired", code=1)
-    assert f"Run {run_id} uses tape {LABEL} now" in refused.stderr
+    refused = system.cli("tape", "mark", label(), "retired", code=1)
+    assert f"Run {run_id} uses tape {label()} now" in refused.stderr
     assert system.wait_for_state(run_id, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
-    system.cli("tape", "mark", LABEL, "retired")
+    system.cli("tape", "mark", label(), "retired")
     failed = system.wait_for_state(system.run_schedule("monthly"), "FAILED", "SUCCEEDED")
     assert "retired" in str(failed["reason"])
-    assert system.json("tape", "mark", LABEL, "active")["state"] == "active"
+    assert system.json("tape", "mark", label(), "active")["state"] == "active"
     system.cli("runs", "retry", str(failed["id"]))
     assert system.wait_for_state(failed["id"], "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED"
     system.cli("tape", "mark", "TP20010101", "active", code=2)
