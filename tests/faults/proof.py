@@ -34,7 +34,7 @@ TITLES = {
     "failed": "failed",
     "tape_error": "Tape error",
     "waiting_for_tape": "waits for a tape",
-    "format_warning": "goes on without a format",
+    "format_warning": "continues without a format",
     "cancelled": "cancelled",
     "stalled": "stands still",
 }
