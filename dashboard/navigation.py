@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from tornado.web import RequestHandler
 
@@ -30,6 +31,20 @@ def guide(handler: RequestHandler) -> tuple[str, str]:
 def flowers(handler: RequestHandler, name: str) -> str:
     """The name of one of Flower's entries."""
     return words_for(handler.request).text(THEIRS[name])
+
+
+def problem(handler: RequestHandler) -> tuple[str, str]:
+    """Why one of Flower's addresses shows nothing, and the remedy: Flower itself would write English."""
+    say = words_for(handler.request).text
+    match handler.get_status():
+        case HTTPStatus.NOT_FOUND:
+            return say(M("There is no such page.")), say(M("The bar has all pages."))
+        case HTTPStatus.FORBIDDEN:
+            return say(M("The dashboard refused this request.")), say(
+                M("Log in again, and start from the bar.")
+            )
+        case _:
+            return say(M("The dashboard could not make this page.")), say(M("Its log says why."))
 
 
 def run_of_task(handler: RequestHandler, task_id: str) -> tuple[str, str] | None:

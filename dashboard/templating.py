@@ -57,6 +57,8 @@ PATCHES = (
         '<span class="visually-hidden">Documentation</span>',
         '<span class="visually-hidden">{{ guide(handler)[0] }}</span>',
     ),
+    # The page of Flower's source code is on another host, and of no use to an operator.
+    Patch("navbar.html", 'href="https://github.com/mher/flower" target="_blank" rel="noopener"', "hidden"),
     _followed_by("task.html", "{% block container %}", "_task_of_run.html"),
 )
 

@@ -17,7 +17,7 @@ PAGES = (
     f"files/versions?template=monthly&path={seeds.A_FILE}", "tapes", "tapes/1", "tapes/1/mark/retired",
     f"sets/{SET}", f"sets/{SET}/verify", f"sets/{SET}/expire", "schedules", "schedules/monthly/run",
     "schedules/new", "schedules/monthly/edit", "schedules/monthly/delete", "schedules/monthly/disable",
-    "drives", "library", "audit", "freeze", "sets/nothing",
+    "drives", "library", "audit", "freeze", "sets/nothing", "nothing",
     "docs/guide/restore.md", "docs/guide/zh_CN/library.md",
 )  # fmt: skip
 OPENED = "document.querySelectorAll('details').forEach(each => { each.open = true; })"

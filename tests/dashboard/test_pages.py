@@ -51,6 +51,19 @@ def test_no_page_or_api_answers_without_a_login(shared: Dashboard) -> None:
             assert status in {401, 403, 405}, f"{method} {path}: {status}"
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "There is no such page."), ("zh-CN", "没有这个页面。")]
+)
+def test_an_address_that_nobody_knows_is_answered_in_words(
+    shared: Dashboard, language: str, said: str
+) -> None:
+    """Flower's own answer is English, and has no heading for a screen reader."""
+    page = shared.get("/nothing", status=404, headers={"Accept-Language": language})
+    assert said in page
+    assert "<h1" in page
+    assert "github" not in page
+
+
 def _address(pattern: str) -> str:
     one = pattern.replace("(enable|disable)", "enable").rstrip("$").removesuffix("/?")
     return re.sub(r"\([^)]*\)", "1", one)
