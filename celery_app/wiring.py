@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
@@ -305,12 +306,17 @@ def composer() -> Composer:
 
 def composer_of(language: Language) -> Composer:
     """Makes messages from facts, in any language."""
+    configured = settings.load()
+    return _composer(language, configured.templates_dir, configured.dashboard_url, configured.time_zone)
+
+
+# Its templates are compiled at first use, and again only when their file has changed.
+@lru_cache(maxsize=8)
+def _composer(
+    language: Language, templates_dir: Path | None, dashboard_url: str | None, time_zone: str
+) -> Composer:
     from notify.notice import Composer  # noqa: PLC0415 - see above
 
-    configured = settings.load()
     return Composer(
-        Words(language),
-        templates_dir=configured.templates_dir,
-        dashboard_url=configured.dashboard_url,
-        time_zone=configured.time_zone,
+        Words(language), templates_dir=templates_dir, dashboard_url=dashboard_url, time_zone=time_zone
     )
