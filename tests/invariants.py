@@ -26,7 +26,7 @@ from tests import cartridges
 ENDINGS = {
     "SUCCEEDED": ("success", "warnings"),
     "FAILED": ("failed", "tape_error"),
-    "SKIPPED": ("skipped",),
+    "SKIPPED": ("skipped", "missed"),
     "CANCELLED": ("cancelled",),
 }
 """How the end of a run is announced."""
@@ -151,12 +151,13 @@ def not_restored(
     told = [archive.number for archive in stored.archives]
     if _numbers_at_its_end(stored, folders, load) != told:
         return [f"set {stored.id} does not say on its last tape that archives {told} are all of it"]
+    different: list[object] = []
     with Restoration(target) as restoration:
         try:
             for set_id, serial, entries in _live([*follows, stored], folders, load):
                 with load(folders[serial]).mount(read_only=True) as volume:
                     restoration.take(volume, set_id, entries)
-            different = [*restoration.finish().failures]
+            different += restoration.finish().failures
             for source in map(Path, stored.sources):
                 if expected := tree(source):
                     different += compare_trees(expected, target / source.relative_to("/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,6 +56,7 @@ class Memory:
         self.sets: dict[str, Remembered] = {}
         self.plans: dict[str, tuple[int | None, int | None]] = {}
         self._trees = trees
+        self._followers: dict[str | None, list[Remembered]] = defaultdict(list)
         self.database = 0
         """How many databases were lost."""
 
@@ -66,7 +68,7 @@ class Memory:
 
     def learn(self, session: Any) -> None:
         """Look at what the catalogue has now: what was made since, and what became whole."""
-        for stored in session.scalars(select(BackupSet)):
+        for stored in session.scalars(select(BackupSet).where(BackupSet.id.in_(self._unsure(session)))):
             known = self.sets.get(stored.id)
             if known is None:
                 run = session.get(ChainRun, stored.run_id) if stored.run_id is not None else None
@@ -77,14 +79,23 @@ class Memory:
                 known.ended_at = stored.finished_at
                 known.on = frozenset(str(each.cartridge.medium_serial) for each in stored.archives)
 
+    def _unsure(self, session: Any) -> list[str]:
+        """The sets of the catalogue that are new, or were not whole when it was looked at last."""
+        return [
+            each
+            for each in session.scalars(select(BackupSet.id))
+            if each not in self.sets or self.sets[each].ended_at is None
+        ]
+
     def _made(self, stored: BackupSet, schedule: str) -> Remembered:
         days, keep = self.plans[schedule]
         is_full = stored.type is BackupType.FULL
         made = Remembered(stored.id, schedule, is_full, stored.parent_id, stored.started_at, days, keep)
         made.tree = self._copy(Path(stored.sources[0]))
+        self._followers[made.parent].append(made)
         return made
 
-    def _copy(self, source: Path) -> Path:
+    def _copy(self, source: Path) -> Path | None:
         """The source as it is, kept once for all sets that found it so."""
         state = "-".join(f"{path.name}.{path.stat().st_mtime_ns}" for path in sorted(source.iterdir()))
         kept = self._trees / source.name / str(abs(hash(state)))
@@ -128,7 +139,8 @@ class Memory:
         """Sets that were called whole although what they follow was known, or plain to see, to be gone."""
         for each in self.sets.values():
             for other in self.ancestors(each.id) if each.ended_at else ():
-                if other.gone_at and other.gone_from == self.database and other.gone_at < each.ended_at:
+                ended = each.ended_at
+                if ended and other.gone_at and other.gone_from == self.database and other.gone_at < ended:
                     yield f"set {each.id} became whole after a permit had erased {other.id}, which it follows"
                 if other.lost_at and other.lost_on in each.on and other.lost_at < each.started_at:
                     yield f"set {each.id} follows {other.id}, which is not on the same tape any more"
@@ -139,11 +151,8 @@ class Memory:
         """Whether a set must not be erased: its time is not over, or a set that must be kept needs it."""
         known = self.sets[set_id]
         return not self._is_past(known, moment) or any(
-            self.must_keep(each.id, moment) for each in self.sets.values() if self._follows(each, known)
+            self.must_keep(each.id, moment) for each in self._followers[set_id] if each.gone_at is None
         )
-
-    def _follows(self, each: Remembered, other: Remembered) -> bool:
-        return each.parent == other.id and each.gone_at is None
 
     def _is_past(self, known: Remembered, moment: datetime) -> bool:
         if known.schedule is None:

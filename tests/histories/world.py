@@ -73,6 +73,7 @@ class Parts:
     formatter: Formatter
     mailbox: Mailbox
     sources: Path
+    drives: tuple[str, ...] = DRIVES
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -88,7 +89,9 @@ class World:
         self.is_rebuilt = False
         """Whether the database was lost, and made anew or from an older copy."""
         parts.formatter.begins = self._format_begins
-        self.workers = {name: Worker(name, HostLock(self.drive_path(name) / "drive.lock")) for name in DRIVES}
+        self.workers = {
+            name: Worker(name, HostLock(self.drive_path(name) / "drive.lock")) for name in parts.drives
+        }
 
     def _format_begins(self, folder: Path, label: str) -> None:
         self.counts["formats"] += 1
@@ -113,11 +116,11 @@ class World:
         self.clock.moment = first_day
         with self.session() as session:
             leaps.note(session, now())
-            for name in DRIVES:
+            for name in self.workers:
                 self.drive_path(name).mkdir(parents=True)
                 for cartridge in cartridges.get(name, ()):
                     self._remember(shelf.put(session, self.drive_path(name), cartridge, first_day))
-        for name in DRIVES:
+        for name in self.workers:
             self.start_worker(name)
 
     def _remember(self, stored: BackupSet | None) -> None:
@@ -174,8 +177,14 @@ class World:
         worker.up, worker.ending = True, False
         queue = settings.load().queue_of(name)
         with self.session() as session:
-            drives.register(session, name=name, driver="virtual", host="here", worker=name, queue=queue)
+            drives.register(
+                session, name=name, driver="virtual", host=self.host_of(name), worker=name, queue=queue
+            )
         chain.ask("tapeline.recover")
+
+    def host_of(self, _drive: str) -> str:
+        """The host that a drive is at."""
+        return "here"
 
     def stop_worker(self, name: str) -> None:
         """kill -9 of a drive's worker, or its end."""
@@ -224,7 +233,7 @@ class World:
         if worker:
             self._busy = (*self._busy, worker.drive)
         clock, ahead = self.parts.host_clock, self.parts.host_clock.ahead
-        clock.ahead = AHEAD[worker.drive] if worker else timedelta()
+        clock.ahead = AHEAD.get(worker.drive, timedelta()) if worker else timedelta()
         self.counts["messages"] += 1
         try:
             with self.points.work(process), suppress(Killed):
@@ -251,6 +260,10 @@ class World:
             for worker in self.workers.values():
                 if worker.up:
                     drives.seen(session, worker.drive)
+        self.ask_for_periodic()
+
+    def ask_for_periodic(self) -> None:
+        """Beat sends what it sends every minute, unless the last one still waits."""
         for task in ("recover", "deliver"):
             if not any(letter.task == f"tapeline.{task}" for letter in self.bus.queues["control"]):
                 chain.ask(f"tapeline.{task}")
@@ -366,7 +379,7 @@ class World:
         self.parts.formatter.end_orphan()
         self.bus.away = False
         for number in range(MAX_ROUNDS):
-            for name in DRIVES:
+            for name in self.workers:
                 self.start_worker(name)
                 self.workers[name].ending = False
             if is_fed := number < TAPES_OFFERED:

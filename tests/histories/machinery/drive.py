@@ -65,7 +65,7 @@ class WatchedVolume(VirtualVolume):
 class Orphan:
     """A format program that has outlived its worker: it holds the drive's locks until it ends."""
 
-    goes_on: Callable[[], None]
+    goes_on: Callable[[], object]
     descriptors: list[int]
 
     def end(self, *, killed: bool) -> None:
@@ -121,7 +121,7 @@ class Formatter:
         _label(device, name, serial)
         self._points.at("labelled")
 
-    def _outlive(self, rest: Callable[[], None]) -> None:
+    def _outlive(self, rest: Callable[[], object]) -> None:
         if self.survives:
             self.orphan = Orphan(rest, [os.dup(number) for number in self._descriptors])
 

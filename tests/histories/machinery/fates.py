@@ -162,7 +162,12 @@ def broker_gone(world: World) -> Strike:
 
 def swapped(world: World) -> Strike:
     """An operator puts the next cartridge of the shelf in, if the drive lets go of the one that is in."""
-    return _beside(world, lambda _: [world.insert_next(drive) for drive in world.workers] and None)
+
+    def exchange(_: Letter) -> None:
+        for drive in world.workers:
+            world.insert_next(drive)
+
+    return _beside(world, exchange)
 
 
 FATES: Sequence[Fate] = (

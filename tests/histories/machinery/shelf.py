@@ -14,6 +14,7 @@ from db.models import BackupSet
 from db.states import BackupType
 from db.tapes import cartridges
 from policy.tapes.facts import SetState
+from policy.tapes.medium import MediumReport
 from tape.virtual import record as virtual_record
 from tape.virtual import shelf
 from tape.virtual.record import VOLUME, VolumeRecord
@@ -99,7 +100,7 @@ def _set_id(kind: Cartridge) -> str:
 def _known(session: Session, drive: Path, kind: Cartridge, first_day: datetime) -> BackupSet:
     """The cartridge's row, and the set of a run of an earlier year."""
     record = virtual_record.read(shelf.folder_of(drive, kind.name))
-    said = {
+    said: MediumReport = {
         "state": "formatted",
         "label": kind.label,
         "volume_uuid": f"uuid-{kind.name}",

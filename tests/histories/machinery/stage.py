@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -17,6 +18,7 @@ import structlog
 import db.clock
 from backup.writing import finishing
 from celery_app import celery, settings, wiring
+from celery_app.drive_settings import VirtualDriveSettings
 from celery_app.queues import queue
 from celery_app.worker import messenger
 from db import engine
@@ -41,8 +43,9 @@ PAUSE = timedelta(seconds=20)
 
 
 @contextmanager
-def stage(folder: Path, database_url: str) -> Iterator[Parts]:
-    """Everything that a history needs, in a folder and an empty database; undone at the end."""
+def stage(folder: Path, database_url: str, drives: tuple[str, ...] = DRIVES, **more: Any) -> Iterator[Parts]:
+    """Everything that a history needs, in a folder and an empty database; undone at the end. ``more``: other
+    settings than the usual ones."""
     points, clock = Points(), Clock()
     app = celery.app
     app.loader.import_default_modules()
@@ -50,9 +53,9 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         state_dir=folder,
         time_zone="UTC",
         drives={
-            name: settings.VirtualDriveSettings(driver="virtual", path=folder / "drives" / name)
-            for name in DRIVES
+            name: VirtualDriveSettings(driver="virtual", path=folder / "drives" / name) for name in drives
         },
+        **more,
     )
     parts = Parts(
         folder=folder,
@@ -64,6 +67,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         formatter=Formatter(points),
         mailbox=Mailbox(),
         sources=folder / "sources",
+        drives=drives,
     )
     watched = WatchedDatabase(database_url, points, parts.mailbox)
     # One that is gone is never asked again: each history would pay for the question, and none needs it.
@@ -86,7 +90,7 @@ def stage(folder: Path, database_url: str) -> Iterator[Parts]:
         for module in (precheck, run_backup):
             patch.setattr(module, "for_step", lambda _work: None)
         parts.formatter.install(patch)
-        for name in DRIVES:
+        for name in drives:
             app.amqp.queues.add(queue(configured.queue_of(name)))
         parts.bus.install(patch)
         _let_no_time_pass(patch, parts)
