@@ -14,6 +14,8 @@ from typing import Any
 
 from benchmarks import chains, data, files, pages, shares, streaming
 from benchmarks import control as years
+from benchmarks.fleet import tables, year
+from benchmarks.fleet.size import FleetSize
 from benchmarks.measure import can_drop_caches, cold, command, empty, in_turns, job, say, sync, warm
 from benchmarks.rivals import Rival, installed
 from db.engine import Database
@@ -29,10 +31,11 @@ class Stage:
     """The folder with the data, and a PostgreSQL for the catalogue. ``scale``: divides the size of
     everything."""
 
-    def __init__(self, folder: Path, *, rounds: int, scale: int) -> None:
+    def __init__(self, folder: Path, *, rounds: int, scale: int, fleet: FleetSize | None = None) -> None:
         self.folder = folder
         self.rounds = rounds
         self.scale = scale
+        self.fleet = fleet or FleetSize()
         self.server = Postgres(folder / "state")
         self._numbers = itertools.count(1)
         self._made: dict[str, Path] = {}
@@ -354,6 +357,12 @@ def control(stage: Stage) -> None:
         )
 
 
+def fleet(stage: Stage) -> None:
+    """A year of many drives: what comes late, what grows how fast, and whether everything stays true."""
+    for title, head, rows in tables.of_year(year.measure(stage.folder / "fleet", stage.fleet), stage.fleet):
+        table(title, head, rows)
+
+
 PARTS: dict[str, Callable[[Stage], None]] = {
     "full": full,
     "changes": changes,
@@ -364,4 +373,5 @@ PARTS: dict[str, Callable[[Stage], None]] = {
     "stream": stream,
     "dashboard": dashboard,
     "control": control,
+    "fleet": fleet,
 }
