@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from db import events
 from db.admin import holds
 from db.models import (
+    ArchiveCopy,
     BackupArchive,
     BackupSet,
     ChainRun,
@@ -298,8 +299,14 @@ def tapes_counted(session: Session) -> list[dict[str, Any]]:
         .where(is_there, BackupSet.cartridge_id.is_distinct_from(BackupArchive.cartridge_id))
         .group_by(BackupArchive.cartridge_id)
     )
+    copied = (
+        select(ArchiveCopy.cartridge_id, func.count(distinct(ArchiveCopy.set_id)))
+        .join(BackupSet, BackupSet.id == ArchiveCopy.set_id)
+        .where(is_there)
+        .group_by(ArchiveCopy.cartridge_id)
+    )
     counts: Counter[int | None] = Counter()
-    for query in (begun, gone_on):
+    for query in (begun, gone_on, copied):
         for cartridge_id, number in session.execute(query):
             counts[cartridge_id] += number
     rows = select(TapeCartridge).options(joinedload(TapeCartridge.pool)).order_by(TapeCartridge.tape_id)
@@ -310,7 +317,11 @@ def _ever_on(cartridges: Sequence[int]) -> CompoundSelect[int | None, str]:
     """A query for cartridges and the sets that were ever on them."""
     begun = select(BackupSet.cartridge_id, BackupSet.id).where(BackupSet.cartridge_id.in_(cartridges))
     archived = select(BackupArchive.cartridge_id, BackupArchive.set_id)
-    return begun.union(archived.where(BackupArchive.cartridge_id.in_(cartridges)))
+    copied = select(ArchiveCopy.cartridge_id, ArchiveCopy.set_id)
+    return begun.union(
+        archived.where(BackupArchive.cartridge_id.in_(cartridges)),
+        copied.where(ArchiveCopy.cartridge_id.in_(cartridges)),
+    )
 
 
 def _tape(cartridge: TapeCartridge) -> dict[str, Any]:

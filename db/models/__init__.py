@@ -8,12 +8,13 @@ from db.models.libraries import RobotMove, TapeLibrary
 from db.models.options import Options, RunNotes
 from db.models.runs import ChainRun, ChainStep, Notification, RunEvent
 from db.models.schedules import BackupTask, ScheduledTask
-from db.models.sets import PATH_INDEXED, BackupArchive, BackupFile, BackupSet
+from db.models.sets import PATH_INDEXED, ArchiveCopy, BackupArchive, BackupFile, BackupSet
 from db.models.tapes import ErasableTape, FormatPermit, MountFailure, TapeCartridge, TapePool
 
 __all__ = [
     "PATH_INDEXED",
     "AlivePing",
+    "ArchiveCopy",
     "AuditEntry",
     "BackupArchive",
     "BackupFile",

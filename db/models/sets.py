@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -108,6 +109,29 @@ class BackupArchive(Base):
         Index("ix_backup_archives_cartridge_id", "cartridge_id", "generation", "sealed_at"),
         # What was written in a month, without reading the rows.
         Index("ix_backup_archives_sealed_at", "sealed_at", postgresql_include=["bytes"]),
+    )
+
+
+class ArchiveCopy(Base):
+    """A copy of a sealed archive, with its index, on another cartridge than the archive: as good as that one
+    if it is lost. While it is on the present generation of its cartridge, its set is on that tape."""
+
+    __tablename__ = "archive_copies"
+
+    set_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    cartridge_id: Mapped[int] = mapped_column(ForeignKey("tape_cartridges.id"), primary_key=True)
+    generation: Mapped[int] = mapped_column(Integer, primary_key=True)
+    copied_at: Mapped[datetime] = mapped_column(default=now)
+    """When it was written, or found on its tape."""
+
+    cartridge: Mapped[TapeCartridge] = relationship()
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["set_id", "number"], ["backup_archives.set_id", "backup_archives.number"], ondelete="CASCADE"
+        ),
+        Index("ix_archive_copies_cartridge_id", "cartridge_id", "generation", "copied_at"),
     )
 
 

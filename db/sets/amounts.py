@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import dropwhile, pairwise
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, ColumnElement, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, func, literal, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.models import ArchiveCopy, BackupArchive, BackupSet, TapeCartridge
 
 
 def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, int]]:
@@ -42,19 +42,39 @@ def by_month(session: Session, zone: ZoneInfo, newest: int) -> list[tuple[str, i
 
 def on_tape_by_month(session: Session, tape: TapeCartridge, zone: ZoneInfo) -> list[tuple[str, int]]:
     """The bytes that were written to the present generation of a tape in each month, oldest first."""
-    month = _month(zone)
+    on = _written(tape).subquery()
+    month = _month(zone, on.c.at)
     rows = session.execute(
-        select(month, func.sum(BackupArchive.bytes))
-        .where(BackupArchive.cartridge_id == tape.id, BackupArchive.generation == tape.generation)
+        select(month, func.sum(on.c.bytes))
+        .where(on.c.generation == tape.generation)
         .group_by(month)
         .order_by(month)
     )
     return [(name, int(size)) for name, size in rows]
 
 
-def _month(zone: ZoneInfo) -> ColumnElement[str]:
+def _month(zone: ZoneInfo, at: ColumnElement[datetime]) -> ColumnElement[str]:
     """The month of an archive by this clock: the one that the labels of the tapes have."""
-    return func.to_char(func.timezone(zone.key, BackupArchive.sealed_at), "YYYY-MM")
+    return func.to_char(func.timezone(zone.key, at), "YYYY-MM")
+
+
+def _written(tape: TapeCartridge) -> CompoundSelect[str, int, int, datetime]:
+    """A query for the archives and the copies that were written to a tape."""
+    archived = select(
+        BackupArchive.set_id,
+        BackupArchive.generation,
+        BackupArchive.bytes,
+        BackupArchive.sealed_at.label("at"),
+    ).where(BackupArchive.cartridge_id == tape.id)
+    copied = (
+        select(ArchiveCopy.set_id, ArchiveCopy.generation, BackupArchive.bytes, ArchiveCopy.copied_at)
+        .join(
+            BackupArchive,
+            (BackupArchive.set_id == ArchiveCopy.set_id) & (BackupArchive.number == ArchiveCopy.number),
+        )
+        .where(ArchiveCopy.cartridge_id == tape.id)
+    )
+    return archived.union_all(copied)
 
 
 def ever_on(
@@ -62,14 +82,14 @@ def ever_on(
 ) -> list[tuple[BackupSet, int | None, int | None]]:
     """The newest so many sets that ever were on a tape, newest first: each with the generation that it is
     on, and its bytes there; None where it has no archive on the tape."""
+    on = _written(tape).subquery()
     on_tape = (
         select(
-            BackupArchive.set_id,
-            func.max(BackupArchive.generation).label("generation"),
-            func.sum(BackupArchive.bytes).label("bytes"),
+            on.c.set_id,
+            func.max(on.c.generation).label("generation"),
+            func.sum(on.c.bytes).label("bytes"),
         )
-        .where(BackupArchive.cartridge_id == tape.id)
-        .group_by(BackupArchive.set_id)
+        .group_by(on.c.set_id)
         .subquery()
     )
     rows = session.execute(

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, BackupTask, TapeCartridge
+from db.models import ArchiveCopy, BackupArchive, BackupSet, BackupTask, TapeCartridge
 from db.sets import catalog, lineage
+from db.tapes import copies
 from policy.tapes.facts import SetState
 
 
@@ -20,6 +21,7 @@ class _Place:
 
     archives: int = 0
     tapes: list[str] = field(default_factory=list)
+    copies: list[dict[str, Any]] = field(default_factory=list)
 
 
 def sets_json(session: Session, sets: Sequence[BackupSet]) -> list[dict[str, Any]]:
@@ -71,6 +73,16 @@ def _places(session: Session, sets: Sequence[BackupSet]) -> dict[str, _Place]:
     for set_id, cartridge_id, count in session.execute(archives):
         places[set_id].archives += count
         places[set_id].tapes.append(names[cartridge_id])
+    copied = (
+        select(ArchiveCopy.set_id, ArchiveCopy.cartridge_id, func.count(), func.max(ArchiveCopy.copied_at))
+        .join(TapeCartridge, copies.here(ArchiveCopy))
+        .where(ArchiveCopy.set_id.in_(places))
+        .group_by(ArchiveCopy.set_id, ArchiveCopy.cartridge_id)
+        .order_by(func.max(ArchiveCopy.copied_at))
+    )
+    for set_id, cartridge_id, count, moment in session.execute(copied):
+        copy = {"tape": names[cartridge_id], "archives": count, "copied_at": moment.isoformat()}
+        places[set_id].copies.append(copy)
     for stored in sets:
         if not places[stored.id].archives and stored.cartridge_id in names:
             places[stored.id].tapes = [names[stored.cartridge_id]]
@@ -105,6 +117,7 @@ def _as_json(
         "type": stored.type.value,
         "state": stored.state.value,
         "tapes": place.tapes,
+        "copies": place.copies,
         "parent": stored.parent_id,
         "lost_parent": lost,
         "files": stored.files,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from db.errors import NotAllowed
@@ -15,7 +15,7 @@ from db.models import BackupArchive, BackupFile, BackupSet, ChainRun, TapeCartri
 from db.sets import catalog, templates
 from db.sets.catalog import FileRow
 from db.states import BackupType, RunState
-from db.tapes import cartridges, kin, volumes
+from db.tapes import cartridges, copies, kin, volumes
 from policy.message import M
 from policy.tapes import retention
 from policy.tapes.facts import SetState
@@ -113,17 +113,22 @@ def add_archive(
         return False
     known = session.get(BackupArchive, (archive.set_id, archive.number))
     if known is not None:
-        _move(session, known, archive)
+        _found_too(session, known, archive)
         return False
     catalog.add_archive(session, archive, files, deleted=deleted)
     return True
 
 
-def _move(session: Session, known: BackupArchive, on_tape: BackupArchive) -> None:
-    """An archive whose place was formatted over, according to the catalogue, is where it was found."""
+def _found_too(session: Session, known: BackupArchive, on_tape: BackupArchive) -> None:
+    """An archive whose place was formatted over, according to the catalogue, is where it was found; of any
+    other one, what was found is a copy."""
+    cartridge = session.get_one(TapeCartridge, on_tape.cartridge_id)
     if known.generation < session.get_one(TapeCartridge, known.cartridge_id).generation:
         known.cartridge_id, known.generation = on_tape.cartridge_id, on_tape.generation
         session.flush()
+        copies.drop_own(session, [known.set_id])
+    elif (known.sha256, known.bytes) == (on_tape.sha256, on_tape.bytes):
+        copies.enter(session, known, cartridge)
 
 
 def check_label(session: Session, medium: MediumReport, on_tape: Collection[str]) -> None:
@@ -148,9 +153,10 @@ def check_label(session: Session, medium: MediumReport, on_tape: Collection[str]
 def destroy_missing(
     session: Session, cartridge: TapeCartridge, on_tape: Collection[str]
 ) -> Sequence[BackupSet]:
-    """Sets that should be on a tape and are not become DESTROYED; returns those sets."""
-    gone = and_(*_there(cartridge), BackupSet.id.not_in(on_tape))
-    return volumes.destroy(session, gone, now())
+    """Sets that should be on a tape and are not become DESTROYED, unless they are on another; returns those
+    sets."""
+    gone = select(BackupSet.id).where(*_there(cartridge), BackupSet.id.not_in(on_tape))
+    return volumes.destroy_missing(session, cartridge, session.scalars(gone).all(), now())
 
 
 def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
@@ -160,8 +166,8 @@ def _there(cartridge: TapeCartridge) -> tuple[ColumnElement[bool], ...]:
 def settle(session: Session, set_id: str) -> BackupSet:
     """Update the state of a set from the tapes that were imported so far.
 
-    It is complete if a tape proves that and its archives follow one another back to the first. Archives
-    outside this chain were written again, and do not count.
+    It is complete if a tape proves that, and its archives follow one another back to the first and are on
+    tape. Archives outside this chain were written again, and do not count.
     """
     stored = catalog.get(session, set_id)
     if stored.finished_at is None or _is_of_a_run(session, stored):
@@ -174,7 +180,8 @@ def settle(session: Session, set_id: str) -> BackupSet:
         number = known[number].record["follows"]
     for archive in [known[each] for each in known.keys() - counted]:
         _forget(session, stored, archive)
-    stored.state = SetState.INCOMPLETE if number is not None else SetState.COMPLETE
+    is_gone = any(known[each].generation < known[each].cartridge.generation for each in counted)
+    stored.state = SetState.INCOMPLETE if number is not None or is_gone else SetState.COMPLETE
     session.flush()
     return stored
 

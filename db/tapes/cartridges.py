@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, func, or_, select, update
+from sqlalchemy import ColumnElement, false, func, or_, select, union_all, update
 from sqlalchemy.orm import Session, joinedload
 
 from db.errors import NotAllowed
-from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool, now
-from db.tapes import erasable, kin, mounts, volumes
+from db.models import ArchiveCopy, BackupArchive, BackupSet, TapeCartridge, TapePool, now
+from db.tapes import copies, erasable, kin, mounts, volumes
 from policy.message import M, Message
 from policy.tapes.facts import (
     CartridgeFacts,
@@ -85,7 +85,8 @@ def _of_label(rows: Iterable[TapeCartridge], name: str) -> TapeCartridge | None:
 
 def _has_archives(session: Session, cartridge: TapeCartridge) -> bool:
     on_it = (BackupArchive.cartridge_id == cartridge.id) & (BackupArchive.generation == cartridge.generation)
-    return session.scalar(select(BackupArchive.set_id).where(on_it).limit(1)) is not None
+    archived = select(BackupArchive.set_id).where(on_it)
+    return session.scalar(union_all(archived, copies.on(cartridge)).limit(1)) is not None
 
 
 def find(session: Session, name: str) -> TapeCartridge | None:
@@ -279,11 +280,12 @@ def mark(session: Session, cartridge_id: int, state: CartridgeState) -> None:
 
 
 def filled(session: Session, cartridge_id: int) -> None:
-    """Nothing more fits on this generation of a cartridge; its archives define what is on it."""
-    mine = (BackupArchive.cartridge_id == TapeCartridge.id) & (
-        BackupArchive.generation == TapeCartridge.generation
-    )
-    on_it = select(func.coalesce(func.sum(BackupArchive.bytes), 0)).where(mine).scalar_subquery()
+    """Nothing more fits on this generation of a cartridge; its archives and copies define what is on it."""
+    size = func.coalesce(func.sum(BackupArchive.bytes), 0)
+    archived = select(size).where(copies.here(BackupArchive)).correlate(TapeCartridge).scalar_subquery()
+    is_of = (ArchiveCopy.set_id == BackupArchive.set_id) & (ArchiveCopy.number == BackupArchive.number)
+    copied = select(size).join(ArchiveCopy, is_of).where(copies.here(ArchiveCopy))
+    on_it = archived + copied.correlate(TapeCartridge).scalar_subquery()
     session.execute(
         update(TapeCartridge)
         .where(TapeCartridge.id == cartridge_id)

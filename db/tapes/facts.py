@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, CompoundSelect, and_, func, select, true, union
 from sqlalchemy.orm import Session, joinedload
 
-from db.models import BackupArchive, BackupSet, Drive, TapeCartridge
-from db.tapes import cartridges, erasable, kin, mounts, volumes
+from db.models import ArchiveCopy, BackupArchive, BackupSet, Drive, TapeCartridge
+from db.tapes import cartridges, copies, erasable, kin, mounts, volumes
 from policy.tapes import retention
 from policy.tapes.facts import CartridgeFacts, SetState, TapeFacts
 from policy.tapes.medium import MediumReport
@@ -99,22 +99,24 @@ class LoadedTapes:
             BackupArchive.cartridge_id == TapeCartridge.id,
             BackupArchive.generation == TapeCartridge.generation,
         )
+        copied = select(func.max(ArchiveCopy.copied_at)).where(copies.here(ArchiveCopy))
         rows = session.execute(
             select(
                 TapeCartridge.id,
                 for_ever.exists(),
                 until.scalar_subquery(),
                 select(func.max(BackupSet.started_at)).where(*begun).scalar_subquery(),
-                # No archive of a set was sealed before the set was begun.
+                # No archive of a set was sealed or copied before the set was begun.
                 sealed.scalar_subquery(),
+                copied.scalar_subquery(),
             ).where(on if on is not None else true())
         )
         return {
             tape: Bound(
                 retention.NEVER if ever else last or retention.ALWAYS,
-                max(started or retention.ALWAYS, archived or retention.ALWAYS),
+                max(each or retention.ALWAYS for each in begun_by),
             )
-            for tape, ever, last, started, archived in rows
+            for tape, ever, last, *begun_by in rows
         }
 
 
@@ -125,7 +127,7 @@ def _begun() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 def _deciding(tapes: Collection[int], period: str | None) -> CompoundSelect[int, str]:
     """A query for those cartridges, and for the set of each that was begun last, one that is kept longest,
-    one of a period, and all that were begun on another cartridge."""
+    one of a period, and all that were begun on another cartridge, or are copies."""
     there = select(BackupSet.id).where(*_begun(), BackupSet.state != SetState.DESTROYED)
     last = BackupSet.started_at.desc()
     is_certain = BackupSet.retention_until.is_not(None) | BackupSet.keep_sets.is_(None)
@@ -150,7 +152,12 @@ def _deciding(tapes: Collection[int], period: str | None) -> CompoundSelect[int,
         .join(BackupSet, BackupSet.id == BackupArchive.set_id)
         .where(TapeCartridge.id.in_(tapes), ~func.coalesce(and_(*_begun()), False))
     )
-    return union(*begun, gone_on)
+    copied = (
+        select(TapeCartridge.id, ArchiveCopy.set_id)
+        .join_from(TapeCartridge, ArchiveCopy, copies.here(ArchiveCopy))
+        .where(TapeCartridge.id.in_(tapes))
+    )
+    return union(*begun, gone_on, copied)
 
 
 class Inside:

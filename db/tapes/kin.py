@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.models import ArchiveCopy, BackupArchive, BackupSet, ScheduledTask, TapeCartridge
 from db.models.base import is_elsewhere
 from db.states import BackupType
-from db.tapes import risk
+from db.tapes import copies, risk
 from policy.tapes import kin
 from policy.tapes.facts import SetFacts, SetState
 
@@ -55,7 +55,7 @@ _COLUMNS = (
 
 
 def places(on: ColumnElement[bool] | None = None) -> CompoundSelect[int, str]:
-    """A query for the cartridges and the sets that have data on their present generation.
+    """A query for the cartridges and the sets that have data on their present generation, be it a copy.
 
     ``on``: a condition on ``TapeCartridge``.
     """
@@ -70,21 +70,22 @@ def places(on: ColumnElement[bool] | None = None) -> CompoundSelect[int, str]:
             BackupArchive.generation == TapeCartridge.generation,
         ),
     )
+    copied = select(TapeCartridge.id, ArchiveCopy.set_id).join(ArchiveCopy, copies.here(ArchiveCopy))
     if on is not None:
-        begun, archived = begun.where(on), archived.where(on)
-    # UNION: most sets are found both ways.
-    return begun.union(archived)
+        begun, archived, copied = begun.where(on), archived.where(on), copied.where(on)
+    # UNION: most sets are found in two ways.
+    return begun.union(archived, copied)
 
 
 def on(cartridge: TapeCartridge) -> Ids:
-    """A query for the sets that have data on the present generation of a cartridge."""
+    """A query for the sets that have data on the present generation of a cartridge, be it a copy."""
     begun = select(BackupSet.id).where(
         BackupSet.cartridge_id == cartridge.id, BackupSet.generation == cartridge.generation
     )
     archived = select(BackupArchive.set_id).where(
         BackupArchive.cartridge_id == cartridge.id, BackupArchive.generation == cartridge.generation
     )
-    return begun.union(archived)
+    return begun.union(archived, copies.on(cartridge))
 
 
 class Family:

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, func, or_, select, union, union_all
 from sqlalchemy.orm import Session, joinedload
 
-from db.models import BackupArchive, BackupSet, TapeCartridge, TapePool
+from db.models import ArchiveCopy, BackupArchive, BackupSet, TapeCartridge, TapePool
+from db.tapes import copies
 from policy.tapes.facts import CartridgeState, SetState
 
 
@@ -84,9 +85,14 @@ def kept(session: Session, ids: Collection[int]) -> dict[int, Kept]:
         .join_from(TapeCartridge, BackupArchive, here[0] & here[1])
         .join(BackupSet, BackupSet.id == BackupArchive.set_id)
         .where(*wanted, ~func.coalesce(begun, False))
-        .distinct()
     )
-    on = union_all(begun_here, gone_on_here).subquery()
+    copied_here = (
+        select(*columns)
+        .join_from(TapeCartridge, ArchiveCopy, copies.here(ArchiveCopy))
+        .join(BackupSet, BackupSet.id == ArchiveCopy.set_id)
+        .where(*wanted, ~func.coalesce(begun, False))
+    )
+    on = union_all(begun_here, union(gone_on_here, copied_here)).subquery()
     is_numbered = on.c.keep_sets.is_not(None)
     rows = session.execute(
         select(

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import BackupArchive, BackupSet, TapeCartridge, now
+from db.tapes import copies
 from policy.tapes.facts import CartridgeState, SetState
 from policy.tapes.medium import MediumReport
 
@@ -83,6 +84,7 @@ def _is_free(session: Session, cartridge: TapeCartridge, volume_uuid: str) -> bo
     for model in (BackupArchive, BackupSet):
         on_it = (model.cartridge_id == other.id) & (model.generation == other.generation)
         session.execute(update(model).where(on_it).values(**place))
+    copies.hand_over(session, other, cartridge)
     other.volume_uuid = other.barcode = other.label = None
     other.state = CartridgeState.RETIRED
     session.flush()
@@ -90,7 +92,11 @@ def _is_free(session: Session, cartridge: TapeCartridge, volume_uuid: str) -> bo
 
 
 def destroy_earlier(session: Session, cartridge: TapeCartridge, moment: datetime) -> Sequence[BackupSet]:
-    """Sets on earlier generations of a cartridge become DESTROYED; returns those that were not so before."""
+    """Sets on earlier generations of a cartridge become DESTROYED, unless copies elsewhere take their place;
+    returns those that were not so before."""
+    is_earlier = BackupArchive.generation < cartridge.generation
+    copies.drop_earlier(session, cartridge)
+    copies.stand_in(session, BackupArchive.cartridge_id == cartridge.id, is_earlier)
     return destroy(session, _on_earlier(cartridge), moment)
 
 
@@ -105,9 +111,24 @@ def destroy(session: Session, gone: ColumnElement[bool], moment: datetime) -> Se
     return session.scalars(marked, execution_options={"populate_existing": True}).all()
 
 
-def destroy_these(session: Session, ids: Collection[str], moment: datetime) -> Sequence[BackupSet]:
-    """Sets by their ids become DESTROYED; returns those that were not so before."""
-    return destroy(session, BackupSet.id.in_(ids), moment)
+def destroy_missing(
+    session: Session, cartridge: TapeCartridge, ids: Collection[str], moment: datetime
+) -> Sequence[BackupSet]:
+    """Sets that are not on a tape any more become DESTROYED, unless copies elsewhere take their place;
+    returns those that were not so before. A mere copy that is missing destroys nothing."""
+    here = BackupArchive.cartridge_id == cartridge.id, BackupArchive.generation == cartridge.generation
+    copies.drop(session, cartridge, ids)
+    copies.stand_in(session, *here, BackupArchive.set_id.in_(ids))
+    archived = exists().where(BackupArchive.set_id == BackupSet.id, *here)
+    began = (BackupSet.cartridge_id == cartridge.id) & (BackupSet.generation == cartridge.generation)
+    gone = destroy(session, BackupSet.id.in_(ids) & or_(archived, began), moment)
+    # Found on another tape later, they are there: this place is as one that was formatted over.
+    session.execute(
+        update(BackupArchive)
+        .where(*here, BackupArchive.set_id.in_([stored.id for stored in gone]))
+        .values(generation=cartridge.generation - 1)
+    )
+    return gone
 
 
 def _on_earlier(cartridge: TapeCartridge) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backup.format.documents import folder_of
 from db import events
-from db.models import BackupSet, ChainRun, now
+from db.models import BackupSet, ChainRun, TapeCartridge, now
 from db.runs import announcing
 from db.sets import catalog
 from db.states import Kind, Step
@@ -82,9 +82,10 @@ def missing_on(volume: Volume, expected: Expected, own: str | None) -> MissingPa
     return MissingParts(gone, archives) if gone or archives else None
 
 
-def mark(session: Session, run: ChainRun, tape_id: str, missing: MissingParts) -> None:
+def mark(session: Session, run: ChainRun, cartridge: TapeCartridge, missing: MissingParts) -> None:
     """Missing sets become destroyed, sets that have lost some archives damaged; both are reported."""
-    destroyed = volumes.destroy_these(session, missing.gone, now())
+    tape_id = cartridge.tape_id
+    destroyed = volumes.destroy_missing(session, cartridge, missing.gone, now())
     for set_id, count in missing.archives.items():
         stored = catalog.get(session, set_id)
         stored.damaged = max(stored.damaged or 0, count)

@@ -167,7 +167,7 @@ def _without(
     """Record what is gone; why the run cannot continue without it, or None: its parent is chosen again."""
     cartridge = cartridges.recognise(session, medium.to_json())
     assert cartridge is not None, "nothing is expected on a tape that nobody knows"
-    lost.mark(session, run, cartridge.tape_id, missing)
+    lost.mark(session, run, cartridge, missing)
     return lost.set_gone(session, run) or _refused_parent(session, run)
 
 
