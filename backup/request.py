@@ -240,7 +240,8 @@ class Journal(Protocol):
         """Something was not backed up as it should be. The path is for people, and always UTF-8."""
 
     def is_ending(self) -> bool:
-        """Called after each file: True has the current archive sealed, and the writing ends with Ended."""
+        """Called after each file, and after each piece of a long one: True has the current archive sealed,
+        and the writing ends with Ended."""
 
     def check(self) -> None:
         """Called every few MiB: raises to end the writing; nothing half-written counts."""

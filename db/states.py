@@ -9,7 +9,8 @@ class RunState(StrEnum):
     """The state of a run."""
 
     QUEUED = "QUEUED"
-    """It exists and waits for its drive to be free."""
+    """It exists and waits for its drive to be free, or for the window of its schedule to open: before it has
+    begun, or paused. ``ChainRun.opens_at`` and its reason name the moment."""
     RUNNING = "RUNNING"
     """It has its drive and its chain has been sent."""
     WAITING_FOR_TAPE = "WAITING_FOR_TAPE"
@@ -36,6 +37,7 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
             RunState.CANCELLED,
             RunState.WAITING_FOR_TAPE,
             RunState.HELD,
+            RunState.QUEUED,
         }
     ),
     RunState.WAITING_FOR_TAPE: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),

@@ -163,6 +163,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "requested_by": run.requested_by,
         "due_at": iso(run.due_at),
         "wait_until": iso(run.wait_until),
+        "opens_at": iso(run.opens_at),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
         "seconds": times.worked_seconds(run),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, NoReturn
 
 import structlog
@@ -17,17 +16,16 @@ from backup.errors import Ended
 from celery_app import settings, wiring
 from celery_app.celery import app
 from celery_app.worker import guards
-from db import doubts, events
+from db import events
 from db.errors import DatabaseUnavailable, LostClaim
-from db.models import ChainRun, now
+from db.models import ChainRun
 from db.runs import admission, lookup, steps, transitions
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step, StepState
-from db.tapes import mount_backoff
 from policy.errors import Consequence, TapelineError
 from policy.message import M, Message
-from tape.errors import NotMountable, VolumeGone, WriteProtected
-from tasks import chain
+from tape.errors import VolumeGone
+from tasks import aside, chain
 from tasks.drive import condition
 from tasks.drive.patience import wait_out
 from tasks.library import fetch
@@ -37,12 +35,13 @@ from tasks.work import Cancelled, SourcesDoubted, Work
 log = structlog.get_logger("tapeline.step")
 
 
-NEXT_TAPE_SECONDS = 24 * 3600
-"""How long a run that spans tapes waits for the next one if its schedule has no ``wait_for_tape``."""
-
-
 TOLD_WITHIN = 24 * 3600
 """Seconds for which a step that gave up without a database waits for one to report that."""
+
+
+PAUSED_BEFORE = frozenset({Step.PRECHECK, Step.CREATE_RECORD, Step.FORMAT_TAPE})
+"""A run whose window has closed begins none of these. It pauses in ``run_backup`` as well, unless its set is
+complete; a tape that was formatted gets its label into the catalogue first."""
 
 
 class StepFailed(Exception):
@@ -138,11 +137,16 @@ def _done(work: Work, body: Body) -> str:
     """Do the step's work, and record how it ended. Raises DatabaseUnavailable, LostClaim."""
     try:
         work.check()
+        if work.held.step in PAUSED_BEFORE:
+            work.check_window()
         ending = _or_with_another_tape(work, body)
     except (DatabaseUnavailable, LostClaim):
         raise
     except Ended as error:
-        _hand_over(work, error)
+        if work.is_shut() and not guards.is_ending():
+            _leave(work, *_LEFT[aside.pause(work)], str(error))
+        else:
+            _hand_over(work, error)
         raise Ignore from error
     except Cancelled as error:
         _end_run(work, RunState.CANCELLED, error)
@@ -165,7 +169,7 @@ def _tell_when_it_is_back(work: Work, error: DatabaseUnavailable) -> None:
         error=error.message.to_json(),
     )
     ends = time.monotonic() + TOLD_WITHIN
-    while not work.is_ending() and time.monotonic() < ends and not _is_told(work.held, reason):
+    while not guards.is_ending() and time.monotonic() < ends and not _is_told(work.held, reason):
         time.sleep(1.0)
 
 
@@ -297,12 +301,12 @@ def _leave(work: Work, state: str, event: str, text: str) -> None:
 def _fail(work: Work, error: TapelineError) -> None:
     """The class of the error decides: wait for an operator if the schedule allows it, else fail."""
     if error.consequence is Consequence.WAIT_FOR_OPERATOR:
-        became = _wait(work, error)
+        became = aside.wait(work, error)
         if became is not None:
             _leave(work, *_LEFT[became], str(error))
             raise Ignore from error
     if isinstance(error, SourcesDoubted):
-        _leave(work, *_LEFT[_hold(work, error)], str(error))
+        _leave(work, *_LEFT[aside.hold(work, error)], str(error))
         raise Ignore from error
     _end_run(work, RunState.FAILED, error)
     raise StepFailed(str(error)) from None
@@ -311,67 +315,10 @@ def _fail(work: Work, error: TapelineError) -> None:
 _LEFT = {
     RunState.WAITING_FOR_TAPE: ("WAITING", "task-waiting"),
     RunState.HELD: ("HELD", "task-held"),
+    RunState.QUEUED: ("PAUSED", "task-paused"),
     RunState.CANCELLED: ("CANCELLED", "task-cancelled"),
 }
 """The dashboard's state of a step whose run has left its chain for such a state."""
-
-
-def _hold(work: Work, error: SourcesDoubted) -> RunState:
-    """Hold the run until a person has accepted its sources, unless an operator has cancelled it. Returns its
-    new state."""
-
-    def hold(session: Session, run: ChainRun) -> RunState:
-        if run.cancel_requested_at:
-            steps.finish(session, work.held, StepState.FAILED, error=error)
-            transitions.transition(session, run, RunState.CANCELLED, M("Cancelled before it was held."))
-        else:
-            patience = timedelta(seconds=work.settings.held_fails_after_seconds)
-            doubts.hold(session, run, error.doubts, patience, step=work.held.step)
-        return run.state
-
-    return work.db(hold)
-
-
-def _wait(work: Work, error: TapelineError) -> RunState | None:
-    """Put the run to WAITING_FOR_TAPE if its schedule has a ``wait_for_tape`` that is not used up.
-
-    A cancelled run waits for nothing. Returns the run's new state; None: it must fail.
-    """
-
-    def wait(session: Session, run: ChainRun) -> RunState | None:
-        if run.cancel_requested_at:
-            steps.finish(session, work.held, StepState.FAILED, error=error)
-            transitions.transition(
-                session, run, RunState.CANCELLED, M("cancelled before it waited for a tape")
-            )
-            return run.state
-        seconds = run.schedule.wait_for_tape_seconds if run.schedule else None
-        if run.part > 1 or run.notes.next_tape:
-            # A run that has begun needs its next tape, regardless of the schedule's rule for a wrong first
-            # one.
-            seconds = seconds or NEXT_TAPE_SECONDS
-        if not seconds:
-            return None
-        run.wait_until = run.wait_until or now() + timedelta(seconds=seconds)
-        if run.wait_until <= now():
-            return None
-        admission.reopen(session, run, Step.PRECHECK)
-        transitions.transition(session, run, RunState.WAITING_FOR_TAPE, error.message, error.remedy)
-        if isinstance(error, NotMountable | WriteProtected):
-            _leave_alone(session, run, work.held.step)
-        return run.state
-
-    return work.db(wait)
-
-
-def _leave_alone(session: Session, run: ChainRun, step: Step) -> None:
-    """The drive could not use the tape, regardless of the rules' decision about it."""
-    minutes = round((mount_backoff.failed(session, run) - now()) / timedelta(minutes=1))
-    message = M(
-        "This tape is tried again in {minutes} min; another one, or this one put in anew, at once.",
-        minutes=minutes,
-    )
-    events.record(session, run, message, step=step)
 
 
 def _hand_over(work: Work, error: Ended) -> None:

@@ -15,11 +15,12 @@ from celery import Task
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
+from backup.errors import Ended
 from celery_app import settings, wiring
 from celery_app.worker import guards
 from db import events
 from db.errors import DatabaseUnavailable, LostClaim
-from db.models import ChainRun
+from db.models import ChainRun, now
 from db.runs import announcing, steps, transitions
 from db.runs.steps import Claim
 from policy.errors import Consequence, TapelineError
@@ -79,6 +80,7 @@ class Work:
         self._ended = threading.Event()
         self._cancelled = held.cancelled
         self._lost = False
+        self._closes_at = held.closes_at
         self._event_sent = 0.0
         self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
@@ -111,6 +113,8 @@ class Work:
     def _beat(self, *, moved: bool = True) -> None:
         with self.database.transaction() as session:
             self._cancelled = steps.beat(session, self.held, self.progress, moved=moved)
+            if self._closes_at is not None:
+                self._closes_at = steps.closes_at(session, self.held)
 
     def check(self) -> None:
         """A safe point of the work. Raises LostClaim or Cancelled if the step must stop."""
@@ -125,8 +129,18 @@ class Work:
             raise Cancelled(M("Cancelled at a safe point; what was sealed stays readable."))
 
     def is_ending(self) -> bool:
-        """Whether the worker was asked to stop: the step gives its claim back at the next safe point."""
-        return guards.is_ending()
+        """Whether the step gives its claim back at the next safe point: its worker was asked to stop, or the
+        run pauses."""
+        return guards.is_ending() or self.is_shut()
+
+    def is_shut(self) -> bool:
+        """Whether the window of the run's schedule has closed."""
+        return self._closes_at is not None and now() >= self._closes_at
+
+    def check_window(self) -> None:
+        """Raises Ended if the run must pause before this step."""
+        if self.is_shut():
+            raise Ended(M("The window of its schedule has closed."), M("It goes on when the window opens."))
 
     def db(
         self, work: Callable[[Session, ChainRun], T], *, first: Callable[[Session], None] | None = None

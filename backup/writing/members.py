@@ -106,6 +106,9 @@ class Members:
     def _taken(self, files: int = 1) -> None:
         self._tally.files += files
         self._sealing.end_frame_if_long()
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
         if self._journal.is_ending():
             self._sealing.seal()
             raise Ended(
@@ -156,6 +159,8 @@ class Members:
         counts = member.entry.nlink == 1 or self._links.is_first_cut(member.dev, member.entry)
         while offset < member.entry.size:
             self._sealing.seal()
+            if stored:
+                self._end_if_asked()
             number = len(begun.digests if begun else ()) + len(stored) + 1
             piece = next_piece(member, number, offset, self._room_for_piece(member, offset))
             entry, reason = self._sealing.begin(WITH_PIECES).add(

@@ -30,7 +30,8 @@ def calendar(
     """Show which schedule fires when, which tape it needs, what it would erase and how full the tape will be.
 
     The calendar simulates future runs from the present contents of drives and tapes. It assumes that every
-    run happens and is as large as the median of its schedule's last sets.
+    run happens and is as large as the median of its schedule's last sets. A run with a window is shown when
+    that opens, and a night that is too short for it is named.
     """
     with stack.database() as database, database.transaction() as session:
         moment = now()
@@ -70,7 +71,8 @@ def _row(alike: list[CalendarEntry]) -> list[Any]:
 
 
 def _local(entry: CalendarEntry) -> Any:
-    return entry.planned.at.astimezone(zone_named(entry.planned.time_zone))
+    """When it may begin, on the clock of its schedule."""
+    return entry.opens.astimezone(zone_named(entry.planned.time_zone))
 
 
 def state(entry: CalendarEntry) -> str:
@@ -123,6 +125,8 @@ def _fill(entry: CalendarEntry) -> str | None:
 
 
 def _print_remarks(entries: list[CalendarEntry]) -> None:
+    for text in needs_of.short_nights(entries):
+        output.say(text, style="yellow")
     for entry in entries:
         if entry.erases:
             output.say(
@@ -144,7 +148,12 @@ def _print_remarks(entries: list[CalendarEntry]) -> None:
 def _json(entry: CalendarEntry) -> dict[str, Any]:
     return {
         "at": entry.planned.at.isoformat(),
-        "local": _local(entry).isoformat(),
+        "local": entry.planned.at.astimezone(zone_named(entry.planned.time_zone)).isoformat(),
+        "window": entry.planned.window.text if entry.planned.window else None,
+        "opens": entry.opens.isoformat(),
+        "begins": entry.begins.isoformat() if entry.begins else None,
+        "seconds": entry.planned.seconds,
+        "nights": entry.nights,
         "schedule": entry.planned.schedule,
         "drive": entry.planned.drive,
         "tape": entry.tape_id,

@@ -50,6 +50,7 @@ def _found(session: Session, asked: dict[str, str]) -> dict[str, Any]:
         "weeks": _weeks(ahead, moment.astimezone(settings.load().zone).date()),
         "changes": _changes(ahead),
         "brought": _brought(ahead),
+        "short": needs.short_nights(ahead),
     }
 
 
@@ -57,6 +58,7 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
     owed = planner.owed_since(row, moment)
     return {
         **schedules.as_json(row),
+        "window": row.backup_window,
         "wait_for_tape_seconds": row.wait_for_tape_seconds,
         "retention_days": row.template.retention_days,
         "keep_sets": row.template.keep_sets,
@@ -72,7 +74,7 @@ def _weeks(ahead: list[CalendarEntry], today: date) -> list[list[dict[str, Any]]
     monday = today - timedelta(days=today.weekday())
     of_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
     for entry in ahead:
-        local = entry.planned.at.astimezone(settings.load().zone)
+        local = entry.opens.astimezone(settings.load().zone)
         of_day[local.date()].append({"time": f"{local:%H:%M}", **_change(entry)})
     days = [monday + timedelta(days=number) for number in range(7 * WEEKS)]
     shown = [
@@ -101,7 +103,7 @@ def _brought(ahead: list[CalendarEntry]) -> list[dict[str, Any]]:
 
 def _change(entry: CalendarEntry) -> dict[str, Any]:
     return {
-        "at": views.iso(entry.planned.at),
+        "at": views.iso(entry.opens),
         "schedule": entry.planned.schedule,
         "drive": entry.planned.drive,
         "needs": needs.needed(entry),
@@ -114,6 +116,8 @@ def _change(entry: CalendarEntry) -> dict[str, Any]:
         "used_after": entry.used_after,
         "capacity": entry.capacity,
         "fits": entry.fits,
+        "window": entry.planned.window.text if entry.planned.window else None,
+        "is_short": entry.nights > 1,
     }
 
 

@@ -76,6 +76,6 @@ def shown(
         "drive": row.drive,
         "last_success": views.iso(row.last_success_time),
         "last": last,
-        "next": views.iso(entry.planned.at if entry else planner.next_to_write(row, moment)),
+        "next": views.iso(entry.opens if entry else planner.next_to_write(row, moment)),
         "needs": needs.needed(entry) if entry else None,
     }

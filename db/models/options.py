@@ -56,3 +56,5 @@ class RunNotes:
     """How much a verification found damaged on the tapes that it has read."""
     next_tape: bool = False
     """It has read a tape and needs another one."""
+    at_once: bool = False
+    """A person has let it go on: the window of its schedule does not apply."""

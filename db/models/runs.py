@@ -88,6 +88,10 @@ class ChainRun(Base):
     look_asked_at: Mapped[datetime | None]
     """When its drive's worker was asked to inspect the tape, and has not yet."""
     wait_until: Mapped[datetime | None]
+    opens_at: Mapped[datetime | None]
+    """Of a queued run: not before then, when the window of its schedule opens."""
+    closes_at: Mapped[datetime | None]
+    """Of a running one: it seals and pauses then, when that window closes."""
     queued_at: Mapped[datetime] = mapped_column(server_default=text("now()"), default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

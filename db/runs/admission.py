@@ -11,7 +11,7 @@ from db import events
 from db.errors import NotAllowed
 from db.libraries import robot
 from db.models import BackupTask, ChainRun, ChainStep, ScheduledTask, now
-from db.runs import precedence, starting, transitions
+from db.runs import lookup, precedence, starting, transitions, windows
 from db.states import (
     STEPS,
     RunState,
@@ -31,19 +31,28 @@ def admit(session: Session, drive: str) -> ChainRun | None:
     _lock(session, drive)
     if drives.running(session, drive) is not None or robot.is_served_by_hand(session, drive):
         return None
-    run = session.scalar(
-        select(ChainRun)
-        .outerjoin(ScheduledTask, ChainRun.schedule_id == ScheduledTask.id)
-        .outerjoin(BackupTask, ScheduledTask.template_id == BackupTask.id)
-        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED, ~ChainRun.is_held)
-        .order_by(*precedence.of_runs())
-        .limit(1)
-        .with_for_update(of=ChainRun)
-    )
+    run = _first(session, drive)
+    while run is not None and windows.put_off(session, run):
+        session.flush()
+        run = _first(session, drive)
     if run is None or not transitions.transition(session, run, RunState.RUNNING):
         return None
     new_dispatch(run)
     return run
+
+
+def _first(session: Session, drive: str) -> ChainRun | None:
+    """Of the runs that are queued for a drive and may begin, the one that goes first."""
+    return session.scalar(
+        select(ChainRun)
+        .outerjoin(ScheduledTask, ChainRun.schedule_id == ScheduledTask.id)
+        .outerjoin(BackupTask, ScheduledTask.template_id == BackupTask.id)
+        .where(ChainRun.drive == drive, ChainRun.state == RunState.QUEUED, ~ChainRun.is_held)
+        .where(lookup.may_begin(now()))
+        .order_by(*precedence.of_runs())
+        .limit(1)
+        .with_for_update(of=ChainRun)
+    )
 
 
 def _lock(session: Session, drive: str) -> None:

@@ -141,10 +141,13 @@ _HAS_WRITTEN = exists().where(BackupArchive.set_id == ChainRun.set_id)
 
 
 def owed(session: Session, drive: str | None = None) -> list[tuple[int, str]]:
-    """The runs whose ``after`` is due, and their drives: the run has ended, is held, or waits for a tape
-    before it has written anything."""
-    is_over = ChainRun.state.in_([*ENDED, RunState.HELD]) | (
-        (ChainRun.state == RunState.WAITING_FOR_TAPE) & ~_HAS_WRITTEN
+    """The runs whose ``after`` is due, and their drives: the run has ended, is held, waits for a tape before
+    it has written anything, or pauses: until the next night nothing stays quiesced, and no snapshot grows."""
+    is_paused = (ChainRun.state == RunState.QUEUED) & ChainRun.opens_at.is_not(None)
+    is_over = (
+        ChainRun.state.in_([*ENDED, RunState.HELD])
+        | is_paused
+        | ((ChainRun.state == RunState.WAITING_FOR_TAPE) & ~_HAS_WRITTEN)
     )
     query = select(CommandBracket.run_id, CommandBracket.drive).join(ChainRun)
     query = query.where(CommandBracket.closed_at.is_(None), is_over, ~ChainRun.is_held)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, Select, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, func, literal, select
 from sqlalchemy.orm import Session
 
-from db.models import BackupTask, ChainRun, Options, ScheduledTask
+from db.models import BackupTask, ChainRun, Options, ScheduledTask, now
 from db.states import ACTIVE, Kind, RunState
 
 
@@ -71,8 +72,15 @@ def ids(session: Session, wanted: RunFilter) -> list[int]:
 
 
 def queued_for(session: Session) -> set[str]:
-    """The drives for which a run is queued."""
-    return set(session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED)))
+    """The drives for which a run is queued that may begin."""
+    return set(
+        session.scalars(select(ChainRun.drive).where(ChainRun.state == RunState.QUEUED, may_begin(now())))
+    )
+
+
+def may_begin(moment: datetime) -> ColumnElement[bool]:
+    """The condition that a run does not wait until the window of its schedule opens."""
+    return ChainRun.opens_at.is_(None) | (ChainRun.opens_at <= moment)
 
 
 def active_of(session: Session, schedule_id: int | None, *, other_than: int | None = None) -> int | None:

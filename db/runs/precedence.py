@@ -30,11 +30,12 @@ def of_schedules() -> list[SQLColumnExpression[Any]]:
 def of_runs() -> list[SQLColumnExpression[Any]]:
     """The order of queued runs, for a query of ``ChainRun`` with outer joins to its schedule and template.
 
-    A run that has begun goes on first: the tape in the drive was inserted for it. Then restores and imports,
+    A run that has begun goes on first: the tape in the drive was inserted for it; one that has paused does
+    not, because others may have used the drive since. Then restores and imports,
     then by the schedule's priority (normal for a run without a schedule), full backups first, and by arrival.
     """
     return [
-        ChainRun.started_at.is_(None),
+        ChainRun.started_at.is_(None) | ChainRun.opens_at.is_not(None),
         ChainRun.kind.not_in(URGENT),
         _rank(),
         func.coalesce(BackupTask.type != BackupType.FULL, True),

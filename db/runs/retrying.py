@@ -82,6 +82,8 @@ def retry(
     run.fetched = []
     run.wait_until = None
     run.queued_at = now()
+    run.opens_at = None
+    run.notes = replace(run.notes, at_once=True)
     if not transitions.transition(session, run, RunState.QUEUED, reason):
         raise NotAllowed(M("Run {id} was changed by somebody else just now.", id=run.id))
     return run

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import events
 from db.errors import NotFound
 from db.models import BackupSet, ChainRun, ChainStep, Options, RunNotes, ScheduledTask, now
-from db.runs import announcing, lookup
+from db.runs import announcing, lookup, windows
 from db.sets import catalog, restores
 from db.states import (
     STEPS,
@@ -107,6 +107,7 @@ def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | 
         return already_active(schedule, lookup.active_of(session, run.schedule_id) or 0)
     add_steps(session, run)
     events.record(session, run, _queued(run))
+    windows.put_off(session, run)
     return None
 
 

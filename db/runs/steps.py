@@ -29,6 +29,8 @@ class Claim:
     worker: str
     cancelled: bool = False
     """An operator cancelled the run before this step began, and there is something left to stop."""
+    closes_at: datetime | None = None
+    """When the window of its schedule closes; None: no window applies to the run."""
 
 
 def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str) -> Claim | None:
@@ -61,7 +63,7 @@ def claim(session: Session, run_id: int, dispatch: int, step: Step, worker: str)
         return None
     run.moved_at = now()
     cancelled = run.cancel_requested_at is not None and step is not Step.NOTIFY
-    return Claim(run_id, run.part, step, attempt, dispatch, worker, cancelled)
+    return Claim(run_id, run.part, step, attempt, dispatch, worker, cancelled, run.closes_at)
 
 
 def _is_next(session: Session, run: ChainRun, step: Step) -> bool:
@@ -100,6 +102,11 @@ def beat(
     _touch(session, held, heartbeat_at=now())
     asked = session.scalar(select(ChainRun.cancel_requested_at).where(ChainRun.id == held.run_id))
     return asked is not None
+
+
+def closes_at(session: Session, held: Claim) -> datetime | None:
+    """When the window of the run closes: somebody may have changed it."""
+    return session.scalar(select(ChainRun.closes_at).where(ChainRun.id == held.run_id))
 
 
 def running(session: Session, run: ChainRun) -> ChainStep | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select, true
+from sqlalchemy import Text, cast, func, select, true
 from sqlalchemy.orm import Session
 
-from db.models import BackupSet, ChainRun, ScheduledTask, now
+from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask, now
 from db.runs.lookup import RunFilter
 
 
@@ -35,6 +36,40 @@ def written(session: Session, wanted: RunFilter, newest: int) -> list[dict[str, 
         .order_by(ChainRun.id.desc())
     ).all()
     return [{"run": run, "bytes": size, "seconds": float(seconds)} for run, size, seconds in reversed(rows)]
+
+
+USUAL = 12
+"""Of how many earlier sets the usual duration is the median."""
+
+
+def usual_seconds(session: Session, schedule_ids: Iterable[int]) -> dict[int, float]:
+    """By template of some schedules: how long the runs of its last sets of its type worked, as their median.
+    Until now none has finished: it is missing."""
+    worked = func.extract("epoch", ChainRun.idle_since - ChainRun.started_at) - ChainRun.idle_seconds
+    last = (
+        select(worked.label("seconds"))
+        .select_from(BackupSet)
+        .join(ChainRun, ChainRun.id == BackupSet.run_id)
+        .where(
+            BackupSet.template_id == BackupTask.id,
+            cast(BackupSet.type, Text) == cast(BackupTask.type, Text),
+            BackupSet.finished_at.is_not(None),
+            ChainRun.idle_since.is_not(None),
+        )
+        .order_by(BackupSet.started_at.desc())
+        .limit(USUAL)
+        .lateral()
+    )
+    median = func.percentile_cont(0.5).within_group(last.c.seconds)
+    rows = session.execute(
+        select(BackupTask.id, median)
+        .select_from(ScheduledTask)
+        .join(BackupTask, BackupTask.id == ScheduledTask.template_id)
+        .join(last, true())
+        .where(ScheduledTask.id.in_(list(schedule_ids)))
+        .group_by(BackupTask.id)
+    )
+    return {template: float(seconds) for template, seconds in rows if seconds is not None}
 
 
 def newest_backups(session: Session) -> dict[int, tuple[int, float]]:

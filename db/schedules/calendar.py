@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.libraries import inventory
 from db.models import BackupArchive, BackupSet, ScheduledTask, TapeCartridge
+from db.runs import times, windows
 from db.runs.starting import period_refusal
 from db.schedules import planner, plans
 from db.sets import parents
@@ -23,6 +24,7 @@ from db.tapes.facts import Inside, LoadedTapes
 from policy.tapes.facts import SetFacts, SetState, TapeFacts, TapePolicy
 from policy.tapes.medium import MediumReport
 from policy.times.calendar import CalendarEntry, Stock, play
+from policy.times.nights import worked_out
 from policy.times.shelf import PlannedRun, ShelfTape
 
 MAX = 1000
@@ -47,7 +49,10 @@ def entries(
     runs = [_planned(row, at, sizes.get(row.template_id)) for at, row in due]
     if size_at is not None:
         runs = [replace(run, size=size_at(run)) for run in runs]
-    return _from_libraries(session, play(_stock(session, concerned.values()), runs))
+    if any(run.window for run in runs):
+        took = times.usual_seconds(session, concerned)
+        runs = [replace(run, seconds=took.get(run.template_id)) for run in runs]
+    return list(worked_out(_from_libraries(session, play(_stock(session, concerned.values()), runs))))
 
 
 def complete_until(session: Session, moment: datetime, until: datetime) -> datetime:
@@ -93,6 +98,7 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> PlannedRun:
         keep_sets=row.template.keep_sets,
         type=row.template.type.value,
         size=size,
+        window=windows.of_schedule(row),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from policy.message import M, Message
 from policy.times.calendar import CalendarEntry
 from policy.times.local_time import zone_named
@@ -33,6 +35,30 @@ def _in_the_drive(entry: CalendarEntry, label: str) -> Message:
     if entry.tape_id != label and entry.format:
         return M("{tape}, in the drive: it becomes {label}", tape=entry.tape_id, label=label)
     return M("{label}, in the drive", label=label)
+
+
+def short_nights(entries: Iterable[CalendarEntry]) -> list[Message]:
+    """Of each schedule the first run that its window is too short for, in words."""
+    first: dict[str, CalendarEntry] = {}
+    for entry in entries:
+        if entry.nights > 1:
+            first.setdefault(entry.planned.schedule, entry)
+    return [_too_short(entry) for entry in first.values()]
+
+
+def _too_short(entry: CalendarEntry) -> Message:
+    run = entry.planned
+    assert run.window is not None, "what may work at any time needs no second night"
+    local = (entry.begins or entry.opens).astimezone(run.window.zone)
+    return M(
+        "{schedule} on {day}: about {hours} h of work do not fit into what is left of its window {window};"
+        " it takes {nights} nights.",
+        schedule=run.schedule,
+        day=f"{local:%Y-%m-%d}",
+        hours=round((run.seconds or 0) / 3600, 1),
+        window=run.window.text,
+        nights=entry.nights,
+    )
 
 
 def preparation(entry: CalendarEntry) -> Message:

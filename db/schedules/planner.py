@@ -22,7 +22,7 @@ from policy.errors import UsageError
 from policy.message import M, Message
 from policy.schedule import when
 from policy.tapes.facts import TapePolicy
-from policy.times import period
+from policy.times import period, window
 from policy.times.local_time import zone_named
 from policy.times.period import ScheduleType
 from policy.times.recurrence import (
@@ -59,6 +59,8 @@ def problem_of(schedule: ScheduledTask) -> Message | None:
     try:
         rule_of(schedule)
         TapePolicy.parse(schedule.tape_policy)
+        if schedule.backup_window is not None:
+            window.of(schedule.backup_window, schedule.time_zone)
     except UsageError as error:
         return error.in_one()
     return None

@@ -12,6 +12,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
+from db.runs import windows
 from db.schedules import planner, schedules
 from db.sets import templates
 from policy.schedule import file
@@ -46,6 +47,11 @@ class ScheduleChange:
     schedule: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
+
+    @property
+    def moves_its_window(self) -> bool:
+        """Whether its run that waits or works may do so at another time."""
+        return any(field.name in {"window", "time_zone"} for field in self.fields)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,6 +123,7 @@ def apply(
 ) -> None:
     """Make the changes, all of them or none, and plan the changed schedules as of ``moment``."""
     named = {want.name: want for want in wanted}
+    windows.lock_active(session, [each.schedule for each in changes if each.moves_its_window])
     for change in changes:
         row = session.scalar(
             select(ScheduledTask).where(ScheduledTask.name == change.schedule).with_for_update()
@@ -130,6 +137,8 @@ def apply(
             planner.replan(row, moment)
         elif change.schedule in named:
             _put(session, named[change.schedule], row, moment)
+            if row is not None and change.moves_its_window:
+                windows.follow(session, row)
 
 
 def _put(session: Session, want: WantedSchedule, row: ScheduledTask | None, moment: datetime) -> None:

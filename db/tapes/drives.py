@@ -139,7 +139,8 @@ def _busy(name: str) -> ColumnElement[bool]:
     busy = select(ChainRun.id).where(
         ChainRun.drive == name, ChainRun.state.in_((RunState.RUNNING, RunState.QUEUED)), ~ChainRun.is_held
     )
-    return busy.exists()
+    # A run that waits for its window needs the drive much later.
+    return busy.where(ChainRun.opens_at.is_(None) | (ChainRun.opens_at <= now())).exists()
 
 
 def cleaned(session: Session, name: str, *, alerts: Sequence[Mapping[str, Any]] | None) -> None:

@@ -43,6 +43,9 @@ class Columns(Table):
     """Which tapes it accepts: current_month, rotate, or pool:NAME."""
     grace_seconds: _Duration = Field("12h", alias="grace", validate_default=True)
     """How late a run may still start when nothing could start it in time."""
+    backup_window: LeftOut[Annotated[str, values.WINDOW]] = Field(None, alias="window")
+    """When its runs may work, HH:MM-HH:MM local time: at its end a run seals and pauses until the next
+    opening; at any time if left out."""
     wait_for_tape_seconds: LeftOut[_Duration] = Field(None, alias="wait_for_tape")
     """How long a run waits for the right tape; it fails at once if left out."""
     unreadable_label: Annotated[str, values.choice(("refuse", "continue"))] = "refuse"

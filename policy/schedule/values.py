@@ -24,6 +24,7 @@ from policy.errors import UsageError
 from policy.guard import OFF
 from policy.message import M, Message
 from policy.tapes.facts import TapePolicy
+from policy.times import window
 from policy.times.days import (
     ALL_DAYS,
     ORDINALS,
@@ -132,6 +133,19 @@ def _show_clock(at: time) -> str:
 
 
 CLOCK = ValueKind(_clock, {"type": "string", "pattern": f"^{_CLOCK}$"}, _show_clock)
+
+_MINUTE_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+
+
+def _window(value: str) -> str:
+    window.parse(value)
+    return value
+
+
+WINDOW = _of(
+    _matching(f"{_MINUTE_OF_DAY}-{_MINUTE_OF_DAY}", _window),
+    window.REMEDY,
+)
 
 _MOMENT = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}(Z|[+-][0-9]{{2}}:[0-9]{{2}})?"
 

@@ -56,6 +56,16 @@ class CalendarEntry:
     by itself."""
     library: str | None = None
     """The library that feeds its drive."""
+    begins: datetime | None = None
+    """When it begins to work, in its window and behind those before it at its drive; None: not computed."""
+    nights: int = 1
+    """How many openings of its window it takes: more than one if a night is too short for it."""
+
+    @property
+    def opens(self) -> datetime:
+        """When it may begin: when it is due, or when its window opens next."""
+        run = self.planned
+        return run.at if run.window is None else run.window.opening(run.at)
 
     @property
     def needs_a_blank(self) -> bool:

@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from policy.tapes import label, retention
 from policy.tapes.facts import CartridgeState, PolicyKind, SetFacts, TapeFacts, TapePolicy
 from policy.times.period import ScheduleType
+from policy.times.window import Window
 
 LOOKED_AT = 8
 """Of how many tapes the sets are loaded at first, when those of one are needed; then of twice as many."""
@@ -41,6 +42,10 @@ class PlannedRun:
     """``full``, or ``incremental`` or ``differential``, which become full if there is nothing to follow."""
     size: int | None
     """Its size on tape, in bytes, estimated from earlier runs; None: there was none."""
+    window: Window | None = None
+    """When it may work; None: at any time."""
+    seconds: float | None = None
+    """How long it works, estimated from earlier runs; None: not known, or nobody asked."""
 
 
 @dataclass(slots=True)

@@ -65,11 +65,13 @@ def run_backup(work: Work) -> Done | NextPart:
     """Continues after the last sealed archive if it was interrupted, and on the next tape when this one is
     full.
 
-    Raises WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError, CommandUnusable,
-    CommandFailed, CommandBusy, DumpBroken, DumpTooLong, SnapshotUnusable, SnapshotFailed, SnapshotLost.
+    Raises Ended, WrongTape, ParentGone, SetGone, SourcesDoubted, TooLarge, TapeChanged, DriveError,
+    CommandUnusable, CommandFailed, CommandBusy, DumpBroken, DumpTooLong, SnapshotUnusable, SnapshotFailed,
+    SnapshotLost.
     """
     if work.db(commands.is_ending):
         return _ended(work)
+    work.check_window()
     drive = work.drive()
     medium = drive.look()
     work.db(lambda session, run: drives.looked(session, run.drive, medium.to_json()))
