@@ -70,20 +70,11 @@ def not_announced_once(session: Any) -> list[str]:
     ]
 
 
-def doubted_sets(session: Any) -> list[str]:
-    """A set of sources that had lost every file counts for nothing before a person has accepted it; and a run
-    that is held has none."""
-    found = []
-    had_files: dict[int | None, bool] = {}
-    whole = BackupSet.finished_at.is_not(None) & BackupSet.survey.is_not(None)
-    for stored in session.scalars(select(BackupSet).where(whole).order_by(BackupSet.started_at)):
-        has_files = any(source["files"] for source in (stored.survey or {})["sources"])
-        if had_files.get(stored.template_id) and not has_files and not stored.accepted:
-            found.append(f"set {stored.id} has lost every file, and nobody has accepted it")
-        had_files[stored.template_id] = has_files
+def held_sets(session: Any) -> list[str]:
+    """Nothing of a run that is held is on tape."""
     held = select(BackupSet.id).join(ChainRun, ChainRun.id == BackupSet.run_id)
     held = held.where(ChainRun.state == RunState.HELD, BackupSet.archives.any())
-    return found + [f"set {each} is of a run that is held" for each in session.scalars(held)]
+    return [f"set {each} is of a run that is held" for each in session.scalars(held)]
 
 
 def not_on_tape(session: Any, folders: dict[str, Path], excused: Collection[str] = ()) -> list[str]:

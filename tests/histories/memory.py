@@ -47,6 +47,19 @@ class Remembered:
     """The cartridge on which that happened."""
     tree: Path | None = None
     """The source as it was while the set was made; None: it changed meanwhile."""
+    survey: Any = None
+    files: int = 0
+    """In its source when the guard judged it."""
+    usual: int = 0
+    """Files of the last set that was whole then."""
+    is_accepted: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may push another set past its time: it is whole, and has no fewer than half of the usual
+        files, or a person has accepted that."""
+        is_as_usual = self.files * 2 >= self.usual and (self.files > 0 or not self.usual)
+        return self.ended_at is not None and (is_as_usual or self.is_accepted)
 
 
 class Memory:
@@ -75,6 +88,10 @@ class Memory:
                 if run is None or run.schedule is None:
                     continue
                 known = self.sets[stored.id] = self._made(stored, run.schedule.name)
+            known.is_accepted = bool(stored.accepted)
+            if stored.survey != known.survey:
+                known.survey, known.files = stored.survey, _files(stored)
+                known.usual = self._usual(session, stored)
             if known.ended_at is None and stored.state is SetState.COMPLETE:
                 known.ended_at = stored.finished_at
                 known.on = frozenset(str(each.cartridge.medium_serial) for each in stored.archives)
@@ -87,6 +104,17 @@ class Memory:
             if each not in self.sets or self.sets[each].ended_at is None
         ]
 
+    def _usual(self, session: Any, stored: BackupSet) -> int:
+        """The files of the last whole set of the same template."""
+        whole = select(BackupSet).where(
+            BackupSet.template_id == stored.template_id,
+            BackupSet.id != stored.id,
+            BackupSet.finished_at.is_not(None),
+            BackupSet.survey.is_not(None),
+        )
+        last = session.scalars(whole.order_by(BackupSet.started_at.desc()).limit(1)).first()
+        return _files(last) if last else 0
+
     def _made(self, stored: BackupSet, schedule: str) -> Remembered:
         days, keep = self.plans[schedule]
         is_full = stored.type is BackupType.FULL
@@ -97,7 +125,8 @@ class Memory:
 
     def _copy(self, source: Path) -> Path | None:
         """The source as it is, kept once for all sets that found it so."""
-        state = "-".join(f"{path.name}.{path.stat().st_mtime_ns}" for path in sorted(source.iterdir()))
+        paths = (source, *sorted(source.iterdir()))
+        state = "-".join(f"{path.name}.{path.stat().st_mtime_ns}" for path in paths)
         kept = self._trees / source.name / str(abs(hash(state)))
         if not kept.exists():
             shutil.copytree(source, kept)
@@ -145,6 +174,12 @@ class Memory:
                 if other.lost_at and other.lost_on in each.on and other.lost_at < each.started_at:
                     yield f"set {each.id} follows {other.id}, which is not on the same tape any more"
 
+    def doubted(self) -> Iterator[str]:
+        """Sets that are whole although their source had lost most of its files, and nobody accepted it."""
+        for each in self.sets.values():
+            if each.ended_at and not each.counts:
+                yield f"set {each.id} has {each.files} files of {each.usual}, and nobody has accepted it"
+
     # What has to be kept
 
     def must_keep(self, set_id: str, moment: datetime) -> bool:
@@ -167,7 +202,7 @@ class Memory:
         return sum(
             each.schedule == known.schedule
             and each.is_full == known.is_full
-            and each.ended_at is not None
+            and each.counts
             and each.gone_at is None
             and each.started_at > known.started_at
             for each in self.sets.values()
@@ -178,7 +213,11 @@ class Memory:
         fulls: Mapping[str, datetime] = {
             each.id: each.ended_at
             for each in self.sets.values()
-            if each.schedule == schedule and each.is_full and each.ended_at and each.gone_at is None
+            if each.schedule == schedule
+            and each.is_full
+            and each.ended_at
+            and each.counts
+            and not each.gone_at
         }
         return max(fulls, key=lambda each: fulls[each], default=None)
 
@@ -187,3 +226,8 @@ class Memory:
         known = self.sets.get(set_id)
         while known and known.parent and (known := self.sets.get(known.parent)):
             yield known
+
+
+def _files(stored: BackupSet) -> int:
+    """How many files were in its sources."""
+    return sum(source["files"] or 0 for source in (stored.survey or {"sources": ()})["sources"])

@@ -83,6 +83,10 @@ plans = st.fixed_dictionaries(
 )
 
 
+def _source(schedule: str) -> str:
+    return "two" if schedule == "s1" else "one"
+
+
 class Histories(Machine):
     """Days, months and years of schedules, tapes and operators, with deaths at any moment."""
 
@@ -90,8 +94,7 @@ class Histories(Machine):
     def set_up(self, first: Any, second: Any, third: Any) -> None:
         self.world.set_up({"tape0": FIRST_SHELF, "tape1": SECOND_SHELF})
         for name, plan in zip(SCHEDULES, (first, second, third), strict=True):
-            source = "two" if name == "s1" else "one"
-            self.world.schedule(name, SCHEDULES[name], source, **plan)
+            self.world.schedule(name, SCHEDULES[name], _source(name), **plan)
 
     # Runs
 
@@ -136,6 +139,22 @@ class Histories(Machine):
     @rule(name=st.sampled_from(sources.NAMES), how=st.sampled_from(sources.Loss))
     def lose_files(self, name: str, how: sources.Loss) -> None:
         self.world.lose_files(name, how)
+
+    @rule(
+        schedule=schedules,
+        place=places,
+        how=st.sampled_from(sources.Loss),
+        planned=st.just({}) | strikes,
+        pause=pauses,
+    )
+    def back_up_what_is_left(
+        self, schedule: str, place: int, how: sources.Loss, planned: Fates, pause: timedelta
+    ) -> None:
+        """A backup, and a later one of a source that has lost files since."""
+        self._back_up(schedule, place, {})
+        self.world.lose_files(_source(schedule), how)
+        self.world.time_passes(pause)
+        self._back_up(schedule, place, planned)
 
     @rule(number=numbers)
     def accept(self, number: int) -> None:

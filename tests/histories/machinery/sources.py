@@ -24,18 +24,22 @@ class Loss(Enum):
     """What becomes of the files of a source."""
 
     NONE = "none"
+    SHRUNK = "shrunk"
     EMPTY = "empty"
     GONE = "gone"
 
 
+_LEFT = {Loss.NONE: FILES, Loss.SHRUNK: 1}
+"""So many files are there."""
+
+
 def lose(folder: Path, name: str, how: Loss) -> None:
-    """Let a source be as on the first day, or empty, or not there."""
+    """Let a source be as on the first day, or with one of its files, or empty, or not there."""
     shutil.rmtree(folder / name, ignore_errors=True)
     if how is not Loss.GONE:
         (folder / name).mkdir()
-    if how is Loss.NONE:
-        for number in range(FILES):
-            _write(folder / name, number, f"{name} {number} ")
+    for number in range(_LEFT.get(how, 0)):
+        _write(folder / name, number, f"{name} {number} ")
 
 
 def change(source: Path, number: int) -> None:
