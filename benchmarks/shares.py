@@ -8,7 +8,7 @@ from typing import Any
 
 from backup.source.readahead.pool import PROCESSES
 from benchmarks.measure import say
-from tests.share import shared
+from tests.mounts import shared
 
 DELAY = 0.002
 """Seconds that each call takes: a server in the next building, or a busy NAS."""

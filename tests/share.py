@@ -2,7 +2,8 @@
 
 As some servers do, it numbers its files anew at each mount, and changes each ctime. Options, as JSON:
 ``delay``, seconds that each call takes; ``kept``, seconds that the kernel believes what it knows of a name;
-``stops``, the call and the path at which its server stops for ever.
+``stops``, the call and the path at which its server stops for ever; ``restless``, new numbers and ctimes at
+each call.
 """
 
 from __future__ import annotations
@@ -12,12 +13,9 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import mfusepy
@@ -30,13 +28,16 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
 
     use_ns = True
 
-    def __init__(self, folder: str, *, delay: float = 0.0, stops: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: str, *, delay: float = 0.0, stops: Sequence[str] = (), restless: bool = False
+    ) -> None:
         self._folder = folder
         self._delay = delay
         self._stops = tuple(stops)
         self._inodes: dict[str, int] = {}
         self._numbers = itertools.count(int(time.time() * 1000) << 20)
         self._moment = time.time_ns()
+        self._restless = restless
 
     def _called(self, name: str, path: str) -> None:
         if (name, path) == self._stops:
@@ -45,6 +46,9 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
 
     def _facts(self, path: str) -> dict[str, Any]:
         status = os.lstat(self._folder + path)
+        if self._restless:
+            self._inodes.pop(path, None)
+            self._moment += 1
         inode = self._inodes.get(path) or self._inodes.setdefault(path, next(self._numbers))
         facts = {name: getattr(status, name) for name in _FIELDS}
         return facts | {
@@ -80,23 +84,6 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
     def release(self, path: str, fh: int) -> int:
         os.close(fh)
         return 0
-
-
-@contextmanager
-def shared(folder: Path, point: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A folder, mounted at a point while the context lasts; gives the process that serves it."""
-    point.mkdir(exist_ok=True)
-    program = [sys.executable, str(Path(__file__)), json.dumps(options), str(folder), str(point)]
-    server = subprocess.Popen(program)
-    try:
-        while not point.is_mount():
-            assert server.poll() is None
-            time.sleep(0.05)
-        yield server
-    finally:
-        server.kill()
-        server.wait(20)
-        subprocess.run(["umount", "-l", str(point)], check=False)
 
 
 if __name__ == "__main__":

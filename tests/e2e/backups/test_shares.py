@@ -10,8 +10,7 @@ import pytest
 
 from db.models import ScheduledTask
 from policy.message import Message
-from tests.dead_source import needs_fuse
-from tests.share import shared
+from tests.mounts import needs_fuse, shared
 from tests.system import System
 
 pytestmark = needs_fuse
@@ -59,7 +58,7 @@ def test_a_share_that_numbers_its_files_anew_at_each_mount(system: System, folde
     assert increment["set"]["files"] == 1
     assert f"Below {point}, these fields show that a file has changed: mtime+size." in increment["story"]
     # Every field counts again from the next full backup on: until then nothing is read once more.
-    change(system, detect="ctime+mtime+size+inode")
+    change(system, source_options={str(point): {"detect": "ctime+mtime+size+inode"}})
     (folder / "file-8").write_bytes(b"changed")
     with shared(folder, point):
         increment = back_up(system, "--type", "incremental")

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from db.models import Notification
 from policy.message import Message
-from tests.dead_source import mounted, needs_fuse
+from tests.mounts import mounted, needs_fuse
 from tests.system import TIMEOUT, System
 
 

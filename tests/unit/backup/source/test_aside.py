@@ -17,7 +17,7 @@ from backup.source import scan
 from backup.source.readahead import pool
 from backup.write import write_set
 from tape.programs import aside
-from tests.dead_source import mounted, needs_fuse
+from tests.mounts import mounted, needs_fuse
 from tests.unit.backup.rig import Rig, request
 
 if sys.platform == "win32":

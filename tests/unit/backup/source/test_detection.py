@@ -14,11 +14,11 @@ from backup.source import inodes
 from backup.source.changes import Known, since
 from backup.source.detection import Detection
 from backup.source.dirlist import status_of
+from backup.source.pack import SMALL
 from backup.source.scan import FoundPath
 from policy import detection
-from policy.detection import EVERY
-from tests.dead_source import needs_fuse
-from tests.share import shared
+from policy.detection import EVERY, SHARED, Followed
+from tests.mounts import needs_fuse, shared
 from tests.unit.backup.source.test_changes import increment, row
 
 NAMED = [choice for choice in detection.CHOICES if choice != detection.AUTO]
@@ -79,7 +79,34 @@ def test_each_file_system_below_a_source_has_its_own_rule(
     walk = rules.noted([found(path, after, device) for path, device in paths])
     changes = since([catalogued(path, before) for path, _ in paths], walk, rule=rules.of)
     assert [change.path for change in changes] == [b"/srv/a", b"/srv/z", b"/unknown"]
-    assert rules.rules == {"/srv/a": str(EVERY), "/srv/nas/b": "mtime+size", "/unknown": str(EVERY)}
+    beside = {"/srv/a": str(EVERY), "/srv/z": str(EVERY), "/unknown": str(EVERY)}
+    assert rules.rules == {"/srv/nas/b": "mtime+size", **beside}
+
+
+def test_a_source_has_a_rule_of_its_own() -> None:
+    """It counts there and below, also inside another source and on the same disk; the rules of the set lead
+    each path to its own."""
+    own = {b"/srv/nas": "mtime+size", b"/srv/nas/disk": "ctime+mtime+size"}
+    before, after = dict.fromkeys(FIELDS, 1), {**dict.fromkeys(FIELDS, 1), "inode": 2, "ctime": 2}
+    paths = [b"/srv", b"/srv/a", b"/srv/nas", b"/srv/nas/b", b"/srv/nas/disk/c", b"/srv/z"]
+    rules = Detection(str(EVERY), of_sources=own)
+    walk = rules.noted([found(path, after) for path in paths], [b"/srv"])
+    changes = since([catalogued(path, before) for path in paths], walk, rule=rules.of)
+    assert [change.path for change in changes] == [b"/srv", b"/srv/a", b"/srv/nas/disk/c", b"/srv/z"]
+    followed = Followed([rules.rules])
+    assert [str(followed.at(path)) for path in paths] == [
+        str(EVERY), str(EVERY), "mtime+size", "mtime+size", "ctime+mtime+size", str(EVERY)
+    ]  # fmt: skip
+
+
+def test_two_sources_on_one_share() -> None:
+    """The rule is noted where each of them begins: after a change of it neither is read again."""
+    now = dict.fromkeys(FIELDS, 1)
+    rules = Detection("mtime+size")
+    roots = [b"/mnt/nas/a", b"/mnt/nas/b"]
+    walk = [found(path, now) for path in (roots[0], b"/mnt/nas/a/x", roots[1], b"/mnt/nas/b/y")]
+    list(rules.noted(walk, roots))
+    assert Followed([rules.rules]).at(b"/mnt/nas/b/y") == SHARED
 
 
 def test_a_device_that_is_another_file_system_tonight(
@@ -117,3 +144,33 @@ def test_a_share_with_new_inodes_at_each_mount(
     with shared(folder, point):
         everything = increment(rig, sources=sources, detect=str(EVERY), set_id="20261103T020000Z-0a1b2c")
     assert everything.keys() == {"", "same", "in", "in/same", "content"}
+
+
+@needs_fuse
+@pytest.mark.parametrize("readers", [0, 2])
+def test_a_share_that_never_gives_a_file_the_same_number(
+    rig: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: int
+) -> None:
+    """Each call has other numbers and ctimes: small files and large ones are stored, without a warning."""
+    monkeypatch.setattr("backup.source.readahead.pool.FEW", 1)
+    (rig.source / "small").write_text("content")
+    (rig.source / "large").write_bytes(os.urandom(SMALL + 1))
+    point = tmp_path / "share"
+    with shared(rig.source, point, restless=True):
+        summary = rig.back_up(point, readers=readers)
+    assert (summary.warnings, summary.files, summary.size) == (0, 3, SMALL + 8)
+    assert rig.restore().failures == []
+
+
+@needs_fuse
+def test_elsewhere_another_number_is_another_file(
+    rig: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, where the numbers are believed: nothing is stored under the name of another file."""
+    monkeypatch.setattr(inodes, "kind_at", lambda _path, _device: "ext4")
+    (rig.source / "file").write_text("content")
+    point = tmp_path / "share"
+    with shared(rig.source, point, restless=True):
+        summary = rig.back_up(point)
+    assert (summary.warnings, summary.size) == (1, 0)
+    assert "another file took its place" in str(rig.log.warnings[0][1])

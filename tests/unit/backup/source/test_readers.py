@@ -12,8 +12,7 @@ import pytest
 
 from backup.source.pack import SMALL
 from backup.source.readahead import pool
-from tests.dead_source import needs_fuse
-from tests.share import shared
+from tests.mounts import needs_fuse, shared
 from tests.unit.backup.rig import Log, Rig
 
 

@@ -16,8 +16,7 @@ from backup.source.readahead import pool
 from backup.write import write_set
 from policy.message import M
 from tape.programs import aside
-from tests.dead_source import needs_fuse
-from tests.share import shared
+from tests.mounts import needs_fuse, shared
 from tests.unit.backup.rig import Log, Rig, request
 from tests.unit.backup.source.test_changes import CHILD, remembered
 

@@ -12,7 +12,7 @@ from backup.entry import Entry, FileType, Place
 from backup.source import inodes
 from backup.source.links import LinkTable
 from tests import untrue
-from tests.dead_source import mounted, needs_fuse
+from tests.mounts import mounted, needs_fuse
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="no files without a size here")
