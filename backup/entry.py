@@ -249,6 +249,11 @@ def signed(inode: int) -> int:
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
+def unsigned(inode: int) -> int:
+    """The inode that ``signed`` was given."""
+    return inode + (1 << 64) if inode < 0 else inode
+
+
 def digest_of_pieces(digests: Sequence[bytes]) -> bytes:
     """The hash of a file in pieces."""
     return blake3(b"".join(digests)).digest()

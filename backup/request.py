@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from backup.elsewhere import ReadFrom
-from backup.entry import Entry, raw, signed
+from backup.entry import Entry, raw, signed, unsigned
 from backup.errors import BadRequest
 from backup.gitignore import parsed
 from backup.phases import Phases
 from backup.records import ArchiveRecord
-from policy.detection import AUTO
+from policy.detection import AUTO, ComparedFields
 from policy.guard import PlannedSource
 from policy.message import M, Message
 from policy.sources import DUMPS, Source
@@ -75,11 +75,23 @@ class Begun:
     """The hashes of its pieces."""
     partial: bool
     """One of them is no single state of the file."""
+    whole: int | None = None
+    """The size of the file; None: a set of an earlier version does not record it."""
 
-    def goes_on_with(self, entry: Entry) -> bool:
-        """Whether a file is the same and in the same state."""
-        facts = (entry.path, entry.mtime_ns, entry.ctime_ns, signed(entry.inode))
-        return facts == (self.path, self.mtime_ns, self.ctime_ns, self.inode) and entry.size > self.offset
+    def goes_on_with(self, entry: Entry, compared: ComparedFields) -> bool:
+        """Whether a file is the same and in the same state. ``compared``: what shows that on its file
+        system."""
+        if (entry.path, entry.mtime_ns) != (self.path, self.mtime_ns) or entry.size <= self.offset:
+            return False
+        if compared.ctime and entry.ctime_ns != self.ctime_ns:
+            return False
+        if compared.inode and signed(entry.inode) != self.inode:
+            return False
+        return compared.ctime if self.whole is None else entry.size == self.whole
+
+    def as_begun(self, entry: Entry) -> Entry:
+        """The entry of the file with the facts that its pieces on tape have: all of them are one file."""
+        return entry._replace(ctime_ns=self.ctime_ns, inode=unsigned(self.inode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +196,8 @@ class SetRequest:
     errors go through, and nothing is written."""
     detect: str = AUTO
     """What shows that a file has changed: one of ``policy.detection.CHOICES``."""
+    detect_of: Mapping[str, str] = field(default_factory=dict)
+    """The same by source, for those that have a rule of their own."""
     followed: tuple[Mapping[str, str], ...] = ()
     """Of each set that this one follows the ``rules`` of its ``Surveyed``."""
     dumps: tuple[Dump, ...] = ()

@@ -24,7 +24,7 @@ from backup.request import (
 )
 from backup.source import lookout
 from backup.source.changes import Change, since
-from backup.source.counts import Counts, surveyed
+from backup.source.counts import Counts, seen_real, surveyed
 from backup.source.detection import Detection
 from backup.source.links import LinkTable
 from backup.source.lookout import Unanswered
@@ -159,6 +159,7 @@ class _Writing:
         seconds = self._latency(sources) if self._request.more_readers else 0.0
         readers = readers_for(seconds, self._request.readers)
         with Helpers(readers, self._eyes.wait, self._request.elsewhere) as helpers:
+            self._detection = self._detects()
             plan = self._scan(sources, helpers)
             written = self._begin(sources)
             self._pack(plan, helpers)
@@ -192,6 +193,15 @@ class _Writing:
                     slowest = max(slowest, self._eyes.ask(latency, source, about=shown(source)))
         return slowest
 
+    def _detects(self) -> Detection:
+        """What shows that a file has changed. A source that does not answer is not walked."""
+        of_sources = {
+            root: choice
+            for source, choice in self._request.detect_of.items()
+            if (root := seen_real(source, self._eyes)) is not None
+        }
+        return Detection(self._request.detect, self._request.followed, of_sources=of_sources)
+
     def _scan(self, sources: tuple[bytes, ...], helpers: Helpers) -> Plan:
         started = perf_counter()
         scan = Scan(
@@ -205,8 +215,8 @@ class _Writing:
         )
         plan = Plan(self._spool / "plan.zst")
         counts = Counts(sources)
-        detection = Detection(self._request.detect, self._request.followed)
-        walk = detection.noted(counts.counted(scan.walk(sources)))
+        detection = self._detection
+        walk = detection.noted(counts.counted(scan.walk(sources)), sources)
         scanned = among(walk, self._request.dumps, self._resume.after)
         plan.write(self._changes(scanned, counts, detection), self._links, self._journal.check)
         self._phases.scan = perf_counter() - started
@@ -253,7 +263,13 @@ class _Writing:
 
     def _pack(self, plan: Plan, helpers: Helpers) -> None:
         members = Members(
-            self._request, self._journal, self._sealing, self._tally, self._links, eyes=self._eyes
+            self._request,
+            self._journal,
+            self._sealing,
+            self._tally,
+            self._links,
+            detection=self._detection,
+            eyes=self._eyes,
         )
         try:
             for batch in Readers(helpers, self._phases).ahead(plan.changes(), plan.small):

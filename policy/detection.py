@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from policy.paths import is_below, order
 
@@ -64,6 +64,27 @@ def compared(detect: str, kind: str | None) -> ComparedFields:
     return SHARED if kind is not None and _SHARED.fullmatch(kind) else EVERY
 
 
+T = TypeVar("T")
+
+
+class OfPaths(Generic[T]):
+    """A value for each of some paths and all below it; that of the nearest counts."""
+
+    def __init__(self, values: Mapping[bytes, T]) -> None:
+        self._keys: list[tuple[bytes, T]] = []
+        for path, value in values.items():
+            self.put(path, value)
+
+    def put(self, path: bytes, value: T) -> None:
+        self._keys.append((order(path), value))
+        self._keys.sort(key=lambda pair: len(pair[0]), reverse=True)
+
+    def at(self, path: bytes) -> T | None:
+        """None: no path above has one."""
+        key = order(path)
+        return next((value for above, value in self._keys if is_below(key, above)), None)
+
+
 def named(rule: str) -> ComparedFields:
     """The fields of a rule in the words of a template; of an unknown one every field: that costs time, and
     misses nothing."""
@@ -82,18 +103,12 @@ class Followed:
         does not record one compared every field."""
         restricted = [each for each in of_sets if {*each.values()} - {str(EVERY)}]
         self._of_sets = [
-            sorted(
-                ((order(path.encode()), named(rule)) for path, rule in each.items()),
-                key=lambda pair: len(pair[0]),
-                reverse=True,
-            )
-            for each in restricted
+            OfPaths({path.encode(): named(rule) for path, rule in each.items()}) for each in restricted
         ]
 
     def at(self, path: bytes) -> ComparedFields:
         """The fields that counted for all of the sets."""
-        key, fields = order(path), EVERY
+        fields = EVERY
         for rules in self._of_sets:
-            nearest = (rule for above, rule in rules if is_below(key, above))
-            fields = fields.both(next(nearest, EVERY))
+            fields = fields.both(rules.at(path) or EVERY)
         return fields

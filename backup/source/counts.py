@@ -149,7 +149,7 @@ def surveyed(request: SetRequest, counts: Counts, rules: Mapping[str, str], seei
     seen: list[Source] = []
     planned: list[PlannedSource] = []
     for source in looked_at_each(request.sources, seeing):
-        root = _seen_real(source.path, seeing)
+        root = seen_real(source.path, seeing)
         count = counts.of(root) if root is not None and source.is_there else None
         if count is not None:
             now = count.planned(source.path, follows=follows)
@@ -163,7 +163,8 @@ def surveyed(request: SetRequest, counts: Counts, rules: Mapping[str, str], seei
     return Surveyed(tuple(seen), tuple(planned), rules)
 
 
-def _seen_real(source: str, seeing: Eyes) -> bytes | None:
+def seen_real(source: str, seeing: Eyes) -> bytes | None:
+    """The real path of a source, seen by others; None for one that is missing or does not answer."""
     with suppress(Unanswered):
         return seeing.ask(real_path, source, about=source)
     return None

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from backup.entry import shown
 from backup.source import inodes
 from backup.source.dirlist import Status
 from backup.source.scan import FoundPath
-from policy.detection import EVERY, SHARED, ComparedFields, Followed, compared
+from policy.detection import SHARED, ComparedFields, Followed, OfPaths, compared
 
 
 class Detection:
-    """Chooses the rule of each file by its file system, and notes where each file system begins."""
+    """Chooses the rule of each file by its source and its file system, and notes where each rule begins."""
 
-    def __init__(self, detect: str, followed: Iterable[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        detect: str,
+        followed: Iterable[Mapping[str, str]] = (),
+        *,
+        of_sources: Mapping[bytes, str] = {},
+    ) -> None:
         """``detect``: one of ``policy.detection.CHOICES``. ``followed``: of each set that this one follows
-        its ``rules``."""
+        its ``rules``. ``of_sources``: by real path, the choice of sources that have one of their own."""
         inodes.look_anew()
         self._detect = detect
+        self._own = OfPaths(of_sources) if of_sources else None
         self._followed = Followed(followed)
-        self._of: dict[int, ComparedFields] = {}
+        self._of: dict[tuple[int, str], ComparedFields] = {}
+        self._noted: OfPaths[ComparedFields] = OfPaths({})
         self.rules: dict[str, str] = {}
-        """For each file system of the walk, by the path at which it began, the rule."""
+        """The rules of the walk, each by the paths at which it begins; it counts below them."""
 
-    def noted(self, walk: Iterable[FoundPath]) -> Iterator[FoundPath]:
-        """The same walk."""
-        device = None
+    def noted(self, walk: Iterable[FoundPath], roots: Iterable[bytes] = ()) -> Iterator[FoundPath]:
+        """The same walk. ``roots``: where it begins anew."""
+        starts, device = frozenset(roots), None
         for found in walk:
-            status = found.status
-            if status is not None and status.device != device:
+            path, status = found
+            if status is not None and (status.device != device or self._own or path in starts):
                 device = status.device
-                if device not in self._of:
-                    self._of[device] = rule = compared(self._detect, _kind(found.path, device))
-                    self.rules[shown(found.path)] = str(rule)
+                rule = self.today(path, device)
+                if self._noted.at(path) != rule:
+                    self._noted.put(path, rule)
+                    self.rules[shown(path)] = str(rule)
             yield found
+
+    def today(self, path: bytes, device: int) -> ComparedFields:
+        """What counts for a file by the rule of now."""
+        choice = (self._own.at(path) if self._own else None) or self._detect
+        rule = self._of.get((device, choice))
+        if rule is None:
+            rule = self._of[device, choice] = compared(choice, inodes.kind_at(path, device))
+        return rule
 
     def of(self, path: bytes, status: Status) -> ComparedFields:
         """What counts for a file of the walk, by the rule of now and by those of the sets before."""
-        rule = self._of.get(status.device, EVERY)
+        rule = self.today(path, status.device)
         return rule if rule == SHARED else rule.both(self._followed.at(path))
-
-
-def _kind(path: bytes, device: int) -> str | None:
-    if sys.platform == "win32":
-        # It has no list of mounts; a share has two strokes before the name of its server.
-        return "cifs" if path.startswith(b"///") else None
-    mount = inodes.mount_of(device)
-    return mount.kind if mount else None

@@ -1,16 +1,17 @@
-"""The file system of a device, and those that invent inode numbers: two of their files may have the same
-one."""
+"""The file system of a device, and how much its inode numbers and ctimes prove."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from backup.source.place import Mount, mounts
+from policy.detection import AUTO, ComparedFields, compared
 
 _MADE_UP = re.compile(r"fuse(\..*)?|aufs|unionfs|9p|virtiofs|vboxsf|smbfs")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -23,6 +24,39 @@ def are_made_up(device: int) -> bool:
         return False
     is_numbered = mount.kind not in ("cifs", "smb3") or "noserverino" not in mount.options
     return not is_numbered or _MADE_UP.fullmatch(mount.kind) is not None
+
+
+def kind_at(path: bytes, device: int) -> str | None:
+    """The type of the file system of a path; None if the system does not report it."""
+    if sys.platform == "win32":
+        # It has no list of mounts; a share has two strokes before the name of its server.
+        return "cifs" if path.startswith(b"///") else None
+    mount = mount_of(device)
+    return mount.kind if mount else None
+
+
+def is_same(path: bytes, before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether two looks at a path within a moment have seen the same file. Where the inode is not believed,
+    another one of its kind counts as the same."""
+    return (
+        before.st_dev == after.st_dev
+        and stat.S_IFMT(before.st_mode) == stat.S_IFMT(after.st_mode)
+        and (before.st_ino == after.st_ino or not _believed(path, before).inode)
+    )
+
+
+def is_unchanged(path: bytes, before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether the file that was read is the inspected one, and nobody wrote it meanwhile."""
+    return (
+        is_same(path, before, after)
+        and before.st_mtime_ns == after.st_mtime_ns
+        and before.st_size == after.st_size
+        and (before.st_ctime_ns == after.st_ctime_ns or not _believed(path, before).ctime)
+    )
+
+
+def _believed(path: bytes, status: os.stat_result) -> ComparedFields:
+    return compared(AUTO, kind_at(path, status.st_dev))
 
 
 def mount_of(device: int) -> Mount | None:

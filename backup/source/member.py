@@ -74,7 +74,7 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
     fd = reach.opened(path)
     try:
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != (seen.st_dev, seen.st_ino):
+        if not inodes.is_same(path, seen, status):
             warn(path, M("Not backed up: another file took its place while it was opened."))
             os.close(fd)
             return None

@@ -12,7 +12,7 @@ from blake3 import blake3
 from backup import elsewhere, system
 from backup.entry import FileType, line_head
 from backup.format import tar
-from backup.source import reach
+from backup.source import inodes, reach
 from backup.source import xattrs as attributes
 from backup.source.stat_entry import entry_of
 
@@ -90,22 +90,12 @@ def _packed(
         after = os.fstat(fd)
     except OSError:
         return _LEFT_OUT
-    if len(content) != length or not _is_as_before(status, after):
+    if len(content) != length or not inodes.is_unchanged(path, status, after):
         return _LEFT_OUT
     entry = entry_of(path, FileType.FILE, status, xattrs, blake3=blake3(content).digest())
     head = tar.header(entry, length)
     parts = (head, content, _ZEROS[: tar.padding(length)])
     return (len(head), length, line_head(entry)), parts
-
-
-def _is_as_before(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether the file that was read is the inspected one, and nobody wrote it meanwhile."""
-    return (
-        before.st_mtime_ns == after.st_mtime_ns
-        and before.st_ctime_ns == after.st_ctime_ns
-        and before.st_ino == after.st_ino
-        and before.st_size == after.st_size
-    )
 
 
 def _close(files: Iterable[int]) -> None:

@@ -7,6 +7,7 @@ from backup.errors import Ended
 from backup.format import tar
 from backup.format.index import WITH_PIECES
 from backup.request import Journal, SetRequest
+from backup.source.detection import Detection
 from backup.source.links import First, LinkTable
 from backup.source.lookout import Unanswered
 from backup.source.member import Member, examined
@@ -37,6 +38,7 @@ class Members:
         tally: Tally,
         links: LinkTable,
         *,
+        detection: Detection,
         eyes: Eyes,
     ) -> None:
         self._request = request
@@ -44,6 +46,7 @@ class Members:
         self._sealing = sealing
         self._tally = tally
         self._links = links
+        self._detection = detection
         self._eyes = eyes
         self._begun = (request.resume or START).begun
         self._dumping = Dumping(request, sealing, tally)
@@ -146,8 +149,10 @@ class Members:
         return member.length > max(MAX_ARCHIVES * self._request.archive_bytes, SMALL)
 
     def _has_begun(self, member: Member) -> bool:
-        begun = self._begun
-        return begun is not None and member.fd is not None and begun.goes_on_with(member.entry)
+        begun, entry = self._begun, member.entry
+        if begun is None or member.fd is None or entry.path != begun.path:
+            return False
+        return begun.goes_on_with(entry, self._detection.today(raw(entry.path), member.dev))
 
     def _store_in_pieces(self, member: Member) -> None:
         """Each piece has an archive of its own, and is as long as is sure to fit, however it compresses."""
@@ -157,6 +162,8 @@ class Members:
         problem: Message | None = None
         # Its content counts once, as the scan counted it, though each of its names has all pieces.
         counts = member.entry.nlink == 1 or self._links.is_first_cut(member.dev, member.entry)
+        if begun is not None:
+            member = member._replace(entry=begun.as_begun(member.entry))
         while offset < member.entry.size:
             self._sealing.seal()
             if stored:

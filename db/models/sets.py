@@ -158,7 +158,8 @@ class BackupFile(Base):
     ctime_ns: Mapped[int]
     inode: Mapped[int]
     beyond: Mapped[dict[str, Any] | None]
-    """Those of the four numbers above that no column can store, by name; their columns have the nearest."""
+    """Those of the four numbers above that no column can store, by name; their columns have the nearest. Of a
+    piece also the size of its file."""
     partial: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """The copy on tape is no single state of the file: the next increment stores it again."""
     blake3: Mapped[bytes | None] = mapped_column(LargeBinary)

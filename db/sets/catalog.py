@@ -12,7 +12,7 @@ from psycopg2 import sql
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from db.bigint import MAX_BIGINT, MIN_BIGINT, nearest
+from db.bigint import MAX_BIGINT, MIN_BIGINT, exact, nearest
 from db.copying import copy_in
 from db.errors import NotFound
 from db.models import PATH_INDEXED, BackupArchive, BackupFile, BackupSet, BackupTask, TapeCartridge
@@ -38,6 +38,8 @@ class FileRow(NamedTuple):
     inode: int
     blake3: bytes | None
     partial: bool = False
+    whole: int | None = None
+    """Of a piece: the size of its file, as it was when the piece was read."""
 
 
 def get(session: Session, set_id: str) -> BackupSet:
@@ -146,13 +148,13 @@ _COPY = (
 
 
 def _line(file: FileRow) -> str:
-    position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial = file
-    beyond = "\\N"
+    position, path, raw_path, kind, size, mtime_ns, ctime_ns, inode, blake3, partial, whole = file
+    beyond = "\\N" if whole is None else json.dumps({WHOLE: whole})
     if min(mtime_ns, ctime_ns, inode) < MIN_BIGINT or max(size, mtime_ns, ctime_ns, inode) > MAX_BIGINT:
         numbers = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "inode": inode}
         fitting, rest = nearest(numbers)
         size, mtime_ns, ctime_ns, inode = fitting.values()
-        beyond = json.dumps(rest)
+        beyond = json.dumps(rest if whole is None else rest | {WHOLE: whole})
     return (
         f"{position}\t{_escape(path)}\t{_bytes(raw_path)}\t{kind}\t{size}\t{mtime_ns}\t{ctime_ns}\t{inode}"
         f"\t{beyond}\t{'t' if partial else 'f'}\t{_bytes(blake3)}\n"
@@ -229,14 +231,28 @@ def last_pieces(session: Session, set_id: str) -> list[BackupFile]:
     interrupted."""
     pieces: list[BackupFile] = []
     for row in session.scalars(_backwards(set_id).execution_options(yield_per=100)):
-        if row.type != "piece" or (pieces and _state(row) != _state(pieces[0])):
+        if row.type != "piece" or (pieces and not _is_of_one_state(row, pieces[0])):
             break
         pieces.append(row)
     return pieces[::-1]
 
 
+def _is_of_one_state(row: BackupFile, last: BackupFile) -> bool:
+    wholes = {each for each in (whole_of(row), whole_of(last)) if each is not None}
+    return len(wholes) < 2 and _state(row) == _state(last)
+
+
 def _state(row: BackupFile) -> tuple[Any, ...]:
-    return row.path, row.raw_path, row.mtime_ns, row.ctime_ns, row.inode, row.beyond
+    return row.path, row.raw_path, *(exact(row, name) for name in ("mtime_ns", "ctime_ns", "inode"))
+
+
+WHOLE = "whole"
+"""Among the numbers beside the columns of a piece: the size of its file."""
+
+
+def whole_of(piece: BackupFile) -> int | None:
+    """The size of the file of a piece; None if it is not known."""
+    return (piece.beyond or {}).get(WHOLE) or None
 
 
 def _backwards(set_id: str) -> Select[BackupFile]:

@@ -329,4 +329,5 @@ def _live(
     name = bytes(raw_path) if raw_path else path.encode()
     blake3 = bytes(digest) if digest else None
     live = Live._make((set_id, archive, position, name, *known, blake3))
-    return live._replace(**beyond) if beyond else live
+    own = {name: number for name, number in (beyond or {}).items() if name in Live._fields}
+    return live._replace(**own) if own else live

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from policy import detection
 from policy.message import M
-from policy.schedule.values import COMMAND, FOLDER, ValueKind, WrongValue, text
+from policy.schedule.values import COMMAND, FOLDER, ValueKind, WrongValue, choice, text
 
 DUMP_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 _DUMP = {
@@ -31,7 +32,13 @@ _SNAPSHOT_SIZE = text(
     M('snapshot_size: write a part of the volume such as "20%", or a size with its unit such as "50GB".'),
 )
 
-OPTIONS: Mapping[str, ValueKind] = {"snapshot": _SNAPSHOT, "snapshot_size": _SNAPSHOT_SIZE}
+OPTIONS: Mapping[str, ValueKind] = {
+    "snapshot": _SNAPSHOT,
+    "snapshot_size": _SNAPSHOT_SIZE,
+    "detect": choice(
+        detection.CHOICES, M("detect: write one of: {values}.", values=", ".join(detection.CHOICES))
+    ),
+}
 """What the table of one folder may have beside its ``path``; each refuses a value by its own remedy."""
 
 _FOLDER = {"type": "string", "pattern": f"^(?:{FOLDER})$", "minLength": 1}

@@ -103,9 +103,10 @@ def texts(pattern: str, remedy: Message, least: int = 0) -> ValueKind:
     return _of(Annotated[list[item], AfterValidator(_unique), rules], remedy)
 
 
-def choice(values: Collection[str]) -> ValueKind:
+def choice(values: Collection[str], remedy: Message | None = None) -> ValueKind:
     """One of a few words."""
-    return _of(Literal[tuple(values)], M("Write one of: {values}.", values=", ".join(values)))
+    remedy = remedy or M("Write one of: {values}.", values=", ".join(values))
+    return _of(Literal[tuple(values)], remedy)
 
 
 def integer(least: int, most: int) -> ValueKind:

@@ -185,6 +185,7 @@ def rows(entries: Iterable[Entry]) -> Iterator[catalog.FileRow]:
             signed(entry.inode),
             entry.blake3,
             entry.partial,
+            entry.part.whole if entry.part else None,
         )
 
 
@@ -221,4 +222,5 @@ def _begun(pieces: list[BackupFile]) -> Begun | None:
         offset=sum(exact(piece, "size") for piece in pieces),
         digests=tuple(piece.blake3 or b"" for piece in pieces),
         partial=any(piece.partial for piece in pieces),
+        whole=catalog.whole_of(last),
     )

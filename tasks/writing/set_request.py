@@ -67,6 +67,9 @@ def request_for(
         resume=resume_point(session, stored),
         parent=stored.parent_id,
         detect=record.detect,
+        detect_of={
+            path: options["detect"] for path, options in record.source_options.items() if "detect" in options
+        },
         followed=_followed(session, stored),
     )
 

@@ -205,6 +205,7 @@ class Log:
             offset=sum(piece.size for piece in pieces),
             digests=tuple(piece.blake3 or b"" for piece in pieces),
             partial=any(piece.partial for piece in pieces),
+            whole=pieces[-1].part.whole if pieces[-1].part else None,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backup.entry import Entry, FileType, text
+from backup.entry import Entry, FileType, Part, text
 from db.sets.catalog import FileRow
 from tasks.writing.journal import in_words, rows
 
@@ -31,6 +31,13 @@ def test_each_fact_of_a_file_comes_into_its_column(
         blake3=b"\x0b" * 32, partial=partial,
     )  # fmt: skip
     assert list(rows([entry, entry]))[1] == expected
+
+
+def test_a_piece_also_has_the_size_of_its_file() -> None:
+    """Whoever goes on with the file compares it."""
+    facts = dict.fromkeys(("mtime_ns", "ctime_ns", "inode", "nlink", "mode", "uid", "gid"), 0)
+    entry = Entry(path="/a", type=FileType.PIECE, size=4, uname="", gname="", part=Part(1, 0, 9), **facts)
+    assert [row.whole for row in rows([entry, entry._replace(part=None)])] == [9, None]
 
 
 def test_progress_is_summed_up_in_the_units_of_every_other_size() -> None:

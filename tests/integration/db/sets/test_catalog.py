@@ -302,6 +302,35 @@ def test_numbers_of_any_size_are_kept_to_the_last_digit(database: Database) -> N
     check()
 
 
+A_PIECE = FileRow(0, "/a", None, "piece", 4, 7, 8, 9, b"\x01" * 32, whole=20)
+HUGE = 1 << 70
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([A_PIECE, A_PIECE], 2),
+        ([A_PIECE._replace(whole=None), A_PIECE], 2),
+        ([A_PIECE._replace(whole=21), A_PIECE], 1),
+        ([A_PIECE._replace(mtime_ns=HUGE), A_PIECE._replace(mtime_ns=HUGE)], 2),
+        ([A_PIECE._replace(mtime_ns=HUGE), A_PIECE._replace(mtime_ns=HUGE + 1)], 1),
+        ([A_PIECE._replace(inode=1), A_PIECE], 1),
+        ([A_PIECE._replace(path="/0"), A_PIECE], 1),
+        ([A_PIECE, A_PIECE._replace(type="file")], 0),
+    ],
+)
+def test_the_pieces_of_one_state(database: Database, rows: list[FileRow], kept: int) -> None:
+    """Those that an interrupted backup goes on after; those of an earlier version have no size."""
+    set_id = make_set(database)
+    with database.transaction() as session:
+        catalog.copy_files(session, set_id, 1, [row._replace(position=at) for at, row in enumerate(rows)])
+        found = catalog.last_pieces(session, set_id)
+        assert [row.position for row in found] == [0, 1][2 - kept :]
+        assert all(catalog.whole_of(row) == rows[row.position].whole for row in found)
+        pieces = lineage.pieces(session, [catalog.get(session, set_id)])
+        assert sum(map(len, pieces.values())) == sum(row.type == "piece" for row in rows)
+
+
 def _as_text(name: bytes) -> tuple[str, bytes | None]:
     path = shown(text_of(name))
     return path, name if path != text_of(name) else None

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from backup.restoring import chosen
 from backup.restoring.chosen import Choice, Choices
 from backup.source import holes
 from backup.verify import Verification
+from policy.detection import EVERY
 from tape.errors import TapeFull
+from tests.mounts import needs_fuse, shared
 from tests.unit.backup.format.test_age import PUBLIC
 from tests.unit.backup.rig import SET
 from tests.unit.backup.writing.test_spanning import fill, restore, span, volume
@@ -202,6 +205,37 @@ def test_it_goes_on_after_the_last_piece_unless_the_file_has_changed(rig: Any, c
     assert restore(rig, [first, second]).failures == []
     assert rig.differences() == []
     assert not list(rig.target.rglob(".tapeline-*"))
+
+
+@needs_fuse
+@pytest.mark.parametrize(
+    ("detect", "change"), [("auto", ""), ("auto", "longer"), ("auto", "mtime"), (str(EVERY), "")]
+)
+def test_it_goes_on_by_the_rule_of_its_share(rig: Any, tmp_path: Path, detect: str, change: str) -> None:
+    """A share numbers it anew at each mount. Cut off twice, it goes on after the last piece and comes back
+    whole, unless a field that counts there has changed: then it is begun anew."""
+    path = large(rig.source / "b", 1_000_000)
+    folder, rig.source = rig.source, tmp_path / "share"
+    tapes, numbers = [], []
+    for number, capacity in enumerate((300_000, 300_000, 1 << 30)):
+        rig.volume = volume(rig, number, 1 << 30)
+        rig.volume.capacity = capacity
+        rig.volume.free = lambda: 1 << 30
+        tapes.append(rig.volume)
+        before = len(pieces(rig))
+        resume = rig.log.resume_point() if tapes[1:] else None
+        how = {"archive_bytes": 60_000, "compression": "none", "detect": detect, "resume": resume}
+        with shared(folder, rig.source), nullcontext() if number == 2 else pytest.raises(TapeFull):
+            rig.back_up(**how)
+        numbers.append([piece.part.number for piece in pieces(rig)[before:]])
+        if change and number == 1:
+            path.write_bytes(os.urandom(1_000_000 + (change == "longer")))
+            os.utime(path, ns=(0, 1_234_567_890_123_456_789 + (change == "mtime")))
+    goes_on = not change and detect == "auto"
+    assert numbers[1][0] == (len(numbers[0]) + 1 if detect == "auto" else 1)
+    assert numbers[2][0] == (len(numbers[0]) + len(numbers[1]) + 1 if goes_on else 1)
+    assert restore(rig, tapes).failures == []
+    assert (rig.target / str(rig.source)[1:] / "b").read_bytes() == path.read_bytes()
 
 
 def test_a_file_that_changes_between_two_pieces_is_partial(rig: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from dataclasses import fields
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from jsonschema import Draft202012Validator
 from db.models import BackupTask, ScheduledTask
 from db.states import BackupType
 from policy.errors import UsageError, UsageErrors
+from policy.guard import GuardLimits
 from policy.schedule import file, form, toml, when
 from policy.schedule.fields import BACKUP_TYPES, Backup, Columns, Guard
 from policy.schedule.table import FieldError, Table
@@ -62,8 +65,22 @@ def test_the_example_is_read_and_names_every_field() -> None:
     assert set(names(Columns)) <= full.keys()
     assert all(f"{name} = " in text for name in names(Backup))
     assert all(f'type = "{each.value}"' in text for each in ScheduleType)
+    assert all(f"{each.name} = " in text for each in fields(GuardLimits))
     assert wanted["monthly-full"].schedule["wait_for_tape_seconds"] == 86400
     assert wanted["monthly-full"].template["retention_days"] == 400
+
+
+def test_the_example_shows_every_kind_of_source() -> None:
+    """In comments, since no host has them all: each can be written so, and no option is missing."""
+    text = (DOCS / "schedules.example.toml").read_text()
+    tables = re.findall(r"# (\{ (?:path|command) = .*\})", text)
+    shown = [tomllib.loads(f"source = {table}")["source"] for table in tables]
+    for source in shown:
+        SCHEMA.validate(of_sources(source))
+        file.read(of_sources(source), DEFAULTS)
+    every = SCHEMA.schema["$defs"]["Backup"]["properties"]["sources"]["items"]["anyOf"]
+    options = {name for kind in every for name in kind.get("properties", ())}
+    assert {name for source in shown for name in source} == options
 
 
 def test_the_example_says_the_defaults() -> None:
@@ -363,6 +380,8 @@ def test_a_folder_may_be_written_as_a_table() -> None:
         {"path": "/srv", "snapshot": "lvm", "snapshot_size": "101%"},
         {"path": "/srv", "snapshot": "lvm", "snapshot_size": "20"},
         {"path": "/srv", "snapshot": "lvm", "snapshot_size": 20},
+        {"path": "/srv", "detect": "inode"},
+        {"path": "/srv", "detect": True},
     ],
 )
 def test_a_table_that_is_no_folder(source: Any) -> None:
@@ -390,6 +409,22 @@ def test_a_source_with_a_snapshot() -> None:
     assert want.template["source_options"] == {"/srv": {"snapshot": "lvm", "snapshot_size": "50GB"}}
     shown = dict(file.shown({**want.schedule, "schedule_type": ScheduleType.DAILY}, want.template))
     assert shown["backup.sources"] == sources
+
+
+def test_a_source_with_a_rule_of_its_own() -> None:
+    """What shows a change on one share, beside the template's rule for the others."""
+    sources = ["/home", {"path": "/mnt/nas", "detect": "mtime+size"}, {"path": "/srv", "detect": "auto"}]
+    SCHEMA.validate(of_sources(*sources))
+    [want] = file.read(of_sources(*sources), DEFAULTS)
+    assert want.template["source_options"] == {
+        "/mnt/nas": {"detect": "mtime+size"},
+        "/srv": {"detect": "auto"},
+    }
+    shown = dict(file.shown({**want.schedule, "schedule_type": ScheduleType.DAILY}, want.template))
+    assert shown["backup.sources"] == sources
+    wrong = of_sources({"path": "/mnt/nas", "detect": "ctime"})
+    with pytest.raises(UsageError, match=r"nightly\.backup\.sources: .* detect: write one of: auto, ctime"):
+        file.read(wrong, DEFAULTS)
 
 
 def test_a_folder_is_a_source_only_once() -> None:
