@@ -30,6 +30,8 @@ PIECE = 1 << 20
 """Bytes of a file to request at a time."""
 AHEAD = 4
 """So many pieces are requested before the first has arrived."""
+ANSWER, ERROR, CONTENT = b"a", b"e", b"d"
+"""The kinds of answers: what a function returned, what it raised, bytes of a file."""
 _HEAD = 9
 """A letter, and how many bytes follow."""
 
@@ -108,6 +110,8 @@ class Aside:
         self._call = wait
         self._process: Companion | None = None
         self._pipe: Pipe | None = None
+        self._reading: _ReadAside | None = None
+        """The last one."""
         self._about = ""
 
     def __enter__(self) -> Aside:
@@ -120,10 +124,11 @@ class Aside:
         """End the process; if it does not end, it is left behind."""
         if self._process is not None:
             self._process.leave()
-            self._process = self._pipe = None
+            self._process = self._pipe = self._reading = None
 
     def ask(self, function: Callable[..., T], *arguments: Any, about: str) -> T:
         """A function's return value there. Raises what it raised; OSError if the process has ended."""
+        self._leave_what_is_coming()
         self._about = about
         try:
             self._send(function, *arguments)
@@ -131,17 +136,32 @@ class Aside:
             # It was killed since its last answer.
             self.end()
             self._send(function, *arguments)
+        return cast("T", self._answer())
+
+    def _answer(self) -> Any:
         kind, size = self.head()
-        answer = pickle.loads(self.pipe.read(size))  # noqa: S301 - from our own process
-        if kind == b"e":
+        data = self.pipe.read(size)
+        if kind == CONTENT:
+            self.end()
+            raise OSError(errno.EIO, "the process that reads it has answered another question")
+        answer = pickle.loads(data)  # noqa: S301 - from our own process, and never the content of a file
+        if kind == ERROR:
             raise answer
-        return cast("T", answer)
+        return answer
 
     def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
+        self._leave_what_is_coming()
         self._about = about
-        return _ReadAside(self, descriptor, offset, length)
+        self._reading = _ReadAside(self, descriptor, offset, length)
+        return self._reading
+
+    def _leave_what_is_coming(self) -> None:
+        """A reading that was broken off has requested more, which answers nothing that is asked next."""
+        if self._reading is not None and self._reading.is_coming:
+            self.end()
 
     def close(self, descriptor: int) -> None:
+        self._leave_what_is_coming()
         if self._process is not None:
             with suppress(OSError):  # one that has ended has closed all its files
                 self.ask(os.close, descriptor, about=self._about)
@@ -177,10 +197,7 @@ class Aside:
             self._pipe = Pipe(self._process.stdout.fileno(), self._tick)
             if self._first is not None:
                 self._write(self._process, self._first)
-                kind, size = self.head()
-                answer = pickle.loads(self.pipe.read(size))  # noqa: S301 - from our own process
-                if kind == b"e":
-                    raise answer
+                self._answer()
         self._write(self._process, function, *arguments)
 
     def _write(self, process: Companion, function: Callable[..., Any], *arguments: Any) -> None:
@@ -199,6 +216,11 @@ class _ReadAside:
         self._coming: deque[int] = deque()
         self._left = 0
         self._is_over = False
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether some of what was requested has not been taken."""
+        return bool(self._left or self._coming)
 
     def into(self, buffer: memoryview) -> int:
         while not self._left:
@@ -227,8 +249,8 @@ class _ReadAside:
         wanted = self._coming.popleft()
         kind, size = self._aside.head()
         # A short piece is the last one.
-        self._is_over = kind == b"e" or size < wanted
-        if kind == b"d":
+        self._is_over = kind == ERROR or size < wanted
+        if kind == CONTENT:
             self._left = size
             return
         error = pickle.loads(self._aside.pipe.read(size))  # noqa: S301 - from our own process
@@ -258,10 +280,10 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
         function, arguments = pickle.loads(asked.read(int.from_bytes(size, "little")))  # noqa: S301 - as above
         try:
             answer = function(*arguments)
-            kind = b"d" if isinstance(answer, memoryview) else b"a"
+            kind = CONTENT if isinstance(answer, memoryview) else ANSWER
         except Exception as error:  # noqa: BLE001 - whoever asked gets it
-            kind, answer = b"e", error
-        data = answer if kind == b"d" else pickle.dumps(answer)
+            kind, answer = ERROR, error
+        data = answer if kind == CONTENT else pickle.dumps(answer)
         answers.write(kind + len(data).to_bytes(8, "little"))
         answers.write(data)
         answers.flush()

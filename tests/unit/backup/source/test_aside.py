@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -162,3 +163,41 @@ def test_errors_are_those_of_the_one_who_looks() -> None:
         with pytest.raises(scan.SourceMissing, match="does not exist"):
             eyes.ask(scan.roots, ["/nowhere/at/all"], about="x")
         assert eyes.ask(os.path.exists, "/", about="x")
+
+
+class Planted:
+    """What a stranger may put into a file: whoever unpickles it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("piece", range(1, 6))
+def test_the_content_of_a_file_is_never_taken_for_an_answer(rig: Rig, tmp_path: Path, piece: int) -> None:
+    """A backup that is broken off in the middle of a file has requested more of it. Nobody reads these pieces
+    as an answer to the next question; the error comes through, and the next question is answered."""
+    planted = pickle.dumps(Planted(tmp_path / "planted"))
+    (rig.source / "file").write_bytes((planted + bytes(aside.PIECE - len(planted))) * 12)
+
+    class Broken(Exception):
+        pass
+
+    def stop(_size: int) -> None:
+        nonlocal piece
+        piece -= 1
+        if not piece:
+            raise Broken
+
+    rig.log.progress = lambda _files, size: stop(size)  # type: ignore[method-assign]
+    with pytest.raises(Broken):
+        back_up(rig, never, buffer_bytes=1 << 20, frame_bytes=1 << 20)
+    assert not (tmp_path / "planted").exists()
+    with aside.Aside(never) as eyes:
+        opened = eyes.ask(os.open, str(rig.source / "file"), os.O_RDONLY, about="x")
+        assert eyes.reading(opened, 0, 12 * aside.PIECE, "x").into(memoryview(bytearray(piece + 10))) > 0
+        assert eyes.ask(os.path.exists, "/", about="x") is True
+        eyes.close(opened)
+    assert not (tmp_path / "planted").exists()
