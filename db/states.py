@@ -9,8 +9,8 @@ class RunState(StrEnum):
     """The state of a run."""
 
     QUEUED = "QUEUED"
-    """It exists and waits for its drive to be free, or for the window of its schedule to open: before it has
-    begun, or paused. ``ChainRun.opens_at`` and its reason name the moment."""
+    """It exists and waits for its drive to be free; for the window of its schedule to open, before it has
+    begun or paused; or for a schedule that it follows. Its reason says so, with ``opens_at``, ``awaits``."""
     RUNNING = "RUNNING"
     """It has its drive and its chain has been sent."""
     WAITING_FOR_TAPE = "WAITING_FOR_TAPE"
@@ -28,7 +28,7 @@ class RunState(StrEnum):
 
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED}),
     RunState.RUNNING: frozenset(
         {
             RunState.SUCCEEDED,

@@ -164,6 +164,7 @@ def run_json(run: ChainRun) -> dict[str, Any]:
         "due_at": iso(run.due_at),
         "wait_until": iso(run.wait_until),
         "opens_at": iso(run.opens_at),
+        "awaits": run.awaits,
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
         "seconds": times.worked_seconds(run),

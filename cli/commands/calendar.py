@@ -61,13 +61,20 @@ def _row(alike: list[CalendarEntry]) -> list[Any]:
         needs = M("{needs} ({count} runs until {day})", needs=needs.to_json(), count=len(alike), day=until)
     return [
         wiring.words().clock(_local(first)),
-        first.planned.schedule,
+        _name(first),
         first.planned.drive,
         first.label,
         output.in_words(needs),
         _fill(replace(last, used_before=first.used_before)),
         first.planned.time_zone,
     ]
+
+
+def _name(entry: CalendarEntry) -> str:
+    run = entry.planned
+    if run.run_after is None:
+        return run.schedule
+    return output.in_words(M("{schedule}, after {first}", schedule=run.schedule, first=run.run_after))
 
 
 def _local(entry: CalendarEntry) -> Any:
@@ -150,6 +157,7 @@ def _json(entry: CalendarEntry) -> dict[str, Any]:
         "at": entry.planned.at.isoformat(),
         "local": entry.planned.at.astimezone(zone_named(entry.planned.time_zone)).isoformat(),
         "window": entry.planned.window.text if entry.planned.window else None,
+        "run_after": entry.planned.run_after,
         "opens": entry.opens.isoformat(),
         "begins": entry.begins.isoformat() if entry.begins else None,
         "seconds": entry.planned.seconds,

@@ -132,7 +132,9 @@ def _print(overview: dict[str, Any]) -> None:
     for run in overview["active"]:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), "-")
         # A waiting run has no active step: what it waits for is what somebody must know.
-        waits = (run["state"] in {"WAITING_FOR_TAPE", "HELD"} or run["opens_at"]) and run["reason"]
+        waits = (run["state"] in {"WAITING_FOR_TAPE", "HELD"} or run["opens_at"] or run["awaits"]) and run[
+            "reason"
+        ]
         output.say(
             M(
                 "Run {id} ({schedule}): {state}, {step}",

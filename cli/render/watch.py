@@ -113,7 +113,7 @@ class Watcher:
 
     def complain_of_silence(self, run: dict[str, Any]) -> None:
         """Report once that no worker is there, instead of waiting silently."""
-        waits = run["opens_at"] or run["state"] in {RunState.WAITING_FOR_TAPE, RunState.HELD}
+        waits = run["opens_at"] or run["awaits"] or run["state"] in {RunState.WAITING_FOR_TAPE, RunState.HELD}
         if waits or any(step["state"] == "RUNNING" for step in run["steps"]):
             self._quiet_since = time.monotonic()
         if self._complained or time.monotonic() - self._quiet_since < QUIET_SECONDS:

@@ -270,10 +270,10 @@ def _changed(
             return None, moved
     try:
         wanted.check_commands(session, form.wanted)
+        changes = sync.differences(session, form.wanted, prune=False)
     except UsageErrors as error:
         form.note(error)
         return None, []
-    changes = sync.differences(session, form.wanted, prune=False)
     return (changes[0] if changes else ScheduleChange(form.name, Action.CHANGE)), []
 
 

@@ -59,6 +59,7 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
     return {
         **schedules.as_json(row),
         "window": row.backup_window,
+        "run_after": row.run_after,
         "wait_for_tape_seconds": row.wait_for_tape_seconds,
         "retention_days": row.template.retention_days,
         "keep_sets": row.template.keep_sets,

@@ -88,6 +88,8 @@ class ChainRun(Base):
     look_asked_at: Mapped[datetime | None]
     """When its drive's worker was asked to inspect the tape, and has not yet."""
     wait_until: Mapped[datetime | None]
+    awaits: Mapped[str | None]
+    """Of a queued run: the schedule whose success it waits for."""
     opens_at: Mapped[datetime | None]
     """Of a queued run: not before then, when the window of its schedule opens."""
     closes_at: Mapped[datetime | None]
@@ -132,6 +134,11 @@ class ChainRun(Base):
             "ix_chain_runs_with_story",
             "finished_at",
             postgresql_where=text("shortened_at is null and finished_at is not null"),
+        ),
+        Index(
+            "ix_chain_runs_awaiting",
+            "id",
+            postgresql_where=text("state = 'QUEUED' and awaits is not null"),
         ),
         Index("ix_chain_runs_queue", "drive", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     )

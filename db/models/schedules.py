@@ -38,6 +38,8 @@ class ScheduledTask(Base):
     unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    run_after: Mapped[str | None]
+    """The name of the schedule that it follows (``db.runs.followers``)."""
     backup_window: Mapped[str | None]
     """``HH:MM-HH:MM`` on its clock: when its automatic runs may work (``db.runs.windows``)."""
     priority: Mapped[str] = mapped_column(server_default="normal", default="normal")

@@ -29,6 +29,8 @@ def announce_state(
     event = events.ENDINGS[run.state]
     if run.state is RunState.SUCCEEDED and _came_to(session, run, stored).get("warnings"):
         event = "warnings"
+    if run.state is RunState.SKIPPED and run.is_missed:
+        event = "missed"
     if run.state is RunState.SUCCEEDED and run.condition:
         event = "warnings"
     if run.state is RunState.FAILED and _has_bad_tape(session, run, stored):

@@ -79,8 +79,9 @@ def queued_for(session: Session) -> set[str]:
 
 
 def may_begin(moment: datetime) -> ColumnElement[bool]:
-    """The condition that a run does not wait until the window of its schedule opens."""
-    return ChainRun.opens_at.is_(None) | (ChainRun.opens_at <= moment)
+    """The condition that a run waits neither for another schedule nor until the window of its own opens."""
+    is_open = ChainRun.opens_at.is_(None) | (ChainRun.opens_at <= moment)
+    return is_open & ChainRun.awaits.is_(None)
 
 
 def active_of(session: Session, schedule_id: int | None, *, other_than: int | None = None) -> int | None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import events
 from db.errors import NotFound
 from db.models import BackupSet, ChainRun, ChainStep, Options, RunNotes, ScheduledTask, now
-from db.runs import announcing, lookup, windows
+from db.runs import announcing, followers, lookup
 from db.sets import catalog, restores
 from db.states import (
     STEPS,
@@ -36,8 +36,9 @@ def start(
 ) -> ChainRun | None:
     """Decide whether a run of a schedule exists; the decision is a row in either case.
 
-    A refusal is a run in state SKIPPED with its reason. Returns None if this ``due_at`` was seen before: the
-    decision was made then. ``options``: given by hand; the sets that it gives up are those on the tape now.
+    A refusal is a run in state SKIPPED with its reason; one that follows a failure is missed. Returns None if
+    this ``due_at`` was seen before: the decision was made then. ``options``: given by hand; the sets that it
+    gives up are those on the tape now.
     """
     seen = select(ChainRun.id).where(ChainRun.schedule_id == schedule.id, ChainRun.due_at == due_at)
     if session.scalar(seen):
@@ -55,8 +56,14 @@ def start(
         notes=RunNotes(erase_sets=permits.named_sets(session, options.erase_label)),
     )
     refusal = _refusal(session, schedule, due_at, trigger)
+    if refusal is None and trigger is Trigger.SCHEDULE:
+        never = followers.why_never(session, schedule, due_at)
+        if never is not None:
+            return record_missed(session, schedule, due_at, never)
     if refusal is None:
         refusal = _insert_queued(session, run, schedule.name)
+    if refusal is None and trigger is Trigger.SCHEDULE:
+        followers.put_off(session, run, schedule)
     if refusal is not None:
         _insert_skipped(session, run, refusal)
     return run
@@ -107,7 +114,6 @@ def _insert_queued(session: Session, run: ChainRun, schedule: str) -> Message | 
         return already_active(schedule, lookup.active_of(session, run.schedule_id) or 0)
     add_steps(session, run)
     events.record(session, run, _queued(run))
-    windows.put_off(session, run)
     return None
 
 
@@ -154,8 +160,7 @@ def record_missed(
     session.add(run)
     session.flush()
     events.record(session, run, M("Missed: {reason}", reason=reason.to_json()), level="warning")
-    remedy = M("If it is still wanted, run it now: tapeline schedule run {name}", name=schedule.name)
-    announcing.announce(session, run, "missed", reason, remedy)
+    announcing.announce(session, run, "missed", reason, followers.remedy_of_missed(schedule))
     return run
 
 

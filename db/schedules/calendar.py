@@ -49,7 +49,7 @@ def entries(
     runs = [_planned(row, at, sizes.get(row.template_id)) for at, row in due]
     if size_at is not None:
         runs = [replace(run, size=size_at(run)) for run in runs]
-    if any(run.window for run in runs):
+    if any(run.window or run.run_after for run in runs):
         took = times.usual_seconds(session, concerned)
         runs = [replace(run, seconds=took.get(run.template_id)) for run in runs]
     return list(worked_out(_from_libraries(session, play(_stock(session, concerned.values()), runs))))
@@ -99,6 +99,7 @@ def _planned(row: ScheduledTask, at: datetime, size: int | None) -> PlannedRun:
         type=row.template.type.value,
         size=size,
         window=windows.of_schedule(row),
+        run_after=row.run_after,
     )
 
 

@@ -170,6 +170,8 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "time_zone": schedule.time_zone,
         "drive": schedule.drive,
         "tape_policy": schedule.tape_policy,
+        "window": schedule.backup_window,
+        "run_after": schedule.run_after,
         "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
         "declared_in": schedule.declared_in,

@@ -11,11 +11,14 @@ from typing import Any
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
+from db.errors import NotAllowed
 from db.models import BackupSet, BackupTask, ChainRun, ScheduledTask
 from db.runs import windows
 from db.schedules import planner, schedules
 from db.sets import templates
-from policy.schedule import file
+from policy.errors import UsageErrors
+from policy.message import M
+from policy.schedule import file, following
 from policy.schedule.fields import Backup, Columns
 from policy.schedule.file import WantedSchedule
 
@@ -58,14 +61,38 @@ class ScheduleChange:
 
 
 def differences(session: Session, wanted: list[WantedSchedule], *, prune: bool) -> list[ScheduleChange]:
-    """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed."""
+    """What would change; nothing for a schedule that matches the file. ``prune``: the others are removed.
+
+    Raises UsageErrors with a FieldError for each schedule that follows one that does not exist, or itself.
+    """
     rows = {row.name: row for row in session.scalars(select(ScheduledTask).order_by(ScheduledTask.name))}
+    _check_followed(wanted, [] if prune else [row for row in rows.values() if row.archived_at is None])
     changes = [_difference(want, rows.get(want.name)) for want in wanted]
     if prune:
         names = {want.name for want in wanted}
         gone = (row for name, row in rows.items() if name not in names and row.archived_at is None)
         changes += [ScheduleChange(row.name, _removal(session, row)) for row in gone]
     return [change for change in changes if change is not None]
+
+
+def _check_followed(wanted: list[WantedSchedule], others: list[ScheduledTask]) -> None:
+    named = {want.name for want in wanted}
+    left = {row.name: row.run_after for row in others if row.name not in named}
+    wrong = list(following.problems(wanted, left))
+    if wrong:
+        raise UsageErrors(wrong)
+
+
+def _check_removal(session: Session, row: ScheduledTask) -> None:
+    query = select(ScheduledTask.name).where(
+        ScheduledTask.run_after == row.name, ScheduledTask.archived_at.is_(None), ScheduledTask.id != row.id
+    )
+    names = ", ".join(session.scalars(query.order_by(ScheduledTask.name)))
+    if names:
+        raise NotAllowed(
+            M("Schedule '{schedule}' is followed by: {names}.", schedule=row.name, names=names),
+            M("Take run_after out of these first."),
+        )
 
 
 def _difference(want: WantedSchedule, row: ScheduledTask | None) -> ScheduleChange | None:
@@ -102,7 +129,8 @@ def _removal(session: Session, row: ScheduledTask) -> Action:
 
 
 def removal(session: Session, row: ScheduledTask) -> ScheduleChange:
-    """What becomes of a schedule that is removed."""
+    """What becomes of a schedule that is removed. Raises NotAllowed if another one follows it."""
+    _check_removal(session, row)
     return ScheduleChange(row.name, _removal(session, row))
 
 

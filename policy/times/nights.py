@@ -15,13 +15,16 @@ MOST = 60
 
 
 def worked_out(entries: Iterable[CalendarEntry]) -> Iterator[CalendarEntry]:
-    """The entries, which ascend in time, with the moment at which each begins to work and the number of
-    openings of its window that it takes. A run without an expected duration takes no time."""
+    """The entries, which ascend in time, with the moment at which each begins to work, behind the run that it
+    follows, and the number of openings of its window that it takes. One of unknown duration takes no time."""
     free: dict[str, datetime] = {}
+    ended: dict[str, datetime] = {}
     for entry in entries:
         run = entry.planned
-        begins = _begins(run, max(run.at, free.get(run.drive, run.at)))
-        nights, until = _works(run, begins)
+        begins = _begins(
+            run, max(run.at, free.get(run.drive, run.at), ended.get(run.run_after or "", run.at))
+        )
+        nights, until, ended[run.schedule] = _works(run, begins)
         free[run.drive] = until
         yield replace(entry, begins=begins, nights=nights)
 
@@ -30,11 +33,11 @@ def _begins(run: PlannedRun, earliest: datetime) -> datetime:
     return earliest if run.window is None else run.window.opening(earliest)
 
 
-def _works(run: PlannedRun, begins: datetime) -> tuple[int, datetime]:
-    """How many openings a run takes, and until when it has the drive the first time."""
+def _works(run: PlannedRun, begins: datetime) -> tuple[int, datetime, datetime]:
+    """How many openings a run takes, until when it has the drive the first time, and when it ends."""
     left = timedelta(seconds=run.seconds or 0)
     if run.window is None:
-        return 1, begins + left
+        return 1, begins + left, begins + left
     closes = run.window.closing(begins)
     first, nights = min(begins + left, closes), 1
     left -= closes - begins
@@ -43,4 +46,4 @@ def _works(run: PlannedRun, begins: datetime) -> tuple[int, datetime]:
         closes = run.window.closing(begins)
         left -= closes - begins
         nights += 1
-    return nights, first
+    return nights, first, closes + min(left, timedelta(0))

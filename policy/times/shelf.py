@@ -44,6 +44,8 @@ class PlannedRun:
     """Its size on tape, in bytes, estimated from earlier runs; None: there was none."""
     window: Window | None = None
     """When it may work; None: at any time."""
+    run_after: str | None = None
+    """The schedule that it follows."""
     seconds: float | None = None
     """How long it works, estimated from earlier runs; None: not known, or nobody asked."""
 

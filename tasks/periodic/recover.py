@@ -17,7 +17,7 @@ from celery_app.celery import app
 from db import doubts, events, leaps
 from db.admin import holds, server
 from db.models import ChainRun, ChainStep, now
-from db.runs import admission, announcing, brackets, lookup, recoveries, steps, transitions
+from db.runs import admission, announcing, brackets, followers, lookup, recoveries, steps, transitions
 from db.runs.lookup import RunFilter
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step
@@ -39,12 +39,16 @@ def recover() -> list[int]:
         leaps.note(session, now())
         holds.hold_back(session)
     with database.transaction() as session:
+        missed = [run.id for run in followers.settle(session)]
+    with database.transaction() as session:
         running = _in_state(session, RunState.RUNNING)
         queued = lookup.queued_for(session)
         waiting = _in_state(session, RunState.WAITING_FOR_TAPE)
         held = _in_state(session, RunState.HELD)
         owing = _owing(session)
     resumed = [run_id for run_id in running if _each(_look_after, run_id)]
+    for run_id in missed:
+        chain.ask("tapeline.deliver", run_id=run_id)
     for run_id in waiting:
         _each(_look_after_waiting, run_id)
     for run_id in held:

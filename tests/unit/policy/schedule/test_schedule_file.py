@@ -62,7 +62,7 @@ def test_the_example_is_read_and_names_every_field() -> None:
     wanted = {want.name: want for want in file.read(example, DEFAULTS)}
     assert set(wanted) == {"monthly-full", "year-end", "before-the-move"}
     full = example["schedules"]["monthly-full"]
-    assert set(names(Columns)) <= full.keys()
+    assert set(names(Columns)) <= full.keys() | example["schedules"]["year-end"].keys()
     assert all(f"{name} = " in text for name in names(Backup))
     assert all(f'type = "{each.value}"' in text for each in ScheduleType)
     assert all(f"{each.name} = " in text for each in fields(GuardLimits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -53,6 +54,14 @@ def test_a_night_is_too_short_for_more_work_than_is_left_of_it() -> None:
     ]
     assert worked_out(entry(noon, 3), entry(noon, 8)) == [(evening, 1), (evening + 3 * HOUR, 2)]
     assert worked_out(entry(noon, 10**6)) == [(evening, nights.MOST)]
+
+
+def test_a_run_begins_after_the_one_that_it_follows() -> None:
+    """Also at another drive, and when that one takes two nights."""
+    noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    first, second = entry(noon, 12), entry(noon, 1, None, drive="other")
+    second = replace(second, planned=replace(second.planned, schedule="index", run_after="files"))
+    assert worked_out(first, second)[1] == (noon.replace(hour=22) + 24 * HOUR, 1)
 
 
 def test_without_a_window_or_an_expectation_no_night_is_too_short() -> None:
