@@ -43,6 +43,7 @@ from policy.message import M
 from policy.paths import is_below, order
 from tape.drive import Volume
 from tape.programs.aside import Eyes, Wait
+from tape.programs.replies import AT_ONCE
 
 
 def write_set(
@@ -158,6 +159,7 @@ class _Writing:
         started = perf_counter()
         seconds = self._latency(sources) if self._request.more_readers else 0.0
         readers = readers_for(seconds, self._request.readers)
+        self._sealing.at_once = min(max(readers, 1), AT_ONCE)
         with Helpers(readers, self._eyes.wait, self._request.elsewhere) as helpers:
             self._detection = self._detects()
             plan = self._scan(sources, helpers)

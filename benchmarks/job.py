@@ -68,6 +68,10 @@ class UncountedJournal:
         """Nobody asks for an end."""
 
 
+def _wait(_about: str, _seconds: float) -> None:
+    """Have the sources read by a process that could be left behind, as a worker on Linux does."""
+
+
 def back_up(facts: dict[str, Any]) -> dict[str, Any]:
     """Write a set, full or against a parent."""
     database = Database(facts["database"])
@@ -102,7 +106,9 @@ def back_up(facts: dict[str, Any]) -> dict[str, Any]:
         known=known,
     )
     volume = FolderVolume(Path(facts["volume"]), Medium(MediumState.FORMATTED, label="TP20261101"))
-    summary = write_set(volume, request, UncountedJournal(database, set_id), spool)
+    summary = write_set(
+        volume, request, UncountedJournal(database, set_id), spool, facts.get("watched") and _wait
+    )
     seconds = time.perf_counter() - started
     with database.transaction() as session:
         catalog.complete(

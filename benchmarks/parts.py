@@ -255,11 +255,16 @@ def memory(stage: Stage) -> None:
 
 
 def share(stage: Stage) -> None:
-    """20,000 small files on a share, by the number of readers."""
+    """20,000 small files on a share, and one large file, by the number of readers."""
     root = stage.folder / "data" / "share"
     data.small(root, 20_000 // stage.scale)
     lines = shares.rows(root, stage.folder / "share", stage.back_up)
-    table(f"Readers of a share, {1000 * shares.DELAY:.0f} ms for each call", shares.HEAD, lines)
+    delay = f"{1000 * shares.DELAY:.0f} ms for each call"
+    table(f"Readers of a share, {delay}", shares.HEAD, lines)
+    shutil.rmtree(root)
+    size = shares.LARGE // stage.scale
+    large = shares.large_rows(root, stage.folder / "share", stage.back_up, size)
+    table(f"One file of {size // shares.MB} MB on a share, {delay}", shares.LARGE_HEAD, large)
     shutil.rmtree(root)
 
 

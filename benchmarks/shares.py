@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ DELAY = 0.002
 KEPT = 1.0
 """Seconds that the kernel believes what it knows of a name, as a mount of NFS does for 3 to 60."""
 READERS = (1, 4, 16, 32)
+
+MB = 10**6
+LARGE = 200 * MB
+BESIDE = (1, 2, 4, 8)
+LARGE_HEAD = ("pieces at once", "in all", "of it reading", "MB/s")
 
 HEAD = ("readers", "listing, files a second", "reading, files a second", "in all", "memory of the readers")
 
@@ -39,4 +45,20 @@ def rows(
                 f"{processes} x {made['helper_mib']:.0f} MiB",
             )
         )
+    return lines
+
+
+def large_rows(
+    folder: Path, point: Path, back_up: Callable[..., dict[str, Any]], size: int
+) -> list[tuple[str, str, str, str]]:
+    """One file of this size, of which the same reader requests more and more pieces at once."""
+    folder.mkdir(parents=True)
+    (folder / "large").write_bytes(os.urandom(size))
+    lines = []
+    for readers in BESIDE:
+        with shared(folder, point, delay=DELAY, cached=True):
+            made = back_up(point, compression="none", readers=readers, watched=True)
+        seconds, reading = made["phases"]["total"], made["phases"]["read"]
+        say(f"  {readers} pieces at once: {seconds:.1f} s, reading {reading:.1f} s")
+        lines.append((str(readers), f"{seconds:.1f} s", f"{reading:.1f} s", f"{size / seconds / MB:.0f}"))
     return lines

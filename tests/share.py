@@ -3,7 +3,7 @@
 As some servers do, it numbers its files anew at each mount, and changes each ctime. Options, as JSON:
 ``delay``, seconds that each call takes; ``kept``, seconds that the kernel believes what it knows of a name;
 ``stops``, the call and the path at which its server stops for ever; ``restless``, new numbers and ctimes at
-each call.
+each call; ``cached``, whether the kernel reads ahead and keeps what it has read.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ class Share(mfusepy.Operations):  # type: ignore[misc]
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     kept = options.pop("kept", 0)
+    cached = options.pop("cached", False)
     mfusepy.FUSE(
         Share(sys.argv[2], **options),
         sys.argv[3],
         foreground=True,
         nothreads=False,
-        direct_io=True,
+        direct_io=not cached,
         use_ino=True,
         attr_timeout=kept,
         entry_timeout=kept,

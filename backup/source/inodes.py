@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from backup.source.place import Mount, mounts
-from policy.detection import AUTO, ComparedFields, compared
+from policy.detection import AUTO, SHARED, ComparedFields, compared
 
 _MADE_UP = re.compile(r"fuse(\..*)?|aufs|unionfs|9p|virtiofs|vboxsf|smbfs")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -53,6 +53,11 @@ def is_unchanged(path: bytes, before: os.stat_result, after: os.stat_result) -> 
         and before.st_size == after.st_size
         and (before.st_ctime_ns == after.st_ctime_ns or not _believed(path, before).ctime)
     )
+
+
+def is_on_share(path: bytes, device: int) -> bool:
+    """Whether each call may have to be waited for."""
+    return compared(AUTO, kind_at(path, device)) == SHARED
 
 
 def _believed(path: bytes, status: os.stat_result) -> ComparedFields:

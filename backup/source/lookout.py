@@ -43,9 +43,9 @@ class Here:
         """As ``Eyes`` has it."""
         os.close(descriptor)
 
-    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
-        """As ``Eyes`` has it."""
-        del about
+    def reading(self, descriptor: int, offset: int, length: int, about: str, *, at_once: int = 1) -> Reading:
+        """As ``Eyes`` has it, but one piece at a time."""
+        del about, at_once
         return _ReadHere(descriptor, offset, length)
 
 
@@ -148,9 +148,9 @@ class _WithoutTheSilent:
         self._silence.check(about)
         return self._aside.ask(function, *arguments, about=about)
 
-    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
+    def reading(self, descriptor: int, offset: int, length: int, about: str, *, at_once: int = 1) -> Reading:
         """As ``Eyes`` has it."""
-        return self._aside.reading(descriptor, offset, length, about)
+        return self._aside.reading(descriptor, offset, length, about, at_once=at_once)
 
     def close(self, descriptor: int) -> None:
         """As ``Eyes`` has it."""

@@ -42,6 +42,7 @@ class Member(NamedTuple):
     """The file that this is a piece of."""
     reported: int = 0
     """The size that its file system reports, which may be less than its content."""
+    is_on_share: bool = False
 
     @property
     def length(self) -> int:
@@ -91,14 +92,15 @@ def _regular(path: bytes, seen: os.stat_result, warn: Warn) -> Member | None:
         entry = entry._replace(nlink=1)
     if status.st_size < 0:
         warn(path, M("Its file system reports a size below 0: what could be read of it is stored."))
-    reported = status.st_size
+    whole = (0, size + beyond)
+    entry = entry._replace(size=sum(whole), sparse=parts is not None)
+    is_on_share = inodes.is_on_share(path, status.st_dev)
+    member = Member(entry, status.st_dev, fd, b"", [whole], None, status.st_size, is_on_share)
     if parts is None:
-        entry = entry._replace(size=size + beyond)
-        return Member(entry, status.st_dev, fd, b"", [(0, size + beyond)], reported=reported)
+        return member
     if beyond:
         parts = [*(part for part in parts if part[1]), (size, beyond)]
-    entry = entry._replace(sparse=True, size=size + beyond)
-    return Member(entry, status.st_dev, fd, holes.to_map(parts), parts, reported=reported)
+    return member._replace(sparse_map=holes.to_map(parts), segments=parts)
 
 
 MAX_BEYOND = 1 << 30

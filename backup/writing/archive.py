@@ -45,11 +45,14 @@ class Archive:
         buffer: Buffer,
         phases: Phases,
         eyes: Eyes,
+        at_once: int = 1,
         version: int = index.VERSION,
     ) -> None:
-        """``version``: of its index, which the kind of its members decides."""
+        """``at_once``: of a file on a share, so many pieces are read. ``version``: of its index, which the
+        kind of its members decides."""
         self.number = number
         self._eyes = eyes
+        self._at_once = at_once
         self.name = sealed.name_of(number, compressed=zstd is not None, encrypted=bool(keys))
         self.files = 0
         self.deleted = 0
@@ -197,9 +200,10 @@ class Archive:
             hasher.update(member.sparse_map)
             self._out.write(member.sparse_map)
         problem = None
-        about = member.entry.path
+        about, at_once = member.entry.path, self._at_once if member.is_on_share else 1
         for offset, length in member.segments:
-            missing, reason = self._copy(self._eyes.reading(fd, offset, length, about), length, hasher, read)
+            source = self._eyes.reading(fd, offset, length, about, at_once=at_once)
+            missing, reason = self._copy(source, length, hasher, read)
             if missing:
                 self._pad(missing, hasher, read)
                 problem = problem or reason

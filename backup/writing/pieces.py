@@ -23,17 +23,10 @@ def next_piece(member: Member, number: int, offset: int, most: int) -> Member:
     part = Part(number, offset, whole.size)
     entry = whole._replace(type=FileType.PIECE, size=end - offset, sparse=False, part=part)
     if segments == [(offset, end - offset)]:
-        return Member(entry, member.dev, member.fd, b"", segments, whole, member.reported)
+        return member._replace(entry=entry, sparse_map=b"", segments=segments, whole=whole)
     within = [(start - offset, length) for start, length in segments]
-    return Member(
-        entry._replace(sparse=True),
-        member.dev,
-        member.fd,
-        holes.to_map(within),
-        segments,
-        whole,
-        member.reported,
-    )
+    entry = entry._replace(sparse=True)
+    return member._replace(entry=entry, sparse_map=holes.to_map(within), segments=segments, whole=whole)
 
 
 def head_of(piece: Member, set_id: str) -> bytes:

@@ -50,6 +50,8 @@ class Sealing:
         self.archives = list((request.resume or START).archives)
         """All that count, on any cartridge."""
         self.room = Room(volume, request.reserve_bytes)
+        self.at_once = 1
+        """So many pieces of a file on a share are read at once."""
         self.phases = Phases()
         self.keys = age.recipients(request.encrypt_to)
         self.written = 0
@@ -98,6 +100,7 @@ class Sealing:
             buffer=self._buffer,
             phases=self.phases,
             eyes=self._eyes,
+            at_once=self.at_once,
             version=version,
         )
         return self.archive

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from tape.programs.command import Companion
+from tape.programs.replies import CONTENT, ERROR, Replies, piece, piece_beside
 
 T = TypeVar("T")
 
@@ -30,8 +31,6 @@ PIECE = 1 << 20
 """Bytes of a file to request at a time."""
 AHEAD = 4
 """So many pieces are requested before the first has arrived."""
-ANSWER, ERROR, CONTENT = b"a", b"e", b"d"
-"""The kinds of answers: what a function returned, what it raised, bytes of a file."""
 _HEAD = 9
 """A letter, and how many bytes follow."""
 
@@ -80,8 +79,9 @@ class Eyes(Protocol):
         people."""
         ...
 
-    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
-        """Read a part of a file that was opened there."""
+    def reading(self, descriptor: int, offset: int, length: int, about: str, *, at_once: int = 1) -> Reading:
+        """Read a part of a file that was opened there. ``at_once``: so many pieces of it, at most
+        ``replies.AT_ONCE``, which helps where each call is waited for."""
         ...
 
     def close(self, descriptor: int) -> None:
@@ -149,10 +149,10 @@ class Aside:
             raise answer
         return answer
 
-    def reading(self, descriptor: int, offset: int, length: int, about: str) -> Reading:
+    def reading(self, descriptor: int, offset: int, length: int, about: str, *, at_once: int = 1) -> Reading:
         self._leave_what_is_coming()
         self._about = about
-        self._reading = _ReadAside(self, descriptor, offset, length)
+        self._reading = _ReadAside(self, descriptor, offset, length, at_once=at_once)
         return self._reading
 
     def _leave_what_is_coming(self) -> None:
@@ -179,9 +179,10 @@ class Aside:
         assert self._pipe is not None
         return self._pipe
 
-    def want(self, descriptor: int, offset: int, length: int) -> None:
-        """Request a piece of a file; it comes with the next ``head``. Raises OSError."""
-        self._send(_piece, descriptor, offset, length)
+    def want(self, descriptor: int, offset: int, length: int, *, beside: bool) -> None:
+        """Request a piece of a file, read ``beside`` those that were requested before; it comes after them,
+        with the next ``head``. Raises OSError."""
+        self._send(piece_beside if beside else piece, descriptor, offset, length)
 
     def head(self) -> tuple[bytes, int]:
         """The kind of the next answer, and its bytes. Raises OSError if the process has ended."""
@@ -209,8 +210,9 @@ class Aside:
 class _ReadAside:
     """Pieces are requested ahead, so that the other process reads while this one works."""
 
-    def __init__(self, aside: Aside, descriptor: int, offset: int, length: int) -> None:
+    def __init__(self, aside: Aside, descriptor: int, offset: int, length: int, *, at_once: int) -> None:
         self._aside = aside
+        self._at_once = at_once
         self._descriptor = descriptor
         self._next, self._end = offset, offset + length
         self._coming: deque[int] = deque()
@@ -238,9 +240,9 @@ class _ReadAside:
         return count
 
     def _wanted(self) -> bool:
-        while len(self._coming) < AHEAD and self._next < self._end:
+        while len(self._coming) < max(AHEAD, self._at_once) and self._next < self._end:
             length = min(PIECE, self._end - self._next)
-            self._aside.want(self._descriptor, self._next, length)
+            self._aside.want(self._descriptor, self._next, length, beside=self._at_once > 1)
             self._coming.append(length)
             self._next += length
         return bool(self._coming)
@@ -265,28 +267,12 @@ class _ReadAside:
             self._aside.pipe.read(size)
 
 
-def _piece(descriptor: int, offset: int, length: int) -> memoryview:
-    """Exactly so many bytes, fewer only at the end of the file."""
-    buffer = memoryview(bytearray(length))
-    at = 0
-    while at < length and (count := os.preadv(descriptor, (buffer[at:],), offset + at)):
-        at += count
-    return buffer[:at]
-
-
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Answer until there are no more requests."""
+    replies = Replies(answers)
     while len(size := asked.read(8)) == 8:
         function, arguments = pickle.loads(asked.read(int.from_bytes(size, "little")))  # noqa: S301 - as above
-        try:
-            answer = function(*arguments)
-            kind = CONTENT if isinstance(answer, memoryview) else ANSWER
-        except Exception as error:  # noqa: BLE001 - whoever asked gets it
-            kind, answer = ERROR, error
-        data = answer if kind == CONTENT else pickle.dumps(answer)
-        answers.write(kind + len(data).to_bytes(8, "little"))
-        answers.write(data)
-        answers.flush()
+        replies.to(function, arguments)
 
 
 if __name__ == "__main__":
