@@ -1,4 +1,4 @@
-"""Which of several runs goes first at one drive."""
+"""``policy.precedence`` as the order of a query: a drive's queue may be long."""
 
 from __future__ import annotations
 
@@ -8,42 +8,45 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, case, func
 
 from db.models import BackupTask, ChainRun, ScheduledTask
 from db.states import BackupType, Kind
-
-PRIORITIES = ("high", "normal", "low")
-"""The values of a schedule's ``priority``, first to last."""
-
-URGENT = (Kind.RESTORE, Kind.IMPORT)
-"""Somebody waits for them."""
+from policy.precedence import PRIORITIES, RAREST, URGENT, Place, QueuedFacts, place
 
 
-def key(schedule: ScheduledTask) -> tuple[int, bool]:
-    """Sorts schedules that are due at the same moment: by priority, then full backups before those that build
-    on them."""
-    return PRIORITIES.index(schedule.priority), schedule.template.type is not BackupType.FULL
+def key(schedule: ScheduledTask) -> Place:
+    """Sorts schedules that are due at the same moment, as their runs will be sorted."""
+    return place(
+        QueuedFacts(
+            kind=Kind.BACKUP.value,
+            priority=schedule.priority,
+            is_full=schedule.template.type is BackupType.FULL,
+            repeats=schedule.schedule_type,
+        )
+    )
 
 
 def of_schedules() -> list[SQLColumnExpression[Any]]:
     """``key`` in SQL, for a query of ``ScheduledTask`` with its template ``BackupTask``."""
-    return [_rank(), BackupTask.type != BackupType.FULL]
+    return [_priority(), BackupTask.type != BackupType.FULL, _rarity()]
 
 
 def of_runs() -> list[SQLColumnExpression[Any]]:
-    """The order of queued runs, for a query of ``ChainRun`` with outer joins to its schedule and template.
-
-    A run that has begun goes on first: the tape in the drive was inserted for it; one that has paused does
-    not, because others may have used the drive since. Then restores and imports,
-    then by the schedule's priority (normal for a run without a schedule), full backups first, and by arrival.
-    """
+    """``place`` in SQL, and then by arrival: for a query of ``ChainRun`` with outer joins to
+    its schedule and the template of that."""
     return [
         ChainRun.started_at.is_(None) | ChainRun.opens_at.is_not(None),
-        ChainRun.kind.not_in(URGENT),
-        _rank(),
+        ChainRun.kind.not_in([Kind(each) for each in URGENT]),
+        _priority(),
         func.coalesce(BackupTask.type != BackupType.FULL, True),
+        _rarity(),
         ChainRun.queued_at,
         ChainRun.id,
     ]
 
 
-def _rank() -> ColumnElement[int]:
-    places = {priority: place for place, priority in enumerate(PRIORITIES)}
+def _priority() -> ColumnElement[int]:
+    places = {priority: number for number, priority in enumerate(PRIORITIES)}
     return case(places, value=func.coalesce(ScheduledTask.priority, "normal"))
+
+
+def _rarity() -> ColumnElement[int]:
+    places = {kind: number for number, kind in enumerate(RAREST)}
+    return case(places, value=ScheduledTask.schedule_type, else_=len(RAREST))

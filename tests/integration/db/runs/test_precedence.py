@@ -6,14 +6,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import Database
-from db.models import ChainRun, ScheduledTask
-from db.runs import admission, starting, transitions
+from db.models import BackupTask, ChainRun, ScheduledTask
+from db.runs import admission, precedence, starting, transitions
 from db.schedules import planner, schedules
-from db.states import BackupType, RunState, Trigger
+from db.states import BackupType, Kind, RunState, Trigger
 from policy.message import M
+from policy.precedence import PRIORITIES, QueuedFacts, place
+from policy.times.period import ScheduleType
 
 DUE = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 
@@ -91,3 +96,64 @@ def test_the_calendar_and_beat_expect_the_same_order(database: Database, names: 
         for row in rows:
             queued(session, row)
         assert started == foreseen == served(session) == ["urgent", "full", "incremental"]
+
+
+def test_at_the_same_priority_the_rarer_schedule_goes_first(database: Database) -> None:
+    """A month that is missed costs more than a night."""
+    with database.transaction() as session:
+        kinds = (
+            ScheduleType.CRON,
+            ScheduleType.DAILY,
+            ScheduleType.WEEKLY,
+            ScheduleType.YEARLY,
+            ScheduleType.MONTHLY,
+        )
+        for kind in kinds:
+            row = schedule(session, kind.value)
+            row.schedule_type = kind
+            queued(session, row)
+        assert served(session) == ["yearly", "monthly", "weekly", "cron", "daily"]
+
+
+FACTS = st.builds(
+    QueuedFacts,
+    kind=st.sampled_from(["backup", "restore", "import", "verify"]),
+    keeps_its_tape=st.booleans(),
+    priority=st.sampled_from(PRIORITIES),
+    is_full=st.booleans(),
+    repeats=st.sampled_from(ScheduleType),
+)
+
+
+@given(facts=st.lists(FACTS, min_size=2, max_size=8), seed=st.integers())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_queue_of_the_database_is_that_of_the_rule(
+    database: Database, facts: list[QueuedFacts], seed: int
+) -> None:
+    """Whatever waits, the statement that admits a run has the order of ``policy.precedence``."""
+    with database.transaction() as session:
+        names: dict[str, QueuedFacts] = {}
+        for number, each in enumerate(facts):
+            row = schedule(
+                session, f"{seed}-{number}", each.priority, "full" if each.is_full else "incremental"
+            )
+            row.schedule_type = each.repeats or ScheduleType.DAILY
+            session.flush()
+            run = queued(session, row, DUE)
+            run.kind, run.queued_at = Kind(each.kind), DUE + timedelta(seconds=number)
+            run.started_at = DUE if each.keeps_its_tape else None
+            names[row.name] = each
+        session.flush()
+        expected = [
+            name
+            for name, each in sorted(names.items(), key=lambda pair: (place(pair[1]), len(pair[0]), pair[0]))
+        ]
+        query = (
+            select(ScheduledTask.name)
+            .select_from(ChainRun)
+            .join(ScheduledTask, ChainRun.schedule_id == ScheduledTask.id)
+            .join(BackupTask, ScheduledTask.template_id == BackupTask.id)
+            .where(ChainRun.state == RunState.QUEUED)
+        )
+        assert list(session.scalars(query.order_by(*precedence.of_runs()))) == expected
+        session.rollback()
