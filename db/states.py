@@ -24,7 +24,7 @@ class RunState(StrEnum):
     SKIPPED = "SKIPPED"
     """There was nothing to do, for the given reason. Never a success."""
     CANCELLED = "CANCELLED"
-    """An operator cancelled it."""
+    """An operator cancelled it, and may take it up again."""
 
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
@@ -45,7 +45,7 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.FAILED: frozenset({RunState.QUEUED}),
     RunState.SUCCEEDED: frozenset(),
     RunState.SKIPPED: frozenset(),
-    RunState.CANCELLED: frozenset(),
+    RunState.CANCELLED: frozenset({RunState.QUEUED}),
 }
 
 ACTIVE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING_FOR_TAPE, RunState.HELD})

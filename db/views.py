@@ -144,7 +144,8 @@ def _said(session: Session, run: ChainRun) -> Notification | None:
 
 
 def _way_on(session: Session, run: ChainRun) -> str | None:
-    return remedies.command(session, run, "failed") if run.state is RunState.FAILED else None
+    stopped = run.state in {RunState.FAILED, RunState.CANCELLED} and run.shortened_at is None
+    return remedies.command(session, run, "failed") if stopped else None
 
 
 def run_json(run: ChainRun) -> dict[str, Any]:

@@ -197,8 +197,8 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a failed run from its failed step, or from an earlier one. A held run checks its sources once
-    more.
+    """Continue a failed or cancelled run from the step at which it stopped, or from an earlier one. A held
+    run checks its sources once more.
 
     A finished format is not repeated. A restore looks for the files that it has restored: missing ones are
     restored again.

@@ -107,8 +107,8 @@ def _with_tasks(run: ChainRun, part: dict[str, Any], known: Container[str]) -> d
 
 
 def retry_steps(run: ChainRun, opened: Step | None) -> list[str]:
-    """The steps that a failed run may go on from, the failed one first, or one that is held; none for any
-    other run."""
+    """The steps that a failed, cancelled or held run may go on from, the one at which it stopped first; none
+    for any other run."""
     if run.state not in retrying.MAY_RETRY:
         return []
     steps = STEPS[run.kind]

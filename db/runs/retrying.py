@@ -19,8 +19,8 @@ from db.states import (
 )
 from policy.message import M
 
-MAY_RETRY = frozenset({RunState.FAILED, RunState.HELD})
-"""A held run checks its sources once more."""
+MAY_RETRY = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.HELD})
+"""A cancelled run goes on where it was stopped; a held run checks its sources once more."""
 
 
 def retry(
@@ -33,7 +33,7 @@ def retry(
     identity: str | None = None,
     target: str | None = None,
 ) -> ChainRun:
-    """Queue a failed run again, from its failed step or from an earlier one.
+    """Queue a failed or cancelled run again, from the step at which it stopped or from an earlier one.
 
     ``identity``, ``target``: for a restore, another file with the secret key, another folder.
     Raises NotFound, NotAllowed.
@@ -61,7 +61,7 @@ def retry(
     if step not in order or order.index(step) > order.index(failed_step):
         raise NotAllowed(
             M(
-                "Run {id} failed at '{failed}' and cannot go on from '{step}'.",
+                "Run {id} stopped at '{failed}' and cannot go on from '{step}'.",
                 id=run.id,
                 failed=failed_step.value,
                 step=step.value,
@@ -73,7 +73,7 @@ def retry(
     reason = M("retry from {step} by {who}", step=step.value, who=requested_by)
     if why:
         reason = M("retry from {step} by {who}: {why}", step=step.value, who=requested_by, why=why)
-    run.cancel_requested_at = None
+    run.cancel_requested_at = run.cancelled_by = None
     run.dismissed_at = None
     run.home = func.database_home()
     run.recoveries = 0
@@ -90,9 +90,13 @@ def retry(
 
 
 def only_failed(run: ChainRun) -> NotAllowed:
-    """The answer to a retry of a run that has not failed."""
+    """The answer to a retry of a run that has not stopped."""
     return NotAllowed(
-        M("Run {id} is {state}; only a FAILED run can be retried.", id=run.id, state=run.state.value),
+        M(
+            "Run {id} is {state}; only a FAILED or CANCELLED run can be retried.",
+            id=run.id,
+            state=run.state.value,
+        ),
         M("'tapeline runs show {id}' tells its story.", id=run.id),
     )
 

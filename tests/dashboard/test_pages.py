@@ -98,7 +98,7 @@ def test_a_failed_run_is_retried_from_its_page_and_succeeds(dashboard: Dashboard
     assert f'href="/runs/{run_id}"' in dashboard.get(f"/task/run{run_id}-2-1-precheck")
     again = dashboard.session.post(f"{dashboard.url}/runs/{run_id}/retry", data=old, timeout=20)
     assert again.status_code == 409
-    assert "only a FAILED run can be retried" in again.text
+    assert "only a FAILED or CANCELLED run can be retried" in again.text
     assert 'data-urgent="0"' in dashboard.get("/today")
     for path in ("/tapes", "/drives", "/schedules", "/runs?state=SUCCEEDED&schedule=monthly&drive=tape0"):
         assert "monthly" in dashboard.get(path)
@@ -127,7 +127,7 @@ def test_a_run_is_started_and_cancelled_from_its_page(dashboard: Dashboard) -> N
     assert dashboard.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
     assert "Cancelled by tapeline" in dashboard.get(f"/runs/{run_id}")
     assert "has ended already" in dashboard.get(f"/runs/{run_id}/cancel", status=409)
-    assert "only a FAILED run" in dashboard.get(f"/runs/{run_id}/retry", status=409)
+    assert "only a FAILED or CANCELLED run" in dashboard.get(f"/runs/{run_id}/retry", status=409)
     dashboard.get("/runs/999999", status=404)
     again = dashboard.press("/schedules/monthly/disable")
     assert "/schedules/monthly/enable" in again.text

@@ -104,7 +104,8 @@ def test_no_reader_outlives_the_worker_that_was_killed(system: System, source: P
 
 
 def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
-    """The run ends as cancelled within seconds, the tape keeps what was sealed, the drive is free."""
+    """The run ends as cancelled within seconds, the tape keeps what was sealed, the drive is free. Taken up
+    again, it completes the same set without a second format."""
     sample.make(source / "more", large=12 << 20, small=10)
     volume = system.insert_blank(speed=4 << 20)
     system.schedule("monthly", source, template={"archive_bytes": 2 << 20, "compression": "none"})
@@ -116,6 +117,12 @@ def test_cancelling_stops_at_a_safe_point(system: System, source: Path) -> None:
     assert run["state"] == "CANCELLED"
     assert system.json("sets", "list")[0]["state"] == "incomplete"
     system.wait_for(lambda: system.announced() == ["cancelled"], "one message")
+    system.cli("runs", "retry", str(run_id), "--why", "it is wanted after all")
+    run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", run
+    [stored] = system.json("sets", "list")
+    assert (stored["id"], stored["state"]) == (run["set_id"], "complete")
+    assert system.ask(lambda s: s.scalars(select(TapeCartridge.generation)).all()) == [1]
     following = system.wait_for_state(system.run_schedule("monthly"), "RUNNING", "SUCCEEDED")
     assert following["id"] != run_id
 

@@ -204,10 +204,12 @@ def test_a_failed_run_is_retried_through_flowers_api(system: System) -> None:
     story = system.cli("runs", "show", str(run_id)).stdout
     assert "by dashboard: tape is in" in story
     asked = dashboard.ask("/api/task/async-apply/tapeline.retry", retry)["task-id"]
-    system.wait_for(lambda: b"only a FAILED run can be retried" in system.log("control"), "the refusal")
+    system.wait_for(
+        lambda: b"only a FAILED or CANCELLED run can be retried" in system.log("control"), "the refusal"
+    )
     assert b"Traceback" not in system.log("control")
     told = system.wait_for(lambda: shown(dashboard, asked), "the refusal in Flower")
-    assert "only a FAILED run can be retried" in str(told["result"])
+    assert "only a FAILED or CANCELLED run can be retried" in str(told["result"])
     assert not told["traceback"]
     assert system.json("runs", "show", str(run_id))["state"] == "SUCCEEDED"
 

@@ -73,6 +73,26 @@ def test_cancelling_is_at_once_or_at_a_safe_point(database: Database) -> None:
             retrying.cancel(session, run.id, "me")
 
 
+def test_a_cancelled_run_is_taken_up_where_it_stopped(database: Database) -> None:
+    """The step that obeyed the cancel is done again, what is before it is not."""
+    run = running(database)
+    held = claimed(database, run)
+    with database.transaction() as session:
+        steps.finish(session, held, StepState.SUCCEEDED)
+    held = claimed(database, run, Step.CREATE_RECORD)
+    with database.transaction() as session:
+        retrying.cancel(session, run.id, "me")
+        steps.finish(session, held, StepState.FAILED)
+        transitions.transition(session, transitions.get(session, run.id), RunState.CANCELLED)
+    with database.transaction() as session:
+        again = retrying.retry(session, run.id, None, "li", "it was the wrong one")
+        assert (again.state, again.cancel_requested_at) == (RunState.QUEUED, None)
+        assert admission.admit(session, "tape0") is again
+        assert admission.first_open_step(session, again).step is Step.CREATE_RECORD  # type: ignore[union-attr]
+        assert again.dispatch == run.dispatch + 1
+    assert claimed(database, again, Step.CREATE_RECORD).cancelled is False
+
+
 def test_a_run_that_waits_is_not_to_be_retried(database: Database) -> None:
     """It continues automatically, also without a schedule; its message shows UTC, as the settings do."""
     with database.transaction() as session:

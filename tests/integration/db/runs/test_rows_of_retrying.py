@@ -69,7 +69,7 @@ def test_a_retry_that_cannot_be_says_what_can(database: Database) -> None:
         for step in (Step.UPDATE_LABEL, Step.RESTORE):
             with pytest.raises(NotAllowed) as found:
                 retrying.retry(session, run.id, step, "li", None)
-            told = f"Run {run.id} failed at 'format_tape' and cannot go on from '{step.value}'."
+            told = f"Run {run.id} stopped at 'format_tape' and cannot go on from '{step.value}'."
             assert str(found.value.message) == told
             assert str(found.value.remedy) == "Name 'format_tape' or an earlier step."
         with pytest.raises(NotAllowed) as found:
@@ -85,7 +85,10 @@ def test_a_retry_that_cannot_be_says_what_can(database: Database) -> None:
         assert str(found.value.remedy) == f"Wait for it or cancel it: tapeline runs cancel {other.id}"
         with pytest.raises(NotAllowed) as found:
             retrying.retry(session, other.id, None, "li", None)
-        assert str(found.value.message) == f"Run {other.id} is RUNNING; only a FAILED run can be retried."
+        assert (
+            str(found.value.message)
+            == f"Run {other.id} is RUNNING; only a FAILED or CANCELLED run can be retried."
+        )
         assert str(found.value.remedy) == f"'tapeline runs show {other.id}' tells its story."
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.errors import LostClaim, NotAllowed
 from db.models import Base, ChainRun, ChainStep, FormatPermit, Notification
-from db.runs import admission, retrying, starting, steps, transitions
+from db.runs import admission, retrying, starting, steps, transitions, windows
 from db.schedules import schedules
 from db.states import ACTIVE, ENDED, PASSED, STEPS, Kind, RunState, Step, StepState, Trigger
 
@@ -132,6 +132,21 @@ class Pipeline(RuleBasedStateMachine):
                 admission.reopen(session, run, held.step)
                 admission.new_dispatch(run)
                 self.send(session, run)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def pause(self, data: st.DataObject) -> None:
+        """The window of the schedule closes while a step works: its run waits in the queue, and passes this
+        part again."""
+        held = data.draw(st.sampled_from(self.held))
+        self.held.remove(held)
+        try:
+            with self.session() as session:
+                run = steps.hold(session, held)
+                admission.reopen(session, run, Step.PRECHECK)
+                windows.pause(session, run)
+        except LostClaim:
+            return
 
     @rule(number=st.integers(1, 12), step=st.none() | st.sampled_from(Step))
     def retry(self, number: int, step: Step | None) -> None:
