@@ -118,7 +118,8 @@ def _destroy(session: Any) -> None:
 
 
 def test_a_run_is_started_and_cancelled_from_its_page(dashboard: Dashboard) -> None:
-    """Without a worker it waits in the queue, where it can be cancelled at once, and only once."""
+    """Without a worker it waits in the queue, where it can be cancelled at once, and only once; and
+    taken up again."""
     started = dashboard.press("/schedules/monthly/run")
     run_id = int(started.url.rsplit("/", 1)[1])
     assert dashboard.system.json("runs", "show", str(run_id))["requested_by"] == "tapeline"
@@ -127,6 +128,8 @@ def test_a_run_is_started_and_cancelled_from_its_page(dashboard: Dashboard) -> N
     assert dashboard.system.json("runs", "show", str(run_id))["state"] == "CANCELLED"
     assert "Cancelled by tapeline" in dashboard.get(f"/runs/{run_id}")
     assert "has ended already" in dashboard.get(f"/runs/{run_id}/cancel", status=409)
+    dashboard.press(f"/runs/{run_id}/retry")
+    assert dashboard.system.json("runs", "show", str(run_id))["state"] == "QUEUED"
     assert "only a FAILED or CANCELLED run" in dashboard.get(f"/runs/{run_id}/retry", status=409)
     dashboard.get("/runs/999999", status=404)
     again = dashboard.press("/schedules/monthly/disable")
