@@ -129,7 +129,7 @@ def test_a_run_is_started_and_cancelled_from_its_page(dashboard: Dashboard) -> N
     assert "Cancelled by tapeline" in dashboard.get(f"/runs/{run_id}")
     assert "has ended already" in dashboard.get(f"/runs/{run_id}/cancel", status=409)
     dashboard.press(f"/runs/{run_id}/retry")
-    assert dashboard.system.json("runs", "show", str(run_id))["state"] == "QUEUED"
+    assert dashboard.system.json("runs", "show", str(run_id))["state"] == "RUNNING"
     assert "only a FAILED or CANCELLED run" in dashboard.get(f"/runs/{run_id}/retry", status=409)
     dashboard.get("/runs/999999", status=404)
     again = dashboard.press("/schedules/monthly/disable")
