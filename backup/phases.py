@@ -13,6 +13,8 @@ class Phases:
     scan: float = 0.0
     read: float = 0.0
     """Waiting for the sources: for reads here, and for the processes that read ahead."""
+    slowed: float = 0.0
+    """Waiting because a rate limit of the sources applied."""
     hash: float = 0.0
     compress: float = 0.0
     wait: float = 0.0

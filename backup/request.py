@@ -119,6 +119,19 @@ class Surveyed(NamedTuple):
     """For each file system of the sources, by the path at which it begins, what is compared there."""
 
 
+class Throttle(Protocol):
+    """Limits how fast the sources are read."""
+
+    seconds: float
+    """How long it has waited in total."""
+
+    def is_slowing(self) -> bool:
+        """Whether a limit applies now."""
+
+    def took(self, count: int) -> None:
+        """So many bytes were read: waits as long as that is too fast. Raises what the journal raises."""
+
+
 class DumpStream(Protocol):
     """What a command prints."""
 
@@ -170,6 +183,8 @@ class SetRequest:
     """Of memory, between the source and the drive."""
     in_bursts: bool = False
     """The drive has to stop when data arrive too slowly: it is fed in long bursts."""
+    throttle: Throttle | None = None
+    """What limits how fast the sources are read."""
     readers: int = 0
     """How many list folders and read small files ahead."""
     more_readers: bool = False

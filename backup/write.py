@@ -170,6 +170,8 @@ class _Writing:
         )
         finished, ending = finishing.run(sources)
         self._phases.starved = self._sealing.starved
+        if self._request.throttle is not None:
+            self._phases.slowed = self._request.throttle.seconds
         self._phases.total = perf_counter() - started
         archives = self._sealing.archives
         return SetSummary(

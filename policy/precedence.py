@@ -15,7 +15,7 @@ PRIORITIES = ("high", "normal", "low")
 RAREST = (ScheduleType.YEARLY, ScheduleType.MONTHLY, ScheduleType.WEEKLY)
 """Schedules whose next chance is far, the farthest first: a night that is missed costs them most."""
 
-Place = tuple[bool, bool, int, bool, int]
+QueuePlace = tuple[bool, bool, int, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class QueuedFacts:
     """How its schedule repeats; None without one."""
 
 
-def place(run: QueuedFacts) -> Place:
+def place(run: QueuedFacts) -> QueuePlace:
     """Sorts the runs that wait for a drive; those of the same place go in the order in which they came."""
     return (
         not run.keeps_its_tape,

@@ -29,9 +29,14 @@ class Buffer:
 
     def __init__(self, size: int, *, in_bursts: bool) -> None:
         self.size = max(size, MIN)
-        self.mark = max(int(self.size * FIRST_MARK), 2 * BLOCK) if in_bursts else 0
+        self._first_mark = max(int(self.size * FIRST_MARK), 2 * BLOCK) if in_bursts else 0
+        self.mark = self._first_mark
         self.starved = 0
         self._free: list[memoryview] = []
+
+    def forget_its_starvations(self) -> None:
+        """The source was slow on purpose, and is no longer: a high mark would only delay each file."""
+        self.mark = self._first_mark
 
     def take(self) -> memoryview:
         """A free block of memory."""

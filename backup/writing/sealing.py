@@ -66,6 +66,7 @@ class Sealing:
         self._folder = folder_of(request.set_id)
         self._zstd = frames.compressor(request.level) if request.compression == "zstd" else None
         self._buffer = Buffer(request.buffer_bytes, in_bursts=request.in_bursts)
+        self._was_slow = False
         here = numbers(volume, request.set_id)
         counted = {archive.number for archive in self.archives}
         # A link refers only to a name on this cartridge: each cartridge can be read by itself.
@@ -89,6 +90,7 @@ class Sealing:
     def begin(self, version: int = index.VERSION) -> Archive:
         """Begin the next archive; ``version``: of its index. Raises what the journal raises."""
         self._journal.check()
+        self._mark_anew()
         self._number += 1
         self.archive = Archive(
             self._volume,
@@ -104,6 +106,13 @@ class Sealing:
             version=version,
         )
         return self.archive
+
+    def _mark_anew(self) -> None:
+        """When the rate limit of the sources has ended, the drive is fed as if there had been none."""
+        throttle, was_slow = self._request.throttle, self._was_slow
+        self._was_slow = throttle is not None and throttle.is_slowing()
+        if was_slow and not self._was_slow:
+            self._buffer.forget_its_starvations()
 
     def has_room_in_frame(self, length: int) -> bool:
         """Whether so much goes into the current frame, with nothing else to do."""

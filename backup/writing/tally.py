@@ -20,6 +20,7 @@ class Tally:
         self._journal = journal
         self._frame_bytes = request.frame_bytes
         self._unchecked = 0
+        self._throttle = request.throttle
 
     def read(self, count: int) -> None:
         """So many bytes of content were read. Raises what the journal raises."""
@@ -29,6 +30,8 @@ class Tally:
     def read_again(self, count: int) -> None:
         """So many bytes were read that are already counted: a second name of a file. Raises as ``read``."""
         self._unchecked += count
+        if self._throttle is not None:
+            self._throttle.took(count)
         if self._unchecked >= self._frame_bytes:
             self.look_up()
 

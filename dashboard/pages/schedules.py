@@ -60,6 +60,7 @@ def _shown(row: ScheduledTask, moment: datetime, last: dict[str, Any] | None) ->
         **schedules.as_json(row),
         "window": row.backup_window,
         "run_after": row.run_after,
+        "rate": row.rate,
         "wait_for_tape_seconds": row.wait_for_tape_seconds,
         "retention_days": row.template.retention_days,
         "keep_sets": row.template.keep_sets,

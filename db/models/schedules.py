@@ -38,6 +38,8 @@ class ScheduledTask(Base):
     unreadable_label: Mapped[str] = mapped_column(server_default="refuse", default="refuse")
     on_format_failure: Mapped[str] = mapped_column(server_default="continue", default="continue")
     wait_for_tape_seconds: Mapped[int | None] = mapped_column(Integer)
+    rate: Mapped[str | None]
+    """How fast its sources are read at most, and when on its clock (``policy.schedule.rate``)."""
     run_after: Mapped[str | None]
     """The name of the schedule that it follows (``db.runs.followers``)."""
     backup_window: Mapped[str | None]

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, case, func
 
 from db.models import BackupTask, ChainRun, ScheduledTask
 from db.states import BackupType, Kind
-from policy.precedence import PRIORITIES, RAREST, URGENT, Place, QueuedFacts, place
+from policy.precedence import PRIORITIES, RAREST, URGENT, QueuedFacts, QueuePlace, place
 
 
-def key(schedule: ScheduledTask) -> Place:
+def key(schedule: ScheduledTask) -> QueuePlace:
     """Sorts schedules that are due at the same moment, as their runs will be sorted."""
     return place(
         QueuedFacts(

@@ -20,7 +20,7 @@ from db.schedules import plans
 from db.states import RunState, Trigger
 from policy.errors import UsageError
 from policy.message import M, Message
-from policy.schedule import when
+from policy.schedule import rate, when
 from policy.tapes.facts import TapePolicy
 from policy.times import period, window
 from policy.times.local_time import zone_named
@@ -61,6 +61,8 @@ def problem_of(schedule: ScheduledTask) -> Message | None:
         TapePolicy.parse(schedule.tape_policy)
         if schedule.backup_window is not None:
             window.of(schedule.backup_window, schedule.time_zone)
+        if schedule.rate is not None:
+            rate.of(schedule.rate, schedule.time_zone)
     except UsageError as error:
         return error.in_one()
     return None

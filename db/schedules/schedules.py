@@ -172,6 +172,7 @@ def as_json(schedule: ScheduledTask) -> dict[str, Any]:
         "tape_policy": schedule.tape_policy,
         "window": schedule.backup_window,
         "run_after": schedule.run_after,
+        "rate": schedule.rate,
         "grace_seconds": schedule.grace_seconds,
         "backup": schedule.template.type.value,
         "declared_in": schedule.declared_in,

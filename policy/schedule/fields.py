@@ -46,6 +46,8 @@ class Columns(Table):
     backup_window: LeftOut[Annotated[str, values.WINDOW]] = Field(None, alias="window")
     """When its runs may work, HH:MM-HH:MM local time: at its end a run seals and pauses until the next
     opening; at any time if left out."""
+    rate: LeftOut[Annotated[str, values.RATE]] = None
+    """How fast its sources are read at most, and when: 50MB/s 08:00-18:00; at any speed if left out."""
     run_after: LeftOut[Annotated[str, NAME]] = None
     """The schedule whose run of that period has to succeed first; if that fails, this one is missed."""
     wait_for_tape_seconds: LeftOut[_Duration] = Field(None, alias="wait_for_tape")

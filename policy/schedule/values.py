@@ -207,7 +207,8 @@ _SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 1 << 20, "GiB": 1 << 30
 _SIZE = r"([1-9][0-9]{0,5})(MB|GB|TB|MiB|GiB|TiB)"
 
 
-def _size(value: str) -> int:
+def size_of(value: str) -> int:
+    """The bytes of a size as the file has it."""
     unit = value.lstrip("0123456789")
     return int(value.removesuffix(unit)) * _SIZES[unit]
 
@@ -219,7 +220,22 @@ def _show_size(count: int) -> str | int:
 
 
 SIZE = _of(
-    _matching(_SIZE, _size), M('Write a size with its unit, for instance "4GiB" or "500MB".'), _show_size
+    _matching(_SIZE, size_of), M('Write a size with its unit, for instance "4GiB" or "500MB".'), _show_size
+)
+
+_RATE = f"{_SIZE}/s( {_MINUTE_OF_DAY}-{_MINUTE_OF_DAY})?"
+
+
+def _rate(value: str) -> str:
+    _, _, hours = value.partition(" ")
+    if hours:
+        window.parse(hours)
+    return value
+
+
+RATE = _of(
+    _matching(_RATE, _rate),
+    M('Write a speed, and when it applies if not always: "50MB/s" or "50MB/s 08:00-18:00".'),
 )
 
 _DAY_WORDS = (

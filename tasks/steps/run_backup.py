@@ -122,7 +122,7 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary,
         reading = stack.enter_context(snapshots.Opened(work, commands.environment(work)))
         request = with_dump(work, with_known_files(work, target.request))
         request = replace(
-            pace.fed(work, request),
+            pace.fed(work, request, target.limit),
             before_first_byte=guard.judge(work, target.enter),
             dumps=dumps.of(work, guard.judge_dump(work)),
             elsewhere=reading.rules,

@@ -16,17 +16,22 @@ from db import events
 from db.models import ChainRun
 from db.states import Step
 from policy import units
+from policy.errors import UsageError
 from policy.message import M, Message
+from policy.schedule import rate
+from policy.schedule.rate import SourceRate
 from policy.units import GIB
 from tasks.work import Work
+from tasks.writing.throttle import SourceThrottle
 
 MAX_READERS = 4
 TELLING = 1.0
 """Seconds that a drive must write before its speed means anything: shorter writes went into its buffer."""
 
 
-def fed(work: Work, request: SetRequest) -> SetRequest:
-    """The request with buffer and readers from the settings of the run's drive."""
+def fed(work: Work, request: SetRequest, limit: SourceRate | None) -> SetRequest:
+    """The request with buffer and readers from the settings of the run's drive, and with the rate limit of
+    its schedule. That stops no burst of the drive: it is the buffer that fills slowly."""
     drive_settings = work.settings.drive(work.drive_name)
     return replace(
         request,
@@ -34,7 +39,20 @@ def fed(work: Work, request: SetRequest) -> SetRequest:
         in_bursts=drive_settings.in_bursts,
         readers=readers_of_this_host() if drive_settings.readers is None else drive_settings.readers,
         more_readers=drive_settings.readers is None,
+        throttle=None if limit is None else SourceThrottle(limit, work.check, work.is_ending),
     )
+
+
+def rate_limit(session: Session, run: ChainRun) -> SourceRate | None:
+    """How fast the sources of a run may be read. None: at any speed; a rate that a row has wrong is named in
+    the story."""
+    if run.schedule is None or run.schedule.rate is None:
+        return None
+    try:
+        return rate.of(run.schedule.rate, run.schedule.time_zone)
+    except UsageError as error:
+        _record(session, run, error.in_one())
+        return None
 
 
 def readers_of_this_host() -> int:
@@ -73,6 +91,12 @@ def tell(session: Session, run: ChainRun, summary: SetSummary) -> None:
                 count=summary.readers,
             ),
         )
+    if spent.slowed >= TELLING:
+        _record(
+            session,
+            run,
+            M("The rate limit of its schedule slowed it down for {time}.", time=_seconds(spent.slowed)),
+        )
     if spent.drive >= TELLING:
         _record(session, run, _rate(summary))
     if spent.starved:
@@ -99,6 +123,7 @@ def limit(spent: Phases) -> Message:
         (spent.scan + spent.read, M("the sources")),
         (spent.wait + spent.seal, M("the drive")),
         (spent.catalogue, M("the database")),
+        (spent.slowed, M("the rate limit of its schedule")),
     )
     rest = spent.total - sum(part for part, _ in parts)
     return max((*parts, (rest, M("the processor"))), key=itemgetter(0))[1]

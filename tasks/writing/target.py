@@ -21,10 +21,12 @@ from policy import detection
 from policy.detection import Followed
 from policy.errors import TapelineError
 from policy.message import M
+from policy.schedule.rate import SourceRate
 from policy.sources import DUMPS, Survey
 from policy.tapes import retention
 from policy.tapes.facts import SetState
 from tape.drive import Medium
+from tasks.writing import pace
 from tasks.writing.set_request import request_for
 
 
@@ -39,6 +41,8 @@ class SetTarget:
     request: SetRequest
     new: dict[str, Any] | None
     """The row of a set that is not in the catalogue yet: it enters before its first byte."""
+    limit: SourceRate | None
+    """How fast the sources may be read."""
 
     def enter(self, session: Session, run: ChainRun, survey: Survey, accepted: list[Any]) -> None:
         """Put the set into the catalogue, unless it is there; with its record of its sources."""
@@ -109,6 +113,7 @@ def target_of(session: Session, run: ChainRun, medium: Medium) -> SetTarget:
         record.retention_days,
         request_for(session, run, record, stored, medium),
         new,
+        pace.rate_limit(session, run),
     )
 
 

@@ -30,7 +30,7 @@ WRONG = {
     "backup.guard.changed": "all", "backup.guard.mount": "perhaps",
     "enabled": "perhaps", "time_zone": "Mars/Olympus", "drive": "tape 0", "tape_policy": "any",
     "grace": "5s", "wait_for_tape": "soon", "unreadable_label": "maybe", "on_format_failure": "maybe",
-    "priority": "urgent", "window": "at night", "run_after": "a b", "after_run": "burn",
+    "priority": "urgent", "window": "at night", "run_after": "a b", "rate": "fast", "after_run": "burn",
 }  # fmt: skip
 """A wrong value for each field of the form."""
 

@@ -25,10 +25,11 @@ def apply(system: System, source: Path, begins: int, ends: int) -> None:
         [schedules.files]
         when = {{ type = "manual" }}
         window = "{window}"
+        rate = "4MB/s"
         [schedules.files.backup]
         sources = ["{source}"]
         compression = "none"
-        archive_size = "4MB"
+        archive_size = "2MB"
     """
     (system.folder / "schedules.toml").write_text(text)
     system.cli("schedule", "apply", "schedules.toml", "--yes")
@@ -46,16 +47,14 @@ def test_a_run_pauses_when_its_window_closes_and_goes_on_when_it_opens(
     system: System, source: Path, short_path: Path
 ) -> None:
     """It seals, gives its drive back, is no failure and no alarm; later the same set is completed on the same
-    tape without a second format, and every byte comes back."""
-    sample.make(source / "more", large=48 << 20, small=10)
-    volume = system.insert_blank(speed=16 << 20)
-    # A buffer that held all of it would leave nothing to write later.
-    system.configure_drive(buffer_bytes=16 << 20)
+    tape without a second format, and every byte comes back. A rate limit makes it last."""
+    sample.make(source / "more", large=9 << 20, small=10)
+    volume = system.insert_blank()
     apply(system, source, -60, 60)
     system.start("control", "tape")
     run_id = system.ask(due)
     system.start_beat()
-    system.wait_for(lambda: len(list(volume.glob("sets/*/index-*"))) >= 2, "two archives")
+    system.wait_for(lambda: len(list(volume.glob("sets/*/index-*"))) >= 1, "an archive")
     apply(system, source, 120, 240)
     paused = system.wait_for_state(run_id, "QUEUED", "SUCCEEDED", "FAILED")
     assert paused["state"] == "QUEUED", paused
@@ -66,7 +65,7 @@ def test_a_run_pauses_when_its_window_closes_and_goes_on_when_it_opens(
     assert not [alert for alert in system.json("status")["alerts"] if alert["run"] == run_id]
     assert system.announced() == []
     [stored] = system.json("sets", "list")
-    assert stored["archives"] >= 2
+    assert stored["archives"] >= 1
 
     apply(system, source, -60, 60)
     done = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
@@ -78,6 +77,7 @@ def test_a_run_pauses_when_its_window_closes_and_goes_on_when_it_opens(
     story = system.cli("runs", "show", str(run_id)).stdout
     assert "Paused: its window" in story
     assert "died" not in story
+    assert "The rate limit of its schedule slowed it down for" in story
     assert system.ask(lambda s: s.get(ChainRun, run_id).state) is RunState.SUCCEEDED
 
     restored = short_path / "restored"
