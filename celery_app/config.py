@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery.schedules import schedule
 
 from celery_app.queues import CONTROL, TAPE, queue
-from celery_app.sections import is_encrypted
+from celery_app.sections import AMQP, TlsSettings, is_encrypted
 from celery_app.settings import Settings
 from db.engine import GONE_AFTER
 from embedded.redis import Redis
@@ -18,6 +20,8 @@ VISIBILITY_SECONDS = 7 * 24 * 3600
 
 KEY_PREFIX = "tapeline:"
 """Another installation with a shorter time-out on the same Redis would redeliver our messages."""
+
+CONNECT_SECONDS = 10
 
 STEADY = {"max_retries": 200, "interval_start": 0.5, "interval_step": 1, "interval_max": 10}
 """Publishing keeps retrying through an outage of half an hour."""
@@ -39,14 +43,37 @@ def broker_url(settings: Settings) -> str:
 
 
 def broker_tls(settings: Settings) -> dict[str, Any] | None:
-    """How to verify an encrypted broker, in redis-py's names; None for one that is not encrypted."""
-    if not is_encrypted(broker_url(settings)):
-        return None
-    checked: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    if tls := settings.broker_tls:
-        files = {"ssl_ca_certs": tls.ca, "ssl_certfile": tls.certificate, "ssl_keyfile": tls.key}
-        checked |= {name: str(path) for name, path in files.items() if path}
-    return checked
+    """How to verify an encrypted broker; None for one that is not encrypted."""
+    return tls_options(broker_url(settings), settings.broker_tls)
+
+
+def is_amqp(url: str) -> bool:
+    """Whether it is RabbitMQ."""
+    return urlsplit(url).scheme in AMQP
+
+
+def consumer_arguments(url: str) -> dict[str, Any] | None:
+    """What a worker asks of its queue: RabbitMQ takes a message back that is not acknowledged in 30 minutes,
+    and closes the channel. The next message for a drive waits for the run before it, unacknowledged."""
+    return {"x-consumer-timeout": VISIBILITY_SECONDS * 1000} if is_amqp(url) else None
+
+
+def transport_options(url: str, connect_seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
+    """Options of a connection. A message counts as sent when the broker has confirmed it."""
+    if is_amqp(url):
+        return {
+            "confirm_publish": True,
+            "connect_timeout": connect_seconds,
+            "socket_settings": keepalive_options(),
+        }
+    return {
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "global_keyprefix": KEY_PREFIX,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive_options(),
+        "socket_connect_timeout": connect_seconds,
+        "health_check_interval": 25,
+    }
 
 
 def keepalive_options() -> dict[int, int]:
@@ -66,20 +93,31 @@ def keepalive_options() -> dict[int, int]:
     return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
 
+def tls_options(url: str, tls: TlsSettings | None) -> dict[str, Any] | None:
+    """How to verify an encrypted broker, in the names of its client; None for one that is not encrypted."""
+    if not is_encrypted(url):
+        return None
+    if is_amqp(url):
+        checked: dict[str, Any] = {
+            "cert_reqs": ssl.CERT_REQUIRED,
+            "server_hostname": urlsplit(url).hostname,
+        }
+        names = ("ca_certs", "certfile", "keyfile")
+    else:
+        checked = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    files = (tls.ca, tls.certificate, tls.key) if tls else ()
+    return checked | {name: str(path) for name, path in zip(names, files, strict=False) if path}
+
+
 def celery_config(settings: Settings) -> dict[str, Any]:
     """All settings of the Celery application."""
+    url = broker_url(settings)
     drives = dict.fromkeys([TAPE, *(settings.queue_of(name) for name in settings.drive_names)])
     return {
-        "broker_url": broker_url(settings),
+        "broker_url": url,
         "broker_use_ssl": broker_tls(settings),
-        "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_SECONDS,
-            "global_keyprefix": KEY_PREFIX,
-            "socket_keepalive": True,
-            "socket_keepalive_options": keepalive_options(),
-            "socket_connect_timeout": 10,
-            "health_check_interval": 25,
-        },
+        "broker_transport_options": transport_options(url),
         "visibility_timeout": VISIBILITY_SECONDS,
         "result_backend_transport_options": {
             "visibility_timeout": VISIBILITY_SECONDS,
@@ -106,7 +144,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "result_accept_content": ["json"],
         "task_default_queue": CONTROL,
         "task_create_missing_queues": False,
-        "task_queues": [queue(CONTROL), *(queue(name) for name in drives)],
+        "task_queues": [queue(name, consumer_arguments(url)) for name in (CONTROL, *drives)],
         "task_track_started": True,
         "task_send_sent_event": True,
         "worker_send_task_events": True,

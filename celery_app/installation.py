@@ -12,6 +12,7 @@ import psutil
 from celery_app import settings, settings_file
 from celery_app.settings import HOST_FILE, PREFIX
 
+_PORTS = {"amqp": 5672, "amqps": 5671}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -59,4 +60,4 @@ def _server(url: str | None) -> tuple[object, ...] | None:
     if parts.scheme == "redis+socket":
         return (parts.path, *query)
     host = "loopback" if parts.hostname in _LOOPBACK else parts.hostname
-    return host, parts.port or 6379, parts.path.strip("/") or "0"
+    return host, parts.port or _PORTS.get(parts.scheme, 6379), parts.path.strip("/") or "0"

@@ -11,9 +11,10 @@ CONTROL = "control"
 TAPE = "tape"
 
 
-def queue(name: str) -> Queue:
-    """A queue with its own exchange and routing key; without them it would share the default's."""
-    return Queue(name, Exchange(name, "direct"), routing_key=name)
+def queue(name: str, consumer_arguments: dict[str, Any] | None = None) -> Queue:
+    """A queue with its own exchange and routing key; without them it would share the default's.
+    ``consumer_arguments``: what a worker asks of it."""
+    return Queue(name, Exchange(name, "direct"), routing_key=name, consumer_arguments=consumer_arguments)
 
 
 def is_tape_queue(name: str) -> bool:

@@ -89,9 +89,14 @@ LEAST_HISTORY = 62
 HistoryDays = Annotated[int, Field(ge=0), AfterValidator(_check_history)]
 
 
+AMQP = ("amqp", "amqps")
+BROKERS = ("redis", "rediss", "redis+socket", *AMQP)
+"""How the address of a broker begins: Redis or RabbitMQ."""
+
+
 def is_encrypted(broker_url: str) -> bool:
     """Whether the address of a broker requires TLS."""
-    return broker_url.startswith("rediss://")
+    return broker_url.startswith(("rediss://", "amqps://"))
 
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -33,6 +34,7 @@ from celery_app.drive_settings import (
 from celery_app.host.defaults import BadConfiguration, default_state_dir, zone_of_host
 from celery_app.host.sections import CommandName, CommandSettings
 from celery_app.sections import (
+    BROKERS,
     ChannelName,
     ChannelSettings,
     FlowerSettings,
@@ -70,9 +72,11 @@ class Settings(BaseSettings):
     """Tapeline's files on this host: the embedded servers, locks, logs, spool. Not set:
     ``~/.local/state/tapeline``, for root ``/var/lib/tapeline``."""
     broker_url: ServerUrl | None = None
-    """``redis://:password@host:6379/0``; ``rediss://`` is encrypted. Not set: the embedded Redis."""
+    """``redis://:password@host:6379/0``, or RabbitMQ: ``amqp://user:password@host:5672/vhost``; ``rediss://``
+    and ``amqps://`` are encrypted. Not set: the embedded Redis."""
     broker_tls: TlsSettings | None = None
-    """How to verify a ``rediss://`` broker. Not set: with the certificates that this host trusts."""
+    """How to verify a broker of ``rediss://`` or ``amqps://``. Not set: with the certificates that this host
+    trusts."""
     database_url: ServerUrl | None = None
     """``postgresql+psycopg2://user:password@host/database``. Not set: the embedded PostgreSQL."""
     database_tls: TlsSettings | None = None
@@ -162,12 +166,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{shorter} must be less than {longer}")
         return self
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        scheme = url.get_secret_value().partition("://")[0] if url else BROKERS[0]
+        if scheme not in BROKERS:
+            raise ValueError(f"begin it with one of: {', '.join(f'{name}://' for name in BROKERS)}")
+        return url
+
     @field_validator("broker_tls")
     @classmethod
     def _has_an_encrypted_broker(cls, tls: TlsSettings | None, info: ValidationInfo) -> TlsSettings | None:
         url = info.data.get("broker_url")
         if tls is not None and not (url and is_encrypted(url.get_secret_value())):
-            raise ValueError("the address in broker_url has to begin with rediss://")
+            raise ValueError("the address in broker_url has to begin with rediss:// or amqps://")
         return tls
 
     @field_validator("database_tls")

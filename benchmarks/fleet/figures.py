@@ -39,7 +39,7 @@ _FILES = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Milestone:
     """The fleet on one day of its year."""
 
     day: int
@@ -67,7 +67,7 @@ class Spent:
     runs: int = 0
 
 
-def mark(database: Database, folder: Path, day: int, spent: Spent, look_seconds: float) -> Mark:
+def mark(database: Database, folder: Path, day: int, spent: Spent, look_seconds: float) -> Milestone:
     """Measure the database as it is now; what was spent begins anew."""
     seconds = time.perf_counter() - spent.since
     statements = spent.statements
@@ -83,7 +83,7 @@ def mark(database: Database, folder: Path, day: int, spent: Spent, look_seconds:
     dump.write(database, path, with_history=False)
     copy_seconds = time.perf_counter() - started
     new = max(runs - spent.runs, 1)
-    made = Mark(
+    made = Milestone(
         day,
         runs,
         sets,

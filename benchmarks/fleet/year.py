@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event, select, text
 
 from benchmarks.fleet import figures
-from benchmarks.fleet.figures import Mark, Spent
+from benchmarks.fleet.figures import Milestone, Spent
 from benchmarks.fleet.mishaps import Mishaps
 from benchmarks.fleet.people import COME_AT, Operators
 from benchmarks.fleet.site import Site
@@ -45,7 +45,7 @@ class Year:
     """What was measured."""
 
     seconds: float
-    marks: list[Mark]
+    marks: list[Milestone]
     facts: list[tuple[str, str]]
     tables: list[tuple[str, str, str, str, str]]
     restored: int
@@ -79,7 +79,7 @@ def _settings() -> dict[str, float]:
 def _pass(site: Site, folder: Path) -> Year:
     started = time.perf_counter()
     spent = Spent(since=started)
-    marks: list[Mark] = []
+    marks: list[Milestone] = []
     try:
         with _counted(wiring.database(), spent), pytest.MonkeyPatch.context() as patch:
             # The server was started today; the fleet's first day is long ago.
@@ -125,7 +125,7 @@ def _one_day(site: Site, mishaps: Mishaps, operators: Operators, day: int) -> No
     _stop_if(wrong)
 
 
-def _mark(site: Site, folder: Path, day: int, spent: Spent, started: float) -> Mark:
+def _mark(site: Site, folder: Path, day: int, spent: Spent, started: float) -> Milestone:
     began = time.perf_counter()
     site.look()
     look = time.perf_counter() - began

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from celery_app import reading, settings, wiring
-from celery_app.config import BRIEF
+from celery_app.config import BRIEF, is_amqp
 from celery_app.queues import CONTROL, is_tape_queue
 from db.tapes import drives
 from policy.errors import TapelineError
@@ -225,8 +225,9 @@ def _look_after_runs(app: Celery) -> None:
 
 
 def _be_a_tape_worker(app: Celery) -> None:
-    # This worker must not prefetch a second job: it would be redelivered after the time-out.
-    app.conf.worker_disable_prefetch = True
+    # This worker must not prefetch a second job: it would be redelivered after the time-out. RabbitMQ always
+    # hands one out; its consumer may keep it for long (config.consumer_arguments).
+    app.conf.worker_disable_prefetch = not is_amqp(app.conf.broker_url)
     for command in (
         "pool_grow",
         "pool_shrink",

@@ -44,6 +44,9 @@ SPOOL_BYTES = 1_000_000_000
 TIMEOUT = 5.0
 """Seconds to wait for a worker that did not answer at once."""
 
+RABBIT_ASKS = (3, 12)
+"""The first RabbitMQ in which a worker asks how long it may keep a message."""
+
 CLOCK_SECONDS = 5.0
 """How far the clocks of this host and the database may differ."""
 
@@ -183,8 +186,10 @@ def _clock(listed: list[Alert]) -> Message:
 def _broker() -> Message:
     from celery_app import health  # noqa: PLC0415 - loading Celery takes half a second
 
-    facts = health.broker_facts()
     health.check_writable()
+    if health.is_rabbit():
+        return _rabbit(health.rabbit_version())
+    facts = health.broker_facts()
     if not facts["append_only"]:
         raise CheckFailed(
             M("Redis does not keep its messages on disk."), M("Set 'appendonly yes' in its configuration.")
@@ -195,6 +200,22 @@ def _broker() -> Message:
             M("Set 'maxmemory-policy noeviction' in its configuration."),
         )
     return M("Redis {version}, append-only file on", version=facts["version"])
+
+
+def _rabbit(version: str) -> Message:
+    """It takes a message back that a worker keeps for long. Only since 3.12 can a worker ask for more time,
+    and a setting of an older one cannot be seen from here."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < RABBIT_ASKS:
+        raise Doubtful(
+            M(
+                "RabbitMQ {version} ends a worker that keeps a message for more than 30 minutes, unless its"
+                " consumer_timeout is longer; that cannot be seen from here.",
+                version=version,
+            ),
+            M("Set 'consumer_timeout = 604800000' in rabbitmq.conf, or install RabbitMQ 3.12 or newer."),
+        )
+    return M("RabbitMQ {version}", version=version)
 
 
 def _workers() -> Message:

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import tasks
 from celery_app.celery import app
@@ -77,3 +78,27 @@ def test_waiting_lies_in_the_database(path: Path) -> None:
         if isinstance(node, ast.Call):
             assert not {keyword.arg for keyword in node.keywords} & {"countdown", "eta"}
             assert not (isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == "self.retry")
+
+
+def test_rabbitmq_gives_no_message_back_while_a_run_works(tmp_path: Path) -> None:
+    """Each consumer asks to keep a message for as long as the longest run; what is sent is confirmed; no rule
+    changes."""
+    redis = celery_config(Settings(state_dir=tmp_path))
+    rabbit = celery_config(Settings(state_dir=tmp_path, broker_url=SecretStr("amqp://u:p@host//")))
+    assert {name: rabbit[name] for name in OFF} == dict.fromkeys(OFF, False)
+    assert rabbit["worker_prefetch_multiplier"] == 1
+    asked = {queue.name: queue.consumer_arguments for queue in rabbit["task_queues"]}
+    week = {"x-consumer-timeout": WEEK * 1000}
+    assert asked == {"control": week, "tape": week}
+    assert [queue.consumer_arguments for queue in redis["task_queues"]] == [None, None]
+    options = rabbit["broker_transport_options"]
+    assert options["confirm_publish"]
+    assert options["socket_settings"][socket.TCP_USER_TIMEOUT] == GONE_AFTER * 1000
+    assert rabbit["broker_use_ssl"] is None
+
+
+@pytest.mark.parametrize("url", ["foo://host", "sqs://", "host:6379", "memory://"])
+def test_a_broker_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+    """In one line that names the field and what an address begins with."""
+    with pytest.raises(ValueError, match=r"(?s)broker_url.*begin it with one of: redis://.*amqps://"):
+        Settings(state_dir=tmp_path, broker_url=SecretStr(url))

@@ -47,6 +47,25 @@ def running(folder: Path, **environment: str) -> Iterator[psutil.Process]:
 @pytest.mark.parametrize(
     ("theirs", "is_ours"),
     [
+        ("amqp://tape:other@localhost:5672/tapeline", True),
+        ("amqp://control:secret@127.0.0.1/other", False),
+        ("amqps://control:secret@127.0.0.1/tapeline", False),
+        (OURS, False),
+    ],
+)
+def test_rabbitmq_has_its_own_ports_and_virtual_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, is_ours: bool
+) -> None:
+    """Another virtual host is another installation."""
+    monkeypatch.setenv("TAPELINE_BROKER_URL", "amqp://control:secret@127.0.0.1/tapeline")
+    settings.SOURCE.forget()
+    with running(tmp_path, TAPELINE_BROKER_URL=theirs) as process:
+        assert installation.is_ours(process) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("theirs", "is_ours"),
+    [
         (OURS, True),
         ("redis://tape:other@localhost:6380/0", True),
         ("redis://127.0.0.1:6380/1", False),
