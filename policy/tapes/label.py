@@ -1,4 +1,5 @@
-"""Labels: ``TP{YYYY}{MM}{seq:02d}`` for scheduled full backups, and the rule for labels given by hand."""
+"""Labels: ``TP{YYYY}{MM}{seq:02d}`` for scheduled full backups, and the rule for labels given by hand. The
+hundredth tape of a month has three digits: a hundred drives need more than 99."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from functools import lru_cache
 from policy.errors import UsageError
 from policy.message import M
 
-MAX_SEQUENCE = 99
+MAX_SEQUENCE = 999
+TWO_DIGITS = 99
 
-_MONTHLY = re.compile(r"TP(?P<year>[0-9]{4})(?P<month>0[1-9]|1[0-2])(?P<sequence>[0-9]{2})")
+_MONTHLY = re.compile(r"TP(?P<year>[0-9]{4})(?P<month>0[1-9]|1[0-2])(?P<sequence>[0-9]{2}|[1-9][0-9]{2})")
 # Characters that every driver can write and no command line can misread; a label never begins with a dash.
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
@@ -58,7 +60,7 @@ def check(label: str) -> str:
 def to_ask_for(moment: datetime, taken: Collection[str]) -> str:
     """The label for a scheduled full backup: 01 of the local month, or the next free number.
 
-    ``taken``: labels of other cartridges. Raises UsageError when all 99 numbers of the month are used.
+    ``taken``: labels of other cartridges. Raises UsageError when all 999 numbers of the month are used.
     """
     for sequence in range(1, MAX_SEQUENCE + 1):
         label = str(MonthlyLabel(moment.year, moment.month, sequence))
@@ -74,14 +76,23 @@ def serial_for(label: str) -> str:
     """The volume serial for LTFS (six characters A-Z 0-9), derived from the label.
 
     For a monthly label the digits of year, month and number, so that every tape of a century has another one;
-    for any other label a letter and five characters derived from it.
+    from the hundredth of a month on, a letter and a character stand for the number. For any other label a
+    letter and five characters derived from it.
     """
     monthly = parse(label)
     if monthly:
-        return f"{monthly.year % 100:02d}{monthly.month:02d}{monthly.sequence:02d}"
+        month = f"{monthly.year % 100:02d}{monthly.month:02d}"
+        return f"{month}{_two_characters(monthly.sequence)}"
     number = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest())
     head, rest = divmod(number, 36**5)
     return _LETTERS[head % 26] + "".join(_DIGITS[rest // 36**place % 36] for place in range(5))
+
+
+def _two_characters(sequence: int) -> str:
+    if sequence <= TWO_DIGITS:
+        return f"{sequence:02d}"
+    letter, rest = divmod(sequence - TWO_DIGITS - 1, 36)
+    return f"{_LETTERS[letter]}{_DIGITS[rest]}"
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

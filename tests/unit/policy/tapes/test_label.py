@@ -15,7 +15,7 @@ from policy.tapes import label
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 
 
-@given(MOMENTS, st.integers(1, 99))
+@given(MOMENTS, st.integers(1, 999))
 def test_a_monthly_label_is_read_as_it_is_written(moment: datetime, sequence: int) -> None:
     """Writing a label and reading it gives the same year, month and number."""
     written = label.MonthlyLabel(moment.year, moment.month, sequence)
@@ -31,6 +31,9 @@ def test_a_monthly_label_is_read_as_it_is_written(moment: datetime, sequence: in
         "TP20260001",
         "TP20261100",
         "TP2026111",
+        "TP202611001",
+        "TP202611099",
+        "TP2026111000",
         "tp20261101",
         "TP20261101 ",
         "XTP20261101",
@@ -39,17 +42,17 @@ def test_a_monthly_label_is_read_as_it_is_written(moment: datetime, sequence: in
     ],
 )
 def test_what_is_not_a_monthly_label_is_foreign(text: str | None) -> None:
-    """Only TP, four digits, a month and a number from 01 is a monthly label."""
+    """Only TP, four digits, a month and a number from 01 to 999 is a monthly label."""
     assert label.parse(text) is None
 
 
-@given(MOMENTS, st.sets(st.integers(1, 98)))
+@given(MOMENTS, st.sets(st.integers(1, 998)) | st.just(set(range(1, 150))))
 def test_the_next_free_number_is_asked_for(moment: datetime, taken: set[int]) -> None:
     """The label asked for is the lowest of the month that no other cartridge has."""
     labels = {str(label.MonthlyLabel(moment.year, moment.month, number)) for number in taken}
     asked = label.parse(label.to_ask_for(moment, labels))
     assert asked is not None
-    assert asked.sequence == min(set(range(1, 100)) - taken)
+    assert asked.sequence == min(set(range(1, 1000)) - taken)
 
 
 @pytest.mark.parametrize("text", ["-f", "a b", "a;b", "", "x" * 33, "磁带", "a/b", "a\nb"])
@@ -77,7 +80,8 @@ def test_every_monthly_label_of_a_century_has_a_serial_of_its_own() -> None:
         str(label.MonthlyLabel(year, month, sequence))
         for year in range(2000, 2100)
         for month in range(1, 13)
-        for sequence in range(1, 100)
+        for sequence in (range(1, 1000) if month == 1 else (1, 99, 100, 999))
+        if year % 10 == 0 or sequence < 101
     ]
     assert len({label.serial_for(name) for name in names}) == len(names)
 
@@ -93,6 +97,10 @@ def test_labels_by_hand_have_serials_of_their_own(two: set[str]) -> None:
     [
         ("TP20261101", "261101"),
         ("TP20261102", "261102"),
+        ("TP20261199", "261199"),
+        ("TP202611100", "2611A0"),
+        ("TP202611136", "2611B0"),
+        ("TP202611999", "2611YZ"),
         ("TP21010599", "010599"),
     ],
 )
@@ -101,13 +109,21 @@ def test_a_volume_serial(name: str, serial: str) -> None:
     assert label.serial_for(name) == serial
 
 
-def test_a_month_has_99_labels() -> None:
+def test_the_hundredth_tape_of_a_month_has_three_digits() -> None:
+    """A hundred drives that each take a tape of the month find a label."""
+    november = datetime(2026, 11, 1, tzinfo=UTC)
+    taken = {f"TP202611{number:02d}" for number in range(1, 100)}
+    assert label.to_ask_for(november, taken) == "TP202611100"
+    assert label.to_ask_for(november, {*taken, "TP202611100"}) == "TP202611101"
+
+
+def test_a_month_has_999_labels() -> None:
     """The last one is given; after it the refusal says what to do."""
     november = datetime(2026, 11, 1, tzinfo=UTC)
-    taken = {f"TP202611{number:02d}" for number in range(1, 99)}
-    assert label.to_ask_for(november, taken) == "TP20261199"
-    with pytest.raises(UsageError, match=r"All 99 labels of 2026-11 are taken\. Retire cartridges"):
-        label.to_ask_for(november, {*taken, "TP20261199"})
+    taken = {f"TP202611{number:02d}" for number in range(1, 999)}
+    assert label.to_ask_for(november, taken) == "TP202611999"
+    with pytest.raises(UsageError, match=r"All 999 labels of 2026-11 are taken\. Retire cartridges"):
+        label.to_ask_for(november, {*taken, "TP202611999"})
 
 
 def test_a_label_that_breaks_the_rule_is_refused_with_it() -> None:
