@@ -88,13 +88,14 @@ def named(template: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def wrong_commands(schedule: str, template: Mapping[str, Any]) -> Iterator[FieldError]:
     """For each field of a schedule's template that names a command that this host cannot start, or a kind of
-    snapshot that it cannot make."""
-    of_sources = template["source_options"].values()
-    made = [options["snapshot"] for options in of_sources if "snapshot" in options]
+    snapshot that it cannot make, of this source or of any."""
+    made = {path: each for path, each in template["source_options"].items() if "snapshot" in each}
     for field, names in named(template).items():
         try:
             commands.check(names)
-            kinds.check(made if field == "sources" else ())
+            if field == "sources":
+                kinds.check(each["snapshot"] for each in made.values())
+                kinds.check_places(made)
         except TapelineError as error:
             place = ("schedules", schedule, "backup", field)
             yield FieldError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from policy import detection
@@ -63,15 +63,19 @@ def _source(value: Any) -> str | dict[str, Any]:
     if isinstance(value, str) and re.fullmatch(FOLDER, value):
         return value
     if isinstance(value, dict):
-        return _folder(value) if "path" in value else _dump(value)
+        if "path" in value:
+            return _folder(value)
+        if "command" in value:
+            return _dump(value)
     raise WrongValue(_A_SOURCE)
 
 
 def _folder(value: dict[str, Any]) -> str | dict[str, Any]:
     """One without options is a text again."""
     path, options = value["path"], {name: each for name, each in value.items() if name != "path"}
-    if not (isinstance(path, str) and re.fullmatch(FOLDER, path)) or not options.keys() <= OPTIONS.keys():
+    if not (isinstance(path, str) and re.fullmatch(FOLDER, path)):
         raise WrongValue(_A_SOURCE)
+    _refuse_unknown(options, ("path", *OPTIONS))
     read = {name: OPTIONS[name].read(each) for name, each in options.items()}
     if "snapshot_size" in read and read.get("snapshot") != "lvm":
         raise WrongValue(M('snapshot_size: only a snapshot of kind "lvm" has one; leave it out.'))
@@ -79,14 +83,26 @@ def _folder(value: dict[str, Any]) -> str | dict[str, Any]:
 
 
 def _dump(value: dict[str, Any]) -> dict[str, Any]:
-    if not value.keys() <= {"command", "name", "optional"}:
-        raise WrongValue(_A_SOURCE)
+    _refuse_unknown(value, ("command", "name", "optional"))
     command, name, optional = value.get("command"), value.get("name"), value.get("optional", False)
     if not (isinstance(command, str) and re.fullmatch(COMMAND, command)) or not isinstance(optional, bool):
         raise WrongValue(_A_SOURCE)
     if not (isinstance(name, str) and re.fullmatch(DUMP_NAME, name)):
         raise WrongValue(_A_SOURCE)
     return {"command": command, "name": name, **({"optional": True} if optional else {})}
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises WrongValue for a field that a source of this kind does not have."""
+    for name in given:
+        if name not in known:
+            raise WrongValue(
+                M(
+                    "{field}: a source has no such field; write one of: {values}.",
+                    field=str(name),
+                    values=", ".join(known),
+                )
+            )
 
 
 _A_SOURCE = M(

@@ -390,6 +390,18 @@ def test_a_table_that_is_no_folder(source: Any) -> None:
         file.read(of_sources("/home", source), DEFAULTS)
 
 
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ({"path": "/srv", "detekt": "auto"}, "path, snapshot, snapshot_size, detect"),
+        ({"command": "dump-accounts", "name": "a.sql", "detekt": True}, "command, name, optional"),
+    ],
+)
+def test_a_field_that_no_source_has_is_named(source: Any, fields: str) -> None:
+    with pytest.raises(UsageError, match=f"detekt: a source has no such field; write one of: {fields}"):
+        file.read(of_sources("/home", source), DEFAULTS)
+
+
 @pytest.mark.parametrize("kind", ["btrfs", "clone"])
 def test_only_a_snapshot_of_lvm_has_a_size(kind: str) -> None:
     """An editor cannot know it."""
@@ -449,7 +461,9 @@ def test_a_folder_is_a_source_only_once() -> None:
 def test_a_dump_that_is_none(source: Any) -> None:
     """A schedule names a command and nothing more: what it is stands in the host's own file."""
     assert not SCHEMA.is_valid(of_sources("/srv", source))
-    with pytest.raises(UsageError, match=r"nightly\.backup\.sources: .* and of dumps such as"):
+    with pytest.raises(
+        UsageError, match=r"nightly\.backup\.sources: .* (and of dumps such as|no such field)"
+    ):
         file.read(of_sources("/srv", source), DEFAULTS)
 
 
