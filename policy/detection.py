@@ -57,10 +57,10 @@ CHOICES = (AUTO, *_NAMED)
 
 
 def compared(detect: str, kind: str | None) -> ComparedFields:
-    """The fields to compare on a file system. ``detect``: one of ``CHOICES``. ``kind``: its type, as the
-    kernel names it; None if the system does not report it: as a local one."""
+    """The fields to compare on a file system. ``detect``: one of ``CHOICES``, else every field. ``kind``: its
+    type, as the kernel names it; None if the system does not report it: as a local one."""
     if detect != AUTO:
-        return _NAMED[detect]
+        return named(detect)
     return SHARED if kind is not None and _SHARED.fullmatch(kind) else EVERY
 
 

@@ -22,9 +22,7 @@ from db.tapes import cartridges, drives
 from policy import units
 from policy.errors import TapelineError
 from policy.finding import Finding, PrecheckVerdict
-from policy.guard import not_mounted
 from policy.message import M, Message
-from policy.sources import Source
 from policy.tapes.facts import TapePolicy
 from policy.tapes.medium import MediumReport
 from policy.times.local_time import zone_named
@@ -38,9 +36,10 @@ from tasks.preview.preview import (
     outlook,
     room_doubt,
 )
+from tasks.preview.source_findings import of_sources
 from tasks.requests import check_drive
 from tasks.requests.check_drive import said
-from tasks.writing import guard, trying
+from tasks.writing import trying
 
 
 class WhichRun(Enum):
@@ -224,8 +223,7 @@ def _at_the_drive(
         yield Finding("clock", wrong_clock, PrecheckVerdict.REFUSED, M("Set the clocks by NTP."))
     else:
         yield Finding("clock", M("The clock of {host} is right.", host=drive.host))
-    yield from _sources(schedule, answer)
-    yield from _doubts(session, schedule, answer)
+    yield from of_sources(session, schedule, answer)
     # A worker of the previous version does not report it.
     named = answer.get("commands") or []
     yield from trying.findings(trying.to_try(schedule.template), drive.host, named)
@@ -250,39 +248,6 @@ def _at_the_drive(
         )
     yield from of_the_tape(session, schedule, answer["medium"], moment)
     yield from _blanks(session, schedule)
-
-
-def _sources(schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
-    """A missing one is a warning of the backup, as long as there is another to back up."""
-    if schedule.template.has_only_dumps:
-        return
-    # A worker of the previous version does not report it.
-    refused = answer.get("no_source")
-    verdict = PrecheckVerdict.REFUSED if refused else PrecheckVerdict.WARNING
-    remedy = M("Correct the path, mount what holds it, or let the drive's worker read it.")
-    problems = [problem for problem in answer["sources"] if problem] or ([refused] if refused else [])
-    for problem in problems:
-        yield Finding("sources", M("{problem}", problem=problem), verdict, remedy)
-    if not problems:
-        sources = ", ".join(schedule.template.sources)
-        yield Finding("sources", M("{sources}: there and readable.", sources=sources))
-
-
-def _doubts(session: Session, schedule: ScheduledTask, answer: dict[str, Any]) -> Iterator[Finding]:
-    """The guard's doubts about the sources, as far as an inspection shows them."""
-    # A worker of the previous version does not report it.
-    seen = [Source.from_json(each) for each in answer.get("seen") or []]
-    held_to = guard.standard_for(session, schedule)
-    for point in not_mounted(held_to.demanded, seen) if seen else ():
-        yield Finding(
-            "sources",
-            M("Nothing is mounted at {points}, where must_be_mounted asks for it.", points=point),
-            PrecheckVerdict.REFUSED,
-            M("Mount it."),
-        )
-    for doubt in held_to.before(seen):
-        remedy = M("A run would be held. Put the sources right, or accept them then.")
-        yield Finding("sources", doubt.message, PrecheckVerdict.WAIT, remedy)
 
 
 def of_the_tape(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from backup.source import xattrs
 from db.states import RunState
 from tests.histories import checks
 from tests.histories.machinery import shelf
@@ -51,5 +53,25 @@ def test_two_nights_without_a_source(parts: Parts, how: Loss) -> None:
         world.settle()
         checks.check(world)
         checks.check_end(world)
+    finally:
+        world.close()
+
+
+def test_what_the_system_has_and_no_backup_stores_is_in_the_story(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows: permissions and streams, with how many files that concerns."""
+    monkeypatch.setattr(xattrs, "left_out", partial(xattrs.left_out, platform="win32"))
+    world = World(parts)
+    world.set_up({"tape0": shelf.GOOD})
+    world.schedule("monthly", "tape0", "one", tape_policy="rotate")
+    world.insert("tape0", "BLANK")
+    world.begin("monthly")
+    world.drain()
+    try:
+        [line] = [
+            line for line in checks.story(world) if "NTFS permissions (ACLs) and alternate streams" in line
+        ]
+        assert '"files": 5' in line
     finally:
         world.close()

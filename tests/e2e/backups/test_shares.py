@@ -52,6 +52,8 @@ def test_a_share_that_numbers_its_files_anew_at_each_mount(system: System, folde
     with shared(folder, point):
         system.schedule("nightly", point, template={"guard": {"mount": False}})
         assert back_up(system)["set"]["files"] == 61
+        told = system.cli("precheck", "nightly", "--manual").stdout
+        assert "these fields show that a file has changed: mtime+size." in " ".join(told.split())
     (folder / "file-7").write_bytes(b"changed")
     with shared(folder, point):
         increment = back_up(system, "--type", "incremental")
