@@ -44,6 +44,8 @@ class SchedulePreview:
     """Its runs with the tapes that they need."""
     moved: list[MovedEntry]
     """What changes in the calendar, for all schedules, up to ``until``."""
+    short: list[Message]
+    """The nights that become too short for a schedule."""
     until: datetime
     """How far the calendar is compared: ``AHEAD``, or to its first run; less if there are too many runs."""
     sets: int
@@ -61,6 +63,8 @@ def of(
     with _undone(session):
         sync.apply(session, wanted, [change], moment)
         session.flush()
+        # What was written is read as it is stored.
+        session.expire_all()
         row = _row(session, change.schedule)
         fires = row is not None and row.enabled and row.archived_at is None
         times = list(islice(planner.to_write(row, moment), TIMES)) if row is not None and fires else []
@@ -73,6 +77,11 @@ def of(
         times=times,
         tapes=[each for each in after.entries.values() if each.planned.schedule == change.schedule],
         moved=[each for each in _moved(before.entries, after.entries) if each.at <= end],
+        short=[
+            text
+            for text in needs.short_nights(after.entries.values())
+            if text not in needs.short_nights(before.entries.values())
+        ],
         until=end,
         sets=len(kept),
         lost=[each for each, is_free in kept.items() if not is_free and still.get(each, True)],
@@ -88,6 +97,8 @@ def _undone(session: Session) -> Iterator[None]:
         yield
     finally:
         trial.rollback()
+        # A row that was loaded after the change is no change, and would stay as it was then.
+        session.expire_all()
 
 
 def _row(session: Session, name: str) -> ScheduledTask | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from policy.errors import UsageError
@@ -56,15 +57,18 @@ class Window:
         first = moment.astimezone(self.zone).date() - timedelta(days=2)
         for number in range(_DAYS):
             day = first + timedelta(days=number)
-            begins, ends = self._at(day, self.opens), self._at(self._last_day(day), self.closes)
+            begins, ends = _stretch(self, day)
             if begins < ends:
                 yield begins, ends
 
-    def _last_day(self, day: date) -> date:
-        return day if self.opens < self.closes else day + timedelta(days=1)
 
-    def _at(self, day: date, at: time) -> datetime:
-        return moment_of(day, at, self.zone).astimezone(UTC)
+# The calendar asks for the same nights several times.
+@lru_cache(maxsize=4096)
+def _stretch(window: Window, day: date) -> tuple[datetime, datetime]:
+    """From the opening on a day to the closing that follows by the clock; none if the clock skips it."""
+    last = day if window.opens < window.closes else day + timedelta(days=1)
+    begins = moment_of(day, window.opens, window.zone).astimezone(UTC)
+    return begins, moment_of(last, window.closes, window.zone).astimezone(UTC)
 
 
 def parse(text: str) -> tuple[time, time]:

@@ -65,7 +65,10 @@ def test_a_schedule_is_made_changed_copied_and_taken_out(dashboard: Dashboard) -
     new = sent_by(dashboard.get("/schedules/new"), "schedule")
     new |= {"name": "nightly", "when.type": "daily", "when.at": "02:30", "time_zone": "Asia/Shanghai"}
     new |= {"backup.sources": '/srv/files\n{ command = "dump-a", name = "a.sql" }', "backup.keep_sets": "3"}
-    new |= {"drive": "tape7"}
+    new |= {"drive": "tape7", "window": "03:00-06:00", "rate": "50MB/s 08:00-18:00", "run_after": "nightly"}
+    circle = html.unescape(send(dashboard, "/schedules/new/preview", new).text)
+    assert "these follow each other: nightly → nightly." in circle
+    new |= {"run_after": "monthly"}
     preview = send(dashboard, "/schedules/new/preview", new)
     assert preview.status_code == 200, preview.text
     assert re.search(r'id="times"><li>\w+ 20\d\d-\d\d-\d\d 02:30</li>', preview.text)
@@ -77,6 +80,10 @@ def test_a_schedule_is_made_changed_copied_and_taken_out(dashboard: Dashboard) -
     assert sent_by(again.text, "schedule").items() >= {"name": "nightly", "backup.keep_sets": "3"}.items()
     saved = send(dashboard, "/schedules/new", confirm)
     assert (saved.status_code, saved.headers["Location"]) == (303, "/schedules#nightly")
+    page = dashboard.get("/schedules")
+    for text in ("03:00-06:00", "50MB/s 08:00-18:00", "<dt>After</dt><dd>monthly</dd>"):
+        assert text in page
+    assert "19:00 nightly" in page, "the calendar has it when its window opens, on the clock of the page"
     fields = shown(dashboard, "nightly")
     assert fields["backup.sources"] == ["/srv/files", {"command": "dump-a", "name": "a.sql"}]
     assert (fields["when"], fields["backup.keep_sets"]) == ({"type": "daily", "at": "02:30"}, 3)

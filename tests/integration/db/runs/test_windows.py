@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from db.engine import Database
 from db.models import BackupSet, ChainRun, Notification, ScheduledTask, now
 from db.runs import admission, brackets, lookup, retrying, starting, steps, transitions, windows
-from db.schedules import calendar, needs, planner, schedules
+from db.schedules import calendar, needs, planner, preview, schedules, sync
 from db.states import BackupType, Kind, RunState, Step, StepState, Trigger
 from db.tapes import drives
+from policy.schedule import file
 from policy.tapes.facts import SetState
 from policy.times.period import ScheduleType
 
@@ -221,3 +222,10 @@ def test_the_calendar_shows_the_opening_and_names_the_night_that_is_too_short(da
         assert (first.planned.seconds, first.nights) == (11 * 3600, 2)
         [text] = needs.short_nights(entries)
         assert "nightly on 2026-11-25: about 11.0 h" in str(text)
+    with database.transaction() as session:
+        given = {"when": {"type": "daily", "at": "13:00"}, "backup": {"sources": ["/data"]}}
+        document = {"schedules": {"nightly": {**given, "window": "20:00-02:00"}}}
+        changed = file.read(document, {"time_zone": "UTC", "drive": "tape0"})
+        [change] = sync.differences(session, changed, prune=False)
+        [text] = preview.of(session, changed, change, noon).short
+        assert "20:00-02:00" in str(text)

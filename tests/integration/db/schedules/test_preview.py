@@ -93,6 +93,22 @@ def test_a_new_schedule_has_times_and_takes_the_tape_of_others(seeded: Database)
         assert everything(session) == before
 
 
+def test_a_changed_time_moves_its_own_runs(seeded: Database) -> None:
+    """What is compared with is the schedule as it is, not as it would be."""
+    with seeded.transaction() as session:
+        same = {"tape_policy": "rotate", "backup": {"sources": ["/srv"], "retention_days": 30}}
+        found = look(
+            session,
+            ScheduleChange("monthly", Action.CHANGE),
+            when={"type": "monthly", "day": 3, "at": "02:00"},
+            **same,
+        )
+        own = [each for each in found.moved if each.schedule == "monthly"]
+        assert {each.at.day for each in own if each.before is None} == {3}
+        assert {each.at.day for each in own if each.after is None} == {1}
+        assert schedules.get(session, "monthly").schedule_config["day"] == 1
+
+
 def test_what_is_the_same_changes_nothing(seeded: Database) -> None:
     with seeded.transaction() as session:
         fields = {"tape_policy": "rotate", "backup": {"sources": ["/srv"], "retention_days": 30}}
