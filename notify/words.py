@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, get_args
 
-from babel.dates import format_datetime
+from babel.dates import get_day_names
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -52,6 +52,12 @@ class _CountingFormatter(Formatter):
 
 
 _FORMAT = _CountingFormatter()
+
+
+# A list of schedules has one for each line.
+@cache
+def _day_name(language: str, weekday: int) -> str:
+    return str(get_day_names("abbreviated", locale=language)[weekday])
 
 
 class Words:
@@ -123,8 +129,7 @@ class Words:
 
     def clock(self, moment: datetime) -> str:
         """A local time with its day of the week: ``2026-11-23 Mon 21:43``."""
-        day = format_datetime(moment, "EEE", locale=self.language)
-        return f"{moment:%Y-%m-%d} {day} {moment:%H:%M}"
+        return f"{moment:%Y-%m-%d} {_day_name(self.language, moment.weekday())} {moment:%H:%M}"
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Message):

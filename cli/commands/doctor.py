@@ -251,7 +251,7 @@ def _needed_queues() -> set[str]:
 def _schedules(listed: list[Alert]) -> Message:
     with wiring.database().transaction() as session:
         held = in_hold(views.held_json(session))
-        planned = [schedules.as_json(row) for row in schedules.present(session)]
+        planned = schedules.all_as_json(session)
     if held is not None:
         raise CheckFailed(held)
     _raise_for(listed, Topic.START)

@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True)
 def list_schedules(as_json: AsJson = False) -> None:
     """List the schedules. Exit code 1 if one of them cannot be planned."""
     with stack.database() as database, database.transaction() as session:
-        listed = [schedules.as_json(row) for row in schedules.present(session)]
+        listed = schedules.all_as_json(session)
     if as_json:
         output.print_json(listed)
     else:

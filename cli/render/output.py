@@ -117,7 +117,10 @@ def print_table(columns: Sequence[Message], rows: Iterable[Sequence[Any]], empty
         plain.append("\n")
         at += 1
     table = Text("".join(plain[:-1]), spans=spans)
-    console.print(table, soft_wrap=True)
+    if console.color_system is None and not console.is_terminal:
+        console.file.write(f"{table.plain}\n")
+    else:
+        console.print(table, soft_wrap=True)
 
 
 _Cell = tuple[str, str]

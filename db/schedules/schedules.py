@@ -40,6 +40,14 @@ def present(session: Session) -> list[ScheduledTask]:
     return list(session.scalars(_present().order_by(ScheduledTask.name)))
 
 
+def all_as_json(session: Session) -> list[dict[str, Any]]:
+    """Each of them in the form for scripts; nothing else of their templates is read."""
+    needed = [getattr(BackupTask, name) for name in ("type", *COLUMNS)]
+    of_template = joinedload(ScheduledTask.template).load_only(*needed, raiseload=True)
+    query = select(ScheduledTask).where(ScheduledTask.archived_at.is_(None)).options(of_template)
+    return [as_json(row) for row in session.scalars(query.order_by(ScheduledTask.name))]
+
+
 def listed(session: Session) -> list[ListedSchedule]:
     """Every schedule that was not removed, by name, with the few facts that are shown of all of them."""
     columns = (
