@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from backup.source.place import Mount, SourcePlace
 from celery_app import settings
+from celery_app.host.snapshots import kinds
 from celery_app.host.snapshots.btrfs import Btrfs
 from celery_app.host.snapshots.kind import (
     PlannedSnapshot,
@@ -28,6 +30,7 @@ from celery_app.host.snapshots.lvm import Lvm
 from celery_app.host.snapshots.vss import Vss
 from celery_app.host.snapshots.zfs import Zfs
 from policy.errors import TapelineError
+from tests.mounts import mounted, needs_fuse
 from tests.snapshots import Programs as StandIns
 
 if sys.platform == "win32":
@@ -258,3 +261,31 @@ def test_the_name_of_another_run_or_of_another_database() -> None:
 
 def test_a_row_is_read_as_it_was_written() -> None:
     assert Snapshot.from_json({**lvm_snapshot().to_json(), "stuck": True}) == lvm_snapshot()
+
+
+@needs_fuse
+def test_a_source_that_cannot_be_seen_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not there, and one that never answers: the wait for all of them ends. One that is there is
+    judged, also after one that is not."""
+    monkeypatch.setattr(Zfs, "check", lambda _self: None)
+    snapshot = {"snapshot": "zfs"}
+    kinds.check_places({str(tmp_path / "none"): snapshot})
+    with pytest.raises(SnapshotUnusable, match="there is no snapshot of kind zfs"):
+        kinds.check_places({str(tmp_path / "none"): snapshot, str(tmp_path): snapshot})
+    monkeypatch.setattr(kinds, "LOOK_SECONDS", 0.5)
+    with mounted(tmp_path, "stat") as point:
+        began = time.monotonic()
+        kinds.check_places({str(point / "hangs"): snapshot})
+        assert time.monotonic() - began < 30
+
+
+def test_the_programs_of_lvm_answer_only_root(
+    programs: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For anybody else their complaint says nothing about the source."""
+    programs.has(is_volume=False)
+    wanted = {str(tmp_path): {"snapshot": "lvm"}}
+    with pytest.raises(SnapshotUnusable):
+        kinds.check_places(wanted)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    kinds.check_places(wanted)
