@@ -140,6 +140,7 @@ class ChainRun(Base):
             "id",
             postgresql_where=text("state = 'QUEUED' and awaits is not null"),
         ),
+        Index("ix_chain_runs_set_id", "set_id", "id", postgresql_where=text("set_id is not null")),
         Index("ix_chain_runs_queue", "drive", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     )
 
