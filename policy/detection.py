@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from policy.paths import is_below, order
+from policy.paths import order
 
 AUTO = "auto"
 """A template's word for: by the file system of each file."""
@@ -71,18 +71,17 @@ class OfPaths(Generic[T]):
     """A value for each of some paths and all below it; that of the nearest counts."""
 
     def __init__(self, values: Mapping[bytes, T]) -> None:
-        self._keys: list[tuple[bytes, T]] = []
-        for path, value in values.items():
-            self.put(path, value)
+        self._values = {order(path): value for path, value in values.items()}
 
     def put(self, path: bytes, value: T) -> None:
-        self._keys.append((order(path), value))
-        self._keys.sort(key=lambda pair: len(pair[0]), reverse=True)
+        self._values[order(path)] = value
 
     def at(self, path: bytes) -> T | None:
         """None: no path above has one."""
         key = order(path)
-        return next((value for above, value in self._keys if is_below(key, above)), None)
+        while key and key not in self._values:
+            key = key.rpartition(b"\0")[0]
+        return self._values.get(key)
 
 
 def named(rule: str) -> ComparedFields:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policy import detection
-from policy.detection import EVERY, SHARED, ComparedFields, Followed, compared
+from policy.detection import EVERY, SHARED, ComparedFields, Followed, OfPaths, compared
 
 NO_CTIME = ComparedFields(ctime=False)
 NO_INODE = ComparedFields(inode=False)
@@ -38,6 +38,24 @@ def test_a_named_rule_counts_on_each(detect: str, fields: ComparedFields, kind: 
     assert compared(detect, kind) == fields
     assert str(fields) == detect
     assert detect in detection.CHOICES
+
+
+def test_the_nearest_path_above_has_the_value() -> None:
+    """Whenever it was put there; a name that only begins so is another one."""
+    of_paths = OfPaths({b"/srv/nas": "nas", b"/srv": "srv"})
+    assert [of_paths.at(path) for path in (b"/srv/nas/a", b"/srv/nas2", b"/srv", b"/", b"/home")] == [
+        "nas", "srv", "srv", None, None
+    ]  # fmt: skip
+    of_paths.put(b"/srv/nas/deep/", "deep")
+    of_paths.put(b"/", "all")
+    assert [of_paths.at(path) for path in (b"/srv/nas/deep/x", b"/srv/nas/dee", b"/home", b"/")] == [
+        "deep", "nas", "all", "all"
+    ]  # fmt: skip
+
+
+def test_an_unknown_rule_counts_as_every_field() -> None:
+    """One of a later version: that costs time, and misses nothing."""
+    assert compared("mtime", "nfs4") == detection.named("mtime") == EVERY
 
 
 def test_what_did_not_count_for_one_of_the_sets_does_not_count() -> None:

@@ -357,3 +357,17 @@ def test_an_acceptance_without_a_share_covers_one_with_a_share() -> None:
     assert not replace(much, share=50.0).covers(much)
     assert not plain.covers(replace(plain, rule=GuardRule.PLACE))
     assert not doubt(GuardRule.CHANGED).covers(doubt(GuardRule.EMPTY))
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "is_it"),
+    [
+        ("/srv/BOX/a", "/srv/BOX", True),
+        ("/srv/BOX/", "/srv/BOX", True),
+        ("/srv/BOX", "/srv/BOX/", True),
+        ("/srv/BOX2", "/srv/BOX", False),
+        ("/srv", "/", True),
+    ],
+)
+def test_at_or_below_a_folder(path: str, folder: str, is_it: bool) -> None:
+    assert guard.is_at_or_below(path, folder) is is_it
