@@ -34,6 +34,8 @@ def _make() -> Celery:
             "tasks.steps.restore",
             "tasks.steps.verify",
             "tasks.steps.import_tape",
+            "tasks.steps.read_set",
+            "tasks.steps.write_copy",
             "tasks.steps.notify",
             "tasks.requests.retry",
             "tasks.periodic.recover",

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     restore_roots: list[Path] = []
     """The folders of this host that restores may write to, with everything below them; the dashboard offers
     them. Not set: any folder by command, and none from the dashboard."""
+    copy_spool_dir: Path | None = None
+    """Where this host keeps a set while ``tapeline sets copy`` copies it; it takes as much room as the set.
+    Not set: ``<state_dir>/spool``."""
     changers: dict[DriveName, AnyChangerSettings] = {}
     """The media changers (libraries) that feed this host's drives. Not set: tapes are changed by hand."""
     commands: dict[CommandName, CommandSettings] = {}
@@ -222,7 +225,7 @@ class Settings(BaseSettings):
             raise ValueError("write the whole address, with http:// or https://")
         return address
 
-    @field_validator("templates_dir")
+    @field_validator("templates_dir", "copy_spool_dir")
     @classmethod
     def _is_a_folder(cls, path: Path | None) -> Path | None:
         if path is not None and not path.expanduser().is_dir():

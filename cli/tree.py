@@ -49,6 +49,15 @@ _SETS = {
         "Show a set: its tapes, what it needs, its archives.",
         ("tapeline sets show 20261123T210000Z-4fc6",),
     ),
+    "copy": Command(
+        "cli.overview.copy_set:copy_set",
+        "Copy a set to another tape, to keep it in another building.",
+        (
+            "tapeline sets copy 20261123T210000Z-4fc6 --dry-run",
+            "tapeline sets copy 20261123T210000Z-4fc6",
+            "tapeline sets copy 20261123T210000Z-4fc6 --pool offsite",
+        ),
+    ),
 }
 
 _DRIVE = {

@@ -7,7 +7,7 @@ from typing import Any
 from dashboard.show import Show
 from policy.message import M, Message
 
-TELLING = ("run_backup", "restore", "verify", "import_tape")
+TELLING = ("run_backup", "restore", "verify", "import_tape", "write_copy")
 """The steps whose result is that of the run."""
 
 
@@ -37,6 +37,10 @@ def _text(show: Show, name: str, result: dict[str, Any]) -> Message | None:
             text = M("{files} files are as they were written", files=_files(show, result))
         case "import_tape" if "sets" in result:
             text = M("sets on the tape: {count}", count=result["sets"])
+        case "read_set" if "bytes" in result:
+            text = M("{size} read", size=show.size(result["bytes"]))
+        case "write_copy" if "tape" in result:
+            text = M("{size} on {tape}", size=show.size(result["bytes"]), tape=result["tape"])
     return text
 
 

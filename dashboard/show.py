@@ -29,6 +29,8 @@ STEPS = {
     "restore": M("Restore the files"),
     "verify": M("Read the set back"),
     "import_tape": M("Read the tape's catalogue"),
+    "read_set": M("Read the set to copy"),
+    "write_copy": M("Write the copy"),
     "notify": M("Tell the operators"),
 }
 """What each step does."""
@@ -71,7 +73,13 @@ POLICIES = {
 }
 """Which tapes a schedule takes."""
 
-KINDS = {"backup": M("backup"), "restore": M("restore"), "verify": M("verification"), "import": M("import")}
+KINDS = {
+    "backup": M("backup"),
+    "restore": M("restore"),
+    "verify": M("verification"),
+    "import": M("import"),
+    "copy": M("copy"),
+}
 
 
 VERDICTS = {

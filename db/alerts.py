@@ -214,6 +214,7 @@ def _what(run: ChainRun) -> dict[str, object]:
         Kind.RESTORE: M("Restore {id}", id=run.id),
         Kind.VERIFY: M("Verification {id}", id=run.id),
         Kind.IMPORT: M("Import {id}", id=run.id),
+        Kind.COPY: M("Copy {id}", id=run.id),
     }
     return kinds[run.kind].to_json()
 

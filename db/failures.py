@@ -127,10 +127,12 @@ def _does_its_work(later: Any) -> ColumnElement[bool]:
         later.drive == ChainRun.drive,
         or_(_label(ChainRun).is_(None), _label(later) == _label(ChainRun)),
     )
+    copied = and_(later.set_id == ChainRun.set_id, _same(later, "pool"))
     by_hand = case(
         (ChainRun.kind == Kind.RESTORE, restored),
         (ChainRun.kind == Kind.VERIFY, read_back),
         (ChainRun.kind == Kind.IMPORT, imported),
+        (ChainRun.kind == Kind.COPY, copied),
         else_=False,
     )
     return case(

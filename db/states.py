@@ -86,6 +86,11 @@ class Kind(StrEnum):
     RESTORE = "restore"
     VERIFY = "verify"
     IMPORT = "import"
+    COPY = "copy"
+
+
+WRITING = frozenset({Kind.BACKUP, Kind.COPY})
+"""The kinds of runs that write to a tape, and may format one; the others only read."""
 
 
 class Step(StrEnum):
@@ -99,6 +104,8 @@ class Step(StrEnum):
     RESTORE = "restore"
     VERIFY = "verify"
     IMPORT_TAPE = "import_tape"
+    READ_SET = "read_set"
+    WRITE_COPY = "write_copy"
     NOTIFY = "notify"
 
 
@@ -114,11 +121,18 @@ STEPS: dict[Kind, tuple[Step, ...]] = {
     Kind.RESTORE: (Step.PRECHECK, Step.RESTORE, Step.NOTIFY),
     Kind.VERIFY: (Step.PRECHECK, Step.VERIFY, Step.NOTIFY),
     Kind.IMPORT: (Step.PRECHECK, Step.IMPORT_TAPE, Step.NOTIFY),
+    # The first parts read, the last one writes.
+    Kind.COPY: (
+        Step.PRECHECK,
+        Step.READ_SET,
+        Step.FORMAT_TAPE,
+        Step.UPDATE_LABEL,
+        Step.WRITE_COPY,
+        Step.NOTIFY,
+    ),
 }
 
-AT_THE_DRIVE = frozenset(
-    {Step.PRECHECK, Step.FORMAT_TAPE, Step.RUN_BACKUP, Step.RESTORE, Step.VERIFY, Step.IMPORT_TAPE}
-)
+AT_THE_DRIVE = frozenset(Step) - {Step.CREATE_RECORD, Step.UPDATE_LABEL, Step.NOTIFY}
 """Steps that run on the tape worker; the others run on any control worker."""
 
 

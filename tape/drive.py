@@ -182,6 +182,10 @@ class Volume(Protocol):
     def names(self, folder: str = "") -> list[str]:
         """The names directly in a folder, sorted; empty if there is no such folder."""
 
+    def remove(self, name: str) -> None:
+        """Remove a file that counts for nothing, or an empty folder; its room on the tape is not free again.
+        A name that is not there is no error. Raises WriteProtected, TapeWriteError."""
+
     def seal(self) -> None:
         """Sync data and index, so that all closed files survive a loss of power.
 

@@ -81,6 +81,18 @@ class FolderVolume:
         with reading(path):
             return sorted(os.listdir(path)) if path.is_dir() else []  # noqa: PTH208 - names, not paths
 
+    def remove(self, name: str) -> None:
+        """Remove a file that counts for nothing, or an empty folder; its room on the tape is not free again.
+        A name that is not there is no error. Raises WriteProtected, TapeWriteError."""
+        self._check_writable()
+        path = self._path(name)
+        with writing(path):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        self._unsynced = [file for file in self._unsynced if file.path != path]
+
     def seal(self) -> None:
         """Sync the files written since the last seal, and the folders that name them.
 

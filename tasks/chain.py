@@ -16,7 +16,7 @@ from celery_app.queues import CONTROL
 from db import doubts
 from db.admin import holds
 from db.models import ChainRun, Options, now
-from db.runs import admission, brackets, retrying, starting
+from db.runs import admission, brackets, retrying, spools, starting
 from db.schedules import schedules
 from db.states import AT_THE_DRIVE, STEPS, RunState, Step, Trigger
 from db.tapes import drives
@@ -88,7 +88,7 @@ def release(drive: str, *, brief: bool = False) -> ChainRun | None:
         opened = admission.first_open_step(session, run) if run else None
         to_eject = drives.eject_owed(session, drive)
         to_clean = drives.clean_owed(session, drive)
-        owes = bool(brackets.owed(session, drive))
+        owes = bool(brackets.owed(session, drive) or spools.left(session, drive))
     if owes:
         ask_for_after(drive, brief=brief)
     if to_eject is not None:

@@ -41,14 +41,14 @@ def sealed(volume: Volume, set_id: str) -> list[ArchiveRecord]:
     for number in sorted(numbers(volume, set_id), reverse=True):
         if chain and number != wanted:
             continue
-        record = _whole(volume, set_id, number)
+        record = whole(volume, set_id, number)
         if record is not None:
             chain.append(record)
             wanted = record.follows
     return chain[::-1]
 
 
-def _whole(volume: Volume, set_id: str, number: int) -> ArchiveRecord | None:
+def whole(volume: Volume, set_id: str, number: int) -> ArchiveRecord | None:
     """The archive, if its index is whole and its data have the size in the index."""
     folder = folder_of(set_id)
     if volume.size(index.found_on(volume, folder, number)) is None:

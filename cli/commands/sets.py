@@ -216,6 +216,15 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         )
     )
     output.say(M("Tapes, in this order: {tapes}.", tapes=", ".join(plan["tapes"]) or "–"))
+    if plan["copies"]:
+        output.say(
+            M(
+                "Copies, as the tape itself is out of use or damaged: {tapes}.",
+                tapes=", ".join(plan["copies"]),
+            )
+        )
+    if plan["or_tapes"]:
+        output.say(M("A tape that may be put in instead: {tapes}.", tapes=", ".join(plan["or_tapes"])))
     if plan["seconds"] is not None:
         words = wiring.words()
         message = M("At the pace of this drive's latest runs: {time}.", time=words.duration(plan["seconds"]))
@@ -227,6 +236,7 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     epilog=examples(
         "tapeline sets verify 20261123T210000Z-4fc6",
         "tapeline sets verify 20261123T210000Z-4fc6 --sample 5",
+        "tapeline sets verify 20261123T210000Z-4fc6 --tape TP20261103",
     ),
 )
 def verify(
@@ -234,6 +244,9 @@ def verify(
     sample: Annotated[
         int, typer.Option(min=1, max=100, help="Read only so many percent of the files, at random.")
     ] = 100,
+    tape: Annotated[
+        str | None, typer.Option(help="Read the copy on this tape, instead of the set's own tapes.")
+    ] = None,
     drive: Annotated[str | None, typer.Option(help="The drive that has the tape.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow it until it ends.")] = True,
     as_json: AsJson = False,
@@ -247,7 +260,12 @@ def verify(
     with stack.database() as database:
         with database.transaction() as session:
             run = starting.start_verify(
-                session, set_id=set_id, drive=name, percent=sample, requested_by=person.name()
+                session,
+                set_id=set_id,
+                drive=name,
+                percent=sample,
+                requested_by=person.name(),
+                tape=tape,
             )
         chain.release(run.drive, brief=True)
         if as_json or not wait:

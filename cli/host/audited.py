@@ -33,6 +33,7 @@ CHANGES = frozenset(
         "sets restore",
         "sets verify",
         "sets expire",
+        "sets copy",
         "tape mark",
         "tape import",
         "tape register",

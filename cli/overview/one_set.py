@@ -56,6 +56,12 @@ def show_set(
     )
 
 
+def copy_in_words(stored: dict[str, Any], copy: dict[str, Any]) -> str:
+    """The tape of a copy; of one that is not whole, how many archives it has."""
+    whole = copy["archives"] == stored["archives"]
+    return copy["tape"] if whole else f"{copy['tape']} ({copy['archives']}/{stored['archives']})"
+
+
 def _facts(stored: dict[str, Any]) -> Iterator[tuple[Message, Any]]:
     yield M("Template"), stored["template"]
     yield M("Sources"), ", ".join(stored["sources"])
@@ -66,6 +72,8 @@ def _facts(stored: dict[str, Any]) -> Iterator[tuple[Message, Any]]:
     if stored["broken_dumps"]:
         yield M("Dumps that broke off"), ", ".join(stored["broken_dumps"])
     yield M("Tapes"), ", ".join(stored["tapes"]) or None
+    if stored["copies"]:
+        yield M("Copies"), ", ".join(copy_in_words(stored, each) for each in stored["copies"])
     if stored["follows"]:
         yield M("Needs"), ", ".join(stored["follows"])
     yield M("Started"), output.local(stored["started_at"])

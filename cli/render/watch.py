@@ -144,7 +144,13 @@ class Watcher:
         working = next((s["name"] for s in run["steps"] if s["state"] == "RUNNING"), None)
         if working == "format_tape":
             self._show_minutes(next(s for s in run["steps"] if s["name"] == working))
-        if "bytes_total" not in progress or working not in {"run_backup", "restore", "verify"}:
+        if "bytes_total" not in progress or working not in {
+            "run_backup",
+            "restore",
+            "verify",
+            "read_set",
+            "write_copy",
+        }:
             return
         if self._task is None:
             self._task = self._bar.add_task(working, total=progress["bytes_total"])

@@ -49,7 +49,7 @@ GRANTS = {
     "backup_sets": "SELECT, INSERT, UPDATE",
     # An import removes archives that were written again, and enters others where they are found.
     "backup_archives": "SELECT, INSERT, UPDATE (cartridge_id, generation), DELETE",
-    "archive_copies": "SELECT, INSERT, UPDATE (cartridge_id, generation), DELETE",
+    "archive_copies": "SELECT, INSERT, UPDATE, DELETE",
     "backup_files": "SELECT, INSERT, DELETE",
 }
 

@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 from db.models import ChainRun, ChainStep, RobotMove, TapeLibrary, now
 from db.states import Step
 
-AT_WORK = (Step.RUN_BACKUP, Step.RESTORE, Step.VERIFY, Step.IMPORT_TAPE)
+AT_WORK = (
+    Step.RUN_BACKUP,
+    Step.RESTORE,
+    Step.VERIFY,
+    Step.IMPORT_TAPE,
+    Step.READ_SET,
+    Step.WRITE_COPY,
+)
 """The steps in which a drive reads or writes."""
 
 

@@ -39,6 +39,8 @@ class Options:
     """Of a restore or an import: the file with the secret key, on the drive's host."""
     tape: str | None = None
     """Of an import: the tape to read, by its barcode or label. None: the one that is in the drive."""
+    pool: str | None = None
+    """Of a copy: the pool of its tape. None: a blank tape, or one of this month."""
     percent: int = 100
     """Of a verification: how much of the set is read back."""
 
@@ -54,6 +56,12 @@ class RunNotes:
     """The tapes that are still to be read; None: those of the set and of the sets that it follows."""
     damaged: int = 0
     """How much a verification found damaged on the tapes that it has read."""
+    in_spool: bool = False
+    """Of a copy: files of the set may be in the spool folder of the drive's host."""
+    spooled: int | None = None
+    """Of a copy: all of the set is in the spool folder, so many bytes: it needs the tape to write to now."""
+    copied_to: int | None = None
+    """Of a copy: the tape on which it is whole, and in the catalogue."""
     next_tape: bool = False
     """It has read a tape and needs another one."""
     at_once: bool = False

@@ -124,6 +124,10 @@ class ArchiveCopy(Base):
     generation: Mapped[int] = mapped_column(Integer, primary_key=True)
     copied_at: Mapped[datetime] = mapped_column(default=now)
     """When it was written, or found on its tape."""
+    verified_at: Mapped[datetime | None]
+    """When the set's copy on this tape was read back last."""
+    damaged: Mapped[int | None] = mapped_column(Integer)
+    """What was found damaged then of the set's copy on this tape."""
 
     cartridge: Mapped[TapeCartridge] = relationship()
 

@@ -78,7 +78,9 @@ def announce(
         "kind": run.kind.value,
         "trigger": run.trigger.value,
         "drive": run.drive,
-        "label": label or _labels(session, stored) or (run.tape_seen or {}).get("label"),
+        "label": label
+        or (run.kind is not Kind.COPY and _labels(session, stored))
+        or (run.tape_seen or {}).get("label"),
         # The set of a backup is in the catalogue from its first byte on.
         "set_id": run.set_id if stored or run.kind is not Kind.BACKUP else None,
         **_came_to(session, run, stored),
@@ -107,11 +109,16 @@ def _labels(session: Session, stored: BackupSet | None) -> str | None:
     return ", ".join(tape.label or tape.tape_id for tape in tapes) or None
 
 
+_WORKING = {Kind.RESTORE: Step.RESTORE, Kind.VERIFY: Step.VERIFY, Kind.COPY: Step.WRITE_COPY}
+"""The step that did what a run without a schedule was started for."""
+
+
 def _came_to(session: Session, run: ChainRun, stored: BackupSet | None) -> dict[str, Any]:
-    """How much a backup has stored, or a restore has restored and where, or a verification has read."""
+    """How much a backup has stored, or a restore has restored and where, or a verification has read, or was
+    copied."""
     if run.kind is Kind.BACKUP and stored:
         return {"files": stored.files, "size": stored.bytes, "warnings": stored.warnings}
-    working = {Kind.RESTORE: Step.RESTORE, Kind.VERIFY: Step.VERIFY}.get(run.kind)
+    working = _WORKING.get(run.kind)
     step = session.get(ChainStep, (run.id, run.part, working)) if working else None
     done = (step.result or {}) if step else {}
     return {

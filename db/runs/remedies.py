@@ -33,6 +33,8 @@ def safe(session: Session, run: ChainRun, event: str) -> Message | None:
     """What is unchanged, and what can be restored, if a run stopped before its end."""
     if event not in STOPPED:
         return None
+    if run.kind is Kind.COPY:
+        return M("Set {set} is on its own tapes as before; nothing else was erased.", set=run.set_id)
     if run.kind is not Kind.BACKUP:
         return M("This run only reads: nothing on the tape was changed.")
     stored = session.get(BackupSet, run.set_id) if run.set_id else None

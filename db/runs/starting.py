@@ -13,7 +13,7 @@ from db import events
 from db.errors import NotFound
 from db.models import BackupSet, ChainRun, ChainStep, Options, RunNotes, ScheduledTask, now
 from db.runs import announcing, followers, lookup
-from db.sets import catalog, restores
+from db.sets import copying
 from db.states import (
     STEPS,
     Kind,
@@ -188,17 +188,41 @@ def start_restore(
 
 
 def start_verify(
-    session: Session, *, set_id: str, drive: str, percent: int, requested_by: str | None
+    session: Session,
+    *,
+    set_id: str,
+    drive: str,
+    percent: int,
+    requested_by: str | None,
+    tape: str | None = None,
 ) -> ChainRun:
-    """Queue a verification of so many percent of a set. Raises NotFound, also if its tape was formatted
-    since."""
-    restores.check_on_tape([catalog.get(session, set_id)])
+    """Queue a verification of so many percent of a set. ``tape``: the one to read, which has a copy. Raises
+    NotFound, also if its tape was formatted since."""
+    tapes = copying.to_verify(session, set_id, tape)
     run = ChainRun(
         kind=Kind.VERIFY,
         set_id=set_id,
         drive=drive,
         options=Options(percent=percent),
-        notes=RunNotes(cartridges=tuple(cartridge.id for cartridge in catalog.tapes(session, set_id))),
+        notes=RunNotes(cartridges=tuple(each.id for each in tapes)),
+        requested_by=requested_by,
+    )
+    return _queue(session, run)
+
+
+def start_copy(
+    session: Session, *, set_id: str, drive: str, pool: str | None, requested_by: str | None
+) -> ChainRun:
+    """Queue a copy of a set to another tape: of a pool, or a blank one or one of this month. Raises NotFound,
+    NotAllowed."""
+    plan = copying.plan(session, set_id)
+    run = ChainRun(
+        kind=Kind.COPY,
+        set_id=set_id,
+        drive=drive,
+        options=Options(pool=pool),
+        # It waits for each of its tapes.
+        notes=RunNotes(cartridges=tuple(tape.id for tape in plan.tapes), next_tape=True),
         requested_by=requested_by,
     )
     return _queue(session, run)

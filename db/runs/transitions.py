@@ -15,6 +15,7 @@ from db.runs import announcing
 from db.states import (
     ENDED,
     TRANSITIONS,
+    WRITING,
     BackupType,
     Kind,
     RecordState,
@@ -112,6 +113,7 @@ def _after_transition(
     _note_on_schedule(session, run)
     if run.state in ENDED and run.kind is Kind.BACKUP:
         _close_unfinished(session, run)
+    if run.state in ENDED and run.kind in WRITING:
         permits.doubt_unread(session, run)
     if run.state in events.ENDINGS:
         announcing.announce_state(session, run, reason, remedy)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, selectinload
 from db.errors import NotFound
 from db.models import BackupArchive, BackupFile, BackupSet, TapeCartridge
 from db.sets import catalog
+from db.sets.places import Places
 from db.states import BackupType
 from db.tapes import risk
 from policy.message import M
@@ -207,20 +208,29 @@ def archives_of(session: Session, sets: Iterable[BackupSet]) -> Iterator[BackupA
 
 
 def tapes(session: Session, set_id: str, only: Collection[int] | None = None) -> list[TapeCartridge]:
-    """The cartridges that the state of a set is on, the full one's first; ``only`` these, by their rows."""
+    """The cartridges to read for the state of a set, the full one's first; ``only`` these, by their rows, be
+    they the first choice or not."""
     sets = chain(session, set_id)
     archives = _archives(session, sets)
+    places = Places(session, sets)
     begun = {stored.id: stored.cartridge_id for stored in sets if stored.id not in archives}
     query = select(TapeCartridge).where(TapeCartridge.id.in_({each for each in begun.values() if each}))
     rows = {row.id: row for row in session.scalars(query)}
     by_id: dict[int, TapeCartridge] = {}
     for stored in sets:
         for archive in archives.get(stored.id, []):
-            by_id.setdefault(archive.cartridge_id, archive.cartridge)
+            for place in places.of(archive)[: None if only else 1]:
+                by_id.setdefault(place.id, place)
         began = rows.get(begun.get(stored.id) or 0)
         if began is not None:
             by_id.setdefault(began.id, began)
     return [each for each in by_id.values() if only is None or each.id in only]
+
+
+def instead_of(session: Session, set_id: str, wanted: Collection[int]) -> list[TapeCartridge]:
+    """The cartridges with copies of what the state of a set has on the wanted ones."""
+    sets = chain(session, set_id)
+    return Places(session, sets).instead_of(archives_of(session, sets), wanted)
 
 
 def tree(

@@ -13,6 +13,7 @@ from db.errors import NotFound
 from db.models import BackupArchive, BackupSet, ChainRun, ChainStep, TapeCartridge
 from db.sets import catalog, lineage
 from db.sets.lineage import Live
+from db.sets.places import Places
 from db.states import Step, StepState
 from policy.message import M
 from policy.tapes.facts import SetState
@@ -22,6 +23,7 @@ from policy.tapes.facts import SetState
 class RestorePlan:
     """Archives in reading order, and totals."""
 
+    places: Places
     archives: list[BackupArchive] = field(default_factory=list)
     files: int = 0
     size: int = 0
@@ -30,13 +32,26 @@ class RestorePlan:
     @property
     def cartridges(self) -> list[TapeCartridge]:
         """In the order of reading."""
-        return list({archive.cartridge_id: archive.cartridge for archive in self.archives}.values())
+        return list({tape.id: tape for tape in map(self.places.first, self.archives)}.values())
+
+    @property
+    def copies(self) -> list[TapeCartridge]:
+        """Those of them that are read because the tape that was written first is out of use or damaged."""
+        instead = (archive for archive in self.archives if self.places.first(archive) != archive.cartridge)
+        return list({tape.id: tape for tape in map(self.places.first, instead)}.values())
+
+    @property
+    def others(self) -> list[TapeCartridge]:
+        """Those that may be put in instead of one of them."""
+        return self.places.instead_of(self.archives, {tape.id for tape in self.cartridges})
 
     def to_json(self, set_id: str) -> dict[str, Any]:
         return {
             "set": set_id,
             "sets": list(dict.fromkeys(archive.set_id for archive in self.archives)),
             "tapes": [cartridge.tape_id for cartridge in self.cartridges],
+            "copies": [cartridge.tape_id for cartridge in self.copies],
+            "or_tapes": [cartridge.tape_id for cartridge in self.others],
             "archives": len(self.archives),
             "bytes_on_tape": sum(archive.bytes for archive in self.archives),
             "files": self.files,
@@ -56,7 +71,7 @@ def plan(
     """
     sets = lineage.chain(session, set_id)
     check_on_tape(sets)
-    plan = RestorePlan()
+    plan = RestorePlan(Places(session, sets))
     needed: set[tuple[str, int]] = set()
     pieces = lineage.pieces(session, sets, condition)
     for file in lineage.tree(session, sets, condition):

@@ -57,10 +57,14 @@ class Question:
     """Whether the set of the run continues on this very cartridge; None: it continues nowhere."""
     is_let_pass: bool = False
     """The schedule lets a run continue to its format with a tape whose label cannot be read."""
+    appends_first: bool = False
+    """A tape that something can be appended to is not formatted, whatever is on it."""
 
     @property
     def asks_permit(self) -> bool:
         """Whether the run asks for a permit before it writes."""
+        if self.appends_first and self.facts.policy.may_append(self.facts.tape, self.facts.now_local):
+            return False
         return self.begins and self.begun_here is None
 
 

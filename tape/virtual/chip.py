@@ -73,6 +73,11 @@ class Chip:
             index.index_generation += 1
             record.written_bytes += written
 
+    def forget(self, name: str) -> None:
+        """A file was removed."""
+        with self._editing() as record:
+            _volume_of(record).files.pop(name, None)
+
     def end_at(self, used: int) -> None:
         """The tape ends at this byte, regardless of the capacity in the record."""
         with self._editing() as record:

@@ -40,6 +40,12 @@ class VirtualVolume(FolderVolume):
         """Bytes that can still be written."""
         return max(0, self._chip.record.capacity - self._used)
 
+    def remove(self, name: str) -> None:
+        """Remove a file or an empty folder; its bytes stay used until the next format."""
+        super().remove(name)
+        self._unsealed.pop(name, None)
+        self._chip.forget(name)
+
     def seal(self) -> None:
         """Write the index. Raises TapeFull, SealFailed."""
         self._check_mounted()

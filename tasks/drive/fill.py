@@ -15,7 +15,15 @@ from policy.message import M
 from policy.tapes.room import is_nearly_full
 
 
-def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int | None, free: int) -> None:
+def note_fill(
+    session: Session,
+    run: ChainRun,
+    cartridge_id: int,
+    capacity: int | None,
+    free: int,
+    *,
+    step: Step = Step.RUN_BACKUP,
+) -> None:
     """Store how full a cartridge is; the run that fills it past the setting's limit announces that."""
     before = session.get_one(TapeCartridge, cartridge_id).bytes_used
     cartridges.used(session, cartridge_id, capacity, free)
@@ -34,7 +42,7 @@ def note_fill(session: Session, run: ChainRun, cartridge_id: int, capacity: int 
         used=units.size(capacity - free),
         capacity=units.size(capacity),
     )
-    events.record(session, run, reason, step=Step.RUN_BACKUP)
+    events.record(session, run, reason, step=step)
     announcing.announce(
         session, run, "capacity", reason, M("Have another tape ready for the next backup."), label=name
     )

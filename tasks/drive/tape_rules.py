@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from celery_app import settings
 from db.models import BackupSet, ChainRun, ScheduledTask, TapeCartridge, now
 from db.sets import lineage
 from db.states import BackupType, Kind
 from db.tapes import cartridges, labels, permits
 from policy.message import M, Message
 from policy.tapes import verdict
-from policy.tapes.facts import CartridgeState, TapeFacts, TapePolicy
+from policy.tapes.facts import CartridgeState, PolicyKind, TapeFacts, TapePolicy
 from policy.tapes.medium import MediumReport
 from policy.tapes.permit import Decision, Denial
 from policy.tapes.verdict import (
@@ -27,16 +28,19 @@ from policy.tapes.verdict import (
     Question,
     Verdict,
 )
+from tasks.drive import copy_target
 
 
 def policy_of(run: ChainRun) -> TapePolicy:
-    """The tape policy of the run's schedule."""
+    """The tape policy of the run's schedule; of a copy, that of what it was given."""
+    if run.schedule is None and run.options.pool is not None:
+        return TapePolicy(PolicyKind.POOL, run.options.pool)
     return TapePolicy.parse(run.schedule.tape_policy if run.schedule else "current_month")
 
 
 def local_now(run: ChainRun) -> datetime:
-    """Now, in the time zone of the run's schedule."""
-    return now().astimezone(ZoneInfo(run.schedule.time_zone if run.schedule else "UTC"))
+    """Now, in the time zone of the run's schedule; without one, by the operators' clock."""
+    return now().astimezone(ZoneInfo(run.schedule.time_zone) if run.schedule else settings.load().zone)
 
 
 def wanted_type(run: ChainRun) -> BackupType:
@@ -62,10 +66,13 @@ def is_full(session: Session, schedule: ScheduledTask, wanted: BackupType) -> bo
     return wanted is BackupType.FULL or lineage.parent_for(session, schedule.template_id, wanted) is None
 
 
-def refusal(session: Session, run: ChainRun, tape: TapeFacts) -> Message | None:
+def refusal(session: Session, run: ChainRun, tape: TapeFacts, medium: MediumReport) -> Message | None:
     """Why the run may not continue with this tape, or None. Does not decide about formatting it."""
-    if run.kind is not Kind.BACKUP:
+    if copy_target.only_reads(run):
         return _no_use_for(session, run, tape)
+    objection = copy_target.objection(session, run, tape, medium)
+    if objection is not None:
+        return objection.told(policy_of(run).expects(local_now(run), begins=True))
     objections = verdict.at_first(replace(question_of(session, run, tape), is_let_pass=False))
     return _in_words(session, _asked_by(session, run), tape, objections) if objections else None
 
@@ -78,6 +85,7 @@ def question_of(session: Session, run: ChainRun, tape: TapeFacts) -> Question:
         begins=_begins(session, run),
         begun_here=None if begun is None else tape.known is not None and tape.known.id == begun.id,
         is_let_pass=is_let_pass(run, tape),
+        appends_first=run.kind is Kind.COPY,
     )
 
 
@@ -96,7 +104,8 @@ def question_for(
 
 def _begins(session: Session, run: ChainRun) -> bool:
     """Whether a format may come before this part of a run writes."""
-    assert run.schedule is not None
+    if run.schedule is None:
+        return True
     return run.part > 1 or is_full(session, run.schedule, wanted_type(run))
 
 
@@ -115,12 +124,10 @@ class Asker:
 
 
 def _asked_by(session: Session, run: ChainRun) -> Asker:
-    assert run.schedule is not None
     begins = _begins(session, run)
     moment, policy = local_now(run), policy_of(run)
-    return Asker(
-        run.drive, policy, moment, policy.expects(moment, begins=begins), run.schedule.name, begins, run
-    )
+    name = run.schedule.name if run.schedule else ""
+    return Asker(run.drive, policy, moment, policy.expects(moment, begins=begins), name, begins, run)
 
 
 def refused_at_first(
@@ -236,8 +243,20 @@ def _no_use_for(session: Session, run: ChainRun, tape: TapeFacts) -> Message | N
         return M("There is nothing to import in drive {drive}: {found}.", drive=run.drive, found=in_drive)
     # The archives still to be read; if that is not known yet, all of the set and of those that it follows.
     needed = lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)
-    if tape.known and tape.known.id in {cartridge.id for cartridge in needed}:
+    wanted = {cartridge.id for cartridge in needed}
+    # A verification reads the very tape that it was asked to read; what is only read may be any copy.
+    others = [] if run.kind is Kind.VERIFY else lineage.instead_of(session, run.set_id or "", wanted)
+    if tape.known and tape.known.id in wanted | {cartridge.id for cartridge in others}:
         return None
+    if others:
+        return M(
+            "Insert tape {tapes} for set {set}, or a tape with a copy: {copies} (in drive {drive}: {found}).",
+            set=run.set_id,
+            drive=run.drive,
+            found=tape.describe(),
+            tapes=", ".join(cartridge.tape_id for cartridge in needed),
+            copies=", ".join(cartridge.tape_id for cartridge in others),
+        )
     return M(
         "Insert tape {tapes} for set {set} (in drive {drive}: {found}).",
         set=run.set_id,
@@ -256,7 +275,7 @@ def _names(session: Session, tape: TapeFacts) -> set[str | None]:
 
 def begun_on(session: Session, run: ChainRun) -> TapeCartridge | None:
     """The cartridge that the run's set has archives on, if it has free space."""
-    stored = session.get(BackupSet, run.set_id) if run.set_id else None
+    stored = session.get(BackupSet, run.set_id) if run.set_id and run.kind is Kind.BACKUP else None
     if stored is None or not stored.archives:
         return None
     cartridge = stored.archives[-1].cartridge
@@ -281,7 +300,9 @@ def refusal_of_all(session: Session, run: ChainRun, medium: MediumReport) -> Mes
     """
     tape = cartridges.tape_facts(session, medium)
     if run.kind is not Kind.BACKUP or run.schedule is None:
-        return refusal(session, run, tape)
+        refused_at_first = refusal(session, run, tape, medium)
+        if refused_at_first is not None or copy_target.only_reads(run):
+            return refused_at_first
     question = question_of(session, run, tape)
     permit = permits.used(session, run.id, run.part) if question.asks_permit else None
     if permit is not None and permits.is_spent_on(run, permit, medium):

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from celery_app.drive_settings import feeder_of
 from db import events
 from db.models import ChainRun
-from db.states import Kind
 from db.tapes import mount_backoff
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -29,7 +28,7 @@ from tape.errors import (
     RobotBusy,
     SlotEmpty,
 )
-from tasks.drive import tape_rules
+from tasks.drive import copy_target, tape_rules
 from tasks.drive.patience import wait_out
 from tasks.library import robot, supply
 from tasks.library.robot import Robot
@@ -201,7 +200,7 @@ def _not_fetched(work: Work, error: TapelineError, why: DriveError) -> TapelineE
 
 def _wanted(session: Session, run: ChainRun, name: str) -> Message | None:
     """What to put into the library, if that helps."""
-    if run.kind is not Kind.BACKUP:
+    if copy_target.only_reads(run):
         return M("Put that tape into library {library}.", library=name)
     question = tape_rules.question_of(session, run, BLANK)
     if judge(question).answer is Answer.REFUSE:

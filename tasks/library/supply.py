@@ -17,12 +17,13 @@ from db.libraries import robot as moves
 from db.models import ChainRun, ScheduledTask, TapeCartridge
 from db.sets import lineage
 from db.states import Kind
+from db.tapes import copies
 from db.tapes.facts import LoadedTapes
 from policy.tapes.candidates import Offer, Stored, best_first, in_order
 from policy.tapes.facts import CartridgeFacts, CartridgeState, TapeFacts
 from tape.changer import Inventory
 from tape.errors import DriveError
-from tasks.drive import tape_rules
+from tasks.drive import copy_target, tape_rules
 from tasks.library import robot
 
 log = structlog.get_logger("tapeline.library")
@@ -49,7 +50,7 @@ def best(session: Session, run: ChainRun, inventory: Inventory) -> Offer | None:
         return None
     name, changer, _ = feeder
     mail = {slot.number for slot in inventory.slots if slot.is_mail}
-    out = moves.exported(session, name) if run.kind is Kind.BACKUP else frozenset()
+    out = frozenset() if copy_target.only_reads(run) else moves.exported(session, name)
     given = for_run(session, run, inventory, cleaning=changer.clean_with, pools=changer.pools)
     return next(
         (each for each in given if each.stored.slot not in mail or each.stored.barcode not in out), None
@@ -79,13 +80,20 @@ def for_run(
     if run.kind is Kind.IMPORT:
         asked_for = (each for each in stored if run.options.tape in _names(each))
         return in_order(asked_for, run.fetched, inventory.duplicates)
-    if run.kind is not Kind.BACKUP:
+    if copy_target.only_reads(run):
         needed = [each.id for each in lineage.tapes(session, run.set_id or "", only=run.notes.cartridges)]
+        if run.kind is not Kind.VERIFY:
+            needed += [each.id for each in lineage.instead_of(session, run.set_id or "", set(needed))]
         mine = {each.facts.known.id: each for each in stored if each.facts.known}
         return in_order(
             (mine[number] for number in needed if number in mine), run.fetched, inventory.duplicates
         )
-    asked = [(each, tape_rules.question_of(session, run, each.facts)) for each in stored]
+    has_it = copies.tapes_of(session, run.set_id or "") if run.kind is Kind.COPY else ()
+    asked = [
+        (each, tape_rules.question_of(session, run, each.facts))
+        for each in stored
+        if each.facts.known is None or each.facts.known.id not in has_it
+    ]
     return best_first(asked, run.fetched, inventory.duplicates)
 
 

@@ -17,7 +17,17 @@ from celery_app.celery import app
 from db import doubts, events, leaps
 from db.admin import holds, server
 from db.models import ChainRun, ChainStep, now
-from db.runs import admission, announcing, brackets, followers, lookup, recoveries, steps, transitions
+from db.runs import (
+    admission,
+    announcing,
+    brackets,
+    followers,
+    lookup,
+    recoveries,
+    spools,
+    steps,
+    transitions,
+)
 from db.runs.lookup import RunFilter
 from db.runs.steps import Claim
 from db.states import AT_THE_DRIVE, RunState, Step
@@ -65,8 +75,9 @@ def _in_state(session: Session, state: RunState) -> list[int]:
 
 
 def _owing(session: Session) -> set[str]:
-    """The drives whose worker lives, is free, and owes commands: a message got lost, or a worker died."""
-    owed = {drive for _, drive in brackets.owed(session)}
+    """The drives whose worker lives, is free, and owes commands, or files to remove: a message got lost, or a
+    worker died."""
+    owed = {drive for _, drive in brackets.owed(session) + spools.left(session)}
     return {
         drive for drive in owed if drives.is_alive(session, drive) and drives.running(session, drive) is None
     }

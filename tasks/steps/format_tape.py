@@ -26,6 +26,7 @@ from policy.tapes.permit import Decision, Denial, decide
 from tape.drive import Medium, MediumState
 from tape.errors import DriveError, FormatFailed, TapeChanged
 from tape.judge import FormatOutcome, format_cartridge
+from tasks.drive import copy_format
 from tasks.drive.mounting import mounted
 from tasks.drive.patience import wait_out
 from tasks.drive.tape_rules import (
@@ -87,7 +88,7 @@ def _shown(work: Work, medium: Medium) -> VolumeContents | None:
 
 def _has_data_to_lose(medium: Medium) -> Callable[[Session, ChainRun], bool]:
     def ask(session: Session, run: ChainRun) -> bool:
-        if _appended_type(session, run) is not None:
+        if _appended_type(session, run) or copy_format.settled(session, run, medium.to_json()):
             return False
         tape = cartridges.tape_facts(session, medium.to_json())
         return decide(permits.facts_of(session, run, tape, policy_of(run), local_now(run))).allowed
@@ -111,6 +112,8 @@ def _decide(
         named = type_named(kind).to_json()
         return NotNeeded(M("A backup of type {type} is appended: only a full one formats.", type=named))
     report = medium.to_json()
+    if (settled := copy_format.settled(session, run, report)) is not None:
+        return settled if isinstance(settled, WrongTape) else NotNeeded(settled)
     decision = permits.judge(
         session,
         run,

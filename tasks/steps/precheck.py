@@ -9,7 +9,7 @@ from celery_app.drive_programs import ProgramMissing
 from db import events
 from db.models import ChainRun
 from db.runs import announcing, starting
-from db.states import Kind, Step, Trigger
+from db.states import WRITING, Kind, Step, Trigger
 from db.tapes import cartridges, drives
 from policy.errors import TapelineError
 from policy.message import M, Message
@@ -75,7 +75,7 @@ def _period(run: ChainRun) -> Message | None:
 
 
 def _clock(session: Session, run: ChainRun) -> Message | None:
-    return clock_doubt(session, run.id) if run.kind is Kind.BACKUP else None
+    return clock_doubt(session, run.id) if run.kind in WRITING else None
 
 
 def _sources(run: ChainRun) -> list[str] | None:
@@ -140,7 +140,7 @@ def _warn_of_room(session: Session, run: ChainRun, medium: MediumReport) -> None
 
 
 def _refused(session: Session, run: ChainRun, facts: TapeFacts, medium: MediumReport) -> WrongTape | None:
-    wrong = refusal(session, run, facts)
+    wrong = refusal(session, run, facts, medium)
     if wrong is None:
         return None
     if is_let_pass(run, facts):

@@ -94,7 +94,7 @@ def restore(work: Work) -> Done:
         beside = len(report.beside)
         warnings = restoration.differing + len(report.incomplete)
     if missing:
-        raise _next_tape(work, missing)
+        raise _next_tape(work, wanted.plan, missing)
     with spooling():
         shutil.rmtree(folder)
     if failures:
@@ -168,7 +168,7 @@ def _on_this(session: Session, volume: Volume, plan: RestorePlan) -> set[tuple[s
     return {
         (archive.set_id, archive.number)
         for archive in plan.archives
-        if cartridge and (archive.cartridge_id, archive.generation) == (cartridge.id, cartridge.generation)
+        if plan.places.are_on(archive, cartridge)
     }
 
 
@@ -201,9 +201,9 @@ def _missing(restoration: Restoration, plan: RestorePlan) -> list[BackupArchive]
     return [a for a in plan.archives if not restoration.is_done(a.set_id, a.number)]
 
 
-def _next_tape(work: Work, missing: list[BackupArchive]) -> WrongTape:
+def _next_tape(work: Work, plan: RestorePlan, missing: list[BackupArchive]) -> WrongTape:
     """The tape in the drive is finished; the remaining files are on other tapes."""
-    needed = list(dict.fromkeys(archive.cartridge_id for archive in missing))
+    needed = list(dict.fromkeys(plan.places.first(archive).id for archive in missing))
 
     def note(session: Session, run: ChainRun) -> list[str]:
         run.notes = RunNotes(cartridges=tuple(needed), next_tape=True)

@@ -115,7 +115,7 @@ def _mount_and_write(work: Work, medium: Medium) -> tuple[SetTarget, SetSummary,
     our sets.
     """
     with mounted(work) as volume, ExitStack() as stack:
-        _refuse_another(medium, volume.medium)
+        refuse_another(medium, volume.medium)
         _see_that_all_is_there(work, volume, medium)
         target = work.db(lambda session, run: target_of(session, run, medium))
         work.writes_on = target.cartridge_id
@@ -173,7 +173,7 @@ def _without(
     return lost.set_gone(session, run) or _refused_parent(session, run)
 
 
-def _refuse_another(judged: Medium, mounted: Medium) -> None:
+def refuse_another(judged: Medium, mounted: Medium) -> None:
     """The drive is not locked between the inspection and the mount, and the database may have been waited
     for."""
     if not judged.is_same_as(mounted):
@@ -227,7 +227,7 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
         return gone
     _, stored = rows_of(session, run)
     if not _may_write(session, run, medium, stored):
-        return _not_to_write(session, run, medium.to_json())
+        return not_to_write(session, run, medium.to_json())
     return _refused_parent(session, run)
 
 
@@ -243,7 +243,7 @@ def _refused_parent(session: Session, run: ChainRun) -> ParentGone | None:
     return None
 
 
-def _not_to_write(session: Session, run: ChainRun, medium: MediumReport) -> NextPart | WrongTape:
+def not_to_write(session: Session, run: ChainRun, medium: MediumReport) -> NextPart | WrongTape:
     """The tape is a wrong one, or its format failed: that is what an operator needs to know. After such a
     format another tape gets its own part, and its own permit."""
     wrong = refusal_of_all(session, run, medium)
@@ -272,6 +272,11 @@ def _is_own(session: Session, run: ChainRun, medium: Medium, stored: BackupSet |
     begun = begun_on(session, run)
     if stored is not None and begun is not None:
         return _is_volume(begun, medium) and begun.generation == stored.archives[-1].generation
+    return is_formatted_for(session, run, medium)
+
+
+def is_formatted_for(session: Session, run: ChainRun, medium: Medium) -> bool | None:
+    """Whether it is the volume that this part of a run has formatted; None: it has formatted none."""
     permit = permits.used(session, run.id, run.part)
     if permit and permit.outcome and permit.outcome["ok"]:
         after = permit.outcome["after"]

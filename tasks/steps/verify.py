@@ -11,7 +11,8 @@ from backup.records import ArchiveRecord
 from backup.verify import Verification, VerifyReport
 from db import events
 from db.models import ChainRun, RunNotes, now
-from db.sets import catalog, lineage
+from db.sets import catalog, copying, lineage
+from db.sets.places import Places
 from db.states import Step
 from db.tapes import cartridges
 from policy import units
@@ -75,11 +76,8 @@ def verify(work: Work) -> Done:
 def _wanted(session: Session, run: ChainRun, volume: Volume) -> WantedPart:
     stored = catalog.get(session, run.set_id or "")
     cartridge = cartridges.recognise(session, volume.medium.to_json())
-    here = [
-        archive
-        for archive in stored.archives
-        if cartridge and (archive.cartridge_id, archive.generation) == (cartridge.id, cartridge.generation)
-    ]
+    places = Places(session, [stored])
+    here = [archive for archive in stored.archives if places.are_on(archive, cartridge)]
     last_is_here = not stored.archives or stored.archives[-1] in here
     return WantedPart(
         stored.id,
@@ -138,6 +136,8 @@ def _record(session: Session, run: ChainRun, volume: Volume, report: VerifyRepor
     left = [each for each in run.notes.cartridges or () if cartridge is None or each != cartridge.id]
     damaged = run.notes.damaged + len(report.damaged)
     stored = catalog.get(session, run.set_id or "")
+    if not left and copying.verified(session, stored, cartridge, damaged):
+        return [], damaged
     if left:
         run.notes = RunNotes(cartridges=tuple(left), damaged=damaged, next_tape=True)
         run.wait_until = None

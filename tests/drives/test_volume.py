@@ -57,6 +57,28 @@ def test_a_name_is_given_once(rig: Rig) -> None:
         assert volume.size("file") == 5
 
 
+def test_what_is_removed_is_gone(rig: Rig) -> None:
+    """A file, sealed before or not, and then its folder; its name is free again. What is not there is no
+    error, and a folder with something in it stays."""
+    rig.insert_formatted()
+    rig.store("set/sealed", b"first")
+    with rig.drive.mount() as volume:
+        volume.create("set/new").close()
+        with pytest.raises(DriveError):
+            volume.remove("set")
+        for name in ("set/new", "set/sealed", "set/nothing"):
+            volume.remove(name)
+        volume.create("set/sealed").close()
+        volume.seal()
+        volume.remove("set/sealed")
+        volume.remove("set")
+        volume.create("other").close()
+    with rig.drive.mount(read_only=True) as volume:
+        assert volume.names() == ["other"]
+        with pytest.raises(WriteProtected):
+            volume.remove("other")
+
+
 @pytest.mark.parametrize("name", ["../outside", "/absolute", "a/../../outside", "", "nul\0"])
 def test_names_stay_on_the_volume(rig: Rig, name: str) -> None:
     """A name that leads out of the volume is refused."""

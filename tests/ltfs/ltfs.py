@@ -125,6 +125,15 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         self._real(path).mkdir()
         return 0
 
+    def unlink(self, path: str) -> int:
+        with _errors():
+            self.volume.remove(path.lstrip("/"))
+        return 0
+
+    def rmdir(self, path: str) -> int:
+        self._real(path).rmdir()
+        return 0
+
     def create(self, path: str, mode: int, fi: Any = None) -> int:
         with _errors():
             return self._handle(self.volume.create(path.lstrip("/")))

@@ -64,7 +64,7 @@ def of_kind(session: Session, kind: Kind, **how: Any) -> ChainRun:
 
 
 def refusal(session: Session, run: ChainRun, medium: dict[str, Any]) -> str | None:
-    found = tape_rules.refusal(session, run, cartridges.tape_facts(session, medium))
+    found = tape_rules.refusal(session, run, cartridges.tape_facts(session, medium), medium)
     return None if found is None else str(found)
 
 

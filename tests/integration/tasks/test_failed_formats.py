@@ -53,7 +53,7 @@ def test_the_failure_of_the_format_is_the_reason(
     with database.transaction() as session:
         medium = {**BLANK, **told}
         run = failed(session, medium, started=started)
-        refused = run_backup._not_to_write(session, run, medium)
+        refused = run_backup.not_to_write(session, run, medium)
         assert not isinstance(refused, NextPart)
         assert refused.message == WHY
         assert "another one" in str(refused.remedy)
@@ -78,7 +78,7 @@ def test_a_retry_begins_a_new_part(
         medium = {**BLANK, **told}
         run = failed(session, medium, started=started)
         run.tape_failed = None  # as runs.retry leaves it
-        assert isinstance(run_backup._not_to_write(session, run, medium), NextPart) is goes_on
+        assert isinstance(run_backup.not_to_write(session, run, medium), NextPart) is goes_on
 
 
 def test_a_retry_forgets_what_failed(database: Database) -> None:
@@ -120,7 +120,7 @@ def test_the_label_that_was_named_is_not_named_any_more_in_the_part_that_follows
         assert decision().denials == (Denial.ALREADY_USED,)
         transitions.transition(session, run, transitions.RunState.FAILED, WHY)
         retrying.retry(session, run.id, None, "me", None)
-        assert isinstance(run_backup._not_to_write(session, run, named), NextPart)
+        assert isinstance(run_backup.not_to_write(session, run, named), NextPart)
         admission.begin_part(session, run, WHY)
         run.tape_seen = named
         assert decision().denials == (Denial.RETAINED_SETS,)

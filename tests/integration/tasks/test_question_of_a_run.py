@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import make_transient
 
+from celery_app import settings
 from db.engine import Database
 from db.models import Options, now
 from db.states import BackupType, Kind
@@ -38,7 +39,7 @@ def test_a_run_asks_by_its_schedule(database: Database) -> None:
         assert tape_rules.wanted_type(run) is BackupType.DIFFERENTIAL
         bare = of_kind(session, Kind.IMPORT)
         assert tape_rules.policy_of(bare) == TapePolicy.parse("current_month")
-        assert str(tape_rules.local_now(bare).tzinfo) == "UTC"
+        assert tape_rules.local_now(bare).tzinfo == settings.load().zone
 
 
 def test_an_increment_without_a_full_backup_is_a_full_one(database: Database) -> None:

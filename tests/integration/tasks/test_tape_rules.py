@@ -60,7 +60,7 @@ def test_a_full_tape_without_a_label_is_refused_as_full(database: Database, name
     with database.transaction() as session:
         full_and_kept(session, WITHOUT_LABEL)
         run = run_at_tape0(session, **named)
-        wrong = tape_rules.refusal(session, run, cartridges.tape_facts(session, WITHOUT_LABEL))
+        wrong = tape_rules.refusal(session, run, cartridges.tape_facts(session, WITHOUT_LABEL), WITHOUT_LABEL)
         assert "is full" in str(wrong)
 
 
@@ -70,7 +70,7 @@ def test_a_full_tape_that_was_named_is_no_longer_too_full(database: Database) ->
     with database.transaction() as session:
         full_and_kept(session, said)
         run = run_at_tape0(session, erase_label="TP20251101")
-        assert tape_rules.refusal(session, run, cartridges.tape_facts(session, said)) is None
+        assert tape_rules.refusal(session, run, cartridges.tape_facts(session, said), said) is None
 
 
 @pytest.mark.parametrize(("policy", "pool", "reason"), [
@@ -91,7 +91,7 @@ def test_a_tape_is_refused_for_what_is_wrong_with_it(
         assert run.schedule
         run.schedule.tape_policy = policy
         session.flush()
-        wrong = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, said)))
+        wrong = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, said), said))
         assert reason in wrong
         assert "TP20251101; expected: " in wrong
 
@@ -121,10 +121,9 @@ def test_whoever_names_the_label_of_the_next_tape_names_the_one_that_it_gets(dat
         assert written_and_relabelled(session, run_at_tape0(session), "m2") == f"{month}02"
         run = run_at_tape0(session)
         local = tape_rules.local_now(run)
-        full_and_kept(session, {**WITHOUT_LABEL, "medium_serial": "m3"})
-        wrong = tape_rules.refusal(
-            session, run, cartridges.tape_facts(session, {**WITHOUT_LABEL, "medium_serial": "m3"})
-        )
+        full = {**WITHOUT_LABEL, "medium_serial": "m3"}
+        full_and_kept(session, full)
+        wrong = tape_rules.refusal(session, run, cartridges.tape_facts(session, full), full)
         given = permits.label_for(
             session, run, {**WITHOUT_LABEL, "state": "blank", "medium_serial": "m4"}, local
         )
@@ -155,7 +154,7 @@ def test_an_empty_drive_is_told_so_and_not_of_a_wrong_month(database: Database) 
     nothing = {"state": "no_medium", "label": None}
     with database.transaction() as session:
         run = run_at_tape0(session)
-        told = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, nothing)))
+        told = str(tape_rules.refusal(session, run, cartridges.tape_facts(session, nothing), nothing))
         month = f"TP{tape_rules.local_now(run):%Y%m}xx"
     assert told == f"There is no tape in drive tape0. Insert a blank tape, or one labelled {month}."
 

@@ -102,6 +102,13 @@ class FolderVolume:
         path = self.root / folder
         return sorted(found.name for found in path.iterdir()) if path.is_dir() else []
 
+    def remove(self, name: str) -> None:
+        path = self.root / name
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
     def seal(self) -> None:
         self.hit("seal")
         if self.full_on == "seal" and self.used > self.capacity:
