@@ -25,6 +25,7 @@ ROUTES: list[tuple[str, str]] = [
     (r"/tapes/([0-9]+)/mark/([a-z0-9]+)", "dashboard.pages.tape.MarkTape"),
     (r"/sets/([^/]+)", "dashboard.pages.one_set.SetPage"),
     (r"/sets/([^/]+)/verify", "dashboard.pages.one_set.VerifySet"),
+    (r"/sets/([^/]+)/copy", "dashboard.pages.one_set.CopySet"),
     (r"/sets/([^/]+)/expire", "dashboard.pages.one_set.ExpireSet"),
     (r"/schedules", "dashboard.pages.schedules.Schedules"),
     (r"/schedules/new", "dashboard.pages.schedule_form.NewSchedule"),

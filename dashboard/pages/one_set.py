@@ -19,9 +19,10 @@ from db.libraries import whereabouts
 from db.models import BackupSet, now
 from db.runs import lookup, starting
 from db.runs.lookup import RunFilter
-from db.sets import catalog, expiry, restores, templates
+from db.sets import catalog, copying, expiry, restores, templates
 from db.sets.as_json import set_json, sets_json
-from db.tapes import drives
+from db.tapes import drives, listing
+from policy import units
 from policy.errors import UsageError
 from policy.message import M, Message
 from policy.roles import Role
@@ -45,10 +46,15 @@ class SetPage(Page):
 
 def _found(session: Session, set_id: str) -> dict[str, Any]:
     stored = set_json(session, catalog.get(session, set_id))
-    places = whereabouts.of_tapes(session, stored["tapes"])
+    copies = [each["tape"] for each in stored["copies"]]
+    places = whereabouts.of_tapes(session, [*stored["tapes"], *copies])
+    listed = [(M("Tapes"), stored["tapes"]), *([(M("Copies"), copies)] if copies else [])]
     return {
         "stored": stored,
-        "row": {"places": [(tape, places[tape]) for tape in stored["tapes"] if tape in places]},
+        "places": [
+            (name, {"places": [(tape, places[tape]) for tape in tapes if tape in places]})
+            for name, tapes in listed
+        ],
         "runs": views.runs_json(session, RunFilter(ids=lookup.of_set(session, set_id, RUNS))),
     }
 
@@ -75,12 +81,40 @@ class VerifySet(Button):
         def deed() -> str:
             with wiring.database().transaction() as session:
                 _check_unchanged(session, set_id, seen)
-                if drive not in drives.names(session):
-                    raise UsageError(
-                        M("There is no drive '{name}'.", name=drive), M("Choose one of the list.")
-                    )
+                _check_listed(M("There is no drive '{name}'.", name=drive), drive, drives.names(session))
                 run = starting.start_verify(
                     session, set_id=set_id, drive=drive, percent=percent, requested_by=who
+                )
+                run_id = run.id
+            chain.release(drive, brief=True)
+            return link("runs", run_id)
+
+        await self.press(deed)
+
+
+class CopySet(Button):
+    """Copy a set to another tape."""
+
+    rule = AccessRule(Role.OPERATOR)
+    active = "tapes"
+
+    @authenticated
+    async def get(self, set_id: str) -> None:
+        text, seen, fields = await self.ask(lambda session: _asks_to_copy(session, set_id))
+        self.question(text, M("Copy"), self.link("sets", set_id), seen=seen, fields=fields)
+
+    @authenticated
+    async def post(self, set_id: str) -> None:
+        who, link, seen = self.user, self.link, self.seen()
+        drive, pool = self.get_body_argument("drive", ""), self.get_body_argument("pool", "")
+
+        def deed() -> str:
+            with wiring.database().transaction() as session:
+                _check_unchanged(session, set_id, seen)
+                _check_listed(M("There is no drive '{name}'.", name=drive), drive, drives.names(session))
+                _check_listed(M("There is no pool '{name}'.", name=pool), pool, ["", *listing.pools(session)])
+                run = starting.start_copy(
+                    session, set_id=set_id, drive=drive, pool=pool or None, requested_by=who
                 )
                 run_id = run.id
             chain.release(drive, brief=True)
@@ -118,12 +152,7 @@ class ExpireSet(Button):
 def _asks_to_verify(session: Session, set_id: str) -> tuple[Message, str, list[AskField]]:
     stored = catalog.get(session, set_id)
     restores.check_on_tape([stored])
-    known = drives.names(session)
-    if not known:
-        raise NotAllowed(
-            M("No drive has registered yet: its worker does so when it starts."),
-            M("Start the worker of a drive on its host: tapeline worker tape"),
-        )
+    known = _known_drives(session)
     text = M(
         "Read set {set} back from its tapes and compare it with what was written? It waits for the drive, and"
         " for a tape that is not in it.",
@@ -134,6 +163,41 @@ def _asks_to_verify(session: Session, set_id: str) -> tuple[Message, str, list[A
         AskField("sample", M("Percent of the files, at random (1 to 100)"), "100", kind="number"),
     ]
     return text, _as_found(session, stored), fields
+
+
+def _asks_to_copy(session: Session, set_id: str) -> tuple[Message, str, list[AskField]]:
+    plan = copying.plan(session, set_id)
+    known = _known_drives(session)
+    text = M(
+        "Copy set {set}, {size} on tape, to another tape? It is read from {tapes} to the disk of the drive's"
+        " host first, and takes as much there; then the run waits for the other tape.",
+        set=set_id,
+        size=units.size(plan.bytes),
+        tapes=", ".join(tape.tape_id for tape in plan.tapes),
+    )
+    fields = [AskField("drive", M("Drive"), _nearest_drive(session, plan.stored, known), known)]
+    pools = listing.pools(session)
+    if pools:
+        label = M("Pool of the other tape; empty: a blank one, or one of this month")
+        fields.append(AskField("pool", label, "", ["", *pools], is_needed=False))
+    return text, _as_found(session, plan.stored), fields
+
+
+def _known_drives(session: Session) -> list[str]:
+    """Raises NotAllowed if there is none."""
+    known = drives.names(session)
+    if not known:
+        raise NotAllowed(
+            M("No drive has registered yet: its worker does so when it starts."),
+            M("Start the worker of a drive on its host: tapeline worker tape"),
+        )
+    return known
+
+
+def _check_listed(unknown: Message, name: str, listed: list[str]) -> None:
+    """Raises UsageError."""
+    if name not in listed:
+        raise UsageError(unknown, M("Choose one of the list."))
 
 
 def _nearest_drive(session: Session, stored: BackupSet, known: list[str]) -> str:

@@ -57,6 +57,7 @@ NEEDS = {
     "/library/1/1": Role.OPERATOR,
     "/drives/1/1": Role.OPERATOR,
     "/sets/1/verify": Role.OPERATOR,
+    "/sets/1/copy": Role.OPERATOR,
     "/api/task/apply/1": Role.OPERATOR,
     "/api/task/async-apply/1": Role.OPERATOR,
     "/api/task/send-task/1": Role.OPERATOR,

@@ -91,6 +91,24 @@ def test_a_set_is_verified_from_its_page(system: System) -> None:
     assert re.search(r'id="verified">\d{4}-\d\d-\d\d \(100 %\)', dashboard.get(f"/sets/{set_id}"))
     assert f'href="/sets/{set_id}"' in dashboard.get(f"/runs/{done['id']}")
     assert audited(dashboard, verify)[0] == ("tapeline", "failed", {"drive": "tape0", "sample": "100"})
+    _copied(dashboard, set_id)
+
+
+def _copied(dashboard: Dashboard, set_id: str) -> None:
+    """A set is copied from its page: read at once, then the run waits for the other tape."""
+    copy, session = f"/sets/{set_id}/copy", dashboard.session
+    form = dashboard.form(copy)
+    for name, wrong in (("drive", "tape9"), ("pool", "nowhere")):
+        given = {**form, "drive": "tape0", name: wrong}
+        answer = session.post(dashboard.url + copy, data=given, timeout=20)
+        assert (answer.status_code, wrong in answer.text) == (400, True)
+    pressed = dashboard.press(copy, drive="tape0")
+    run_id = int(pressed.url.rpartition("/")[2])
+    waiting = dashboard.system.wait_for_state(run_id, "WAITING_FOR_TAPE", "FAILED")
+    assert (waiting["state"], waiting["kind"]) == ("WAITING_FOR_TAPE", "copy")
+    again = session.post(dashboard.url + copy, data={**form, "drive": "tape0"}, timeout=20)
+    assert again.status_code == 409
+    assert ("tapeline", "done", {"drive": "tape0"}) in audited(dashboard, copy)
 
 
 def test_a_set_is_expired_once_with_a_reason(seeded: Dashboard) -> None:
@@ -116,7 +134,7 @@ def test_a_destroyed_set_offers_nothing(seeded: Dashboard) -> None:
     page = seeded.get(f"/sets/{GONE}")
     assert "/verify" not in page
     assert "/expire" not in page
-    for deed in ("verify", "expire"):
+    for deed in ("verify", "copy", "expire"):
         assert "is destroyed" in seeded.get(f"/sets/{GONE}/{deed}", status=404)
     seeded.get("/sets/20260101T000000Z-ffff", status=404)
 
@@ -162,7 +180,7 @@ def test_each_role_sees_and_presses_its_buttons_only(seeded: Dashboard) -> None:
     seen = {
         user: set(
             re.findall(
-                r'href="(/[^"]*/(?:verify|expire|mark/retired))"',
+                r'href="(/[^"]*/(?:verify|copy|expire|mark/retired))"',
                 "".join(
                     as_user(seeded, user).get(seeded.url + path, timeout=20).text
                     for path in (f"/sets/{SET}", "/tapes/1")
@@ -172,9 +190,11 @@ def test_each_role_sees_and_presses_its_buttons_only(seeded: Dashboard) -> None:
         for user in USERS
     }
     verify, expire, retire = f"/sets/{SET}/verify", f"/sets/{SET}/expire", "/tapes/1/mark/retired"
-    assert seen == {"vic": set(), "olga": {verify}, "ann": {verify, expire, retire}}
+    copy = f"/sets/{SET}/copy"
+    assert seen == {"vic": set(), "olga": {verify, copy}, "ann": {verify, copy, expire, retire}}
     for user, path, needed in (
         ("vic", verify, "operator"),
+        ("vic", copy, "operator"),
         ("olga", expire, "admin"),
         ("olga", retire, "admin"),
     ):
