@@ -3,6 +3,7 @@ is away, full or refuses."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -16,6 +17,8 @@ from celery_app import health, settings
 from celery_app.health import BrokerUnavailable
 from celery_app.sections import TlsSettings
 from cli.host.rights import permissions
+from db.runs import steps, transitions
+from db.states import Step
 from tests.system import System
 from tests.wire import rabbit
 from tests.wire.certificates import Authority
@@ -116,6 +119,29 @@ def test_what_a_killed_worker_had_is_delivered_to_the_next(system: System, node:
     run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
     assert run["state"] == "SUCCEEDED", system.logs()
     assert [step["attempts"] for step in run["steps"]] == [1] * 6
+
+
+def test_a_restart_of_rabbitmq_costs_a_run_nothing(system: System, node: Node, short_path: Path) -> None:
+    """It stops while a run writes, and is back before its end. Each step is done once; the next run works."""
+    (short_path / "source" / "data").write_bytes(os.urandom(60_000))
+    system.take_out()
+    system.insert_blank("A00002L9", speed=20_000)
+    system.start("control", "tape")
+    run_id = system.run_schedule("monthly")
+    system.wait_for(lambda: _writes(system, run_id), "the run to write")
+    node.ctl("stop_app")
+    node.ctl("start_app")
+    run = system.wait_for_state(run_id, "SUCCEEDED", "FAILED")
+    assert run["state"] == "SUCCEEDED", system.logs()
+    assert [step["attempts"] for step in run["steps"]] == [1] * 6
+    verified = system.json("sets", "verify", run["set_id"])["run"]
+    assert system.wait_for_state(verified, "SUCCEEDED", "FAILED")["state"] == "SUCCEEDED", system.logs()
+
+
+def _writes(system: System, run_id: int) -> bool:
+    with system.database.transaction() as session:
+        step = steps.running(session, transitions.get(session, run_id))
+        return step is not None and step.step is Step.RUN_BACKUP
 
 
 def _unacknowledged(node: Node) -> bool:
