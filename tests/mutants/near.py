@@ -39,6 +39,8 @@ GROUPS = (
             "db/runs/lookup.py",
             "db/runs/precedence.py",
             "db/runs/retrying.py",
+            "db/runs/windows.py",
+            "db/runs/followers.py",
             "db/doubts.py",
             "db/freezes.py",
         ),
