@@ -34,10 +34,11 @@ def on(cartridge: TapeCartridge) -> Select[str]:
 
 def tapes_of(session: Session, set_id: str) -> set[int]:
     """The cartridges that have something of a set, the original or a copy, by their rows."""
-    own = select(BackupArchive.cartridge_id).where(BackupArchive.set_id == set_id)
-    copied = select(ArchiveCopy.cartridge_id).where(ArchiveCopy.set_id == set_id)
-    there = copied.join(TapeCartridge, here(ArchiveCopy))
-    return set(session.scalars(own.union(there)))
+    own, copied = (
+        select(table.cartridge_id).join(TapeCartridge, here(table)).where(table.set_id == set_id)
+        for table in (BackupArchive, ArchiveCopy)
+    )
+    return set(session.scalars(own.union(copied)))
 
 
 def enter(session: Session, archive: BackupArchive, cartridge: TapeCartridge) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from backup.errors import SpoolFailed
 from db.engine import Database
 from db.errors import NotAllowed, NotFound
 from db.models import ArchiveCopy, BackupArchive, BackupSet, ChainRun, TapeCartridge, now
@@ -206,6 +207,7 @@ def test_a_copy_that_was_written_is_the_set_if_the_rest_is_gone(session: Session
     entered(session, copies_tape)
     cartridges.formatted(session, None, FIRST, tape(1, "TP20260509", volume_uuid="new", empty=True))
     assert catalog.get(session, SET).state is SetState.DESTROYED
+    assert copies.tapes_of(session, SET) == set(), "its own tape would do for the copy now"
     stored = copying.enter(session, SET, row(session, copies_tape))
     session.refresh(stored)
     assert (stored.state, stored.cartridge_id) == (SetState.COMPLETE, row(session, copies_tape).id)
@@ -222,6 +224,13 @@ def test_a_copy_that_ends_with_a_format_nobody_read_leaves_its_tape_unknown(sess
     transitions.transition(session, run, RunState.FAILED, M("died"))
     session.refresh(row(session, medium))
     assert row(session, medium).state is CartridgeState.UNKNOWN
+
+
+def test_a_copy_without_room_in_the_spool_says_how_much_it_needs(tmp_path: Path) -> None:
+    """Before a byte is read; and which setting names another folder."""
+    copy_spool.check_room(tmp_path, 1)
+    with pytest.raises(SpoolFailed, match=r"needs 1\.0 PB in .* are free there.*copy_spool_dir"):
+        copy_spool.check_room(tmp_path, 10**15)
 
 
 def test_what_a_copy_left_is_removed_when_it_has_ended(
