@@ -15,7 +15,7 @@ from db.report import protection, tapes
 from db.schedules import schedules
 from db.states import BackupType, Kind, RunState
 from policy.times import growth
-from policy.times.report import Every, Stretch
+from policy.times.report import AHEAD, Every, Stretch
 from policy.times.shelf import PlannedRun
 
 
@@ -32,7 +32,7 @@ def report(
     def size_at(run: PlannedRun) -> int | None:
         return growth.projected(history.sizes(run.template_id, BackupType(run.type)), run.at)
 
-    following = moment + (about.end - about.begin)
+    following = moment + AHEAD[every]
     return {
         "every": every.value,
         "begin": about.begin.isoformat(),

@@ -20,6 +20,11 @@ class Every(StrEnum):
     """On the 1st, about the month before."""
 
 
+AHEAD = {Every.WEEK: timedelta(days=7), Every.MONTH: timedelta(days=31)}
+"""How far a report looks ahead: up to the next one. The night before that one's morning is in no other report, so
+a month counts as the longest one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """From the first moment on, up to the second one; both aware."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.orm import Session
@@ -154,6 +155,22 @@ def test_tapes_used_free_and_to_buy(database: Database) -> None:
     assert tapes["to_buy"] == 3
     assert due is None or tapes["buy_by"] == due.isoformat()
     assert tapes["changes"][0]["bring"] is None
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_each_monthly_report_names_the_tape_of_the_next_months_first_night(
+    database: Database, month: int
+) -> None:
+    """Also after a shorter month: the next report comes when that night is over."""
+    eight = datetime(now().year + 1, month, 1, 8, tzinfo=UTC)
+    with database.transaction() as session:
+        schedules.put(
+            session, "monthly", drive="tape0", sources=["/data"], schedule_config={"day": 1, "at": "02:00"}
+        )
+        about = report.last(Every.MONTH, eight, ZoneInfo("UTC"))
+        said = gather.report(session, Every.MONTH, about, eight, lambda _seen: False)
+    first_night = datetime(eight.year + month // 12, month % 12 + 1, 1, 2, tzinfo=UTC)
+    assert [each["at"] for each in said["tapes"]["changes"]] == [first_night.isoformat()]
 
 
 def test_a_report_takes_the_same_statements_for_any_number_of_sets(database: Database) -> None:
