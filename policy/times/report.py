@@ -21,8 +21,8 @@ class Every(StrEnum):
 
 
 AHEAD = {Every.WEEK: timedelta(days=7), Every.MONTH: timedelta(days=31)}
-"""How far a report looks ahead: up to the next one, of the longest month. The night before that one's morning is
-in no other report."""
+"""How far a report looks ahead: up to the next one, by the longest month. The night before the next one is in
+no other report."""
 
 
 @dataclass(frozen=True, slots=True)
