@@ -67,6 +67,7 @@ class Site(World):
         self._later: list[tuple[datetime, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._kept: set[str] = set()
+        self._is_over = False
 
     def host_of(self, drive: str) -> str:
         return self.size.host_of(drive)
@@ -140,6 +141,16 @@ class Site(World):
             self.drain()
         self.clock.moment = max(end, self.clock.moment)
 
+    def settle(self) -> None:
+        """What is under way takes its hours, nothing new begins, and everything is mended."""
+        self._is_over = True
+        while self._later:
+            at, _, act = heapq.heappop(self._later)
+            self.clock.moment = max(at, self.clock.moment)
+            act()
+            self.drain()
+        super().settle()
+
     def look(self) -> None:
         """Beat looks at the schedules."""
         self.beat.look()
@@ -175,7 +186,8 @@ class Site(World):
         return None
 
     def _is_for_later(self, letter: Letter) -> bool:
-        return letter.task == "tapeline.notify" and letter.id not in self._kept
+        is_last = letter.task == "tapeline.notify" and not self._is_over
+        return is_last and letter.id not in self._kept
 
     def _keep(self, letter: Letter) -> None:
         """The run's data is on its tape; now it takes the hours that this would have taken."""

@@ -93,6 +93,7 @@ def _pass(site: Site, folder: Path) -> Year:
                 if day % each == 0 or day == site.size.days:
                     marks.append(_mark(site, folder, day, spent, started))
         site.settle()
+        checks.check(site)
         restored = _restored(site)
         with site.session() as session:
             facts = [
