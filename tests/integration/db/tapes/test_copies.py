@@ -188,6 +188,28 @@ def as_found(session: Session, number: int, **facts: Any) -> BackupArchive:
     )
 
 
+def test_a_set_that_has_lost_one_of_its_tapes_is_not_complete_when_the_other_is_imported(
+    shelf: Database,
+) -> None:
+    """Its archives follow one another in the catalogue, but the tape of the first was formatted."""
+    with shelf.transaction() as session:
+        stored = add(session, "F", 1, "files", 1)
+        stored.run_id = None
+        second = BackupArchive(
+            set_id="F", number=2, cartridge_id=row(session, 2).id, generation=1, name="x", bytes=1, sha256="",
+            files=0, content_bytes=0, record={"follows": 1},
+        )  # fmt: skip
+        session.add(second)
+        stored.archives[0].record = {"follows": None}
+        session.flush()
+        assert imports.settle(session, "F").state is SetState.COMPLETE
+        formatted(session, 1)
+        session.expire_all()
+        assert catalog.get(session, "F").state is SetState.DESTROYED
+        imports._found_again(catalog.get(session, "F"), row(session, 2))
+        assert imports.settle(session, "F").state is SetState.INCOMPLETE
+
+
 def test_an_archive_that_is_known_elsewhere_is_entered_as_a_copy(shelf: Database) -> None:
     """Once, and only if it is the same; where the known place was formatted over, it is the archive."""
     with shelf.transaction() as session:
