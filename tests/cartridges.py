@@ -32,6 +32,15 @@ def any_of_sets_on(folder: Path) -> set[str]:
     return {Path(name).parts[1] for name in sealed(folder) if name.startswith("sets/")}
 
 
+def is_elsewhere(folder: Path, set_id: str) -> bool:
+    """Whether another cartridge of any drive has the end of a set, and all of its archives that are here."""
+    mine = {name for name in sealed(folder) if name.startswith(f"sets/{set_id}/data-")}
+    return any(
+        other != folder and {*mine, f"sets/{set_id}/complete.json"} <= sealed(other).keys()
+        for other in folder.parents[2].glob("*/cartridges/*")
+    )
+
+
 def foreign_files(folder: Path) -> list[str]:
     """Files that Tapeline has not written."""
     return [name for name in sealed(folder) if not name.startswith("sets/") and name != "README.txt"]

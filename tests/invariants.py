@@ -16,8 +16,17 @@ from backup.compare import compare_trees
 from backup.entry import Entry, FileType
 from backup.format import manifest
 from backup.restore import Restoration
-from db.models import BackupArchive, BackupSet, ChainRun, FormatPermit, Notification, TapeCartridge
+from db.models import (
+    ArchiveCopy,
+    BackupArchive,
+    BackupSet,
+    ChainRun,
+    FormatPermit,
+    Notification,
+    TapeCartridge,
+)
 from db.states import RunState
+from db.tapes import copies
 from policy.tapes.facts import CartridgeState, SetState
 from tape.drive import Drive
 from tape.virtual.record import VOLUME
@@ -95,12 +104,32 @@ def not_on_tape(session: Any, folders: dict[str, Path], excused: Collection[str]
                 wrong.append(f"set {stored.id} is not destroyed, and its cartridge is formatted since")
             elif not _is_on(folders[row.medium_serial], f"sets/{stored.id}/{archive.name}", archive):
                 wrong.append(f"archive {archive.number} of set {stored.id} is not on {row.tape_id}")
+        wrong += _not_copied(session, stored, folders, in_doubt)
         if stored.state is SetState.COMPLETE and stored.cartridge_id not in in_doubt:
             # Of a set that spans cartridges it is on the last one, which may hold nothing else of it.
             name = f"sets/{stored.id}/complete.json"
             if not any(name in cartridges.sealed(folder) for folder in folders.values()):
                 wrong.append(f"set {stored.id} is complete in the catalogue and not on the tape")
     return wrong
+
+
+def _not_copied(
+    session: Any, stored: BackupSet, folders: dict[str, Path], in_doubt: Collection[int]
+) -> list[str]:
+    """The copies of a set that a cartridge should have, and has not."""
+    there = select(BackupArchive, TapeCartridge).join(
+        ArchiveCopy,
+        (ArchiveCopy.set_id == BackupArchive.set_id) & (ArchiveCopy.number == BackupArchive.number),
+    )
+    rows = session.execute(
+        there.join(TapeCartridge, copies.here(ArchiveCopy)).where(BackupArchive.set_id == stored.id)
+    )
+    return [
+        f"the copy of archive {archive.number} of set {stored.id} is not on {row.tape_id}"
+        for archive, row in rows
+        if row.id not in in_doubt
+        and not _is_on(folders[row.medium_serial], f"sets/{stored.id}/{archive.name}", archive)
+    ]
 
 
 def doubtful(session: Any) -> set[int]:

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 SHARDS = 8
 MAX_IN_A_SHARD = 250
 THOROUGH = 1000
-SHARE = {"test_worst_days": 4, "test_library_histories": 8}
+SHARE = {"test_worst_days": 4, "test_library_histories": 8, "test_copied_sets": 4}
 """What takes this many times as long as a plain history is tried so much less often, unless thoroughly."""
 
 

@@ -140,9 +140,9 @@ class Memory:
                 each.tree = None
 
     def erased(self, folder: Path, moment: datetime) -> None:
-        """A format under a permit begins on a cartridge."""
+        """A format under a permit begins on a cartridge; what is on another one too is not gone."""
         for each in self.on(folder):
-            if each.gone_at is None:
+            if each.gone_at is None and not cartridges.is_elsewhere(folder, each.id):
                 each.gone_at, each.gone_from = moment, self.database
 
     def erased_elsewhere(self, folder: Path, moment: datetime) -> None:
