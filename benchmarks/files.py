@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from db.models import BackupArchive, BackupSet, TapeCartridge
+from db.models import BackupArchive, BackupFile, BackupSet, TapeCartridge
 from db.sets import catalog
 from db.states import BackupType
 from policy.tapes.facts import SetState
@@ -23,7 +23,6 @@ PAGES = {
     "the top of the tree": "/files?path=/data",
     "a folder of 200": f"/files?path={FOLDER}",
     "a folder with a fifth of all": f"/files?path={FLAT}",
-    "its middle": f"/files?path={FLAT}&after={f'{FLAT}/mail-2'.encode().hex()}",
     "versions of a file": f"/files/versions?template=tree&path={FILE}",
     "search: a whole name": "/files/search?name=IMG-401.csv",
     "search: 合同-1234": "/files/search?name=合同-1234",
@@ -66,6 +65,16 @@ SELECT :set, 1, position, path, kind, size, 1760000000000000000 + position * 100
 FROM made WHERE :share = 1 OR hashtext(path || :set) % :share = 0 OR (kind = 'folder' AND position < 100)
 ORDER BY position
 """
+
+
+def middle(session: Session) -> str:
+    """The address of a page in the middle of the largest folder, as the page before it links to it."""
+    key = f"{FLAT}/mail-2"
+    oldest = session.scalar(select(func.min(BackupSet.id)))
+    before = select(func.max(BackupFile.position)).where(
+        BackupFile.set_id == oldest, BackupFile.path < key, BackupFile.path > f"{FLAT}/"
+    )
+    return f"/files?path={FLAT}&after={key.encode().hex()},{oldest},1,{session.scalar(before)}"
 
 
 def fill(session: Session, template: int, tape: TapeCartridge, files: int) -> None:

@@ -98,11 +98,12 @@ def measure_files(
             template = schedules.put(session, "tree", drive="tape0", sources=["/data"]).template_id
             session.flush()
             files.fill(session, template, tape, count)
+            addresses = {**files.PAGES, "its middle": files.middle(session)}
         cost = _index(database)
         database.close()
         with _dashboard(folder, servers) as url:
-            used = [_processor(servers, url + page, rounds) for page in files.PAGES.values()]
-            times = {title: _times(url + page, rounds) for title, page in files.PAGES.items()}
+            used = [_processor(servers, url + page, rounds) for page in addresses.values()]
+            times = {title: _times(url + page, rounds) for title, page in addresses.items()}
         return {title: (*times[title], seconds) for title, seconds in zip(times, used, strict=True)}, cost
 
 
