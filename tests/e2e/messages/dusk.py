@@ -40,7 +40,9 @@ def _next_month(evening: Evening) -> None:
     evening.insert()
     assert evening.system.drive.format(f"TP{datetime.now(UTC):%Y%m}01").return_code == 0
     evening.schedule(schedule_type=ScheduleType.MONTHLY, schedule_config={"day": 1, "at": "02:00"})
-    evening.system.change_schedule(NAME, last_success_time=datetime.now(UTC))
+    # On the 1st, the run of this night is over.
+    now = datetime.now(UTC)
+    evening.system.change_schedule(NAME, last_success_time=now, created_at=now)
 
 
 def _the_month_is_over(evening: Evening) -> None:
