@@ -255,6 +255,11 @@ class Settings(BaseSettings):
         """The time zone of the operators' clock."""
         return ZoneInfo(self.time_zone)
 
+    @property
+    def copy_spool(self) -> Path:
+        """Where this host keeps sets while they are copied."""
+        return self.copy_spool_dir or self.state_dir / "spool"
+
     def drive(self, name: str) -> AnyDriveSettings:
         """The settings of a drive of this host. Raises BadConfiguration."""
         if name in self.drives:

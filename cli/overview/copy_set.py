@@ -60,9 +60,9 @@ def copy_set(
 
 def _with_spool(plan: dict[str, Any]) -> dict[str, Any]:
     """The plan, with the spool folder of this host."""
-    here = settings.load()
-    folder = here.copy_spool_dir or here.state_dir
-    return {**plan, "spool": str(folder), "spool_free": shutil.disk_usage(folder).free}
+    folder = settings.load().copy_spool
+    there = next(each for each in (folder, *folder.parents) if each.is_dir())
+    return {**plan, "spool": str(folder), "spool_free": shutil.disk_usage(there).free}
 
 
 def _show(plan: dict[str, Any], as_json: bool) -> None:

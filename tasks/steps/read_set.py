@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from backup import copying as engine
 from backup.copying import CopySpool
-from backup.errors import Ended
 from backup.records import ArchiveRecord
 from db import events
 from db.models import ChainRun
@@ -24,7 +23,6 @@ from tasks.drive.on_tape import see_that_it_has
 from tasks.step import Done, NextPart, NotNeeded, step
 from tasks.work import Work, WrongTape
 from tasks.writing import copy_spool
-from tasks.writing.journal import Meter
 
 BESIDE = 64 * MIB
 """Room for indexes and documents, whose sizes only the tape shows."""
@@ -62,13 +60,6 @@ def read_set(work: Work) -> Done | NotNeeded | NextPart:
     )
 
 
-def check(work: Work) -> None:
-    """A safe point of a copy. Raises LostClaim, Cancelled, Ended."""
-    work.check()
-    if work.is_ending():
-        raise Ended(M("Asked to end: what was copied stays."), M("It goes on when its worker is back."))
-
-
 def _wanted(session: Session, run: ChainRun, volume: Volume) -> SetToRead:
     plan = copying.plan(session, run.set_id or "")
     cartridge = cartridges.recognise(session, volume.medium.to_json())
@@ -85,17 +76,7 @@ def _read(work: Work, volume: Volume, wanted: SetToRead, spool: CopySpool) -> No
     missing = [record for record in wanted.here if not spool.has_archive(record)]
     total = sum(record.bytes for record in missing)
     copy_spool.check_room(copy_spool.of(work), total + BESIDE)
-    meter, done = Meter(), 0
-    meter.plan(0, total)
-
-    def tick(count: int) -> None:
-        nonlocal done
-        done += count
-        shown = meter.update(-1, done)
-        if shown:
-            work.show_progress(shown, f"{done} bytes read")
-        check(work)
-
+    tick = copy_spool.counted(work, total, "read")
     for record in missing:
         engine.read_archive(volume, wanted.set_id, record, spool, tick)
     if wanted.last_is_here:

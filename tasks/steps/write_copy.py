@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,11 +26,9 @@ from tasks.drive.fill import note_fill
 from tasks.drive.mounting import mounted
 from tasks.drive.tape_rules import expected, local_now, policy_of
 from tasks.step import Done, NextPart, step
-from tasks.steps.read_set import check
 from tasks.steps.run_backup import is_formatted_for, not_to_write, refuse_another
 from tasks.work import Cancelled, Work, WrongTape
 from tasks.writing import copy_spool
-from tasks.writing.journal import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +121,7 @@ def _refusal(session: Session, run: ChainRun, medium: Medium) -> NextPart | Tape
 def _write(work: Work, medium: Medium, wanted: SetToWrite, spool: CopySpool) -> tuple[int, int | None]:
     """Returns how many bytes are free, and fit in total, after it. A copy that fails takes back what it has
     written."""
-    meter, done = Meter(), 0
-    meter.plan(0, spool.size)
-
-    def tick(count: int) -> None:
-        nonlocal done
-        done += count
-        shown = meter.update(-1, done)
-        if shown:
-            work.show_progress(shown, f"{done} bytes written")
-        check(work)
-
+    tick = copy_spool.counted(work, spool.size, "written")
     with mounted(work) as volume:
         refuse_another(medium, volume.medium)
         writing = CopyWriting(volume, wanted.set_id, spool, tick)
@@ -177,10 +164,10 @@ def _full(work: Work, error: TapeFull) -> NextPart:
 
 
 def _done(work: Work, wanted: SetToWrite) -> Done:
-    shutil.rmtree(copy_spool.folder_of(work.held.run_id), ignore_errors=True)
+    is_gone = copy_spool.remove(work.held.run_id)
 
     def tell(session: Session, run: ChainRun) -> dict[str, Any]:
-        run.notes = replace(run.notes, in_spool=False)
+        run.notes = replace(run.notes, in_spool=not is_gone)
         tape = session.get_one(TapeCartridge, wanted.copied_to)
         return {
             "set_id": wanted.set_id,
